@@ -10,8 +10,12 @@ Puts the packages into .venv in this folder, writes config.yaml with a fresh API
 makes the workspace directory. Touches nothing outside this folder; running it again is quick.
 
   --dev            also what ./run-tests.sh needs
+  --no-grammars    save 24 MB: the survey only counts lines of languages other than Python;
+                   later runs keep to this until one has --grammars
+  --grammars       fail if the grammars cannot be installed; without this option the rest
+                   is installed and the survey does without
   --offline DIR    take packages from DIR and nowhere else; fill DIR on another machine with
-                     python3 -m pip download -r requirements.txt -d DIR
+                     python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
                    (requirements-dev.txt for --dev)
   --python PATH    the Python to use, 3.11 or newer
   --pip            use venv and pip even if uv is there
@@ -33,10 +37,12 @@ usage_error() {
   exit 2
 }
 
-dev=no offline='' python='' use_uv=yes quiet=no
+dev=no grammars='' offline='' python='' use_uv=yes quiet=no
 while [ $# -gt 0 ]; do
   case $1 in
     --dev) dev=yes ;;
+    --grammars) grammars=yes ;;
+    --no-grammars) grammars=no ;;
     --offline | --python)
       [ $# -ge 2 ] || usage_error "$1 needs a value"
       if [ "$1" = --offline ]; then offline=$2; else python=$2; fi
@@ -49,6 +55,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[ "$dev$grammars" != yesno ] || usage_error '--dev needs the grammars that --no-grammars leaves out'
 if [ -n "$offline" ]; then
   [ -d "$offline" ] || fail "--offline: there is no directory '$offline'"
   offline=$(CDPATH='' cd -- "$offline" && pwd)
@@ -67,6 +74,9 @@ venv_python=$folder/.venv/bin/python
 log=$folder/.install.log
 requirements=requirements.txt
 [ "$dev" = no ] || requirements='requirements-dev.txt'
+# Says that .venv is to stay without grammars: it was asked for, or they could not be installed, and
+# ./quick-start.sh shall not try it again each time.
+no_grammars=$folder/.venv/.no-grammars
 # These would send packages elsewhere, change their versions, or send Python to another library.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
 unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX
@@ -77,7 +87,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 stamp_text() { printf '%s\n' "$folder" && cat "$1"; }
 stamp_of() { printf '%s' "$folder/.venv/.installed-${1%.txt}"; }
 stamped() { [ -f "$(stamp_of "$1")" ] && stamp_text "$1" | cmp -s - "$(stamp_of "$1")"; }
-packages_are_in() { [ -x "$venv_python" ] && stamped "$requirements"; }
+packages_are_in() { [ -x "$venv_python" ] && stamped "$requirements" && grammars_are_settled; }
+grammars_are_settled() {
+  if [ "$grammars" = no ]; then [ -e "$no_grammars" ]; else stamped requirements-survey.txt; fi
+}
 has_key() { grep -Eqs "^[^#]*api_key: *[\"']?[^\"' #]{16,}" config.yaml; }
 is_complete() { packages_are_in && has_key && [ -d workspace ]; }
 
@@ -195,15 +208,38 @@ trust_what_this_machine_trusts() {
   done
 }
 
-install_packages() {
-  choose_installer
+install_list() {
   local source=()
   [ -z "$offline" ] || source=(--no-index --find-links "$offline")
-  logged "${installer[@]}" --require-hashes ${source[@]+"${source[@]}"} -r "$requirements" ||
-    fail_with_log 'the packages could not be installed'
-  # A list for development holds the other one.
+  logged "${installer[@]}" --require-hashes ${source[@]+"${source[@]}"} -r "$1" || return
+  stamp_text "$1" >"$(stamp_of "$1")"
+}
+
+install_packages() {
+  choose_installer
+  install_list "$requirements" || fail_with_log 'the packages could not be installed'
+  if [ "$dev" = no ]; then
+    install_grammars
+    return
+  fi
+  # The list for development holds the other two.
   stamp_text requirements.txt >"$(stamp_of requirements.txt)"
-  stamp_text "$requirements" >"$(stamp_of "$requirements")"
+  stamp_text requirements-survey.txt >"$(stamp_of requirements-survey.txt)"
+  rm -f "$no_grammars"
+}
+
+install_grammars() {
+  if [ "$grammars" != no ]; then
+    if install_list requirements-survey.txt; then
+      rm -f "$no_grammars"
+      return
+    fi
+    [ "$grammars" != yes ] || fail_with_log 'the grammars could not be installed'
+    tail -n 3 "$log" >&2 || true
+    working 'The grammars could not be installed: the survey only counts the lines of languages other than' \
+      'Python. All else works. To retry: ./install.sh --grammars'
+  fi
+  : >"$no_grammars"
 }
 
 set_up_packages() {
@@ -229,6 +265,11 @@ set_up_key() {
 }
 
 check_asked_python
+if [ "$grammars" = no ] && stamped requirements-survey.txt; then
+  fail "$folder/.venv has the grammars" \
+    'To remove them, stop the server, then type: rm -rf .venv && ./install.sh --no-grammars'
+fi
+if [ "$dev$grammars" = no ] && [ -e "$no_grammars" ]; then grammars=no; fi
 if is_complete && venv_is_good; then
   say 'Everything is in place.'
   exit 0
@@ -236,7 +277,7 @@ fi
 case $folder in
   *:*) fail "the path of this folder contains ':', which Python does not allow: $folder" 'Move the folder.' ;;
 esac
-for file in requirements.txt config.template.yaml orchestrator; do
+for file in requirements.txt requirements-survey.txt config.template.yaml orchestrator; do
   [ -e "$file" ] || fail "$folder/$file is missing; copy the whole folder again"
 done
 if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then

@@ -99,7 +99,8 @@ class Server:
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("host project") / "the product"
     folder.mkdir()
-    for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
+    lists = ("requirements.txt", "requirements-survey.txt")
+    for name in ("orchestrator", "bin", ".venv", "api_server.py", *lists):
         if (PRODUCT / name).exists():
             (folder / name).symlink_to(PRODUCT / name)
     (folder / "workspace").mkdir()

@@ -39,10 +39,11 @@ def _link_packages(folder: Path) -> None:
     venv = folder / ".venv"
     venv.mkdir()
     for each in (PRODUCT / ".venv").iterdir():
-        if not each.name.startswith(".installed-"):
+        if not each.name.startswith((".installed-", ".no-grammars")):
             (venv / each.name).symlink_to(each)
-    listed = (folder / "requirements.txt").read_text()
-    (venv / ".installed-requirements").write_text(f"{folder}\n{listed}")
+    for name in ("requirements", "requirements-survey"):
+        listed = (folder / f"{name}.txt").read_text()
+        (venv / f".installed-{name}").write_text(f"{folder}\n{listed}")
 
 
 def run(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import yaml
 PRODUCT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["install.sh", "quick-start.sh", "check-status.sh", "run-tests.sh", "bin/orchestrator"]
 COPIED = [*SCRIPTS, "orchestrator", "api_server.py", "config.template.yaml", "pyproject.toml"]
+LISTS = ["requirements.txt", "requirements-survey.txt", "requirements-dev.txt"]
 NASTY = "request with \"quotes\", $(touch pwned), `touch pwned`, 'single',\nnewlines, \\ and 🚀 "
 
 PRINT_CALL = """\
@@ -81,7 +83,7 @@ def folder(tmp_path: Path) -> Path:
     """A copy of the product, not installed, below a path with a space, a quote and an accent."""
     copy = tmp_path.resolve() / "my 'projét" / "the orchestrator"
     (copy / "bin").mkdir(parents=True)
-    for name in [*COPIED, "requirements.txt", "requirements-dev.txt"]:
+    for name in [*COPIED, *LISTS]:
         source = PRODUCT / name
         if source.is_dir():
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -99,9 +101,9 @@ def installed(folder: Path) -> Path:
     program.write_text(PRINT_CALL)
     words = shlex.join([sys.executable, "-I", str(program)])
     write_program(binaries / "python", f'#!/bin/sh\nexec {words} "$@"\n')
-    for name in ("requirements", "requirements-dev"):
-        stamp = f"{folder}\n{(folder / f'{name}.txt').read_text()}"
-        (folder / ".venv" / f".installed-{name}").write_text(stamp)
+    for name in LISTS:
+        stamp = f"{folder}\n{(folder / name).read_text()}"
+        (folder / ".venv" / f".installed-{name.removesuffix('.txt')}").write_text(stamp)
     (folder / "config.yaml").write_text("api:\n  api_key: 0123456789abcdef\n")
     (folder / "workspace").mkdir()
     return folder
@@ -496,13 +498,13 @@ def test_an_incomplete_copy_is_explained(folder: Path) -> None:
     assert "config.template.yaml is missing" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", LISTS)
 def test_the_lists_of_packages_are_hashed_and_name_no_registry(name: str) -> None:
     text = (PRODUCT / name).read_text()
     assert "://" not in text
     entries = text.replace("\\\n", " ").splitlines()
     packages = [entry for entry in entries if entry[:1].isalnum()]
-    assert len(packages) > 30
+    assert len(packages) > 10
     assert all(" --hash=sha256:" in entry for entry in packages)
 
 
@@ -512,14 +514,108 @@ def test_the_lists_of_packages_follow_pyproject() -> None:
     assert wanted <= pins("requirements.txt")
     # The store on PostgreSQL takes one setting, and no package besides.
     assert any(pin.startswith("psycopg==") for pin in wanted)
+    grammars = set(project["project"]["optional-dependencies"]["survey"])
+    assert grammars == pins("requirements-survey.txt")
     tests = {pin.lower() for pin in project["dependency-groups"]["test"]}
     assert wanted | tests <= pins("requirements-dev.txt")
-    assert pins("requirements.txt") <= pins("requirements-dev.txt")
+    assert pins("requirements.txt") | grammars <= pins("requirements-dev.txt")
 
 
 def pins(name: str) -> set[str]:
     lines = (PRODUCT / name).read_text().splitlines()
     return {line.split()[0] for line in lines if line[:1].isalnum()}
+
+
+# -- install.sh: grammars, with a uv that installs nothing ---------------------------------------
+
+FAKE_UV = """\
+#!/bin/sh
+echo "$*" >>{log}
+case "$*" in
+  venv*)
+    mkdir -p .venv/bin
+    printf '#!/bin/sh\\nexec {python} "$@"\\n' >.venv/bin/python
+    chmod +x .venv/bin/python
+    echo "$PWD/.venv" >.venv/bin/activate ;;
+  *requirements-survey.txt) [ ! -e {refuses} ] ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Installer:
+    """install.sh of ``folder``, whose uv notes what it is asked for."""
+
+    folder: Path
+    path: str
+    log: Path
+    #: If this exists, the grammars cannot be had.
+    refuses: Path
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return run(self.folder / "install.sh", *options, PATH=self.path)
+
+    def asked(self) -> list[str]:
+        """The lists that were installed since the last call."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [line.split()[-1] for line in lines if line.startswith("pip")]
+
+
+@pytest.fixture
+def installer(folder: Path, tmp_path: Path) -> Installer:
+    log, refuses = tmp_path / "asked", tmp_path / "refuses"
+    uv = FAKE_UV.format(python=sys.executable, log=log, refuses=refuses)
+    path = programs(tmp_path / "bin", *TOOLS, uv=uv)
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    return Installer(folder, path, log, refuses)
+
+
+def test_grammars_are_installed_unless_they_are_not_wanted(installer: Installer) -> None:
+    assert installer.run().returncode == 0
+    assert installer.asked() == LISTS[:2]
+    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.asked() == []
+    refused = installer.run("--no-grammars")
+    assert refused.returncode == 1
+    assert "rm -rf .venv && ./install.sh --no-grammars" in refused.stderr
+
+
+def test_without_grammars_stays_so_until_they_are_asked_for(installer: Installer) -> None:
+    assert installer.run("--no-grammars").returncode == 0
+    assert installer.asked() == LISTS[:1]
+    assert installer.run("--quiet").returncode == 0
+    moved = replace(installer, folder=installer.folder.rename(installer.folder.parent / "moved"))
+    assert moved.run().returncode == 0
+    assert moved.asked() == LISTS[:1]
+    assert moved.run("--grammars").returncode == 0
+    assert moved.asked()[-1] == LISTS[1]
+    assert moved.run().stdout == "Everything is in place.\n"
+
+
+def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(installer: Installer) -> None:
+    installer.refuses.touch()
+    result = installer.run()
+    assert result.returncode == 0
+    assert "To retry: ./install.sh --grammars" in result.stderr
+    assert len(key_of(installer.folder)) == 64
+    assert installer.asked() == LISTS[:2]
+    # Not each start tries it again.
+    assert installer.run("--quiet").stderr == ""
+    assert installer.asked() == []
+    asked_for = installer.run("--grammars")
+    assert asked_for.returncode == 1
+    assert "the grammars could not be installed" in asked_for.stderr
+    installer.refuses.unlink()
+    assert installer.run("--grammars").returncode == 0
+    assert installer.run("--quiet").stderr == ""
+
+
+def test_the_list_for_development_holds_the_grammars(installer: Installer) -> None:
+    assert installer.run("--dev").returncode == 0
+    assert installer.asked() == LISTS[2:]
+    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run("--dev", "--no-grammars").returncode == 2
 
 
 # -- install.sh: with packages -----------------------------------------------------------------
@@ -528,6 +624,11 @@ def pins(name: str) -> set[str]:
 def modules_import(folder: Path) -> bool:
     python = folder / ".venv/bin/python"
     return run(python, "-I", "-c", "import flask, pydantic, sqlalchemy, yaml").returncode == 0
+
+
+def grammars_import(folder: Path) -> bool:
+    code = "import tree_sitter, tree_sitter_go"
+    return run(folder / ".venv/bin/python", "-I", "-c", code).returncode == 0
 
 
 def failing_python(real: str, refused: str) -> str:
@@ -563,7 +664,9 @@ def test_install_with_pip_alone_and_then_from_a_directory(folder: Path, tmp_path
     # Given the packages in a directory and a Python without ensurepip, when installing again
     wheels = tmp_path / "wheels"
     python = folder / ".venv/bin/python"
-    command = ["-m", "pip", "download", "-q", "-r", str(folder / "requirements.txt")]
+    command = ["-m", "pip", "download", "-q"]
+    for name in LISTS[:2]:
+        command += ["-r", str(folder / name)]
     assert run(python, *command, "-d", wheels).returncode == 0
     before = (folder / "config.yaml").read_text()
     shutil.rmtree(folder / ".venv")
@@ -575,6 +678,7 @@ def test_install_with_pip_alone_and_then_from_a_directory(folder: Path, tmp_path
     # Then it works without network, and the configuration is kept
     assert result.returncode == 0, result.stderr
     assert modules_import(folder)
+    assert grammars_import(folder)
     assert (folder / "config.yaml").read_text() == before
 
 
@@ -627,6 +731,32 @@ def test_a_moved_folder_gets_a_new_venv_and_keeps_its_key(folder: Path) -> None:
     assert key_of(moved) == key
     assert run(moved / ".venv/bin/flask", "--version").returncode == 0
     assert modules_import(moved)
+
+
+@needs_uv
+@pytest.mark.slow
+@installing
+def test_a_survey_works_without_grammars_and_uses_them_once_installed(folder: Path) -> None:
+    project = folder.parent
+    (project / "shop.go").write_text("package shop\n\nfunc Buy() {}\n")
+    worker = project / "worker"
+    worker.mkdir()
+    (worker / "task.json").write_text('{"request": "Survey this project"}')
+    names = {"PYTHONPATH": str(folder), "ORCHESTRATOR_PROJECT_ROOT": str(project)}
+    names |= {"ORCHESTRATOR_WORKER_DIR": str(worker), "ORCHESTRATOR_HOME": str(folder)}
+    survey = [folder / ".venv/bin/python", "-m", "orchestrator.agents.survey"]
+
+    assert run(folder / "install.sh", "--no-grammars").returncode == 0
+    assert not grammars_import(folder)
+    assert run(*survey, cwd=worker, **names).returncode == 0
+    without = json.loads((worker / "result.json").read_text())
+    assert run(folder / "install.sh", "--grammars").returncode == 0
+    assert run(*survey, cwd=worker, **names).returncode == 0
+    whole = json.loads((worker / "result.json").read_text())
+
+    assert (without["unparsed"], without["symbols"]) == (["Go"], [])
+    assert (whole["unparsed"], [row["name"] for row in whole["symbols"]]) == ([], ["Buy"])
+    assert without["totals"] == whole["totals"]
 
 
 @needs_uv

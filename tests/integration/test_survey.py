@@ -265,6 +265,93 @@ def test_a_request_to_build_says_that_nothing_was_built_and_what_it_concerns(
     assert "`imports auth`" in ended.report and "`defines check_token`" in ended.report
 
 
+@pytest.fixture(params=["no tree_sitter at all", "no grammar that fits"])
+def no_grammars(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Environment of a worker whose Python cannot import the grammars of Go and JavaScript."""
+    blocked = ["tree_sitter"]
+    if request.param == "no grammar that fits":
+        blocked = ["tree_sitter_go", "tree_sitter_javascript"]
+    hooks = plant(
+        tmp_path / "hooks",
+        {"sitecustomize.py": f"import sys\nsys.modules.update(dict.fromkeys({blocked}))\n"},
+    )
+    return {"PYTHONPATH": f"{hooks}{os.pathsep}{REPOSITORY}"}
+
+
+@pytest.fixture
+def mixed_project(tmp_path: Path) -> Path:
+    return plant(
+        tmp_path / "mixed",
+        {
+            "app.py": "import os\n\n\ndef run():\n    return os.name\n",
+            "tests/test_app.py": "def test_run():\n    pass\n",
+            "cmd/main.go": "package main\n\n// Main starts.\nfunc main() {\n\tRun()\n}\n",
+            "cmd/auth.go": "package main\n\nfunc Run() {}\n",
+            "cmd/auth_test.go": "package main\n\nfunc TestRun(t *T) {}\n",
+            "web/a.js": "/* TODO: more */\nexport const one = 1;\n",
+            "web/min.js": "x=1;" * 500,
+            "run.sh": "run() { :; }\n",
+        },
+    )
+
+
+NOT_INSTALLED = "because the grammars are not installed"
+
+
+def test_without_grammars_all_files_are_counted_and_the_result_says_what_is_missing(
+    tmp_path: Path, mixed_project: Path, no_grammars: dict[str, str]
+) -> None:
+    whole = run_survey(mixed_project, tmp_path / "whole")
+    plain = run_survey(mixed_project, tmp_path / "plain", **no_grammars)
+
+    assert (plain.code, plain.complained) == (0, "")
+    for name in ("totals", "languages", "directories", "modules", "todos", "config_files"):
+        assert plain.result[name] == whole.result[name], name
+    assert not [row for row in plain.result["symbols"] if row["path"].startswith(("cmd", "web"))]
+    assert "Run" in {row["name"] for row in whole.result["symbols"]}
+    [python] = [row for row in plain.result["symbols"] if row["path"] == "app.py"]
+    assert python["name"] == "run"
+    # Said once to the reader, once in the log; a machine has the list.
+    assert plain.report.count(NOT_INSTALLED) == plain.said.count(NOT_INSTALLED) == 1
+    assert "`./install.sh --grammars`" in plain.report
+    assert {"Go", "JavaScript"} <= set(plain.result["unparsed"])
+    assert (NOT_INSTALLED in whole.report, whole.result["unparsed"]) == (False, [])
+
+
+def test_without_grammars_tests_are_not_called_missing(
+    tmp_path: Path, mixed_project: Path, no_grammars: dict[str, str]
+) -> None:
+    both = run_survey(mixed_project, tmp_path / "both", **no_grammars)
+    assert "1 test case in 1 file; 0 more files support them." in both.report
+    assert "Test cases of 1 more file were not counted." in both.report
+    task = PLAIN | {"files": ["cmd"]}
+    other = run_survey(mixed_project, tmp_path / "other", task, **no_grammars)
+    assert "## Tests\n\nTest cases of 1 more file were not counted.\n" in other.report
+    assert "No tests were found" not in other.report
+
+
+def test_without_grammars_a_request_to_build_is_matched_by_paths(
+    tmp_path: Path, mixed_project: Path, no_grammars: dict[str, str]
+) -> None:
+    task = PLAIN | {"prompt": "authentication", "request": "Build a REST API with authentication"}
+    ended = run_survey(mixed_project, tmp_path / "w", task, **no_grammars)
+    assert ended.result["built"] is False
+    assert "cmd/auth.go" in {row["path"] for row in ended.result["matches"]}
+    assert ended.report.count(NOT_INSTALLED) == 1
+
+
+def test_what_child_jobs_could_not_read_is_said_once_in_the_whole_result(
+    tmp_path: Path,
+    large_project: Path,
+    recursion: dict[str, str],
+    no_grammars: dict[str, str],
+) -> None:
+    ended = run_survey(large_project, tmp_path / "w", **recursion | no_grammars)
+    assert (ended.code, len(_spawned(recursion))) == (0, 2), ended.complained
+    assert ended.result["unparsed"] == ["JavaScript"]
+    assert ended.report.count(NOT_INSTALLED) == 1
+
+
 def test_our_own_folder_and_workspace_are_not_surveyed(tmp_path: Path) -> None:
     project = plant(tmp_path / "p", {"a.py": "x = 1\n", "tool/b.py": "", "tool/workspace/c.py": ""})
     directory = project / "elsewhere/job_1/depth_0/worker_1"

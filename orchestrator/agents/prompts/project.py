@@ -15,6 +15,7 @@ from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import Listing, list_files
+from orchestrator.agents.survey.source import grammars
 from orchestrator.security.untrusted_files import read_regular
 
 #: Kept in the workspace, for the jobs that follow.
@@ -103,7 +104,9 @@ def _made(root: Path, listing: Listing) -> str:
 def fingerprint(root: Path, listing: Listing) -> str:
     """Differs when the project does: the commit with what differs from it, or every file."""
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
-    seen = hashlib.sha256(f"{_EDITION}\0{root}\0".encode("utf-8", "surrogateescape"))
+    # A digest that was made without grammars says less.
+    edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"
+    seen = hashlib.sha256(f"{edition}\0{root}\0".encode("utf-8", "surrogateescape"))
     if commit is None:
         paths: Iterable[str] = (file.path for file in listing.files)
     else:

@@ -16,6 +16,9 @@ def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
     lines = [f"Project {one_line(name) or '/'}: {headline(result).replace('**', '')}"]
     if left_out:
         lines.append(f"{left_out:,} files that lie deeper were not looked at.")
+    if result.unparsed:
+        languages = ", ".join(sorted(result.unparsed))
+        lines.append(f"Public names, imports and test cases of {languages} were not read.")
     for title, section in _SECTIONS:
         rows = [f"- {cut(one_line(row), _LONGEST_LINE)}" for row in section(result)]
         if rows:

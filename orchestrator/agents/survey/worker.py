@@ -8,7 +8,7 @@ from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.child_jobs import ChildJobs, run_child_jobs
 from orchestrator.agents.survey.files.listing import Listing, list_files, shown, within
 from orchestrator.agents.survey.partition import Division, divide
-from orchestrator.agents.survey.report.headline import summary
+from orchestrator.agents.survey.report.headline import only_counted, summary
 from orchestrator.agents.survey.report.markdown import code, count
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
@@ -37,7 +37,7 @@ def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
     result, missing = _map(task, surroundings, listing)
     write_result(result, surroundings.directory)
     write_report(result, surroundings.directory, _title(task, surroundings.root))
-    say(summary(result))
+    _say_outcome(result)
     return missing
 
 
@@ -74,8 +74,14 @@ def _survey_for_building(task: Task, around: Surroundings, listing: Listing) -> 
     title = _title(task, around.root)
     write_report(result, around.directory, title, task.title or task.prompt or task.request)
     say(f"{count(len(result.matches), 'file')} concern this task")
-    say(summary(result))
+    _say_outcome(result)
     return []
+
+
+def _say_outcome(result: SurveyResult) -> None:
+    if unparsed := only_counted(result):
+        say(unparsed)
+    say(summary(result))
 
 
 def _map(task: Task, around: Surroundings, listing: Listing) -> tuple[SurveyResult, list[PartRow]]:

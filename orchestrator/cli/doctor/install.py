@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck, quoted
@@ -17,6 +18,7 @@ def install_checks(folder: Path) -> Iterator[HealthCheck]:
     yield _python()
     yield _venv(folder)
     yield _packages(folder / "requirements.txt", folder)
+    yield _grammars(folder / "requirements-survey.txt", folder)
 
 
 def _python() -> HealthCheck:
@@ -42,26 +44,66 @@ def _venv(folder: Path) -> HealthCheck:
 
 def _packages(requirements: Path, folder: Path) -> HealthCheck:
     try:
-        pins = _PIN.findall(requirements.read_text("utf-8"))
+        pins = _pins(requirements)
     except OSError as error:
-        fix = "copy the whole folder again"
-        message = f"{requirements} cannot be read: {error.strerror}"
-        return HealthCheck(name="packages", ok=False, message=message, fix=fix)
-    wrong = [text for name, version in pins if (text := _deviation(name, version))]
+        return _incomplete("packages", requirements, error)
+    if wrong := _deviations(pins):
+        fix = f"run {quoted(folder / 'install.sh')}"
+        return HealthCheck(name="packages", ok=False, message=wrong, fix=fix)
+    return HealthCheck(name="packages", ok=True, message=f"{len(pins)} as pinned")
+
+
+def _grammars(requirements: Path, folder: Path) -> HealthCheck:
+    try:
+        pins = _pins(requirements)
+    except OSError as error:
+        return _incomplete("grammars", requirements, error)
+    wrong = _deviations(pins)
     if not wrong:
-        return HealthCheck(name="packages", ok=True, message=f"{len(pins)} as pinned")
-    shown = "; ".join(wrong[:SHOWN_PACKAGES])
-    more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
-    fix = f"run {quoted(folder / 'install.sh')}"
-    return HealthCheck(name="packages", ok=False, message=shown + more, fix=fix)
+        return HealthCheck(name="grammars", ok=True, message=f"{len(pins)} packages as pinned")
+    if not any(pin.installed for pin in pins):
+        wrong = "not installed"
+    message = f"{wrong}; without them survey only counts the lines of languages other than Python"
+    fix = f"run {quoted(folder / 'install.sh')} --grammars"
+    return HealthCheck(name="grammars", ok=None, message=message, fix=fix)
 
 
-def _deviation(name: str, version: str) -> str | None:
+def _incomplete(name: str, requirements: Path, error: OSError) -> HealthCheck:
+    message = f"{requirements} cannot be read: {error.strerror}"
+    return HealthCheck(name=name, ok=False, message=message, fix="copy the whole folder again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pin:
+    name: str
+    version: str
+    #: None: not installed.
+    installed: str | None
+
+
+def _pins(requirements: Path) -> list[_Pin]:
+    pins = _PIN.findall(requirements.read_text("utf-8"))
+    return [_Pin(name, version, _installed(name)) for name, version in pins]
+
+
+def _installed(name: str) -> str | None:
     # All commands are loaded for the list of them, and this takes long.
     from importlib import metadata
 
     try:
-        installed = metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return f"{name} is not installed"
-    return None if installed == version else f"{name} is {installed}, not {version}"
+        return None
+
+
+def _deviations(pins: Iterable[_Pin]) -> str:
+    """What is installed otherwise than pinned; empty if nothing is."""
+    wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
+    more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
+    return "; ".join(wrong[:SHOWN_PACKAGES]) + more
+
+
+def _deviation(pin: _Pin) -> str:
+    if pin.installed is None:
+        return f"{pin.name} is not installed"
+    return f"{pin.name} is {pin.installed}, not {pin.version}"

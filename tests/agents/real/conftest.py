@@ -102,7 +102,8 @@ def make_project(project: Path) -> None:
 
 def make_product(folder: Path, changes: Changes) -> None:
     folder.mkdir()
-    for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
+    lists = ("requirements.txt", "requirements-survey.txt")
+    for name in ("orchestrator", "bin", ".venv", "api_server.py", *lists):
         if (PRODUCT / name).exists():
             (folder / name).symlink_to(PRODUCT / name)
     (folder / "workspace").mkdir()

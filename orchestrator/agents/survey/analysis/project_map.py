@@ -92,7 +92,7 @@ def _count(result: SurveyResult, file: ReadFile, path: str) -> None:
 
 def _add_source(result: SurveyResult, file: ReadFile, path: str) -> None:
     source = file.source
-    if source is None or not (source.parsed or file.language == "Python"):
+    if source is None or not source.is_module:
         _add_script(result, file, path)
         return
     is_test = is_test_path(path)
@@ -100,11 +100,13 @@ def _add_source(result: SurveyResult, file: ReadFile, path: str) -> None:
     counts = (lines.code, lines.comment, lines.blank, lines.bare)
     result.modules.append(ModuleRow(path, file.language, source.name, *counts, is_test))
     result.imports += [ImportRow(path, i.module, list(i.names)) for i in source.imports]
-    if is_test:
-        result.tests.append(TestRow(path, file.language, source.test_cases))
-    else:
+    if source.lacks_grammar:
+        result.unparsed.add(file.language)
+    if not is_test:
         result.symbols += [SymbolRow(path, s.name, s.kind, s.line) for s in source.symbols]
         _add_entry_point(result, file, path)
+    elif not source.lacks_grammar:
+        result.tests.append(TestRow(path, file.language, source.test_cases))
 
 
 def _add_entry_point(result: SurveyResult, file: ReadFile, path: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator.agents.survey.files.listing import FoundFile
 from orchestrator.agents.survey.source.grammars import (
-    has_grammar,
     is_machine_made,
+    is_read_by_grammar,
     read_with_grammar,
 )
 from orchestrator.agents.survey.source.languages import (
@@ -122,9 +122,11 @@ def _source(root: Path, path: str, text: str, language: str) -> SourceFile:
     if language == "Python":
         name = os.path.basename(path)
         return read_python(text, python_module(root, path), is_package=name == "__init__.py")
-    if has_grammar(language) and not is_machine_made(text):
-        return read_with_grammar(text, language)
-    return SourceFile(masked=mask_comments(text, language), parsed=False)
+    is_module = is_read_by_grammar(language) and not is_machine_made(text)
+    source = read_with_grammar(text, language) if is_module else None
+    return source or SourceFile(
+        masked=mask_comments(text, language), is_module=is_module, lacks_grammar=is_module
+    )
 
 
 def _todos(text: str, masked: str) -> tuple[Todo, ...]:

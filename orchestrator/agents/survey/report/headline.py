@@ -28,6 +28,17 @@ def summary(result: SurveyResult) -> str:
     return f"surveyed {_files_and_code(result)}"
 
 
+def only_counted(result: SurveyResult) -> str:
+    """Return which languages were not read for lack of a grammar, and what to type; or nothing."""
+    if not result.unparsed:
+        return ""
+    return (
+        f"Only lines were counted of {', '.join(sorted(result.unparsed))}: symbols, imports, and"
+        " test cases were not read, because the grammars are not installed. To install them, run"
+        " `./install.sh --grammars` in the orchestrator's folder."
+    )
+
+
 def _files_and_code(result: SurveyResult) -> str:
     languages = len(result.languages.keys() - {BINARY})
     code = count(result.totals.code, "line") + " of code"

@@ -5,7 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from orchestrator.agents.survey.report.headline import headline, top_languages
+from orchestrator.agents.survey.report.headline import headline, only_counted, top_languages
 from orchestrator.agents.survey.report.markdown import code, count, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
 from orchestrator.agents.survey.request.intent import NOTHING_BUILT
@@ -94,7 +94,8 @@ def _languages(result: SurveyResult) -> list[str]:
     ]
     totals = result.totals
     total = ("**All**", totals.files, totals.code, totals.comment, totals.blank)
-    return table(heads, [*rows, total])
+    unparsed = only_counted(result)
+    return table(heads, [*rows, total]) + (["", unparsed] if unparsed else [])
 
 
 def _structure(result: SurveyResult) -> list[str]:
@@ -177,8 +178,17 @@ def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
 
 
 def _tests(result: SurveyResult) -> list[str]:
+    lines = _test_cases(result)
+    unread = sum(m.is_test and m.language in result.unparsed for m in result.modules)
+    if unread:
+        lines += [""] if lines else []
+        lines.append(f"Test cases of {count(unread, 'more file')} were not counted.")
+    return lines or ["No tests were found."]
+
+
+def _test_cases(result: SurveyResult) -> list[str]:
     if not result.tests:
-        return ["No tests were found."]
+        return []
     cases = sum(row.cases for row in result.tests)
     files = sum(row.cases > 0 for row in result.tests)
     by_directory: Counter[str] = Counter()

@@ -161,6 +161,8 @@ class SurveyResult:
     churn_note: str = ""
     parts: list[PartRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: Languages without an installed grammar: their symbols, imports and test cases are unknown.
+    unparsed: set[str] = field(default_factory=set)
     matches: list[MatchRow] = field(default_factory=list)
 
     def absorb(self, other: "SurveyResult") -> None:
@@ -175,6 +177,7 @@ class SurveyResult:
             known.lines += owner.lines
         for name in _MERGED_ROWS:
             getattr(self, name).extend(getattr(other, name))
+        self.unparsed |= other.unparsed
         self.churn_note = self.churn_note or other.churn_note
 
     def sort(self) -> None:

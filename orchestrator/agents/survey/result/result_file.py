@@ -26,6 +26,7 @@ dependencies    path, ecosystem, name, version, group
 churn           ``files``: path, changes, added, deleted; ``owners``: name, changes, lines; ``note``
 parts           title, files, worker_id, status, reason: what child jobs surveyed
 notes           sentences on what was not surveyed, and why
+unparsed        languages without an installed grammar: symbols, imports, test cases unknown
 matches         build requests only: path, code, score, reasons
 ==============  ==================================================================================
 """
@@ -70,6 +71,7 @@ def to_json(result: SurveyResult) -> dict[str, Any]:
             "owners": _keyed(result.owners, "name"),
         },
         "notes": result.notes,
+        "unparsed": sorted(result.unparsed),
     }
     return content if result.mode == "survey" else content | {"built": False}
 
@@ -113,6 +115,7 @@ def _from_json(content: Mapping[str, Any]) -> SurveyResult:
         owners={row["name"]: Owner(**_known(row, Owner)) for row in churn["owners"]},
         churn_note=str(churn["note"]),
         notes=[str(note) for note in content["notes"]],
+        unparsed={str(name) for name in content.get("unparsed", ())},
         **rows,
     )
 

@@ -1,20 +1,27 @@
 """What sources other than Python hold, read with tree-sitter grammars that are loaded when met.
 
+The grammars are optional packages: the extra ``survey`` of pyproject.toml.
+
 Each grammar has a query in ``queries/``. Its captures are ``comment``, ``import``, ``main``,
 ``test``, names that begin with ``_`` (only compared) and kinds of public symbols; ``top.<kind>``
 counts only in files that export nothing.
 """
 
+from __future__ import annotations
+
 import importlib
+import importlib.util
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.survey.source.line_count import mask_ranges
 from orchestrator.agents.survey.source.symbols import Import, SourceFile, Symbol
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Query
 
 #: Language: (module of the grammar, its function, name of the query).
 _GRAMMARS = {
@@ -48,15 +55,25 @@ class _Grammar:
 
 
 @cache
-def _grammar(language: str) -> _Grammar:
+def _grammar(language: str) -> _Grammar | None:
     module, function, query = _GRAMMARS[language]
-    grammar = Language(getattr(importlib.import_module(module), function)())
     source = (Path(__file__).parent / "queries" / f"{query}.scm").read_text(encoding="utf-8")
-    return _Grammar(Parser(grammar), Query(grammar, source))
+    try:
+        from tree_sitter import Language, Parser, Query
+
+        grammar = Language(getattr(importlib.import_module(module), function)())
+        return _Grammar(Parser(grammar), Query(grammar, source))
+    except (ImportError, ValueError):
+        return None  # not installed, or of a version that does not fit
 
 
-def has_grammar(language: str) -> bool:
-    """Tell whether symbols and imports of ``language`` can be read here."""
+def are_installed() -> bool:
+    """Tell whether grammars are installed, without loading any."""
+    return importlib.util.find_spec("tree_sitter") is not None
+
+
+def is_read_by_grammar(language: str) -> bool:
+    """Tell whether there is a grammar for ``language``, installed or not."""
     return language in _GRAMMARS
 
 
@@ -65,9 +82,13 @@ def is_machine_made(text: str) -> bool:
     return len(text) > MACHINE_MADE_LINE_LENGTH * (text.count("\n") + 1)
 
 
-def read_with_grammar(text: str, language: str) -> SourceFile:
-    """Analyse ``text``; never raises for what the text holds."""
+def read_with_grammar(text: str, language: str) -> SourceFile | None:
+    """Analyse ``text``; None if the grammar is missing. Never raises for what the text holds."""
     grammar = _grammar(language)
+    if grammar is None:
+        return None
+    from tree_sitter import QueryCursor
+
     tree = grammar.parser.parse(text.encode("utf-8", "replace"))
     captures = QueryCursor(grammar.query).captures(tree.root_node)
     comments = sorted(_comment_range(node) for node in captures.get("comment", []))

@@ -25,7 +25,7 @@ def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
     masked = mask_python(text)
     tree = _parse(text)
     if tree is None:
-        return SourceFile(masked=masked, name=module, parsed=False)
+        return SourceFile(masked=masked, name=module)
     package = module if is_package else module.rpartition(".")[0]
     statements = list(_statements(tree.body))
     return SourceFile(

@@ -32,5 +32,7 @@ class SourceFile:
     #: Line of the main function or main guard, 0 when there is none.
     main_line: int = 0
     test_cases: int = 0
-    #: False when the text could not be parsed: its symbols and imports are unknown.
-    parsed: bool = True
+    #: False for text that is only counted: minified, or in a language without modules to read.
+    is_module: bool = True
+    #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
+    lacks_grammar: bool = False

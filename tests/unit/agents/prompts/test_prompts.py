@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -25,6 +26,7 @@ from orchestrator.agents.prompts.shared_context import MOST_TEXT_BYTES, Recipe, 
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.files.listing import list_files
+from orchestrator.agents.survey.source import grammars
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Assignment, Entry, Finding
@@ -311,6 +313,22 @@ def test_a_digest_is_made_anew_when_the_project_differs(tmp_path: Path, with_git
     changed = now()
     (where.root / "new.py").write_text("x = 1\n")
     assert len({clean, changed, now()}) == 3
+
+
+def test_grammars_that_are_installed_later_are_used_for_a_new_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = around(tmp_path), around(tmp_path, "b")
+    (first.root / "shop.go").write_text("package shop\nfunc Buy() {}\n")
+    monkeypatch.setitem(sys.modules, "tree_sitter", None)
+    grammars._grammar.cache_clear()
+    without = project_digest(first)
+    monkeypatch.undo()
+    grammars._grammar.cache_clear()
+
+    assert "Public names, imports and test cases of Go were not read." in without
+    assert "Buy" not in without
+    assert "shop.go: Buy" in project_digest(second)
 
 
 def test_the_same_project_is_surveyed_once(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import socket
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import pytest
 
+from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.machine import file_system_of
@@ -193,6 +195,27 @@ def test_an_agent_that_is_not_installed_is_a_failure(
     assert found["agent gone"]["ok"] is False
 
 
+def install_check(folder: Path, name: str) -> HealthCheck:
+    [check] = [check for check in install_checks(folder) if check.name == name]
+    return check
+
+
+def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements-survey.txt"
+    requirements.write_text("no-such-grammar==1\nno-such-other==2\n")
+
+    missing = install_check(tmp_path, "grammars")
+    requirements.write_text("no-such-grammar==1\nclick==0.1\n")
+    some = install_check(tmp_path, "grammars")
+    requirements.write_text(f"click=={metadata.version('click')}\n")
+    complete = install_check(tmp_path, "grammars")
+
+    assert (missing.ok, some.ok, complete.ok) == (None, None, True)
+    assert missing.message.startswith("not installed; without them survey only counts the lines")
+    assert some.message.startswith("no-such-grammar is not installed; click is ")
+    assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
+
+
 def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(
@@ -200,7 +223,7 @@ def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
         "not-for-this-machine==2026.6 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
     )
 
-    packages = list(install_checks(tmp_path))[-1]
+    packages = install_check(tmp_path, "packages")
 
     assert packages.ok is False
     assert "click is " in packages.message
