@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
-from orchestrator.cli.offline.jobs_on_disk import whole_job
+from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.summary import (
     all_tasks,
@@ -76,9 +76,8 @@ def _diff_of_worker(
     surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
 ) -> bytes:
     from orchestrator.app import worker_difference
-    from orchestrator.cli.offline.jobs_on_disk import directory_of
 
-    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root_id = root_id_of(surroundings.workspace, job_id)
     folder, environ = surroundings.folder, surroundings.environ
     return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
 
@@ -325,7 +324,5 @@ def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
     from orchestrator.app import landing
 
     surroundings.work_on_project_of(job_id)
-    from orchestrator.cli.offline.jobs_on_disk import directory_of
-
-    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root_id = root_id_of(surroundings.workspace, job_id)
     return landing(surroundings.folder, surroundings.environ, root_id, job_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
-from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import command_with, confirmed, printable
 from orchestrator.core.command_name import COMMAND
@@ -38,7 +38,7 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     from orchestrator.git import RestoreState
 
     surroundings.check_user("restore")
-    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root_id = root_id_of(surroundings.workspace, job_id)
     job = whole_job(surroundings.workspace, root_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
-from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.summary import all_tasks, tasks_of
 from orchestrator.core.command_name import COMMAND
@@ -127,7 +127,7 @@ def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") ->
     files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
     click.echo(f"to see its changes: {COMMAND} diff {job_id} {name}", err=True)
-    root = whole_job(surroundings.workspace, _root_of(surroundings, job_id))
+    root = whole_job(surroundings.workspace, root_id_of(surroundings.workspace, job_id))
     above = list(_above(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
@@ -152,10 +152,6 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
             service.recount(caller, job_id, worker_id)
     except OrchestratorError as error:
         click.echo(f"the lists of the job lack these changes: {error}", err=True)
-
-
-def _root_of(surroundings: CliContext, job_id: str) -> str:
-    return directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
 
 
 def _above(root: Answer, job_id: str) -> Iterator[str]:

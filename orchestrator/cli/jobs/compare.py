@@ -56,9 +56,9 @@ def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answ
 
 def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
     from orchestrator.cli.jobs.report import find_report
-    from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job
+    from orchestrator.cli.offline.jobs_on_disk import find_job, root_id_of
 
-    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root_id = root_id_of(surroundings.workspace, job_id)
     root = find_job(surroundings.workspace, root_id)
     if root.get("status") not in ENDED_JOB:
         raise Conflict(

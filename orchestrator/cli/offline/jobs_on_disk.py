@@ -136,6 +136,15 @@ def directory_of(workspace: Path, job_id: str) -> Path:
     raise NoSuchJob(job_id, f" in {workspace}")
 
 
+def root_id_of(workspace: Path, job_id: str) -> str:
+    """The root job that the job belongs to; its own id for a root job. Raises NotFound."""
+    return _root_id(directory_of(workspace, job_id))
+
+
+def _root_id(directory: Path) -> str:
+    return directory.name.removeprefix("job_")
+
+
 def project_of_job(workspace: Path, job_id: str) -> str:
     """The project that a job was submitted for; empty if none was named, or the job is unknown."""
     try:
@@ -181,7 +190,7 @@ def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) ->
     report = str(_report(directory, job_id))
     return {
         "job_id": job_id,
-        "root_job_id": directory.name.removeprefix("job_"),
+        "root_job_id": _root_id(directory),
         "status": _outcome(tasks),
         **record,
         "results": {"tasks": tasks, "workspace": str(directory), "final_report": report},

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.offline.jobs_on_disk import root_id_of
 from orchestrator.cli.offline.log_files import tail_lines
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.errors import NotFound
 from orchestrator.schemas.answers.common import JobSummary
 from tests.unit.cli.conftest import Orchestrator
 
@@ -137,6 +139,14 @@ def test_a_child_job_is_found_in_its_roots_files(
     child = json.loads(capsys.readouterr().out)
     assert (child["status"], child["root_job_id"]) == ("partial", "root")
     assert child["results"]["final_report"] == str(directory / "reports" / "job_c1.md")
+
+
+@pytest.mark.parametrize("job_id", ["root", "c1"])
+def test_each_job_of_a_tree_leads_to_its_root(folder: Path, job_id: str) -> None:
+    write_job(folder, "root")
+    assert root_id_of(folder / "workspace", job_id) == "root"
+    with pytest.raises(NotFound):
+        root_id_of(folder / "workspace", "nope")
 
 
 def test_a_half_written_or_foreign_directory_is_passed_over(
