@@ -13,8 +13,7 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.state.replacement import changed
-from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
 from orchestrator.core.scheduler.transitions.finish import shortfall_of
 
 #: So many of a worker's latest rollbacks are kept.

@@ -40,8 +40,8 @@ from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capaci
 from orchestrator.core.scheduler.queue.ready_queue import Prompting
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.replacement import changed
 from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.gate_events import GateEvents

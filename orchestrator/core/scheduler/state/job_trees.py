@@ -10,6 +10,7 @@ from orchestrator.core.limits.quotas import Quotas
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.failure import NOT_STARTED
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
@@ -18,8 +19,40 @@ from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.queue.ready_queue import Prompting, ReadyQueue, StartHolds
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
-from orchestrator.core.scheduler.state.tool_starts import ToolStarts
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+
+#: Seconds until a tool that did not start is tried again; none of them uses a retry of the worker.
+PAUSES_SECONDS = (2.0, 5.0, 15.0)
+
+
+class ToolStarts:
+    """Tools that could not be started although they worked before, as while they are updated."""
+
+    def __init__(self, unit_of_work: UnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+        self._began: set[str] = set()
+
+    def began(self, agent: str) -> None:
+        """The agent's program has run. Idempotent."""
+        self._began.add(agent)
+
+    def pause(self, worker: Worker) -> float | None:
+        """Seconds until a worker is tried again whose tool did not start; None: it is not."""
+        if worker.result is None or not self._worked(worker.agent):
+            return None
+        times = 0
+        for failure in reversed(worker.result.failures):
+            if failure.cause != NOT_STARTED:
+                break
+            times += 1
+        return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
+
+    def _worked(self, agent: str) -> bool:
+        """By what this server has seen, or by what is stored of unfinished trees."""
+        found = self._unit_of_work.workers.values()
+        return agent in self._began or any(
+            each.agent == agent and each.status.succeeded for each in found
+        )
 
 
 @dataclass(slots=True)

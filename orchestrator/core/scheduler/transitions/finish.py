@@ -29,7 +29,7 @@ from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, re
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
-from orchestrator.core.scheduler.state.replacement import changed
+from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.retry import Retries

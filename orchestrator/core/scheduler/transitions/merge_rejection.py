@@ -25,8 +25,8 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.retry_policy import may_retry
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.replacement import changed
 from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 

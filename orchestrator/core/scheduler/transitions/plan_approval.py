@@ -15,8 +15,8 @@ from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.replacement import changed
 from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
+from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
 
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import Attempt, Job
+from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
 from tests.unit.core.factories import EXIT_0, START, a_job, a_task, a_worker
 
 WORKER = a_worker()
@@ -158,3 +158,19 @@ def test_a_forgotten_tree_leaves_nothing_behind() -> None:
     assert not unit_of_work.workers
     assert not unit_of_work.attempts
     assert not unit_of_work._last_seq
+
+
+def test_a_changed_value_is_what_replace_makes() -> None:
+    worker = a_worker()
+    changes = {"status": WorkerStatus.RUNNING, "attempt": 2, "started_at": 1.5}
+
+    new = changed(worker, **changes)
+
+    assert new == replace(worker, **changes)
+    assert type(new) is Worker and hash(new) == hash(replace(worker, **changes))
+    assert worker == a_worker()
+
+
+def test_a_field_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(AttributeError):
+        changed(a_worker(), stauts=WorkerStatus.RUNNING)
