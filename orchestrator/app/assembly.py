@@ -53,17 +53,15 @@ from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
-from orchestrator.engine.service.server_status import ServerStatus
+from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.service.submissions import SubmissionCalls
-from orchestrator.engine.service.throughput import Throughput
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import Submitting
-from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
-from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.supervisor.supervisor import Inbox, Supervisor
 from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases

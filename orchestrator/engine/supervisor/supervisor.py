@@ -4,7 +4,8 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
@@ -43,7 +44,6 @@ from orchestrator.engine.runtime.messages import (
     StopLoop,
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
-from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.security.keys import hash_key, new_key, new_proof
@@ -51,6 +51,7 @@ from orchestrator.security.keys import hash_key, new_key, new_proof
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
 #: What a full disk kept from starting, or ended with its server, uses none of a worker's retries.
 _FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
 #: How long a caller waits for the loop, in seconds, before it is told to try again.
@@ -59,6 +60,50 @@ CALL_TIMEOUT_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 #: How soon a change is stored again at first: a connection that was lost may be had again at once.
 FIRST_RETRY_SECONDS = 0.02
+
+
+class EventSource(Protocol):
+    """Where things happen that nobody puts: a launcher, of which see both."""
+
+    def listen(self, seconds: float | None) -> bool: ...
+
+    def wake(self) -> None: ...
+
+
+class Inbox(Generic[T]):
+    """Any thread puts; one thread takes, and listens to the launcher while it waits.
+
+    One thread for both: each worker's end would wake two otherwise, which take the interpreter
+    from one another.
+    """
+
+    def __init__(self, launcher: EventSource) -> None:
+        self._launcher = launcher
+        self._queue: SimpleQueue[T] = SimpleQueue()
+        #: The thread that waits now.
+        self._waiting = 0
+
+    def put(self, item: T) -> None:
+        self._queue.put(item)
+        # What is reported while it listens, it finds by itself.
+        if self._waiting not in (0, threading.get_ident()):
+            self._launcher.wake()
+
+    def wait(self, seconds: float | None) -> list[T]:
+        """Everything that has happened; waits at most so long until something has."""
+        self._waiting = threading.get_ident()
+        self._launcher.listen(seconds if self._queue.empty() else 0.0)
+        self._waiting = 0
+        return self.rest()
+
+    def rest(self) -> list[T]:
+        """What is there already."""
+        items: list[T] = []
+        try:
+            while True:
+                items.append(self._queue.get_nowait())
+        except Empty:
+            return items
 
 
 class Supervisor:
