@@ -1,7 +1,6 @@
 """Reports of finished jobs: Markdown for people, JSON for programs.
 
 - ``figures``: Numbers of a job: usage, time, the critical path
-- ``text``: Escaping text for Markdown and for terminals
 """
 
 from orchestrator.reports.atomic_write import ReportError, write_report

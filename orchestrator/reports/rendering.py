@@ -1,4 +1,4 @@
-"""The Markdown reports: which one shows what, and how much of it."""
+"""The reports: which one shows what, and how much of it; ``tree.txt``."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,12 +7,13 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.reports.atomic_write import ReportError, write_report
+from orchestrator.reports.escaping import one_line
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
@@ -27,8 +28,8 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.templates import Templates
-from orchestrator.reports.text_tree import text_tree
 from orchestrator.reports.timeline import timeline
+from orchestrator.reports.wording import duration, plural
 
 #: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
 FINAL_ROOM = 120_000
@@ -349,3 +350,39 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     yield "reports/analytics.json", as_json(pages.figures)
     # Last, so that all it points to is there.
     yield "FINAL_RESULT.md", pages.final_result()
+
+
+def text_tree(family: Family, job: Job) -> Iterator[str]:
+    """``tree.txt``: a line for each job and worker of a tree."""
+    yield _line_of_job(family, job)
+    yield from _lines_below(family, job, "")
+
+
+def _lines_below(family: Family, job: Job, margin: str) -> Iterator[str]:
+    workers = family.workers(job.id)
+    for worker in workers:
+        last = worker is workers[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_worker(family, worker)
+        yield from _lines_of_child_jobs(family, worker, margin + ("    " if last else "│   "))
+
+
+def _lines_of_child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
+    children = family.child_jobs(worker)
+    for child in children:
+        last = child is children[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_job(family, child)
+        yield from _lines_below(family, child, margin + ("    " if last else "│   "))
+
+
+def _line_of_job(family: Family, job: Job) -> str:
+    status = family.status(job).value
+    wall = duration(family.wall_seconds(job))
+    workers = plural(len(family.workers(job.id)), "worker")
+    return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
+
+
+def _line_of_worker(family: Family, worker: Worker) -> str:
+    name = one_line(family.label(worker), 60)
+    runs = family.runs(worker)
+    took = f", {duration(sum(end - start for start, end in runs))}" if runs else ""
+    return f"{worker.id}: {worker.status.value}{took}: {name} ({one_line(worker.agent, 30)})"

@@ -1,7 +1,7 @@
 """What templates are given of workers and jobs: frozen values, text still as the worker left it.
 
 Everything but ids, states and numbers may hold text from users and workers, so a template puts it
-through a filter (see ``markdown.py``).
+through a filter (see ``escaping.py``).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,9 +19,9 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.reason import changed_nothing
+from orchestrator.reports.escaping import bounded
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
-from orchestrator.reports.text.plain_text import bounded
 
 #: Attempts that a report tells of, beside a worker's last one.
 EARLIER_ATTEMPTS = 5

@@ -9,19 +9,17 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from orchestrator.reports import wording
-from orchestrator.reports.text import markdown
-from orchestrator.reports.text.markdown import document
+from orchestrator.reports import escaping, wording
 from orchestrator.reports.timeline import bar_name
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Text of users and workers.
-    "cell": markdown.cell,
-    "code": markdown.code,
-    "document": document,
-    "fence": markdown.fence,
-    "href": markdown.href,
-    "inline": markdown.inline,
+    "cell": escaping.cell,
+    "code": escaping.code,
+    "document": escaping.document,
+    "fence": escaping.fence,
+    "href": escaping.href,
+    "inline": escaping.inline,
     # Numbers, times and states.
     "dollars": wording.dollars,
     "bar_name": bar_name,
@@ -73,9 +71,9 @@ def _filled(environment: Environment, name: str, context: Mapping[str, object]) 
 def _note(path: Path, error: Exception) -> str:
     line = getattr(error, "lineno", None)
     place = f"{path}:{line}" if line else str(path)
-    reason = markdown.inline(f"{type(error).__name__}: {error}")
+    reason = escaping.inline(f"{type(error).__name__}: {error}")
     return (
-        f"> **Your template {markdown.code(place)} could not be used:** {reason}\n"
+        f"> **Your template {escaping.code(place)} could not be used:** {reason}\n"
         "> This report was made with the template that comes with the product."
     )
 
@@ -100,5 +98,5 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
         autoescape=False,
     )
     environment.filters.update(_FILTERS)
-    environment.globals.update(headline=wording.headline, shell=markdown.shell)
+    environment.globals.update(headline=wording.headline, shell=escaping.shell)
     return environment

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.reports.escaping import one_line
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family, attempt_ended
-from orchestrator.reports.text.plain_text import one_line
 
 #: GitHub draws no diagram with more than 50,000 characters; and nobody reads more bars than this.
 BAR_LIMIT = 120

@@ -10,8 +10,16 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from trees import HOSTILE
 
-from orchestrator.reports.text.markdown import cell, code, document, fence, inline, quoted
-from orchestrator.reports.text.plain_text import one_line, plain
+from orchestrator.reports.escaping import (
+    cell,
+    code,
+    document,
+    fence,
+    inline,
+    one_line,
+    plain,
+    quoted,
+)
 
 # HTML allowed and bare addresses linked: the most that a renderer would do with our Markdown.
 RENDERER = MarkdownIt("gfm-like", {"html": True})

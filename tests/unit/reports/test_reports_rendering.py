@@ -15,7 +15,7 @@ from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.reports import Reports
-from orchestrator.reports.text.markdown import document
+from orchestrator.reports.escaping import document
 from orchestrator.reports.timeline import BAR_LIMIT
 
 

@@ -1,1 +1,0 @@
-"""Escaping text for Markdown and for terminals."""
