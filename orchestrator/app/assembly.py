@@ -42,8 +42,7 @@ from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.preparation.preparation import AttemptPreparation
 from orchestrator.engine.preparation.shared_context import SharedContextRuns
 from orchestrator.engine.report_thread import Reporting
-from orchestrator.engine.retention.housekeeping import Housekeeping
-from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.access import Access

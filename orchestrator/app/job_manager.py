@@ -14,8 +14,7 @@ from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_i
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.preparation.preparation import AttemptPreparation
 from orchestrator.engine.report_thread import Reporting
-from orchestrator.engine.retention.housekeeping import Housekeeping
-from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.service import Service

@@ -5,7 +5,6 @@
 - ``merge``: Merging the branches of a job's workers, and the gates on the merged state
 - ``planning``: Making tasks of a request by rules; reviewers' prompts
 - ``preparation``: What an attempt needs before its process starts: directory, files, environment
-- ``retention``: Removing old jobs, and putting right what a crash left
 - ``runtime``: What the engine runs on: messages, processes, clock, threads, memory, disk, ports
 - ``service``: The use cases: what the API and the command line call
 - ``submission``: From a submission to a stored job: its agents, its plan, its ancestors

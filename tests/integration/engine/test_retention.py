@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports import Change
-from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.retention import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import JobFiles
 from tests.contract.store_values import a_job

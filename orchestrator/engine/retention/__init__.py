@@ -1,1 +1,0 @@
-"""Removing old jobs, and putting right what a crash left."""
