@@ -61,7 +61,7 @@ from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Inbox, Supervisor
-from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
+from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases
 from orchestrator.engine.worktrees.working_directories import Worktrees

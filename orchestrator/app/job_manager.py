@@ -22,7 +22,7 @@ from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.recovery import recover
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
+from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
 from orchestrator.security import scratch_directory, search_boundary

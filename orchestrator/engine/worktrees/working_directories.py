@@ -40,14 +40,13 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
-from orchestrator.engine.worktrees.cleanup import Turns
 from orchestrator.engine.worktrees.conflict_texts import with_conflicts
 from orchestrator.engine.worktrees.history_rewrite import (
     without_held_back,
     without_refused,
     without_secrets,
 )
-from orchestrator.engine.worktrees.policy import WorktreeRule
+from orchestrator.engine.worktrees.policy import Turns, WorktreeRule
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.start import conflict_attempt
 from orchestrator.engine.worktrees.start.branch_tips import BranchHeads
