@@ -6,6 +6,7 @@ a server, until the last shim has ended and nothing is left of it.
 """
 
 import json
+import mmap
 import os
 import select
 import signal
@@ -19,7 +20,6 @@ from typing import Any
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.shim import shim
-from orchestrator.launchers.spawner.shim_table import ShimTable
 
 _MOST_LISTED = 20
 #: Between two passes while something is being killed.
@@ -30,7 +30,64 @@ _UNKILLABLE_SECONDS = 10.0
 #: A shim that is stopped again and again gets nowhere; one that is killed is told of.
 _MOST_STOPS = 10
 
+#: Rows of the table of shims. Of memory that is never touched nothing is used.
+_MOST = 1 << 16
+_SERIAL, _PID = 0, 1
+
 Request = tuple[int, list[int]]
+
+
+class ShimTable:
+    """Which shims there are, in memory that a keeper, its spawner and their shims share.
+
+    It outlives the spawner: its keeper finds here which of the processes that have fallen to it are
+    shims, and of which ends nobody has told yet. A row for each shim: its serial number until its
+    end has been told, and its pid from its first moment until it has been reaped. Serial numbers
+    begin with 1.
+
+    Each cell has one writer at a time, and is written at once. Which row is whose, each process
+    knows for itself.
+    """
+
+    def __init__(self) -> None:
+        memory = memoryview(mmap.mmap(-1, 8 * _MOST))
+        self._table = memory.cast("B").cast("I", (_MOST, 2))
+        self._rows: dict[int, int] = {}
+        #: Such as were in use, for the next.
+        self._free: list[int] = []
+
+    def add(self, serial: int) -> None:
+        """Make room for a shim that is about to be forked. Raise OSError when there is none."""
+        # Row 0 says how many rows have ever been used.
+        row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
+        if row >= _MOST:
+            raise OSError(f"there are {_MOST - 1} shims")
+        self._table[row, _PID] = 0
+        self._table[row, _SERIAL] = serial
+        self._table[0, _SERIAL] = max(row, self._table[0, _SERIAL])
+        self._rows[serial] = row
+
+    def enter(self, serial: int) -> None:
+        """In the shim itself."""
+        self._table[self._rows[serial], _PID] = os.getpid()
+
+    def reaped(self, serial: int) -> None:
+        self._table[self._rows[serial], _PID] = 0
+
+    def told(self, serial: int) -> None:
+        """Its end is known to the server: it can be forgotten. Unknown: nothing."""
+        row = self._rows.pop(serial, None)
+        if row is not None:
+            self._table[row, _SERIAL] = 0
+            self._free.append(row)
+
+    def take_over(self) -> Iterator[tuple[int, int]]:
+        """(serial number, pid or 0) of each that another process has added, and not forgotten."""
+        for row in range(1, self._table[0, _SERIAL] + 1):
+            serial = self._table[row, _SERIAL]
+            if serial:
+                self._rows[serial] = row
+                yield serial, self._table[row, _PID]
 
 
 class Reaper:

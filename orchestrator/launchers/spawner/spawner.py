@@ -20,8 +20,7 @@ from typing import Any
 from orchestrator.core import failpoints
 from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.shim import shim
-from orchestrator.launchers.spawner.reaper import Reaper
-from orchestrator.launchers.spawner.shim_table import ShimTable
+from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
 #: A keeper that cannot fork ends, and the server starts another one: not at full speed.
 _NO_FORK_SECONDS = 1.0

@@ -11,8 +11,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.process import proc
-from orchestrator.launchers.process.memory import Memory
-from orchestrator.launchers.process.rlimits import LimitWatch
+from orchestrator.launchers.process.rlimits import LimitWatch, Memory
 
 from .test_containment import opened
 
