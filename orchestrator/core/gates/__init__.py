@@ -1,7 +1,6 @@
 """What runs of gates mean: findings, two runs side by side, files, tampering.
 
 - ``failures``: What two failures of tests have in common
-- ``files``: Which files are code, sources, or parts of a test suite
 - ``runs``: Runs of a gate side by side: on the base, on candidates, on a merged state
 - ``tampering``: Changes by which work would pass its gates without being right
 """

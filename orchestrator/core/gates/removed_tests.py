@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from posixpath import dirname, splitext
 
-from orchestrator.core.gates.files.suite_files import is_of_tests
+from orchestrator.core.gates.file_kinds import is_of_tests
 from orchestrator.core.model.gate import Gate, Leave
 from orchestrator.core.model.path_patterns import matches
 

@@ -11,9 +11,7 @@ from itertools import islice
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
-from orchestrator.core.gates.files.code_files import is_code
-from orchestrator.core.gates.files.source_files import PYTHON, language_of
-from orchestrator.core.gates.files.suite_files import is_of_tests
+from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_of
 from orchestrator.core.gates.runs.base_tests import counted

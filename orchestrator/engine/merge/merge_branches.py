@@ -11,7 +11,7 @@ from functools import partial
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.files.source_files import language_of
+from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
 from orchestrator.core.model.attempt.failure import SENT_BACK, after
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orchestrator.core.gates.files.code_files import code_in
+from orchestrator.core.gates.file_kinds import code_in
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
     Evidence,

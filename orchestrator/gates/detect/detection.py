@@ -8,8 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from orchestrator.core.gates.files import suite_files
-from orchestrator.core.gates.files.source_files import PYTHON, patterns_of
+from orchestrator.core.gates.file_kinds import PYTEST, PYTHON, own_files, patterns_of
 from orchestrator.core.model.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect import javascript, security_tools
 from orchestrator.gates.detect.command_calls import MAKEFILES, is_constant_target, rules_of
@@ -109,7 +108,7 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 def _python_tests(files: GateFiles) -> str:
     """A file of tests, also beside the code; empty where only names look like it."""
-    for path in list(suite_files.own(files.paths(), suite_files.PYTEST))[:_MOST_READ]:
+    for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
     return ""

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from orchestrator.core.gates.files import suite_files
-from orchestrator.core.gates.files.source_files import patterns_of
+from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_of
 from orchestrator.core.model.gate import Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect.command_calls import PACKAGE, Calls, mapping, package_of, texts_of
 
@@ -86,7 +85,7 @@ def _of_tests(files: GateFiles) -> Iterator[Gate]:
     """One, at most: files of tests, and the runner that the project depends on."""
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
-    tests = list(suite_files.own(files.paths(), suite_files.JAVASCRIPT))
+    tests = list(own_files(files.paths(), JAVASCRIPT))
     runner = next((name for name in ("vitest", "jest") if name in needed), "")
     if not runner:
         uses_node = (path for path in tests[:_MOST_READ] if "node:test" in files.read(path))

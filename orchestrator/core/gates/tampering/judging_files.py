@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.gates.failures.fingerprint import digest_of
-from orchestrator.core.gates.files.code_files import has_code
-from orchestrator.core.gates.files.suite_files import is_of_tests
+from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import (
     LONGEST_TOLD,
     MOST_TOLD,

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from orchestrator.core.gates.files.code_files import code_in, has_code
-from orchestrator.core.gates.files.source_files import language_of
+from orchestrator.core.gates.file_kinds import code_in, has_code, language_of
 from orchestrator.core.model.gate import SECRETS, GateCause, GateOutcome, GateResult
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_facts import (

@@ -1,0 +1,139 @@
+"""Which files are code, parts of a test suite, or sources, by their paths. Pure.
+
+- Code: a change of it is to be judged, a change of documents alone is not. A path is a document if
+  its suffix or its name is in one of the tables, and no pattern of ``_CODE_AS_TEXT`` fits it. Every
+  other file is code: sources, scripts, configuration and data.
+- Sources, in which language: a gate is to judge a change of them. Tests, configuration,
+  declarations, vendored and generated files are no sources: nothing that a test imports or a
+  compiler reads has to speak for them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from posixpath import basename, splitext
+
+_DOCUMENT_SUFFIXES = frozenset(
+    (
+        *(".md", ".markdown", ".rst", ".txt", ".adoc", ".asciidoc", ".org", ".tex", ".log"),
+        *(".pdf", ".doc", ".docx", ".odt", ".rtf", ".ppt", ".pptx", ".drawio"),
+        *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".bmp"),
+    )
+)
+#: In any case of letters, without a suffix.
+_DOCUMENT_NAMES = frozenset(
+    (
+        *("readme", "license", "licence", "copying", "notice", "authors", "contributors"),
+        *("changelog", "changes", "history", "news", "todo", "codeowners", "maintainers"),
+        *(".gitignore", ".gitattributes", ".gitkeep", ".mailmap", ".editorconfig"),
+    )
+)
+_CODE_AS_TEXT = ("*requirements*.txt", "*constraints*.txt", "cmakelists.txt")
+#: Files that pytest reads by their names.
+PYTEST = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
+#: Files that jest, vitest, and ``node --test`` run by their names.
+JAVASCRIPT = re.compile(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
+_DJANGO = re.compile(r"(?:.*/)?tests\.py")
+_GO = re.compile(r"(?:.*/)?[^/]*_test\.go")
+#: Directories that hold tests with their data, helpers, and snapshots.
+_TEST_FOLDERS = frozenset(
+    {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
+)
+#: Directories whose tests are not the project's: pytest leaves most of them out, too.
+_FOREIGN = frozenset(
+    {"node_modules", "vendor", "third_party", "site-packages", "venv", "build", "dist"}
+    | {"fixtures", "testdata", "templates", "__fixtures__", "__mocks__"}
+)
+
+PYTHON = "Python"
+_SUFFIXES = {
+    PYTHON: "py",
+    "Cython": "pyx",
+    "JavaScript": "js jsx mjs cjs",
+    "TypeScript": "ts tsx mts cts",
+    "Vue": "vue",
+    "Svelte": "svelte",
+    "Rust": "rs",
+    "Go": "go",
+    "C": "c h",
+    "C++": "cc cpp cxx hh hpp hxx",
+    "C#": "cs",
+    "F#": "fs",
+    "Java": "java",
+    "Kotlin": "kt",
+    "Scala": "scala",
+    "Groovy": "groovy",
+    "Clojure": "clj cljs cljc",
+    "Swift": "swift",
+    "Objective-C": "m mm",
+    "Dart": "dart",
+    "Ruby": "rb",
+    "PHP": "php",
+    "Perl": "pl pm",
+    "Lua": "lua",
+    "R": "r",
+    "Julia": "jl",
+    "Elixir": "ex exs",
+    "Erlang": "erl",
+    "Haskell": "hs",
+    "OCaml": "ml mli",
+    "Zig": "zig",
+    "shell": "sh bash zsh",
+    "PowerShell": "ps1 psm1",
+}
+_LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
+#: Configuration in a programming language, and what is made of other sources.
+_NO_SOURCES = re.compile(
+    r"(?:setup|conf|noxfile|gunicorn\.conf)\.py"
+    r"|(?:.*\.config|\..*rc|\.pnp|gulpfile|gruntfile)\.[cm]?[jt]s"
+    r"|.*\.min\.[cm]?js|.*\.d\.[cm]?ts|.*_pb2(?:_grpc)?\.py",
+    re.IGNORECASE,
+)
+
+
+def is_code(path: str) -> bool:
+    name = basename(path).lower()
+    if any(fnmatchcase(name, each) for each in _CODE_AS_TEXT):
+        return True
+    return name not in _DOCUMENT_NAMES and splitext(name)[1] not in _DOCUMENT_SUFFIXES
+
+
+def has_code(paths: Iterable[str]) -> bool:
+    return any(map(is_code, paths))
+
+
+def code_in(paths: Iterable[str]) -> list[str]:
+    return [each for each in paths if is_code(each)]
+
+
+def is_of_tests(path: str) -> bool:
+    """True for a file that is a test, or that tests read: data, helpers, and snapshots."""
+    *above, _ = path.split("/")
+    named = any(each.fullmatch(path) for each in (PYTEST, _DJANGO, JAVASCRIPT, _GO))
+    return named or not _TEST_FOLDERS.isdisjoint(above)
+
+
+def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
+    """The project's files of one kind, those nearest to its top first."""
+    for path in sorted(paths, key=lambda each: (each.count("/"), each)):
+        if kind.fullmatch(path) and not is_foreign(path):
+            yield path
+
+
+def is_foreign(path: str) -> bool:
+    """True for vendored and generated files, templates, and hidden directories."""
+    return any(each in _FOREIGN or each.startswith(".") for each in path.split("/")[:-1])
+
+
+def language_of(path: str) -> str:
+    """Empty for a file that is no source."""
+    name = basename(path)
+    language = _LANGUAGES.get(splitext(name)[1].lower(), "")
+    if not language or _NO_SOURCES.fullmatch(name):
+        return ""
+    return "" if is_of_tests(path) or is_foreign(path) else language
+
+
+def patterns_of(*languages: str) -> tuple[str, ...]:
+    """Patterns of the files of some languages."""
+    return tuple(f"*.{end}" for name in languages for end in _SUFFIXES[name].split())

@@ -1,1 +1,0 @@
-"""Which files are code, sources, or parts of a test suite."""
