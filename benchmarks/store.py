@@ -16,7 +16,8 @@ from statistics import median
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change

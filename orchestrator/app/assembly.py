@@ -24,7 +24,7 @@ from orchestrator.app.settings_map import (
     surroundings,
 )
 from orchestrator.config import Settings, project_root
-from orchestrator.config.fields.choices import Attempts, Containment, OnShutdown, Push
+from orchestrator.config.fields.choices import Attempts, Containment, OnShutdown, Push, UnknownPrice
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Tree
@@ -170,7 +170,13 @@ class Assembly:
 
     @cached_property
     def _submitting(self) -> Submitting:
-        return Submitting(self._agents, self._roles, *limits(self._settings), intent.asks_to_build)
+        return Submitting(
+            self._agents,
+            self._roles,
+            *limits(self._settings),
+            intent.asks_to_build,
+            refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
+        )
 
     @cached_property
     def _planning(self) -> AgentPlans:

@@ -1,15 +1,20 @@
-"""Translates the settings into the parameters of each part."""
+"""What the parts of the product are told of the settings."""
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
-from orchestrator.config.fields.choices import Containment, UnknownPrice
-from orchestrator.core.limits import job_config
+from orchestrator.config.fields.choices import Containment
+from orchestrator.config.fields.kinds import Processors
 from orchestrator.core.limits.quotas import Ceilings, KeyLimits, Quotas
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, default_config
+from orchestrator.core.model.setting import Setting
 from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
 from orchestrator.engine.preparation.preparation import WorkerEnvironment
 from orchestrator.engine.runtime.headroom import Bounds, Headroom
@@ -29,36 +34,22 @@ from orchestrator.workspace import (
 )
 
 
-def limits(settings: Settings) -> tuple[job_config.Defaults, Ceilings]:
-    workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
-    defaults = job_config.Defaults(
-        max_workers=int(workers.max_workers),
-        default_timeout=workers.default_timeout,
-        max_retries=workers.max_retries,
-        execution_mode=settings.orchestrator.execution_mode,
-        enable_recursion=recursion.enable and not _offline(settings),
-        max_depth=min(recursion.max_depth, ceilings.max_depth),
-        agent=workers.agent,
-        planner=workers.planner,
-        unjudged=settings.gates.unjudged,
-        resolve=workers.resolve,
-        project=str(settings.orchestrator.project_root or ""),
-        refuses_unpriced=workers.unknown_price is UnknownPrice.REFUSE,
-        max_steps=workers.max_steps,
-        max_tokens=workers.max_tokens,
-        max_cost_usd=workers.max_cost_usd,
-    )
-    return defaults, Ceilings(
-        max_depth=ceilings.max_depth,
-        max_workers=ceilings.max_workers,
-        max_child_jobs_per_worker=ceilings.max_child_jobs_per_worker,
-        max_child_jobs_per_root=ceilings.max_child_jobs_per_root,
-        max_tasks_per_job=ceilings.max_tasks_per_job,
-        max_wall_seconds=ceilings.max_wall_seconds,
-        max_steps=ceilings.max_steps,
-        max_tokens=ceilings.max_tokens,
-        max_cost_usd=ceilings.max_cost_usd,
-    )
+def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
+    """What a job has that asks for nothing, and what no job exceeds."""
+    found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
+    found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
+    ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
+    return default_config(**found), Ceilings(**ceilings)
+
+
+def _default(settings: Settings, setting: Setting) -> Any:
+    section, key = setting.server.split(".")
+    value = getattr(getattr(settings, section), key)
+    if value is None:
+        return setting.default
+    if isinstance(value, Path | StrEnum):
+        return str(value)
+    return int(value) if isinstance(value, Processors) else value
 
 
 def quotas(settings: Settings) -> Quotas:

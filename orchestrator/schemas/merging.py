@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from orchestrator.core.model.gate import GateCause, GateOutcome, GateStatus
-from orchestrator.core.model.job import RESOLVE_OFF
+from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
 from orchestrator.schemas.answers.common import Answer, MissingAnswer, OutsideAnswer

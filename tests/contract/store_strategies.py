@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import (
     CheckoutChange,
     JobFacts,
@@ -23,6 +23,7 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,

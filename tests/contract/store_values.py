@@ -3,7 +3,8 @@
 from typing import Any
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.model.job import Attempt, Job, JobConfig, Worker
+from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.job_settings import JobConfig
 
 CONFIG = JobConfig(
     max_workers=4, default_timeout=300, max_retries=2, max_depth=3, max_wall_seconds=86_400

@@ -27,7 +27,9 @@ def test_every_path_of_a_document_exists(document: str) -> None:
     assert named and not missing
 
 
-@pytest.mark.parametrize(("example", "most"), [("An API call", 4), ("A built-in agent", 6)])
+@pytest.mark.parametrize(
+    ("example", "most"), [("An API call", 4), ("A job setting", 3), ("A built-in agent", 6)]
+)
 def test_a_worked_example_names_what_is_there_and_touches_few_files(
     example: str, most: int
 ) -> None:
@@ -39,3 +41,14 @@ def test_a_worked_example_names_what_is_there_and_touches_few_files(
     assert len({path for path, _ in steps}) <= most
     for path, name in steps:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), f"{name} in {path}"
+
+
+def test_the_setting_of_the_example_is_declared_in_its_files_alone() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("### A job setting\n")[2]
+    steps = STEP.findall(section.partition("\n#")[0])
+    declared = re.compile(rf"^    {steps[0][1]}: ", re.MULTILINE)
+    sources = (ROOT / "orchestrator").rglob("*.py")
+
+    found = {path for path in sources if declared.search(path.read_text("utf-8"))}
+
+    assert found == {ROOT / path for path, _ in steps}

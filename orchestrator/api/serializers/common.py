@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.events import Event
 from orchestrator.core.limits.budget import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import Availability
@@ -37,6 +38,9 @@ SUMMARY_CHARACTERS = 300
 DEEPEST_NESTING = 50
 
 _NOTHING = WorkerResult()
+_FIELDS = {each.wire: each.name for each in SETTINGS}
+#: The fields of a job's settings, by their names in answers.
+_ANSWERED = {answer: _FIELDS.get(answer, answer) for answer in ConfigAnswer.model_fields}
 
 
 def moment(seconds: float) -> datetime:
@@ -172,36 +176,8 @@ def task_answer(
 
 
 def config_answer(config: JobConfig) -> ConfigAnswer:
-    return ConfigAnswer(
-        max_workers=config.max_workers,
-        default_timeout=config.default_timeout,
-        max_retries=config.max_retries,
-        execution_mode=config.execution_mode,
-        enable_recursion=config.enable_recursion,
-        max_recursion_depth=config.max_depth,
-        agent=config.agent,
-        max_wall_seconds=config.max_wall_seconds,
-        max_total_workers=config.max_total_workers,
-        max_steps=config.max_steps,
-        max_tokens=config.max_tokens,
-        max_cost_usd=config.max_cost_usd,
-        merge_strategy=config.merge_strategy,
-        history=config.history,
-        resolve=config.resolve,
-        git=config.git,
-        base=config.base,
-        base_branch=config.base_branch,
-        project=config.project,
-        include_dirty=config.include_dirty,
-        git_note=config.git_note,
-        gates=[job_gate_answer(gate) for gate in config.gates],
-        unjudged="fail" if config.unjudged == "fail" else "tell",
-        planner=config.planner,
-        context=config.context,
-        context_files=list(config.context_files),
-        approve=config.approve,
-        labels=dict(config.labels),
-    )
+    found: dict[str, Any] = {answer: getattr(config, name) for answer, name in _ANSWERED.items()}
+    return ConfigAnswer(**{**found, "gates": [job_gate_answer(gate) for gate in config.gates]})
 
 
 def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:

@@ -14,8 +14,11 @@ from orchestrator.cli.context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.job import AUTO
+from orchestrator.core.model.job_settings import BY_WIRE_NAME
+from orchestrator.core.model.setting import Kind, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 
 PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -58,33 +61,39 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
+_TYPES: Mapping[Kind | tuple[str, ...], Any] = {
+    Kind.COUNT: click.IntRange(min=1),
+    Kind.COUNT_OR_ZERO: click.IntRange(min=0),
+    Kind.SECONDS: Seconds(min=0, min_open=True),
+    Kind.MONEY: click.FloatRange(min=0, min_open=True),
+}
+
+
+def options_of(*names: str) -> list[Decorator]:
+    """The options of settings, by the names that requests have for them."""
+    return [_option(BY_WIRE_NAME[name]) for name in names]
+
+
+def _option(setting: Setting) -> Decorator:
+    option = setting.option
+    if option is None:
+        raise LookupError(f"{setting.wire} has no option in the table of job settings")
+    if setting.values is Kind.FLAG:
+        return click.option(option.flag, setting.wire, is_flag=True, default=None, help=option.help)
+    if setting.values is Kind.GATES:
+        own: Mapping[str, Any] = {"multiple": True, "callback": _gates}
+    else:
+        own = {"type": _TYPES.get(setting.values, str)}
+    return click.option(option.flag, setting.wire, metavar=option.value, help=option.help, **own)
+
+
 #: What agents may use, for a job with its child jobs.
-CAPS = (
-    click.option(
-        "--max-cost",
-        "max_cost_usd",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="USD",
-        help="Stop the job when its agents have cost so much.",
-    ),
-    click.option(
-        "--max-tokens",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Stop the job when its agents have used N tokens.",
-    ),
-    click.option(
-        "--max-steps",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Stop the job when its agents have called a model N times.",
-    ),
-)
+CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 
 def cap_options(command: Command) -> Command:
     """``--max-cost``, ``--max-tokens``, ``--max-steps``."""
-    for decorator in reversed(CAPS):
+    for decorator in reversed(options_of(*CAPS)):
         command = decorator(command)
     return command
 
@@ -99,58 +108,25 @@ review_option = click.option(
 )
 
 
+#: Settings as ``--help`` lists them; those that are not listed here come last.
+FIRST = ("agent", "planner", "approve", "base", "include_dirty", "resolve")
+SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
+
+
 def request_options(command: Command) -> Command:
     """``[REQUEST] --plan FILE`` and the settings of a job."""
+    listed = (*FIRST, *SECOND)
+    rest = [name for name, row in BY_WIRE_NAME.items() if row.option and name not in listed]
     decorators = [
         request_argument,
         click.option(
             "--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file; - for stdin."
         ),
-        click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
-        click.option("--planner", metavar="NAME", help="Who splits it: rules, auto or an agent."),
-        click.option(
-            "--approve", is_flag=True, default=None, help="Wait until a person approves the plan."
-        ),
-        click.option("--base", metavar="REV", help="Branch, tag or commit to start from."),
-        click.option(
-            "--include-dirty",
-            is_flag=True,
-            default=None,
-            help="Start with what is uncommitted, too.",
-        ),
-        click.option(
-            "--resolve",
-            metavar="worker|AGENT|off",
-            help="Who resolves merge conflicts; default: the worker that has them.",
-        ),
+        *options_of(*FIRST),
         click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
-        click.option(
-            "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."
-        ),
-        click.option(
-            "--timeout",
-            "default_timeout",
-            type=Seconds(min=0, min_open=True),
-            metavar="S",
-            help="Seconds that one worker may take.",
-        ),
-        click.option(
-            "--max-depth",
-            "max_recursion_depth",
-            type=click.IntRange(min=0),
-            metavar="N",
-            help="Depth of the deepest child job.",
-        ),
-        *CAPS,
+        *options_of(*SECOND),
         review_option,
-        click.option(
-            "--gate",
-            "gates",
-            multiple=True,
-            callback=_gates,
-            metavar="GATE",
-            help="Check of results: a command or name; auto or off. May be given again.",
-        ),
+        *options_of(*rest),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)

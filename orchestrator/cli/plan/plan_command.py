@@ -21,7 +21,7 @@ from orchestrator.cli.plan.job_options import (
     review_option,
 )
 from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
-from orchestrator.core.model.job import BUDGET_LIMITS
+from orchestrator.core.model.job_settings import BUDGET_LIMITS
 
 
 @click.command("plan", cls=RequestCommand)

@@ -7,9 +7,9 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.job_config import Defaults
 from orchestrator.core.limits.quotas import Ancestry, Ceilings, what_is_left
-from orchestrator.core.model.job import JobConfig, TaskSpec
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.formatting import one_line
 
@@ -51,12 +51,12 @@ def check_budget(budget: Mapping[str, float]) -> None:
             )
 
 
-def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
+def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
     """Raise InvalidRequest for what this server cannot do.
 
     Which agents can work is another question on the Windows side: all its jobs ask it, or none.
     """
-    if asked.execution_mode == "windows" != defaults.execution_mode:
+    if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
             "execution_mode windows is for a whole server: set orchestrator.execution_mode: "
             "windows in its config.yaml, or use native (or wsl, which is the same)",
@@ -68,10 +68,10 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     """Raise Refused when the worker may not start one more child job."""
     depth = line.parent_job.depth + 1
     left = what_is_left(line, ceilings)
-    claimed = line.parent_job.config.claimed_depth
-    if asked.current_depth is not None and asked.current_depth != claimed + depth:
+    claimed, says = line.parent_job.config.claimed_depth, asked.values.claimed_depth
+    if "claimed_depth" in asked.given and says != claimed + depth:
         raise InvalidRequest(
-            f"current_depth is {asked.current_depth}, but this job would be at depth "
+            f"current_depth is {says}, but this job would be at depth "
             f"{claimed + depth}; "
             "leave current_depth out or send ORCHESTRATOR_DEPTH + 1",
             kind="depth-mismatch",

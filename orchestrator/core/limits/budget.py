@@ -9,8 +9,9 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
-from orchestrator.core.model.job import BUDGET_LIMITS, Job
+from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import CapPassed
+from orchestrator.core.model.job_settings import BUDGET_LIMITS
 
 _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}

@@ -1,202 +1,122 @@
 """The settings of a job: what is asked for, within ceilings and what its parent has."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.limits.quotas import Ancestry, Ceilings
-from orchestrator.core.model.job import (
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import (
     BUDGET_LIMITS,
     RESOLVE_OFF,
-    RESOLVE_WORKER,
+    SETTINGS,
     JobConfig,
-    TaskSpec,
 )
+from orchestrator.core.model.setting import Inheritance, Setting
 from orchestrator.core.model.submission import ConfigRequest
 
-T = TypeVar("T")
 N = TypeVar("N", int, float)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Defaults:
-    """What a request gets that does not say otherwise."""
-
-    max_workers: int = 10
-    default_timeout: float = 300.0
-    max_retries: int = 2
-    execution_mode: str = "native"
-    enable_recursion: bool = True
-    max_depth: int = 3
-    agent: str = "auto"
-    planner: str = "auto"
-    unjudged: str = "tell"
-    #: A cost cap with a model whose price is not known is refused; else its first worker runs.
-    refuses_unpriced: bool = True
-    resolve: str = RESOLVE_WORKER
-    #: As of ``JobConfig``.
-    project: str = ""
-    max_steps: int | None = None
-    max_tokens: int | None = None
-    max_cost_usd: float | None = None
+#: What requests, defaults, and parents decide; ``engine/submission`` adds the others.
+_DECIDED = tuple(each for each in SETTINGS if not each.resolved)
+_ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 
 
-def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
+def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
     """The settings of a root job. Raise Refused where a ceiling is exceeded."""
-    depth = _or(asked.max_recursion_depth, defaults.max_depth)
-    _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
-    claimed = asked.current_depth or 0
+    values = {each.name: _of_root(each, asked, defaults, ceilings) for each in _DECIDED}
+    depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
         raise MaxDepthReached(
             f"current_depth is {claimed}, and max_recursion_depth is {depth}", {"depth": 0}
         )
-    workers = _or(asked.max_workers, min(defaults.max_workers, ceilings.max_workers))
-    _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
-    wall = _or(asked.max_wall_seconds, ceilings.max_wall_seconds)
-    _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
-    timeout = _or(asked.default_timeout, defaults.default_timeout)
-    _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
-    caps = _caps({name: _cap(asked, name, defaults, ceilings) for name in BUDGET_LIMITS}, ceilings)
-    return JobConfig(
-        max_workers=workers,
-        default_timeout=timeout,
-        max_retries=_or(asked.max_retries, defaults.max_retries),
-        retries_asked=asked.max_retries is not None,
-        execution_mode=_or(asked.execution_mode, defaults.execution_mode),
-        enable_recursion=_or(asked.enable_recursion, defaults.enable_recursion),
-        max_depth=depth - claimed,
-        claimed_depth=claimed,
-        agent=_or(asked.agent, defaults.agent),
-        max_wall_seconds=wall,
-        max_total_workers=asked.max_total_workers,
-        max_steps=_whole(caps["max_steps"]),
-        max_tokens=_whole(caps["max_tokens"]),
-        max_cost_usd=caps["max_cost_usd"],
-        merge_strategy=_or(asked.merge_strategy, "auto"),
-        history=_or(asked.history, "merge"),
-        resolve=_resolver(_or(asked.resolve, defaults.resolve)),
-        git=_or(asked.git, "auto"),
-        unjudged=_or(asked.unjudged, defaults.unjudged),
-        context=_or(asked.context, ""),
-        context_files=_or(asked.context_files, ()),
-        planner=_or(asked.planner, defaults.planner),
-        approve=_or(asked.approve, False),
-        labels=dict(asked.labels),
-        project=defaults.project,
-    )
+    values["max_depth"] = depth - claimed
+    values["retries_asked"] = "max_retries" in asked.given
+    return _config(values)
 
 
-def _cap(asked: ConfigRequest, name: str, defaults: Defaults, ceilings: Ceilings) -> float | None:
-    """The limit on what agents of a root job may use: asked for, or the default one."""
-    given: float | None = getattr(asked, name)
-    if given is not None:
-        return given
-    return _least_known(getattr(defaults, name), getattr(ceilings, name))
-
-
-def _caps(caps: Mapping[str, float | None], ceilings: Ceilings) -> Mapping[str, float | None]:
-    """Without a limit the ceiling is one. Raise Refused where one is above its ceiling."""
-    found = {name: _or(value, getattr(ceilings, name)) for name, value in caps.items()}
-    for name, value in found.items():
-        most = getattr(ceilings, name)
-        if value is not None and most is not None:
-            _ceiling(name, value, name, most)
-    return found
+def _of_root(
+    setting: Setting, asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings
+) -> Any:
+    if setting.name not in asked.given:
+        default = getattr(defaults, setting.name)
+        # A default above the ceiling is lowered.
+        return _least(default, getattr(ceilings, setting.ceiling)) if setting.ceiling else default
+    value = getattr(asked.values, setting.name)
+    _check_ceiling(setting, value, ceilings)
+    return value
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     """The settings of a child job: its parent's, lowered by what it asks for, never raised."""
+    above, remaining = line.parent_job.config, _remaining(line)
+    values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
+    if "max_depth" in asked.given:
+        deepest = asked.values.max_depth - above.claimed_depth
+        values["max_depth"] = min(above.max_depth, max(0, deepest))
+    longest = line.root.config.max_wall_seconds
+    values["default_timeout"] = min(values["default_timeout"], longest)
+    values["retries_asked"] = above.retries_asked or "max_retries" in asked.given
+    values["budget_asked"] = not asked.given.isdisjoint(BUDGET_LIMITS)
+    return _config(values)
+
+
+def _remaining(line: Ancestry) -> JobConfig:
+    """The settings of the parent, with what remains of time and budget."""
     above = line.parent_job.config
-    wall_left = max(0.0, line.root.wall_end - line.now)
-    limits = {
-        name: _least_known(
-            getattr(asked, name), _least_known(line.budget.get(name), getattr(above, name))
-        )
-        for name in BUDGET_LIMITS
-    }
-    depth = above.max_depth
-    if asked.max_recursion_depth is not None:
-        depth = min(depth, max(0, asked.max_recursion_depth - above.claimed_depth))
-    return JobConfig(
-        max_workers=_least(asked.max_workers, above.max_workers),
-        default_timeout=min(
-            _or(asked.default_timeout, above.default_timeout), line.root.config.max_wall_seconds
-        ),
-        max_retries=_or(asked.max_retries, above.max_retries),
-        retries_asked=asked.max_retries is not None or above.retries_asked,
-        execution_mode=_or(asked.execution_mode, above.execution_mode),
-        project=above.project,
-        enable_recursion=above.enable_recursion and asked.enable_recursion is not False,
-        max_depth=depth,
-        claimed_depth=above.claimed_depth,
-        agent=_or(asked.agent, above.agent),
-        max_wall_seconds=_least(asked.max_wall_seconds, wall_left),
-        max_total_workers=_least_known(asked.max_total_workers, above.max_total_workers),
-        max_steps=_whole(limits["max_steps"]),
-        max_tokens=_whole(limits["max_tokens"]),
-        max_cost_usd=limits["max_cost_usd"],
-        budget_asked=any(getattr(asked, name) is not None for name in BUDGET_LIMITS),
-        merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
-        history=_or(asked.history, above.history),
-        resolve=_resolver(_or(asked.resolve, above.resolve)),
-        git=above.git,
-        # Not less than its parent's.
-        unjudged="fail" if "fail" in (asked.unjudged, above.unjudged) else "tell",
-        planner=_or(asked.planner, above.planner),
-        # Not its parent's: what a child job needs to know, its parent tells it.
-        context=_or(asked.context, ""),
-        context_files=_or(asked.context_files, ()),
-        approve=_or(asked.approve, False),
-        labels={**above.labels, **asked.labels},
+    budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
+    return replace(
+        above,
+        max_wall_seconds=max(0.0, line.root.wall_end - line.now),
+        max_steps=_whole(_least(budget["max_steps"], above.max_steps)),
+        max_tokens=_whole(_least(budget["max_tokens"], above.max_tokens)),
+        max_cost_usd=_least(budget["max_cost_usd"], above.max_cost_usd),
     )
 
 
-def _resolver(asked: str) -> str:
-    return "" if asked == RESOLVE_OFF else asked
+def _of_child(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
+    value, above = asked.get(setting.name), getattr(parent, setting.name)
+    match setting.child:
+        case Inheritance.PARENT:
+            return above
+        case Inheritance.NONE:
+            return setting.default if value is None else value
+        case Inheritance.BOTH:
+            return {**above, **(value or {})}
+        case Inheritance.AT_MOST:
+            return _least(value, above)
+        case Inheritance.AT_LEAST:
+            return max(value or above, above, key=setting.choices.index)
+        case Inheritance.ASKED:
+            return above if value is None else value
 
 
-#: What the retry of a job may change.
-RETRY_SETTINGS = (
-    "max_workers",
-    "default_timeout",
-    "max_retries",
-    "max_wall_seconds",
-    "max_recursion_depth",
-    *BUDGET_LIMITS,
-)
+def _config(values: dict[str, Any]) -> JobConfig:
+    if values["resolve"] == RESOLVE_OFF:
+        values["resolve"] = ""
+    return JobConfig(**values)
 
 
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
     """A job's settings for its retry. Raise InvalidRequest for what a retry cannot change."""
-    given = [each.name for each in fields(asked) if getattr(asked, each.name) not in (None, {})]
-    fixed = [name for name in given if name not in RETRY_SETTINGS]
+    fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
     if fixed:
+        can_change = ", ".join(each.wire for each in _ON_RETRY)
         raise InvalidRequest(
-            f"a retry cannot change {', '.join(fixed)}; it can change {', '.join(RETRY_SETTINGS)}"
+            f"a retry cannot change {', '.join(fixed)}; it can change {can_change}"
         )
-    workers = _or(asked.max_workers, config.max_workers)
-    _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
-    wall = _or(asked.max_wall_seconds, config.max_wall_seconds)
-    _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
-    timeout = _or(asked.default_timeout, config.default_timeout)
-    _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
-    depth = _or(asked.max_recursion_depth, config.max_depth)
-    _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
-    wanted = {name: _or(getattr(asked, name), getattr(config, name)) for name in BUDGET_LIMITS}
-    caps = _caps(wanted, ceilings)
-    return replace(
-        config,
-        max_workers=workers,
-        default_timeout=timeout,
-        max_retries=_or(asked.max_retries, config.max_retries),
-        retries_asked=config.retries_asked or asked.max_retries is not None,
-        max_wall_seconds=wall,
-        max_depth=depth,
-        max_steps=_whole(caps["max_steps"]),
-        max_tokens=_whole(caps["max_tokens"]),
-        max_cost_usd=caps["max_cost_usd"],
-    )
+    values = {each.name: _of_retry(each, asked, config, ceilings) for each in _ON_RETRY}
+    retries_asked = config.retries_asked or "max_retries" in asked.given
+    return replace(config, **values, retries_asked=retries_asked)
+
+
+def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings) -> Any:
+    value = getattr(asked.values if setting.name in asked.given else config, setting.name)
+    if value is None:
+        return _ceiling_of(setting, ceilings)
+    _check_ceiling(setting, value, ceilings)
+    return value
 
 
 def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
@@ -226,19 +146,23 @@ def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "
         )
 
 
-def _or(asked: T | None, default: T) -> T:
-    return default if asked is None else asked
+def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
+    """None: there is none."""
+    return getattr(ceilings, setting.ceiling) if setting.ceiling else None
 
 
-def _least(asked: N | None, most: N) -> N:
-    return most if asked is None else min(asked, most)
+def _check_ceiling(setting: Setting, value: Any, ceilings: Ceilings) -> None:
+    ceiling = _ceiling_of(setting, ceilings)
+    if ceiling is not None:
+        _ceiling(setting.wire, value, setting.ceiling, ceiling)
 
 
 def _whole(amount: float | None) -> int | None:
     return None if amount is None else int(amount)
 
 
-def _least_known(asked: N | None, most: N | None) -> N | None:
+def _least(asked: N | None, most: N | None) -> N | None:
+    """The lower limit; None: there is no limit."""
     if asked is None or most is None:
         return asked if most is None else most
     return min(asked, most)

@@ -11,6 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -27,8 +28,6 @@ WALL_TIME = "max_wall_seconds"
 AUTO = "auto"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
-#: The limits on what agents use, as settings name them.
-BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
 class WorkerKey(NamedTuple):
@@ -89,69 +88,8 @@ RULES = "rules"
 NO_PLAN = "none"
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
-#: In place of an agent that resolves conflicts: the worker that has them; none.
-RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: The role of one that compares candidates.
 REVIEWER = "reviewer"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobConfig:
-    """A job's settings after defaults, ceilings and its parent's have been applied."""
-
-    max_workers: int
-    default_timeout: float
-    max_retries: int
-    #: The caller asked for that many retries; else they stop early when nothing changes.
-    retries_asked: bool = False
-    execution_mode: str = "native"
-    enable_recursion: bool = True
-    #: Depth of the deepest child job, counted from the root.
-    max_depth: int
-    #: Depth that the caller of a root job claimed; its workers count their depth from there.
-    claimed_depth: int = 0
-    agent: str = "auto"
-    max_wall_seconds: float
-    max_total_workers: int | None = None
-    max_steps: int | None = None
-    max_tokens: int | None = None
-    max_cost_usd: float | None = None
-    #: A child job that asked for limits of its own: they are kept free for it.
-    budget_asked: bool = False
-    merge_strategy: str = "auto"
-    #: Which workers get worktrees: core.repository.GitUse.
-    git: str = "auto"
-    #: "linear": a merged result is told as one line of commits.
-    history: str = "merge"
-    #: Who resolves conflicts: RESOLVE_WORKER, or an agent; empty: they are left out.
-    resolve: str = ""
-    #: What the result of every worker must pass, and the merged result.
-    gates: tuple[Gate, ...] = ()
-    #: Nothing is checked but what tasks ask for themselves.
-    gates_off: bool = False
-    #: What becomes of a job that changed code which no gate has judged: "tell" or "fail".
-    unjudged: str = "tell"
-    #: The commit that workers' worktrees start from; empty: they have plain directories.
-    base: str = ""
-    #: The user's branch that the job started from; empty: a commit or tag, or not known.
-    base_branch: str = ""
-    #: That commit has what was uncommitted in the user's checkout, too.
-    include_dirty: bool = False
-    #: What to know of that, in words.
-    git_note: str = ""
-    #: The request asks for something to be made or changed.
-    asks_to_build: bool = False
-    #: The host project, if ``--project`` or ``orchestrator.project_root`` named it: a folder that
-    #: finds its project by itself may be moved with it.
-    project: str = ""
-    planner: str = "rules"
-    #: What every worker of the job is told, beside the request.
-    context: str = ""
-    #: Files that every worker of the job is given to read.
-    context_files: tuple[str, ...] = ()
-    #: The plan waits until a person approves it.
-    approve: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, default_config
 
 
 class Scope(StrEnum):
@@ -55,37 +56,30 @@ class Caller:
         return self.attempt.key if self.attempt else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, init=False, slots=True)
 class ConfigRequest:
-    """The ``config`` of a request; None means "not given"."""
+    """The ``config`` of a request: the settings that it gives, by their names in requests.
 
-    max_workers: int | None = None
-    default_timeout: float | None = None
-    execution_mode: str | None = None
-    enable_recursion: bool | None = None
-    max_recursion_depth: int | None = None
-    current_depth: int | None = None
-    agent: str | None = None
-    max_retries: int | None = None
-    merge_strategy: str | None = None
-    history: str | None = None
-    resolve: str | None = None
-    git: str | None = None
-    #: As they were asked for; empty: none are to run.
-    gates: tuple[Gate, ...] | None = None
-    unjudged: str | None = None
-    base: str | None = None
-    include_dirty: bool | None = None
-    planner: str | None = None
-    approve: bool | None = None
-    max_total_workers: int | None = None
-    max_steps: int | None = None
-    max_tokens: int | None = None
-    max_cost_usd: float | None = None
-    max_wall_seconds: float | None = None
-    context: str | None = None
-    context_files: tuple[str, ...] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
+    """
+
+    #: What is asked for; for the rest, the defaults of the table.
+    values: JobConfig
+    #: The fields of ``values`` that are asked for.
+    given: frozenset[str]
+
+    def __init__(self, **given: object) -> None:
+        asked = {
+            BY_WIRE_NAME[name].name: value
+            for name, value in given.items()
+            if value is not None and value != {}
+        }
+        object.__setattr__(self, "values", default_config(**asked))
+        object.__setattr__(self, "given", frozenset(asked))
+
+    def get(self, name: str) -> Any:
+        """What is asked for, by the name of its field; None: not given."""
+        return getattr(self.values, name) if name in self.given else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """Whether a failed attempt is followed by another one: one budget per worker."""
 
-from orchestrator.core.model.job import JobConfig, TaskSpec, Worker
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 

@@ -19,12 +19,12 @@ from orchestrator.core.model.job import (
     WALL_TIME,
     Attempt,
     Job,
-    JobConfig,
     TaskSpec,
     WaitingFor,
     Worker,
     WorkerKey,
 )
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import StopCause, WaitKind, WorkerStatus
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of

@@ -10,7 +10,8 @@ from typing import Final
 
 from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.locks.lock_view import LockView, view_of
-from orchestrator.core.model.job import BUDGET_LIMITS, Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import BUDGET_LIMITS
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.gate_facts import has_judged

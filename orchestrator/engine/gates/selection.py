@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateFinder
-from orchestrator.core.model.job import JobConfig, TaskSpec, WorkerKey
+from orchestrator.core.model.job import TaskSpec, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import Repository
@@ -50,13 +51,14 @@ class GatePlans:
         ``parent`` is the worker that asks for a child job.
         """
         if parent is None:
-            return self.of_root(config.gates, base), base
+            return self.of_root(config.get("gates"), base), base
         worker, root = store.worker(parent), store.job(parent.root_id)
         job = None if worker is None else store.job(worker.job_id)
         if root is None or job is None:
             return GatePlan(), ""  # it is refused a moment later
         first = root.config.base or job.config.base or base
-        return self.of_child(config.gates, self._above(job.config, base), first), first
+        asked = config.get("gates")
+        return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
         """A job that has no worktrees, and gates for none, may have child jobs that do."""

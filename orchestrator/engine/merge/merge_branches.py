@@ -15,8 +15,9 @@ from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
 from orchestrator.core.model.attempt.failure import SENT_BACK, after
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.model.job import RESOLVE_WORKER, Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
+from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.gate_facts import (
     MOST_FILES,

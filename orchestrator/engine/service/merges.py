@@ -6,8 +6,9 @@ from functools import partial
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
-from orchestrator.core.model.job import RESOLVE_WORKER, Job
+from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.ports import Store

@@ -108,7 +108,8 @@ class SubmissionCalls:
         """Where workers of a new job start: for a child job, from its worker's present state."""
         key = caller.worker_key
         if key is None:
-            return self._bases.of_root(config, tasks, config.agent or self._submitting.agent)
+            agent = config.get("agent") or self._submitting.agent
+            return self._bases.of_root(config, tasks, agent)
         check_child(config)
         worker = self._store.worker(key)
         parent = None if worker is None else self._store.job(worker.job_id)

@@ -2,15 +2,8 @@
 
 from collections.abc import Collection
 
-from orchestrator.core.model.job import (
-    AUTO,
-    PLANNER,
-    RESOLVE_OFF,
-    RESOLVE_WORKER,
-    Job,
-    JobConfig,
-    TaskSpec,
-)
+from orchestrator.core.model.job import AUTO, PLANNER, Job, TaskSpec
+from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -26,7 +19,7 @@ class AgentChoice:
 
     def check_names(self, asked: ConfigRequest) -> None:
         """A name that is not known is refused, also where its agent would have nothing to do."""
-        for name in (asked.agent, asked.planner, asked.resolve):
+        for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
 

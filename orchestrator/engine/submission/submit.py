@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.limits import admission, quotas
 from orchestrator.core.limits.job_config import (
-    Defaults,
     check_timeouts,
     child_config,
     retry_config,
@@ -14,7 +13,8 @@ from orchestrator.core.limits.job_config import (
     within_root,
 )
 from orchestrator.core.limits.quotas import KeyLimits
-from orchestrator.core.model.job import PLANNER, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
@@ -96,14 +96,18 @@ class Submitting:
         self,
         agents: Agents,
         roles: Roles,
-        defaults: Defaults,
+        defaults: JobConfig,
         ceilings: quotas.Ceilings,
         asks_to_build: Callable[[str], bool] = lambda request: False,
+        *,
+        refuses_unpriced: bool = True,
     ) -> None:
         self._agents = agents
         self._choice = AgentChoice(agents, roles)
         self._defaults = defaults
         self._ceilings = ceilings
+        #: A cost cap with a model whose price is not known is refused; else its first worker runs.
+        self._refuses_unpriced = refuses_unpriced
         #: True if a request asks for something to be made or changed.
         self._asks_to_build = asks_to_build
 
@@ -248,7 +252,7 @@ class Submitting:
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         """Raise Refused where a cost cap cannot hold, since a model's price is not known."""
-        if not self._defaults.refuses_unpriced:
+        if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
         for worker in workers:
@@ -334,7 +338,7 @@ def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits)
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
         return config
-    wanted = asked.submission.config.max_workers
+    wanted = asked.submission.config.get("max_workers")
     if wanted is not None and wanted > most:
         raise Refused(
             f"max_workers is {wanted}, and api.keys[{name}].limits.max_workers is {most}; ask for "

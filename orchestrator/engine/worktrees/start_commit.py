@@ -22,14 +22,14 @@ class Bases:
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
-        asked, git = _asked(config), config.git or GitUse.AUTO
-        if config.git == GitUse.OFF:
+        asked, git = _asked(config), config.values.git
+        if git == GitUse.OFF:
             if asked:
                 raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
             return Base()
         if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
             return Base()
-        base = self._repository.base(config.base or "", dirty=bool(config.include_dirty))
+        base = self._repository.base(config.values.base, dirty=config.values.include_dirty)
         return _checked(base, tasks, git)
 
     def of_child(
@@ -41,7 +41,7 @@ class Bases:
         """
         git = parent.config.git
         try:
-            base = self._worktrees.base_below(parent, worker, tasks, config.agent)
+            base = self._worktrees.base_below(parent, worker, tasks, config.get("agent"))
         except RepositoryError as error:
             _checked(Base(hindrance=error.message), tasks, git)
             raise
@@ -91,4 +91,6 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 def _asked(config: ConfigRequest) -> str:
     """What is asked for, by name; empty when nothing is."""
-    return "include_dirty" if config.include_dirty else "base" if config.base is not None else ""
+    if config.values.include_dirty:
+        return "include_dirty"
+    return "base" if config.values.base else ""

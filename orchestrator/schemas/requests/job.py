@@ -1,16 +1,18 @@
 """What callers send: a request with its config and tasks, or a retry."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivery import is_relative
 from orchestrator.core.model.gate import OFF, Gate
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import BY_WIRE_NAME
+from orchestrator.core.model.setting import Kind, Setting
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
 from orchestrator.schemas.fields.text import (
@@ -43,71 +45,46 @@ Revision = Annotated[Text, Field(min_length=1, max_length=1024)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
 
-class ConfigBody(Wire):
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
+
+_TYPES: Mapping[Kind, Any] = {
+    Kind.COUNT: Count,
+    Kind.COUNT_OR_ZERO: CountOrZero,
+    Kind.SECONDS: Seconds,
+    Kind.MONEY: Money,
+    Kind.FLAG: bool,
+    Kind.NAME: Word,
+    Kind.TEXT: Text,
+    Kind.REVISION: Revision,
+    Kind.PATHS: PathNames,
+    Kind.LABELS: Labels,
+    Kind.GATES: JobGates,
+}
+
+
+def _field(setting: Setting) -> tuple[Any, Any]:
+    if setting.values is Kind.LABELS:
+        return Labels, Field(default_factory=dict, description=setting.description)
+    one_of: Any = Literal
+    values = setting.values
+    kind = _TYPES[values] if isinstance(values, Kind) else one_of[values]
+    return kind | None, Field(default=None, description=setting.description)
+
+
+if TYPE_CHECKING:
+    _Settings = Wire
+else:
+    _fields = {name: _field(setting) for name, setting in BY_WIRE_NAME.items()}
+    _Settings = create_model("Settings", __base__=Wire, **_fields)
+
+
+class ConfigBody(_Settings):
     """Settings of one job; what is left out keeps the server's default."""
 
-    max_workers: Count | None = None
-    """Workers of this job that run at the same time."""
-    default_timeout: Seconds | None = None
-    """Seconds one attempt of a worker may take."""
-    execution_mode: Literal["native", "wsl", "windows"] | None = None
-    """Where a worker's tool runs."""
-    enable_recursion: bool | None = None
-    """Whether workers may start child jobs."""
-    max_recursion_depth: CountOrZero | None = None
-    """Depth of the deepest child job, counted from the root."""
-    current_depth: CountOrZero | None = None
-    """Depth of the new job: ORCHESTRATOR_DEPTH + 1 in a worker, whose other values are refused.
-
-    From an API key it is a claim: above max_recursion_depth the job is refused, else it has what
-    is left of the depth.
-    """
-    agent: Word | None = None
-    """The agent for tasks that name none."""
-    max_retries: CountOrZero | None = None
-    """How often a failed worker is tried again."""
-    merge_strategy: Literal["theirs", "auto", "manual"] | None = None
-    """How workers' changes are merged."""
-    history: Literal["merge", "linear"] | None = None
-    """Whether the merged result has merge commits, or tells the workers' commits in one line."""
-    resolve: Word | None = None
-    """Who resolves conflicts, for a retry of the worker that has them: worker, an agent, off."""
-    git: Literal["auto", "on", "off"] | None = None
-    """Which workers get worktrees of the host project's repository; auto: not shell and survey."""
-    base: Revision | None = None
-    """The branch, tag or commit that workers start from; the checkout's HEAD if absent."""
-    include_dirty: bool | None = None
-    """Workers start from the checkout as it is, uncommitted work included."""
-    gates: JobGates | None = None
-    """Checks every result must pass: auto (those found in the repository), off, or a list."""
-    unjudged: Literal["tell", "fail"] | None = None
-    """What becomes of a job whose result changes code that no gate has judged."""
-    planner: Word | None = None
-    """Who splits the request into tasks: rules, an agent's name, or auto."""
-    approve: bool | None = None
-    """The plan waits until a person approves it."""
-    max_total_workers: Count | None = None
-    """Workers of the whole tree together."""
-    max_steps: Count | None = None
-    """Steps of agents, all workers together."""
-    max_tokens: Count | None = None
-    """Tokens of agents, all workers together."""
-    max_cost_usd: Money | None = None
-    """Cost of agents in US dollars, all workers together."""
-    max_wall_seconds: Seconds | None = None
-    """Seconds the job may take from start to end."""
-    context: Text | None = None
-    """What every worker of the job is told, beside the request; not inherited by child jobs."""
-    context_files: PathNames | None = None
-    """Files of the project, or of this job's workspace, that every worker is given to read."""
-    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=64)] = Field(
-        default_factory=dict
-    )
-    """Names and values of your own, kept with the job."""
-
     def to_config(self) -> ConfigRequest:
-        gates = None if self.gates is None else _job_gates(self.gates)
-        return ConfigRequest(**self.model_dump(exclude={"gates"}), gates=gates)
+        given = dict(self)
+        gates = given.pop("gates")
+        return ConfigRequest(**given, gates=None if gates is None else _job_gates(gates))
 
 
 class TaskRequest(Wire):

@@ -41,7 +41,7 @@ from orchestrator.core.model.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.model.job import JobConfig, TaskSpec, WaitingFor
+from orchestrator.core.model.job import TaskSpec, WaitingFor
 from orchestrator.core.model.job_facts import (
     CapPassed,
     CheckoutChange,
@@ -59,11 +59,13 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
     RepositoryAlteration,
     RepositoryChange,
 )
+from orchestrator.core.model.setting import Kind
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.model.worker_result import WorkerResult
 
@@ -193,14 +195,16 @@ class Document(Kept):
         return self.make(_from_json(restored(text)))
 
 
+_TUPLES_OF_CONFIG = tuple(each.name for each in SETTINGS if each.values is Kind.PATHS)
 _TUPLES_OF_TASK = ("agents", "depends_on", "files", "writes", "locks")
 
 Found = dict[str, Any]
 
 
 def read_config(found: Found) -> JobConfig:
-    if "context_files" in found:
-        found["context_files"] = tuple(found["context_files"])
+    for name in _TUPLES_OF_CONFIG:
+        if name in found:
+            found[name] = tuple(found[name])
     return JobConfig(**_with_gates(found))
 
 

@@ -14,7 +14,8 @@ from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.candidate_rank import CandidateRank
-from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.model.worker_result import WorkerResult
@@ -238,7 +239,7 @@ class FakeService:
             raise Conflict(f"job {job_id} has not ended")
         if job.status is JobStatus.COMPLETED:
             raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
-        timeout = config.default_timeout or job.config.default_timeout
+        timeout = config.get("default_timeout") or job.config.default_timeout
         settings = replace(job.config, default_timeout=timeout)
         self._jobs[job.id] = replace(job, status=JobStatus.RUNNING, ended_at=None, config=settings)
         self.publish(job, EventKind.JOB_RETRIED)
@@ -388,7 +389,7 @@ class FakeService:
                 max_retries=2,
                 max_depth=3,
                 max_wall_seconds=86400,
-                labels=submission.config.labels,
+                labels=submission.config.values.labels,
             ),
             parent_worker_id=parent.id if parent else None,
             parent_job_id=parent.job_id if parent else None,

@@ -7,7 +7,8 @@ from typing import Any
 from orchestrator.core.limits.quotas import Ancestry
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.job import Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 
 #: When stories begin; any time but zero.
 #: A commit that a job starts from: its changes are merged.

@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.scheduler.merge_outcome import MergeRejection

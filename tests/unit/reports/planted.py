@@ -9,8 +9,9 @@ from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, 
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.gate import GateResult
-from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Tree

@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.core.errors import WorkspaceBusy
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.model.job import Job, JobConfig, Worker
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.untrusted_files import NotPlain

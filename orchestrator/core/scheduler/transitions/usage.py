@@ -5,7 +5,8 @@ from dataclasses import replace
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING, breach, is_unpriced, spent_by, total
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import BUDGET_LIMITS, Worker, WorkerKey
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.model.job_settings import BUDGET_LIMITS
 from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees

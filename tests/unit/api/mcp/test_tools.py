@@ -34,7 +34,7 @@ def test_a_job_is_started_with_its_tasks_and_config(
 
     [submission] = service.submissions
     [task] = submission.tasks
-    assert (task.command, submission.config.max_workers) == ("true", 2)
+    assert (task.command, submission.config.values.max_workers) == ("true", 2)
     assert (task.workdir, task.locks) == ("project", ("project",)), "as of the API"
     [tool] = [each for each in TOOLS if each.name == "orchestrate"]
     assert "workdir" in tool.definition()["inputSchema"]["properties"]

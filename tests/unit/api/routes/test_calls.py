@@ -45,7 +45,7 @@ def test_a_submission_is_accepted_with_its_place(client: FlaskClient, service: F
     assert answer["links"]["status"] == response.headers["Location"]
     assert answer["left"] == {"depth": 3, "child_jobs": 20}
     (submission,) = service.submissions
-    assert submission.config.max_workers == 3
+    assert submission.config.values.max_workers == 3
     assert submission.tasks[0].title == "one"
 
 

@@ -29,7 +29,7 @@ tasks:
 def test_a_plan_becomes_a_submission() -> None:
     submission = parse_plan(PLAN, "plan.yaml").to_submission()
     assert submission.request == "Build the site"
-    assert (submission.config.max_workers, submission.config.git) == (2, "off")
+    assert (submission.config.values.max_workers, submission.config.values.git) == (2, "off")
     assert submission.tasks == (
         TaskSpec(id="on", command=("make", "all"), agents=("shell",)),
         TaskSpec(
@@ -53,8 +53,7 @@ def test_a_plan_in_json_means_the_same() -> None:
 def test_what_is_not_given_stays_open() -> None:
     submission = OrchestrateRequest.model_validate({"request": "x"}).to_submission("key")
     assert submission.tasks == ()
-    assert submission.config.max_workers is None
-    assert submission.config.enable_recursion is None
+    assert not submission.config.given
     assert submission.idempotency_key == "key"
 
 
@@ -112,7 +111,7 @@ tasks:
 """
     asked = parse_plan(text, "p.yaml").to_submission()
 
-    auto, unit = asked.config.gates or ()
+    auto, unit = asked.config.values.gates
     assert (auto.run, unit.name, unit.report, unit.new_only) == ("auto", "unit", "junit", True)
     assert [(gate.run, gate.new_only) for gate in asked.tasks[0].gates] == [("test -s x", False)]
 

@@ -12,9 +12,9 @@ from orchestrator.core.limits.admission import (
     check_total,
     digest,
 )
-from orchestrator.core.limits.job_config import Defaults
 from orchestrator.core.limits.quotas import Ceilings, what_is_left
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import ConfigRequest
 from tests.unit.core.factories import (
     START,
@@ -172,7 +172,7 @@ def test_other_tasks_make_another_digest() -> None:
 
 def test_what_this_release_cannot_do_is_refused_not_ignored() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check_supported(ConfigRequest(execution_mode="windows"), Defaults())
+        check_supported(ConfigRequest(execution_mode="windows"), default_config())
 
     assert caught.value.kind == "not-supported"
 

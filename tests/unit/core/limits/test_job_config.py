@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.job_config import Defaults, child_config, retry_config, root_config
+from orchestrator.core.limits.job_config import child_config, retry_config, root_config
 from orchestrator.core.limits.quotas import Ceilings
-from orchestrator.core.model.job import JobConfig
+from orchestrator.core.model.job_settings import JobConfig, default_config
 from orchestrator.core.model.submission import ConfigRequest
 from tests.unit.core.factories import START, a_config, a_job, an_ancestry
 
@@ -13,7 +13,7 @@ CEILINGS = Ceilings()
 
 
 def root(**asked: Any) -> JobConfig:
-    return root_config(ConfigRequest(**asked), Defaults(), CEILINGS)
+    return root_config(ConfigRequest(**asked), default_config(), CEILINGS)
 
 
 def child(above: JobConfig, now: float = START, **asked: Any) -> JobConfig:
@@ -48,7 +48,7 @@ def only(cap: str, value: float | None) -> dict[str, Any]:
 def test_a_cap_is_what_was_asked_for_or_the_default_within_the_ceiling(
     cap: str, asked: int | None, default: int | None, ceiling: int | None, has: int | None
 ) -> None:
-    defaults, ceilings = Defaults(**only(cap, default)), Ceilings(**only(cap, ceiling))
+    defaults, ceilings = default_config(**only(cap, default)), Ceilings(**only(cap, ceiling))
     config = root_config(ConfigRequest(**only(cap, asked)), defaults, ceilings)
     assert getattr(config, cap) == has
 
@@ -57,7 +57,7 @@ def test_a_cap_is_what_was_asked_for_or_the_default_within_the_ceiling(
 def test_a_cap_above_its_ceiling_is_refused_and_the_ceiling_is_named(cap: str) -> None:
     ceilings = Ceilings(**only(cap, 7))
     with pytest.raises(Refused, match=f"limits.{cap} of this server is 7"):
-        root_config(ConfigRequest(**only(cap, 8)), Defaults(), ceilings)
+        root_config(ConfigRequest(**only(cap, 8)), default_config(), ceilings)
     with pytest.raises(Refused, match=f"limits.{cap}"):
         retry_config(root(), ConfigRequest(**only(cap, 8)), ceilings)
 
@@ -130,7 +130,7 @@ def test_current_depth_of_a_root_job_only_reduces_what_is_left() -> None:
 
 
 def test_a_default_above_the_ceiling_is_lowered() -> None:
-    config = root_config(ConfigRequest(), Defaults(max_workers=1_000), CEILINGS)
+    config = root_config(ConfigRequest(), default_config(max_workers=1_000), CEILINGS)
     assert config.max_workers == CEILINGS.max_workers
 
 

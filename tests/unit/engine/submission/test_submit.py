@@ -7,9 +7,10 @@ import pytest
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.registry import AgentRegistry, built_in
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.limits import admission, job_config, quotas
+from orchestrator.core.limits import admission, quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.scheduler.commands import Start
 from orchestrator.core.scheduler.scheduler import MOST_REFUSALS_TOLD, Scheduler
@@ -25,7 +26,7 @@ class Desk:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in("/nowhere"))
         self._submitting = Submitting(
-            agents, RolePrompts(), job_config.Defaults(), quotas.Ceilings(**ceilings)
+            agents, RolePrompts(), default_config(), quotas.Ceilings(**ceilings)
         )
         self._number = 0
 

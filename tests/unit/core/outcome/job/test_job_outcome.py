@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model.job import Job, JobConfig, Worker
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import job_outcome, wall_seconds
 

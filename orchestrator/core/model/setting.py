@@ -1,0 +1,131 @@
+"""What the table of job settings (``job_settings``) says of each setting."""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+#: The key of a ``Setting`` in the metadata of its field.
+DECLARED = "setting"
+
+
+class Kind(Enum):
+    """What a value is. ``schemas/requests`` and ``cli/plan`` have a type for each."""
+
+    #: A whole number from 1.
+    COUNT = auto()
+    #: A whole number from 0.
+    COUNT_OR_ZERO = auto()
+    #: Seconds, more than 0.
+    SECONDS = auto()
+    #: US dollars, more than 0.
+    MONEY = auto()
+    #: True or false.
+    FLAG = auto()
+    #: A word, such as an agent's name.
+    NAME = auto()
+    #: Any text.
+    TEXT = auto()
+    #: A branch, tag, or commit.
+    REVISION = auto()
+    #: Paths of files.
+    PATHS = auto()
+    #: Names with values of the caller's own.
+    LABELS = auto()
+    #: Checks of results.
+    GATES = auto()
+
+
+class Inheritance(Enum):
+    """What a child job has of its parent's setting."""
+
+    #: What the child job asks for; otherwise its parent's.
+    ASKED = auto()
+    #: Its parent's, or less.
+    AT_MOST = auto()
+    #: Its parent's, or a later one of the choices.
+    AT_LEAST = auto()
+    #: Its parent's, whatever it asks for.
+    PARENT = auto()
+    #: Its parent's, and what it asks for.
+    BOTH = auto()
+    #: Nothing: what it asks for; otherwise the default of the table.
+    NONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The option of ``run`` and ``submit``."""
+
+    flag: str
+    help: str
+    #: What ``--help`` shows in place of the value.
+    value: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One setting of a job that a caller can ask for, or that config.yaml has for all jobs."""
+
+    #: Its field in ``JobConfig``; filled in by the table.
+    name: str = ""
+    #: Its name in requests and answers; by default that of its field.
+    wire: str = ""
+    description: str
+    #: The kind of value, or the values that can be chosen.
+    values: Kind | tuple[str, ...]
+    #: What a new job has where neither its request nor config.yaml says.
+    default: object
+    #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
+    server: str = ""
+    #: What it cannot exceed: the name of a field of ``core.limits.quotas.Ceilings``.
+    ceiling: str = ""
+    child: Inheritance = Inheritance.ASKED
+    #: The retry of a job may change it.
+    on_retry: bool = False
+    #: Requests may have it.
+    in_request: bool = True
+    #: ``engine/submission`` makes the job's value of what is asked for.
+    resolved: bool = False
+    #: The option of ``run`` and ``submit``.
+    option: Option | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return () if isinstance(self.values, Kind) else self.values
+
+
+def setting(
+    values: Kind | tuple[str, ...],
+    description: str,
+    *,
+    default: object,
+    older: object = None,
+    wire: str = "",
+    server: str = "",
+    ceiling: str = "",
+    child: Inheritance = Inheritance.ASKED,
+    on_retry: bool = False,
+    in_request: bool = True,
+    resolved: bool = False,
+    option: Option | None = None,
+) -> Any:
+    """A field of the table, with the columns of ``Setting``.
+
+    ``older`` is what a job has that was stored before the setting existed, if not the default.
+    """
+    row = Setting(
+        values=values,
+        description=description,
+        default=default,
+        wire=wire,
+        server=server,
+        ceiling=ceiling,
+        child=child,
+        on_retry=on_retry,
+        in_request=in_request,
+        resolved=resolved,
+        option=option,
+    )
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata={DECLARED: row})
+    return field(default=default if older is None else older, metadata={DECLARED: row})

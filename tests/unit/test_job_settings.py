@@ -1,0 +1,109 @@
+"""The table of job settings, and what must agree with it."""
+
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import click
+import pytest
+
+from orchestrator.app.settings_map import limits
+from orchestrator.cli.jobs.run import run_command
+from orchestrator.config.settings import Settings
+from orchestrator.core.limits.quotas import Ceilings
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, default_config
+from orchestrator.core.model.setting import Inheritance, Kind, Setting
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.schemas.answers.job import ConfigAnswer
+from orchestrator.schemas.requests.job import ConfigBody
+from orchestrator.store.schema.columns import read_config
+
+#: Its answer is the job's depth.
+NOT_ANSWERED = {"current_depth"}
+TYPES: dict[Kind, str] = {
+    Kind.COUNT: "int",
+    Kind.COUNT_OR_ZERO: "int",
+    Kind.SECONDS: "float",
+    Kind.MONEY: "float",
+    Kind.FLAG: "bool",
+    Kind.NAME: "str",
+    Kind.TEXT: "str",
+    Kind.REVISION: "str",
+    Kind.PATHS: "tuple[str, ...]",
+    Kind.LABELS: "collections.abc.Mapping[str, str]",
+    Kind.GATES: "tuple[orchestrator.core.model.gate.Gate, ...]",
+}
+
+each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
+
+
+def test_without_a_config_yaml_the_defaults_and_ceilings_are_those_of_the_table() -> None:
+    assert limits(Settings()) == (default_config(), Ceilings())
+
+
+def test_a_request_has_each_setting_by_its_wire_name() -> None:
+    assert set(ConfigBody.model_fields) == {each.wire for each in SETTINGS if each.in_request}
+
+
+def test_a_job_is_answered_with_each_of_its_settings() -> None:
+    named = {each.wire: each.name for each in SETTINGS}
+    answered = {named.get(each, each) for each in ConfigAnswer.model_fields}
+
+    assert set(named) - set(ConfigAnswer.model_fields) == NOT_ANSWERED
+    assert answered <= {each.name for each in fields(JobConfig)}
+
+
+def test_run_has_the_options_of_the_table() -> None:
+    flags = {each.name: each.opts for each in run_command.params if isinstance(each, click.Option)}
+
+    for each in (each for each in SETTINGS if each.in_request):
+        assert flags.get(each.wire) == ([each.option.flag] if each.option else None)
+
+
+@each_setting
+def test_a_value_has_the_type_of_its_kind(setting: Setting) -> None:
+    found = get_type_hints(JobConfig)[setting.name]
+    name = found.__name__ if isinstance(found, type) and not hasattr(found, "__args__") else found
+
+    kind = setting.values
+    expected = TYPES[kind] if isinstance(kind, Kind) else "str"
+    assert str(name).removesuffix(" | None") == expected
+    assert not setting.choices or setting.default in setting.choices
+
+
+@each_setting
+def test_what_the_table_names_exists(setting: Setting) -> None:
+    if setting.server:
+        section, key = setting.server.split(".")
+        assert hasattr(getattr(Settings(), section), key)
+    assert not setting.ceiling or hasattr(Ceilings(), setting.ceiling)
+    assert setting.child is not Inheritance.AT_LEAST or setting.choices
+
+
+def test_every_ceiling_is_a_setting_of_the_server() -> None:
+    assert {each.name for each in fields(Ceilings)} <= set(type(Settings().limits).model_fields)
+
+
+def test_a_job_that_was_stored_before_a_setting_existed_has_what_was_true_then() -> None:
+    first: dict[str, Any] = {
+        "max_workers": 1,
+        "default_timeout": 60.0,
+        "max_retries": 0,
+        "max_depth": 2,
+        "max_wall_seconds": 3600.0,
+    }
+    config = read_config(first)
+    assert (config.planner, config.resolve) == ("rules", "")
+    assert (default_config().planner, default_config().resolve) == ("auto", "worker")
+
+
+def test_lists_are_tuples_again_when_a_job_is_read() -> None:
+    assert read_config({"context_files": ["a.md"]}).context_files == ("a.md",)
+
+
+def test_a_request_knows_what_it_gives() -> None:
+    asked = ConfigRequest(max_recursion_depth=0, agent=None, labels={})
+
+    assert asked.given == {"max_depth"}
+    assert asked.get("max_depth") == 0
+    assert asked.get("agent") is None
+    assert asked.values.agent == default_config().agent
