@@ -20,7 +20,7 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
-from orchestrator.engine.supervisor.recovery import recover
+from orchestrator.engine.supervisor.recovery import restore, take_up
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.launchers.local.launcher import LocalLauncher
@@ -102,20 +102,20 @@ class JobManager:
         self.listener.start()
         today = day_of(clock.now())
         self.scheduler.load_spending(self.store.day_spending(today))
-        found = recover(
+        found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
+        root = self.workspace.root
+        kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
+        # Before the attempts are taken up: gates that start then make directories of their own.
+        scratch_directory.sweep(root, kept)
+        take_up(
             self.scheduler,
             self.attempts,
-            self.store,
             self.launcher,
             self.processes,
             self.workspace,
-            self.status_files.load,
-            clock.now(),
+            found,
             machine_restarted=restarted,
         )
-        root = self.workspace.root
-        kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
-        scratch_directory.sweep(root, kept)
         self.lease_calls.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()

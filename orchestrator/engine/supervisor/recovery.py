@@ -31,35 +31,37 @@ _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
 MOST_NEVER_BEGAN = 3
 
 
-def recover(
-    scheduler: Scheduler,
-    attempts: AttemptRunner,
-    store: Store,
-    launcher: Launcher,
-    processes: RunningProcesses,
-    workspace: Workspace,
-    on_tree: Callable[[Tree], None],
-    now: float,
-    *,
-    machine_restarted: bool = False,
+def restore(
+    scheduler: Scheduler, store: Store, on_tree: Callable[[Tree], None], now: float
 ) -> Sequence[Attempt]:
-    """Restore all unfinished trees before the supervisor starts; the attempts found are returned.
-
-    Running ones go on under their shims and are reported when they end; the ends of the others
-    are reported at once.
-    """
-    taken_up: list[Attempt] = []
+    """Restore all unfinished trees; the attempts whose end is not known are returned."""
+    found: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
         if tree is None:
             continue
         on_tree(tree)
-        for attempt in scheduler.restore(tree, now):
-            _take_up(
-                scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted
-            )
-            taken_up.append(attempt)
-    return taken_up
+        found += scheduler.restore(tree, now)
+    return found
+
+
+def take_up(
+    scheduler: Scheduler,
+    attempts: AttemptRunner,
+    launcher: Launcher,
+    processes: RunningProcesses,
+    workspace: Workspace,
+    found: Sequence[Attempt],
+    *,
+    machine_restarted: bool = False,
+) -> None:
+    """Take up what ``restore`` found, before the supervisor starts.
+
+    Running attempts continue under their shims and are reported when they end. The ends of the
+    others are reported at once: their gates may start before this returns.
+    """
+    for attempt in found:
+        _take_up(scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted)
 
 
 def _take_up(

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.app import build
+from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.engine.runtime.port_ranges import SIZE
 from orchestrator.security import scratch_directory
+from tests.crashing import Crash, crash_at
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import shell, until
 from tests.project import EDITOR, Project, agents, edit
@@ -87,6 +90,31 @@ def test_what_a_server_leaves_is_removed_by_the_next(
     go.touch()
     assert server.wait(job)["status"] == "completed"
     until(lambda: not os.path.exists(own), "it is removed")
+
+
+def test_what_a_server_left_is_removed_before_attempts_are_taken_up(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    """A gate may start as soon as one is: the directory that it makes must not be removed."""
+    server = make_server(agents=agents(tmp_path))
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    job = server.submit("x", [edit(f"touch {begun}; until [ -e {go} ]; do sleep 0.02; done")])
+    until(begun.exists, "it has begun")
+    server.kill()
+    left = Path(scratch_directory.directory_of(server.workspace, "a/b/1"))
+    left.mkdir()
+
+    manager = build(server.folder, load(server.folder, environ={}).settings)
+    manager.open()
+    try:
+        with crash_at(1, "recovery: attempt taken up"), pytest.raises(Crash):
+            manager.start("http://127.0.0.1:1")
+        assert not left.exists()
+    finally:
+        manager.stop()
+    go.touch()
+    server.start()
+    assert server.wait(job)["status"] == "completed"
 
 
 def test_a_cancelled_attempt_leaves_nothing(make_site: MakeSite, tmp_path: Path) -> None:
