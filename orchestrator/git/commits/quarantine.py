@@ -47,7 +47,9 @@ class Quarantine:
 def opened(git: Git) -> Iterator[Quarantine]:
     """For git in a worktree. The repository has all objects after the block; none if it raises.
 
-    Raise RepositoryError if it cannot be written to; OSError if the disk is full.
+    The worktree's index changes with them: somebody's ``git gc`` reads the indexes of all worktrees
+    and fails at an object that it does not find. Raise RepositoryError if the repository cannot be
+    written to; OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -56,18 +58,39 @@ def opened(git: Git) -> Iterator[Quarantine]:
         directory = tempfile.mkdtemp(prefix=PREFIX, dir=admin)
         _in_use.add(directory)
     try:
-        apart = Git(git.directory, {**git.env, **_around(directory, objects)})
-        yield Quarantine(apart, Path(directory))
+        apart, index = f"{directory}/objects", f"{directory}/index"
+        env = {**git.env, **_around(apart, objects)}
+        with _writing():
+            os.mkdir(apart)
+            if "GIT_INDEX_FILE" not in git.env:
+                env["GIT_INDEX_FILE"] = index
+                _copy_index(f"{admin}/index", index)
+        yield Quarantine(Git(git.directory, env), Path(apart))
         failpoints.reached("worktree: objects are written")
         with _writing():
-            _move(directory, objects)
+            _move(apart, objects)
+            with suppress(FileNotFoundError):
+                os.replace(index, f"{admin}/index")
+                # It is still there if git changed nothing: both names are of one file.
+                os.unlink(index)
     finally:
         # Cheaper than to remove a tree, and most are empty by now.
         with suppress(OSError):
+            os.rmdir(apart)
             os.rmdir(directory)
         if os.path.lexists(directory):
             shutil.rmtree(directory, ignore_errors=True)
         _in_use.discard(directory)
+
+
+def _copy_index(present: str, copy: str) -> None:
+    """A second name will do: git never writes into an index, it replaces the file."""
+    try:
+        os.link(present, copy)
+    except FileNotFoundError:
+        return
+    except OSError:
+        shutil.copy2(present, copy)
 
 
 @contextmanager

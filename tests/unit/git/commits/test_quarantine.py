@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
 from tests.project import Project
@@ -167,3 +168,24 @@ def test_a_repository_that_cannot_be_written_to_is_named(
         committed(repository, worktree)
 
     assert leftovers(project) == []
+
+
+def test_somebody_may_collect_garbage_while_objects_are_written(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    write(worktree, new=b"new\n")
+    collected = []
+
+    def collect(name: str) -> None:
+        if name == "worktree: objects are written":
+            collected.append(project.git("gc", "--quiet"))
+
+    failpoints.arm(collect)
+    try:
+        files = committed(repository, worktree)
+    finally:
+        failpoints.arm(None)
+
+    assert (collected, files) == ([""], ["new"])
+    assert Project(worktree).git("status", "--porcelain") == ""
+    check(project)
