@@ -23,6 +23,8 @@ _ASK_SECONDS = 0.5
 #: Of programs, and of the scripts that npm makes.
 _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
 WINDOWS_LOGIN = "its login on the Windows side"
+#: Values that switch a service off.
+_OFF = ("0", "false", "no", "off")
 _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
@@ -100,7 +102,7 @@ def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
 
 def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
     for name in known.credentials:
-        if environ.get(name):
+        if environ.get(name) and _reaches_its_service(known.services.get(name), name, environ):
             return name
     for pattern in known.logins:
         path = login_path(pattern, environ)
@@ -110,6 +112,18 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
         url = local_url(known, environ)
         return url if local_models(url) else ""
     return ""
+
+
+def _reaches_its_service(
+    besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
+) -> bool:
+    """Whether a variable that only chooses a service is on, and has what it needs besides."""
+    if besides is None:
+        return True
+    if environ[name].lower() in _OFF:
+        return False
+    files = (login_path(each, environ) for each in besides if each.startswith("{"))
+    return any(environ.get(each) for each in besides) or any(map(_has_content, files))
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:

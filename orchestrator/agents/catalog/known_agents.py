@@ -35,6 +35,9 @@ class KnownTool:
     pass_env: tuple[str, ...] = ()
     #: One of these variables is a credential.
     credentials: tuple[str, ...] = ()
+    #: Of those that only choose a service: one of these variables, or files as in ``logins``, must
+    #: be there, too. A machine of the service may have nothing but its region or project set.
+    services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user's that hold a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +83,35 @@ CLAUDE = KnownTool(
         "CLAUDE_CODE_USE_VERTEX",
         "CLAUDE_CODE_USE_FOUNDRY",
     ),
+    services={
+        "CLAUDE_CODE_USE_BEDROCK": (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_BEARER_TOKEN_BEDROCK",
+            "AWS_PROFILE",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "CLAUDE_CODE_SKIP_BEDROCK_AUTH",
+            "{AWS_SHARED_CREDENTIALS_FILE:~/.aws/credentials}",
+            "{AWS_CONFIG_FILE:~/.aws/config}",
+        ),
+        "CLAUDE_CODE_USE_VERTEX": (
+            "ANTHROPIC_VERTEX_PROJECT_ID",
+            "CLOUD_ML_REGION",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GOOGLE_CLOUD_PROJECT",
+            "CLAUDE_CODE_SKIP_VERTEX_AUTH",
+            "{CLOUDSDK_CONFIG:~/.config/gcloud}/application_default_credentials.json",
+        ),
+        "CLAUDE_CODE_USE_FOUNDRY": (
+            "ANTHROPIC_FOUNDRY_API_KEY",
+            "ANTHROPIC_FOUNDRY_BASE_URL",
+            "ANTHROPIC_FOUNDRY_RESOURCE",
+            "CLAUDE_CODE_SKIP_FOUNDRY_AUTH",
+        ),
+    },
     logins=("{CLAUDE_CONFIG_DIR:~/.claude}/.credentials.json",),
     env={
         **_QUIET,

@@ -51,6 +51,33 @@ def seen(agent: Agent, environ: dict[str, str]) -> Availability:
     return look(agent, agent.program, environ)
 
 
+@pytest.mark.parametrize(
+    ("besides", "usable"),
+    [
+        ({}, False),
+        ({"AWS_CA_BUNDLE": "/ca.pem"}, False),
+        ({"AWS_PROFILE": "work"}, True),
+        ({"AWS_REGION": "eu-west-1"}, True),
+        ({"AWS_PROFILE": "work", "CLAUDE_CODE_USE_BEDROCK": "0"}, False),
+    ],
+)
+def test_a_variable_that_only_chooses_a_service_is_no_login(
+    environ: dict[str, str], besides: dict[str, str], usable: bool
+) -> None:
+    environ |= {"CLAUDE_CODE_USE_BEDROCK": "1", **besides}
+
+    assert seen(CLAUDE, environ).usable is usable
+
+
+def test_a_login_file_of_the_chosen_service_is_enough(environ: dict[str, str]) -> None:
+    environ["CLAUDE_CODE_USE_BEDROCK"] = "1"
+    file = Path(environ["HOME"], ".aws", "credentials")
+    file.parent.mkdir()
+    file.write_text("[default]\naws_access_key_id = x\n")
+
+    assert seen(CLAUDE, environ).credential == "CLAUDE_CODE_USE_BEDROCK"
+
+
 def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -> None:
     found = seen(CLAUDE, environ)
 
@@ -78,7 +105,7 @@ def test_a_wrong_command_in_the_settings_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("agent", "variable"),
-    [(each, name) for each in KNOWN for name in each.credentials],
+    [(each, name) for each in KNOWN for name in each.credentials if name not in each.services],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_a_variable_is_a_credential(environ: dict[str, str], agent: Agent, variable: str) -> None:
