@@ -167,6 +167,13 @@ def events(connection: Connection, root_id: str, after: int, limit: int) -> list
     return values(connection, Event, _events, **given)
 
 
+def is_read_only(connection: Connection) -> bool:
+    """Of PostgreSQL: a standby, or set by its administrator. SQLite's tells by the first save."""
+    if connection.dialect.name != "postgresql":
+        return False
+    return connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+
+
 def unfinished(connection: Connection) -> list[str]:
     return list(connection.scalars(_unfinished))
 

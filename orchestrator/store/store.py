@@ -333,6 +333,11 @@ class SqlStore:
     def stats(self) -> StoreStats:
         return self._read(queries.stats)
 
+    def check(self) -> None:
+        self._read(lambda connection: queries.events(connection, "", 0, 1))
+        if self._read(queries.is_read_only):
+            raise StoreError(f"{self._where} is read-only: it takes no changes")
+
     def _forget_reads(self) -> None:
         self._jobs.clear()
         self._workers.clear()

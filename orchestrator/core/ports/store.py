@@ -189,6 +189,9 @@ class Store(Protocol):
 
     def stats(self) -> StoreStats: ...
 
+    def check(self) -> None:
+        """Raise StoreError where nothing can be read, or the database takes no changes."""
+
 
 #: Something that is told of what was stored; it may fail without harming a job.
 Observer = Callable[[Change], None]

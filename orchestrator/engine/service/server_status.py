@@ -99,7 +99,7 @@ class ServerStatus:
     def health(self) -> Health:
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
         try:
-            self._store.events("", 0, 1)  # not one of those that are answered from memory
+            self._store.check()
             checks["store"] = self._supervisor.store_trouble or "ok"
         except StoreError as error:
             checks["store"] = error.message

@@ -182,8 +182,10 @@ class Supervisor:
         try:
             return answer.result(timeout=CALL_TIMEOUT_SECONDS)
         except TimeoutError:
+            why = self.store_trouble or "is the disk full?"
             raise Unavailable(
-                "the job manager cannot store anything now (is the disk full?); try again later"
+                f"the job manager cannot store anything now ({why}); this may still be taken in "
+                "when it can: to try again, send the same Idempotency-Key, or look first"
             ) from None
 
     def _run(self) -> None:
