@@ -17,6 +17,7 @@ from orchestrator.core.text.formatting import cut, one_line
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
 _COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
+_COLOR = re.compile(r"\x1b\[[0-9;:]*m")
 _COLORS = {
     "completed": "green",
     "success": "green",
@@ -31,7 +32,11 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Text from workers without what would steer the terminal; tabs and line ends stay."""
+    """Text from workers without what would steer the terminal; tabs and line ends stay.
+
+    Colors, which logs keep, go without a trace; of other sequences their letters show.
+    """
+    text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
 
 

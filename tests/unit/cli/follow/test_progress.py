@@ -213,6 +213,7 @@ def test_the_first_line_that_says_something_is_shown() -> None:
     assert first_line("\n\n# Title\nmore", 80) == "Title"
     assert first_line("x" * 90, 10) == "xxxxxxx..."
     assert printable("a\ud800b\r") == "ab"
+    assert printable("\x1b[1;31mred\x1b[m and \x1b[38:5:1mmore\x1b[0m") == "red and more"
     assert size(1536) == "1.5 KiB"
 
 
