@@ -323,10 +323,12 @@ def test_without_grammars_tests_are_not_called_missing(
 ) -> None:
     both = run_survey(mixed_project, tmp_path / "both", **no_grammars)
     assert "1 test case in 1 file; 0 more files support them." in both.report
-    assert "Test cases of 1 more file were not counted." in both.report
+    assert "Test cases of 1 file were not counted for lack of a grammar." in both.report
     task = PLAIN | {"files": ["cmd"]}
     other = run_survey(mixed_project, tmp_path / "other", task, **no_grammars)
-    assert "## Tests\n\nTest cases of 1 more file were not counted.\n" in other.report
+    assert (
+        "## Tests\n\nTest cases of 1 file were not counted for lack of a grammar.\n" in other.report
+    )
     assert "No tests were found" not in other.report
 
 

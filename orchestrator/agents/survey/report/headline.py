@@ -33,7 +33,7 @@ def only_counted(result: SurveyResult) -> str:
     if not result.unparsed:
         return ""
     return (
-        f"Only lines were counted of {', '.join(sorted(result.unparsed))}: symbols, imports, and"
+        f"Of {', '.join(sorted(result.unparsed))}, only lines were counted: symbols, imports, and"
         " test cases were not read, because the grammars are not installed. To install them, run"
         " `./install.sh --grammars` in the orchestrator's folder."
     )

@@ -182,7 +182,9 @@ def _tests(result: SurveyResult) -> list[str]:
     unread = sum(m.is_test and m.language in result.unparsed for m in result.modules)
     if unread:
         lines += [""] if lines else []
-        lines.append(f"Test cases of {count(unread, 'more file')} were not counted.")
+        lines.append(
+            f"Test cases of {count(unread, 'file')} were not counted for lack of a grammar."
+        )
     return lines or ["No tests were found."]
 
 
