@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
-    from orchestrator.app.offline import local_service
-    from orchestrator.app.offline_removal import remove
+    from orchestrator.app.offline import local_service, remove
     from orchestrator.app.planning import (
         estimate_of,
         kinds_of_work,
@@ -49,7 +48,7 @@ _HOMES = {
     "own_secrets": "settings_map",
     "plan": "planning",
     "planner_of": "planning",
-    "remove": "offline_removal",
+    "remove": "offline",
     "restoring": "branches",
     "role_text": "planning",
     "roles": "planning",

@@ -1,6 +1,6 @@
-"""The use cases without a server: for commands that work with the server up or down."""
+"""The use cases without a server, and removing jobs: for commands that work with it up or down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,5 +21,32 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
     try:
         yield manager.service, OWNER
         manager.reporting.write()
+    finally:
+        manager.close()
+
+
+def remove(
+    folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Remove ended root jobs, and what an earlier removal left; gives each that is gone.
+
+    With the names of refs in git that keep what is nowhere else.
+
+    Raise WorkspaceBusy while a server runs, Conflict where a full disk keeps a job from removal.
+    """
+    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
+    manager.open()
+    removal = manager.removal
+    try:
+        for root_id in removal.begun():
+            removal.finish(root_id)
+            yield root_id, removal.destroy(root_id)
+        unfinished = set(manager.store.unfinished())
+        for root_id in root_ids:
+            if root_id in unfinished:
+                continue
+            removal.secure(root_id)
+            if removal.begin(root_id):
+                yield root_id, removal.destroy(root_id)
     finally:
         manager.close()

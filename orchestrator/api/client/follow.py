@@ -1,14 +1,18 @@
-"""Following a job: until it has ended, event by event, and by what its workers print."""
+"""Following a job: until it has ended, event by event, and by what its workers print.
 
+Events come as Server-Sent Events.
+"""
+
+import codecs
+import json
 import math
 import time
-from collections.abc import Iterator
-from typing import Literal, overload
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, overload
 
 from orchestrator.api.client.calls import Answer, ClientCalls, bare_id, path_of
 from orchestrator.api.client.errors import ServerUnreachable
 from orchestrator.api.client.retry import Retry
-from orchestrator.api.client.sse import events_of, text_lines
 from orchestrator.api.client.transport import LOST
 from orchestrator.core.model.states import ENDED_JOB
 
@@ -108,3 +112,35 @@ class Following(ClientCalls):
 
 def _ends(event: Answer, job_id: str) -> bool:
     return event.get("kind") == "job_ended" and event.get("job_id") == bare_id(job_id)
+
+
+def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines, without their ends, as soon as they are complete; at last what is left over."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + decoder.decode(piece)).split("\n")
+        yield from (line.removesuffix("\r") for line in lines)
+    if rest:
+        yield rest
+
+
+def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The ``data`` of each complete event that is a JSON object; comments are left out."""
+    data: list[str] = []
+    for line in text_lines(pieces):
+        field, _, value = line.partition(":")
+        if field == "data":
+            data.append(value.removeprefix(" "))
+        elif not line and data:
+            yield from _parsed("\n".join(data))
+            data = []
+
+
+def _parsed(text: str) -> Iterator[dict[str, Any]]:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return
+    if isinstance(event, dict):
+        yield event

@@ -10,13 +10,12 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings,
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
-from orchestrator.cli.doctor.containment import containment_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.leftover_processes import leftover_check
 from orchestrator.cli.doctor.machine import machine_checks
 from orchestrator.cli.doctor.project import project_checks
 from orchestrator.cli.doctor.server import server_checks
-from orchestrator.cli.doctor.worker_mode import mode_checks
+from orchestrator.cli.doctor.workers import containment_checks, mode_checks
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import printable
 

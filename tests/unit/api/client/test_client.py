@@ -25,8 +25,8 @@ from orchestrator.api.client.client import (
     RefusedError,
     ServerUnreachable,
 )
+from orchestrator.api.client.follow import events_of, text_lines
 from orchestrator.api.client.retry import seconds_until
-from orchestrator.api.client.sse import events_of, text_lines
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 URL = "http://orchestrator.test:8000"
