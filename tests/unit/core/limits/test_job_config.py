@@ -5,7 +5,13 @@ import pytest
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.limits.job_config import child_config, retry_config, root_config
 from orchestrator.core.limits.quotas import Ceilings
-from orchestrator.core.model.job_settings import JobConfig, default_config
+from orchestrator.core.model.job_settings import (
+    BY_WIRE_NAME,
+    SETTINGS,
+    JobConfig,
+    default_config,
+)
+from orchestrator.core.model.setting import Inheritance, Kind, Setting
 from orchestrator.core.model.submission import ConfigRequest
 from tests.unit.core.factories import START, a_config, a_job, an_ancestry
 
@@ -228,3 +234,62 @@ def test_a_figure_beyond_a_ceiling_is_told_as_it_was_asked_for() -> None:
 def test_a_retry_says_what_it_cannot_change() -> None:
     with pytest.raises(InvalidRequest, match="a retry cannot change agent, labels"):
         retry_config(a_config(), ConfigRequest(agent="x", labels={"a": "b"}), Ceilings())
+
+
+# All rows of the table
+
+LIMITED = [each for each in SETTINGS if each.ceiling]
+DECIDED = [each for each in BY_WIRE_NAME.values() if not each.resolved]
+ASKED = {
+    Kind.COUNT: 2,
+    Kind.COUNT_OR_ZERO: 2,
+    Kind.SECONDS: 2.0,
+    Kind.MONEY: 2.0,
+    Kind.FLAG: True,
+    Kind.NAME: "x",
+    Kind.TEXT: "x",
+    Kind.REVISION: "x",
+    Kind.PATHS: ("x",),
+    Kind.LABELS: {"x": "y"},
+    Kind.GATES: (),
+}
+
+
+def asking(setting: Setting) -> ConfigRequest:
+    values = setting.values
+    value = ASKED[values] if isinstance(values, Kind) else values[-1]
+    return ConfigRequest(**{setting.wire: value})
+
+
+@pytest.mark.parametrize("setting", LIMITED, ids=lambda each: each.name)
+def test_each_ceiling_of_the_table_holds(setting: Setting) -> None:
+    ceilings = Ceilings(**{setting.ceiling: 5})
+    more = ConfigRequest(**{setting.wire: 6})
+    reason = f"{setting.wire} is 6, and limits.{setting.ceiling} of this server is 5"
+
+    assert getattr(root_config(ConfigRequest(), default_config(), ceilings), setting.name) <= 5
+    with pytest.raises(Refused, match=reason):
+        root_config(more, default_config(), ceilings)
+    with pytest.raises(Refused, match=reason):
+        retry_config(
+            a_config(max_depth=0, default_timeout=1.0, max_wall_seconds=1.0), more, ceilings
+        )
+
+
+@pytest.mark.parametrize("setting", BY_WIRE_NAME.values(), ids=lambda each: each.name)
+def test_a_retry_changes_what_the_table_says(setting: Setting) -> None:
+    asked = asking(setting)
+    if setting.on_retry:
+        after = retry_config(a_config(), asked, CEILINGS)
+        assert getattr(after, setting.name) == asked.get(setting.name)
+    else:
+        with pytest.raises(InvalidRequest, match=f"a retry cannot change {setting.wire};"):
+            retry_config(a_config(), asked, CEILINGS)
+
+
+@pytest.mark.parametrize("setting", DECIDED, ids=lambda each: each.name)
+def test_a_child_job_that_asks_for_nothing_has_what_the_table_says(setting: Setting) -> None:
+    above = a_config(**{each.name: asking(each).get(each.name) for each in BY_WIRE_NAME.values()})
+    own = setting.child is Inheritance.NONE
+    expected = setting.default if own else getattr(above, setting.name)
+    assert getattr(child(above), setting.name) == expected
