@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from orchestrator.agents.catalog.known_agents import KNOWN
+from orchestrator.core.model.known_agents import KNOWN
 from tests.examples import examples
 from tests.faults.zygote import Zygote
 from tests.programs import need

@@ -19,12 +19,12 @@ from orchestrator.agents.catalog.availability import (
     needs_login,
 )
 from orchestrator.agents.catalog.availability import program_argv as argv_of
-from orchestrator.agents.catalog.known_agents import KNOWN, KnownTool, known
 from orchestrator.agents.catalog.task_fit import lacking
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability
 
@@ -44,7 +44,7 @@ def registry(
             partial(
                 look,
                 each,
-                _command(settings, each),
+                settings.orchestrator.command_of(each),
                 environ,
                 windows=_on_windows(settings),
                 inherit=_inherited(settings, each),
@@ -87,10 +87,6 @@ def _on_windows(settings: Settings) -> bool:
     return str(settings.orchestrator.execution_mode) == "windows"
 
 
-def _command(settings: Settings, each: KnownTool) -> str:
-    return str(getattr(settings.orchestrator, f"{each.name}_command", each.program))
-
-
 def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
     user = settings.agents.get(each.name)
     return tuple(user.inherit) if user is not None else ()
@@ -100,7 +96,7 @@ def _driven(
     each: KnownTool, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
 ) -> DrivenAgent:
     """A known agent, with what the user changed of it."""
-    command = _command(settings, each)
+    command = settings.orchestrator.command_of(each)
     agent = DrivenAgent(
         name=each.name,
         tool=each.name,

@@ -1,20 +1,16 @@
 """What can be set of agents."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from orchestrator.config.fields.kinds import Bytes, ClassPath, Text, Variable, Words
 from orchestrator.config.fields.section import Section
-
-#: The AI programs that are driven, and ``plain`` for any other program.
-ReaderName = Literal["claude", "codex", "gemini", "opencode", "aider", "plain"]
+from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
 #: Agents that need no command here: what config.yaml says of them changes what is known of them.
-KNOWN_AGENTS = frozenset({*get_args(ReaderName), "anthropic", "openai-compatible", "ollama"}) - {
-    "plain"
-}
+KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
 #: What a task or a planner says in place of an agent's name.
 RESERVED_NAMES = frozenset({"auto", "rules"})
@@ -40,24 +36,20 @@ class AgentPolicy(StrEnum):
     READ_ONLY = "read-only"
 
 
-class Inherited(StrEnum):
-    """What users add to an AI tool."""
-
-    #: servers of the Model Context Protocol
-    MCP = "mcp"
-    #: skills
-    SKILLS = "skills"
-    #: commands that the tool runs at its events
-    HOOKS = "hooks"
-    #: instructions for all projects, such as CLAUDE.md
-    MEMORY = "memory"
-
-
 #: What can be let through to a tool without the rest of its configuration.
-INHERITABLE = {
-    **dict.fromkeys(("claude", "codex", "gemini"), tuple(Inherited)),
-    "opencode": (Inherited.MCP, Inherited.SKILLS, Inherited.MEMORY),
-}
+INHERITABLE = {each.name: each.inherits for each in KNOWN if each.inherits}
+
+
+def _reader(name: str) -> str:
+    if name not in READERS:
+        raise ValueError(f"should be one of {', '.join(READERS)}")
+    return name
+
+
+#: The AI programs that are driven, and ``plain`` for any other program.
+ReaderName = Annotated[
+    str, AfterValidator(_reader), WithJsonSchema({"enum": [*READERS], "type": "string"})
+]
 
 
 class PolicyArguments(Section):
@@ -80,8 +72,9 @@ class UserAgent(Section):
     """Variables of the server's environment that it gets (MY_* means all such), and NAME=value."""
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
     """Where its result is found: log (what it prints) or file (output.md in its directory)."""
-    reader: ReaderName | None = None
-    """Whose events it prints: claude, codex, gemini, opencode, aider, plain; null: no one's."""
+    reader: ReaderName | None = Field(
+        default=None, description=f"Whose events it prints: {', '.join(READERS)}; null: no one's."
+    )
     model: Text = ""
     """The model for tasks that name none."""
     model_option: Text = ""

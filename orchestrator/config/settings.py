@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
 
 from orchestrator.config.agents import AgentPolicy, UserAgent
 from orchestrator.config.fields.choices import (
@@ -43,6 +43,7 @@ from orchestrator.config.fields.kinds import (
 from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.text_checks import empty_for_null, upper_case
 from orchestrator.core.limits.quotas import MOST_SECONDS
+from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
@@ -50,27 +51,46 @@ MIB = 1024 * 1024
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 
-class Orchestrator(Section):
-    """Where work happens, and for which project."""
-
+class _Workplace(Section, defer_build=True):  # only Orchestrator is used: that saves a millisecond
     execution_mode: Mode = ExecutionMode.NATIVE
     """How workers run: native; wsl (the same inside Linux or WSL); windows (from WSL)."""
     workspace_root: PathText = Path("workspace")
     """The directory that holds all jobs."""
-    claude_command: Word = "claude"
-    """The command that starts Claude Code."""
-    codex_command: Word = "codex"
-    """The command that starts Codex."""
-    gemini_command: Word = "gemini"
-    """The command that starts Gemini CLI."""
-    opencode_command: Word = "opencode"
-    """The command that starts opencode."""
-    aider_command: Word = "aider"
-    """The command that starts aider."""
+
+
+if TYPE_CHECKING:
+    _Commands = _Workplace
+else:
+    # One setting for each built-in agent that is a program, such as claude_command; command_of
+    # reads it. It has no source, and the search for its docstrings would take 10 ms.
+    _Commands = create_model(
+        "_Commands",
+        __base__=_Workplace,
+        __cls_kwargs__={"use_attribute_docstrings": False},
+        **{
+            each.command_setting: (
+                Word,
+                Field(
+                    default=each.program,
+                    description=f"The command that starts {each.title or each.description}.",
+                ),
+            )
+            for each in PROGRAMS
+        },
+    )
+
+
+class Orchestrator(_Commands, defer_build=False, use_attribute_docstrings=True):
+    """Where work happens, and for which project."""
+
     project_root: PathText | None = None
     """The project to work on; null: as README says under "Which project"."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Seconds after which an ended job is removed with its files; null: never."""
+
+    def command_of(self, agent: KnownTool) -> str:
+        """The command that starts the agent's program; empty if it has none."""
+        return str(getattr(self, agent.command_setting)) if agent.program else ""
 
 
 class WorkerLimits(Section):

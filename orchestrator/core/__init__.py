@@ -4,7 +4,7 @@
 - ``gates``: What runs of gates mean: findings, two runs side by side, files, tampering
 - ``limits``: What a job may use: settings within ceilings, admission, quotas, budgets
 - ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
-- ``model``: The values that everything else speaks of: jobs, workers, states, submissions
+- ``model``: The values that everything else speaks of: jobs, workers, states, submissions, agents
 - ``outcome``: What an attempt came to, and whether it is tried again
 - ``ports``: What the engine needs from outside, as Protocols; adapters match them by shape
 - ``repository``: The port to the project's repository, and the names that jobs have in it

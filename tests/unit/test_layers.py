@@ -74,6 +74,7 @@ LIGHT = frozenset(
         "core.model.attempt.session",
         "core.model.gate",
         "core.model.job",
+        "core.model.known_agents",
         "core.model.states",
         "core.outcome",
         "core.outcome.resource_exhaustion",

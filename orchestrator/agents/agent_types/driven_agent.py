@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from orchestrator.agents.adapters.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.adapters.invocation.windows import INTEROP
 from orchestrator.agents.catalog import prices
-from orchestrator.agents.catalog.known_agents import RESUMING
 from orchestrator.agents.catalog.task_fit import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
 from orchestrator.agents.events.agent_events import Outcome
@@ -30,6 +29,7 @@ from orchestrator.core.limits.budget import NOTHING, spent_by
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.session import Session, Start, start_of
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.security.untrusted_files import read_regular
 
@@ -65,7 +65,9 @@ _PROGRAM = (
 )
 _ROOT = str(Path(__file__).resolve().parents[3])
 #: Programs that report what they cost.
-_TELL_COST = frozenset({"claude", "opencode", "aider"})
+_TELL_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
+#: Programs that resume a session by its id.
+_RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 #: Their models run on the user's own machine, whatever their names are.
 _LOCAL = frozenset({"ollama"})
 _LEAST_USD = 0.0001
@@ -192,7 +194,7 @@ class DrivenAgent:
 
     def _resumes(self, assignment: Assignment) -> bool:
         """Whether its sessions are kept for further attempts."""
-        able = self.tool in RESUMING and not self._on_windows(assignment)
+        able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:

@@ -1,1 +1,1 @@
-"""Which agents there are, what they cost, which can work here and for which tasks."""
+"""What agents cost, which can work here and for which tasks."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from orchestrator.agents.catalog.known_agents import KnownTool
+from orchestrator.core.model.known_agents import KnownTool
 from orchestrator.core.ports.read_models import Availability, Login
 
 #: So long what was found is taken for true.
@@ -51,7 +51,7 @@ def look(
     installed = bool(path) or not known.program
     # Its login there is not looked for: only its own program knows where that is.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
-    own = f"correct orchestrator.{known.name}_command in config.yaml"
+    own = f"correct orchestrator.{known.command_setting} in config.yaml"
     mend = [] if installed else [known.install if program == known.program else own]
     mend += [] if credential else [known.login]
     return Availability(

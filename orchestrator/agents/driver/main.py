@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from orchestrator.agents.adapters import call_for
+from orchestrator.agents.adapters.commands import call_for
 from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.driver import logins, result_file, session_file, spec
@@ -314,7 +314,7 @@ def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> d
 
 def load_reader(name: str, told: Spec) -> Reader:
     """Raise InvalidRequest with the names that exist."""
-    readers = import_module("orchestrator.agents.adapters.output_readers")
+    readers = import_module("orchestrator.agents.adapters.readers")
     prices = told.more.get("prices") or {}
     # What a user's own program may do when it may do everything is not known.
     policy = "" if (told.tool, told.policy) == ("custom", "full") else told.policy

@@ -22,7 +22,7 @@ class Spec:
     """One attempt of one agent. Holds no secret: those are in the environment."""
 
     agent: str
-    #: A name of ``tools.CALLS`` or of ``models``.
+    #: A name of ``adapters.commands`` or of ``loop.providers``.
     tool: str
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     command: tuple[str, ...] = ()

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.agents.adapters import call_for
+from orchestrator.agents.adapters.commands import call_for
 from orchestrator.agents.adapters.invocation.call import CallLimits
-from orchestrator.agents.catalog.known_agents import RESUMING
 from orchestrator.agents.driver import logins, session_file, spec
 from orchestrator.agents.driver.main import ask_for, environment, prepared
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.known_agents import known
 from orchestrator.security.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
@@ -43,7 +43,8 @@ def resumable(attempts: Path, worker_id: str) -> Resumable | None:
             told = spec.read(control)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if told.tool in RESUMING and not told.windows:
+        tool = known(told.tool)
+        if tool is not None and tool.resumes and not told.windows:
             return Resumable(session, told, control)
     return None
 

@@ -32,8 +32,8 @@ def agent_checks(
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
     """Of the agents that the product knows, those of which something is here."""
-    from orchestrator.agents.catalog.known_agents import KNOWN
     from orchestrator.app import availability
+    from orchestrator.core.model.known_agents import KNOWN
 
     try:
         agents = availability(folder, settings, environ)

@@ -28,7 +28,17 @@ Answer = Mapping[str, Any]
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-@click.command("attach")
+class _AttachCommand(click.Command):
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the tools that resume a session."""
+        from orchestrator.core.model.known_agents import PROGRAMS  # needed for this help only
+
+        *others, last = (each.name for each in PROGRAMS if each.resumes)
+        self.help = str(self.help).format(tools=f"{', '.join(others)}, or {last}")
+        super().format_help_text(ctx, formatter)
+
+
+@click.command("attach", cls=_AttachCommand)
 @job_argument
 @click.argument("worker_id", metavar="WORKER")
 @project_option
@@ -36,10 +46,10 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int:
     """Open the session of WORKER's own tool in this terminal.
 
-    The tool is claude, codex, gemini, or opencode. WORKER must have ended. The session runs in
-    WORKER's worktree, which is created again from its branch. When the session ends, what you and
-    the tool changed is committed on that branch, with you as author; the last lines say how to
-    merge it. Works with the server up or down.
+    The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
+    created again from its branch. When the session ends, what you and the tool changed is committed
+    on that branch, with you as author; the last lines say how to merge it. Works with the server up
+    or down.
     """
     from orchestrator.app import Attachment
 

@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestrator.agents.adapters import call_for
+from orchestrator.agents.adapters.commands import call_for
 from orchestrator.agents.adapters.invocation.call import Ask
-from orchestrator.agents.catalog.known_agents import known
 from orchestrator.agents.driver.main import environment, prepared
+from orchestrator.core.model.known_agents import known
 from tests.agents.model_api import ModelApi, Script
 from tests.agents.real import scripts
 from tests.agents.real.conftest import a_site, variables

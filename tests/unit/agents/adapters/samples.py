@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.agents.adapters.output_readers import KnownUsage, reader
+from orchestrator.agents.adapters.readers import KnownUsage, reader
 from orchestrator.agents.events.agent_events import Ending, Outcome, Reader, Sign
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 

@@ -5,9 +5,9 @@ from itertools import chain
 
 import pytest
 
-from orchestrator.agents.adapters.aider.output import AiderReader
-from orchestrator.agents.adapters.opencode.output import OpencodeReader
-from orchestrator.agents.adapters.output_readers import READERS, reader
+from orchestrator.agents.adapters.readers import reader
+from orchestrator.agents.adapters.readers.aider import AiderReader
+from orchestrator.agents.adapters.readers.opencode import OpencodeReader
 from orchestrator.agents.events.agent_events import (
     Did,
     Ending,
@@ -20,6 +20,7 @@ from orchestrator.agents.events.agent_events import (
 )
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.known_agents import READERS
 from tests.unit.agents.adapters.samples import events, read, read_sample
 
 FINE = Ending(code=0)

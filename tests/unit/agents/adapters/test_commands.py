@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.adapters import CALLS, call_for
-from orchestrator.agents.adapters.codex.command import as_toml
+from orchestrator.agents.adapters.commands import call_for, tools
+from orchestrator.agents.adapters.commands.codex import as_toml
 from orchestrator.agents.adapters.invocation.call import POLICIES, AgentCall, Ask, CallLimits
-from orchestrator.agents.catalog.known_agents import CLAUDE, KNOWN, OPENCODE
 from orchestrator.config.agents import INHERITABLE
 from orchestrator.config.settings import Workers
+from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE
 
-TOOLS = [each for each in CALLS if each != "custom"]
+TOOLS = [each for each in tools() if each != "custom"]
 WORKER = {
     "ORCHESTRATOR_API_KEY": "the-key-of-the-worker",
     "ORCHESTRATOR_API_URL": "http://127.0.0.1:1",
@@ -353,7 +353,7 @@ def test_gemini_does_not_sit_out_a_limited_model_by_itself(ask: Ask) -> None:
     assert settings["general"]["maxAttempts"] == 3
 
 
-@pytest.mark.parametrize("tool", CALLS)
+@pytest.mark.parametrize("tool", tools())
 def test_login_shells_of_each_tool_find_orchestrator(ask: Ask, tool: str) -> None:
     call = called(tool, ask)
     assert str(ask.home / "bin") in call.files[Path(str(call.env["BASH_ENV"]))]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.adapters.output_readers import READERS, reader
 from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
+from orchestrator.agents.adapters.readers import reader
 from orchestrator.agents.events.agent_events import (
     Did,
     Ending,
@@ -20,6 +20,7 @@ from orchestrator.agents.events.agent_events import (
     Troubled,
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.known_agents import READERS
 from tests.examples import examples
 from tests.unit.agents.adapters.samples import SAMPLES
 

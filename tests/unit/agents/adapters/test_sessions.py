@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.adapters.output_readers import KnownUsage, reader
+from orchestrator.agents.adapters.readers import KnownUsage, reader
 from orchestrator.agents.events.agent_events import Asked, Ending, SessionReader, Sign, Spent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 

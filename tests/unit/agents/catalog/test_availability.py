@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.adapters.commands import call_for
+from orchestrator.agents.adapters.readers import reader
 from orchestrator.agents.catalog.availability import (
     FRESH_SECONDS,
     MISSING_SECONDS,
@@ -17,8 +19,10 @@ from orchestrator.agents.catalog.availability import (
     look,
     version_beside,
 )
-from orchestrator.agents.catalog.known_agents import (
-    AIDER,
+from orchestrator.agents.registry import AgentRegistry, built_in
+from orchestrator.config.settings import Orchestrator
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.known_agents import (
     ANTHROPIC,
     CLAUDE,
     CODEX,
@@ -26,12 +30,9 @@ from orchestrator.agents.catalog.known_agents import (
     KNOWN,
     OLLAMA,
     OPENCODE,
+    PROGRAMS,
 )
-from orchestrator.agents.catalog.known_agents import KnownTool as Agent
-from orchestrator.agents.registry import AgentRegistry, built_in
-from orchestrator.config.agents import KNOWN_AGENTS
-from orchestrator.config.settings import Orchestrator
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.known_agents import KnownTool as Agent
 from orchestrator.core.ports.read_models import Availability
 
 
@@ -261,14 +262,19 @@ def test_what_the_settings_prefer_goes_before_what_is_usable() -> None:
     assert registry({"claude"}, "survey").resolve("auto", TaskSpec(id="a")) == "survey"
 
 
-# What is written in two places
-
-
-def test_the_settings_know_the_agents_of_the_catalog() -> None:
-    assert {each.name for each in KNOWN} == KNOWN_AGENTS
+# What follows from the one list
 
 
 def test_every_program_has_a_setting_for_its_command() -> None:
-    for each in (CLAUDE, CODEX, GEMINI, OPENCODE, AIDER):
-        assert getattr(Orchestrator(), f"{each.name}_command") == each.program
-    assert ANTHROPIC.program == ""
+    given = {f"{each.name}_command": f"my-{each.program}" for each in PROGRAMS}
+    mine = Orchestrator.model_validate(given)
+    for each in PROGRAMS:
+        assert Orchestrator().command_of(each) == each.program
+        assert mine.command_of(each) == f"my-{each.program}"
+    assert mine.command_of(ANTHROPIC) == ""
+
+
+@pytest.mark.parametrize("known", PROGRAMS, ids=lambda each: each.name)
+def test_every_program_is_called_and_read_by_modules_of_its_name(known: Agent) -> None:
+    assert call_for(known.name).__module__.endswith(f".commands.{known.name}")
+    assert type(reader(known.name)).__module__.endswith(f".readers.{known.name}")

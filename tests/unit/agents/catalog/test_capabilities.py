@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.agents.catalog.known_agents import KNOWN
+from orchestrator.core.model.known_agents import KNOWN
 from tests.agents.real import capabilities, failures
 from tests.agents.real.tools import AGENTS
 

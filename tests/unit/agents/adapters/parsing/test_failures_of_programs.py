@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.agents.adapters.output_readers import KnownUsage
+from orchestrator.agents.adapters.readers import KnownUsage
 from orchestrator.agents.events.agent_events import Ending
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.adapters.cases import (

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.adapters.codex.sandbox_denied import kept_from_writing
-from orchestrator.agents.adapters.codex.session_log import CodexSession, refused, tokens
 from orchestrator.agents.adapters.parsing.error_class import classify, clipped
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, minus, plus, priced
+from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
+from orchestrator.agents.adapters.readers.codex_session_log import CodexSession, refused, tokens
 from orchestrator.agents.events.agent_events import (
     Asked,
     Did,

@@ -7,9 +7,9 @@ once, of which the stream has no item.
 import re
 from collections.abc import Iterable, Mapping
 
-from orchestrator.agents.adapters.codex.sandbox_denied import kept_from_writing
 from orchestrator.agents.adapters.parsing.error_class import clipped
 from orchestrator.agents.adapters.parsing.usage import minus, plus
+from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object

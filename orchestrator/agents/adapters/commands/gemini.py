@@ -17,8 +17,8 @@ from orchestrator.agents.adapters.invocation.call import (
 )
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
-from orchestrator.agents.catalog.known_agents import COMMAND_SECONDS
 from orchestrator.agents.events.session_follower import SessionFile
+from orchestrator.core.model.known_agents import COMMAND_SECONDS
 
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
 _SERVER_LOGIN = "mcp-oauth-tokens.json"

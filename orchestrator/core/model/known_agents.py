@@ -1,12 +1,14 @@
-"""What the server knows of each AI agent before it starts one: data, best agent first."""
+"""The built-in AI agents: what is known of each before it is started. Data, best agent first.
+
+This is the only list of them. Settings, help and agents are made from it, so it is in the layer
+below all of these.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 MIB = 1024 * 1024
-
-#: The tools that resume a session by its id.
-RESUMING = ("claude", "codex", "gemini", "opencode")
 
 #: What a command of a tool may take by itself: long enough to wait for a child job, and less than
 #: the silence after which the tool is taken for hung.
@@ -23,14 +25,30 @@ _OTHERS = ("OPENROUTER_*", "DEEPSEEK_*", "GROQ_*", "MISTRAL_*", "XAI_*", "AZURE_
 _QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class Inherited(StrEnum):
+    """What users add to an AI tool."""
+
+    #: servers of the Model Context Protocol
+    MCP = "mcp"
+    #: skills
+    SKILLS = "skills"
+    #: commands that the tool runs at its events
+    HOOKS = "hooks"
+    #: instructions for all projects, such as CLAUDE.md
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # there is one of each
 class KnownTool:
     """One agent that the product can drive."""
 
+    #: With a program also the name of its modules in ``agents/adapters``: an identifier.
     name: str
     description: str
     #: The program that is looked for on the PATH; empty for a loop over HTTP.
     program: str = ""
+    #: What the settings call the program; empty: as the description does.
+    title: str = ""
     #: Patterns of the names of variables that it gets from the server's environment.
     pass_env: tuple[str, ...] = ()
     #: One of these variables is a credential.
@@ -47,6 +65,12 @@ class KnownTool:
     caches_prompts: bool = False
     #: It splits requests also where nobody named it for that; None: only where it is named.
     plans: bool | None = True
+    #: It resumes a session by its id.
+    resumes: bool = False
+    #: It reports what it costs.
+    tells_cost: bool = False
+    #: What can be let through to it without the rest of its user's configuration.
+    inherits: tuple[Inherited, ...] = ()
     #: Commands that mend what is missing.
     install: str = ""
     login: str = ""
@@ -57,12 +81,20 @@ class KnownTool:
     #: Where its service listens when no variable says otherwise; empty: not on this machine.
     local_url: str = ""
 
+    @property
+    def command_setting(self) -> str:
+        """The setting in section ``orchestrator`` that has the command of its program."""
+        return f"{self.name}_command"
+
 
 CLAUDE = KnownTool(
     name="claude",
     caches_prompts=True,
     description="Claude Code",
     program="claude",
+    resumes=True,
+    tells_cost=True,
+    inherits=tuple(Inherited),
     pass_env=(
         *_ANTHROPIC,
         *_AWS,
@@ -139,6 +171,9 @@ CODEX = KnownTool(
     caches_prompts=True,
     description="OpenAI Codex",
     program="codex",
+    title="Codex",
+    resumes=True,
+    inherits=tuple(Inherited),
     pass_env=(*_OPENAI, "CODEX_API_KEY", "CODEX_HOME", "AZURE_*"),
     credentials=("OPENAI_API_KEY", "CODEX_API_KEY"),
     logins=("{CODEX_HOME:~/.codex}/auth.json",),
@@ -152,6 +187,8 @@ GEMINI = KnownTool(
     caches_prompts=True,
     description="Gemini CLI",
     program="gemini",
+    resumes=True,
+    inherits=tuple(Inherited),
     pass_env=(*_GOOGLE, "GEMINI_CLI_HOME"),
     credentials=(
         "GEMINI_API_KEY",
@@ -175,6 +212,9 @@ OPENCODE = KnownTool(
     name="opencode",
     description="opencode",
     program="opencode",
+    resumes=True,
+    tells_cost=True,
+    inherits=(Inherited.MCP, Inherited.SKILLS, Inherited.MEMORY),
     pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OPENCODE_*"),
     credentials=(
         "ANTHROPIC_API_KEY",
@@ -201,6 +241,7 @@ AIDER = KnownTool(
     name="aider",
     description="aider",
     program="aider",
+    tells_cost=True,
     pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OLLAMA_*", "AIDER_MODEL"),
     credentials=(
         "ANTHROPIC_API_KEY",
@@ -251,6 +292,10 @@ OLLAMA = KnownTool(
 
 #: In the order in which ``auto`` prefers them.
 KNOWN = (CLAUDE, CODEX, GEMINI, OPENCODE, ANTHROPIC, OPENAI_COMPATIBLE, OLLAMA, AIDER)
+#: The agents that are programs: each has a module in ``agents/adapters/commands`` and ``readers``.
+PROGRAMS = tuple(each for each in KNOWN if each.program)
+#: Whose output can be read; ``plain`` is that of any other program.
+READERS = (*(each.name for each in PROGRAMS), "plain")
 
 
 def known(name: str) -> KnownTool | None:

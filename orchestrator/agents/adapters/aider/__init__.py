@@ -1,1 +1,0 @@
-"""Aider: its command line and its output."""

@@ -1,1 +1,0 @@
-"""Claude Code: its command line and its output."""

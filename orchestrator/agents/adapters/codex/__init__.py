@@ -1,1 +1,0 @@
-"""Codex: its command line, its output, its sandbox and its session files."""

@@ -1,0 +1,26 @@
+"""How each program is called: a module for each, with its ``call``.
+
+``custom`` is for programs that the user configured.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+
+from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+
+
+def call_for(tool: str) -> Callable[[Ask], AgentCall]:
+    """Import the tool's module alone. Raise ValueError for a tool that is none of ours."""
+    module = f"{__name__}.{tool}"
+    if not tool.isidentifier() or find_spec(module) is None:
+        raise ValueError(f"no such tool: {tool!r}; there are {', '.join(tools())}")
+    call: Callable[[Ask], AgentCall] = import_module(module).call
+    return call
+
+
+def tools() -> tuple[str, ...]:
+    """The tools that have a module here."""
+    from orchestrator.core.model.known_agents import PROGRAMS  # an attempt needs one of them
+
+    return (*(each.name for each in PROGRAMS), "custom")

@@ -1,1 +1,0 @@
-"""A program that the user configured: its command line and its output."""

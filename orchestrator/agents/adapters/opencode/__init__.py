@@ -1,1 +1,0 @@
-"""OpenCode: its command line and its output."""

@@ -1,0 +1,27 @@
+"""What each program prints: a module for each, with its reader.
+
+A reader makes signs and an outcome of lines. ``plain`` is for any other program.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from orchestrator.agents.adapters.parsing.usage import KnownUsage
+from orchestrator.agents.events.agent_events import Reader
+from orchestrator.core.errors import InvalidRequest
+
+
+def reader(name: str, known: KnownUsage | None = None) -> Reader:
+    """A fresh reader for one run; raise InvalidRequest with the names that exist."""
+    module = f"{__name__}.{name}"
+    found = import_module(module) if name.isidentifier() and find_spec(module) else None
+    make = getattr(found, f"{name.capitalize()}Reader", None)
+    if make is None:
+        from orchestrator.core.model.known_agents import READERS  # an attempt needs one of them
+
+        raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
+    made: Reader = make(known or KnownUsage())
+    return made
+
+
+__all__ = ["KnownUsage", "reader"]
