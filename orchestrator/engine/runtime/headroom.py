@@ -211,7 +211,11 @@ class Headroom:
     def _look_at_disk(self) -> None:
         paused = self._moved() or self._too_little_disk()
         if bool(paused) != bool(self.paused):
-            logger.warning(paused or "there is disk space again: workers start")
+            was_full = self.paused.startswith("waits for disk space")
+            again = (
+                "there is disk space" if was_full else "the workspace and the project are in place"
+            )
+            logger.warning(paused or f"{again} again: workers start")
         if not paused:
             self._reserve.hold()
             self._gave_up_reserve = False

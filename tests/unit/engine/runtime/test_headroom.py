@@ -28,6 +28,7 @@ class FakeMachine:
         self.memory: int | None = 1000 * MIB
         self.pressure: float | None = 0.0
         self.disk: int | None = 1000 * MIB
+        self.moved = ""
         self.now = 0.0
 
     def headroom(
@@ -40,7 +41,7 @@ class FakeMachine:
             clock=lambda: self.now,
         )
         reserve = DiskReserve(directory, size=8192)
-        return Headroom(directory, BOUNDS, forecast, reserve, readings)
+        return Headroom(directory, BOUNDS, forecast, reserve, readings, moved=lambda: self.moved)
 
 
 @pytest.fixture
@@ -141,6 +142,17 @@ def test_a_full_disk_pauses_and_room_on_it_resumes(
     machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
     assert headroom.room().paused is None
     assert [record.message for record in caplog.records][-1].startswith("there is disk space again")
+
+
+def test_a_project_that_was_moved_away_and_back_is_no_matter_of_the_disk(
+    machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.moved = "/w was moved"
+    assert headroom.room().paused is not None
+
+    machine.moved, machine.now = "", FRESH_SECONDS
+    assert headroom.room().paused is None
+    assert "in place again" in caplog.records[-1].message
 
 
 def test_space_is_kept_for_the_last_state_and_given_up_for_it(
