@@ -46,8 +46,10 @@ def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> 
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
         for login in found:
+            target = directory / login.target.relative_to(control)
             with contextlib.suppress(OSError):
-                _recover(directory / login.target.relative_to(control), login.source)
+                _recover(target, login.source)
+                _remove_copy(Login(source=login.source, target=target))
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
@@ -58,6 +60,23 @@ def bring_back(linked: Iterable[Linked]) -> None:
     for each in linked:
         with contextlib.suppress(OSError):
             _look(each)
+
+
+def finish(linked: Sequence[Linked]) -> None:
+    """Bring back what was renewed, and leave no copy of a login among the files of the job.
+
+    Never raises OSError. One that the user's file does not have stays: nothing else holds it.
+    """
+    bring_back(linked)
+    for each in linked:
+        with contextlib.suppress(OSError):
+            _remove_copy(each.login)
+
+
+def _remove_copy(login: Login) -> None:
+    is_file = stat.S_ISREG(login.target.lstat().st_mode)
+    if is_file and login.target.read_bytes() == login.source.read_bytes():
+        _put_link(login)
 
 
 def _look(each: Linked) -> None:

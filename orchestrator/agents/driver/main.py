@@ -198,7 +198,7 @@ class Driver:
         finally:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)
-            logins.bring_back(linked)
+            logins.finish(linked)
         self._judge_session(program.session or told.resume, outcome, resumed=call.resumes)
         return outcome
 

@@ -74,4 +74,4 @@ def in_terminal(
     try:
         yield call.argv, environment(call, ask.environ)
     finally:
-        logins.bring_back(linked)
+        logins.finish(linked)

@@ -38,6 +38,19 @@ def test_each_renewal_is_brought_back(login: Login) -> None:
         assert login.source.read_text() == f'{{"token": {number}}}'
 
 
+def test_no_copy_of_a_login_stays_that_the_user_has(login: Login) -> None:
+    linked = logins.link([login])
+    renew(login.target)
+    logins.finish(linked)
+    assert login.source.read_text() == '{"token": "new"}'
+    assert login.target.is_symlink()
+
+    login.source.write_text('{"token": "of the user"}')
+    renew(login.target, '{"token": "of nobody else"}')
+    logins.finish(linked)
+    assert login.target.read_text() == '{"token": "of nobody else"}'
+
+
 def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: Login) -> None:
     linked = logins.link([login])
     for text in ('{"token": "ne', "", "{}"):
@@ -68,11 +81,13 @@ def test_what_a_killed_attempt_renewed_is_brought_back_by_the_next(
     login: Login, at: float, kept: str
 ) -> None:
     control = login.target.parents[1]
-    renew(control.with_name("worker_1.1") / "codex" / "auth.json", at=at)
+    earlier = control.with_name("worker_1.1") / "codex" / "auth.json"
+    renew(earlier, at=at)
 
     logins.recover([login], control, earlier_attempts(control))
 
     assert login.source.read_text() == f'{{"token": "{kept}"}}'
+    assert earlier.is_symlink() is (kept == "new"), "what the user has is nowhere else"
 
 
 @pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
