@@ -45,9 +45,9 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture(autouse=True)
-def needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def needed(request: pytest.FixtureRequest) -> None:
     for marker in request.node.iter_markers("needs"):
-        need(monkeypatch, *marker.args)
+        need(request.getfixturevalue("monkeypatch"), *marker.args)
 
 
 HERE = Path(__file__).parent

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,15 @@ def test_the_test_finds_the_commands() -> None:
     assert {"mcp", "serve"} <= {name for name, _ in calls(MCP)}
 
 
+@cache
+def paths_of_the_api() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document())["paths"]
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES, **ids)
 def test_calls_of_the_api_exist(page: Path) -> None:
-    paths = json.loads(document())["paths"]
+    paths = paths_of_the_api()
     for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)", page.read_text("utf-8")):
         assert method.lower() in paths.get(path, {}), f"{page.name}: {method} {path}"
 
