@@ -148,7 +148,7 @@ class Program:
                 self._name_session()
                 self._take_signs(signs)
         finally:
-            # What stands in the stream has been read: a stop that follows it finds the agent so.
+            # Whole lines in the stream have been read: a stop that follows one finds the agent so.
             self._stream.keep(data)
 
     def _take_signs(self, signs: Iterable[Sign]) -> None:

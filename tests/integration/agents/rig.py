@@ -14,6 +14,7 @@ from orchestrator.agents.driver import result_file, spec
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.events import transcript
 from orchestrator.agents.events.agent_events import Outcome
+from tests.integration.engine.site import whole_lines
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -82,11 +83,8 @@ class Rig:
         return found
 
     def stream(self) -> str:
-        """What the stand-in has written so far."""
-        try:
-            return (self.control / transcript.STREAM_NAME).read_text()
-        except OSError:
-            return ""
+        """The lines that the driver has read so far; of one that is not whole it knows nothing."""
+        return "\n".join(whole_lines(self.control / transcript.STREAM_NAME))
 
     def has_begun(self) -> bool:
         try:

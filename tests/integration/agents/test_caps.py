@@ -18,6 +18,7 @@ from tests.integration.engine.site import (
     marked,
     shell,
     until,
+    whole_lines,
 )
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def claude(behaviour: str, **more: object) -> Answer:
 
 def stream(site: Site, job_id: str) -> str:
     path = site.directory(job_id) / "attempts" / "worker_1.1" / "stream.jsonl"
-    return path.read_text() if path.exists() else ""
+    return "\n".join(whole_lines(path))
 
 
 def begun(site: Site, job_id: str) -> bool:
