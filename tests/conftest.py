@@ -53,7 +53,9 @@ def needed(request: pytest.FixtureRequest) -> None:
 HERE = Path(__file__).parent
 #: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts
 #: on SQLite, and the main path of the job manager with real processes.
-EVERYDAY = tuple(HERE / each for each in ("unit", "contract", "integration/engine/test_tasks.py"))
+EVERYDAY = tuple(
+    HERE / each for each in ("unit", "contract", "integration/engine/jobs/test_tasks.py")
+)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

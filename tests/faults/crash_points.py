@@ -79,14 +79,14 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
     "faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing": OF_RECOVERY,
     (
-        "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
+        "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
     ): OF_WORKTREES,
     (
         "integration/engine/repositories/test_agents_git.py::"
         "test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing"
     ): OF_SIDE_WORK,
     (
-        "integration/engine/test_gate_crashes.py::"
+        "integration/engine/gates/test_gate_crashes.py::"
         "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
     ): OF_GATES,
     (
@@ -94,12 +94,14 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_in_a_second_run_costs_no_change"
     ): OF_SECOND_RUNS,
     (
-        "integration/engine/test_checkpoints.py::"
+        "integration/engine/checkouts/test_checkpoints.py::"
         "test_a_crash_between_decision_and_rollback_changes_nothing"
     ): OF_CHECKPOINTS,
-    "integration/engine/test_retention.py::test_a_crash_leaves_no_job_half_removed": OF_REMOVAL,
     (
-        "integration/engine/test_rich_crashes.py::"
+        "integration/engine/checkouts/test_retention.py::test_a_crash_leaves_no_job_half_removed"
+    ): OF_REMOVAL,
+    (
+        "integration/engine/merging/test_rich_crashes.py::"
         "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
     ): OF_A_RICH_JOB,
     (

@@ -41,9 +41,9 @@ ROWS = (
         injection="links, hard links, FIFOs, devices, exchanged directories, ..",
         promise="nothing outside the worker's directory is read, and nothing blocks",
         tests=(
-            "integration/engine/test_security.py::test_what_a_worker_plants_is_not_read",
+            "integration/engine/access/test_security.py::test_what_a_worker_plants_is_not_read",
             (
-                "integration/engine/test_security.py::"
+                "integration/engine/access/test_security.py::"
                 "test_a_directory_of_a_job_that_became_a_link_gives_nothing_away"
             ),
             (
@@ -78,7 +78,7 @@ ROWS = (
             "unit/security/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
             (
-                "integration/engine/test_security.py::"
+                "integration/engine/access/test_security.py::"
                 "test_a_key_that_a_worker_reports_is_masked_everywhere"
             ),
         ),
@@ -93,8 +93,8 @@ ROWS = (
                 "faults/test_keys_and_floods.py::"
                 "test_keys_that_are_dead_foreign_or_made_up_open_nothing"
             ),
-            "integration/engine/test_keys.py::test_a_key_dies_with_its_attempt",
-            "integration/engine/test_keys.py::test_a_worker_sees_its_own_subtree_and_nothing_else",
+            "integration/engine/access/test_keys.py::test_a_key_dies_with_its_attempt",
+            "integration/engine/access/test_keys.py::test_a_worker_sees_its_own_subtree_and_nothing_else",
         ),
     ),
     Row(
@@ -127,8 +127,8 @@ ROWS = (
             "unit/git/merge/test_merge_tree.py::test_merging",
             "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
             "unit/git/worktrees/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
-            "integration/engine/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
-            "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            "integration/engine/checkouts/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
+            "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             (
                 "integration/engine/repositories/test_removed_refs.py::"
                 "test_a_worker_that_removes_all_refs_of_its_own_loses_nothing"
@@ -152,7 +152,7 @@ ROWS = (
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
             "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
             (
-                "integration/engine/test_crashes.py::"
+                "integration/engine/server/test_crashes.py::"
                 "test_a_stopped_server_stops_its_workers_and_runs_them_again"
             ),
         ),
@@ -175,11 +175,11 @@ ROWS = (
         promise="no run is lost or doubled; calls are answered, with a 503 at worst",
         tests=(
             (
-                "integration/engine/test_postgresql.py::"
+                "integration/engine/server/test_postgresql.py::"
                 "test_connections_that_are_cut_off_lose_and_double_nothing"
             ),
             (
-                "integration/engine/test_postgresql.py::"
+                "integration/engine/server/test_postgresql.py::"
                 "test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing"
             ),
             (
@@ -258,11 +258,11 @@ ROWS = (
                 "test_a_record_of_an_earlier_release_is_believed"
             ),
             (
-                "integration/engine/test_forged_records.py::"
+                "integration/engine/access/test_forged_records.py::"
                 "test_a_forged_success_is_a_lost_attempt_and_is_named"
             ),
             (
-                "integration/engine/test_forged_records.py::"
+                "integration/engine/access/test_forged_records.py::"
                 "test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_one"
             ),
         ),

@@ -12,7 +12,7 @@ ROWS = (
         promise="every accepted job ends as it would have, and none of its attempts runs twice",
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
-            "integration/engine/test_crashes.py::test_a_killed_server_costs_no_work",
+            "integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
             (
                 "faults/test_lifecycle.py::"
                 "test_a_server_that_comes_back_while_the_lease_ends_a_worker_runs_it_again"

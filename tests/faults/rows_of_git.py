@@ -3,7 +3,7 @@
 from tests.faults.row import Row
 
 _RICH = (
-    "integration/engine/test_rich_crashes.py::"
+    "integration/engine/merging/test_rich_crashes.py::"
     "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
 )
 
@@ -14,10 +14,10 @@ ROWS = (
         injection="the server dies at each failpoint there, again and again",
         promise="no change of a worker is lost, no worktree is left, the checkout is untouched",
         tests=(
-            "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
-            "integration/engine/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
+            "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            "integration/engine/checkouts/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
             (
-                "integration/engine/test_checkpoints.py::"
+                "integration/engine/checkouts/test_checkpoints.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
             "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
@@ -30,11 +30,11 @@ ROWS = (
         promise="the gates run again, none beside itself, and the worker's attempt is kept",
         tests=(
             (
-                "integration/engine/test_gate_crashes.py::"
+                "integration/engine/gates/test_gate_crashes.py::"
                 "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
             ),
             (
-                "integration/engine/test_gate_crashes.py::"
+                "integration/engine/gates/test_gate_crashes.py::"
                 "test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once"
             ),
         ),
@@ -45,10 +45,10 @@ ROWS = (
         injection="at the n-th failpoint of a merge, for every n; several in one job",
         promise="the result is the same, in a merged and in a linear history",
         tests=(
-            "integration/engine/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
-            "integration/engine/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
+            "integration/engine/merging/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
+            "integration/engine/merging/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
             (
-                "integration/engine/test_integrator.py::"
+                "integration/engine/merging/test_integrator.py::"
                 "test_clean_finds_what_a_crash_left_while_gates_ran"
             ),
             _RICH,
@@ -61,11 +61,11 @@ ROWS = (
         promise="a lock has one holder at a time, and ends with its worker",
         tests=(
             (
-                "integration/engine/test_locks.py::"
+                "integration/engine/limits/test_locks.py::"
                 "test_leases_survive_the_server_and_end_with_a_killed_worker"
             ),
             (
-                "integration/engine/test_postgresql.py::"
+                "integration/engine/server/test_postgresql.py::"
                 "test_leases_hold_while_connections_are_cut_off"
             ),
             "contract/test_leases.py::test_a_lease_ends_with_its_attempt",

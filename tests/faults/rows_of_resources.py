@@ -10,16 +10,16 @@ ROWS = (
         promise="nothing starts, everything is served, ends are stored, and it goes on by itself",
         tests=(
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_what_runs_on_a_full_disk_ends_with_its_end_stored"
             ),
             "integration/store/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_checkout_that_finds_no_space_is_a_full_disk"
             ),
             (
@@ -118,7 +118,7 @@ ROWS = (
                 "test_too_much_memory_ends_a_worker_with_all_it_started"
             ),
             (
-                "integration/engine/test_containment.py::"
+                "integration/engine/access/test_containment.py::"
                 "test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again"
             ),
             (
@@ -205,7 +205,7 @@ ROWS = (
                 "test_one_server_at_a_time_has_the_file_whatever_its_path"
             ),
             (
-                "integration/engine/test_crashes.py::"
+                "integration/engine/server/test_crashes.py::"
                 "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
             ),
         ),
@@ -216,7 +216,7 @@ ROWS = (
         injection="one slot, five levels; one slot, a wide and deep tree",
         promise="no deadlock",
         tests=(
-            "integration/engine/test_recursion.py::test_one_slot_is_enough_for_five_levels",
+            "integration/engine/jobs/test_recursion.py::test_one_slot_is_enough_for_five_levels",
             (
                 "unit/core/scheduler/test_stories.py::"
                 "test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree"
@@ -230,9 +230,9 @@ ROWS = (
         injection="every worker starts child jobs until it is refused",
         promise="it stops at the exact limits with 422, and the root job ends",
         tests=(
-            "integration/engine/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
+            "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
             (
-                "integration/engine/test_limits.py::"
+                "integration/engine/limits/test_limits.py::"
                 "test_a_deeper_bomb_stops_at_the_descendants_of_its_root"
             ),
         ),
@@ -243,8 +243,8 @@ ROWS = (
         injection="a descendant asks for what an ancestor was asked",
         promise="refused",
         tests=(
-            "integration/engine/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
-            "integration/engine/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
+            "integration/engine/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
+            "integration/engine/limits/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
         ),
     ),
     Row(
@@ -254,7 +254,7 @@ ROWS = (
         promise="no descendant runs after its grace, and no new child job is taken in",
         tests=(
             (
-                "integration/engine/test_cancel_and_retry.py::"
+                "integration/engine/jobs/test_cancel_and_retry.py::"
                 "test_cancelling_a_tree_stops_every_process_of_it"
             ),
             (
@@ -286,7 +286,7 @@ ROWS = (
         injection="200 tasks, then one",
         promise="the small one starts within a few slots",
         tests=(
-            "integration/engine/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
+            "integration/engine/limits/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
             "unit/core/scheduler/test_stories.py::test_two_root_jobs_share_the_slots_fairly",
         ),
     ),
@@ -295,7 +295,7 @@ ROWS = (
         fault="the same submission again",
         injection="one Idempotency-Key, ten times at once",
         promise="one job",
-        tests=("integration/engine/test_limits.py::test_one_idempotency_key_makes_one_job",),
+        tests=("integration/engine/limits/test_limits.py::test_one_idempotency_key_makes_one_job",),
     ),
     Row(
         number=56,
@@ -307,19 +307,19 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_below_the_mark_on_the_repositorys_disk_nothing_starts"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_start_that_waits_for_space_is_cancelled_at_once"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_git_that_finds_no_space_leaves_nothing_temporary"
             ),
             "unit/git/command/test_temporary_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
@@ -336,19 +336,19 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_commit_that_finds_no_space_is_taken_up_again"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated"
             ),
             (
-                "integration/engine/test_full_disk.py::"
+                "integration/engine/server/test_full_disk.py::"
                 "test_files_that_are_held_back_need_no_space_to_commit_the_others"
             ),
             (
@@ -366,9 +366,9 @@ ROWS = (
             "nothing and stores nothing at the old path"
         ),
         tests=(
-            "integration/engine/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
+            "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
             (
-                "integration/engine/test_moved.py::"
+                "integration/engine/server/test_moved.py::"
                 "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
             ),
             "unit/workspace/test_location.py::test_what_is_moved_or_replaced_is_noticed",

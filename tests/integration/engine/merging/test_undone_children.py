@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.merging.test_losses import jobs_of, merge, spawning
 from tests.integration.engine.site import InProcess
-from tests.integration.engine.test_losses import jobs_of, merge, spawning
 from tests.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]

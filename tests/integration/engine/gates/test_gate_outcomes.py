@@ -8,8 +8,7 @@ import pytest
 
 from orchestrator.cli.follow.progress import Progress
 from orchestrator.cli.output.summary import summary_lines
-from tests.integration.engine.site import Answer, InProcess
-from tests.integration.engine.test_gates import (
+from tests.integration.engine.gates.test_gates import (
     FILES,
     PLAIN,
     MakeProject,
@@ -19,6 +18,7 @@ from tests.integration.engine.test_gates import (
     statuses,
     worker,
 )
+from tests.integration.engine.site import Answer, InProcess
 from tests.project import edit
 
 __all__ = ["made", "programs"]

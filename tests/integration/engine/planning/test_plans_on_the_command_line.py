@@ -15,8 +15,8 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.planning.test_planning import GOOD, Planner
 from tests.integration.engine.site import HANG_SECONDS, KEY, REPOSITORY, InProcess, until
-from tests.integration.engine.test_planning import GOOD, Planner
 
 Say = Callable[..., tuple[int, str]]
 REQUEST = "Build it. Test it."

@@ -138,7 +138,7 @@ def test_the_planner_is_told_the_request_and_the_published_schema(
 
     (asked,) = planner.asked
     directory = planning_site.workspace / f"job_{job_id}" / "depth_0" / "planner"
-    published = Path(__file__).parents[3] / "plan.schema.json"
+    published = Path(__file__).parents[4] / "plan.schema.json"
     assert "Build a castle." in asked
     assert (directory / "plan.schema.json").read_text() == published.read_text()
     assert published.read_text().strip() in asked

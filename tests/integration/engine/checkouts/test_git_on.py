@@ -10,8 +10,8 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.planning.test_planning import Planner, a_plan, a_task, planned
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell
-from tests.integration.engine.test_planning import Planner, a_plan, a_task, planned
 from tests.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]

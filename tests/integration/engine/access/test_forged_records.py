@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.engine.supervisor.recovery import MOST_NEVER_BEGAN
 from tests.integration.engine.conftest import MakeServer, MakeSite
+from tests.integration.engine.gates.test_gates import FILES, MakeProject, made, programs, results
 from tests.integration.engine.site import Site, marked, shell, until
-from tests.integration.engine.test_gates import FILES, MakeProject, made, programs, results
 from tests.project import edit
 
 __all__ = ["made", "programs"]
