@@ -78,7 +78,8 @@ def _may_pass(error: SQLAlchemyError) -> bool:
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    why = str(cause).strip() or type(cause).__name__
+    # Further lines of PostgreSQL quote the statement; anybody may read `/health`.
+    why = str(cause).strip().partition("\n")[0] or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)
     advice = _SQLITE_ADVICE.get(code & 0xFF) if isinstance(code, int) else None
     return (advice or "{where}: {why}").format(where=where, why=why)

@@ -44,7 +44,7 @@ def test_an_old_job_is_removed_and_one_that_runs_stays(
     site.key_of(running)
     old = site.run("short", [shell("mkdir locked; touch locked/x; chmod 0 locked")])["job_id"]
 
-    until(lambda: not left_of(site, old), "nothing is left of it", 30)
+    until(lambda: not left_of(site, old), "nothing is left of it")
 
     assert site.call("GET", f"/jobs/{old}").status_code == 404
     assert site.call("POST", f"/jobs/{old}/retry").status_code == 404
@@ -88,7 +88,7 @@ def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, poin
 def test_the_audit_log_names_what_was_removed(make_server: MakeServer) -> None:
     site = make_server(orchestrator=KEEP)
     job = site.run("short", [shell("true")])["job_id"]
-    until(lambda: not left_of(site, job), "nothing is left of it", 30)
+    until(lambda: not left_of(site, job), "nothing is left of it")
 
     def noted() -> bool:
         lines = whole_lines(site.folder / "logs" / "audit.jsonl")
