@@ -6,21 +6,21 @@ OrchestratorError
 │   ├── UnknownAgent
 │   ├── UnknownRole
 │   ├── PlanCycle
-│   └── Refused          a limit was hit; carries what is left
-├── LimitReached         a limit is used up for now; says when it is free again
-├── NotFound             there is no such thing, or it is not the caller's
-├── Conflict             the thing is in a state that does not allow it
-│   ├── Locked           somebody else holds a lock
-│   └── Deadlock         to wait for a lock would be to wait for oneself
-├── Unauthorized         no key, or a key that opens nothing
-├── Forbidden            the key opens this, but not for what is asked
-├── Unavailable          cannot be done now, may be later
+│   └── Refused          a limit was reached; has the remaining quota
+├── LimitReached         a limit is used up for now; has the time when it is free again
+├── NotFound             the object does not exist, or the caller may not see it
+├── Conflict             the object is in a state that does not allow the action
+│   ├── Locked           another worker holds a lock
+│   └── Deadlock         waiting for a lock would close a cycle of waits
+├── Unauthorized         the API key is missing or invalid
+├── Forbidden            the API key does not have the scope for the action
+├── Unavailable          not possible now, but may be later
 ├── WorkspaceBusy        another server holds the workspace
 ├── StoreError           the store could not be read or written
-│   └── StoreAway        it cannot be reached now, may be later
+│   └── StoreAway        the store cannot be reached now, but may be later
 ├── LaunchError          a process could not be started
-├── RepositoryError      git could not do what it was asked to
-└── ContainmentUnavailable  workers cannot be held as the settings ask
+├── RepositoryError      a git command failed
+└── ContainmentUnavailable  the configured containment of workers is not available
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ class PlanCycle(InvalidRequest):
 
 
 class Refused(InvalidRequest):
-    """A limit was hit; ``left`` says what the caller may still do."""
+    """A limit was reached. ``left`` contains the remaining quota."""
 
     kind = "limit"
 

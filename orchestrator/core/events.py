@@ -1,4 +1,4 @@
-"""Typed facts, stored in order; streams, reports and metrics are built from them."""
+"""Events: typed facts, stored in order. Streams, reports and metrics are built from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from enum import StrEnum
 class EventKind(StrEnum):
     #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
     JOB_SUBMITTED = "job_submitted"
-    #: A job has got its tasks from a planner. data: source, tasks, reason; where the rules made
-    #: them in place of an agent, also fallback_from
+    #: A planner has made the job's tasks. data: source, tasks, reason; if the rules made them in
+    #: place of an agent, also fallback_from
     JOB_PLANNED = "job_planned"
     #: A person has approved the job's plan. data: by
     JOB_APPROVED = "job_approved"
     #: The first worker of a job is about to start.
     JOB_STARTED = "job_started"
-    #: Somebody asked for the job's end. data: by
+    #: A caller requested the job's end. data: by
     JOB_CANCEL_REQUESTED = "job_cancel_requested"
-    #: What did not succeed runs again. data: by, workers
+    #: Unsuccessful tasks run again. data: by, workers
     JOB_RETRIED = "job_retried"
-    #: The best agent's login is refused, and the next best does what any may do; told of a job, or
-    #: of one worker. data: agent, instead, reason
+    #: Agent fallback: the best agent's login failed, and the next best runs tasks with an open
+    #: choice; of a job, or of one worker. data: agent, instead, reason
     AGENT_PASSED_OVER = "agent_passed_over"
-    #: A worker asked for a child job and hit a limit. data: limit, detail, request, number
+    #: A limit rejected a worker's child job. data: limit, detail, request, number
     CHILD_JOB_REFUSED = "child_job_refused"
     #: All workers are done and the reports are written. data: status, reason
     JOB_ENDED = "job_ended"
@@ -32,51 +32,51 @@ class EventKind(StrEnum):
     WORKER_WAITING = "worker_waiting"
     #: The worker has its slot again.
     WORKER_RESUMED = "worker_resumed"
-    #: An attempt failed and another follows. data: attempt, reason, delay_seconds, failure_kind,
+    #: An attempt failed and a retry follows. data: attempt, reason, delay_seconds, failure_kind,
     #: strategy, strategy_reason, confidence, checkpoint, kept
     WORKER_RETRYING = "worker_retrying"
     #: Its changes did not pass with the others': another attempt follows, or it has failed.
     #: data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
-    #: Somebody had its branch go back to a checkpoint. data: by, attempt, checkpoint, commit, kept
+    #: A person rolled its branch back to a checkpoint. data: by, attempt, checkpoint, commit, kept
     WORKER_ROLLED_BACK = "worker_rolled_back"
-    #: What it has used so far, in all. data: steps, input_tokens, output_tokens, cost_usd, ...
+    #: Its total usage so far. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
-    #: An attempt has ended well, and what it left is checked. data: attempt, gates
+    #: An attempt has succeeded so far, and its gates begin. data: attempt, gates
     GATES_STARTED = "gates_started"
     #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
     GATE_RUN_STARTED = "gate_run_started"
     #: It has ended; of two runs on the base commit, both. data: gate, on, seconds
     GATE_RUN_ENDED = "gate_run_ended"
-    #: What one gate came to. data: attempt, gate, status, required, seconds, failures, known, ...
+    #: Result of one gate. data: attempt, gate, status, required, seconds, failures, known, ...
     GATE_ENDED = "gate_ended"
     #: Locks are held from now on. data: names, lock (claim or lease), numbers of leases
     LOCK_TAKEN = "lock_taken"
-    #: Locks are free again. data: names, lock, by (who broke a lease, else empty)
+    #: Locks were released. data: names, lock, by (who ended a lease, otherwise empty)
     LOCK_RELEASED = "lock_released"
-    #: An attempt that was given up has ended after all. data: attempt, taken, ended, record
+    #: Late result of a lost attempt. data: attempt, taken, ended, record
     LATE_RESULT = "late_result"
-    #: The worker is done. data: status, reason, files_created; after a failure also what is told
-    #: with ``worker_retrying`` of its kind and strategy
+    #: The worker has ended. data: status, reason, files_created; after a failure also its kind and
+    #: strategy as in ``worker_retrying``
     WORKER_ENDED = "worker_ended"
     #: An attempt of a job's planner is about to start. data: attempt, agent
     PLANNER_STARTED = "planner_started"
-    #: A plan was refused, or its planner failed, and is asked again. data: as of worker_retrying
+    #: A plan was rejected, or its planner failed, and is retried. data: as of worker_retrying
     PLANNER_RETRYING = "planner_retrying"
     #: A planner is done. data: status, reason
     PLANNER_ENDED = "planner_ended"
     #: An attempt of a task's reviewer is about to start. data: attempt, agent
     REVIEWER_STARTED = "reviewer_started"
-    #: A review was refused, or its agent failed, and is asked again. data: as of worker_retrying
+    #: A review was rejected, or its agent failed, and is retried. data: as of worker_retrying
     REVIEWER_RETRYING = "reviewer_retrying"
     #: A reviewer is done. data: status, reason
     REVIEWER_ENDED = "reviewer_ended"
-    #: The candidates of a task have been compared; told of the one that is taken. data: task_id,
-    #: by, reason, order (the candidates, the best first)
+    #: The candidates of a task were compared; of the selected one. data: task_id, by, reason, order
+    #: (the candidates, the best first)
     CANDIDATE_CHOSEN = "candidate_chosen"
 
 
-#: What is told of a planner in place of what is told of a worker.
+#: Events of planners, which replace those of workers.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
@@ -92,7 +92,7 @@ OF_REVIEWER: Mapping[EventKind, EventKind] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """``seq`` counts from 1 within a root job, without gaps."""
+    """One event. ``seq`` counts from 1 within a root job, without gaps."""
 
     root_id: str
     seq: int

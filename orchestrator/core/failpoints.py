@@ -1,17 +1,17 @@
-"""Places where a test may end the process as a crash would: around every commit and rename.
+"""Failpoints: places where a test can end the process as a crash would, at every commit and rename.
 
-Nothing happens at them unless something was armed, which only tests have done; see
-``launchers.process.crash_injection`` for what is armed and how.
+A failpoint does nothing unless it is armed, which only tests do; see
+``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable
 
-#: What is called with the name of each place that is reached.
+#: Called with the name of each failpoint that is reached.
 _armed: Callable[[str], None] | None = None
 
 
 def arm(action: Callable[[str], None] | None) -> None:
-    """Have ``action`` called at every failpoint of this process; None: nothing any more."""
+    """Call ``action`` at every failpoint of this process; None disarms all failpoints."""
     global _armed
     _armed = action
 

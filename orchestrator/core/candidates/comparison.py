@@ -1,4 +1,4 @@
-"""The candidates of a task side by side, for whoever asks which was taken, and why."""
+"""Comparison of a task's candidates: which one was selected, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class CandidateRow:
     reason: str
     chosen: bool
     place: int | None
-    #: The criterion that decided, and the same in words.
+    #: The criterion that decided, and its text.
     by: str
     why: str
-    #: How many gates have passed, and which refuse it.
+    #: Number of passed gates, and names of gates that reject it.
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
-    #: All tests that passed; of them, those of the base, with the base's tests and configuration.
+    #: All tests that passed; those of the base among them, with the base's tests and configuration.
     tests: int | None
     base_tests: int | None
     #: New tests, and how many of them count.
@@ -42,7 +42,7 @@ class CandidateRow:
     lines_removed: int | None
     cost_usd: float | None
     seconds: float | None
-    #: What it did is on this branch; empty for one that had no worktree.
+    #: The branch with its changes; empty without a worktree.
     branch: str
 
 
@@ -56,7 +56,7 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Of one task. The best comes first once the choice is made, else the order of the list."""
+    """Comparison of one task. Once the selection is made, the best candidate comes first."""
 
     job_id: str
     task_id: str
@@ -66,12 +66,12 @@ class Comparison:
     by: str
     why: str
     candidates: tuple[CandidateRow, ...]
-    #: Who was asked to compare them; None: nobody.
+    #: The reviewer; None: none was requested.
     reviewer: ReviewerRow | None = None
 
     @property
     def review_ignored(self) -> bool:
-        """It was asked for, and came to nothing."""
+        """True if a review was requested, but had no result."""
         return self.reviewer is not None and (
             self.reviewer.status.ended and not self.reviewer.status.succeeded
         )
@@ -80,7 +80,7 @@ class Comparison:
 def comparisons(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> list[Comparison]:
-    """Of every task of a job, in their order."""
+    """Return the comparison of every task of a job, in task order."""
     by_task: dict[str, list[Worker]] = {task.id: [] for task in tasks}
     for worker in workers:
         by_task.setdefault(worker.task_id, []).append(worker)
@@ -91,7 +91,7 @@ def comparisons(
 def compared(
     task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> Comparison:
-    """``workers`` and ``reviewers`` are those of the task's job."""
+    """Compare a task's candidates. ``workers`` and ``reviewers`` are those of the task's job."""
     return comparisons([task], workers, reviewers)[0]
 
 
@@ -112,9 +112,9 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 
 
 def _best(own: Sequence[Worker]) -> Worker | None:
-    """None while there is a choice to make that is not made yet.
+    """Return the selected candidate; None while the selection is not made yet.
 
-    Jobs from before there was a choice have none: then nobody is called the chosen one.
+    Jobs stored before candidates were compared have no selection: no candidate is marked as chosen.
     """
     made = any(each.result and each.result.standing for each in own)
     ended = all(each.status.ended for each in own)
@@ -158,7 +158,7 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """With all below it, once the choice is made."""
+    """Cost of the candidate; once the selection is made, with all jobs below it."""
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None
     return worker.cost_usd if known is None else known

@@ -1,7 +1,7 @@
-"""Workers that compare the candidates of a task: what they are, and what they said.
+"""Reviewers: workers that compare the candidates of a task, and their opinions.
 
-A reviewer is one worker that is not among its job's workers, as a planner is: so everything that
-holds for workers holds for it, and what depends on the task waits for it.
+Like a planner, a reviewer is one worker that is not among its job's workers. So all rules for
+workers apply to it, and tasks that depend on the reviewed task wait for it.
 """
 
 import json
@@ -12,14 +12,14 @@ from orchestrator.core.candidates.selection import Opinion
 from orchestrator.core.model.job import PLANNER_INDEX, REVIEWER, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerKind
 
-#: A review that is refused is asked for once more, with the reason.
+#: A rejected review is requested once more, with the reason.
 TRIES_TO_REVIEW = 2
-#: A review of fewer says nothing.
+#: A review of fewer candidates has no value.
 FEWEST_REVIEWED = 2
 
 
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
-    """Of a task whose candidates have all ended; named after the first of them."""
+    """Return the reviewer of a task whose candidates have all ended; named after the first."""
     first = candidates[0]
     line, _, number = first.id.rpartition("_")
     name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"
@@ -36,7 +36,7 @@ def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
 
 
 def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
-    """What a reviewer has to do: say how well the task was done."""
+    """Return the reviewer's task: to judge how well the reviewed task was done."""
     return TaskSpec(
         id=task.id,
         title=f"Review: {task.title or task.id}",
@@ -51,20 +51,20 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 
 
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
-    """What a reviewer that has ended said, by worker; empty when nothing that counts."""
+    """Return an ended reviewer's opinions by worker; empty if it has no valid answer."""
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}
     try:
         ranking = json.loads(reviewer.result.output)["ranking"]
         said = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # It was checked when the reviewer ended; without it the choice is made all the same.
+        # It was checked when the reviewer ended; without it, a candidate is selected all the same.
         return {}
     return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(said, 1)}
 
 
 def reviewed(candidates: Sequence[Worker]) -> list[Worker]:
-    """Those that a reviewer is shown."""
+    """Return the candidates that a reviewer compares."""
     return [each for each in candidates if each.status.succeeded]
 
 

@@ -1,7 +1,7 @@
-"""Which of a task's candidates is taken: compared by evidence, in the order of ``Criterion``. Pure.
+"""Selects one of a task's candidates: compares them by evidence, in the order of ``Criterion``.
+Pure.
 
-The order is total and depends on nothing but what is known of the candidates themselves: not on
-who ended first.
+The order is total. It depends only on the candidates' own evidence, not on which one ended first.
 """
 
 import re
@@ -26,7 +26,7 @@ FEWEST_AGREEING = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinion:
-    """What a reviewer says of a candidate."""
+    """A reviewer's opinion of a candidate."""
 
     place: int
     remark: str = ""
@@ -34,18 +34,18 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """What counts of one candidate; None is "not known"."""
+    """Evidence of one candidate; None is "not known"."""
 
     worker_id: str
     index: int
     succeeded: bool = True
     #: How it ended, in a word.
     status: str = "success"
-    #: Whether its result was checked where another candidate's was.
+    #: True if its result was not checked, and another candidate's was.
     unchecked: bool = False
     #: Names of gates that judged another candidate's result and did not run on this one.
     unrun: tuple[str, ...] = ()
-    #: Names of the gates that refuse it.
+    #: Names of the gates that reject it.
     blocking: tuple[str, ...] = ()
     failures: int = 0
     #: Tests of the base that pass.
@@ -58,7 +58,7 @@ class Candidate:
     judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
-    #: It left nothing where another candidate left something.
+    #: It has no changes, and another candidate has some.
     nothing: bool = False
     lines: int | None = None
     files: int = 0
@@ -68,7 +68,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """One criterion: the smaller key is better; in words, what the second lacks."""
+    """One criterion: the smaller key is better; the text says what the second candidate lacks."""
 
     by: Criterion
     key: Callable[[Candidate], tuple[float, ...]]
@@ -76,7 +76,7 @@ class Comparing:
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRank]]:
-    """The best first; at least one."""
+    """Return the candidates with their ranks, the best first; at least one."""
     ordered = sorted(candidates, key=_keys)
     best, rest = ordered[0], ordered[1:]
     behind = [(each, *_difference(best, each)) for each in rest]
@@ -92,9 +92,9 @@ def candidates_of(
     below: Mapping[str, float] | None = None,
     words: str = "",
 ) -> list[Candidate]:
-    """What counts of the workers of one task.
+    """Return the evidence of the workers of one task.
 
-    ``below`` is what their child jobs cost, in USD; ``words`` are those of the task.
+    ``below`` has the cost of their child jobs, in USD; ``words`` is the text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
@@ -120,9 +120,9 @@ def candidates_of(
 
 
 def chosen(workers: Iterable[Worker]) -> Worker | None:
-    """The one of a task's workers whose work counts; None: none succeeded.
+    """Return the worker of a task whose work counts; None if none succeeded.
 
-    Before all have ended, and in jobs from before there was a choice, the first that succeeded.
+    Before all have ended, and in jobs without a selection, this is the first that succeeded.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -170,9 +170,9 @@ def _candidate(
 
 
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
-    """By worker, its new tests that count: on two candidates they pass, or the task names them.
+    """By worker, its new tests that count: named by the task, or passed on two candidates.
 
-    Whatever else a candidate adds says only that it agrees with itself.
+    Other new tests show only that a candidate agrees with itself.
     """
     own = {each.id: _new_tests(each) for each in workers}
     passing = Counter(chain.from_iterable(own[each.id] for each in workers if _succeeded(each)))
@@ -196,7 +196,7 @@ def _is_named(test: str, words: str) -> bool:
 
 
 def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
-    """By gate, how many tests passed at least where it ran for one that succeeded."""
+    """By gate, the lowest number of tests that passed for a candidate that succeeded."""
     fewest: dict[str, int] = {}
     results = (each.result for each in workers if each.status.succeeded and each.result)
     for gate in chain.from_iterable(each.gates for each in results):
@@ -211,19 +211,19 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """What changes nothing that a gate looks at needs no gate."""
+    """True if a gate that concerns the candidate's changes is missing."""
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """One that changed nothing a gate looks at has broken no test, and added none."""
+    """Tests that passed. Changes that do not concern the gate have broken and added none."""
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
 
 
 def _counted(gate: GateResult) -> int | None:
-    """Rows of earlier versions have all tests only."""
+    """Rows of earlier versions have only the count of all tests."""
     return gate.tests if gate.base_tests is None else gate.base_tests
 
 
@@ -232,7 +232,7 @@ def _findings(gate: GateResult) -> int:
 
 
 def _cost(worker: Worker, below: float) -> float | None:
-    """What it gave to child jobs counts as its own."""
+    """Cost of the candidate, including its child jobs."""
     return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 
@@ -249,7 +249,7 @@ def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
 
 
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    """The first criterion by which the other is not as good."""
+    """The first criterion by which ``other`` is worse."""
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 
@@ -283,7 +283,7 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
-    """One that nobody has checked stands between those that pass and those that do not."""
+    """Sort key by gates: all gates passed, then not checked, then at least one gate failed."""
     unchecked = float(each.unchecked or bool(each.unrun))
     checked = 2.0 if each.blocking else unchecked
     return (checked, len(each.blocking), bool(each.judges), each.failures)

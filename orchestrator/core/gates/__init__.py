@@ -1,6 +1,6 @@
-"""What runs of gates mean: findings, two runs side by side, files, tampering.
+"""Results of gates: findings, repeated runs, files, tampering.
 
-- ``failures``: What two failures of tests have in common
-- ``runs``: Runs of a gate side by side: on the base, on candidates, on a merged state
-- ``tampering``: Changes by which work would pass its gates without being right
+- ``failures``: Comparing two failures of tests
+- ``runs``: Comparing runs of a gate: on the base, on candidates, on a merged state
+- ``tampering``: Changes that would make gates pass although the work is wrong
 """

@@ -1,11 +1,11 @@
-"""Which files are code, parts of a test suite, or sources, by their paths. Pure.
+"""Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: a change of it is to be judged, a change of documents alone is not. A path is a document if
-  its suffix or its name is in one of the tables, and no pattern of ``_CODE_AS_TEXT`` fits it. Every
-  other file is code: sources, scripts, configuration and data.
-- Sources, in which language: a gate is to judge a change of them. Tests, configuration,
-  declarations, vendored and generated files are no sources: nothing that a test imports or a
-  compiler reads has to speak for them.
+- Code: gates must judge a change of it; a change of documents alone needs no gate. A path is a
+  document if its suffix or name is in one of the tables, and no pattern of ``_CODE_AS_TEXT`` fits.
+  Every other file is code: sources, scripts, configuration and data.
+- Sources, with their language: a gate must judge a change of them. Tests, configuration,
+  declarations, vendored and generated files are no sources, because no test has to import them and
+  no compiler has to read them.
 """
 
 import re
@@ -82,7 +82,7 @@ _SUFFIXES = {
     "PowerShell": "ps1 psm1",
 }
 _LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
-#: Configuration in a programming language, and what is made of other sources.
+#: Configuration in a programming language, and files generated from other sources.
 _NO_SOURCES = re.compile(
     r"(?:setup|conf|noxfile|gunicorn\.conf)\.py"
     r"|(?:.*\.config|\..*rc|\.pnp|gulpfile|gruntfile)\.[cm]?[jt]s"
@@ -114,7 +114,7 @@ def is_of_tests(path: str) -> bool:
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """The project's files of one kind, those nearest to its top first."""
+    """Yield the project's files of one kind, those nearest to its top directory first."""
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
         if kind.fullmatch(path) and not is_foreign(path):
             yield path
@@ -126,7 +126,7 @@ def is_foreign(path: str) -> bool:
 
 
 def language_of(path: str) -> str:
-    """Empty for a file that is no source."""
+    """Return the language of a source; "" if the file is no source."""
     name = basename(path)
     language = _LANGUAGES.get(splitext(name)[1].lower(), "")
     if not language or _NO_SOURCES.fullmatch(name):
@@ -135,5 +135,5 @@ def language_of(path: str) -> str:
 
 
 def patterns_of(*languages: str) -> tuple[str, ...]:
-    """Patterns of the files of some languages."""
+    """Return patterns for the files of these languages."""
     return tuple(f"*.{end}" for name in languages for end in _SUFFIXES[name].split())

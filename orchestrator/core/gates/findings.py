@@ -1,6 +1,6 @@
-"""What runs of a gate found, and what that means for a change. Pure.
+"""Findings of gate runs, and the result that follows for a change. Pure.
 
-Names of failing tests, as test runners print them, are for readers: they decide nothing.
+Names of failing tests, as test runners print them, are for readers only: no decision uses them.
 """
 
 import re
@@ -19,12 +19,12 @@ from orchestrator.core.model.path_patterns import matching
 #: Names in a sentence.
 MOST_NAMED = 3
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-#: What follows the name is a time, or a comment.
+#: A time or a comment after the name.
 _REST = re.compile(r" \(\d[\d.]*m?s\)$| # .*$")
 _FAILED = re.compile(
     "|".join(
         (
-            # pytest, with what failed
+            # pytest, with the failure
             r"^FAILED (\S+::.+)$",
             # unittest; a module that cannot be imported is no test
             r"^(?:FAIL|ERROR): (\w+ \((?!unittest\.loader).+\))$",
@@ -43,78 +43,78 @@ _FAILED = re.compile(
 
 
 def failing_tests(printed: str) -> str:
-    """The first ones and how many more; empty if no known runner names one."""
+    """Return the first failing tests and the number of others; "" if no known runner names one."""
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-#: So much is told of what one gate found.
+#: Most findings of one gate that are shown.
 MOST_TOLD = 50
-#: Characters of a single one.
+#: Most characters of one finding.
 LONGEST_TOLD = 300
-#: Of what a gate printed.
+#: Most characters of a gate's output.
 MOST_OUTPUT = 8000
 
 
 class UnreadableReport(Exception):
-    """What a gate left is not what its ``report`` says, or is larger than is read."""
+    """A gate's output does not have the format of its ``report``, or is too large to be read."""
 
     cause = GateCause.REPORT_UNREADABLE
 
 
 class NoAdvisories(UnreadableReport):
-    """A tool got no answer from where it asks for known vulnerabilities: it has not looked."""
+    """A tool could not reach its source of known vulnerabilities, so it has not searched."""
 
     cause = GateCause.NO_NETWORK
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing that a gate found."""
+    """One finding of a gate."""
 
     #: The same for the same flaw in another state of the project: no line numbers.
     key: str
     #: For people.
     text: str
-    #: No test that failed: something that kept tests, or the whole gate, from being run.
+    #: No failed test, but an error that prevented tests, or the whole gate, from running.
     is_error: bool = False
-    #: Of a test: the exception's type and message, where the report has them.
+    #: For a test: the exception's type and message, if the report has them.
     failure: str = ""
 
     @property
     def message(self) -> str:
-        """Its text without its key."""
+        """The text of the finding without its key."""
         return self.text.removeprefix(f"{self.key}: ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What the report of a run says."""
+    """The content of a run's report."""
 
     flaws: tuple[Flaw, ...] = ()
-    #: Names of tests; None for what does not count them.
+    #: Names of tests; None for a gate that does not count them.
     passed: tuple[str, ...] | None = None
-    #: Names of tests that were there and not run; of a whole module that was skipped, the module's.
+    #: Names of existing tests that did not run; for a skipped module, the module's name.
     skipped: tuple[str, ...] = ()
-    #: What else there is to know, in words.
+    #: A further note, as text.
     note: str = ""
 
     @property
     def has_no_tests(self) -> bool:
-        """A run of tests in which none ran."""
+        """True if a test run ran no tests."""
         return self.passed == () and not self.flaws
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """One run of a gate that came to its end."""
+    """One completed run of a gate."""
 
     reading: Reading = Reading()
-    #: Why it says nothing about the project, in words; empty when it does.
+    #: Why it says nothing about the project, as text; empty if it does.
     broken: str = ""
-    #: The same as a fact; only of one that is ``broken``.
+    #: The cause as a value; only for a ``broken`` run.
     cause: GateCause | None = None
     seconds: float = 0.0
     output: str = ""
@@ -126,7 +126,7 @@ class Ran:
 
     @property
     def missing(self) -> bool:
-        """Its program is not there."""
+        """True if the gate's program is missing."""
         return self.cause is GateCause.PROGRAM_MISSING
 
     @property
@@ -135,37 +135,37 @@ class Ran:
 
 
 class ReportReader(Protocol):
-    """Reads what a run of a gate has left."""
+    """Reads the report and output of a gate run."""
 
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
-        """``file`` is where it was told to write, ``log`` what it printed, ``cwd`` where it ran.
+        """Read the report ``file``; ``log`` is the gate's output, ``cwd`` where the gate ran.
 
         Raise UnreadableReport.
         """
 
 
-#: Of some texts without line ends: those that the base has.
+#: Given texts without line ends, returns those that the base has.
 KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 
 class SecretScan(Protocol):
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
-        """Secrets in what commits add, as ``Repository.added`` tells it, that are not known.
+        """Return secrets in added lines, as ``Repository.added`` yields them, except known ones.
 
-        Their values are not in what is told.
+        The result does not contain the secrets' values.
         """
 
 
 #: With which pytest ends when it has run no test.
 _NO_TESTS = 5
-#: Of a run that failed and does not say why.
+#: For a run that failed and does not say why.
 EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """A run that failed and does not say why has one flaw: that it failed.
+    """Add one finding to a failed run without findings: that it failed.
 
-    ``is_error``: it should have written a report, and broke down before it did.
+    ``is_error``: the run should have written a report, and crashed before.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:
@@ -176,9 +176,9 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 
 
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """Whether it has to be known what the gate finds at the base.
+    """True if the gate's findings at the base are needed.
 
-    ``touched``: the paths that the change touches, and whether they were there before.
+    ``touched``: the paths that the change touches, and whether they existed before.
     """
     if ran.missing:
         return False
@@ -192,9 +192,8 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
 
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """Any change can make tests skip; only one of tests, or of their configuration, removes some.
-
-    A line that is added can take a whole file out.
+    """True if tests may be lost. Any change can skip tests; only changes of tests, or of their
+    configuration, remove some. An added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -202,7 +201,7 @@ def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bo
     return can_be_gone or bool(ran.reading.skipped)
 
 
-#: No test of the base may be gone.
+#: No test of the base may be removed.
 NONE_MAY_GO = RemovedTest()
 
 
@@ -213,7 +212,7 @@ def result_of(
     touched: Collection[str],
     removal: RemovedTest = NONE_MAY_GO,
 ) -> GateResult:
-    """What a run comes to, beside a run at the base where there was one.
+    """Return the result of a run, compared with a run at the base if there was one.
 
     ``touched`` are the paths that the change touches.
     """
@@ -243,9 +242,9 @@ def _decide(ran: Ran) -> _Decide:
 
 
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
-    """A gate that says nothing of the change: it blocks where it was to judge it in any case.
+    """Return the result of a gate that says nothing of the change; it blocks if it is required.
 
-    That is one that a person asked for, and the scan for secrets, which needs nothing to run.
+    Required are gates that a person asked for, and the scan for secrets, which needs no program.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
@@ -259,12 +258,12 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """The same of one that was started: with its time, its log, and what else is told."""
+    """Like ``did_not_run``, for a gate that was started: with its time, log, and other fields."""
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: A change may bring these about: what ran at the base, and does not now, is no fault of the gate.
+#: Possibly caused by the change: the gate ran at the base, and does not run now.
 _MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
 
 
@@ -284,7 +283,7 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Where tests ran at the base, they are lost."""
+    """Result of a run without tests: if tests ran at the base, they are lost."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -312,7 +311,7 @@ def _judged(
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
-        # Its packages are not installed here, say: what is new cannot be told from what is not.
+        # Perhaps its packages are not installed here: new findings cannot be told from old ones.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
@@ -332,7 +331,7 @@ def _judged(
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
-    """Of places by their keys; of tests also by what they report, which is how work proceeds."""
+    """Digest of findings by their keys; for tests also by their messages, which show progress."""
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
     reports = reading.passed is not None
@@ -341,28 +340,28 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """A run that was killed or out of time excuses nothing."""
+    """A base run that was killed or timed out excuses nothing."""
     return base.reading if base is not None and not base.broken else Reading()
 
 
 def tells_nothing(reading: Reading) -> bool:
-    """Whether it failed, and one failure of the gate looks like any other."""
+    """True if the run failed, and its finding looks the same for every failure of the gate."""
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
-    """It fails as it does at the base, and nothing of it passes."""
+    """Result of a gate that fails as it does at the base, and of which nothing passes."""
     what = "it already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
-    # A test that ran, and an exit code, are excused by the base; what could not run is not.
+    # The base excuses a test that ran, and an exit code, but not what could not run.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
     is_known = is_excused or found.status is not GateStatus.BROKEN
     return replace(found, status=GateStatus.KNOWN) if is_known else found
 
 
-#: The line of an output that says what went wrong, as Python, Node, Go, Rust and make write it.
+#: The line of an output that describes the error, as Python, Node, Go, Rust and make write it.
 _ERROR = re.compile(
     r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
     re.MULTILINE,
@@ -375,7 +374,7 @@ def _first_error(ran: Ran) -> str:
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
-    """An exit code alone says nothing to a reader: with tests, or the error, that it printed."""
+    """The finding as text; a bare exit code with the failing tests or the error from the output."""
     if flaw.key != EXIT_KEY:
         return flaw.text
     found = _ERROR.search(ran.output)
@@ -383,7 +382,7 @@ def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
     return f"{flaw.text}: {printed}"[:LONGEST_TOLD] if printed else flaw.text
 
 
-#: Of a test that fails on the base commit, too, and for another reason there.
+#: For a test that also fails on the base commit, but for another reason.
 DIFFERS = "fails differently from the base"
 #: Characters of each of the two.
 LONGEST_REASON = 100
@@ -392,10 +391,10 @@ NONE_LEFT = "tests ran on the base commit, and none runs now"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
-    """Those that are not in ``before``; the second of two that are the same is new.
+    """Return the findings that are not in ``before``; of two equal ones, the second is new.
 
-    A test that was moved, and what is found in a file that was, are the same as before. A test that
-    fails for another reason than before is new.
+    A moved test, or a finding in a moved file, is the same as before. A test that fails for another
+    reason than before is new.
     """
     known: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:
@@ -441,7 +440,7 @@ def _without_moved(
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
-    """Tests that passed before and are not run now; one that was moved keeps its own name."""
+    """Return tests that passed before and do not run now; a moved test keeps its own name."""
     if now.passed is None or before.passed is None:
         return []
     there = {*now.passed, *(each.key for each in now.flaws)}
@@ -459,8 +458,8 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Lost tests that the gate counts.
 
-    Product code may name the parameters of tests: of a change that touches no tests and that the
-    gate finds no fault with, the tests count that are skipped.
+    Product code may determine the parameters of tests. So if a change touches no tests and the gate
+    has no other findings, only skipped tests count.
     """
     if gate.tests_may_vanish:
         return []
@@ -472,12 +471,12 @@ def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) 
     return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
 
 
-#: For what pytest names a test without parameters, which it skips.
+#: pytest's name for a test without parameters, which it skips.
 _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Tests that are skipped, each by its name or with its module."""
+    """Tests that are skipped, each alone or with its whole module."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
@@ -490,7 +489,7 @@ def _own_name(test: str) -> str:
 
 
 def _without_path(key: str) -> str:
-    """What a linter found, wherever it is."""
+    """A linter's finding without its place."""
     return key.partition("|")[2] or key
 
 
@@ -509,7 +508,7 @@ def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def in_words(result: GateResult) -> str:
-    """Why a gate blocks, in one line."""
+    """Return why a gate blocks, in one line."""
     if result.status is GateStatus.BROKEN:
         return f"gate {result.name} did not run: {result.note}"
     first = "; ".join(result.failures[:3])
@@ -518,14 +517,14 @@ def in_words(result: GateResult) -> str:
 
 
 def advice_on(result: GateResult) -> str:
-    """For the end of a sentence on a gate that failed."""
+    """Return advice on a failed gate, for the end of a sentence."""
     return f"; {result.advice}" if result.advice else ""
 
 
 def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
-    """What an agent is told of the gates that its work did not pass; at most ``room`` characters.
+    """Return text about failed gates for the next attempt's prompt; at most ``room`` characters.
 
-    Empty where none blocks.
+    Empty if no gate blocks.
     """
     blocking = [each for each in results if each.blocks]
     if not blocking:

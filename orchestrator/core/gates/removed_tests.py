@@ -1,4 +1,4 @@
-"""Tests of the base commit that are gone: which ones a task may remove, and by what. Pure."""
+"""Removed tests of the base commit: which ones a task may remove, and by which changes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovedTest:
-    """Which tests of the base commit may be gone."""
+    """Tests of the base commit that a task may remove."""
 
-    #: Files of the change that can make tests vanish; True: some task may alter the file.
+    #: Files of the change that can remove tests; True: some task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -27,9 +27,9 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Of some tests, those that lie in no file of the change, if each of its files has tests.
+        """Return the tests that are in no file of the change, if each of its files has tests.
 
-        ``known``: all tests of the base. A helper, or settings, may decide about any test.
+        ``known``: all tests of the base. A helper or a settings file may affect any test.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -37,12 +37,12 @@ class RemovedTest:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """What a person types so that these tests may be gone."""
+        """Return what to type so that these tests may be removed."""
         found = (path for each in tests for path in self._files_of(each))
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
-        """Of a test whose file is not known, every file that can have removed it counts."""
+        """For a test without a known file, every file that can have removed the test counts."""
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
 
@@ -56,7 +56,7 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
-    """What a person types so that a task may alter these files; at most some are named."""
+    """Return what to type so that a task may alter these files; long lists are cut."""
     named = f"writes: [{', '.join(paths[:MOST_ADVISED])}] in the task" if paths else ""
     general = f"{setting}: true in config.yaml" if setting else ""
     return f"to allow it: {', or '.join(filter(None, [named, general]))}"
@@ -71,7 +71,7 @@ def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave])
 
 
 def can_remove(gate: Gate, path: str, there: bool) -> bool:
-    """Whether a change of the file can make tests vanish; ``there``: the base has it."""
+    """True if a change of the file can remove tests; ``there``: the base has the file."""
     return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
 
 
@@ -88,7 +88,7 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """Whether a test's name begins with its file, its module, or the package of its directory."""
+    """True if a test's name begins with its file, its module, or the package of its directory."""
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

@@ -1,1 +1,1 @@
-"""What a job may use: settings within ceilings, admission, quotas, budgets."""
+"""Limits of a job: settings within ceilings, admission, quotas, budgets."""

@@ -1,4 +1,4 @@
-"""Whether a job may be started. Pure: facts in, a verdict out."""
+"""Admission checks: decide if a job may be started. Pure: facts in, a verdict out."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.formatting import one_line
 
-#: Fields that are newer than stored digests count where a task has them.
+#: Fields added after digests were stored: they count only if a task sets them.
 _NEWER: Mapping[str, object] = {"workdir": "own", "writes": ()}
 _TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
 
@@ -23,9 +23,9 @@ def fold(text: str) -> str:
 
 
 def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
-    """Fingerprint of what is asked for: the same for the same request and tasks."""
+    """Return a fingerprint of a request with its tasks; equal requests have equal fingerprints."""
     asked = [fold(request), [_asked(task) for task in tasks]]
-    # Mappings are made plain; their order of insertion is no difference.
+    # Mappings are converted to plain ones; their order of insertion makes no difference.
     text = json.dumps(asked, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -41,7 +41,7 @@ def _plain(value: Any) -> object:
 
 
 def check_budget(budget: Mapping[str, float]) -> None:
-    """Raise Refused when a job that is to run again has used up what it may."""
+    """Raise Refused if a job that is to run again has no budget left."""
     for name, amount in budget.items():
         if amount <= 0:
             raise Refused(
@@ -54,7 +54,7 @@ def check_budget(budget: Mapping[str, float]) -> None:
 def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
     """Raise InvalidRequest for what this server cannot do.
 
-    Which agents can work is another question on the Windows side: all its jobs ask it, or none.
+    Using the agents on the Windows side is a setting of the whole server, not of a job.
     """
     if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
@@ -65,7 +65,7 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
 
 
 def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
-    """Raise Refused when the worker may not start one more child job."""
+    """Raise Refused if the worker may not start one more child job."""
     depth = line.parent_job.depth + 1
     left = what_is_left(line, ceilings)
     claimed, says = line.parent_job.config.claimed_depth, asked.values.claimed_depth
@@ -98,7 +98,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
-    """Raise Refused when a job has more tasks than one job may have."""
+    """Raise Refused if a job has more tasks than one job may have."""
     if max(len(tasks), workers) > ceilings.max_tasks_per_job:
         raise Refused(
             f"{len(tasks)} tasks ({workers} workers), and {ceilings.max_tasks_per_job} is the most "
@@ -109,7 +109,7 @@ def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> N
 
 
 def check_total(config: JobConfig, already: int, more: int) -> None:
-    """Raise Refused when the tree would have more workers than ``max_total_workers``."""
+    """Raise Refused if the tree would have more workers than ``max_total_workers``."""
     allowed = config.max_total_workers
     if allowed is not None and already + more > allowed:
         raise Refused(
@@ -126,7 +126,7 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused when an ancestor was asked the very same."""
+    """Raise Refused if an ancestor has the same request."""
     for job in line.ancestors:
         if job.digest == asked_digest:
             raise Refused(

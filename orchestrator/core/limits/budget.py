@@ -1,6 +1,6 @@
-"""What agents use, added up over a tree of jobs, and the limits on it. Pure.
+"""Budgets: the agents' usage, summed over a job tree, and the limits on it. Pure.
 
-A job's sum holds all its descendants, so that a limit holds however the work is split.
+A job's sum includes all its descendants, so that splitting the work does not evade a limit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
 #: Sums of costs are not exact.
 _ROUNDING = 1 + 1e-9
-#: From here on two digits tell an amount of money.
+#: From this amount on, money is shown with two digits.
 _CENTS = 0.1
 _COUNTED = (
     "steps",
@@ -35,7 +35,7 @@ NOTHING = NO_USAGE
 
 
 class Limited(Protocol):
-    """A task or the settings of a job; None is no limit."""
+    """Limits of a task or job; None is no limit."""
 
     @property
     def max_steps(self) -> int | None: ...
@@ -49,7 +49,7 @@ class Limited(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """By name of the limit that it counts for; what is not known counts as nothing here."""
+    """Usage by name of its limit; unknown usage counts as zero here."""
 
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
 
@@ -65,7 +65,7 @@ class Spending:
         self._spent: dict[str, Spent] = {}
 
     def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
-        """A worker used so much more; ``line`` is its job and that one's ancestors."""
+        """Add a worker's new usage; ``line`` is its job and the job's ancestors."""
         for job in line:
             self._spent.setdefault(job.id, Spent()).change(before, after)
 
@@ -79,7 +79,7 @@ class Spending:
 
 
 def total(*usages: Usage) -> Usage:
-    """Their sum. A figure that none of them knows stays not known."""
+    """Sum usages. A figure that none of them knows remains unknown."""
     sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
     return Usage(
         **sums,
@@ -89,12 +89,12 @@ def total(*usages: Usage) -> Usage:
 
 
 def is_known(usage: Usage) -> bool:
-    """Whether it tells anything at all."""
+    """True if at least one figure is known."""
     return _figures_told(usage) != _NONE_TOLD
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Which limit is reached, in words; empty when none is."""
+    """Return which limit is reached, as text; empty if none is."""
     for name in BUDGET_LIMITS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
@@ -103,13 +103,13 @@ def breach(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def caps_of(limited: Limited) -> dict[str, float]:
-    """The limits that there are, by name."""
+    """Return the limits that are set, by name."""
     found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
     return {name: most for name, most in found.items() if most is not None}
 
 
 def caps_in_words(caps: Mapping[str, float]) -> str:
-    """Such as "10 steps, $2.00"; empty for none."""
+    """Format limits, such as "10 steps, $2.00"; empty for none."""
     units = {"max_steps": " steps", "max_tokens": " tokens"}
     return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
 
@@ -117,7 +117,7 @@ def caps_in_words(caps: Mapping[str, float]) -> str:
 def passed(
     limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
 ) -> tuple[CapPassed, ...]:
-    """The limits that more than all is used of; ``at_least``: the sums lack something."""
+    """Return the exceeded limits; ``at_least``: the sums are incomplete."""
     caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
     return tuple(
         CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
@@ -127,7 +127,7 @@ def passed(
 
 
 def passed_in_words(cap: CapPassed) -> str:
-    """Such as "cost cap passed: $1.23 of $1.00 (23 % over)"."""
+    """Format an exceeded limit, such as "cost cap passed: $1.23 of $1.00 (23 % over)"."""
     percent = max(1, round((cap.used / cap.most - 1) * 100))
     more = "at least " if cap.at_least else ""
     used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
@@ -135,7 +135,7 @@ def passed_in_words(cap: CapPassed) -> str:
 
 
 def amount(limit: str, value: float) -> str:
-    """An amount of what a limit counts, for people."""
+    """Format an amount of a limited unit for people."""
     if limit != "max_cost_usd":
         return f"{value:,.0f}"
     digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6
@@ -143,7 +143,7 @@ def amount(limit: str, value: float) -> str:
 
 
 def is_unpriced(usage: Usage) -> bool:
-    """Whether a model was asked, and nobody knows what that cost."""
+    """True if a model was used, and the cost is unknown."""
     return usage.cost_usd is None and tokens(usage) > 0
 
 
@@ -152,7 +152,7 @@ def spent_by(usage: Usage) -> Mapping[str, float]:
 
 
 def tokens(usage: Usage) -> int:
-    """What ``max_tokens`` counts: read anew, written to a cache, and produced.
+    """Return the tokens for ``max_tokens``: input not from a cache, written to it, and output.
 
     Reading from a cache costs a tenth and is repeated with every step: it does not count.
     """

@@ -1,4 +1,4 @@
-"""What a plan may come to use, told before it runs. An estimate, never a promise."""
+"""Estimate of a plan's usage, made before the plan runs. Not a limit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from orchestrator.core.limits.budget import is_known, tokens
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Tokens of one worker as long as none of its agent has told what it used: some twenty calls of
-#: a model, most of whose input comes from its provider's cache and does not count.
+#: Tokens of one worker of an agent without known usage: some twenty calls of a model, most of whose
+#: input comes from its provider's cache and does not count.
 RULE_OF_THUMB_TOKENS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """None is "not known"."""
+    """Estimated usage; None is "not known"."""
 
     workers: int
-    #: Those that compare the candidates of a task, beside the workers.
+    #: Workers that compare candidates, in addition to ``workers``.
     reviewers: int = 0
     tokens: int
     cost_usd: float | None
     #: Of the tokens and the cost, the part of reviewers.
     review_tokens: int = 0
     review_cost_usd: float | None = 0.0
-    #: Earlier workers whose own figures it is made from; 0: of some agent there was none.
+    #: Number of earlier workers that it is based on; 0: for some agent there was none.
     from_workers: int
 
 
@@ -33,10 +33,8 @@ def estimate(
     earlier: Callable[[str], Sequence[Usage]],
     reviewers: Sequence[str] = (),
 ) -> Estimate:
-    """For one attempt of a worker and of a reviewer each, without what follows from their work:
-    child jobs, retries, and what checks and merging send back.
-
-    ``earlier``: what workers of an agent have used.
+    """For one attempt of a worker and of a reviewer each, without child jobs, retries, and returns
+    by gates or merging. ``earlier``: usage of earlier workers, by agent.
     """
     asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}

@@ -1,4 +1,4 @@
-"""The settings of a job: what is asked for, within ceilings and what its parent has."""
+"""Computes the settings of a job: requested values, bounded by the ceilings and the parent job."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,13 +18,13 @@ from orchestrator.core.model.submission import ConfigRequest
 
 N = TypeVar("N", int, float)
 
-#: What requests, defaults, and parents decide; ``engine/submission`` adds the others.
+#: Decided by requests, defaults, and parents; ``engine/submission`` adds the others.
 _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 
 
 def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
-    """The settings of a root job. Raise Refused where a ceiling is exceeded."""
+    """Return the settings of a root job. Raise Refused if a ceiling is exceeded."""
     values = {each.name: _of_root(each, asked, defaults, ceilings) for each in _DECIDED}
     depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
@@ -49,7 +49,7 @@ def _of_root(
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """The settings of a child job: its parent's, lowered by what it asks for, never raised."""
+    """Return the settings of a child job: its parent's, or lower if it asks for less."""
     above, remaining = line.parent_job.config, _remaining(line)
     values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
@@ -63,7 +63,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
 
 
 def _remaining(line: Ancestry) -> JobConfig:
-    """The settings of the parent, with what remains of time and budget."""
+    """The settings of the parent, with the remaining time and budget."""
     above = line.parent_job.config
     budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
     return replace(
@@ -99,7 +99,7 @@ def _config(values: dict[str, Any]) -> JobConfig:
 
 
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """A job's settings for its retry. Raise InvalidRequest for what a retry cannot change."""
+    """Return a job's settings for its retry. Raise InvalidRequest for a fixed setting."""
     fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
     if fixed:
         can_change = ", ".join(each.wire for each in _ON_RETRY)
@@ -120,7 +120,7 @@ def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceiling
 
 
 def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
-    """Raise Refused when a task of a root job asks for more time than a job may take."""
+    """Raise Refused if a task of a root job has a longer timeout than a job may have."""
     for task in tasks:
         if task.timeout is not None:
             most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
@@ -128,7 +128,7 @@ def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
-    """A child job's tasks; none has more time than its root, as ``default_timeout`` has not."""
+    """Limit the timeouts of a child job's tasks to the wall time of the root job."""
     most = root.max_wall_seconds
     return tuple(
         replace(task, timeout=most) if task.timeout is not None and task.timeout > most else task
@@ -147,7 +147,7 @@ def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "
 
 
 def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
-    """None: there is none."""
+    """The setting's ceiling; None if it has none."""
     return getattr(ceilings, setting.ceiling) if setting.ceiling else None
 
 
@@ -162,7 +162,7 @@ def _whole(amount: float | None) -> int | None:
 
 
 def _least(asked: N | None, most: N | None) -> N | None:
-    """The lower limit; None: there is no limit."""
+    """The lower limit; None if there is no limit."""
     if asked is None or most is None:
         return asked if most is None else most
     return min(asked, most)

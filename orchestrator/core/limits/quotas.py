@@ -1,7 +1,7 @@
-"""Quotas: what a tree of jobs may still become, and what keys and the server may spend in a day.
+"""Quotas: limits on the size of job trees, and on the cost of keys and the server per day.
 
-Pure: counted from the server's own records. A day is one of UTC. Its sums are stored with the usage
-that they hold, so that a restart knows them; removing old jobs leaves them alone.
+Pure: counted from the server's own records. Days are UTC. A day's sums are stored together with the
+usage in them, so that a restart restores them. Removing old jobs does not change them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_SECONDS = 1e9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ceilings:
-    """What no request may exceed."""
+    """Limits that no request may exceed."""
 
     max_depth: int = 10
     max_workers: int = 100
@@ -29,7 +29,7 @@ class Ceilings:
     max_child_jobs_per_root: int = 1000
     max_tasks_per_job: int = 10_000
     max_wall_seconds: float = 86_400.0
-    #: Of what agents use; None: any.
+    #: Limits on agents' usage; None: any.
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -37,18 +37,18 @@ class Ceilings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ancestry:
-    """The records of a child job's ancestors; never what the caller says of them."""
+    """The stored records of a child job's ancestors; never the caller's own statement."""
 
-    #: The job whose worker asks.
+    #: The job of the calling worker.
     parent_job: Job
     parent: Worker
     #: From the parent job up to the root job.
     ancestors: Sequence[Job]
-    #: Digests of what the asking worker and the workers above it were told to do.
+    #: Digests of the requests and prompts of the calling worker and the workers above it.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
-    #: What the job of the asking worker may still use, by the name of the limit.
+    #: The remaining budget of the calling worker's job, by the name of the limit.
     budget: Mapping[str, float] = field(default_factory=dict)
     now: float
 
@@ -58,7 +58,7 @@ class Ancestry:
 
 
 def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
-    """What the asking worker may still start."""
+    """Return the remaining quota of the calling worker."""
     left = left_of(
         line.parent_job,
         ceilings,
@@ -81,7 +81,7 @@ def left_of(
     started: int = 0,
     budget: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """What a worker of the job that has ``started`` so many child jobs may still start."""
+    """Return the remaining quota of a worker that has ``started`` so many child jobs."""
     config = job.config
     allowed = config.enable_recursion and not job.status.ended
     left: dict[str, object] = {
@@ -106,7 +106,7 @@ _PER_DAY = "max_cost_usd_per_day"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaySpent:
-    """What the jobs of one key cost in one day; ``day`` counts from the epoch."""
+    """Cost of the jobs of one key on one day; ``day`` counts from the epoch."""
 
     day: int
     key_name: str
@@ -115,7 +115,7 @@ class DaySpent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyLimits:
-    """What one key may use; None: any amount."""
+    """Limits of one key; None: any amount."""
 
     max_cost_usd_per_day: float | None = None
     max_running_jobs: int | None = None
@@ -124,13 +124,13 @@ class KeyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reached:
-    """A limit that all is used of."""
+    """A limit that is used up."""
 
     #: As it is called in ``config.yaml``.
     limit: str
     most: float
     used: float
-    #: When more may be used; None: that depends on what runs.
+    #: When more may be used; None: that depends on running jobs.
     free_at: float | None = None
 
     def __str__(self) -> str:
@@ -141,9 +141,9 @@ class Reached:
 
 @dataclass(kw_only=True, slots=True)
 class Quotas:
-    """The limits, and what is used of them today."""
+    """The limits, and today's usage of them."""
 
-    #: What the whole server may spend in a day.
+    #: The whole server's limit per day.
     max_cost_usd_per_day: float | None = None
     keys: Mapping[str, KeyLimits] = field(default_factory=dict)
     _sums: dict[tuple[int, str], float] = field(default_factory=dict)
@@ -172,12 +172,12 @@ class Quotas:
         return DaySpent(day=day, key_name=key_name, cost_usd=total)
 
     def spent(self, now: float, key_name: str | None = None) -> float:
-        """By one key, or by all, today."""
+        """Return today's cost of one key, or of all keys."""
         today = ((name, each) for (day, name), each in self._sums.items() if day == day_of(now))
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """The limit on what the key, or the server, may spend today, if all of it is spent."""
+        """Return today's cost limit of the key, or of the server, if it is used up."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),
@@ -193,7 +193,7 @@ class Quotas:
         return None
 
     def check_day(self, key_name: str, now: float) -> None:
-        """Raise LimitReached when the key may spend nothing more today."""
+        """Raise LimitReached if the key may spend nothing more today."""
         reached = self.day_reached(key_name, now)
         if reached is not None:
             raise LimitReached(
@@ -207,7 +207,7 @@ class Quotas:
             )
 
     def check_running(self, key_name: str, running: int) -> None:
-        """Raise LimitReached when the key has as many unfinished jobs as it may have."""
+        """Raise LimitReached if the key has its maximum number of unfinished jobs."""
         most = self.of(key_name).max_running_jobs
         if most is not None and running >= most:
             limit = f"api.keys[{key_name}].limits.max_running_jobs"
@@ -229,5 +229,5 @@ def day_of(now: float) -> int:
 
 
 def utc(at: float) -> str:
-    """Such as "2026-11-24 00:00 UTC"."""
+    """Format a time, such as "2026-11-24 00:00 UTC"."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,10 +1,10 @@
-"""Who waits for whom because of locks, and whether that goes round in a circle.
+"""Wait graph of workers that wait because of locks, and detection of cycles in it.
 
-As in PostgreSQL's lock manager there are two kinds of waiting: for those who hold a lock ("hard"),
-and for those who only asked before ("soft"). A circle of hard waits is a deadlock, and is never
-let in. One with a soft wait in it is undone by letting the later one go ahead.
+As in PostgreSQL's lock manager there are two kinds of waits: for the holder of a lock ("hard"), and
+for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always
+rejected. A cycle with a soft wait is broken by letting the later request go first.
 
-A worker that has unfinished child jobs waits for all that is below it.
+A worker that has unfinished child jobs waits for all workers below it.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from orchestrator.core.model.job import WorkerKey
 
 @dataclass(frozen=True, slots=True)
 class LockWait:
-    """One step of a circle: what is wanted, and what is in its way."""
+    """One step of a cycle: the wanted entry, and the entry that blocks it."""
 
     wanted: LockEntry
     held: LockEntry
@@ -27,7 +27,7 @@ class LockWaits:
     def __init__(self, held: LockTable, queue: LockTable) -> None:
         self._held = held
         self._queue = queue
-        #: What a worker, or one below it, wants or will want.
+        #: Present and expected requests of a worker, or of one below it.
         self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:
@@ -38,7 +38,7 @@ class LockWaits:
             self._wanted.setdefault(key, {})[entry] = None
 
     def remove(self, entry: LockEntry) -> None:
-        """Idempotent."""
+        """Remove an entry. Idempotent."""
         for key in entry.party.line:
             wanted = self._wanted.get(key, {})
             wanted.pop(entry, None)
@@ -46,13 +46,13 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """How those in the way of an entry wait for it, or for one above it; empty: they do not."""
+        """Return how a blocker of the entry waits for the entry's worker, or one above it."""
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """How one below the asking worker waits for somebody who wants this; empty: none does.
+        """Return how a worker below waits for one that this grant would block; empty if none does.
 
-        ``waiting`` are all who want something.
+        ``waiting``: all waiting entries.
         """
         below = self._wanted.get(entry.key, {})
         if not below:
@@ -68,7 +68,7 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """The shortest chain of waits from an entry to one of these workers; empty: none."""
+        """Return the shortest chain of waits from an entry to one of these workers, if any."""
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:

@@ -1,4 +1,4 @@
-"""Leases as the store keeps them."""
+"""Leases as stored values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from orchestrator.core.model.job import WorkerKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A lock that an attempt of a worker holds. It stands while the attempt runs."""
+    """A lock that an attempt of a worker holds. A lease is active while the attempt runs."""
 
     name: str
     #: The fencing number: greater than that of every lease granted before, by any server that
@@ -27,17 +27,17 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """What the store answered: leases for all names asked for, or who is in the way."""
+    """The store's answer: leases for all requested names, or the workers that hold some of them."""
 
     leases: Sequence[Lease] = ()
     blocked_by: Sequence[Lease] = ()
 
 
 def in_line(one: WorkerKey, other: WorkerKey) -> bool:
-    """Whether they are the same worker, or one works for the other: names carry the ancestry."""
+    """True if one worker is the other or works for it: names carry the ancestry."""
     return is_below(one, other) or is_below(other, one)
 
 
 def is_below(one: WorkerKey, other: WorkerKey) -> bool:
-    """Whether one is the other, or works for it."""
+    """True if ``one`` is ``other``, or works for it."""
     return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")

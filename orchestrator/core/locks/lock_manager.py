@@ -1,7 +1,7 @@
-"""Locks: who holds which, who waits for which, whose turn it is. Pure.
+"""Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served: what was asked for before goes first, unless it cannot go on before the
-later one does. Nobody waits in a circle (``deadlock``).
+First come, first served, except that an earlier request yields to a later one on which its holder
+depends. A wait that would close a cycle is rejected with Deadlock (``deadlock``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,36 +21,36 @@ class LockManager:
         self._queue = LockTable()
         self._waits = LockWaits(self._held, self._queue)
         self._places = count(1)
-        #: Claims of workers that have started, and of those that want to.
+        #: Claims of workers that have started, and of those that are about to.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
         self._claimants: dict[WorkerKey, LockEntry] = {}
         #: Leases by their holder and name; one entry each.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
-        #: Requests for leases that wait, the first one first.
+        #: Waiting requests for leases, the first one first.
         self._requests: dict[LockEntry, None] = {}
-        #: Who is looked at again once an entry is gone.
+        #: Waiting entries to check again after the key entry is removed.
         self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Claimants of child jobs that wait for another job's: looked at after every change.
+        #: Claimants of child jobs that wait for another job: checked after every change.
         self._uneasy: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
-        #: Something has changed since requests were last looked at.
+        #: True if something has changed since requests were last checked.
         self._changed = False
 
     # -- claims ---------------------------------------------------------------------------------
 
     def expect(self, party: Party, names: Sequence[str]) -> None:
-        """A worker below another will claim these when it starts: its parent waits for that."""
+        """Register claims of a future worker below another one, so that its parent waits for it."""
         entry = _claim(party, names)
         self._claimants[party.key] = entry
         self._waits.add(entry)
         self._change()
 
     def check(self, party: Party, names: Sequence[str]) -> None:
-        """Raise Deadlock when a worker that claims these could never start."""
+        """Raise Deadlock if a worker that claims these names could never start."""
         _refuse(self._waits.circle(_claim(party, names)))
 
     def claim(self, party: Party, names: Sequence[str], now: float) -> str:
-        """Take all of a worker's locks, or none; why it has to wait, empty when it has them."""
+        """Acquire all ``names`` for the worker, or none. Return "" or the reason to wait."""
         entry = self._claimants.setdefault(party.key, _claim(party, names, now))
         blocker = self._blocker(entry)
         if blocker is not None:
@@ -64,7 +64,7 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """A worker that has been started holds these."""
+        """Record that a worker that has been started holds these names."""
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
 
@@ -75,7 +75,7 @@ class LockManager:
         self._held.add(entry)
 
     def release_claim(self, key: WorkerKey) -> tuple[str, ...]:
-        """The worker is done, or starts anew later; what it had claimed. Idempotent."""
+        """Release the claims of an ended or retried worker, and return their names. Idempotent."""
         entry = self._task_locks.pop(key, None)
         if entry is None:
             return ()
@@ -84,14 +84,14 @@ class LockManager:
         return entry.names
 
     def forgo(self, key: WorkerKey) -> None:
-        """The worker does not want to start now. Idempotent."""
+        """Remove the worker's waiting claim from the queue. Idempotent."""
         entry = self._claimants.pop(key, None)
         if entry is not None:
             self._leave_queue(entry)
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """The worker cannot start now for another reason: it loses its place. Idempotent."""
+        """Give up the place of a worker that cannot start now for another reason. Idempotent."""
         entry = self._claimants.get(key)
         if entry is not None and entry.place:
             self._leave_queue(entry)
@@ -99,18 +99,18 @@ class LockManager:
             self._gone(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Workers that may be able to claim their locks now."""
+        """Return workers that may be able to claim their locks now."""
         woken, self._woken = self._woken, []
         return woken
 
     # -- leases ---------------------------------------------------------------------------------
 
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
-        """What a running worker asks for; nothing is changed yet."""
+        """Create the request of a running worker, without queueing it."""
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
     def obstacle(self, entry: LockEntry) -> str:
-        """Why a request has to wait, empty when it need not. Raise Deadlock if it may not wait."""
+        """Return why a request has to wait, or "". Raise Deadlock if it may not wait."""
         blocker = self._blocker(entry)
         if blocker is None:
             waiting = chain(self._claimants.values(), self._requests)
@@ -120,7 +120,7 @@ class LockManager:
         return self._why(entry, blocker)
 
     def obstacle_again(self, entry: LockEntry) -> str:
-        """Why a request that waits still does."""
+        """Return why a queued request still has to wait, or ""."""
         blocker = self._blocker(entry)
         return self._why(entry, blocker) if blocker else ""
 
@@ -132,7 +132,7 @@ class LockManager:
         self._change()
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
-        """A request is granted: these names are held with these numbers."""
+        """Record a granted request: the worker holds these names with these fencing numbers."""
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
         for name, number in numbers.items():
@@ -145,14 +145,14 @@ class LockManager:
         self._change()
 
     def withdraw(self, entry: LockEntry) -> None:
-        """A request is not waited for any more. Idempotent."""
+        """Remove a request from the queue. Idempotent."""
         if entry in self._requests:
             del self._requests[entry]
             self._leave_queue(entry)
             self._gone(entry)
 
     def give_back(self, key: WorkerKey, names: Iterable[str]) -> None:
-        """Idempotent."""
+        """Release leases. Idempotent."""
         leases = self._leases.get(key, {})
         for name in names:
             if name in leases:
@@ -163,7 +163,7 @@ class LockManager:
             self._leases.pop(key, None)
 
     def attempt_ended(self, key: WorkerKey) -> tuple[str, ...]:
-        """The leases of a worker end with its process; their names. Idempotent."""
+        """Release the leases of an ended process, and return their names. Idempotent."""
         if not self._leases and not self._requests:
             return ()
         for entry in [each for each in self._requests if each.key == key]:
@@ -173,7 +173,7 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Those that may be granted, if something has changed since the last look."""
+        """Return requests that may be granted, if something has changed since the last call."""
         if not self._changed:
             return []
         self._changed = False
@@ -182,18 +182,18 @@ class LockManager:
 
     @property
     def may_grant(self) -> bool:
-        """Something has changed since ``due_requests`` has looked, and somebody waits."""
+        """True if something has changed since the last ``due_requests``, and a request waits."""
         return self._changed and bool(self._requests)
 
     def look_again(self) -> None:
-        """Have ``due_requests`` look at all of them."""
+        """Make the next ``due_requests`` check all requests."""
         self._changed = True
 
     # -- who has what ---------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
-        """Nobody holds or wants anything, and nothing is kept of those who did."""
+        """True if there are no holders, no requests, and no other entries."""
         kept = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
         return not (self._held or self._queue or any(kept))
 
@@ -207,7 +207,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Workers that wait for locks that they claim; those that wait for else are left out."""
+        """Workers that wait for claimed locks; those that wait for other reasons are excluded."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:
@@ -223,7 +223,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Who has to be waited for."""
+        """The entry to wait for."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -231,7 +231,7 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """Whether the earlier one cannot go on before the later one has."""
+        """True if the holder of the earlier request depends on the later one."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # nobody waits for the worker of a root job
         return bool(self._waits.way(earlier, later.party.line, soft=True))
@@ -239,7 +239,7 @@ class LockManager:
     def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker
         if not entry.place:
-            # In a row: else the end of each would have all that wait looked at again.
+            # In a row: otherwise all waiting entries would be checked again after each end.
             behind = self._queue.latest_in_the_way(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)
@@ -256,7 +256,7 @@ class LockManager:
         entry.place = 0
 
     def _gone(self, entry: LockEntry) -> None:
-        """Those behind an entry are looked at again."""
+        """Check the entries again that wait behind a removed entry."""
         for each in self._behind.pop(entry, ()):
             self._wake(each)
         self._change()

@@ -1,4 +1,4 @@
-"""Locks in words."""
+"""Messages about locks."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from orchestrator.core.locks.deadlock import LockWait
 from orchestrator.core.locks.lock_names import overlap
 from orchestrator.core.locks.lock_table import LockEntry, Party
 
-#: Names that are told of one entry.
+#: Most names of one entry that are shown.
 MOST_TOLD = 5
 
 
@@ -20,7 +20,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
-    """The names of an entry that another one stands in the way of."""
+    """Return the names of an entry that another entry blocks."""
     return [name for name in entry.names if any(overlap(name, each) for each in other.names)]
 
 
@@ -32,7 +32,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 
 
 def circle(waits: Sequence[LockWait]) -> str:
-    """What waits for what in a deadlock, the one who asks last first."""
+    """Describe the waits of a deadlock, the last caller first."""
     return "; ".join(
         f"{who(each.wanted.party)} would wait for {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"

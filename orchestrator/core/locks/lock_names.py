@@ -1,5 +1,5 @@
-"""What a lock is called: a path of the host project, or any other word. One rule holds for both:
-a name is about itself and everything below it.
+"""Names of locks: a path of the host project, or any other word. A name covers itself and
+everything below it.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,15 @@ from unicodedata import normalize
 #: The whole project, and every other name.
 EVERYTHING = "."
 LONGEST_NAME = 500
-#: That one task claims, or one call asks for.
+#: Of one task's claims, or of one call.
 MOST_NAMES = 100
 
 
 def lock_name(text: str) -> str:
-    """The one spelling of a name: ``./src//api/`` is ``src/api``.
+    """Return the canonical spelling of a name: ``./src//api/`` is ``src/api``.
 
-    A pattern stands for the whole directory that it is about: ``src/**/*.py`` is ``src``. Two
-    patterns may mean the same file however they are written, so that names would not tell.
-    Raise ValueError that says what is wrong.
+    A pattern stands for the whole directory that it is about: ``src/**/*.py`` is ``src``, because
+    two different patterns may match the same file. Raise ValueError that says what is wrong.
     """
     if not 0 < len(text) <= LONGEST_NAME:
         raise ValueError(f"a lock's name has 1 to {LONGEST_NAME} characters")
@@ -34,7 +33,7 @@ def lock_name(text: str) -> str:
 
 
 def names_above(name: str) -> Sequence[str]:
-    """From everything down to its parent; none for everything."""
+    """Return the names above, from the root down to the parent; none for the root."""
     if name == EVERYTHING:
         return ()
     parts = name.split("/")
@@ -42,5 +41,5 @@ def names_above(name: str) -> Sequence[str]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether one of them is, or is below, the other."""
+    """True if one name is equal to, or below, the other."""
     return one == other or one in names_above(other) or other in names_above(one)

@@ -1,4 +1,4 @@
-"""Who holds or wants which locks, found by name: a look costs as much as it finds."""
+"""Lock table: holders and requests by lock name. A lookup costs as much as it finds."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ TaskKey = tuple[str, str]
 
 
 class LockKind(StrEnum):
-    #: What a task was given as ``locks``: held from its worker's start until the worker is done.
+    #: ``locks`` of a task: held from its worker's start until the worker is done.
     CLAIM = "claim"
-    #: What an attempt has taken while it runs: held until it is given back, or the attempt ends.
+    #: Acquired by an attempt while it runs: held until it is released, or the attempt ends.
     LEASE = "lease"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Party:
-    """A worker, and all that it works for."""
+    """A worker with all its ancestors."""
 
     key: WorkerKey
     job_id: str
@@ -33,17 +33,17 @@ class Party:
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class LockEntry:
-    """Locks that somebody holds or wants. What tells two of them apart is which they are."""
+    """A held or requested set of locks. Compared by identity, not by value."""
 
     party: Party
     kind: LockKind
     names: tuple[str, ...]
     since: float
-    #: Its place among those that wait; the lower goes first.
+    #: Its place in the queue; the lowest goes first.
     place: int = 0
     #: The fencing number of a lease that is held.
     number: int = 0
-    #: Nobody waits for a request at the moment: until when it keeps its place. 0: somebody does.
+    #: No call waits for the request now: until when it keeps its place. 0: a call waits.
     kept_until: float = 0.0
 
     @property
@@ -52,10 +52,10 @@ class LockEntry:
 
 
 def compatible(one: LockEntry, other: LockEntry) -> bool:
-    """Whether both may be held at the same time, whatever they are called.
+    """True if both may be held at the same time, whatever their names are.
 
-    A child job works for its parent: nobody keeps out those above or below. A claim is its task's:
-    the candidates that try the task side by side share it.
+    A child job works for its parent, so a worker never blocks workers above or below it. A claim
+    belongs to its task: the candidates of the task share it.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True
@@ -64,11 +64,11 @@ def compatible(one: LockEntry, other: LockEntry) -> bool:
 
 
 class LockTable:
-    """Entries by name, each name's in the order in which they came."""
+    """Entries by name, in order of arrival for each name."""
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
-        #: Names that have entries, by every name above them; how many entries that is.
+        #: By every name above: names that have entries, and the number of their entries.
         self._below: dict[str, dict[str, int]] = {}
 
     def __bool__(self) -> bool:
@@ -82,7 +82,7 @@ class LockTable:
                 below[name] = below.get(name, 0) + 1
 
     def remove(self, entry: LockEntry) -> None:
-        """Idempotent."""
+        """Remove an entry. Idempotent."""
         for name in entry.names:
             found = self._at.get(name, {})
             if entry in found:
@@ -101,7 +101,7 @@ class LockTable:
                 del self._below[above]
 
     def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
-        """Entries at, above or below these names; one may come more than once."""
+        """Yield entries at, above or below these names; an entry may be repeated."""
         for bucket in self._buckets(names):
             yield from bucket
 
@@ -114,13 +114,13 @@ class LockTable:
                 yield self._at[below]
 
     def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Entries that may not be held together with this one."""
+        """Yield entries that may not be held together with this one."""
         for other in self.meeting(entry.names):
             if not compatible(entry, other):
                 yield other
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Those in the way of an entry that have come before it."""
+        """Yield earlier entries that may not be held together with this one."""
         for bucket in self._buckets(entry.names):
             for other in bucket:
                 if entry.place and other.place >= entry.place:
@@ -129,7 +129,7 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """The last one that wants a name of a newcomer, by exactly that name."""
+        """Return the last entry that requests exactly one of a new entry's names."""
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)
             if latest is not None and not compatible(entry, latest):

@@ -1,4 +1,4 @@
-"""Locks as they are shown."""
+"""Locks as the API shows them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from orchestrator.core.locks.lock_table import LockEntry, LockKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockView:
-    """What a worker holds, or waits for."""
+    """A lock that a worker holds or waits for."""
 
     names: tuple[str, ...]
     kind: LockKind

@@ -1,4 +1,4 @@
-"""The values that everything else speaks of: jobs, workers, states, submissions, agents.
+"""The values that all packages share: jobs, workers, states, submissions, agents.
 
-- ``attempt``: One attempt: how it ended, and what it left
+- ``attempt``: One attempt: its end and its results
 """

@@ -1,14 +1,14 @@
-"""Where a candidate stands among those that tried the same task."""
+"""Rank of a candidate among the candidates of its task."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Criterion(StrEnum):
-    """What candidates are compared by, in this order."""
+    """Criteria for comparing candidates, in this order."""
 
     SUCCESS = "success"
-    #: Gates that refuse the result, what else they found, and whether it altered what judges.
+    #: Gates that reject the result, their other findings, and alterations of judging files.
     GATES = "gates"
     #: Tests of the base that pass, with the base's versions of tests and configuration.
     BASE_TESTS = "base_tests"
@@ -18,9 +18,9 @@ class Criterion(StrEnum):
     TESTS = "tests"
     #: Findings in files, with the base's configuration, that block no candidate.
     LINT = "lint"
-    #: What an agent that was asked says.
+    #: The opinion of a reviewer.
     REVIEW = "review"
-    #: The smaller change; one that changed nothing comes last.
+    #: The smaller change; one without changes comes last.
     SIZE = "size"
     COST = "cost"
     TIME = "time"
@@ -32,16 +32,16 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRank:
-    """Made once, when all candidates of a task have ended and one of them succeeded."""
+    """Created once, when all candidates of a task have ended and one of them succeeded."""
 
-    #: 1 is the one that is taken.
+    #: 1 is the selected one.
     place: int
-    #: What told it from the one that is taken; of that one, what told the next from it.
+    #: The criterion by which it differs from the selected one; for that one, from the next.
     by: Criterion
-    #: The same in words.
+    #: The criterion as text.
     why: str
     #: The place that a reviewer gave it, and why; None: no review counted.
     review: int | None = None
     remark: str = ""
-    #: What it and all below it are known to have cost; None: nothing is known.
+    #: Known cost of it and all below it; None: nothing is known.
     cost_usd: float | None = None

@@ -1,4 +1,4 @@
-"""Checks that decide whether what a worker changed may be merged.
+"""Gates: checks that decide if a worker's changes may be merged.
 
 Durations are seconds.
 """
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-#: The name of the built-in scan of what a change adds.
+#: The name of the built-in scan of added lines.
 SECRETS = "secrets"
 #: ``looks_at`` of a gate that judges no source.
 NO_SOURCES = ("!*",)
-#: In place of gates: those that are found out from the repository; none.
+#: In place of gates: those detected in the repository; none.
 AUTO, OFF = "auto", "off"
 
 
 class GateReport(StrEnum):
-    """How it is read what a gate has found."""
+    """Format of a gate's report."""
 
     #: by its exit code alone
     EXIT = "exit"
@@ -25,15 +25,15 @@ class GateReport(StrEnum):
     JUNIT = "junit"
     #: SARIF 2.1.0
     SARIF = "sarif"
-    #: what ``ruff check --output-format=json`` prints
+    #: output of ``ruff check --output-format=json``
     RUFF = "ruff"
-    #: what mypy prints
+    #: output of mypy
     MYPY = "mypy"
-    #: what ``go test -v`` prints
+    #: output of ``go test -v``
     GO = "go"
-    #: what ``cargo test`` prints
+    #: output of ``cargo test``
     CARGO = "cargo"
-    #: what ``jest --json`` and ``vitest --reporter=json`` write
+    #: file of ``jest --json`` and ``vitest --reporter=json``
     JEST = "jest"
     #: JSON of bandit
     BANDIT = "bandit"
@@ -42,16 +42,16 @@ class GateReport(StrEnum):
     PIP_AUDIT = "pip-audit"
     CARGO_AUDIT = "cargo-audit"
     GOVULNCHECK = "govulncheck"
-    #: what ``pre-commit run`` prints
+    #: output of ``pre-commit run``
     PRE_COMMIT = "pre-commit"
 
 
 class GateSource(StrEnum):
-    """Where a gate comes from; one that no person asked for may be unable to run."""
+    """Origin of a gate; a gate that no person asked for may be unable to run."""
 
-    #: The request or the plan asks for it.
+    #: Requested by the request or the plan.
     ASKED = "asked"
-    #: The agent that made the plan asks for it.
+    #: Requested by the agent that made the plan.
     PLANNED = "planned"
     #: The repository's own file names it.
     REPOSITORY = "repository"
@@ -62,20 +62,20 @@ class GateSource(StrEnum):
 class GateStatus(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
-    #: It finds only what it finds at the base, too.
+    #: All its findings are in the baseline, too.
     KNOWN = "known"
     #: Nothing that it looks at was changed.
     SKIPPED = "skipped"
-    #: It could not be run: its program is missing, say, or its time was over.
+    #: It could not run: for example, its program is missing, or it timed out.
     BROKEN = "broken"
 
 
 class GateOutcome(StrEnum):
-    """What a gate says of a change. Only ``PASSED`` speaks for it."""
+    """A gate's verdict on a change. Only ``PASSED`` approves the change."""
 
     PASSED = "passed"
     FAILED = "failed"
-    #: It says nothing of the change; a ``GateCause`` says why.
+    #: No verdict on the change; a ``GateCause`` has the reason.
     DID_NOT_RUN = "did_not_run"
 
     @property
@@ -84,26 +84,26 @@ class GateOutcome(StrEnum):
 
 
 class GateCause(StrEnum):
-    """Why a gate did not run: did not judge the change, whether its command was started or not."""
+    """Why a gate did not judge the change, whether its command was started or not."""
 
     #: Nothing that it looks at was changed.
     NOTHING_CHANGED = "nothing_changed"
     #: It found no test, or skipped all.
     NO_TESTS = "no_tests"
-    #: It fails on the base commit, too, and its report cannot tell one failure from another.
+    #: It fails on the base commit, too, and its report does not distinguish failures.
     FAILS_AT_BASE = "fails_at_base"
     PROGRAM_MISSING = "program_missing"
     #: By a signal, the system or a person.
     KILLED = "killed"
     TIMEOUT = "timeout"
-    #: What it wrote is not what its ``report`` says.
+    #: Its output does not have the format of its ``report``.
     REPORT_UNREADABLE = "report_unreadable"
-    #: What prepares a worktree for it failed.
+    #: The setup of a worktree for it failed.
     SETUP_FAILED = "setup_failed"
     #: It read the project's sources from anywhere but its worktree.
     OUTSIDE_WORKTREE = "outside_worktree"
     NO_NETWORK = "no_network"
-    #: It, or what it was to judge, could not be started, opened or read.
+    #: The gate, or what it was to judge, could not be started, opened or read.
     ERROR = "error"
 
 
@@ -114,40 +114,40 @@ class Gate:
     name: str
     #: For ``bash -c``, in the worktree.
     run: str
-    #: Patterns of paths; it runs when one of the changed files matches. Empty: always.
+    #: Patterns of paths; it runs if one of the changed files matches. Empty: always.
     when: tuple[str, ...] = ()
     timeout: float = 600.0
     report: GateReport = GateReport.EXIT
-    #: What it finds keeps the change from being merged.
+    #: Its findings prevent a merge.
     required: bool = True
-    #: What it finds at the base, too, does not count.
+    #: Findings that the base has, too, do not count.
     new_only: bool = True
-    #: Tests that passed at the base need not be there any more.
+    #: Tests that passed at the base may be removed.
     tests_may_vanish: bool = False
-    #: Tests that are there at the base may be changed: the work need not pass the base's versions.
+    #: Tests that exist at the base may be changed: the work need not pass the base's versions.
     tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
-    #: Why it is there, in words.
+    #: Why the gate exists, as text.
     why: str = ""
-    #: The program that it needs; looked for before it runs. Empty: the shell will say.
+    #: The required program; checked before it runs. Empty: the shell reports it.
     program: str = ""
-    #: Patterns of files that say how strict it is: who changes them is told.
+    #: Patterns of files that set its strictness: their changes are reported.
     configured_by: tuple[str, ...] = ()
-    #: What it finds lies in files, whatever tests say: a linter that goes by its exit code.
+    #: Its findings are in files, even with tests: a linter that uses its exit code.
     is_of_files: bool = False
     #: Patterns of the sources that it judges; empty: those of ``when``, or all.
     looks_at: tuple[str, ...] = ()
-    #: Of these, it judges only the Python files that its run executes.
+    #: It judges only those Python files that its run executes.
     by_imports: bool = False
 
     @property
     def is_asked_for(self) -> bool:
-        """A person wants it: in the request, the plan, or the repository's own file."""
+        """True if a person asked for it: in the request, the plan, or the repository's own file."""
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property
     def is_secret_scan(self) -> bool:
-        """Built in: it runs no command."""
+        """True for the built-in scan for secrets, which runs no command."""
         return self.name == SECRETS and not self.run
 
 
@@ -157,43 +157,43 @@ class GateResult:
     status: GateStatus
     required: bool = True
     seconds: float = 0.0
-    #: What it found that the base does not have: names of tests, or places with messages.
+    #: Findings that the base does not have: names of tests, or places with messages.
     failures: tuple[str, ...] = ()
     #: How much it found that the base has, too.
     known: int = 0
-    #: How many tests passed; None for what does not count them.
+    #: How many tests passed; None for a gate that does not count them.
     tests: int | None = None
-    #: The end of what it printed; only of one that did not pass.
+    #: The end of its output; only if it did not pass.
     output: str = ""
-    #: What else there is to know, in words: why it was not run, what the change did to it.
+    #: A note, as text: why it did not run, or what the change did to it.
     note: str = ""
-    #: Where all that it printed is, below the root job's directory.
+    #: Path of its whole output, below the root job's directory.
     log: str = ""
     #: Files by which it judges that the work has altered, as its task may.
     judges: tuple[str, ...] = ()
     #: The work changes other code, too.
     judges_with_code: bool = False
-    #: What a person types who wants what it found; empty where nothing allows it.
+    #: What to type to accept its findings; empty if nothing allows them.
     advice: str = ""
-    #: Why it says nothing of the change; None when it passed or failed, and in older rows.
+    #: Why it has no verdict; None if it passed or failed, and in older rows.
     cause: GateCause | None = None
-    #: Equal for the same findings, on any line and in any order; empty where the report names none.
+    #: Equal for the same findings, on any line and in any order; empty if the report names none.
     digest: str = ""
     #: Its findings lie in files, as a linter's do.
     is_of_files: bool = False
-    #: On a merged state: findings of one of two runs, which do not count; "": the gate as a whole.
+    #: On a merged state: findings of only one of two runs, which do not count; "": the whole gate.
     flaky: tuple[str, ...] = ()
     #: Of a candidate: tests of the base that pass with the base's tests and configuration.
     base_tests: int | None = None
-    #: Of a candidate: tests that pass and that the base does not have; without parameters.
+    #: For a candidate: passed tests that the base does not have; without parameters.
     new_tests: tuple[str, ...] = ()
     #: Of a candidate: findings with the base's configuration; None: as many as ``failures``.
     base_findings: int | None = None
     #: Patterns of the sources that it judges; empty: all, and in older rows.
     looks_at: tuple[str, ...] = ()
-    #: Of these, Python files of the change that no test imported.
+    #: Python files of the change that no test imported.
     not_imported: tuple[str, ...] = ()
-    #: New comments of the change that switch off what it would find, such as "a.py:3".
+    #: New comments of the change that switch off its findings, such as "a.py:3".
     switched_off: tuple[str, ...] = ()
 
     @property
@@ -205,7 +205,7 @@ class GateResult:
 
     @property
     def has_approved(self) -> bool:
-        """True if it judged the work and found nothing; the scan for secrets judges no work."""
+        """True if it judged the work without findings; the scan for secrets judges none."""
         passed = self.status is GateStatus.PASSED and self.outcome is GateOutcome.PASSED
         return passed and self.name != SECRETS
 
@@ -242,13 +242,13 @@ class GateRun:
 
     @property
     def words(self) -> str:
-        """Such as ``gate pytest: base commit``."""
+        """Format the run, such as ``gate pytest: base commit``."""
         return f"gate {self.gate}: {self.on}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files by which gates judge that the work has altered, as its task may."""
+    """Judging files that the work has altered, as its task may."""
 
     paths: tuple[str, ...] = ()
     #: The work changes other code, too.
@@ -279,7 +279,7 @@ class Leave:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """Gates to be run on one state of the project."""
+    """Gates to run on one state of the project."""
 
     root_id: str
     job_id: str
@@ -287,7 +287,7 @@ class Check:
     name: str
     #: The worktree that has the state checked out.
     directory: str
-    #: Commits: what the change began with, and the change.
+    #: Commits: the start of the change, and the change.
     base: str
     commit: str
     gates: tuple[Gate, ...]
@@ -295,49 +295,50 @@ class Check:
     worktree: str = ""
     #: Whose state it is.
     place: GatePlace = GatePlace.WORKER
-    #: What each task may alter whose work the state has.
+    #: By task whose work the state has: what it may alter.
     leaves: tuple[Leave, ...] = ()
-    #: It is of a candidate: its gates count the base's tests and the new ones.
+    #: For a candidate: its gates count the base's tests and the new ones.
     is_compared: bool = False
 
 
 class Gates(Protocol):
     def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
-        """Run the gates one after another; any thread may call.
+        """Run the gates of a check one after another. Any thread may call.
 
-        ``done`` is told the results in order, from any thread, once; a gate that cannot be run is
-        told as one. It is not called when the server stops first. Afterwards the worktree is as
-        the commit says again. Of two checks with one name the first has to be done before.
+        ``done`` is called once, from any thread, with one result per gate, in order; also for a
+        gate that cannot run. It is not called if the server stops first. Afterwards the worktree
+        matches its commit. A second check with the same name must not begin before the first is
+        done.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
-        """End a check early; ``done`` is told what there is then. False: there is none.
+        """Stop a running check; ``done`` is called with the results so far. False: there is none.
 
         Any thread may call. Idempotent.
         """
 
 
 class GateFiles(Protocol):
-    """The files of a commit, for finding out how a project is checked."""
+    """The files of a commit, for detecting the project's gates."""
 
     def read(self, path: str) -> str:
-        """Empty where there is no such file, or none that can be read."""
+        """Return a file's text; empty if it does not exist or cannot be read."""
 
     def names(self, directory: str = "") -> Collection[str]:
-        """What lies in a directory; nothing where there is none."""
+        """Return the entries of a directory; empty if it does not exist."""
 
     def paths(self) -> Collection[str]:
-        """Every file of the project, except what lies in the product's own folder."""
+        """Return every file of the project, except those in the product's own folder."""
 
 
 class GateFinder(Protocol):
-    """Makes gates of words."""
+    """Creates gates from names and commands."""
 
     def found(self, files: GateFiles) -> Sequence[Gate]:
-        """What a project is checked with when nobody says otherwise. Raise InvalidRequest."""
+        """Return a project's default gates. Raise InvalidRequest."""
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        """Whole gates for what was asked for: names, commands, or both.
+        """Return complete gates for the requested names, commands, or both.
 
-        Raise InvalidRequest for a name that means nothing here, and for two of one name.
+        Raise InvalidRequest for a name that is unknown here, and for two gates of one name.
         """

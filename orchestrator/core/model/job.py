@@ -1,4 +1,4 @@
-"""The frozen values that everything else speaks of.
+"""Jobs, tasks, workers and attempts: the frozen values that all packages share.
 
 Times are seconds since the epoch, UTC; durations are seconds.
 """
@@ -39,13 +39,13 @@ class WorkerKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
-    """One node of a job's dependency graph, as asked for."""
+    """One node of a job's dependency graph, as requested."""
 
     id: str
     title: str = ""
     prompt: str = ""
     command: str | tuple[str, ...] | None = None
-    #: One name, or several candidates that try the task side by side.
+    #: One name, or several candidates that try the same task.
     agents: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     timeout: float | None = None
@@ -61,26 +61,26 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: Whether its worker gets a worktree (core.repository.GitUse); None: as its job says.
+    #: If its worker gets a worktree (core.repository.GitUse); None: by its job.
     git: str | None = None
     #: Where its worker starts (core.repository.Workdir): own or project.
     workdir: str = "own"
-    #: Beside those of the job.
+    #: In addition to the job's gates.
     gates: tuple[Gate, ...] = ()
     #: Paths or names that no other worker may hold at the same time.
     locks: tuple[str, ...] = ()
-    #: The agent that compares candidates; empty: none is asked.
+    #: The agent that compares candidates; empty: none.
     review: str = ""
-    #: Nobody named that agent: where its login is refused, another one compares them.
+    #: The request does not name that agent: if its login fails, another one compares them.
     review_by_any: bool = False
 
     @property
     def words(self) -> str:
-        """What it asks for."""
+        """The text of the task's request."""
         return f"{self.title}\n{self.prompt}"
 
 
-#: The index of a planner, which orders it before its job's workers. Those of reviewers are below.
+#: The index of a planner, which sorts it before its job's workers. Reviewers have lower ones.
 PLANNER_INDEX = -1
 #: The planner, and the ``plan_source``, of a job whose request is split without an agent.
 RULES = "rules"
@@ -88,7 +88,7 @@ RULES = "rules"
 NO_PLAN = "none"
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
-#: The role of one that compares candidates.
+#: The role of a reviewer.
 REVIEWER = "reviewer"
 
 
@@ -111,17 +111,17 @@ class Job:
     #: Name of the API key, or of the worker, that submitted it.
     submitted_by: str = ""
     idempotency_key: str | None = None
-    #: "given", "rules", or the agent that makes the tasks, or has made them.
+    #: "given", "rules", or the agent that makes or has made the tasks.
     plan_source: str = "given"
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
-    #: Who or what stopped it, for people.
+    #: The caller or the limit that stopped it, for people.
     cancelled_by: str | None = None
     #: None: it was not stopped.
     stop_cause: StopCause | None = None
     merge_state: MergeState = MergeState.NONE
-    #: It has its tasks, and a person is to let them start.
+    #: It has its tasks, and a person must approve their start.
     awaits_approval: bool = False
     facts: JobFacts = NO_FACTS
 
@@ -131,19 +131,19 @@ class Job:
 
     @property
     def unmerged(self) -> bool:
-        """What its workers changed was to become one result, and did not."""
+        """True if its workers' changes were to be merged, and were not."""
         return self.merge_state is MergeState.FAILED
 
     @property
     def lacks_changes(self) -> bool:
-        """The result lacks something that a worker here or below made or promised, and nobody
-        chose that."""
+        """True if the result lacks something that a worker here or below made or promised, and that
+        no person chose to exclude."""
         own = any(not each.chosen for each in self.facts.missing)
         return self.unmerged or own or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:
-        """Gates have not judged the code that it changed, and it asks for that."""
+        """True if the job requires gates, and they have not judged the code that it changed."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)
@@ -151,22 +151,22 @@ class Job:
 
     @property
     def out_of_time(self) -> bool:
-        """Stopped because its wall time, or its root's, was over."""
+        """True if its wall time, or its root's, expired."""
         return self.stop_cause is StopCause.WALL_TIME
 
     @property
     def over_budget(self) -> bool:
-        """Stopped because a limit on what agents use was reached, here or above."""
+        """True if a limit on agents' usage was reached, in this job or above."""
         return self.stop_cause is StopCause.LIMIT
 
     @property
     def cancelled(self) -> bool:
-        """Stopped because somebody asked for it, not by a limit."""
+        """True if it was stopped by request, not by a limit."""
         return self.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
     @property
     def wall_end(self) -> float:
-        """When its wall time is over; counted anew from a retry."""
+        """When its wall time ends; counted again from a retry."""
         return (self.started_at or self.created_at) + self.config.max_wall_seconds
 
     @property
@@ -176,16 +176,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """What a worker waits for, beside the sentence in its reason."""
+    """What a worker waits for, in addition to the sentence in its reason."""
 
     kind: WaitKind
-    #: Which one, such as the agent or the worker, where the kind says that there is one.
+    #: The name, such as of the agent or the worker, if the kind has one.
     name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One process (with its directory and log) that carries out a task for one agent."""
+    """One process (with its directory and log) that runs a task for one agent."""
 
     id: str
     job_id: str
@@ -198,18 +198,18 @@ class Worker:
     agent: str
     status: WorkerStatus = WorkerStatus.PENDING
     reason: str = ""
-    #: None: it runs, has ended, or could start. Whoever sets a reason sets it, too.
+    #: None: it runs, has ended, or could start. Code that sets a reason sets it, too.
     waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
     #: The number of the attempt at which the present retry budget began.
     budget_from: int = 0
-    #: Fingerprint of the latest failure, to notice the same one twice.
+    #: Fingerprint of the latest failure, to detect the same one twice.
     failure: str = ""
     #: Not to be started before this time.
     not_before: float = 0.0
     child_job_ids: tuple[str, ...] = ()
-    #: How many workers were started on its behalf: the next one's number is one higher.
+    #: How many workers were started on its behalf: the next one has the next number.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
@@ -221,39 +221,39 @@ class Worker:
 
     @property
     def cost_usd(self) -> float | None:
-        """As far as it is known."""
+        """Cost in USD, as far as known."""
         return self.result.usage.cost_usd if self.result else None
 
     @property
     def cost_marks(self) -> int:
-        """As of ``Usage``."""
+        """See ``Usage.cost_marks``."""
         return self.result.usage.cost_marks if self.result else 0
 
     @property
     def is_planner(self) -> bool:
-        """It makes the job's tasks, and carries out none of them."""
+        """True if it creates the job's tasks, and runs none of them."""
         return self.kind is WorkerKind.PLANNER
 
     @property
     def is_reviewer(self) -> bool:
-        """It compares the candidates of a task."""
+        """True if it compares the candidates of a task."""
         return self.kind is WorkerKind.REVIEWER
 
     @property
     def chosen(self) -> bool | None:
-        """Whether it is the best of its task's candidates; None before that is known, or where
-        it is the only one."""
+        """True if it is the best of its task's candidates; None before the selection, or if it is
+        the only one."""
         standing = self.result.standing if self.result else None
         return standing.place == 1 if standing else None
 
     @property
     def counts(self) -> bool:
-        """True if its changes belong to the result without anybody's saying so."""
+        """True if its changes belong to the result without a person's decision."""
         return self.status.succeeded and self.chosen is not False
 
     @property
     def is_adviser(self) -> bool:
-        """It plans or reviews: it answers a question, and carries out no task."""
+        """True if it plans or reviews: it answers a question, and runs no task."""
         return self.kind is not WorkerKind.TASK
 
 
@@ -268,12 +268,12 @@ class Attempt:
     started_at: float
     #: SHA-256 of the key that this attempt alone may use.
     token_hash: str = ""
-    #: SHA-256 of the secret that its exit record must hold; empty for one of an earlier release.
+    #: SHA-256 of the secret that its exit record must have; empty for an earlier release's.
     record_hash: str = ""
     ended_at: float | None = None
     exit: Exit | None = None
     reason: str = ""
-    #: The conversation of its tool with the model; None for one without, or not known yet.
+    #: The tool's session with the model; None without one, or while unknown.
     session: Session | None = None
 
     @property

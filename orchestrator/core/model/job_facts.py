@@ -1,6 +1,6 @@
-"""What is known of a job's end besides its status: frozen values, stored with the job.
+"""Facts about a job's end besides its status: frozen values, stored with the job.
 
-Nothing here is a sentence: ``core.outcome.job.reason`` makes the job's ``reason`` of them.
+None of them is a sentence: ``core.outcome.job.reason`` composes the job's ``reason`` from them.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from orchestrator.core.model.repository_changes import RepositoryChange
 
 
 class LossCause(StrEnum):
-    """Why a job's result lacks changes of a worker; decides which command brings them in."""
+    """Why a job's result lacks changes of a worker; decides which command adds them."""
 
     #: The changes conflict with those of others.
     CONFLICT = "conflict"
-    #: The gates refuse the merged state that has the changes.
+    #: The gates reject the merged state with the changes.
     REFUSED = "refused"
     #: The changes build on a task that is not in the result.
     BUILDS_ON = "builds_on"
     #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
     MANUAL = "manual"
-    #: A person left the changes out.
+    #: A person chose to exclude the changes.
     CHOSEN = "chosen"
     #: No branch has the changes.
     NO_BRANCH = "no_branch"
-    #: The worker discarded what a child job had put into its files.
+    #: The worker discarded a child job's changes of its files.
     UNDONE = "undone"
-    #: The worker promised files and created only some of them; nobody else created the others.
+    #: The worker created only some of its promised files, and no other worker created the rest.
     NOT_MADE = "not_made"
     #: A branch or worktree that the worker created conflicts with the worker's own branch.
     SIDE_WORK = "side_work"
@@ -45,7 +45,7 @@ class Missing:
     job_id: str
     #: The branch that has the changes; empty: none has.
     branch: str = ""
-    #: Why. Jobs of earlier versions have no other cause stored.
+    #: Jobs of earlier versions have no other cause stored.
     cause: LossCause = LossCause.CONFLICT
     #: The same for people, such as "conflict in a.py, b.py".
     why: str = ""
@@ -53,7 +53,7 @@ class Missing:
     in_part: bool = False
     #: A person chose to leave them out: the job is no less complete for that.
     chosen: bool = False
-    #: The worker, of a root job, can be asked for another attempt.
+    #: The worker, of a root job, can get another attempt.
     resolvable: bool = False
     #: The promised files, for ``LossCause.NOT_MADE``; the child job's, for ``UNDONE``.
     paths: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker that succeeded, and was run again for the rest of what it promised."""
+    """Changes of a worker that succeeded, and was run again for the rest of its promised files."""
 
     worker_id: str
     #: The attempt that succeeded.
@@ -77,16 +77,16 @@ class EarlierPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overruled:
-    """Hunks of one worker that are not in the result, since another's won there (``theirs``), or
-    since the parent worker of its job undid them."""
+    """Hunks of one worker that are not in the result, because another worker's won (``theirs``), or
+    because the parent worker of its job undid them."""
 
     worker_id: str
     hunks: int
     #: The job of that worker; empty in jobs of earlier versions, and then the job itself.
     job_id: str = ""
-    #: Where the first of them are, such as "a.py:3-5"; a path alone is a whole file.
+    #: The first places, such as "a.py:3-5"; a path alone is a whole file.
     places: tuple[str, ...] = ()
-    #: The child job whose result won over its parent worker's changes; empty: another worker's.
+    #: The child job whose result replaced its parent worker's changes; empty: another worker's.
     by_job: str = ""
     #: The parent worker that undid them after the child job; empty: ``theirs`` did.
     by_worker: str = ""
@@ -94,7 +94,7 @@ class Overruled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """What to know of a worker that succeeded, besides what its result lacks."""
+    """Facts about a worker that succeeded, in addition to what its result lacks."""
 
     worker_id: str
     #: Files outside of its worktree or directory that the agent changed: they are in no result.
@@ -107,14 +107,14 @@ class Shortfall:
     judges_with_code: bool = False
     #: New files of its worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: It changed no file, and its task does not tell whether it had to.
+    #: It changed no file, and its task does not show if it had to.
     unchanged: bool = False
     has_worktree: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """An agent was asked for the plan and made none, and the rules made it."""
+    """The rules made the plan, because the requested agent made none."""
 
     agent: str
     reason: str
@@ -135,7 +135,7 @@ class GateFact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SwitchedOff:
-    """New comments of a job's result that switch off what a gate would find."""
+    """New comments of a job's result that switch off findings of a gate."""
 
     gate: str
     #: Such as "a.py:3".
@@ -163,7 +163,7 @@ class UnjudgedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlakyGate:
-    """A gate that found something in one of two runs on a job's result."""
+    """A gate with findings in one of two runs on a job's result."""
 
     name: str
     #: Names of tests, or places; "": it has no report, and failed as a whole.
@@ -172,7 +172,7 @@ class FlakyGate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckoutChange:
-    """A file of the user's checkout that changed, and the workers that ran just then."""
+    """A file of the user's checkout that changed, and the workers that ran at that time."""
 
     #: Relative to the top of the repository.
     path: str
@@ -185,19 +185,19 @@ class UnjudgedWork:
 
     worker_id: str
     files: tuple[str, ...]
-    #: Others that worked in the project just then: each of them may have changed the files.
+    #: Other workers in the project at that time: each of them may have changed the files.
     beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapPassed:
-    """A limit on what agents use, and that more than it was used."""
+    """An exceeded limit on agents' usage."""
 
     #: As settings name it, such as ``max_cost_usd``.
     limit: str
     most: float
     used: float
-    #: More was used that nobody reported.
+    #: The usage was higher: some of it was not reported.
     at_least: bool = False
 
 
@@ -208,15 +208,15 @@ class JobFacts:
     It also needs a sentence in ``core.outcome.job.reason``.
     """
 
-    #: Why no task of the job can run: nothing was planned, or only what is refused.
+    #: Why no task of the job can run: there is no plan, or only a rejected one.
     plan_error: str = ""
-    #: Why the rules made the plan, where ``planner: auto`` asked an agent first.
+    #: Why the rules made the plan although ``planner: auto`` asked an agent first.
     plan_fallback: PlanFallback | None = None
     #: Why merging failed, for ``MergeState.FAILED``.
     merge_error: str = ""
     #: What the result lacks of the job's own workers.
     missing: tuple[Missing, ...] = ()
-    #: What the results of child jobs lack, at any depth below, and so this one's.
+    #: What the results of child jobs lack, at any depth below, and so this one's, too.
     lost_below: tuple[Missing, ...] = ()
     #: Of a child job: files that its parent worker changed as well while it waited, so that nothing
     #: of the result is in the parent worker's files.
@@ -226,11 +226,11 @@ class JobFacts:
     taken: tuple[str, ...] = ()
     #: Child jobs of its workers whose changes a person had put into the result again.
     taken_jobs: tuple[str, ...] = ()
-    #: What the user's choice of ``theirs`` left out of the result.
+    #: Hunks that are not in the result because of the user's choice of ``theirs``.
     overruled: tuple[Overruled, ...] = ()
     #: The same of child jobs, at any depth below.
     overruled_below: tuple[Overruled, ...] = ()
-    #: Files whose lines merging put in an order of its own: several workers added lines there.
+    #: Files whose lines merging put in its own order: several workers added lines there.
     both_kept: tuple[str, ...] = ()
     #: Of workers whose task succeeded by them.
     shortfalls: tuple[Shortfall, ...] = ()
@@ -242,16 +242,16 @@ class JobFacts:
     gates_passed: tuple[str, ...] = ()
     #: The result changes code, and no gate but the scan for secrets has judged any of it.
     unjudged: bool = False
-    #: Of a result that gates have judged.
+    #: For a result that gates have judged.
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     switched_off: tuple[SwitchedOff, ...] = ()
     #: Here and below: gates run on the branches of worktrees.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
-    #: In no result: whoever did it, a worker of the tree or the user.
+    #: In no result: made by a worker of the tree or by the user.
     checkout: tuple[CheckoutChange, ...] = ()
     #: Limits on steps, tokens, and cost of the job that it used more than.
     caps_passed: tuple[CapPassed, ...] = ()
-    #: Of workers that a retry ran again; once merged, only those that the result lacks since.
+    #: Of workers that a retry ran again; once merged, only those that the result lacks.
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: A person removed the branches of all its tree that had not landed.
     discarded: bool = False
@@ -259,7 +259,7 @@ class JobFacts:
     unpriced: tuple[str, ...] = ()
     #: The request asks for a change, and no AI agent worked on it: the project was surveyed.
     nothing_built: bool = False
-    #: What the job changed in the user's repository, outside of branches of its own.
+    #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
 
     @property
@@ -269,12 +269,12 @@ class JobFacts:
 
     @property
     def half_done(self) -> frozenset[str]:
-        """Workers of the job that promised files which nobody created."""
+        """Workers of the job with promised files that no worker created."""
         return frozenset(each.worker_id for each in self.missing if not each.is_made)
 
     @property
     def refused(self) -> frozenset[str]:
-        """Workers of the job whose changes its gates refuse."""
+        """Workers of the job whose changes its gates reject."""
         found = (each for each in self.missing if each.cause is LossCause.REFUSED)
         return frozenset(each.worker_id for each in found)
 
@@ -284,5 +284,5 @@ class JobFacts:
         return tuple(each for each in self.gates if each.unjudged)
 
 
-#: Nothing is known. One for all jobs that have nothing to tell.
+#: No facts. One shared value for all such jobs.
 NO_FACTS = JobFacts()

@@ -1,7 +1,7 @@
 """The settings of a job, in one table: ``JobConfig``. A row is a field with its ``Setting``.
 
-Requests, the options of ``run`` and ``submit``, defaults, ceilings, what child jobs inherit, and
-what a retry may change are made from it. CONTRIBUTING.md says what a new row needs.
+Derived from the table: requests, the options of ``run`` and ``submit``, defaults, ceilings,
+inheritance by child jobs, and changes allowed in a retry. For a new row see CONTRIBUTING.md.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from orchestrator.core.model.setting import (
 
 #: In place of an agent that resolves conflicts: the worker that has them; none.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
-#: The limits on what agents use, as settings name them.
+#: The limits on agents' usage, as settings name them.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
@@ -101,7 +101,7 @@ class JobConfig:
         server="workers.max_retries",
         on_retry=True,
     )
-    #: The caller asked for that many retries; else they stop early when nothing changes.
+    #: The caller set the number of retries; otherwise they stop early when nothing changes.
     retries_asked: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),
@@ -113,7 +113,7 @@ class JobConfig:
         "Whether the merged result has merge commits, or tells the workers' commits in one line.",
         default="merge",
     )
-    #: RESOLVE_WORKER, or an agent; empty: conflicts are left out.
+    #: RESOLVE_WORKER, or an agent; empty: conflicts are not merged.
     resolve: str = setting(
         Kind.NAME,
         "Who resolves conflicts, for a retry of the worker that has them: worker, an agent, off.",
@@ -133,7 +133,7 @@ class JobConfig:
         default="auto",
         child=Inheritance.PARENT,
     )
-    #: The commit that workers' worktrees start from; empty: they have plain directories.
+    #: The commit from which workers' worktrees start; empty: they have plain directories.
     base: str = setting(
         Kind.REVISION,
         "The branch, tag or commit that workers start from; the checkout's HEAD if absent.",
@@ -143,7 +143,7 @@ class JobConfig:
     )
     #: The user's branch that the job started from; empty: a commit or tag, or not known.
     base_branch: str = ""
-    #: The base has what was uncommitted in the user's checkout, too.
+    #: The base includes uncommitted changes of the user's checkout.
     include_dirty: bool = setting(
         Kind.FLAG,
         "Workers start from the checkout as it is, uncommitted work included.",
@@ -151,9 +151,9 @@ class JobConfig:
         resolved=True,
         option=Option("--include-dirty", "Start with what is uncommitted, too."),
     )
-    #: What to know of the base, in words.
+    #: A note on the base, as text.
     git_note: str = ""
-    #: What the result of every worker must pass, and the merged result.
+    #: Gates for the result of every worker, and for the merged result.
     gates: tuple[Gate, ...] = setting(
         Kind.GATES,
         "Checks every result must pass: auto (those found in the repository), off, or a list.",
@@ -165,7 +165,7 @@ class JobConfig:
             "GATE",
         ),
     )
-    #: Nothing is checked but what tasks ask for themselves.
+    #: No gates except those that tasks request themselves.
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),
@@ -227,7 +227,7 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-cost", "Stop the job when its agents have cost so much.", "USD"),
     )
-    #: A child job that asked for limits of its own: they are kept free for it.
+    #: A child job with requested limits of its own: they are reserved for it.
     budget_asked: bool = False
     max_wall_seconds: float = setting(
         Kind.SECONDS,
@@ -255,7 +255,7 @@ class JobConfig:
         default={},
         child=Inheritance.BOTH,
     )
-    #: The request asks for something to be made or changed.
+    #: The request asks to make or change something.
     asks_to_build: bool = False
     project: str = setting(
         Kind.TEXT,
@@ -275,11 +275,11 @@ def _row(each: "Field[Any]") -> Setting:
 
 #: The rows of the table, in its order.
 SETTINGS = tuple(_row(each) for each in fields(JobConfig) if DECLARED in each.metadata)
-#: Those that requests may have, by the name that they have there.
+#: The settings in requests, by their names there.
 BY_WIRE_NAME: Mapping[str, Setting] = {each.wire: each for each in SETTINGS if each.in_request}
 _BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """What a new job has that asks for nothing, where config.yaml says nothing but ``changes``."""
+    """Return the settings of a new job that sets none, if config.yaml sets only ``changes``."""
     return JobConfig(**_BUILT_IN | changes)

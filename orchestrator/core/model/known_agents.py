@@ -1,7 +1,7 @@
-"""The built-in AI agents: what is known of each before it is started. Data, best agent first.
+"""The built-in AI agents and their static properties. Data, best agent first.
 
-This is the only list of them. Settings, help and agents are made from it, so it is in the layer
-below all of these.
+This is the only list of agents. Settings, help and agents are derived from it, so it is in the
+layer below all of these.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from enum import StrEnum
 
 MIB = 1024 * 1024
 
-#: What a command of a tool may take by itself: long enough to wait for a child job, and less than
-#: the silence after which the tool is taken for hung.
+#: Maximum duration of a tool's command: long enough to wait for a child job, and less than the
+#: silence after which the tool counts as hung.
 COMMAND_SECONDS = 540
 
-#: Of every provider: keys and addresses that more than one tool understands.
+#: By provider: keys and addresses that more than one tool uses.
 _ANTHROPIC = ("ANTHROPIC_*",)
 _OPENAI = ("OPENAI_*",)
 _GOOGLE = ("GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_*", "CLOUDSDK_*")
@@ -26,7 +26,7 @@ _QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
 
 class Inherited(StrEnum):
-    """What users add to an AI tool."""
+    """User settings and extensions of an AI tool."""
 
     #: servers of the Model Context Protocol
     MCP = "mcp"
@@ -45,45 +45,45 @@ class KnownTool:
     #: With a program also the name of its modules in ``agents/adapters``: an identifier.
     name: str
     description: str
-    #: The program that is looked for on the PATH; empty for a loop over HTTP.
+    #: The program to find on the PATH; empty for a loop over HTTP.
     program: str = ""
-    #: What the settings call the program; empty: as the description does.
+    #: The program's name in settings; empty: as in the description.
     title: str = ""
     #: Patterns of the names of variables that it gets from the server's environment.
     pass_env: tuple[str, ...] = ()
-    #: One of these variables is a credential.
+    #: Each of these variables is a credential.
     credentials: tuple[str, ...] = ()
-    #: Of those that only choose a service: one of these variables, or files as in ``logins``, must
-    #: be there, too. A machine of the service may have nothing but its region or project set.
+    #: For variables that only choose a service: one of these variables, or files as in ``logins``,
+    #: is required, too. A machine of the service may have only its region or project set.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user's that hold a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: What one worker is expected to need.
+    #: Expected memory of one worker.
     memory_bytes: int = 512 * MIB
     #: Its provider charges less for a beginning of a prompt that it has read before.
     caches_prompts: bool = False
-    #: It splits requests also where nobody named it for that; None: only where it is named.
+    #: It splits requests even if the request does not name it; None: only if it is named.
     plans: bool | None = True
     #: It resumes a session by its id.
     resumes: bool = False
-    #: It reports what it costs.
+    #: It reports its cost.
     tells_cost: bool = False
-    #: What can be let through to it without the rest of its user's configuration.
+    #: What it may get of its user's configuration without the rest.
     inherits: tuple[Inherited, ...] = ()
-    #: Commands that mend what is missing.
+    #: Commands that install what is missing.
     install: str = ""
     login: str = ""
-    #: For tasks that name none, where the agent has none of its own; the variables that name
-    #: one go before it.
+    #: For tasks without a model, if the agent has no default; variables that name a model take
+    #: precedence.
     model: str = ""
     model_variables: tuple[str, ...] = ()
-    #: Where its service listens when no variable says otherwise; empty: not on this machine.
+    #: The default address of its service; empty: not on this machine.
     local_url: str = ""
 
     @property
     def command_setting(self) -> str:
-        """The setting in section ``orchestrator`` that has the command of its program."""
+        """The setting in section ``orchestrator`` for the command of its program."""
         return f"{self.name}_command"
 
 
@@ -154,7 +154,7 @@ CLAUDE = KnownTool(
         # Its own default is 10, which is three minutes for a wrong key.
         "CLAUDE_CODE_MAX_RETRIES": "2",
         "API_TIMEOUT_MS": "600000",
-        # One moved to the background would come back after the last word.
+        # A background command would return after the last word.
         "BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
@@ -250,7 +250,7 @@ AIDER = KnownTool(
         "DEEPSEEK_API_KEY",
         "OPENROUTER_API_KEY",
     ),
-    # It has an answer of words only, and is made to edit.
+    # It answers with text only, and is made for editing.
     plans=None,
     env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
     install="python3 -m pip install aider-chat",

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """What the last pattern that fits says. One without a slash fits a name at any depth.
+    """True if the last matching pattern includes the path. Without a slash: a name at any depth.
 
-    Where the first one takes something out, everything else is in.
+    If the first pattern excludes, all other paths are included.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -24,10 +24,10 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """What it fits, and all that lies below.
+    """Matches the pattern, and all paths below.
 
-    In atomic groups, each as short as may be: what follows takes the rest. Else a long path that
-    nearly fits a pattern with many stars would take for ever.
+    Uses atomic groups, each as short as possible. Otherwise a long path that nearly matches a
+    pattern with many stars would take almost for ever.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
@@ -37,13 +37,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
-#: Between directories; the first stands for the beginning of a pattern.
+#: Between directories; the first is for the beginning of a pattern.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
 _DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """What stands between wild cards for directories, each with the one before it."""
+    """The parts between wild cards for directories, each with the wild card before it."""
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:
@@ -61,7 +61,7 @@ _MEMBERS = re.compile(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:
-    """What one chunk fits; ``ends``: it is the last one."""
+    """Expression for one chunk; ``ends``: it is the last one."""
     parts = [""]
     for found in _PIECES.finditer(text):
         if found["star"]:
@@ -85,7 +85,7 @@ def _piece(found: re.Match[str]) -> str:
 
 
 def _member(found: re.Match[str]) -> str:
-    """One character, or those from one to another; an empty range fits nothing."""
+    """One character, or a range of characters; an empty range matches nothing."""
     first, last = found[1] or found[2], found[3] or found[4]
     if not last:
         return re.escape(first)

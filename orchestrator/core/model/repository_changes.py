@@ -1,4 +1,4 @@
-"""What changed in the user's repository while a job ran, outside of the workers' branches."""
+"""Changes in the user's repository during a job, outside the workers' branches."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ HEAD, FLAGS = "HEAD", "flags in the index"
 #: What decides, besides git, how files are merged.
 WAYS_TO_MERGE = "how files are merged"
 _HOOKS, _STASH = "hooks/", "refs/stash"
-#: So many are stored with a job, and so many are named in a sentence.
+#: Most changes that are stored with a job, and most that are named in a sentence.
 MOST_STORED, MOST_NAMED = 50, 8
 
 
 class ChangedKind(StrEnum):
-    """What it is; stored, so that values never change."""
+    """Kind of what changed; stored, so that values never change."""
 
     #: A setting of the repository's own configuration.
     SETTING = "setting"
@@ -27,11 +27,11 @@ class ChangedKind(StrEnum):
     #: Another ref, such as a note.
     REF = "ref"
     STASH = "stash"
-    #: What the user has checked out.
+    #: The user's checked-out branch.
     HEAD = "head"
     #: Files that the index does not look at.
     FLAGS = "flags"
-    #: A lock that a git has left.
+    #: A leftover lock of git.
     LOCK = "lock"
     #: What decides, besides git, how files are merged.
     WAYS_TO_MERGE = "ways_to_merge"
@@ -43,7 +43,7 @@ class ChangedKind(StrEnum):
 
 
 class RepositoryAlteration(StrEnum):
-    """What became of it."""
+    """Kind of change."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -62,7 +62,7 @@ _NAMED_BY_KIND = {
 }
 #: All worktrees share these, and nothing proves who changed them.
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
-#: Of these an entry tells only that something is not as usual.
+#: For these an entry shows only that something is unusual.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
 #: Git logs who moves such a ref, and forgets it when the ref is removed.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
@@ -70,12 +70,12 @@ _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefMove:
-    """What a worker did to a ref, by the ref's log."""
+    """A worker's change of a ref, by the ref's log."""
 
     worker_id: str
     #: In full, such as ``refs/remotes/origin/main``, or ``HEAD``.
     ref: str
-    #: Commits; empty where the ref did not exist.
+    #: Commits; empty if the ref did not exist.
     before: str = ""
     after: str = ""
     is_push: bool = False
@@ -87,7 +87,7 @@ class RepositoryChange:
     #: The setting, the hook, the branch, or the path.
     name: str
     alteration: RepositoryAlteration
-    #: Of refs and pushes: commits. Of what is checked out: the branch. Otherwise empty.
+    #: For refs and pushes: commits. For the checkout: the branch. Otherwise empty.
     before: str = ""
     after: str = ""
     #: The worker that did it, by git's log; empty: not known.
@@ -97,7 +97,7 @@ class RepositoryChange:
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker did it, or if nothing tells who did it to what workers share."""
+        """True if a worker made the change, or if nothing shows who changed a shared object."""
         removed = self.kind in _LOGGED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 
@@ -123,7 +123,7 @@ class RepositoryChange:
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
-    """Of one entry in the state of a checkout; an empty value: there was, or is, no such thing."""
+    """Return the change of one entry in the state of a checkout; an empty value: no entry."""
     kind, short = _kind_of(name)
     is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)
     return RepositoryChange(
@@ -136,7 +136,7 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """A file has an entry as long as it is uncommitted, whether it is new or not."""
+    """A file has an entry as long as it is uncommitted, new or not."""
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
     return RepositoryAlteration.ADDED if after else RepositoryAlteration.REMOVED
@@ -181,7 +181,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """The name in the state of a checkout that ``change_of`` was given."""
+    """Return the entry's name in the state of a checkout, as ``change_of`` got it."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",
@@ -196,7 +196,7 @@ def state_name(change: RepositoryChange) -> str:
 
 
 def listed(changes: Iterable[RepositoryChange]) -> str:
-    """As text; what is too much for a sentence is counted."""
+    """Format changes as text; changes beyond the first ones are counted."""
     words = [str(each) for each in changes]
     more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
     return f"{', '.join(words[:MOST_NAMED])}{more}"

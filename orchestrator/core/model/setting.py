@@ -1,4 +1,4 @@
-"""What the table of job settings (``job_settings``) says of each setting."""
+"""Columns of the table of job settings (``job_settings``)."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -9,7 +9,7 @@ DECLARED = "setting"
 
 
 class Kind(Enum):
-    """What a value is. ``schemas/requests`` and ``cli/plan`` have a type for each."""
+    """Type of a value. ``schemas/requests`` and ``cli/plan`` have a type for each."""
 
     #: A whole number from 1.
     COUNT = auto()
@@ -36,19 +36,19 @@ class Kind(Enum):
 
 
 class Inheritance(Enum):
-    """What a child job has of its parent's setting."""
+    """What a child job inherits of its parent's setting."""
 
-    #: What the child job asks for; otherwise its parent's.
+    #: The child job's request; otherwise its parent's.
     ASKED = auto()
     #: Its parent's, or less.
     AT_MOST = auto()
     #: Its parent's, or a later one of the choices.
     AT_LEAST = auto()
-    #: Its parent's, whatever it asks for.
+    #: Its parent's, whatever it requests.
     PARENT = auto()
-    #: Its parent's, and what it asks for.
+    #: Its parent's and its own request.
     BOTH = auto()
-    #: Nothing: what it asks for; otherwise the default of the table.
+    #: Nothing: its own request; otherwise the default of the table.
     NONE = auto()
 
 
@@ -58,13 +58,13 @@ class Option:
 
     flag: str
     help: str
-    #: What ``--help`` shows in place of the value.
+    #: Placeholder of the value in ``--help``.
     value: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """One setting of a job that a caller can ask for, or that config.yaml has for all jobs."""
+    """One setting of a job that a caller can set, or that config.yaml sets for all jobs."""
 
     #: Its field in ``JobConfig``; filled in by the table.
     name: str = ""
@@ -73,18 +73,18 @@ class Setting:
     description: str
     #: The kind of value, or the values that can be chosen.
     values: Kind | tuple[str, ...]
-    #: What a new job has where neither its request nor config.yaml says.
+    #: Value of a new job if neither its request nor config.yaml sets it.
     default: object
     #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
     server: str = ""
-    #: What it cannot exceed: the name of a field of ``core.limits.quotas.Ceilings``.
+    #: Its ceiling: the name of a field of ``core.limits.quotas.Ceilings``.
     ceiling: str = ""
     child: Inheritance = Inheritance.ASKED
     #: The retry of a job may change it.
     on_retry: bool = False
-    #: Requests may have it.
+    #: Requests may set it.
     in_request: bool = True
-    #: ``engine/submission`` makes the job's value of what is asked for.
+    #: ``engine/submission`` computes the job's value from the request.
     resolved: bool = False
     #: The option of ``run`` and ``submit``.
     option: Option | None = None
@@ -109,9 +109,9 @@ def setting(
     resolved: bool = False,
     option: Option | None = None,
 ) -> Any:
-    """A field of the table, with the columns of ``Setting``.
+    """Declare a field of the table, with the columns of ``Setting``.
 
-    ``older`` is what a job has that was stored before the setting existed, if not the default.
+    ``older``: value for jobs stored before the setting existed, if not the default.
     """
     row = Setting(
         values=values,

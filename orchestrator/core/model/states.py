@@ -1,4 +1,4 @@
-"""The states of jobs and workers, and which state may follow which."""
+"""The states of jobs and workers, and the allowed transitions between them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,7 +13,7 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     #: Every task succeeded.
     COMPLETED = "completed"
-    #: Some tasks succeeded, some did not; or what all of them changed could not be merged.
+    #: Some tasks succeeded, some did not; or their changes could not all be merged.
     PARTIAL = "partial"
     #: No task succeeded.
     FAILED = "failed"
@@ -28,7 +28,7 @@ class JobStatus(StrEnum):
 class StopCause(StrEnum):
     """Why a job was stopped before it was done."""
 
-    #: A person, or a program with an API key, asked for it.
+    #: A person, or a program with an API key, requested it.
     USER = "user"
     #: The worker that started the job cancelled it: the worker does without its result.
     WITHDRAWN = "withdrawn"
@@ -41,9 +41,9 @@ class StopCause(StrEnum):
 
 
 class MergeState(StrEnum):
-    """How far the changes of a job's workers are one result."""
+    """Progress of merging the changes of a job's workers."""
 
-    #: Nothing was merged: no worker had changes, or the job has not come to that yet.
+    #: Nothing was merged: no worker had changes, or the merge has not begun.
     NONE = "none"
     #: The result has the changes of all workers that count.
     MERGED = "merged"
@@ -56,7 +56,7 @@ class MergeState(StrEnum):
 class WorkerKind(StrEnum):
     #: Runs a task of its job.
     TASK = "task"
-    #: Makes the job's tasks.
+    #: Creates the job's tasks.
     PLANNER = "planner"
     #: Compares the candidates of a task.
     REVIEWER = "reviewer"
@@ -96,9 +96,9 @@ class WorkerStatus(StrEnum):
     SUCCESS = "success"
     #: Done, and so are the child jobs it started.
     RECURSIVE_SUCCESS = "recursive_success"
-    #: Ended without success; no attempt is left.
+    #: Ended without success; no attempt remains.
     FAILED = "failed"
-    #: Stopped because its time was over.
+    #: Stopped because its timeout expired.
     TIMEOUT = "timeout"
     #: Stopped on request.
     CANCELLED = "cancelled"
@@ -131,19 +131,19 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
-    # A worker may resolve later what was left out; merged again, it may lack something.
+    # A worker may resolve unmerged changes later; merged again, the result may lack something.
     JobStatus.COMPLETED: frozenset({JobStatus.RUNNING, JobStatus.PARTIAL}),
-    # A retry runs again what did not succeed; what could not be merged may be merged later.
+    # A retry runs unsuccessful tasks again; what could not be merged may be merged later.
     JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
     JobStatus.FAILED: _RUN_AGAIN,
     JobStatus.CANCELLED: _RUN_AGAIN,
 }
 
 _W = WorkerStatus
-#: Its changes did not pass together with those of the others.
+#: Its changes failed together with those of the others.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
-    # An attempt that is over may leave child jobs to wait for before the next one starts.
+    # An ended attempt may have child jobs to wait for before the next one starts.
     _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
     _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
     _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),
@@ -157,12 +157,12 @@ WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
 
 
 def check_job_move(before: JobStatus, after: JobStatus) -> None:
-    """Raise ValueError when a job may not go from ``before`` to ``after``."""
+    """Raise ValueError if a job may not change from ``before`` to ``after``."""
     if after not in JOB_TRANSITIONS[before]:
         raise ValueError(f"a job cannot go from {before} to {after}")
 
 
 def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
-    """Raise ValueError when a worker may not go from ``before`` to ``after``."""
+    """Raise ValueError if a worker may not change from ``before`` to ``after``."""
     if after not in WORKER_TRANSITIONS[before]:
         raise ValueError(f"a worker cannot go from {before} to {after}")

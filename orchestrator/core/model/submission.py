@@ -1,4 +1,4 @@
-"""What callers ask for, before limits and defaults have been applied."""
+"""Submissions as callers send them, before limits and defaults are applied."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, defaul
 
 
 class Scope(StrEnum):
-    """What an API key is for; a key may have several."""
+    """Permission of an API key; a key may have several."""
 
     #: May do everything.
     ADMIN = "admin"
-    #: May submit jobs; sees, cancels and retries those, and no others.
+    #: May submit jobs; sees, cancels and retries only its own.
     SUBMIT = "submit"
     #: Sees every job and the statistics; changes nothing.
     READ = "read"
@@ -22,9 +22,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who asks: an API key by its name, or the attempt of a running worker.
+    """The caller: an API key by its name, or the attempt of a running worker.
 
-    A worker has no scopes: it sees and steers its own subtree.
+    A worker has no scopes: it sees and controls its own subtree.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Caller:
 
     @property
     def signature(self) -> str:
-        """How a stop that it asked for is signed: "cancelled by ..."."""
+        """The text that signs a stop by this caller: "cancelled by ..."."""
         return f"the caller (key {self.name})" if self.attempt is None else self.name
 
     @property
     def full_name(self) -> str:
-        """Unlike any other: two trees have a worker_1 each, and no key's name has a slash."""
+        """A unique name: two trees have a worker_1 each, and no key's name has a slash."""
         key = self.worker_key
         return self.name if key is None else f"{key.root_id}/{key.worker_id}"
 
@@ -48,7 +48,7 @@ class Caller:
 
     @property
     def may_change(self) -> bool:
-        """Whether there is anything at all that it may submit, cancel or retry."""
+        """True if the caller may submit, cancel or retry anything at all."""
         return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
 
     @property
@@ -58,14 +58,14 @@ class Caller:
 
 @dataclass(frozen=True, init=False, slots=True)
 class ConfigRequest:
-    """The ``config`` of a request: the settings that it gives, by their names in requests.
+    """The ``config`` of a request: its settings, by their names in requests.
 
     ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """
 
-    #: What is asked for; for the rest, the defaults of the table.
+    #: The requested values; otherwise the defaults of the table.
     values: JobConfig
-    #: The fields of ``values`` that are asked for.
+    #: The requested fields of ``values``.
     given: frozenset[str]
 
     def __init__(self, **given: object) -> None:
@@ -78,14 +78,14 @@ class ConfigRequest:
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:
-        """What is asked for, by the name of its field; None: not given."""
+        """Return a requested value, by the name of its field; None: not given."""
         return getattr(self.values, name) if name in self.given else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     request: str
-    #: Explicit tasks; empty to have the request split by the planner.
+    #: Explicit tasks; empty: the planner splits the request.
     tasks: tuple[TaskSpec, ...] = ()
     config: ConfigRequest = field(default_factory=ConfigRequest)
     idempotency_key: str | None = None
@@ -98,7 +98,7 @@ class Accepted:
     job: Job
     #: The job existed already: the same question, or the same Idempotency-Key.
     duplicate: bool = False
-    #: What a worker of this job may still start: depth, child_jobs, workers, wall_seconds, ...
+    #: Remaining quota of a worker of this job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
     #: The same for the worker that submitted it; empty for an API key.
     caller_left: Mapping[str, object] = field(default_factory=dict)

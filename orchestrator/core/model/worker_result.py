@@ -1,4 +1,4 @@
-"""What a worker came back with, over all its attempts. Durations are seconds."""
+"""The result of a worker, over all its attempts. Durations are seconds."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from orchestrator.core.model.gate import GateResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerResult:
-    """What a worker came back with."""
+    """The result of a worker, over all its attempts."""
 
     output: str = ""
     files_created: tuple[str, ...] = ()
@@ -34,28 +34,28 @@ class WorkerResult:
     peak_memory_bytes: int = 0
     log_truncated: bool = False
     strays: tuple[Stray, ...] = ()
-    #: How many child jobs it asked for in vain because a limit was hit, over all attempts.
+    #: How many child jobs limits rejected, over all attempts.
     refused_child_jobs: int = 0
     #: Of the latest attempt for which it is known.
     prompt: PromptSize | None = None
-    #: What the checks of its latest attempt came to.
+    #: Results of the latest attempt's gates.
     gates: tuple[GateResult, ...] = ()
-    #: What was made of the attempts that failed, in order; of the latest ones only.
+    #: Classified failures of attempts, in order; only the latest.
     failures: tuple[Failure, ...] = ()
-    #: What people had go back, in order; of the latest times only.
+    #: Rollbacks by people, in order; only the latest.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest checkpoint that is worth going back to: its gates passed, or somebody began to
-    #: resolve conflicts with it; empty: none but the start.
+    #: The latest checkpoint that is worth restoring: its gates passed, or conflicts were given to
+    #: an agent to resolve; empty: none but the start.
     good: str = ""
-    #: Where its changes exclude those of the others, since somebody was asked to resolve that.
+    #: Files in which its changes conflict, since an agent was asked to resolve them.
     conflicts: tuple[str, ...] = ()
-    #: Whoever was asked has failed at that for good: what the worker did before counts.
+    #: That agent has finally failed: the worker's work before that counts.
     unresolved: bool = False
-    #: How much it changed; known of candidates that have a worktree.
+    #: Size of its changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: What its latest attempt delivered; None without a worktree.
+    #: Its latest attempt's delivery; None without a worktree.
     delivery: Delivery | None = None
-    #: Among the candidates of its task, once all of them have ended.
+    #: Its rank among the candidates of its task, once all of them have ended.
     standing: CandidateRank | None = None
     #: The latest session of its agent, for the next attempt.
     session: Session | None = None

@@ -1,4 +1,4 @@
-"""What an attempt came to, and whether it is tried again.
+"""Outcomes of attempts and jobs, and the decision on a retry.
 
-- ``job``: What a job came to: its status, its reason, and what its result lacks
+- ``job``: Outcome of a job: its status, its reason, and what its result lacks
 """

@@ -1,6 +1,6 @@
-"""What an attempt came to: how it ended x what the agent says x evidence.
+"""Outcome of an attempt, from a table: its exit, the agent's report, and the evidence.
 
-Exit code 0 alone is never success. The rows are tried from the top; the first that fits decides.
+Exit code 0 alone is never success. Rows are tried in order; the first match decides.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Verdict:
     reason: str = ""
     #: Another attempt may end differently.
     retry: bool = False
-    #: Name of the row of the table that decided; empty for what no attempt led to.
+    #: Name of the table's row that decided; empty if no attempt led to it.
     row: str = ""
     #: Equal for failures that are the same; empty when it cannot be compared.
     failure: str = ""
@@ -41,9 +41,9 @@ class Verdict:
     rate_limited: bool = False
     #: The tool's program could not be started; it may be being replaced.
     not_started: bool = False
-    #: Its key or login was refused: no other worker of the agent would fare better.
+    #: Its key or login failed: every other worker of the agent would fail, too.
     login_refused: bool = False
-    #: The attempt was never started: nothing speaks against starting another one at once.
+    #: The attempt never ran, so retry at once.
     never_began: bool = False
 
     @property
@@ -53,14 +53,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """One row of the table: when it fits, and what it means then."""
+    """One row of the table: its condition and its outcome."""
 
     name: str
     fits: Callable[[Exit, Evidence], bool]
     status: WorkerStatus
     reason: Callable[[Exit, Evidence], str]
     retry: bool = False
-    #: Two of its failures are the same whatever else differs: one retry, no more.
+    #: Two of its failures are the same whatever else differs: only one retry.
     once: bool = False
 
 
@@ -81,8 +81,9 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """Of an attempt that was silent and changed nothing: what is there of earlier ones is theirs,
-    and counts only when a check has found it good now."""
+    """For a silent attempt without changes: existing changes are those of earlier attempts, and
+    count only if a gate has passed them now.
+    """
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
@@ -95,13 +96,13 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """Not while child jobs may still make them."""
+    """Never while child jobs may still make the changes."""
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
-    """Without a change that is expected, every question at the end is one that waits."""
+    """If changes are expected and there are none, every question at the end counts as open."""
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
@@ -121,7 +122,7 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """A recipe is an answer only where nothing but an answer is asked for."""
+    """Instructions are an answer only if the task asks for nothing but an answer."""
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
     return is_recipe and found is not None and found.is_in_doubt
@@ -135,13 +136,13 @@ def _remarks(evidence: Evidence) -> str:
 
 
 def _notes(evidence: Evidence) -> str:
-    """What there is to know of a success."""
+    """Notes on a success."""
     altered = altered_in_words(altered_judges(evidence.gates))
     return "; ".join(filter(None, [_remarks(evidence), *altered, _advice(evidence)]))
 
 
 def _advice(evidence: Evidence) -> str:
-    """Of gates that fail and do not block."""
+    """Advice on gates that fail and do not block."""
     failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
     return "; ".join(f"advisory {in_words(each)}" for each in failed)
 
@@ -154,10 +155,10 @@ def _over_limit(exit: Exit) -> str:
 
 _S = WorkerStatus
 
-#: What a shell ends with whose command does not exist.
+#: A shell's exit code for a missing command.
 NOT_FOUND = 127
 
-#: What an agent's own report of a failure means, and whether another attempt may end differently.
+#: Meaning of an agent's own failure report, and if a retry may end differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.AUTH, _S.FAILED, "the agent's key or login was refused", False),
     (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is limited for now", True),
@@ -297,7 +298,7 @@ _LOGIN_REFUSED = _OF_CLASS[ErrorClass.AUTH]
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
-    """The verdict on one attempt."""
+    """Return the verdict on one attempt."""
     if was_complete(exit, evidence):
         exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
     row = next(row for row in TABLE if row.fits(exit, evidence))
@@ -317,16 +318,16 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 
 
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
-    """Whether an agent had given its whole result when a limit on what agents use stopped it.
+    """True if an agent had reported its whole result when a usage limit stopped it.
 
-    Limits of the machine, such as memory, are another thing: nobody signs their stop.
+    Limits of the machine, such as memory, do not count: no caller signs their stops.
     """
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
 
 def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
-    """The evidence on a worker that had succeeded but for its delivery, for the last judgement."""
+    """Evidence for the last verdict on a worker that had succeeded except for its delivery."""
     evidence = Evidence(
         output=output,
         delivery=delivery,
@@ -337,23 +338,22 @@ def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit,
 
 
 def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
-    """An agent whose program is started without a driver."""
+    """True if the program of an agent without a driver is missing."""
     return exit.cause is ExitCause.PROGRAM and evidence.output_required
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """Whether its checks decide: it is a success if they pass."""
+    """True if the gates decide: the attempt succeeds if they pass."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
-    """Two failures are the same when nothing that can be seen differs but times, or when both fit
-    a row that allows one retry.
+    """Two failures are the same if only times differ, or if both match a row that allows one retry.
 
-    What gates refuse is the same when their findings are, whatever was changed in between.
+    Rejections by gates are the same if their findings are, whatever was changed in between.
 
-    Empty when files changed: then the next attempt does not start from the same place. And when
-    it was lost: what ended its shim twice is nothing that it did.
+    Empty if files changed, because the next attempt starts from another state. Also empty if the
+    attempt was lost, because the worker did not cause the end of its shim.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""
@@ -369,7 +369,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
 
 
 def _found(result: GateResult) -> str:
-    """A gate whose report names no findings is compared by its output."""
+    """Findings of a gate; if its report names none, its output."""
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 
@@ -378,10 +378,10 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """When an attempt that is known since now was over: with its process, or with its gates.
+    """Return when an attempt ended whose end is known now: with its process, or with its gates.
 
-    Its process may have ended long ago, while no server ran. What is told by a clock that does not
-    agree with the server's (it was set since then, or is another machine's) does not count.
+    Its process may have ended long before, without a server. A time of a clock that disagrees with
+    the server's clock (changed since, or of another machine) is ignored.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     told = exit.ended_at if agrees and not evidence.gates else now
@@ -391,7 +391,7 @@ def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> fl
 def result_of(
     before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, seconds: float
 ) -> WorkerResult:
-    """After one more attempt, which took so long."""
+    """Return the result after one more attempt, which took this many seconds."""
     before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
@@ -416,14 +416,14 @@ def result_of(
         good=after(attempt.number) if _is_good(evidence) else before.good,
         conflicts=before.conflicts,
         change=evidence.change,
-        # What never began leaves what the attempt before it delivered.
+        # An attempt that never began keeps the delivery of the attempt before it.
         delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
         session=evidence.session or before.session,
     )
 
 
 def _is_good(evidence: Evidence) -> bool:
-    """Its worktree passed every check that counts, and one at least."""
+    """True if the worktree passed every gate that counts, and at least one."""
     passed = any(gate.has_approved for gate in evidence.gates)
     sound = evidence.worktree is not None and not evidence.worktree.faults
     return sound and passed and not any(gate.blocks for gate in evidence.gates)

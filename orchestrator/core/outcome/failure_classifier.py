@@ -1,7 +1,7 @@
-"""What kind of failure an attempt came to, and what the next one should begin with.
+"""Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
-A table: the rows are tried from the top, the first that fits decides. Each has a ladder: the
-first rung for a failure, the next one when it comes again, the last one from then on.
+A table: rows are tried in order; the first match decides. Each row has a ladder: the first rung for
+a first failure, the next rung for each repetition, and then always the last rung.
 """
 
 import re
@@ -27,11 +27,11 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 
-#: So many of a worker's latest failures are kept.
+#: Most failures of a worker that are stored.
 MOST_FAILURES = 50
-#: The cause of attempts that did not run: they say nothing about those around them.
+#: The cause of attempts that did not run: other failures are not compared with them.
 NEVER_RAN = "never ran"
-#: So much of the end of an output is searched for words of a full disk.
+#: Characters at the end of an output that are searched for words of a full disk.
 _END_OF_OUTPUT = 4000
 _DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
 _REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
@@ -42,12 +42,12 @@ Rung = tuple[RetryStrategy, float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failed attempt as the rows see it."""
+    """One failed attempt, as the rows see it."""
 
     exit: Exit
     evidence: Evidence
     verdict: Verdict
-    #: It failed as the one before did, and changed nothing.
+    #: It failed like the attempt before, and changed nothing.
     same: bool = False
 
     @property
@@ -247,9 +247,9 @@ TABLE: tuple[FailureRow, ...] = (
 
 
 def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
-    """What is made of an attempt of a worker, as it was before; None when it did not fail.
+    """Classify the failure of a worker's attempt; None if the attempt did not fail.
 
-    Without a worktree there is nothing to go back to.
+    Without a worktree there is no rollback.
     """
     if verdict.succeeded or verdict.status is WorkerStatus.CANCELLED:
         return None
@@ -275,14 +275,14 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
 
 
 def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
-    """Whether a rollback leaves changes behind."""
+    """True if a rollback discards changes."""
     if strategy is _S.ROLLBACK_LAST:
         return evidence.files_changed
     return strategy is _S.ROLLBACK_SAFE and evidence.has_work
 
 
 def _times(row: FailureRow, worker: Worker) -> int:
-    """How often the worker failed like that just before, within its present retries."""
+    """Number of the worker's latest failures of this kind in a row, within its present retries."""
     times = 0
     for earlier in reversed(worker.result.failures if worker.result else ()):
         if earlier.cause != NEVER_RAN:
@@ -301,7 +301,7 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """With what was made of an attempt; it takes the place of what was made of it before."""
+    """Add the classified failure of an attempt; it replaces an earlier one of the same attempt."""
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]
@@ -309,19 +309,19 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def failure_of(worker: Worker, attempt: int) -> Failure | None:
-    """What was made of an attempt, if it failed and that is still known."""
+    """Return the classified failure of an attempt, if it failed and the failure is still stored."""
     failures = worker.result.failures if worker.result else ()
     return next((each for each in reversed(failures) if each.attempt == attempt), None)
 
 
 def goes_on_with(failure: Failure, agent: str) -> Failure:
-    """Another agent follows, and begins with what this one left."""
+    """Return the failure with a fallback: another agent continues from this attempt's state."""
     why = f"{failure.reason}; {agent} continues with this state"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 
 
 def escalated(failure: Failure, why: str) -> Failure:
-    """No further attempt follows: whatever was planned is not done."""
+    """Mark the failure as final: no attempt follows, and the planned strategy is not applied."""
     if failure.strategy is _S.ESCALATE:
         return failure
     reason = f"{failure.reason}; {why}"

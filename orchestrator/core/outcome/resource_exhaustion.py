@@ -1,8 +1,8 @@
-"""What a machine runs out of, and may have again. Shims import this: it imports next to nothing."""
+"""Resources that a machine can run out of and regain. Shims import this: it imports very little."""
 
 import errno
 
-#: How the error of an attempt begins that a full disk, or the like, kept from being started.
+#: Prefix of the error if a full disk or another shortage prevented the start of an attempt.
 NO_ROOM = "there was no room to start it"
 #: A full disk, or no process or thread to be had: whatever the program is, it is not its fault.
 STARTS_LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
@@ -12,12 +12,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """Whether it comes from a full disk, or from a quota on it."""
+    """True if a full disk, or a disk quota, caused the error."""
     return _any(error, _FULL)
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Whether it comes from a full disk or the like: the same may work later."""
+    """True if a full disk or another shortage caused the error: a retry may succeed."""
     return _any(error, _SHORTAGES)
 
 

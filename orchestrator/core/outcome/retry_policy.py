@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another one: one budget per worker."""
+"""Decides if a failed attempt is retried: one budget of retries per worker."""
 
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
@@ -12,18 +12,18 @@ MAX_DELAY_SECONDS = 60.0
 def may_retry(
     worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, child_failed: bool
 ) -> bool:
-    """Retries that were asked for are all used by commands; all others stop where they are futile.
+    """True if a retry follows. Requested retries of commands are all used; others unless futile.
 
-    Futile: the same failure twice in a row with nothing changed; without retries that were asked
-    for also a time limit, or a failed child job (which had retries of its own: trying again at
-    every level would multiply them).
+    Futile: the same failure twice in a row with nothing changed; without requested retries also a
+    timeout, or a failed child job (which had retries of its own: retrying at every level would
+    multiply them).
     """
     if has_no_retry(worker, task, config):
         return False
     if verdict.status is WorkerStatus.CANCELLED:
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
-        # Everybody waits for its answer, and it goes on without one.
+        # All tasks wait for its answer, and the job continues without one.
         return False
     if child_failed and task.retries is None:
         return False
@@ -34,18 +34,18 @@ def may_retry(
 
 
 def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    """Whether all of its present retries are used."""
+    """True if the worker has used all its present retries."""
     return worker.attempt - worker.budget_from > _budget(task, config)
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:
-    """Seconds until the next attempt: doubled with every failure."""
+    """Return the seconds until the next attempt: doubled with every failure."""
     failures = max(0, worker.attempt - worker.budget_from - 1)
     return float(min(backoff_seconds * 2.0 ** min(failures, 16), MAX_DELAY_SECONDS))
 
 
 def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
-    """The verdict's reason, with why it was not tried again."""
+    """Return the verdict's reason, and why there was no retry."""
     attempts = worker.attempt - worker.budget_from
     if verdict.succeeded or attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason

@@ -1,6 +1,6 @@
-"""What the engine needs from outside, as Protocols; adapters match them by shape.
+"""Protocols of what the engine needs from outside; adapters match them by shape.
 
-Where processes run is in ``core.ports.launcher``, the host project's repository in
+The port to processes is in ``core.ports.launcher``, the one to the host project's repository in
 ``core.repository.repository``.
 """
 

@@ -1,4 +1,4 @@
-"""The port to agents: what they are told, and what they make of it."""
+"""The port to agents: their assignment, their command, and the evidence of their work."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,30 +15,30 @@ from orchestrator.core.repository.repository import BranchWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invocation:
-    """How an agent carries out a task."""
+    """The command by which an agent runs a task."""
 
     argv: tuple[str, ...]
     #: Written into the worker's directory before the start.
     files: Mapping[str, str] = field(default_factory=dict)
-    #: Name of one of ``files`` that is given on standard input.
+    #: Name of one of ``files`` to pass on standard input.
     stdin: str | None = None
     #: Names of variables that are passed through from the server's environment, or patterns of
     #: names like ``OPENAI_*``.
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: Written into the attempt's control directory, which lies outside of where it works.
+    #: Written to the attempt's control directory, which is outside its working directory.
     control: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What a task that another one depends on came back with."""
+    """Result of a task that another task depends on."""
 
     worker_id: str
-    #: What it printed and left there; without a worktree, also the files that it made.
+    #: Its output and files there; without a worktree, also the files that it created.
     directory: str
     output: str
-    #: Where its changes are, in the project's repository; empty without a worktree.
+    #: The branch with its changes in the project's repository; empty without a worktree.
     branch: str = ""
     commit: str = ""
     files_created: tuple[str, ...] = ()
@@ -48,59 +48,59 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """The work of a candidate, as a reviewer is shown it."""
+    """A candidate's work, as a reviewer sees it."""
 
     worker_id: str
-    #: What is known of it, each in a line.
+    #: Known facts about it, one per line.
     facts: tuple[str, ...] = ()
     files_created: tuple[str, ...] = ()
-    #: Where its files are.
+    #: The directory of its files.
     directory: str = ""
     #: As much of its output as there is room for.
     output: str = ""
-    #: What it changed, where it had a worktree, and as much of it as there is room for.
+    #: As much of its changes as there is room for, if it had a worktree.
     patch: str = ""
     shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
-    """The session that an attempt may resume, and what happened since."""
+    """The session that an attempt may resume, and events since then."""
 
     session: Session
     #: By which the attempt that had it ended: a key of
     #: ``core.model.attempt.session.RESUMED_AFTER``.
     cause: str
-    #: The worker's files are those of a checkpoint before the session's end.
+    #: The worker's files are from a checkpoint before the session's end.
     rolled_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """What an agent is told of the job its task belongs to."""
+    """An agent's information about its task's job."""
 
     job: Job
     worker: Worker
     task: TaskSpec
-    #: What the tasks this one depends on came back with, by task id.
+    #: Results of the tasks this one depends on, by task id.
     findings: Mapping[str, Finding] = field(default_factory=dict)
     #: Why the attempt before this one failed; empty for the first.
     previous_failure: str = ""
     #: What to do about that, in the product's own words.
     advice: str = ""
-    #: That attempt succeeded, and what it changed cannot be merged.
+    #: That attempt succeeded, but its changes cannot be merged.
     sent_back: bool = False
-    #: What all workers of the job are told, byte for byte; only for agents that read a prompt.
+    #: The job's shared context, byte for byte; only for agents that read a prompt.
     shared: str = ""
     #: The text of the task's role.
     role: str = ""
-    #: What the worker may still start and use, by the name of the limit.
+    #: The worker's remaining quota, by the name of the limit.
     left: Mapping[str, object] = field(default_factory=dict)
-    #: The JSON schema that the answer must keep to, for a planner or reviewer; else empty.
+    #: The JSON schema of the answer, for a planner or reviewer; otherwise empty.
     answer_schema: str = ""
-    #: What its result has to pass.
+    #: Gates for its result.
     gates: tuple[Gate, ...] = ()
-    #: What a reviewer is to compare.
+    #: The candidates that a reviewer compares.
     entries: tuple[Entry, ...] = ()
     #: None: there is no session to resume.
     previous: Previous | None = None
@@ -111,7 +111,7 @@ class Assignment:
 
 
 class Agent(Protocol):
-    """Turns a task into a command, and what the command left behind into evidence."""
+    """Turns a task into a command, and the command's output and files into evidence."""
 
     @property
     def name(self) -> str: ...
@@ -120,77 +120,77 @@ class Agent(Protocol):
     def description(self) -> str: ...
 
     def check(self, task: TaskSpec) -> None:
-        """Raise InvalidRequest when this agent can never carry out the task."""
+        """Raise InvalidRequest if this agent can never run the task."""
 
     def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        """Read what was left in ``directory``; ``log_tail`` is the end of this attempt's log.
+        """Read the evidence in ``directory``; ``log_tail`` is the end of this attempt's log.
 
         ``control`` is its control directory, if it was given files there.
         """
 
 
 class Agents(Protocol):
-    """The agents that are known by name."""
+    """The agents, by name."""
 
     def get(self, name: str) -> Agent:
-        """Raise UnknownAgent with the names that exist."""
+        """Return an agent. Raise UnknownAgent with the existing names."""
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """The agent's own name for ``auto`` and aliases. Raise UnknownAgent.
+        """Return the agent's own name for ``auto`` and aliases. Raise UnknownAgent.
 
-        ``auto`` passes over those whose login was ``refused``, as long as there are others.
+        ``auto`` skips agents whose login was ``refused``, as long as there are others.
         """
 
     def names(self) -> Sequence[str]: ...
 
     def available(self) -> Sequence[Availability]:
-        """Every agent with what stands in its way: the AI agents first, best first."""
+        """Return every agent with its obstacles: the AI agents first, best first."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Whether it is known what the agent costs with a model (None: the agent's own model).
+        """True if the agent's price is known for a model (None: the agent's own model).
 
-        None: only its usage can tell.
+        None if only the agent's usage can show it.
         """
 
     def uses_model(self, name: str) -> bool:
-        """Whether a language model may be at work in it, which costs tokens."""
+        """True if the agent may use a language model, which costs tokens."""
 
     def reads_prompt(self, name: str) -> bool:
-        """Whether it can be told what to do, and not only what to run."""
+        """True if the agent accepts a prompt, not only a command."""
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
-        """Who plans a job: ``rules``, or an agent's own name.
+        """Return the planner of a job: ``rules``, or an agent's own name.
 
-        ``auto`` is the job's ``agent`` when that can plan, else rules. Raise UnknownAgent, or
+        ``auto`` is the job's ``agent`` if it can plan, otherwise rules. Raise UnknownAgent, or
         InvalidRequest for an agent that cannot plan.
         """
 
 
 class SharedContexts(Protocol):
-    """What all workers of a job are told: made once for each job, and kept."""
+    """The shared contexts of jobs: created once for each job, and stored."""
 
     def exists(self, job: Job) -> bool: ...
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
-        """The process that makes it, and the directory that it works in. Raise OSError."""
+        """Return the process that creates the context, and its directory. Raise OSError."""
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Make it without what only that process finds, unless it is there. Raise OSError."""
+        """Create the context, if missing, without what only that process finds. Raise OSError."""
 
     def read(self, job: Job) -> str:
-        """The same text each time. Raise OSError."""
+        """Return the context; the same text each time. Raise OSError."""
 
 
 class Roles(Protocol):
-    """What an agent is told of the part that it plays."""
+    """The texts of roles."""
 
     def check(self, name: str) -> None:
-        """Raise InvalidRequest with the roles that there are."""
+        """Raise InvalidRequest with the existing roles."""
 
     def text(self, name: str) -> str:
-        """Empty for a role that is not there any more."""
+        """Return the role's text; empty for a role that no longer exists."""
 
 
 class Planner(Protocol):

@@ -1,4 +1,4 @@
-"""The port to files: what workers leave, a job's directory, its reports."""
+"""The port to files: workers' directories, a job's directory, its reports."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from orchestrator.core.ports.store import Tree
 
 
 class Workspace(Protocol):
-    """Where a worker's files lie."""
+    """Paths and files of workers."""
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Where the worker's directory is, made if there are ``files`` to put into it.
+        """Return the worker's directory; create it if there are ``files`` to write there.
 
-        Else it is left to the launcher (``Launch.make_cwd``). Raise OSError.
+        Otherwise the launcher creates it (``Launch.make_cwd``). Raise OSError.
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -30,62 +30,62 @@ class Workspace(Protocol):
     def sessions(self, worker: Worker) -> str: ...
 
     def is_attached(self, worker: Worker) -> bool:
-        """Whether a person is at work in the worker's worktree (``attach``)."""
+        """True if a person works in the worker's worktree (``attach``)."""
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Make an attempt's control directory and put ``files`` into it. Raise OSError."""
+        """Create an attempt's control directory with ``files`` in it. Raise OSError."""
 
     def final_report(self, job: Job) -> Path: ...
 
     def report(self, job: Job, name: str) -> Path | None:
-        """The path of a report; None when no report can have that name."""
+        """Return the path of a report; None if no report can have that name."""
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write into the log that another attempt begins."""
 
     def attempt_output(self, worker: Worker, number: int) -> str:
-        """The end of what an attempt has printed."""
+        """Return the end of an attempt's output."""
 
     def link_recursive(self, worker: Worker) -> None:
         """Show on disk that the worker has started a child job. Idempotent."""
 
     def is_bare(self, worker: Worker) -> bool:
-        """Whether there is nothing at all in the worker's directory."""
+        """True if the worker's directory is completely empty."""
 
     def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
         """The worker's own files: size and time of change, by relative path."""
 
 
 class JobFiles(Protocol):
-    """Removing a root job's directory in steps."""
+    """Removes a root job's directory in steps."""
 
     def set_aside(self, root_id: str) -> None:
-        """Take it out of the way, on record. Idempotent. Raise OSError."""
+        """Rename the directory, so that its removal is recorded. Idempotent. Raise OSError."""
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError where the disk is too full to keep what ``destroy`` keeps."""
+        """Raise OSError if the disk is too full to keep what ``destroy`` keeps."""
 
     def in_use(self, root_id: str) -> bool:
-        """Whether a person is at work in one of its worktrees (``attach``)."""
+        """True if a person works in one of its worktrees (``attach``)."""
 
     def present(self) -> Sequence[str]:
-        """The root jobs that have a directory."""
+        """Return the root jobs that have a directory."""
 
     def aside(self) -> Sequence[str]:
-        """The root jobs whose directories are set aside."""
+        """Return the root jobs whose directories are set aside."""
 
     def put_back(self, root_id: str) -> None: ...
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove what was set aside. Idempotent. Raise OSError.
 
-        The names of refs in git under which work is kept.
+        Return the names of git refs under which work is kept.
         """
 
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Do what only the first report would wait for."""
+        """Do what otherwise only the first report would wait for."""
 
     def render(
         self,

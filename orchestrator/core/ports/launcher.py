@@ -1,4 +1,4 @@
-"""The port to where processes run: this machine, or a cluster."""
+"""The port to the launcher, which runs processes on this machine or a cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What shows that an exit record was written by its shim.
+    """Proof that an exit record was written by its shim.
 
-    The secret is known to the shim alone, once the attempt runs; its SHA-256 is stored before.
+    Only the shim knows the secret, once the attempt runs; its SHA-256 is stored before.
     """
 
     digest: str = ""
@@ -26,7 +26,7 @@ class Launch:
     attempt_id: str
     argv: tuple[str, ...]
     cwd: str
-    #: Whether ``cwd``, without its parents, is to be made where it is missing.
+    #: Create ``cwd``, without its parents, if it is missing.
     make_cwd: bool = False
     env: Mapping[str, str]
     #: A file for the process to read as standard input; None is /dev/null.
@@ -39,41 +39,41 @@ class Launch:
     proof: Proof = Proof()
     #: Seconds of work; time spent waiting for child jobs does not count.
     timeout: float | None = None
-    #: Seconds between the polite stop and the hard one.
+    #: Seconds between SIGTERM and SIGKILL.
     grace: float = 5.0
     log_limit_bytes: int = 50 * 1024 * 1024
     #: Never written to the log, in whatever encoding.
     secrets: tuple[str, ...] = ()
-    #: A file that is locked for as long as a server is there.
+    #: A file that is locked while a server runs.
     lease_lock: str = ""
-    #: Seconds that the attempt may go on without one; 0: for ever.
+    #: Seconds for which the attempt may continue without a server; 0: for ever.
     lease_seconds: float = 0.0
 
 
 class LauncherEvents(Protocol):
-    """Where a launcher reports, to whoever calls ``listen``."""
+    """Handler of a launcher's events, called by the thread that calls ``listen``."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        """Said exactly once for every attempt that ``start`` took."""
+        """Called exactly once for every attempt that ``start`` accepted."""
 
 
 class Launcher(Protocol):
-    """Where processes run."""
+    """Runs processes."""
 
     def open(self, events: LauncherEvents) -> None:
-        """Get ready; may start processes of its own."""
+        """Prepare the launcher; may start processes of its own."""
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait at most so long for something to happen, and report it; None is as long as it likes.
+        """Wait for events for at most ``seconds``, and report them; None: the launcher decides.
 
-        For one thread at a time, which is never held up by what a report takes to find out.
-        False when the launcher is not open: then nothing will ever happen.
+        For one thread at a time. What a report takes to determine never blocks this thread. Return
+        False if the launcher is not open: then no event will ever come.
         """
 
     def wake(self) -> None:
-        """Have ``listen`` return now, or return at once when it is called next."""
+        """Make ``listen`` return now, or at once at its next call."""
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block; a failure is reported as an ended attempt."""
@@ -85,24 +85,24 @@ class Launcher(Protocol):
         """Stop or resume the clock of an attempt's timeout."""
 
     def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
-        """Watch over an attempt that an earlier server started; False when it does not run.
+        """Watch an attempt that an earlier server started; False if the attempt does not run.
 
         ``digest`` is that of its ``Proof``: a record without the secret counts as none.
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """How an attempt ended that does not run; after this it can never start. Idempotent."""
+        """Return the end of an attempt that does not run; it can never start then. Idempotent."""
 
     def close(self, stop: bool) -> None:
         """Release everything; with ``stop``, stop all attempts first. Idempotent.
 
-        Nobody listens any more: what still happens is reported from within.
+        No thread listens any more: further events are reported from within this call.
         """
 
     @property
     def containment(self) -> str:
-        """The containment in force, for doctor and /health."""
+        """The active containment, for doctor and /health."""
 
     @property
     def limits_notice(self) -> str:
-        """The limits of workers that are not held exactly, in one line; empty for none."""
+        """The workers' limits that are not enforced exactly, in one line; empty for none."""

@@ -1,4 +1,4 @@
-"""What the engine's reads answer with, beyond the plain values of the model."""
+"""Results of the engine's queries, in addition to the values of the model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,74 +13,74 @@ Login = Literal["yes", "no", "unknown"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detail:
-    """One job with everything that belongs to it alone. Workers are in order of index."""
+    """One job with its own tasks and workers. Workers are in order of index."""
 
     job: Job
     tasks: Sequence[TaskSpec]
     workers: Sequence[Worker]
-    #: The worker that makes the tasks, or made them; only where the tasks are asked for.
+    #: The planner of the tasks; only if the tasks are requested.
     planner: Worker | None = None
-    #: Those that compare candidates, or did; likewise.
+    #: The reviewers of candidates; only if the tasks are requested.
     reviewers: Sequence[Worker] = ()
-    #: What the tasks may come to use; only while they wait for approval.
+    #: Estimated usage of the tasks; only while they wait for approval.
     estimate: Estimate | None = None
-    #: What a worker of the job may still start: depth, child_jobs, workers, wall_seconds, ...
+    #: Remaining quota of a worker of the job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Used:
-    """What follows from what a worker has used."""
+    """Answer to a report of a worker's usage."""
 
-    #: Why it must end now; empty when it may go on.
+    #: Why it must end now; empty if it may continue.
     stop: str = ""
     #: Its child jobs are at work, or it waits for a lock.
     waiting: bool = False
-    #: A limit on what agents use applies to it.
+    #: A limit on agents' usage applies to it.
     capped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A worker's worktree as it was at some time."""
+    """State of a worker's worktree at one time."""
 
     worker_id: str
     name: str
-    #: The one it was made around; 0 for the worker's start.
+    #: The attempt around which it was created; 0 for the worker's start.
     attempt: int
     at: float | None
     commit: str
     #: How many files differ from the checkpoint before it.
     files_changed: int
-    #: There are files that git ignores; of those, what is not kept, and why.
+    #: True if there are ignored files; those that are not saved, with reasons.
     has_ignored: bool
     not_kept: Mapping[str, str]
-    #: What the checks came to, in words; empty when there were none.
+    #: The gates' results, as text; empty if there are none.
     gates: str
-    #: The worker's branch is there now.
+    #: The worker's branch is at this checkpoint.
     is_current: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolledBack:
-    """A worker's branch is at a checkpoint again."""
+    """Result of a rollback of a worker's branch to a checkpoint."""
 
     checkpoint: str
     commit: str
-    #: The checkpoint that keeps what was there before.
+    #: The checkpoint that keeps the former state.
     kept: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Whether the server can do its work, and which of its parts can not."""
+    """Health of the server and of its parts."""
 
     ready: bool
-    #: By part: "ok", or what is wrong with it in words.
+    #: By part: "ok", or its problem as text.
     checks: Mapping[str, str] = field(default_factory=dict)
     #: Why no worker starts now; empty when workers start.
     paused: str = ""
-    #: AI agents that can work here, and those that are known.
+    #: Numbers of AI agents that can work here, and of known ones.
     usable_agents: int = 0
     known_agents: int = 0
     containment: str
@@ -89,27 +89,27 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Availability:
-    """What stands for and against an agent on this machine."""
+    """Readiness of an agent on this machine."""
 
     name: str
     description: str
-    #: The program that is looked for, as the settings name it; empty for what needs none.
+    #: The program to find, as the settings name it; empty if none is needed.
     command: str = ""
-    #: Where its program is; empty for what needs none, and for what is not there.
+    #: Path of its program; empty if none is needed, or if it is missing.
     path: str = ""
-    #: As far as it can be told without running it.
+    #: As far as known without running it.
     version: str = ""
     installed: bool = True
-    #: Where a credential was found ("ANTHROPIC_API_KEY", a file); empty: nowhere.
+    #: Source of the credential ("ANTHROPIC_API_KEY", a file); empty: none.
     credential: str = ""
     authenticated: bool = True
-    #: Whether the credential is taken: "yes", "no" or "unknown", as workers have shown lately.
+    #: State of the login: "yes", "no" or "unknown", as workers have shown recently.
     login: Login = "yes"
-    #: Why it is not, in words.
+    #: Why the login failed, as text.
     login_refused: str = ""
-    #: Commands that mend what is missing, in order.
+    #: Commands that install what is missing, in order.
     mend: tuple[str, ...] = ()
-    #: What of its user's own configuration reaches its workers: mcp, skills, hooks, memory.
+    #: Parts of its user's configuration that reach its workers: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
 
     @property
@@ -118,7 +118,7 @@ class Availability:
 
     @property
     def hindrance(self) -> str:
-        """Why it cannot work and what to do; empty when it can."""
+        """Why the agent cannot work, and what to do; empty if it can."""
         if self.usable:
             return ""
         lacks = f"command {self.command!r} was not found" if self.command else "it is not installed"
@@ -127,7 +127,7 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """With what its workers have shown of its login."""
+    """Add the state of the agent's login that its workers have shown."""
     if seen is None or not agent.authenticated:
         return agent
     if seen.works:

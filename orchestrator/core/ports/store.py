@@ -1,4 +1,4 @@
-"""The port to where state is kept."""
+"""The port to the store, which keeps the state."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """All that one turn of the supervisor changes; stored in one transaction."""
+    """All changes of one turn of the supervisor; stored in one transaction."""
 
     new_jobs: Sequence[Job] = ()
     new_tasks: Sequence[tuple[str, int, TaskSpec]] = ()
@@ -23,16 +23,16 @@ class Change:
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
-    #: Sums, which replace those stored before.
+    #: Sums, which replace the stored ones.
     spent_days: Sequence[DaySpent] = ()
 
     @property
     def durable(self) -> bool:
-        """Whether it is waited for until it survives a loss of power, not only a crash.
+        """True if the save waits until the change survives a loss of power, not only a crash.
 
-        What was promised to a caller is: a job taken in, its end. That an attempt began or ended
-        is on the disk a moment later: after a loss of power nothing runs any more, and work that
-        ended in its last moment is done again.
+        True for what was promised to a caller: an accepted job, its end. Starts and ends of
+        attempts reach the disk a moment later: after a loss of power no attempt runs any more, and
+        work that ended in its last moment is repeated.
         """
         return bool(self.new_jobs or self.jobs)
 
@@ -45,9 +45,9 @@ class Tree:
     #: By job id, in task order.
     tasks: Mapping[str, Sequence[TaskSpec]]
     workers: Sequence[Worker]
-    #: The workers that made the tasks, of those jobs that had one; not among ``workers``.
+    #: The planners of those jobs that have one; not among ``workers``.
     planners: Sequence[Worker] = ()
-    #: Those that compare candidates, or did; not among ``workers``.
+    #: Reviewers; not among ``workers``.
     reviewers: Sequence[Worker] = ()
     #: Attempts in order of (worker, number).
     attempts: Sequence[Attempt] = ()
@@ -59,7 +59,7 @@ class Tree:
 
     @property
     def advisers(self) -> Sequence[Worker]:
-        """Those that carry out no task."""
+        """Planners and reviewers: workers that run no task."""
         return (*self.planners, *self.reviewers)
 
 
@@ -71,13 +71,13 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What agents have cost, as far as it is known."""
+    """Cost of agents, as far as known."""
 
     #: None: of none of them.
     usd: float | None = None
     #: A part of it was computed from a price table.
     estimated: bool = False
-    #: What some of them cost is not known, or not the whole of it.
+    #: The cost of some of them is unknown or incomplete.
     partial: bool = False
 
 
@@ -94,7 +94,7 @@ class StoreStats:
 class Store(Protocol):
     """Durable state. Writes come from one thread; reads from any.
 
-    Every method raises StoreError when the store cannot be read or written.
+    Every method raises StoreError if the store cannot be read or written.
     """
 
     def open(self) -> None:
@@ -105,20 +105,20 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store all of a change or nothing of it.
 
-        When it returns, a crash of this process loses nothing of it, and a loss of power nothing
-        of a ``durable`` one; of others nothing some hundredths of a second later.
+        After it returns, a crash of this process loses nothing of the change. A loss of power loses
+        nothing of a ``durable`` change, nor of other changes some hundredths of a second later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
         """Delete root jobs with all that belongs to them. Idempotent.
 
-        Those that have not ended are left, and so are all descendants of others.
+        Jobs that have not ended are skipped, and so are child jobs.
         """
 
     def job(self, job_id: str) -> Job | None: ...
 
     def ended(self, before: float, limit: int) -> Sequence[Job]:
-        """Root jobs that had ended by then, the latest first."""
+        """Return root jobs that had ended by then, the latest first."""
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
@@ -145,13 +145,13 @@ class Store(Protocol):
         """Of one job, in order of index."""
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
-        """What the latest workers of an agent that succeeded have used, the last one first."""
+        """Return the usage of an agent's latest successful workers, the last one first."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """The worker that makes the job's tasks, or made them; it is in no other list."""
+        """Return the planner of the job's tasks; it is in no other list."""
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """The workers that compare the job's candidates, or did; they are in no other list."""
+        """Return the reviewers of the job's candidates; they are in no other list."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Of a root job and all its descendants, in order of index within each job."""
@@ -161,37 +161,37 @@ class Store(Protocol):
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
-        """The attempt that this key belongs to, while it runs; None once it has ended."""
+        """Return the attempt that has this key, while the attempt runs; None once it has ended."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """The tree of a root job, attempts included; with ``job_ids``, only these jobs of it."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
-        """What the jobs of each key cost on one day, which counts from the epoch, UTC."""
+        """Return the cost of each key's jobs on one day, which counts from the epoch, UTC."""
 
     def unfinished(self) -> Sequence[str]:
         """Ids of root jobs that have not ended."""
 
     def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
-        """In order of ``seq``, those with ``seq`` > ``after``."""
+        """Return events in order of ``seq``, those with ``seq`` > ``after``."""
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
-        """Give an attempt all of these locks or none, in one step, whoever else asks.
+        """Grant an attempt all of these locks or none, in one step, even if others ask, too.
 
-        What it holds already it keeps. Written like a change: from one thread, and durable.
+        Locks that it holds already remain. Written like a change: from one thread, and durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
-        """Idempotent. Leases also end by themselves, with their attempt."""
+        """End leases. Idempotent. Leases also end automatically with their attempt."""
 
     def leases(self) -> Sequence[Lease]:
-        """Those that stand, by name: their attempts run."""
+        """Return the active leases, by lock name: those whose attempts run."""
 
     def stats(self) -> StoreStats: ...
 
     def check(self) -> None:
-        """Raise StoreError where nothing can be read, or the database takes no changes."""
+        """Raise StoreError if the database cannot be read, or accepts no changes."""
 
 
-#: Something that is told of what was stored; it may fail without harming a job.
+#: Called with stored changes; it may fail without harming a job.
 Observer = Callable[[Change], None]

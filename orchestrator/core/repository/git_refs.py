@@ -1,4 +1,4 @@
-"""How branches and refs of jobs are called in the host project's repository."""
+"""Names of the branches and refs of jobs in the host project's repository."""
 
 from orchestrator.core.model.job import Worker
 
@@ -14,98 +14,98 @@ def branch_of(root_id: str, worker_id: str) -> str:
 
 
 def result_branch(root_id: str, job_id: str) -> str:
-    """Of a root job, or of a child job."""
+    """Result branch of a root job or a child job."""
     name = "result" if job_id == root_id else f"result_{job_id}"
     return f"refs/heads/{BRANCHES}/{root_id}/{name}"
 
 
 def start_ref(worker: Worker) -> str:
-    """What a worker began with."""
+    """Start commit of a worker."""
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
 def dirty_ref(root_id: str) -> str:
-    """What a job began with that took uncommitted work of the user's along."""
+    """Base of a job that includes the user's uncommitted work."""
     return f"{hidden(root_id)}dirty"
 
 
 def base_ref(root_id: str) -> str:
-    """What a job began with that named its base: a branch of the user's may go meanwhile."""
+    """Base that a job named: a branch of the user's may be deleted while the job runs."""
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """The result so far, for a worker that was sent back; its next attempt begins with it."""
+    """Result so far, for a worker whose merge was rejected; its next attempt begins with it."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def taken_ref(worker: Worker) -> str:
-    """The result that a worker which was sent back has on its branch since then."""
+    """Result that a worker whose merge was rejected has had on its branch since then."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
 def resolving_ref(worker: Worker) -> str:
-    """The worker's branch before its conflicts were given to an agent to resolve."""
+    """The worker's branch before an agent's attempt to resolve its conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """How far a merge that is under way has come, so that nobody's ``git gc`` takes it."""
+    """Progress of an active merge, so that no ``git gc`` removes its commits."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Below this: where the user's branches were before and after ``land``, by their names."""
+    """Prefix: the user's branches before and after ``land``, by their names."""
     return f"{hidden(root_id)}landed/{job_id}/"
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Below this: the results of a job before the present one, by number."""
+    """Prefix: earlier results of a job, by number."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
 def child_refs(root_id: str, worker_id: str) -> str:
-    """Below this: for each child job of a worker what it began with, and its result."""
+    """Prefix: for each child job of a worker its base, and its result."""
     return f"{hidden(root_id)}child/{worker_id}/"
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:
-    """Below this: a worker's checkpoints, by the names of ``core.model.attempt.failure``."""
+    """Prefix: a worker's checkpoints, by the names of ``core.model.attempt.failure``."""
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
 def undone_refs(root_id: str) -> str:
-    """Below this: what attempts left that were rolled back, as ``<worker>/<attempt>``."""
+    """Prefix: results of attempts that were rolled back, as ``<worker>/<attempt>``."""
     return f"{hidden(root_id)}undone/"
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Below this: the ignored files of its checkpoints, by the same names."""
+    """Prefix: the ignored files of its checkpoints, by the same names."""
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 
 def kept_refs(root_id: str) -> str:
-    """Below this: work of a root job that was removed, which is nowhere else."""
+    """Prefix: work of a removed root job that exists nowhere else."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Below this: what a worker's branch had when it left it for another one."""
+    """Prefix: a worker's branch before it was switched to another one."""
     return f"{hidden(root_id)}aside/{worker_id}/"
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Below this: histories of repositories that a worker created in its worktree, by path."""
+    """Prefix: histories of repositories that a worker created in its worktree, by path."""
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:
-    """Below this: by their names, workers that tried a task and were not chosen."""
+    """Prefix: workers that tried a task and were not chosen, by their names."""
     return f"{hidden(root_id)}candidate/"
 
 
 def hidden(root_id: str) -> str:
-    """Below this: refs of a root job that are no branches."""
+    """Prefix: refs of a root job that are not branches."""
     return f"refs/{BRANCHES}/{root_id}/"
 
 

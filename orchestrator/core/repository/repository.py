@@ -14,31 +14,31 @@ from orchestrator.core.model.repository_changes import RefMove
 
 
 class Strategy(StrEnum):
-    """How workers' branches become one."""
+    """How workers' branches are merged."""
 
     #: what merges cleanly; the rest is reported and kept
     AUTO = "auto"
-    #: where two cannot both be had the better worker's lines win, by evidence; else the later one's
+    #: in a conflict the better worker's lines win, by evidence; otherwise the later one's
     THEIRS = "theirs"
-    #: nothing is merged; what would conflict is listed
+    #: nothing is merged; conflicts are listed
     MANUAL = "manual"
 
 
 class GitUse(StrEnum):
-    """Who gets a worktree, by the word of a job or a task."""
+    """Which workers get a worktree, as set by a job or task."""
 
     #: workers of agents that may change files
     AUTO = "auto"
-    #: workers of every agent, so that what a shell command changes is merged, too
+    #: workers of every agent, so that changes by shell commands are merged, too
     ON = "on"
-    #: nobody
+    #: no worker
     OFF = "off"
 
 
 class Workdir(StrEnum):
     """Where the worker of a task starts."""
 
-    #: a directory of its own, or a worktree where its agent gets one
+    #: a directory of its own, or a worktree if its agent gets one
     OWN = "own"
     #: the user's checkout as it is
     PROJECT = "project"
@@ -46,18 +46,18 @@ class Workdir(StrEnum):
     WORKTREE = "worktree"
 
 
-#: What tasks with ``workdir: project`` hold against each other.
+#: The lock for which tasks with ``workdir: project`` conflict.
 PROJECT_LOCK = "project"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The files of the user's checkout at one moment, as far as they differ from its commit.
+    """Files of the user's checkout at one moment, as far as they differ from its commit.
 
     Without a repository: all files.
     """
 
-    #: Paths relative to the host project, and what tells one state of a file from another.
+    #: Paths relative to the host project, with a fingerprint of each file's state.
     files: Mapping[str, str]
     #: Empty without a repository, or a commit.
     commit: str = ""
@@ -69,29 +69,29 @@ class Checkout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeChoice:
-    """How a job that has ended is merged again."""
+    """Options for merging an ended job again."""
 
     #: Empty: the job's own.
     strategy: str = ""
-    #: Workers whose changes are wanted as well as those of workers that succeeded, such as
-    #: failed workers and candidates that were not chosen. They stay taken until they are left.
+    #: Workers whose changes are merged like those of successful workers, such as failed workers and
+    #: candidates that were not chosen. They remain selected until they are excluded.
     take: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
-    #: Who resolves the conflicts that are left, as of a job's config; empty: they are left out.
+    #: Which agent resolves remaining conflicts, as in a job's config; empty: none.
     resolve: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
-    """Where workers start from."""
+    """Start commit of workers."""
 
-    #: Empty when there is nothing to make worktrees of.
+    #: Empty if no worktrees can be created.
     commit: str = ""
     #: The branch that was named, or checked out; empty: none.
     branch: str = ""
-    #: It was made of what is uncommitted in the user's checkout.
+    #: It includes uncommitted changes of the user's checkout.
     dirty: bool = False
-    #: What the user should know: why there are no worktrees, or what they lack.
+    #: A note for the user: why there are no worktrees, or what they lack.
     note: str = ""
     #: Why no worktree can be created; empty if that was not tried, or there is a commit.
     hindrance: str = ""
@@ -99,14 +99,14 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
-    """Who makes a commit."""
+    """Author of a commit."""
 
     name: str
     email: str
 
 
 class FileWay(StrEnum):
-    """How a file was merged that git by itself would not have merged, or not there."""
+    """How a file was merged that git alone would not have merged, or not at this place."""
 
     #: a new file follows the directory that the other side renamed
     DIRECTORY_RENAME = "directory_rename"
@@ -121,7 +121,7 @@ class Hindrance(StrEnum):
 
     #: the job's ``resolve`` is off
     OFF = "off"
-    #: the worker runs a command, which cannot be told of conflicts
+    #: the worker runs a command, which cannot resolve conflicts
     NO_AGENT = "no_agent"
     #: the worker's retries are used
     NO_RETRY = "no_retry"
@@ -129,7 +129,7 @@ class Hindrance(StrEnum):
     UNRESOLVED = "unresolved"
     #: the job was stopped, by a person or at a limit
     STOPPED = "stopped"
-    #: the job was merged again, which asks no worker
+    #: the job was merged again, which starts no worker
     NOT_ASKED = "not_asked"
 
 
@@ -141,13 +141,13 @@ class MergedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LostHunk:
-    """Lines of ours that are not in the result, since theirs won there."""
+    """Lines of ours that are not in the result, because theirs won there."""
 
-    #: Line numbers in our file, from 1; in the common ancestor's, where ours removed lines. Both 0:
+    #: Line numbers in our file, from 1; in the common ancestor's, if ours removed lines. Both 0:
     #: the whole file.
     first: int = 0
     last: int = 0
-    #: What is lost is that these lines were removed.
+    #: The lost change is the removal of these lines.
     removed: bool = False
     #: How the lines begin.
     text: tuple[str, ...] = ()
@@ -159,16 +159,16 @@ class LostHunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileConflict:
-    """One path that two sides changed in ways that exclude each other.
+    """One path with a merge conflict.
 
-    Blob ids of the common ancestor and of both sides; empty where a side has no such file.
+    Blob ids of the common ancestor and of both sides; empty if a side has no such file.
     """
 
     path: str
     base: str = ""
     ours: str = ""
     theirs: str = ""
-    #: Where theirs won: what of ours did not.
+    #: If theirs won: the lost hunks of ours.
     lost: tuple[LostHunk, ...] = ()
     #: Theirs are a child job's changes, made by these workers of it; empty: a worker's own.
     child_job_id: str = ""
@@ -177,7 +177,7 @@ class FileConflict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchWork:
-    """What a branch has beyond its start."""
+    """Commits and changes of a branch since its start."""
 
     #: Short ids and subjects, the latest first; ``more`` commits are not listed.
     commits: tuple[tuple[str, str], ...] = ()
@@ -188,7 +188,7 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One place of a file where two sides conflict. No texts: the file as a whole, or no text."""
+    """One conflicting place of a file. Without texts: the file as a whole, or no text file."""
 
     path: str
     #: Number of the first line, in our file.
@@ -200,10 +200,10 @@ class ConflictText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merge:
-    #: What came out; empty where conflicts stood in the way.
+    #: The merged commit; empty if there were conflicts.
     commit: str = ""
     conflicts: tuple[FileConflict, ...] = ()
-    #: Files that git alone would have left as conflicts, or elsewhere.
+    #: Files that git alone would have reported as conflicts, or put elsewhere.
     files: tuple[MergedFile, ...] = ()
 
 
@@ -212,24 +212,24 @@ class UndonePlace:
     """Lines of a file that a child job changed, and that its parent worker's result lacks."""
 
     path: str
-    #: Line numbers in the child job's file, from 1; in the file before, where it only removed
-    #: lines. Both 0: the whole file.
+    #: Line numbers in the child job's file, from 1; in the file before, if it only removed lines.
+    #: Both 0: the whole file.
     first: int = 0
     last: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """What of a child job's changes a commit has no more."""
+    """Changes of a child job that a commit no longer has."""
 
     places: tuple[UndonePlace, ...] = ()
-    #: Nothing of the changes is left, and no commit took them out: they were discarded.
+    #: None of the changes remains, and no commit removed them: they were discarded.
     whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """The project's own programs, for a worktree: what they import is the worktree's."""
+    """The project's own programs for a worktree: they import the worktree's modules."""
 
     #: Directories that come first on the search path.
     path: tuple[str, ...] = ()
@@ -240,7 +240,7 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """A worker's branch with what the worker did elsewhere."""
+    """A worker's branch, merged with the worker's side work."""
 
     commit: str
     work: tuple[SideWork, ...] = ()
@@ -251,35 +251,35 @@ class Folded:
 class Repository(Protocol):
     """The host project's repository. Directories are absolute; the user's own is only read.
 
-    Every method may raise RepositoryError, which says in words what went wrong, and OSError
-    where there is no room. Any thread may call.
+    Every method may raise RepositoryError, which describes the error as text, and OSError if the
+    disk is full. Any thread may call.
     """
 
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
-        """The commit that ``revision`` names, or that the user's checkout is at.
+        """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
-        ``dirty``: with what is uncommitted there. Raise InvalidRequest where one of both is asked
-        for and cannot be had; else never raise.
+        ``dirty``: include uncommitted changes. Raise InvalidRequest if one of both is requested and
+        not possible; otherwise never raise.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
-        """Have ``branch`` checked out in ``directory``; a new one begins at ``start``.
+        """Check out ``branch`` in ``directory``; create it at ``start`` if it does not exist.
 
-        What git ignores and is copied comes from the worktree ``above`` first, where it is there.
-        Idempotent: what is there, and whole, stays as it is; what a crash left half is made anew.
+        Ignored files to copy come from the worktree ``above`` first, if it exists. Idempotent: a
+        complete worktree is kept; one that a crash left incomplete is recreated.
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
-        """Remove a worktree; what is not committed goes onto its branch first. Idempotent."""
+        """Remove a worktree; uncommitted changes are committed to its branch first. Idempotent."""
 
     def drop_spares(self, directory: str) -> None:
-        """Remove what a root job has kept of closed worktrees; ``directory`` is the job's."""
+        """Remove a root job's stored files of closed worktrees; ``directory`` is the job's."""
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Names and values of settings by which git pushes nothing; none without a repository."""
+        """Return settings that stop git from pushing; none without a repository."""
 
     def inside(self, directory: str) -> str:
-        """Where in a worktree the host project is: it may be a part of its repository."""
+        """Return the host project's path in a worktree: it may be a part of its repository."""
 
     def commit(
         self,
@@ -289,9 +289,9 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> str:
-        """Commit what was left uncommitted, if anything; what the branch is at then.
+        """Commit uncommitted changes, if there are any. Return the branch head.
 
-        Dependencies, caches and the like stay uncommitted, but for ``promised`` paths.
+        Dependencies, caches and similar files stay uncommitted, except ``promised`` paths.
         """
 
     def fold(
@@ -305,36 +305,36 @@ class Repository(Protocol):
     ) -> Folded:
         """Merge branches, worktrees and stash entries that a worker created into its branch.
 
-        All in the worktree is committed, and ``tip`` is that commit. What conflicts is kept on
-        refs below ``kept_refs``. The user's stash list is as before. Idempotent.
+        All in the worktree is committed, and ``tip`` is that commit. Conflicting work is kept on
+        refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        """A commit of the worktree as it is, that changes neither its branch nor its index."""
+        """Commit the present worktree without changing its branch or its index."""
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
-        """What an attempt left broken of its worktree, in words; mended so far that ``commit`` can
-        keep all of it. Idempotent.
+        """Repair what an attempt broke of its worktree, so that ``commit`` can store all of it.
+        Idempotent.
 
-        Also the commit that the branch was at before a rebase that was not finished, or nothing.
-        A branch that is gone begins at ``start``.
+        Return the repairs as text, and the branch head before an unfinished rebase, or nothing. A
+        missing branch is created at ``start``.
         """
 
     def settle(self, directory: str) -> None:
-        """End whatever merge, rebase and the like is under way; files stay. Idempotent."""
+        """Abort an unfinished merge, rebase or similar; files stay. Idempotent."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """In words, where ``end`` has markers of conflicts that ``start`` has not."""
+        """Return as text where ``end`` has conflict markers that ``start`` does not have."""
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
-        """A commit of the files that git ignores in a worktree; empty when there are none.
+        """Commit the ignored files of a worktree, separately; empty if there are none.
 
-        Very large ones are not in it; it says which.
+        Very large files are excluded; the commit lists them.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
-        """Files of a worktree that git ignores and that fit one of the paths or patterns, all of
-        them relative to the host project. What came from the user's checkout is not among them.
+        """Return ignored files of a worktree that match one of the paths or patterns, all of them
+        relative to the host project. Files from the user's checkout are excluded.
         """
         ...
 
@@ -342,33 +342,33 @@ class Repository(Protocol):
         """Write the files of such a commit. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
-        """What is not in a commit of ignored files, and why."""
+        """Return files that a commit of ignored files lacks, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
-        """Have a branch and its worktree at a commit, with the ignored files of ``kept``.
+        """Reset a branch and its worktree to a commit, with the ignored files of ``kept``.
 
-        All else in the worktree is gone then, but for ignored files too large to be kept.
+        All other files of the worktree are removed, except ignored files too large to be kept.
         Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
-        """Have the files of a worktree, which are as in ``now``, as in ``then``.
+        """Change the files of a worktree from the state ``now`` to the state ``then``.
 
-        Its branch and index stay. Raise RepositoryError, and change nothing, when a file that is
-        to change is not as in ``now`` any more.
+        Its branch and index stay. Raise RepositoryError, and change nothing, if a file to be
+        changed no longer has the state ``now``.
         """
 
     def tip(self, name: str) -> str:
-        """The commit of a branch or ref; empty when there is none."""
+        """Return the commit of a branch or ref; empty if it does not exist."""
 
     def tips(self, prefix: str) -> Mapping[str, str]:
-        """The commits of all refs below a prefix, by full name."""
+        """Return the commits of all refs below a prefix, by full name."""
 
     def point(self, name: str, commit: str) -> None:
-        """Have a full ref name point to a commit."""
+        """Set a full ref name to a commit."""
 
     def point_all(self, refs: Mapping[str, str]) -> None:
-        """Have full ref names point to commits: all of them or none."""
+        """Set full ref names to commits: all of them or none."""
 
     def drop(self, name: str) -> None:
         """Remove a ref. Idempotent."""
@@ -376,84 +376,84 @@ class Repository(Protocol):
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
     def changed(self, start: str, end: str) -> Sequence[str]:
-        """Paths of files that ``end`` has and ``start`` has not, or not so."""
+        """Return paths of files that ``end`` has, and ``start`` lacks or has differently."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Every path that differs; whether ``start`` has it."""
+        """Return every path that differs; True if ``start`` has it."""
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
-        """What each commit on the way from ``start`` to ``end`` adds, the oldest first.
+        """Yield what each commit from ``start`` to ``end`` adds, the oldest first.
 
-        A line ``commit <name>``, its message moved in by one space, and a diff without context, in
-        which all files are text. In pieces; whoever has enough stops reading.
+        A line ``commit <name>``, its message indented by one space, and a diff without context, in
+        which all files are text. In pieces, so that the caller can stop early.
         """
 
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
-        """Those of some texts, which have no line ends, that stand in a file of a commit."""
+        """Return those texts, which have no line ends, that occur in a file of a commit."""
 
     def files(self, commit: str) -> GateFiles:
-        """The files of the host project in a commit."""
+        """Return the files of the host project in a commit."""
 
     def open_at(self, directory: str, commit: str) -> None:
-        """Have a commit checked out that is on no branch. Idempotent."""
+        """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        """The project's own programs for a worktree; ``programs`` is a directory for them.
+        """Create the project's own programs for a worktree; ``programs`` is a directory for them.
 
-        What was in it goes. ``search`` is the path that is searched for programs otherwise.
-        ``trusted``: nothing that a worker put into the worktree is run in the place of what the
-        user's checkout has.
+        Its former content is removed. ``search`` is the path that is otherwise searched for
+        programs. ``trusted``: nothing that a worker put into the worktree runs in place of the
+        programs of the user's checkout.
         """
 
     def close_at(self, directory: str) -> None:
-        """Remove such a worktree with all that is in it. Idempotent."""
+        """Remove such a worktree with all its content. Idempotent."""
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
-        """Files that ``end`` has elsewhere: by the new path the old one, and whether they equal."""
+        """Return files that ``end`` has elsewhere: old path by new path, and if they equal."""
 
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Have a worktree's files as in ``commit``, but some as in ``base``; its branch stays.
+        """Set a worktree's files to ``commit``, but some to ``base``; its branch stays.
 
-        ``swap``: for a path the one of which ``base`` has the content; None: there is no such file.
+        ``swap``: by path, the path in ``base`` that has the content; None: the file is removed.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
-        """Tracked files of a worktree that differ from a commit: a digest of each changed place.
+        """Return tracked files that differ from a commit, with a digest of each changed place.
 
-        The digests are the same wherever in the file the place is.
+        The digests do not depend on the position in the file.
         """
 
     def restore(self, directory: str, commit: str) -> None:
-        """Have a worktree as a commit says; what is ignored stays."""
+        """Restore a worktree to a commit; ignored files stay."""
 
     def work(self, start: str, end: str) -> "BranchWork":
-        """The commits of a branch since it began, as far as a prompt has room for them."""
+        """Return the commits of a branch since its start, as far as a prompt has room for them."""
 
     def size(self, start: str, end: str) -> ChangeSize:
-        """How much differs; a file that is no text counts without lines."""
+        """Return the size of a difference; a binary file counts without lines."""
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        """What differs, as text; cut where it is longer than that, and told so."""
+        """Return the difference as text; a longer one is cut, with a note."""
 
     def tracks(self, commit: str, path: str) -> bool: ...
 
     def join(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
-        """A commit with both as parents, and the content of ``content``, or else ``first``."""
+        """Return a commit with both as parents, and the content of ``content`` or ``first``."""
 
     def line(self, start: str, tip: str) -> Sequence[str]:
-        """Commits from ``start`` to ``tip``, the oldest first: first parents, and no merges."""
+        """Return commits from ``start`` to ``tip``, oldest first: first parents, no merges."""
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Those of the paths that a commit after ``start`` has changed, up to ``tip``."""
+        """Return those paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
+        """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the next one.
 
-        ``tip`` itself if it is not on top of them, or if one of them, or what follows, is a merge.
+        ``tip`` itself if it is not on top of them, or if one of them, or a later one, is a merge.
         """
 
     def replay(
@@ -464,9 +464,9 @@ class Repository(Protocol):
         message: str,
         signature: Signature,
     ) -> str:
-        """Commits told again on top of ``onto``, in a line, with their authors and messages.
+        """Replay commits on top of ``onto``, in a line, with their authors and messages.
 
-        What comes out has the content of ``final``; ``message`` is for what no commit tells of.
+        The result has the content of ``final``; ``message`` is for changes that no commit has.
         """
 
     def merge(
@@ -481,86 +481,88 @@ class Repository(Protocol):
     ) -> Merge:
         """Merge two commits without touching any file.
 
-        With ``union`` both sides' lines count where both only add lines. With ``force`` theirs
-        win, hunk by hunk where a file is text, else as whole files.
+        With ``union`` both sides' lines count if both only add lines. With ``force`` theirs win, by
+        hunk in text files, otherwise by file.
         """
 
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """What ``tip`` has no more of what was changed from ``base`` to ``result``.
+        """Return the changes from ``base`` to ``result`` that ``tip`` no longer has.
 
-        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits
-        with what files may be restored to, besides ``base``. ``others``: changes of other child
-        jobs, as ``<base>..<result>``.
+        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits with
+        what files may be restored to, besides ``base``. ``others``: changes of other child jobs, as
+        ``<base>..<result>``.
         """
         ...
 
     def reapplied(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
-        """The changes from ``base`` to ``result`` on top of ``tip``, which may have merged them
-        before, and lost them; ``tip`` itself if it has them."""
+        """Apply the changes from ``base`` to ``result`` to ``tip``, which may have merged them
+        before and lost them; return ``tip`` itself if it has them.
+        """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
-        """A merge of two commits with conflict marks in the files where they exclude each other."""
+        """Merge two commits, with conflict markers in the files that conflict."""
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
-        """What two commits have where they conflict, in order."""
+        """Return the texts of two commits where they conflict, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Of the files where two commits exclude each other: those that a third does not settle.
+        """Return conflicting files of two commits that a third one does not resolve.
 
-        That is where it has marks, and all of them where it is just what ``marked`` made.
+        Those with markers; all, if the third commit is just what ``marked`` made.
         """
 
     def ways_to_merge(self) -> str:
-        """A digest of what decides, besides git, how files are merged; empty: nothing does.
+        """Return a digest of what decides, besides git, how files are merged; "" for nothing.
 
         In ``checkout_state`` by the name ``WAYS_TO_MERGE``.
         """
         ...
 
     def note(self, directory: str) -> None:
-        """Keep what git cannot work without, as it is now; ``directory`` is a root job's.
+        """Back up the present files that git needs to work; ``directory`` is a root job's.
 
-        Idempotent: what comes later does not count.
+        Idempotent: a later state does not replace the backup.
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
-        """Have what was kept of it be there again where git cannot work with what is there now.
+        """Restore the backup of files that git cannot use in their present state.
 
-        All that was put back since the job began, in words. Idempotent.
+        Return all that was restored since the job began, as text. Idempotent.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
-        """What must not change in the user's checkout: branch, refs, stash, config, files."""
+        """The user's state that must not change: branch, refs, stash, config, files."""
 
     def exists(self) -> bool:
-        """Whether the project is in a repository. Never raises."""
+        """True if the project is in a repository. Never raises."""
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        """What workers of a root job did to refs besides their branches since a time, and pushed,
-        as far as git's logs tell it."""
+        """Return what workers of a root job did to refs besides their branches since a time, and
+        pushed, as far as git's logs show it.
+        """
         ...
 
     def checkout_files(self) -> "Checkout | None":
-        """The user's checkout as it is now; None where there is no repository."""
+        """Return the present files of the user's checkout; None without a repository."""
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job; a result that nobody took is left.
+        """Remove worktrees and refs of a root job; a result that was not landed remains.
 
-        ``directory`` was the job's, its files are in ``present`` now. Work of workers that is in
-        no result and on no branch of the user's is kept: below ``kept_refs``, the full names are
-        given. Idempotent.
+        ``directory`` was the job's, its files are in ``present`` now. Work of workers that is in no
+        result and on no branch of the user's is kept below ``kept_refs``; the full names are
+        returned. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job, also those that ``forget`` keeps.
 
-        What is on a branch of the user's stays, with what ``undo`` needs. Returns the full names of
-        branches and kept refs that were removed. Idempotent.
+        What is on a branch of the user's stays, with what ``undo`` needs. Return the full names of
+        removed branches and kept refs. Idempotent.
         """
 
 
@@ -576,7 +578,7 @@ ADDRESSES = ".orchestrator.invalid"
 
 
 def signature_of(worker: Worker) -> Signature:
-    """One identity per worker; the address leads nowhere."""
+    """Return a worker's identity for commits; the address is not deliverable."""
     return Signature(
         name=f"{worker.id} ({worker.agent})",
         email=f"{worker.id}@{worker.root_id}{ADDRESSES}",
@@ -588,5 +590,5 @@ def merger_of(job: Job) -> Signature:
 
 
 def record_name(job_id: str) -> str:
-    """Under ``reports/``: what became of the changes of a job."""
+    """Return the name of the merge record under ``reports/``."""
     return f"merge_{job_id}.json"

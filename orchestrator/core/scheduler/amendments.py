@@ -1,6 +1,6 @@
-"""What a person changes in a tree that is stored: a rollback, a count by hand, a discard.
+"""Changes by a person to a stored job tree: a rollback, a recount of changes, a discard.
 
-A server amends what its scheduler has in memory; without one, what is stored is amended as it is.
+A server applies them to the tree in its scheduler; without a server, the stored tree is changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
 from orchestrator.core.scheduler.transitions.finish import shortfall_of
 
-#: So many of a worker's latest rollbacks are kept.
+#: Most rollbacks of a worker that are stored.
 MOST_ROLLBACKS = 20
 
 
 class Amendments:
-    """The tree is in memory."""
+    """Changes to a tree that is in memory."""
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
 
     def rolled_back(self, key: WorkerKey, rollback: Rollback) -> None:
-        """The worker's branch is as in a checkpoint."""
+        """Record that the worker's branch was rolled back to a checkpoint."""
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
         rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
@@ -36,7 +36,7 @@ class Amendments:
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.told())
 
     def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """The worker's branch changes these files, by commits of a person too. Idempotent."""
+        """Record the files that the worker's branch changes, including by a person. Idempotent."""
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
         delivery = result.delivery or Delivery(changed=False)
@@ -55,7 +55,7 @@ class Amendments:
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
 
     def discarded(self, root_id: str) -> None:
-        """The branches of the tree's jobs are gone. Idempotent."""
+        """Record that the branches of the tree's jobs were removed. Idempotent."""
         for job in [each for each in self._unit_of_work.jobs.values() if each.root_id == root_id]:
             facts = replace(job.facts, discarded=True)
             reason = reason_of(changed(job, facts=facts))
@@ -66,7 +66,7 @@ Amend = Callable[[Amendments], None]
 
 
 def amended(tree: Tree, amend: Amend) -> Change:
-    """What is to be stored of a tree that no scheduler has in memory."""
+    """Return the changes to store for a tree that no scheduler has in memory."""
     unit_of_work = UnitOfWork()
     unit_of_work.load(tree, tree.root.id)
     amend(Amendments(unit_of_work))

@@ -1,4 +1,4 @@
-"""What the scheduler wants done; the supervisor does it once the turn is stored."""
+"""Commands of the scheduler; the supervisor executes them once the turn is stored."""
 
 from dataclasses import dataclass
 
@@ -31,31 +31,31 @@ class SetWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """All workers of the job are done: write its reports, then say so to the scheduler."""
+    """All workers of the job have ended: write its reports, then report that to the scheduler."""
 
     root_id: str
     job_id: str
-    #: The job, its ancestors and its descendants: what its reports speak of.
+    #: The job, its ancestors and its descendants: the subjects of its reports.
     family: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StopMerging:
-    """A job is being stopped while its reports are asked for: do what they wait for no longer."""
+    """The job is being stopped while its reports are pending: stop the merge that they wait for."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class MakeContext:
-    """Make what all workers of the job are told, then say so to the scheduler."""
+    """Create the job's shared context, then report that to the scheduler."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """The job's planner is done: give the scheduler the tasks that it made, or others."""
+    """The job's planner has ended: pass its tasks, or a fallback's, to the scheduler."""
 
     job_id: str
 

@@ -9,7 +9,7 @@ from orchestrator.core.model.job import TaskSpec
 
 
 def check(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest when ids repeat or are unknown, PlanCycle when tasks form a circle."""
+    """Raise InvalidRequest if ids repeat or are unknown, PlanCycle if tasks form a cycle."""
     known: set[str] = set()
     for task in tasks:
         if task.id in known:
@@ -25,9 +25,9 @@ def check(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest when two tasks name the same file and neither waits for the other.
+    """Raise InvalidRequest if two tasks name the same file and neither depends on the other.
 
-    The tasks make a graph without circles.
+    The tasks must form a graph without cycles.
     """
     first: dict[str, list[TaskSpec]] = {}
     above = _all_needed(tasks)
@@ -45,7 +45,7 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
-    """For each task id, the ids of all tasks that must come before it."""
+    """By task id, the ids of all tasks that must succeed before it."""
     needs = {task.id: task.depends_on for task in tasks}
     above: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
@@ -65,7 +65,7 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
-    """For each task id, the ids of the tasks that wait for it, in task order."""
+    """By task id, the ids of the tasks that depend on it, in task order."""
     waiting: dict[str, list[str]] = {}
     for task in tasks:
         for needed in dict.fromkeys(task.depends_on):
@@ -74,7 +74,7 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
 
 
 def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
-    """Every task after all that it depends on; else in task order. The tasks make a graph."""
+    """Yield every task after its dependencies, otherwise in task order. Requires a graph."""
     places = {task.id: place for place, task in enumerate(tasks)}
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
     sorter.prepare()

@@ -19,31 +19,31 @@ from orchestrator.core.model.states import MergeState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeRejection:
-    """Of one worker's changes, when they were merged with those of the workers before it."""
+    """Rejection of one worker's changes, merged with those of the workers before it."""
 
     worker_id: str
-    #: In words.
+    #: As text.
     reason: str
-    #: What the checks of the merged state came to.
+    #: Results of the gates on the merged state.
     gates: tuple[GateResult, ...] = ()
-    #: Files in which they exclude those of the others, for the agent that is to resolve that.
+    #: Conflicting files, for the agent that is to resolve them.
     conflicts: tuple[str, ...] = ()
-    #: Who carries out the next attempt; empty: the worker's own agent.
+    #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: Without another attempt it has failed; else it stays as it is.
+    #: Without another attempt it has failed; otherwise its status stays.
     required: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merged:
-    """What came of merging the changes of a job."""
+    """Outcome of merging the changes of a job."""
 
     refusals: Sequence[MergeRejection] = ()
     #: Why merging failed; empty: it did not.
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
-    #: What the better results won over, by the user's choice.
+    #: Hunks that better results replaced, by the user's choice.
     overruled: tuple[Overruled, ...] = ()
     #: Files in which additions of several workers are both kept.
     both_kept: tuple[str, ...] = ()
@@ -60,9 +60,9 @@ class Merged:
     taken_jobs: tuple[str, ...] | None = None
     #: Files of the user's checkout that changed; None: as before.
     checkout: tuple[CheckoutChange, ...] | None = None
-    #: What the job changed in the user's repository, outside of its own branches; None: as before.
+    #: Changes of the job in the user's repository, outside its own branches; None: as before.
     repository_changes: tuple[RepositoryChange, ...] | None = None
-    #: There is a result, with changes of a worker at least.
+    #: There is a result, with changes of at least one worker.
     has_result: bool = False
     #: As of ``JobFacts``.
     not_in_parent: tuple[str, ...] = ()

@@ -22,5 +22,5 @@ def planner_of(job: Job, agent: str, name: str) -> Worker:
 
 
 def held_for_approval(job: Job) -> dict[str, Any]:
-    """The fields that change in a job whose tasks wait for a person's approval."""
+    """Return the fields that change in a job whose tasks wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

@@ -1,8 +1,7 @@
-"""The job manager's brain: events in, commands out. No clock, thread, file or database.
+"""The scheduler: events in, commands out. No clock, thread, file or database.
 
-Methods are events; ``turn`` decides what starts and hands over what is to be done; ``view`` answers
-queries, so that this file has nothing but events. Times are given with every event, so that a test
-can be a story.
+Methods are events. ``turn`` decides what starts and returns the commands. ``view`` answers queries,
+so that this module has only events. Every event carries its time, so that a test can be a story.
 """
 
 from collections.abc import Iterable, Sequence
@@ -57,7 +56,7 @@ from orchestrator.core.scheduler.view import SchedulerView
 
 #: A worker that does not stop asking must not fill the store with events.
 MOST_REFUSALS_TOLD = 10
-#: Characters of what was asked for.
+#: Characters of the request.
 REQUEST_TOLD = 300
 
 
@@ -82,7 +81,7 @@ class Scheduler:
         self._unit_of_work = self._trees.unit_of_work
         self._running = RunningWorkers(self._trees)
         self._task_locks = TaskLocks(self._trees)
-        #: Events and queries of locks that workers take and give back while they run.
+        #: Events and queries of locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(self._trees, self._running)
         self._fallback = AgentFallback(self._trees)
         self._completion = Completion(self._trees, backoff_seconds, self._fallback)
@@ -94,12 +93,12 @@ class Scheduler:
         self._restoring = Recovery(
             self._trees, self._running, self._task_locks, self._completion, self._late
         )
-        #: For those who ask.
+        #: For queries.
         self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """When something is due although nothing happens."""
+        """Return when the next action is due without any event."""
         times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
@@ -111,10 +110,10 @@ class Scheduler:
         now: float,
         planner: Worker | None = None,
     ) -> None:
-        """Take in an admitted job; a child job's parent begins to wait.
+        """Add an admitted job; a child job's parent worker begins to wait.
 
-        A job with a planner gets its tasks from there later. Raise Deadlock for a child job whose
-        locks are held by somebody who waits for its parent; nothing has changed then.
+        The planner of a job submits its tasks later. Raise Deadlock for a child job if a worker
+        that waits for its parent holds its locks; nothing has changed then.
         """
         self.check_locks(job, tasks)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
@@ -143,24 +142,24 @@ class Scheduler:
         reason: str,
         now: float,
     ) -> None:
-        """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
+        """Add the job's tasks. ``source`` made them; ``reason`` says why the planner did not."""
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
-        """No plan can be carried out: the job ends without tasks."""
+        """End a job without tasks, because no plan can be carried out."""
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float) -> None:
-        """Let the tasks start. Raise Conflict for a job that does not wait for it."""
+        """Let the tasks start. Raise Conflict if the job does not wait for approval."""
         self._planning.approve(job_id, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float) -> None:
-        """End a job that waits for approval. Raise Conflict for one that does not."""
+        """End a job that waits for approval. Raise Conflict if it does not wait."""
         self._planning.check_waits(job_id)
         self.cancel(job_id, f"{by}: the plan was rejected", now)
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
-        """A job was given another agent from the start, where it left the choice open."""
+        """Record that a job without a fixed agent started with a fallback agent."""
         self._fallback.taken_in(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
@@ -168,11 +167,11 @@ class Scheduler:
         self._task_locks.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        """Make the worker wait for a child job, unless that has ended. Idempotent."""
         self._running.attach(key, child_job_id, now)
 
     def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
-        """A running worker asked for a child job and hit a limit; its first ones are told."""
+        """Record that a limit rejected a child job; only a worker's first ones emit events."""
         worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
         node.refused_child_jobs += 1
         before = worker.result.refused_child_jobs if worker.result else 0
@@ -194,19 +193,19 @@ class Scheduler:
         )
 
     def context_prepared(self, job_id: str) -> None:
-        """What all workers of the job are told is there. Idempotent."""
+        """Record that the job's shared context exists; queue waiting workers. Idempotent."""
         self._trees.queue_again(self._trees.holds.prepared(job_id))
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
-        """A running attempt has used so much; why it must stop, empty when it need not."""
+        """Record an attempt's usage so far. Return why the attempt must stop, or ""."""
         return self._accounting.used(key, attempt, usage, now)
 
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """An attempt has ended well, and its gates begin."""
+        """Record that an attempt has succeeded so far, and its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
 
     def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
-        """An attempt waits for disk space, or, with no ``reason``, no more."""
+        """Record that an attempt waits for disk space; "" as ``reason``: no longer."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -216,17 +215,17 @@ class Scheduler:
             self._unit_of_work.update_worker(key, reason="")
 
     def gate_ran(self, run: GateRun, now: float) -> None:
-        """A run of a gate begins, or has ended."""
+        """Record that a run of a gate begins, or has ended."""
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """An attempt that is about to start has its API key and the secret of its record."""
+        """Store the hashes of an attempt's API key and record secret, before it starts."""
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """The worker is not to blame for how its attempt ends, however often: that costs no retry.
+        """Record that the worker did not cause its attempt's end, so that its retry is not counted.
 
-        Comes before ``exited``.
+        Call before ``exited``.
         """
         spent = self._unit_of_work.workers[key].budget_from
         self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
@@ -234,7 +233,7 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """An attempt is over. The end of an attempt that is not the current one is ignored."""
+        """Process the end of an attempt. Ignored if the attempt is not the current one."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -272,7 +271,7 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """When the worker may be tried again if its agent's account was limited."""
+        """Return when the worker may be retried if its agent's account was limited."""
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)
@@ -282,19 +281,19 @@ class Scheduler:
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:
-        """Given-up attempts that it is time to look after; a ``late_result`` may follow."""
+        """Return lost attempts whose records should be read now; ``late_result`` may follow."""
         return self._late.sought(now)
 
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """The end of an attempt that was given up; ``record`` says where it is written."""
+        """Process the end of a lost attempt; ``record`` is where the end is written."""
         self._late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
         """Stop a job and all its descendants. Idempotent.
 
-        ``by`` is the caller in words; ``worker_key`` is its worker, None for an API key.
+        ``by`` is the caller as text; ``worker_key`` is its worker, None for an API key.
         """
         cause = StopCause.USER if worker_key is None else StopCause.PARENT
         if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
@@ -302,19 +301,19 @@ class Scheduler:
         self._completion.stop_tree(job_id, cause, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Give these workers another attempt; whether the job goes on for that."""
+        """Retry these workers. Return True if the job continues for that."""
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """What came of merging the changes of a job whose reports follow."""
+        """Store the outcome of the merge of a job whose reports follow."""
         self._merge_rejections.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Somebody had a job merged once more that has ended: that is how it ends now."""
+        """Store the outcome of another merge of an ended job: it replaces the former outcome."""
         self._merge_rejections.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
-        """The job's reports are written (or could not be): now it has ended."""
+        """End the job, because its reports are written or could not be."""
         if job_id not in self._completion.rendering:
             return
         self._completion.rendering.discard(job_id)
@@ -335,14 +334,14 @@ class Scheduler:
             self._child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
-        """A job that is about to run again has these settings from now on."""
+        """Replace the settings of a job that is about to run again."""
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run again the tasks that did not succeed in a job that has ended, and the workers that
-        did not create all promised files; see ``check_rerun``.
+        """Run the unsuccessful tasks of an ended job again, and workers that did not create all
+        promised files; see ``check_rerun``.
 
-        How many workers that is. A failed candidate of a task that succeeded is left.
+        Return the number of workers. A failed candidate of a task that succeeded is not retried.
         """
         workers = self._trees.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
@@ -361,11 +360,11 @@ class Scheduler:
         return len(again)
 
     def choose(self, worker: Worker, by: str, now: float) -> None:
-        """A person chooses a candidate of a job that has ended. Raise Conflict."""
+        """Select a candidate of an ended job, as a person decides. Raise Conflict."""
         self._completion.selection.overrule(worker, by, now)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
-        """Merge a job that has ended once more, and give workers in conflict new attempts."""
+        """Merge an ended job again, and start new attempts of workers in conflict."""
         for worker in self._trees.workers_of(job_id):
             if worker.status.succeeded:
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
@@ -386,9 +385,9 @@ class Scheduler:
         self._completion.check_job(job_id, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
-        """Start and resume what has room; hand over the commands since the last turn.
+        """Start and resume what has room, and return the commands since the last turn.
 
-        ``take_changes`` then gives what changed. ``room`` is what the machine has room for.
+        ``take_changes`` then returns what changed. ``room`` is the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
@@ -400,15 +399,15 @@ class Scheduler:
         return commands
 
     def take_changes(self) -> Change:
-        """What changed since the last call: store it before commands are executed."""
+        """Return what changed since the last call: store it before commands are executed."""
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
-        """Change what is stored of a tree that is in memory."""
+        """Change the stored state of a tree that is in memory."""
         amend(Amendments(self._unit_of_work))
 
     def forget_ended(self) -> None:
-        """Drop root jobs that have ended; they stay in the store."""
+        """Drop root jobs that have ended; they remain in the store."""
         ended, self._ended_roots = self._ended_roots, []
         for root_id in ended:
             if root_id in self._trees and self._unit_of_work.jobs[root_id].status.ended:
@@ -419,18 +418,18 @@ class Scheduler:
         self._trees.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """A tree that has ended, and was restored for one change."""
+        """Drop an ended tree after this turn: it was restored for one change."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:
-        """What the store knows of the money that was spent today. Comes first."""
+        """Load today's stored costs. Call this first."""
         self._trees.quotas.load(days)
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
-        """Take over a tree from the store; the attempts whose end is not known are returned.
+        """Load a tree from the store. Return the attempts without a recorded end.
 
-        Each of them must be followed by ``exited`` sooner or later: at once when it is known to
-        be over, when it ends if it still runs.
+        ``exited`` must follow for each of these attempts: at once if it is known to be over,
+        otherwise when it ends.
         """
         return self._restoring.restore(tree, now)
 

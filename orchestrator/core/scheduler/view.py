@@ -1,7 +1,7 @@
-"""What the scheduler knows of unfinished trees, for those who ask and change nothing.
+"""Read-only view of the scheduler's unfinished job trees.
 
-Lookups, without copies. Any thread may ask for a job or a worker; what goes through all of them
-(``jobs.values()``, ``locks``) is for the thread of the turns.
+Lookups, without copies. Any thread may ask for a job or a worker; iteration over all of them
+(``jobs.values()``, ``locks``) is for the supervisor's thread only.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from orchestrator.core.scheduler.transitions.usage import Accounting
 class TreeSize:
     child_jobs: int
     workers: int
-    #: What a job may still use, by the name of the limit; only what is limited.
+    #: Remaining budget of a job, by the name of the limit; only limited usage.
     budget: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -42,17 +42,17 @@ class SchedulerView:
     # -- trees ----------------------------------------------------------------------------------
 
     def has_tree(self, root_id: str) -> bool:
-        """Whether it is unfinished, or was restored for one change."""
+        """True if the tree is unfinished, or was restored for one change."""
         return root_id in self._trees
 
     def ancestors(self, job: Job) -> Sequence[Job]:
-        """From the job's parent up to its root."""
+        """Return the job's ancestors, from its parent to its root."""
         return self._trees.ancestors(job)
 
     def size_of(self, job: Job) -> TreeSize:
-        """How large a job's unfinished tree is; nothing for any other. Any thread may ask."""
+        """Return the size of a job's unfinished tree; zero for any other. Any thread may ask."""
         found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
-        # Those that come or go just now have none.
+        # Jobs that start or end just now have none.
         jobs = [plan for plan in found if plan is not None]
         try:
             budget = self._budget_left(job) if jobs else {}
@@ -63,7 +63,7 @@ class SchedulerView:
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
-        """The least that the job and its ancestors have left, without what is kept for others."""
+        """The smallest remaining budget of the job and its ancestors, without reserved parts."""
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
         for above in line:
@@ -76,7 +76,7 @@ class SchedulerView:
         return left
 
     def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
-        """What its open child jobs have asked for and not used yet."""
+        """The part of its unfinished child jobs' budgets that is not used yet."""
         reserved, own = 0.0, {job.id for job in line}
         children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
         for child in (each for each in children if each is not None):
@@ -92,29 +92,29 @@ class SchedulerView:
         return self._trees.job_of(worker)
 
     def workers_of(self, job_id: str) -> Sequence[Worker]:
-        """A job that has no tasks yet has its planner."""
+        """Return a job's workers; for a job without tasks, its planner."""
         return self._trees.workers_of(job_id)
 
     def tasks_of(self, job_id: str) -> Mapping[str, TaskSpec]:
-        """By their ids, in task order; while they are not made, the one of their planner."""
+        """Return the tasks by id, in task order; before a plan exists, the planner's task."""
         return self._trees.plans[job_id].tasks
 
     def tasks_of_tree(self, root_id: str) -> Iterator[TaskSpec]:
-        """Those of all its jobs."""
+        """Yield the tasks of all jobs of the tree."""
         for job_id in tuple(self._trees.jobs_of(root_id)):
             plan = self._trees.plans.get(job_id)
             yield from plan.tasks.values() if plan else ()
 
     def is_planned(self, job_id: str) -> bool:
-        """Whether its tasks are there, and not still to be made."""
+        """True if the job's tasks exist."""
         return self._trees.plans[job_id].planner is None
 
     def awaits_plan(self, job_id: str) -> bool:
-        """Whether the job's planner is done and its tasks are still to be taken from it."""
+        """True if the job's planner is done and its tasks are not added yet."""
         return self._planning.awaited(job_id)
 
     def planner_of(self, job_id: str) -> Worker:
-        """Raise KeyError for a job that has none."""
+        """Raise KeyError for a job without a planner."""
         return self._planning.planner(job_id)
 
     # -- workers --------------------------------------------------------------------------------
@@ -123,34 +123,35 @@ class SchedulerView:
         return self._trees.task_of(worker)
 
     def candidates_of(self, job_id: str, task_id: str) -> Sequence[Worker]:
-        """The workers that try a task side by side."""
+        """Return the workers that try the same task."""
         return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
 
     def is_open(self, key: WorkerKey) -> bool:
-        """Whether it is not done yet."""
+        """True if the worker is not done."""
         return key in self._trees.nodes
 
     def waits(self, key: WorkerKey) -> bool:
-        """Whether its child jobs are at work, or it waits for a lock."""
+        """True if the worker's child jobs run, or it waits for a lock."""
         worker = self.workers.get(key)
         return worker is not None and worker.status is WorkerStatus.WAITING
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """Its child jobs have ended, and it has not got its slot back yet."""
+        """True if its child jobs have ended, and the worker waits for its slot."""
         node = self._trees.nodes.get(key)
         return bool(node and node.alive and not node.has_slot and not node.open_children)
 
     def is_capped(self, key: WorkerKey) -> bool:
-        """Whether a limit on what agents use applies to the worker."""
+        """True if a limit on agents' usage applies to the worker."""
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Files that its child jobs made, at any depth, and what commands left there; None if they
-        changed none."""
+        """Files that its child jobs made, at any depth, and what commands left; None if none
+        changed.
+        """
         return self._trees.changed_below(worker, own_directories=True)
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
-        """Others of its job that have worked in the project since it began."""
+        """Return other workers of its job that have worked in the project since it began."""
         began = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
@@ -180,36 +181,36 @@ class SchedulerView:
     # -- what all share -------------------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
-        """How many workers run, live, and may run."""
+        """Return the numbers of running and live workers, and their limits."""
         return self._trees.slots.snapshot()
 
     def locks(self) -> Sequence[LockView]:
-        """What workers hold, by name, then what they wait for."""
+        """Return held locks, sorted by name, then requested ones."""
         locks = self._trees.locks
         held = [view_of(entry) for entry in (*locks.claims, *locks.leases)]
         waiting = [view_of(entry, waits=True) for entry in (*locks.claimants, *locks.requests)]
         return sorted(held, key=lambda each: each.names) + waiting
 
     def leases_of(self, key: WorkerKey) -> Collection[str]:
-        """The names of what a worker has leased."""
+        """Return the names of a worker's leases."""
         return self._trees.locks.leases_of(key)
 
     def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """What is known of agents' logins, by agent."""
+        """Return the known states of logins, by agent."""
         return self._trees.logins.seen(now)
 
     def logins_refused(self, now: float) -> Mapping[str, str]:
-        """Agents whose login was refused lately, and why. Any thread may ask."""
+        """Return agents whose login failed recently, with reasons. Any thread may ask."""
         return self._trees.logins.refused(now)
 
     def limits_of(self, key_name: str) -> KeyLimits:
-        """What one API key may use."""
+        """Return the limits of one API key."""
         return self._trees.quotas.of(key_name)
 
     def check_day(self, key_name: str, now: float) -> None:
-        """Raise LimitReached when the key may spend nothing more today."""
+        """Raise LimitReached if the key may spend nothing more today."""
         self._trees.quotas.check_day(key_name, now)
 
     def check_running_jobs(self, key_name: str) -> None:
-        """Raise LimitReached when the key has as many unfinished jobs as it may have."""
+        """Raise LimitReached if the key has its maximum number of unfinished jobs."""
         self._trees.quotas.check_running(key_name, self._trees.running_jobs_of(key_name))

@@ -1,1 +1,1 @@
-"""Text made to fit where it stands, and JSON from elsewhere, read without trust."""
+"""Cutting and formatting text, and reading untrusted JSON."""

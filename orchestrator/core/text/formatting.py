@@ -1,4 +1,4 @@
-"""Text made to fit where it stands: cut to a length, on one line, or fenced in Markdown."""
+"""Formats text for its place: cut to a length, on one line, or fenced in Markdown."""
 
 import re
 
@@ -6,35 +6,35 @@ _TICKS = re.compile("`+")
 
 
 def cut(text: str, most: int, mark: str = "...") -> str:
-    """At most ``most`` characters; a text that is longer ends with ``mark``."""
+    """Return at most ``most`` characters; a longer text ends with ``mark``."""
     if len(text) <= most:
         return text
     return text[: max(0, most - len(mark))].rstrip() + mark
 
 
 def cut_middle(text: str, half: int, mark: str) -> str:
-    """The first and the last ``half`` characters; ``mark`` replaces what lies between them."""
+    """Return the first and the last ``half`` characters; ``mark`` replaces the middle."""
     return text if len(text) <= 2 * half else f"{text[:half]}{mark}{text[-half:]}"
 
 
 def cut_bytes(text: str, most: int) -> str:
-    """The beginning of a text: whole characters, at most ``most`` bytes as UTF-8."""
+    """Return the beginning of a text: whole characters, at most ``most`` bytes as UTF-8."""
     encoded = text.encode("utf-8", "replace")
     return text if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
 
 
 def one_line(text: str) -> str:
-    """Every run of blanks and line ends becomes one blank; none at the ends."""
+    """Replace every run of blanks and line ends by one blank, and strip both ends."""
     return " ".join(text.split())
 
 
 def fence(text: str, language: str = "") -> str:
-    """A code block of Markdown that no line of the text can end."""
+    """Return a code block of Markdown that no line of the text can end."""
     line = ticks(text, 3)
     return f"{line}{language}\n{text}\n{line}"
 
 
 def ticks(text: str, least: int = 1) -> str:
-    """``least`` backticks, or more where as many stand in a row in the text."""
+    """Return ``least`` backticks, or more if the text has as many in a row."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)

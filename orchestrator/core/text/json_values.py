@@ -1,4 +1,4 @@
-"""Values out of JSON that may hold anything: what is not of the kind asked for is not there."""
+"""Reads values from untrusted JSON: a value of the wrong kind counts as missing."""
 
 import json
 import math
@@ -7,12 +7,12 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-#: No count of tokens or steps is larger; what is, is damage.
+#: No count of tokens or steps is larger; a larger one is corrupt.
 MAX_COUNT = 2**53
 
 
 def parsed(line: str) -> Object | None:
-    """The JSON object that a line is; None for anything else. NaN and infinities become null."""
+    """Return the JSON object of a line; None for anything else. NaN and infinities become null."""
     text = line.strip()
     if not text.startswith("{"):
         return None
@@ -24,7 +24,7 @@ def parsed(line: str) -> Object | None:
 
 
 def decoded(body: bytes) -> object:
-    """The JSON value that a body holds. Raise ValueError where it holds none."""
+    """Return the JSON value of a body. Raise ValueError if there is none."""
     try:
         return json.loads(body.decode("utf-8", "replace"))
     except RecursionError:
@@ -32,26 +32,26 @@ def decoded(body: bytes) -> object:
 
 
 def dig(value: object, *keys: str) -> Any:
-    """What lies below ``keys``; None where the way ends early."""
+    """Return the value below ``keys``; None if a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
 def mapping(value: object, *keys: str) -> dict[str, Any]:
-    """An object; empty where there is none."""
+    """Return an object; empty if the value is none."""
     found = dig(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
 def sequence(value: object, *keys: str) -> list[Any]:
-    """A list; empty where there is none."""
+    """Return a list; empty if the value is none."""
     found = dig(value, *keys)
     return found if isinstance(found, list) else []
 
 
 def text(value: object, *keys: str) -> str:
-    """A string that can be written anywhere: half of a surrogate pair becomes "?"."""
+    """Return a string that can be encoded: half of a surrogate pair becomes "?"."""
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""
@@ -59,24 +59,24 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """A whole number from zero on."""
+    """Return a whole number from zero on."""
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """A finite number from zero on."""
+    """Return a finite number from zero on."""
     found = dig(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
-    # An int of hundreds of digits cannot be made a float.
+    # An int of hundreds of digits cannot be converted to a float.
     if isinstance(found, int) and found > MAX_COUNT:
         return None
     return float(found) if math.isfinite(found) and found >= 0 else None
 
 
 def number(value: object) -> float | None:
-    """Like ``amount``, also when it came as text."""
+    """Like ``amount``, also if the number is a string."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -91,13 +91,13 @@ def flag(value: object, *keys: str) -> bool | None:
 
 
 def objects(value: object, *keys: str) -> list[Object]:
-    """The objects in a list; all else in it is left out."""
+    """Return the objects in a list; other elements are omitted."""
     found = dig(value, *keys)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
-    """The objects in an object, by name."""
+    """Return the objects in an object, by name."""
     found = dig(value, *keys)
     if not isinstance(found, Mapping):
         return []
@@ -105,7 +105,7 @@ def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
 
 
 def texts(value: object, *keys: str) -> list[str]:
-    """The strings in a list."""
+    """Return the strings in a list."""
     found = dig(value, *keys)
     return (
         [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []
@@ -113,7 +113,7 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def dumped(value: object) -> str:
-    """As JSON; empty when it is nested too deep for that."""
+    """Return JSON; empty if the value is nested too deep."""
     try:
         return json.dumps(value)
     except (ValueError, RecursionError):

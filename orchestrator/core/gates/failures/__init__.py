@@ -1,1 +1,1 @@
-"""What two failures of tests have in common."""
+"""Comparing two failures of tests."""

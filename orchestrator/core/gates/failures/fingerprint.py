@@ -1,4 +1,4 @@
-"""What two failures have in common when they are the same."""
+"""Fingerprints of failures: equal failures have equal fingerprints."""
 
 import hashlib
 import re
@@ -16,6 +16,6 @@ def without_times(text: str) -> str:
 
 
 def digest_of(parts: Iterable[str]) -> str:
-    """Short, and equal for equal parts in any order."""
+    """Return a short digest that is equal for equal parts in any order."""
     joined = "\0".join(sorted(parts))
     return hashlib.sha256(joined.encode("utf-8", "replace")).hexdigest()[:16]

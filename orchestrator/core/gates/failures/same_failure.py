@@ -1,7 +1,7 @@
-"""Whether a test fails in two runs for the same reason: type and message of the exception. Pure.
+"""Compares the failures of a test in two runs by the exception's type and message. Pure.
 
-What differs from run to run does not count: numbers, durations, addresses, paths, drawn names, and
-the order of words, as that of a set. Of a failed assertion, quoted values do not count either.
+Differences between runs are ignored: numbers, durations, addresses, paths, random names, and the
+order of words, such as in a set. For a failed assertion, quoted values are ignored, too.
 """
 
 import re
@@ -28,7 +28,7 @@ _WORDS = re.compile(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """``one`` and ``other`` begin with the exception's type; an empty one is like any other."""
+    """True if two failures are alike. Each begins with the exception's type; "" is like any."""
     if not one or not other:
         return True
     one, other = (_COLOURS.sub("", each) for each in (one, other))
@@ -43,7 +43,7 @@ def _type(failure: str) -> str:
 
 
 def _head(failure: str) -> Sequence[str]:
-    """Its words in an order of their own."""
+    """The words of the failure, sorted."""
     text = one_line(failure[: 4 * HEAD])
     if _ASSERTION.match(text):
         text = _QUOTED.sub("TEXT", text)

@@ -1,1 +1,1 @@
-"""Runs of a gate side by side: on the base, on candidates, on a merged state."""
+"""Comparing runs of a gate: on the base, on candidates, on a merged state."""

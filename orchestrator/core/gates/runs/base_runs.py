@@ -1,4 +1,4 @@
-"""What two runs of a gate on the base commit say together: only what both found is certain."""
+"""Combines two runs of a gate on the base commit: only findings of both runs are certain."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,19 +7,19 @@ from dataclasses import replace
 from orchestrator.core.gates.failures.same_failure import are_alike
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
 
-#: Findings that are named where two runs differ.
+#: Most findings that are named if two runs differ.
 MOST_NAMED = 3
 
 
 def needs_another(first: Ran) -> bool:
-    """Whether a run may excuse a failure: then a second one has to confirm it."""
+    """True if a run may excuse a failure, so that a second run must confirm it."""
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
 
 def both(first: Ran, second: Ran) -> Ran:
-    """As one run: the findings of both, and the tests that passed in both.
+    """Combine two runs: the findings of both, and the tests that passed in both.
 
-    A second run that was killed or out of time counts as it is: it excuses nothing.
+    A second run that was killed or timed out is returned as it is: it excuses nothing.
     """
     if second.broken:
         return second
@@ -39,13 +39,13 @@ def both(first: Ran, second: Ran) -> Ran:
 
 
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """A log or a report that a gate writes has another content each time."""
+    """Compare by file only: a log or report that a gate writes has other content each time."""
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)
 
 
 def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """A failure that is not the same in both runs is known by its name alone."""
+    """Findings of both runs; a failure that differs between them is compared by its name."""
     left: dict[str, list[Flaw]] = {}
     for each in other:
         left.setdefault(each.key, []).append(each)

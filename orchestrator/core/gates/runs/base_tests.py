@@ -1,7 +1,7 @@
-"""What a gate counts of a candidate: tests of the base, new tests, and findings. Pure.
+"""Counts for comparing candidates: tests of the base, new tests, and findings. Pure.
 
-More tests of its own must not make a candidate win, so the base's tests are counted alone: with the
-base's versions of tests and configuration, and by the names that a run at the base lists.
+A candidate must not win by adding tests of its own. So the base's tests are counted separately:
+with the base's versions of tests and configuration, and by the names that a run at the base lists.
 """
 
 from collections import Counter
@@ -12,15 +12,15 @@ from orchestrator.core.gates.findings import EXIT_KEY, Ran, Reading, new_flaws
 from orchestrator.core.gates.tampering.judging_files import reads_tests
 from orchestrator.core.model.gate import Gate, GateOutcome, GateResult
 
-#: New tests of one gate that are stored, in the order of their names.
+#: Most new tests of one gate that are stored, in the order of their names.
 MOST_NEW_TESTS = 500
 
 
 def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | None) -> GateResult:
-    """The result with its counts; as it is if the gate did not judge the work.
+    """Return the result with its counts; unchanged if the gate did not judge the work.
 
-    ``now``: the run with the work's files. ``as_base``: the run with the base's tests and
-    configuration; the same run if the work alters none. ``base``: the run of the base commit.
+    ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
+    configuration; the same run if the worker altered none. ``base``: the run of the base commit.
     """
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result
@@ -48,9 +48,9 @@ def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
 
 
 def _of_base(now: Reading, base: Reading) -> Iterator[str]:
-    """Tests that pass, and that the base has: under their name, or moved. Each name counts once.
+    """Yield passed tests that the base has: under their name, or moved. Each name counts once.
 
-    Of a file that the base cannot load, each test counts.
+    If the base cannot load a file, each test of the file counts.
     """
     names = {*(base.passed or ()), *(each.key for each in base.flaws)}
     unloaded = {each.key for each in base.flaws if each.is_error}

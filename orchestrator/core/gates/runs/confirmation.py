@@ -1,4 +1,4 @@
-"""Two runs of a gate on a merged state: only what both find counts against the work. Pure."""
+"""Combines two runs of a gate on a merged state: only findings of both block the work. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,22 +8,22 @@ from orchestrator.core.gates.findings import EXIT_KEY, Ran
 from orchestrator.core.gates.runs.base_runs import common, of_files_in_both
 from orchestrator.core.model.gate import Check, GateCause, GatePlace, GateResult
 
-#: Findings of one run alone that are named.
+#: Most findings of only one run that are named.
 MOST_NAMED = 5
-#: What a change may bring about, and a loaded machine as well.
+#: Possibly caused by the change, but also by a machine under load.
 _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
 def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
-    """Whether a run refuses the work of several tasks: then a second one has to confirm it."""
+    """True if a run rejects the work of several tasks, so that a second run must confirm it."""
     is_of_result = check.place is GatePlace.RESULT and bool(check.base)
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 
 
 def confirmed(first: Ran, second: Ran) -> Ran:
-    """As one run: the findings of both, and the tests that passed in one of them.
+    """Combine two runs: the findings of both, and the tests that passed in one of them.
 
-    A second run that says nothing confirms nothing, and takes nothing back.
+    A second run without a result confirms nothing, and removes no findings.
     """
     if second.broken:
         return first
@@ -43,7 +43,7 @@ def confirmed(first: Ran, second: Ran) -> Ran:
 
 
 def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
-    """Names of what failed in one run and passed in the other; empty for a gate as a whole: ""."""
+    """Return names that failed in one run and passed in the other; "" stands for the whole gate."""
     if second.broken:
         return ()
     if first.broken:

@@ -1,1 +1,1 @@
-"""Changes by which work would pass its gates without being right."""
+"""Changes that would make gates pass although the work is wrong."""

@@ -1,7 +1,7 @@
 """Changes to files that decide how gates judge, such as tests and their configuration. Pure.
 
 A gate that passes runs a second time with the base's versions of these files. What only passes with
-the work's own versions is a finding.
+the worker's own versions is a finding.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from orchestrator.core.model.path_patterns import matches
 
 #: Files that are named in a sentence.
 MOST_NAMED = 3
-#: Manifests that say what a project needs: with the base's, code that needs more does not build.
+#: Manifests of a project's needs: with the base's, code that needs more does not build.
 _MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
 #: Reports of gates whose findings lie in files: tests do not decide them.
 _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
@@ -32,11 +32,11 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAlteration:
-    """What work alters of the files that judge it."""
+    """Alterations of files that decide how gates judge the work."""
 
     #: By path, the path whose content at the base it gets in the second run; None: removed.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Of these, the ones that judged before; new tests judge nothing.
+    #: Those of them that judged before; new tests judge nothing.
     judges: tuple[str, ...] = ()
     #: Judges that the task may alter, and has altered.
     allowed: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class JudgeAlteration:
 
 @dataclass(frozen=True, slots=True)
 class JudgeMove:
-    """A file that is elsewhere now."""
+    """A judging file that was moved."""
 
     before: str
     #: Its content is the same.
@@ -56,9 +56,9 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """What tasks may alter by one change: who changes other code, too, may repair tests only.
+    """Limit what tasks may alter: a change that also touches other code may only repair tests.
 
-    Else one change could break code and weaken the tests that tell.
+    Otherwise one change could break code and weaken the tests that would show it.
     """
 
     def held(leave: Leave) -> Leave:
@@ -69,7 +69,7 @@ def held_to_tests(
 
 
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
-    """Whether there is code besides tests and settings: of this gate, or in hidden directories."""
+    """True if code besides tests and settings changed: of this gate, or in hidden directories."""
     own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
     return has_code(each for each in own if not matches(each, gate.configured_by))
 
@@ -85,8 +85,8 @@ def alteration(
 ) -> JudgeAlteration:
     """``touched``: the paths that the change touches, and whether the base has them.
 
-    ``moves``: by their new path. ``equal``: mixed files whose part that judges is as at the base.
-    ``removed``: paths that the base has, and the change has not. ``is_compared``: new tests alone
+    ``moves``: by their new path. ``equal``: mixed files whose judging part is as at the base.
+    ``removed``: paths that the base has, and the change does not. ``is_compared``: new tests alone
     are swapped as well, because candidates are compared without them.
     """
     left = {move.before for move in moves.values()}
@@ -120,7 +120,7 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Empty for a file that does not decide what the gate finds."""
+    """Kind of judging file; "" for a file that does not affect the gate's findings."""
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -141,7 +141,7 @@ def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def needs_base_of(now: Ran, second: Ran) -> bool:
-    """Whether what the second run found must be compared with the base."""
+    """True if the findings of the second run must be compared with the base."""
     return not second.passed or now.reading.passed is not None
 
 
@@ -153,7 +153,7 @@ def with_second_run(
     base: Ran | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Failed where the gate passes only with the work's versions of the files that judge it."""
+    """Set to failed if the gate passes only with the worker's versions of judging files."""
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
         repaired = altered.judges if altered.repairs else ()
@@ -173,9 +173,9 @@ def with_second_run(
 def swayed(
     gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
 ) -> list[Flaw]:
-    """What passes, and does not with the base's versions; nothing where the base tells nothing.
+    """Return what passes, but fails with the base's versions; empty if the base shows nothing.
 
-    ``repairs``: except the tests that fail at the base.
+    ``repairs``: except tests that fail at the base.
     """
     if base is None or base.broken:
         return []
@@ -190,7 +190,7 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """The second run has the base's tests: new ones may need what is new, and are left out."""
+    """The second run has the base's tests. New tests are excluded: they may need new code."""
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
     flaws = [

@@ -1,4 +1,4 @@
-"""Files that configure gates beside much else: the part that judges. Pure."""
+"""Extracts the part that configures gates from files that also hold other settings. Pure."""
 
 import configparser
 import json
@@ -21,7 +21,7 @@ _OF_SETUP = ("metadata", "options")
 
 
 def judging_part(path: str, text: str) -> object:
-    """Equal for two versions of a file that judge alike; the text itself where nothing is known."""
+    """Return a value that is equal for two versions that judge alike; the whole text if unknown."""
     read = _READERS.get(path.rpartition("/")[2])
     try:
         return text if read is None else read(text)

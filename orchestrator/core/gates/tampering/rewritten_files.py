@@ -1,4 +1,4 @@
-"""Tracked files that a gate changes: a gate judges, it does not repair. Pure."""
+"""Tracked files that a gate changed. Such a gate fails: gates judge, they do not repair. Pure."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -13,7 +13,7 @@ REWRITTEN = "the gate changed this tracked file, and a gate may only judge"
 def with_rewrites(
     result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
 ) -> GateResult:
-    """Failed where the gate changed tracked files that it leaves alone at the base."""
+    """Set to failed if the gate changed tracked files that it does not change at the base."""
     if ran.broken or not ran.rewritten:
         return result
     paths = new_rewrites(ran, base, touched)
@@ -26,9 +26,9 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Paths that a gate changed, except those that it changes at the base, too.
+    """Return paths that a gate changed, except those that it also changes at the base.
 
-    In a file that the work touches, each changed place counts that the base has not.
+    In a file that the work touches, each changed place counts that the base does not have.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

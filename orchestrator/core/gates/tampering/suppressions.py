@@ -1,4 +1,4 @@
-"""Comments that switch off what a tool finds in a line or a file. Pure."""
+"""Comments that switch off a tool's findings in a line or a file. Pure."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ _MOST = 2000
 
 
 def comments_of(command: str) -> re.Pattern[str] | None:
-    """What switches off the tools that a command runs; None for tools without such comments."""
+    """Return the comments that switch off the tools of a command; None if they have none."""
     tools = (each for each in _COMMENTS if re.search(rf"(?<![\w-]){each}(?![\w-])", command))
     found = [_COMMENTS[each] for each in tools]
     return re.compile("|".join(found)) if found else None
@@ -33,7 +33,7 @@ def comments_of(command: str) -> re.Pattern[str] | None:
 def switched_off(
     comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
 ) -> Iterator[str]:
-    """Places of comments, such as ``a.py:3``, that are new in some files: ``now`` by their paths.
+    """Yield places of new comments, such as ``a.py:3``, in the files of ``now``, which is by path.
 
     ``before``: texts of the files that the change touches. A comment may move, and its line may
     change.

@@ -1,1 +1,1 @@
-"""One attempt: how it ended, and what it left."""
+"""One attempt: its end and its results."""

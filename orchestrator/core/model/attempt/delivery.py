@@ -1,4 +1,4 @@
-"""What a worker delivered, against what its task promised. Pure."""
+"""Delivery: compares a worker's changes with what its task promised. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from orchestrator.core.model.path_patterns import matching
 BUILDING_ROLES = frozenset(
     {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
 )
-#: Roles whose work is their output: a planner's list of files is what they read.
+#: Roles whose work is their output: a planner lists the files that it read.
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: Begins the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
-#: Longer lists are cut where a person reads them.
+#: Longer lists are cut in texts for people.
 NAMED_FILES = 5
 
 
 class Intent(StrEnum):
-    """What a task asks of an agent."""
+    """Kind of result that a task asks for."""
 
     CHANGE = "change"
     #: An explanation, a review, a list: its output is the work.
@@ -36,18 +36,18 @@ class Intent(StrEnum):
 class Delivery:
     """Stored with the result of a worker whose files are its work; paths as its task names them.
 
-    Workers without a worktree have none if they are to change no file, and changed no code.
+    Workers without a worktree have no delivery if they are to change no file, and changed no code.
     """
 
-    #: Files differ from those that the worker started with, or were saved.
+    #: Files differ from the worker's start, or were saved.
     changed: bool
     #: The task promises files, its role builds, or its text clearly asks for a change: without a
     #: change the worker has failed.
     expected: bool = False
     #: ANSWER also for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: What the worker's last text amounted to when its process ended before its child jobs: it is
-    #: judged when they have ended. None: it was judged.
+    #: Kind of the worker's last text if its process ended before its child jobs: it is judged after
+    #: their end. None: it was judged.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
@@ -55,15 +55,15 @@ class Delivery:
     saved: tuple[str, ...] = ()
     #: Files outside of the worktree or directory that the agent changed: absolute paths.
     outside: tuple[str, ...] = ()
-    #: Files of the user's checkout that changed while it ran, maybe by somebody else.
+    #: Files of the user's checkout that changed while it ran, possibly by another process.
     checkout: tuple[str, ...] = ()
-    #: What the agent did elsewhere than in its worktree: merged, or kept on refs.
+    #: Work of the agent outside its worktree: merged, or kept on refs.
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: A person committed on its branch since: its gates have not judged that.
+    #: A person has committed on its branch since: its gates have not judged the commit.
     by_hand: bool = False
-    #: What its branch was at when the attempt had ended.
+    #: The branch head at the end of the attempt.
     commit: str = ""
     #: False: it works in a directory of its own, or in the project.
     has_worktree: bool = True
@@ -76,12 +76,12 @@ class Delivery:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Nothing was changed, and nothing tells whether something had to be."""
+        """True if nothing was changed, and it is unknown if something had to be."""
         return not (self.changed or self.expected or self.intent is Intent.ANSWER)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of the result has to know, each as text; empty for a plain success."""
+        """Remarks for readers of the result, each as text; empty for a plain success."""
         place = "worktree" if self.has_worktree else "directory"
         found = (
             (PROMISED, self.missing),
@@ -97,7 +97,7 @@ class Delivery:
 
 
 def with_children(delivery: Delivery, files: Sequence[str] | None) -> Delivery:
-    """With what child jobs changed that ended later; None: no file."""
+    """Add changes of child jobs that ended later; None: no file."""
     missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
     changed = delivery.changed or files is not None
     return replace(delivery, changed=changed, missing=missing, deferred=None)
@@ -108,7 +108,7 @@ def promised_in_words(missing: Sequence[str]) -> str:
 
 
 def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
-    """A remark on files by which the work is judged, if it altered any."""
+    """Return a remark on altered files by which gates judge the work, if there are any."""
     if not altered.paths:
         return ()
     more = " together with code" if altered.with_code else ""
@@ -116,18 +116,18 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
-    """True if a worker without any change has failed. A shell command plays no role."""
+    """True if the worker fails without any change. A shell command has no role."""
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 
 
 def held_by(promised: str, paths: Iterable[str]) -> bool:
-    """True if one of the paths is, fits or lies below what was promised."""
+    """True if one of the paths equals, matches or is below the promised path."""
     path = normalized(promised)
     return path == "." or bool(matching(paths, [f"/{path}"]))
 
 
 def is_relative(promised: str) -> bool:
-    """True for a path that can lie in the project."""
+    """True for a path that can be inside the project."""
     return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
 
 

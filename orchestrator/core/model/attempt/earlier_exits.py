@@ -1,7 +1,7 @@
-"""Exits as versions before ``ExitCause`` recorded them: the cause was in a sentence.
+"""Reads exits recorded by versions before ``ExitCause``, which gave the cause as a sentence.
 
-The one place that reads those sentences, for exit records and for stored attempts. They are
-history: none of them changes when a message of this version does.
+Only this module reads these sentences, for exit records and for stored attempts. They never change,
+even if the messages of this version do.
 """
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
@@ -23,7 +23,7 @@ _OF_CANCEL = {
 
 
 def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
-    """The cause of an exit that was recorded without one."""
+    """Return the cause of an exit that was recorded without one."""
     if ended_by is EndedBy.LOST:
         known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
         return next(known, ExitCause.NONE)

@@ -1,4 +1,4 @@
-"""Why an attempt ended as it did, beyond ``EndedBy``. Shims import this: it imports nothing."""
+"""Causes of an attempt's end, besides ``EndedBy``. Shims import this: it imports nothing."""
 
 from enum import StrEnum
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 class ExitCause(StrEnum):
     """Written into ``exit.json``; the values never change their meaning."""
 
-    #: ``EndedBy`` says it all.
+    #: ``EndedBy`` is specific enough.
     NONE = ""
     #: The attempt was recorded, and its server ended before it was started.
     NEVER_BEGAN = "never_began"
-    #: A full disk, or no process or thread to be had, kept it from being started.
+    #: It could not be started: the disk was full, or no process or thread was available.
     NO_ROOM = "no_room"
     #: The program does not exist, may not be executed, or is being written just now.
     PROGRAM = "program"
@@ -18,15 +18,15 @@ class ExitCause(StrEnum):
     TASK_TIMEOUT = "task_timeout"
     #: It was stopped with its server.
     SHUTDOWN = "shutdown"
-    #: Its shim received a signal, which cannot say who sent it.
+    #: Its shim received a signal, whose sender is unknown.
     SIGNAL = "signal"
     #: No server had run for ``workers.orphan_lease`` seconds.
     ORPHAN_LEASE = "orphan_lease"
     #: Its shim was killed: how the worker ended is unknown.
     SHIM_DIED = "shim_died"
-    #: Its shim was killed, and the exit record that was there lacked its shim's secret.
+    #: Its shim was killed, and the existing exit record lacked the shim's secret.
     RECORD_FORGED = "record_forged"
 
 
-#: The attempt was not carried out.
+#: The attempt did not run.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})

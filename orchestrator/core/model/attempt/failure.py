@@ -1,4 +1,4 @@
-"""What is made of the failure of an attempt, and what the next attempt begins with."""
+"""Classified failures of attempts, and the state in which the next attempt starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ START = "start"
 
 
 def before(attempt: int) -> str:
-    """Name of the checkpoint that was made when an attempt was about to begin."""
+    """Return the name of the checkpoint from before an attempt."""
     return f"{attempt}-before"
 
 
 def after(attempt: int) -> str:
-    """Name of the checkpoint that was made when an attempt was over."""
+    """Return the name of the checkpoint from after an attempt."""
     return f"{attempt}-after"
 
 
@@ -26,18 +26,18 @@ ASKED = "asked"
 #: A gate blocks its work.
 GATES = "gates"
 
-#: It succeeded, and what it changed cannot be merged: the kind of failure of its next attempt.
+#: It succeeded, but its changes cannot be merged: the kind of failure of its next attempt.
 SENT_BACK = "sent back"
-#: In place of the fingerprint of a failure: another agent carries on.
+#: Failure fingerprint of an attempt that was passed to another agent, which continues.
 HANDED_ON = "handed on"
 #: Its tool's program could not be started.
 NOT_STARTED = "tool not started"
 
 
 class FailureKind(StrEnum):
-    #: It has to do with the moment: a rate limit, a lost process, a time limit.
+    #: A temporary cause: a rate limit, a lost process, a timeout.
     TRANSIENT = "transient"
-    #: What the attempt left cannot be built on: a broken worktree, half-written files.
+    #: No attempt can continue from its state: a broken worktree, half-written files.
     CORRUPTED_STATE = "corrupted_state"
     #: Its work is wrong, or it would fail in the same way again.
     LOGIC_ERROR = "logic_error"
@@ -57,31 +57,31 @@ _KINDS = {
 
 
 class RetryStrategy(StrEnum):
-    #: The next attempt goes on with what this one left.
+    #: The next attempt continues from this one's state.
     RETRY_CURRENT = "retry_current"
     #: Back to the checkpoint before this attempt.
     ROLLBACK_LAST = "rollback_last"
-    #: Back to the last checkpoint known to be good: its gates passed; else the worker's start.
+    #: Roll back to the last good checkpoint, whose gates passed; otherwise to the worker's start.
     ROLLBACK_SAFE = "rollback_safe"
-    #: No further attempt by itself: whoever asked for the work is told.
+    #: No further attempt without a person: the caller is notified.
     ESCALATE = "escalate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollback:
-    """Somebody had a worker's branch go back to a checkpoint."""
+    """A rollback of a worker's branch to a checkpoint, by a person."""
 
     at: float
     by: str
-    #: The worker's latest one then.
+    #: The worker's latest attempt at that time.
     attempt: int
     checkpoint: str
     commit: str
-    #: The checkpoint that keeps what was there before.
+    #: The checkpoint that keeps the former state.
     kept: str
 
     def told(self) -> Mapping[str, object]:
-        """For events."""
+        """Return the fields for events."""
         return {
             "by": self.by,
             "attempt": self.attempt,
@@ -93,28 +93,28 @@ class Rollback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """One failed attempt, classified. Stored before anything is done about it."""
+    """One failed attempt, classified. Stored before any action follows."""
 
     attempt: int
     kind: FailureKind
     strategy: RetryStrategy
-    #: Why this strategy, in words.
+    #: Why this strategy, as text.
     reason: str
     #: From 0 to 1.
     confidence: float
-    #: The checks that stood in the way, by name.
+    #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
     #: Which row of the table it was: equal for failures that are alike.
     cause: str = ""
-    #: The checkpoint that the next attempt begins with; empty: with what this one left.
+    #: The checkpoint from which the next attempt starts; empty: from this one's state.
     checkpoint: str = ""
-    #: The checkpoint that keeps what this attempt left; empty without a worktree.
+    #: The checkpoint that keeps this attempt's changes; empty without a worktree.
     kept: str = ""
-    #: The next attempt lacks changes that this one left: only ``kept`` has them.
+    #: The next attempt lacks changes of this one: only ``kept`` has them.
     undone: bool = False
 
     def told(self) -> Mapping[str, object]:
-        """For events."""
+        """Return the fields for events."""
         return {
             "failure_kind": str(self.kind),
             "strategy": str(self.strategy),

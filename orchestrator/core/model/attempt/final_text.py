@@ -1,7 +1,7 @@
-"""What an agent's final text amounts to: an answer, a question that waits, an offer, or a refusal.
+"""Classifies an agent's final text: an answer, an open question, an offer, or a refusal.
 
-Used only for an attempt that changed no file. Conservative: a text that is not surely a question or
-a refusal is an answer. Patterns, because no agent reports it in a field. Pure.
+Used only for an attempt that changed no file. Conservative: a text is an answer unless it is surely
+a question or a refusal. Uses patterns, because no agent reports the kind in a field. Pure.
 """
 
 import re
@@ -12,7 +12,7 @@ from orchestrator.core.text.formatting import cut, one_line
 #: Of a long text, only the beginning and the end are read.
 HEAD_CHARACTERS = 600
 TAIL_CHARACTERS = 1500
-#: A longer text reports something, whatever its last sentence asks.
+#: A longer text counts as a report, even if its last sentence is a question.
 REPORT_CHARACTERS = 1500
 #: Sentences at the end that may hold the question.
 LAST_SENTENCES = 3
@@ -29,7 +29,7 @@ class FinalText(StrEnum):
     REFUSAL = "refusal"
     #: The agent reports that nothing had to be done.
     ALREADY = "already"
-    #: Describes the work, with code, for somebody else to do.
+    #: Describes the work, with code, for another person to do.
     RECIPE = "recipe"
 
 
@@ -126,7 +126,7 @@ _ALL_THE_SAME = _any(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",
 )
-#: Words by which there was nothing to do.
+#: Phrases for "nothing to do".
 _NOTHING_TO_DO = _any(
     r"\balready\b[^.\n]{0,40}\b(?:exists?|there|implemented|present|in place|done|fixed"
     r"|supported|supports?|handled|handles|has|have|contains?|includes?|provides?|documented|covered"
@@ -142,7 +142,7 @@ _NOTHING_TO_DO = _any(
     r"\bdéjà (?:implémentée?|présente?|en place)\b|\bya (?:existe|está implementad[oa])\b",
     r"已经?(?:存在|实现)|すでに(?:実装|存在)|\bуже (?:реализован|существует)",
 )
-#: It says that it did something: then nothing was "already" as asked.
+#: The text reports own work: then nothing was "already" as requested.
 _DID = _any(
     r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
     r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
@@ -163,14 +163,14 @@ _INSTRUCTS = _any(
     rf"^(?:step )?\d[.):] .{{0,40}}\b{_DO_IT}\b",
     r"\b(?:du kannst|Sie können|fügen Sie|füge)\b.{0,80}\b(?:hinzu|einfügen|hinzufügen|ändern)\b",
 )
-#: Code stands in the text: a block, an indented line, or a line with the signs of code.
+#: The text contains code: a block, an indented line, or a line with the signs of code.
 _CODE = re.compile(
     r"^[ \t]*(?:```|~~~)|\n\n(?: {4}|\t)\S|`[^`\n]*[(){}=<>;][^`\n]*`|:[ \t]*\S*[(){}=<>]", re.M
 )
 
 
 def final_text(text: str) -> FinalText:
-    """What an agent's final text amounts to; ANSWER if there is a doubt."""
+    """Classify an agent's final text; ANSWER if in doubt."""
     whole = _own_words(text)
     sentences = _sentences(whole)
     if not sentences:
@@ -188,7 +188,7 @@ def final_text(text: str) -> FinalText:
 
 
 def question_of(text: str) -> str:
-    """The question that a text ends with, in one line; its last sentence if it asks nothing."""
+    """Return the question at the end of a text, in one line; the last sentence if there is none."""
     sentences = _sentences(_own_words(text))
     asking = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]
     asking = asking or [each for each in sentences[-LAST_SENTENCES:] if _asks(each)]
@@ -209,12 +209,12 @@ def _asks(sentence: str) -> bool:
 
 
 def _instructs(text: str, whole: str) -> bool:
-    """It shows code, and does not say that the agent changed anything itself."""
+    """True if the text shows code, and does not say that the agent changed anything itself."""
     leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
     return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
 
 
 def _refuses(whole: str) -> bool:
-    """Early in the text, and nothing follows that was done or found in spite of it."""
+    """True if the text refuses early, and reports no work or findings afterwards."""
     found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
     return found is not None and not _ALL_THE_SAME.search(whole, found.end())

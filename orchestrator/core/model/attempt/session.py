@@ -1,4 +1,4 @@
-"""The conversation of an AI tool with its model, and whether the next attempt resumes it."""
+"""Session of an AI tool with its model, and the decision if the next attempt resumes it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ class Session:
     """The session of one attempt."""
 
     id: str
-    #: The agent, and the model that was asked for; empty: the tool's default.
+    #: The agent, and the requested model; empty: the tool's default.
     agent: str
     model: str = ""
     #: The attempt that had it last.
     attempt: int = 0
-    #: That attempt resumed it; else that attempt began it.
+    #: True if that attempt resumed it; otherwise it began it.
     resumed: bool = False
     #: The checkpoint with the worker's files at its end; empty without a worktree.
     checkpoint: str = ""
@@ -40,9 +40,9 @@ class Start(StrEnum):
     RESUME = "resume"
 
 
-#: Whether a session is worth resuming after an attempt that ended so: names of the rows in
-#: ``core.outcome.failure_classifier``. A session whose files are in doubt, or that came to the same
-#: failure twice, is not.
+#: True if a session is worth resuming after an attempt with this outcome: names of the rows in
+#: ``core.outcome.failure_classifier``. Not if its files are in doubt, or the same failure was
+#: repeated.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     "gates": True,
@@ -56,13 +56,13 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting or a limit, which somebody has changed since.
+    #: A key, a setting or a limit, which a person has changed since.
     "refused": True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,
     "unknown": False,
-    # These attempts ran nothing, so that they have no session. The session before them counts.
+    # These attempts ran nothing, so they have no session. The session before them counts.
     "never ran": True,
     "tool not started": True,
     "not started": True,
@@ -78,10 +78,10 @@ def start_of(
     model: str,
     able: bool,
 ) -> Start:
-    """How the next attempt begins after one that ended by ``cause``.
+    """Return how the next attempt begins after one that ended by ``cause``.
 
     ``rolled_back``: the session remembers work that was undone since. ``able``: the agent's tool
-    resumes sessions, and the settings allow that.
+    can resume sessions, and the settings allow it.
     """
     if session is None or not session.usable or not able or rolled_back:
         return Start.NEW
@@ -93,7 +93,7 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """Whether the worker's files went back to a checkpoint before the end of the session."""
+    """True if the worker's files were restored to a checkpoint before the end of the session."""
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

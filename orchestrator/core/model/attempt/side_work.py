@@ -1,4 +1,4 @@
-"""Work that an agent put elsewhere than into its worktree, and what became of it."""
+"""Work that an agent put outside its worktree's branch, and the outcome of that work."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class SideWorkKind(StrEnum):
-    """What an agent creates by git; the values are parts of names of refs."""
+    """Kind of git object that an agent creates; the values are parts of names of refs."""
 
     #: A branch of its own.
     BRANCH = "branch"
@@ -32,23 +32,23 @@ class SideWork:
 
     @property
     def is_missing(self) -> bool:
-        """True if it conflicts with the worker's branch, which lacks it."""
+        """True if the work conflicts with the worker's branch, which lacks it."""
         return bool(self.ref) and self.kind is not SideWorkKind.NESTED
 
 
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """What is there after an attempt, each piece with the attempt that did it.
+    """Return the present side work, each piece with the attempt that created it.
 
-    ``before``: what was there before the attempt.
+    ``before``: the side work before the attempt.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
-    """What a reader of the result has to know, each as text."""
+    """Return remarks for readers of the result, each as text."""
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
@@ -61,17 +61,17 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 
 
 def missing_in_words(each: SideWork) -> str:
-    """With the command that fetches it."""
+    """Describe the missing work, with the command that fetches it."""
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
     return f"{each.kind} {each.name} conflicts with its branch and was not merged: {command}"
 
 
 def merge_of(ref: str, *, is_stash: bool) -> str:
-    """The command that merges work on a ref into the branch that a person has checked out."""
+    """Return the command that merges a ref into the branch that a person has checked out."""
     return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
 
 
-#: Longer lists are cut where a person reads them.
+#: Longer lists are cut in texts for people.
 _NAMED = 5
 
 

@@ -1,15 +1,15 @@
-"""New files of a worker that are not committed (`git.never_commit`), and why. Pure."""
+"""New files of a worker that are not committed (`git.never_commit`), with the reasons. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: So many are stored, and so many are named where a person reads them.
+#: Most files that are stored, and most that are named in texts for people.
 MOST_STORED, _NAMED = 50, 5
 
 
 class HeldBackRule(StrEnum):
-    """Why; stored, so that values never change."""
+    """Why a file is not committed; stored, so that values never change."""
 
     #: Its name, or the name of a directory above it, is on the list.
     NAME = "name"
@@ -24,7 +24,7 @@ class HeldBackRule(StrEnum):
 
     @property
     def is_of_a_file(self) -> bool:
-        """Nothing creates such a file a second time: it is saved."""
+        """True if no command recreates such a file: it is saved."""
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
 
@@ -39,9 +39,9 @@ class HeldBack:
     size: int = 0
     #: It is in `files/` of the worker's directory.
     saved: bool = False
-    #: The agent had committed it, and its commits were folded into one without it.
+    #: The agent had committed the file, and its commits were folded into one without it.
     folded: bool = False
-    #: Commits of the worker still have it.
+    #: Commits of the worker still have the file.
     in_history: bool = False
 
 

@@ -1,1 +1,1 @@
-"""What a job came to: its status, its reason, and what its result lacks."""
+"""Outcome of a job: its status, its reason, and what its result lacks."""

@@ -1,4 +1,4 @@
-"""What a job's end has to say of its gates: what did not run, what failed and does not block."""
+"""Facts about a job's gates: gates that did not run, and failures that do not block."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -15,14 +15,14 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.path_patterns import matches
 
-#: Gates that are told of one job.
+#: Most gates of one job that are reported.
 MOST_GATES = 20
 #: Sources that are.
 MOST_FILES = 100
 
 
 def has_judged(results: Iterable[GateResult]) -> bool:
-    """Whether a gate passed or failed; the scan for secrets judges no code."""
+    """True if a gate passed or failed; the scan for secrets judges no code."""
     return any(map(_is_judge, results))
 
 
@@ -36,11 +36,11 @@ def is_unjudged(
     workers: Iterable[Worker],
     unjudged_jobs: Collection[str] = (),
 ) -> bool:
-    """Whether a merged change has code at which no gate looked.
+    """True if a merged change has code that no gate judged.
 
     ``touched``: its paths; ``results``: of the gates on the merged state; ``workers``: those whose
-    work it is. Their own gates count for those who have some. ``unjudged_jobs``: ids of jobs of the
-    tree whose results have such code.
+    work it is. Their own gates count for workers that have some. ``unjudged_jobs``: ids of jobs of
+    the tree whose results have such code.
     """
     if has_judged(results) or not has_code(touched):
         return False
@@ -53,7 +53,7 @@ def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
         return True
     if has_judged(result.gates):
         return False
-    # What child jobs changed is not among the worker's own files.
+    # Changes of child jobs are not among the worker's own files.
     return has_code(result.files_created) or any(
         each in unjudged_jobs for each in worker.child_job_ids
     )
@@ -65,11 +65,11 @@ def unjudged_files(
     workers: Sequence[Worker],
     below: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
-    """Sources of a merged change at which none of the gates looked that have judged it.
+    """Return sources of a merged change that none of the gates with a result judged.
 
     ``present``: paths of the change, without removed ones, from the host project, and the same as
-    results of workers name them. A gate that only a worker's task asks for looks at what that
-    worker changed. ``below``: of the workers' child jobs, which have judged what they changed.
+    results of workers name them. A gate that only a worker's task requests judges that worker's
+    changes. ``below``: of the workers' child jobs, which have judged their own changes.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -114,7 +114,7 @@ def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> boo
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:
-    """Code that a worker changed without a worktree, if none of its own gates judged it."""
+    """Return code that a worker changed without a worktree, if none of its own gates judged it."""
     result = worker.result
     if result is None or result.delivery is None or has_judged(result.gates):
         return ()
@@ -124,10 +124,10 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Of gates that did not run, and of those that failed and do not block; each name once.
+    """Facts about gates that did not run, or failed and do not block; each name once.
 
-    What the gates say of the merged state comes before what they said of the workers.
-    ``touched``: the paths that the merged state changes.
+    Results on the merged state come before results of the workers. ``touched``: the paths that the
+    merged state changes.
     """
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
@@ -140,14 +140,14 @@ def gate_facts(
 
 
 def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
-    """What one of two runs on the merged state found."""
+    """Return gates with findings in only one of two runs on the merged state."""
     return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
 
 
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """New comments that switch gates off; each gate once, as in ``gate_facts``."""
+    """Return new comments that switch gates off; each gate once, as in ``gate_facts``."""
     found = {each.name: each for each in results}
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
@@ -157,7 +157,7 @@ def comments_against(
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
-    """Names of the gates that passed: on the merged state, else on every worker that has them."""
+    """Names of gates that passed: on the merged state, otherwise on every worker that has them."""
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
     for each in (gate for worker in workers if worker.result for gate in worker.result.gates):

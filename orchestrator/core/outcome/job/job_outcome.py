@@ -1,4 +1,4 @@
-"""How a job ended, told from its workers."""
+"""Status of an ended job, derived from its workers."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ def job_outcome(
     incomplete: bool = False,
     fails_unjudged: bool = False,
 ) -> JobStatus:
-    """The final status of a job whose workers (of this job alone) have all ended.
+    """Return the final status of a job whose workers (of this job alone) have all ended.
 
-    A task with several candidates succeeded when one of them did. A job that was cancelled after
-    all its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: its
+    A task with several candidates succeeded if one of them did. A job that was cancelled after all
+    its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: its
     result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate judged the code that
-    it changed, and the job asks for one.
+    it changed, and the job requires one.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -31,9 +31,9 @@ def job_outcome(
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """From the start of an ended job to the end of its last worker; None before it has ended.
+    """Return the seconds from an ended job's start to its last worker's end; None before its end.
 
-    The job's own end comes a little later: its reports, which tell this figure, are written first.
+    The job's own end comes later, because its reports, which show this figure, are written first.
     """
     if not job.status.ended:
         return None
@@ -43,7 +43,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """By task id, in the order of the workers: whether one of its candidates succeeded."""
+    """By task id, in worker order: True if one of the task's candidates succeeded."""
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded

@@ -1,4 +1,4 @@
-"""Changes that are missing from a job's result for another reason than the merge. Pure."""
+"""Changes that a job's result lacks for another reason than the merge. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,9 +30,9 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Of workers that succeeded in a plain directory, and were to have a worktree by ``git: on``.
+    """Losses of workers that succeeded in a plain directory although ``git: on`` holds for them.
 
-    A submission whose tasks are known is refused before that; a planner's tasks come later.
+    A submission with known tasks is rejected earlier; the tasks of a planner come later.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -45,8 +45,9 @@ def lost_without_worktree(
 
 
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Of workers that count, promised files that the result lacks; ``present`` are the files that
-    the result changes."""
+    """Promised files of workers that count which the result lacks; ``present``: files that it
+    changes.
+    """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if delivery is None or worker.is_adviser or not worker.counts:
@@ -63,9 +64,9 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Of workers whose changes the result has: what conflicts with their own branches.
+    """For workers whose changes the result has: side work that conflicts with their own branches.
 
-    Of an attempt that was rolled back, the result lacks everything on purpose.
+    Side work of an attempt that was rolled back is excluded: the result lacks it on purpose.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -84,13 +85,13 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    """The worker's latest attempt whose changes were undone; 0: none were."""
+    """Number of the worker's latest attempt whose changes were undone; 0 if none were."""
     failures = worker.result.failures if worker.result else ()
     return max((each.attempt for each in failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
-    """What workers that are about to run again have on their branches."""
+    """Changes on the branches of workers that are about to run again."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
@@ -98,7 +99,7 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
-    """Without promised files that a worker of the job above created."""
+    """Filter out promised files that a worker of the job above created."""
     for each in lost:
         paths = _absent(each.paths, present)
         if each.is_made or paths == each.paths:
@@ -112,11 +113,11 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Changes at any depth below a worker that nobody chose to leave out; ``children`` are its
+    """Changes at any depth below a worker that no person chose to exclude; ``children`` are its
     child jobs, in their order.
 
-    None for a worker whose own work does not count. A child job that was withdrawn, or that
-    another one with the same request made up for, has lost nothing.
+    None for a worker whose own work does not count. A child job has lost nothing if it was
+    withdrawn, or if another one with the same request made up for it.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -124,14 +125,14 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Hunks at any depth below a worker over which better results won, or that were undone."""
+    """Hunks at any depth below a worker that better results replaced, or that were undone."""
     for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """The child jobs whose losses are losses of the worker; ``children`` are in their order."""
+    """Child jobs whose losses are the worker's losses; ``children`` are in their order."""
     if not worker.counts:
         return
     made_up, found = set[str](), []
@@ -139,14 +140,14 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
         if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
             found.append(child)
         if child.status is JobStatus.COMPLETED:
-            # It makes up for earlier ones for the same request: they failed, or were discarded.
+            # It makes up for earlier ones with the same request: they failed, or were discarded.
             made_up.add(child.digest)
     yield from reversed(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """What to type for changes that a result lacks."""
+    """The command that brings missing changes into a result."""
 
     #: Brings the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
@@ -160,7 +161,7 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
     """Return the command that can succeed, by the cause of the loss.
 
     ``above``: the jobs above the one that lacks the changes, from its parent job to the root.
-    Merging repeats the gates, so only another attempt changes what the gates refuse. A command
+    Merging repeats the gates, so only another attempt changes what the gates reject. A command
     repeats what it did before, and the workers of a child job do not run again.
     """
     if not missing.is_made:
@@ -193,7 +194,7 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
 
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
-    """A worker of a root job gets another attempt; for a child job's, a new job follows."""
+    """A worker of a root job gets another attempt; for a child job's worker, a new job follows."""
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
@@ -201,17 +202,17 @@ def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
-    """The command that shows the changes of a worker, wherever they are."""
+    """Return the command that shows the changes of a worker, wherever they are."""
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
 def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
-    """Merge a job again, and then the jobs above it."""
+    """Return commands that merge a job again, and then the jobs above it."""
     return " && ".join([f"{COMMAND} merge {job_id}{how}", *_above(above)])
 
 
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Take a worker that does not count into the result, and merge the jobs above.
+    """Return commands that add a worker that does not count, and merge the jobs above.
 
     Not joined by ``&&``: a job in which a worker failed stays partial, and so does the exit code.
     """
@@ -219,7 +220,7 @@ def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Overrule the choice among candidates, and merge the jobs above."""
+    """Return commands that select another candidate, and merge the jobs above."""
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
     return "; ".join([choose, *_above(above)])
 

@@ -20,23 +20,23 @@ from orchestrator.core.model.repository_changes import listed as changes_in_word
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.outcome.job.losses import way_in
 
-#: So many workers are named in a sentence.
+#: Most workers that are named in a sentence.
 MOST_NAMED = 5
-#: The reason of a job whose tasks a person is to let start.
+#: The reason of a job whose tasks wait for a person's approval.
 WAITS_FOR_APPROVAL = "waits for approval"
-#: Begins the sentence on a job whose workers' changes were to become one result, and did not.
+#: Begins the sentence on a job whose workers' changes could not be merged.
 NOT_MERGED = "what its workers changed could not be merged when it ended"
-#: The sentence on a job whose branches are gone.
+#: The sentence on a job whose branches were removed.
 DISCARDED = "its branches and checkpoints were discarded"
-#: Begins the sentence on a job that changed code at which no gate looked.
+#: Begins the sentence on a job that changed code that no gate judged.
 NOT_JUDGED = "not judged: "
-#: The same of a job that some gates have judged.
+#: For a job that some gates have judged.
 JUDGED_IN_PART = "judged in part: "
-#: Why no gate judged what a worker changed in its own directory, or in the project.
+#: Why no gate judged a worker's changes in its own directory, or in the project.
 NO_WORKTREE = "no gate looks at work without a worktree"
 #: Begins the sentence on a request to build that no AI agent worked on.
 NOTHING_BUILT = "nothing was built: no AI agent"
-#: Begins the sentence on workers that changed no file, where that may not have been meant.
+#: Begins the sentence on workers that changed no file, perhaps unintentionally.
 NOTHING_CHANGED = "nothing was changed"
 #: Begins the sentence on findings that a second run on the merged state did not confirm.
 FLAKY = "flaky on the merged result: "
@@ -51,12 +51,12 @@ UNDONE = "undone after a child job"
 
 
 def reason_of(job: Job) -> str:
-    """One sentence for each fact of the job, the gravest first, joined by "; "; "" for none.
+    """One sentence for each fact of the job, the most serious first, joined by "; "; "" for none.
 
     To add a fact: a field in ``job_facts.JobFacts`` (the job's settings and other fields may be
     read as well), a function here that returns its sentence or "", and its place in ``SENTENCES``.
-    Whoever learns the fact stores it with ``ledger.update_job(job_id, facts=replace(job.facts,
-    ...))``; the reason is composed anew when the job is stopped, merged and ended. Pure; nothing
+    Code that learns the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts,
+    ...))``. The reason is composed again when the job is stopped, merged and ended. Pure; no code
     reads a reason to decide anything.
     """
     return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
@@ -67,7 +67,7 @@ def _approval(job: Job) -> str:
 
 
 def _stop(job: Job) -> str:
-    """A job whose tasks had all succeeded before the stop came is completed without a word."""
+    """Empty for a completed job: all its tasks had succeeded before the stop."""
     if job.stop_cause is None or job.status is JobStatus.COMPLETED:
         return ""
     limits = (StopCause.WALL_TIME, StopCause.LIMIT)
@@ -123,7 +123,7 @@ def _unchanged(job: Job) -> str:
 
 
 def changed_nothing(job: Job) -> list[str]:
-    """Workers that succeeded without a change where nothing tells that none was asked for."""
+    """Workers that succeeded without a change, although their tasks may require one."""
     return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
 
 
@@ -158,7 +158,7 @@ def _checkout(job: Job) -> str:
 
 
 def _all_of(names: Sequence[str]) -> str:
-    """Such as "worker_1, worker_2 and worker_3"."""
+    """Format names, such as "worker_1, worker_2 and worker_3"."""
     if len(names) > MOST_NAMED:
         return f"{len(names)} workers"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -171,7 +171,7 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """With the command for it; a child job's parent worker decides by itself."""
+    """Missing files, with the command to create them; in a child job, the parent worker decides."""
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
         return ""
@@ -261,7 +261,7 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Why no gate judged the code that a job changed, or which required gates did not."""
+    """Return why no gate judged the code that a job changed, or which required gates did not."""
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 
@@ -338,7 +338,7 @@ def _switched_off(job: Job) -> str:
 
 
 def _more(found: Sequence[object], noun: str) -> str:
-    """Such as ``2 more workers``, of a list that is cut."""
+    """The rest of a cut list, such as ``2 more workers``."""
     many = len(found) - MOST_NAMED
     return f"{many} more {noun}{'s' * (many != 1)}"
 
@@ -353,7 +353,7 @@ def _repository(job: Job) -> str:
     found = job.facts.repository_changes
     if not found:
         return ""
-    # A long reason is cut off where people read it: the command comes first.
+    # A long reason is cut in texts for people: the command comes first.
     shown = f"to see and restore it: {COMMAND} restore {job.id}"
     return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 

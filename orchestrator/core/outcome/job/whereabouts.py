@@ -1,4 +1,4 @@
-"""For each worker: whether its changes are in the job's result, and if not, where. Pure."""
+"""For each worker: if its changes are in the job's result, and otherwise where they are. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 
 
 class OutsideCause(StrEnum):
-    """Why changes that a worker made are not in the result."""
+    """Why changes of a worker are not in the result."""
 
-    #: they conflict with others, or build on what was left out
+    #: they conflict with others, or build on excluded changes
     LEFT_OUT = "left_out"
-    #: the gates refuse the merged state that has them
+    #: the gates reject the merged state that has them
     REFUSED = "refused"
-    #: their worker discarded what a child job had put into its files
+    #: their worker discarded a child job's changes of its files
     UNDONE = "undone"
-    #: a person left them out
+    #: a person excluded them
     CHOSEN = "chosen"
     #: the job's ``merge_strategy`` is ``manual``
     MANUAL = "manual"
@@ -48,13 +48,13 @@ class OutsideCause(StrEnum):
     LOST_COMPARISON = "lost_comparison"
     #: the worker failed, ran out of time or was cancelled
     FAILED = "failed"
-    #: an attempt failed, and the next one began without what it had changed
+    #: an attempt failed, and the next one started without its changes
     ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutsideWork:
-    """Changes of one worker that were made, and are not in the result."""
+    """Existing changes of one worker that are not in the result."""
 
     worker_id: str
     #: The job of that worker: the job itself, or one below it.
@@ -64,29 +64,29 @@ class OutsideWork:
     why: str = ""
     #: The branch that has the changes; empty: none has.
     branch: str = ""
-    #: How many files it made or changed.
+    #: How many files it created or changed.
     files: int = 0
     #: The result has some changes of the worker.
     in_part: bool = False
-    #: What brings them in, or shows them if only a person can; empty: no branch has them.
+    #: Command that brings them in, or shows them if only a person can; empty: no branch has them.
     command: str = ""
-    #: What shows them; empty: no branch has them.
+    #: Command that shows them; empty: no branch has them.
     show: str = ""
     #: True if ``command`` brings them in; False if it only shows them.
     brings_in: bool = True
-    #: What brings them in without another attempt, where ``command`` asks for one.
+    #: Command that brings them in without another attempt, if ``command`` asks for one.
     otherwise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Of a tree: ``jobs`` by id, ``workers`` by job."""
+    """Places of changes in a tree: ``jobs`` by id, ``workers`` by job."""
 
     jobs: Mapping[str, Job]
     workers: Mapping[str, Sequence[Worker]]
 
     def in_result(self, job: Job) -> list[Worker]:
-        """The job's own workers whose changes, with those below them, its result has."""
+        """Return the job's own workers whose changes, with those below them, are in its result."""
         if job.merge_state not in _HAS_RESULT:
             return []
         lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
@@ -94,7 +94,7 @@ class Whereabouts:
         return [each for each in self._counting(job) if each.id not in lacking]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
-        """By worker, here and at any depth below, what was made and the result does not have."""
+        """Return existing changes of each worker, at any depth, that the result does not have."""
         if job.facts.discarded:
             return []
         found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
@@ -104,14 +104,14 @@ class Whereabouts:
 
     def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job is not top:
-            # What nobody chose is among the top job's facts.
+            # Losses that no person chose are among the top job's facts.
             yield from (self._missing(each, top) for each in job.facts.missing if each.chosen)
         if job.merge_state is MergeState.FAILED:
             command = merge_chain("", job.id, self._above(job.id, top))
             for worker in self._counting(job):
                 why = f"merging failed: {job.facts.merge_error}"
                 yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
-        # A worker that the gates refused has failed by that.
+        # A worker with rejected changes has failed because of that.
         named = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
             yield from self._rolled_back(worker, job, top)
@@ -125,12 +125,12 @@ class Whereabouts:
                     command = choose_chain(worker.task_id, worker.id, job.id, above)
                 yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker), command)
             elif worker.status.ended and not worker.status.succeeded:
-                # The merged state would be refused, too.
+                # The gates would reject the merged state, too.
                 command = "" if _is_blocked(worker) else take
                 yield self._kept(worker, OutsideCause.FAILED, _failed(worker), command)
 
     def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
-        """What attempts left that a further attempt began without."""
+        """Changes of attempts that were rolled back before a further attempt."""
         for failure in worker.result.failures if worker.result else ():
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
@@ -177,7 +177,7 @@ class Whereabouts:
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
-        """Of a worker that changed nothing itself, what its child job came to."""
+        """The result of a child job, for a worker that changed nothing itself."""
         branch = short(worker_branch(worker))
         if not _changed(worker):
             child = self._merged_children(worker)[-1]
@@ -208,8 +208,9 @@ class Whereabouts:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        """With those below workers that count: who does not count stands for all below it. A child
-        job that was withdrawn, or that another one made up for, has lost nothing."""
+        """The job and the jobs below workers that count. A worker that does not count stands for
+        all below it. A child job that was withdrawn or made up for has lost nothing.
+        """
         yield job
         for worker in self.workers.get(job.id, ()):
             if not worker.counts:
@@ -219,7 +220,7 @@ class Whereabouts:
                 yield from self._jobs_that_count(child)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
-        """From the parent job up to the top one."""
+        """Job ids from the parent job up to the top one."""
         found = []
         while job_id != top.id and job_id in self.jobs:
             job_id = self.jobs[job_id].parent_job_id or top.id
@@ -244,7 +245,7 @@ def _cause(missing: Missing, job: Job) -> OutsideCause:
 
 
 def has_worktree(worker: Worker) -> bool:
-    """Where none of a tree has one, there is nothing to say of its changes."""
+    """True if the worker had a worktree. Without any in a tree, nothing is said of its changes."""
     delivery = worker.result.delivery if worker.result else None
     return delivery is not None and delivery.has_worktree
 
@@ -259,13 +260,13 @@ def _files(worker: Worker) -> int:
 
 
 def _is_back(worker: Worker, failure: Failure) -> bool:
-    """Whether a person had the worker go back to what the failed attempt left."""
+    """True if a person rolled the worker back to the result of the failed attempt."""
     rollbacks = worker.result.rollbacks if worker.result else ()
     return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
 
 
 def _is_blocked(worker: Worker) -> bool:
-    """True if the gates refuse the worker's own branch."""
+    """True if the gates reject the worker's own branch."""
     result = worker.result
     if result is None or (result.delivery and result.delivery.by_hand):
         return False

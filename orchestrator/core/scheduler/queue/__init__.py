@@ -1,1 +1,1 @@
-"""Who may start, and in which order: slots, holds, throttles."""
+"""Order of starts, and reasons to wait: slots, holds, throttles."""

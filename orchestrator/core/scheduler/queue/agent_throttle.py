@@ -1,13 +1,13 @@
-"""How many workers of one agent may run while its account is limited: additive increase,
-multiplicative decrease (Chiu and Jain, 1989), as TCP does it. Pure.
+"""Throttle: how many workers of one agent may run while its account is limited. Additive increase,
+multiplicative decrease (Chiu and Jain, 1989), as in TCP. Pure.
 
-An agent that was never refused is not bounded at all.
+An agent whose account was never limited has no bound.
 """
 
 from dataclasses import dataclass
 
-#: Seconds for which nothing starts after a refusal that does not say for how long; doubled with
-#: each refusal that follows, up to the longest.
+#: Seconds without starts after an account limit without a given time; doubled with each further
+#: one, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: A provider's word on when it may be tried again is believed up to here.
 LONGEST_RESET_SECONDS = 6 * 3600.0
@@ -19,14 +19,14 @@ LOOK_AGAIN_SECONDS = 5.0
 class _Account:
     #: Workers that may run at the same time.
     limit: float
-    #: Where it was when the first refusal came: from there on nothing is bounded again.
+    #: The number before the first account limit: from there on there is no bound again.
     before: int
     paused_until: float
     pause: float = FIRST_PAUSE_SECONDS
 
 
 class AgentThrottle:
-    """By agent: those with the same name share an account."""
+    """Throttles by agent: agents with the same name share an account."""
 
     def __init__(self) -> None:
         self._running: dict[str, int] = {}
@@ -39,9 +39,9 @@ class AgentThrottle:
         self._running[agent] -= 1
 
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
-        """A worker ended because its account was limited; when it may be tried again.
+        """Record that an account limit ended a worker. Return when the agent may be tried again.
 
-        To be told after ``gone`` of that worker.
+        Call after ``gone`` of that worker.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)
@@ -66,7 +66,7 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """When one more worker may be tried to start; None: now."""
+        """Return when one more worker may start; None: now."""
         account = self._accounts.get(agent)
         if account is None:
             return None

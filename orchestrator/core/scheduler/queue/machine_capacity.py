@@ -1,4 +1,4 @@
-"""What the machine has room for, as reported to the scheduler at the beginning of a turn."""
+"""Free resources of the machine, as reported to the scheduler at the beginning of a turn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from orchestrator.core.model.states import WaitKind
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Something that the machine has too little of."""
+    """A resource of which the machine has too little."""
 
     kind: WaitKind
     #: A sentence on it for people, with figures.
@@ -23,7 +23,7 @@ def _nothing(agent: str) -> Lack | None:
 class Capacity:
     #: Why nothing may start at all; None when something may.
     paused: Lack | None = None
-    #: Why one more worker of an agent may not start; None when it may, and then it counts.
+    #: Why one more worker of an agent may not start; None if it may, and then it counts.
     lack: Callable[[str], Lack | None] = _nothing
 
 

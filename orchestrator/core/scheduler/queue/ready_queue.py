@@ -1,4 +1,4 @@
-"""Workers that could start or resume, in their order, and those that are held back."""
+"""Queue of the workers that could start or resume, in order, and those that are held back."""
 
 import heapq
 from collections import deque
@@ -14,7 +14,7 @@ class ReadyQueue:
         self._queues: dict[str, deque[WorkerKey]] = {}
         self._jobs: dict[str, Job] = {}
         self._resuming: dict[WorkerKey, Job] = {}
-        #: (not before, order of arrival, who, its job), soonest first.
+        #: (not before, order of arrival, worker, its job), soonest first.
         self._delayed: list[tuple[float, int, WorkerKey, Job]] = []
         self._arrivals = count()
         self._turns: dict[str, int] = {}
@@ -52,7 +52,7 @@ class ReadyQueue:
     def next(
         self, has_room: Callable[[str], bool], running_in: Callable[[str], int]
     ) -> tuple[str, WorkerKey] | None:
-        """The job whose turn it is and its next worker, which stays here until ``take``."""
+        """Return the next job and its next worker, which stays queued until ``take``."""
         for job in self._in_order(running_in):
             if has_room(job.id):
                 return job.id, self._queues[job.id][0]
@@ -74,11 +74,11 @@ class ReadyQueue:
         )
 
     def first_of_each(self) -> list[WorkerKey]:
-        """The next worker of every job."""
+        """Return the next worker of every job."""
         return [queue[0] for queue in self._queues.values()]
 
     def take(self, job_id: str) -> None:
-        """The first worker of a job starts, or is not wanted any more."""
+        """Remove the first worker of a job, because it starts or is no longer wanted."""
         queue, root_id = self._queues[job_id], self._jobs[job_id].root_id
         queue.popleft()
         if not queue:
@@ -106,9 +106,9 @@ def _none(agent: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompting:
-    """What is known of agents, by their names."""
+    """Facts about agents, by their names."""
 
-    #: It reads a prompt, which begins with what all workers of its job are told.
+    #: True if it reads a prompt, which begins with its job's shared context.
     reads: Callable[[str], bool] = _none
     #: Its provider keeps the beginning of prompts, and charges less for it the second time.
     caches: Callable[[str], bool] = _none
@@ -128,13 +128,13 @@ class StartHolds:
     def __init__(self, prompting: Prompting) -> None:
         self._prompting = prompting
         self.reads_prompt = prompting.reads
-        #: Jobs whose shared context is there.
+        #: Jobs whose shared context exists.
         self._prepared: set[str] = set()
-        #: By job: who waits for its shared context.
+        #: By job: workers that wait for its shared context.
         self._unprepared: dict[str, list[WorkerKey]] = {}
         #: By (job, agent): while the first of them is ahead.
         self._ahead: dict[tuple[str, str], _Group] = {}
-        #: (job, agent) of those whose beginning is in the cache, as far as one can know.
+        #: (job, agent) whose prompt's beginning is in the cache, as far as known.
         self._heard: set[tuple[str, str]] = set()
 
     # -- the shared context ---------------------------------------------------------------------
@@ -143,13 +143,13 @@ class StartHolds:
         return self._prompting.reads(worker.agent) and worker.job_id not in self._prepared
 
     def wait_for_context(self, worker: Worker) -> bool:
-        """Whether it is the first: then the context must be asked for."""
+        """Hold the worker for its job's context. True for the first: request the context."""
         is_first = worker.job_id not in self._unprepared
         self._unprepared.setdefault(worker.job_id, []).append(worker.key)
         return is_first
 
     def prepared(self, job_id: str) -> list[WorkerKey]:
-        """The job's shared context is there; who has waited for it."""
+        """Record that the job's shared context exists. Return the workers that waited for it."""
         if job_id not in self._unprepared:  # it has ended meanwhile
             return []
         self._prepared.add(job_id)
@@ -158,7 +158,7 @@ class StartHolds:
     # -- the first goes ahead -------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """The one that has to be heard of before this one starts."""
+        """Return the first worker, whose answer this one must wait for."""
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
 
@@ -169,13 +169,13 @@ class StartHolds:
         return self._prompting.caches(agent)
 
     def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
-        """``doubtful``: its login is not known to work."""
+        """Record a start. ``doubtful``: the agent's login is not known to work."""
         group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
         if first and group not in self._ahead and group not in self._heard:
             self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
 
     def heard(self, worker: Worker) -> list[WorkerKey]:
-        """The worker has had an answer of its model; who may start now."""
+        """Record that the model has answered the worker. Return the workers that may start now."""
         group = worker.job_id, worker.agent
         if group not in self._ahead and not self.caches(worker.agent):
             return []
@@ -183,21 +183,21 @@ class StartHolds:
         return self._pass(group)
 
     def gone(self, worker: Worker) -> list[WorkerKey]:
-        """The worker's process has ended; who may start now: one of them is the first then."""
+        """Record that the worker's process has ended. Return the workers that it held."""
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:
             return []
         return self._pass((worker.job_id, worker.agent))
 
     def overdue(self, now: float) -> list[WorkerKey]:
-        """Those who have waited for long enough."""
+        """Return the workers whose hold has timed out."""
         late = [each for each, group in self._ahead.items() if group.until <= now]
         self._heard.update(late)
         return [key for each in late for key in self._pass(each)]
 
     @property
     def next_time(self) -> float | None:
-        """When somebody has waited for long enough."""
+        """When the next hold times out."""
         waited_for = (group.until for group in self._ahead.values() if group.behind)
         return min(waited_for, default=None)
 

@@ -1,19 +1,19 @@
-"""Who holds a slot: counted for the server, for every job with its descendants, and per process."""
+"""Slots in use: counted for the server, for every job with its descendants, and per process."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orchestrator.core.model.job import Job
 
-#: Processes that may exist for each one that may run, unless told otherwise.
+#: Default of processes that may exist per worker that may run.
 LIVE_PER_RUNNING = 4
 
 
 class Slots:
     """``max_workers`` bounds running workers, ``max_live_workers`` processes that exist at all.
 
-    A root job that was allowed more than the server's ``max_workers`` raises the bound of the
-    whole server while it is there.
+    While a root job with a higher limit than the server's ``max_workers`` exists, its limit bounds
+    the whole server.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Slots:
         max_live_workers: int | None = None,
         of_key: Callable[[str], int | None] = lambda name: None,
     ) -> None:
-        #: How many workers all jobs of a key may have running; None: any number.
+        #: Limit of running workers of all jobs of a key; None: any number.
         self._of_key = of_key
         self._default_workers = max_workers
         self._max_live = max_live_workers
@@ -33,7 +33,7 @@ class Slots:
         #: Job id -> the limit of the job and of every job above it.
         self._line: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
-        #: Job id -> slots of it that only those who resume may take; and of the server.
+        #: Job id -> slots that are reserved for resuming workers; also of the server.
         self._kept: Counter[str] = Counter()
         self._kept_total = 0
         self._total = 0
@@ -69,7 +69,7 @@ class Slots:
         self._running.pop(job_id, None)
 
     def running_in(self, job_id: str) -> int:
-        """Running workers of the job and all its descendants."""
+        """Return the number of running workers of the job and all its descendants."""
         return self._running[job_id]
 
     def has_room(self, job_id: str) -> bool:
@@ -78,12 +78,12 @@ class Slots:
         return all(self._running[each] < most for each, most in self._line[job_id])
 
     def keep_free(self, job_ids: Collection[str]) -> None:
-        """From now on keep a slot for a worker of each of these jobs: it is about to resume."""
+        """Keep a slot from now on for one worker of each of these jobs: it is about to resume."""
         self._kept_total = len(job_ids)
         self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
 
     def has_room_to_start(self, job_id: str) -> bool:
-        """Beside those that are about to resume."""
+        """True if a new worker may start, with slots kept for those that are about to resume."""
         if not self._kept_total:
             return self.has_room(job_id)
         if self._total + self._kept_total >= self._max_workers:
@@ -93,16 +93,16 @@ class Slots:
 
     @property
     def all_wait(self) -> bool:
-        """No live worker runs.
+        """True if no live worker runs.
 
-        Neither the number of processes nor memory holds back a start then: only a new worker can
-        bring on those that wait.
+        Then neither the number of processes nor memory holds back a start: only a new worker can
+        finish what the others wait for.
         """
         return self._total == 0
 
     @property
     def has_room_for_process(self) -> bool:
-        """Whether one more process may exist."""
+        """True if one more process may exist."""
         return self._live < (self._max_live or LIVE_PER_RUNNING * self._max_workers)
 
     def acquire(self, job_id: str) -> None:

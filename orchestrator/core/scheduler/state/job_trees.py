@@ -1,4 +1,4 @@
-"""The unfinished trees: their records, plans and nodes, and who stands where in them."""
+"""The unfinished job trees: their records, plans and nodes, and the place of each worker."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,18 +26,18 @@ PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
-    """Tools that could not be started although they worked before, as while they are updated."""
+    """Tools that worked before and cannot be started now, such as during an update."""
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
         self._began: set[str] = set()
 
     def began(self, agent: str) -> None:
-        """The agent's program has run. Idempotent."""
+        """Record that the agent's program has run. Idempotent."""
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Seconds until a worker is tried again whose tool did not start; None: it is not."""
+        """Seconds until the retry of a worker whose tool did not start; None: no retry."""
         if worker.result is None or not self._worked(worker.agent):
             return None
         times = 0
@@ -48,7 +48,7 @@ class ToolStarts:
         return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
 
     def _worked(self, agent: str) -> bool:
-        """By what this server has seen, or by what is stored of unfinished trees."""
+        """True if this server, or the store of unfinished trees, has seen the agent work."""
         found = self._unit_of_work.workers.values()
         return agent in self._began or any(
             each.agent == agent and each.status.succeeded for each in found
@@ -57,25 +57,25 @@ class ToolStarts:
 
 @dataclass(slots=True)
 class Node:
-    """What is known of a worker beyond its record, while it is not done."""
+    """State of an unfinished worker beyond its record."""
 
     alive: bool = False
     has_slot: bool = False
     stopping: bool = False
     #: Its unfinished child jobs.
     open_children: set[str] = field(default_factory=set)
-    #: Child jobs that its present attempt was refused.
+    #: Child jobs of its present attempt that limits rejected.
     refused_child_jobs: int = 0
-    #: What it will come to once its child jobs have ended; its process is gone.
+    #: Its outcome once its child jobs have ended; its process has exited.
     verdict: Verdict | None = None
-    #: When its latest attempt was over.
+    #: When its latest attempt ended.
     ended_at: float | None = None
     #: It has lent its slot because it waits for a lease.
     waits_for_lock: bool = False
 
     @property
     def lends_slot(self) -> bool:
-        """It goes on as soon as its child jobs have ended, and needs a slot then."""
+        """True if the worker released its slot; it resumes when its child jobs have ended."""
         return self.alive and not self.has_slot and not self.stopping and not self.waits_for_lock
 
 
@@ -97,7 +97,7 @@ class JobTrees:
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, TaskProgress] = {}
-        #: By job id, the worker that makes or made its tasks.
+        #: By job id, its planner.
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
@@ -120,13 +120,13 @@ class JobTrees:
         return reviewing_task(worker, task) if worker.is_reviewer else task
 
     def workers_of(self, job_id: str) -> list[Worker]:
-        """A job that has no tasks yet has its planner."""
+        """Return a job's workers; for a job without tasks, its planner."""
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
         """Files that child jobs of a worker made, at any depth; None if they changed none.
 
-        ``own_directories``: also what commands left there, and none but they have.
+        ``own_directories``: also files that commands left in directories of their own.
         """
         found: list[str] = []
         any_changed = False
@@ -146,13 +146,13 @@ class JobTrees:
         return found if any_changed else None
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
-        """None of a tree that is not here."""
+        """Return the tree's job ids; none for an unknown tree."""
         return self._trees.get(root_id, ())
 
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
-        """A worker has used ``after`` in all, where it was ``before``.
+        """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now`` None: the store knows it, and so does the sum of its day.
+        ``now`` None: the store already has the usage, in the day's sum, too.
         """
         if before == after:
             return
@@ -163,11 +163,11 @@ class JobTrees:
             self.unit_of_work.note_day(self.quotas.spend(self.key_of(job.root_id), cost, now))
 
     def key_of(self, root_id: str) -> str:
-        """Name of the key that submitted a root job."""
+        """Return the name of the key that submitted a root job."""
         return self.unit_of_work.jobs[root_id].submitted_by
 
     def running_jobs_of(self, key_name: str) -> int:
-        """Unfinished root jobs of a key."""
+        """Return the number of unfinished root jobs of a key."""
         roots = (self.unit_of_work.jobs[root_id] for root_id in self._trees)
         return sum(job.submitted_by == key_name and not job.status.ended for job in roots)
 
@@ -176,7 +176,7 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str] | None:
-        """The highest unfinished job of its line that used all it may, and the limit in words."""
+        """Return the highest unfinished ancestor or job over its limit, and the limit as text."""
         for above in (*reversed(self.ancestors(job)), job):
             reached = breach(above.config, self.spending.of(above.id))
             if reached and not above.status.ended:
@@ -184,7 +184,7 @@ class JobTrees:
         return None
 
     def ancestors(self, job: Job) -> Sequence[Job]:
-        """From the job's parent up to its root."""
+        """Return the job's ancestors, from its parent to its root."""
         line: list[Job] = []
         while job.parent_job_id is not None:
             job = self.unit_of_work.jobs[job.parent_job_id]
@@ -192,7 +192,7 @@ class JobTrees:
         return line
 
     def subtree(self, job_id: str) -> Sequence[str]:
-        """The job and its descendants, deepest first."""
+        """Return the job and its descendants, deepest first."""
         below = {job_id}
         for each in self._trees[self.unit_of_work.jobs[job_id].root_id]:
             if self.unit_of_work.jobs[each].parent_job_id in below:
@@ -200,11 +200,11 @@ class JobTrees:
         return sorted(below, key=lambda each: -self.unit_of_work.jobs[each].depth)
 
     def waits_for_approval(self, job: Job) -> bool:
-        """It has tasks, and none of them may start yet."""
+        """True if the job has tasks, and none of them may start yet."""
         return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
 
     def register(self, job: Job, plan: TaskProgress, planner: WorkerKey | None = None) -> None:
-        """Take in a job whose record, workers and planner, if any, are in the unit of work."""
+        """Add a job whose record, workers and planner, if any, are in the unit of work."""
         self._trees.setdefault(job.root_id, []).append(job.id)
         if planner is not None:
             self.planners[job.id] = planner
@@ -217,7 +217,7 @@ class JobTrees:
         self.install(job, plan)
 
     def install(self, job: Job, plan: TaskProgress) -> None:
-        """Give every worker that is not done a node, and queue those that can start."""
+        """Create a node for every unfinished worker, and queue those that can start."""
         self.plans[job.id] = plan
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
@@ -237,7 +237,7 @@ class JobTrees:
                         self.locks.expect(self.party_of(worker), task.locks)
 
     def party_of(self, worker: Worker) -> Party:
-        """A worker as locks know it."""
+        """Return a worker as a party of locks."""
         above = [worker]
         while (parent := self.job_of(above[-1]).parent_key) is not None:
             above.append(self.unit_of_work.workers[parent])
@@ -265,7 +265,7 @@ class JobTrees:
             self.ready.push(worker.key, job)
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
-        """Those that had to wait and are still wanted."""
+        """Queue workers that had to wait and are still wanted."""
         for key in keys:
             worker = self.unit_of_work.workers.get(key)
             if worker is not None and worker.status is WorkerStatus.PENDING:
@@ -275,7 +275,7 @@ class JobTrees:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
     def jobs_out_of_time(self, now: float) -> Iterator[Job]:
-        """Jobs whose wall time is over; each is given once."""
+        """Yield jobs whose wall time has expired; each job once."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.unit_of_work.jobs[job_id]
@@ -287,13 +287,13 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """When something is due although nothing happens."""
+        """Return when the next action is due without any event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         times = (self.ready.next_delayed, self.holds.next_time, deadline)
         return min((time for time in times if time is not None), default=None)
 
     def begin_job(self, job: Job, now: float) -> Job:
-        """A pending job runs from now on; any other is left as it is."""
+        """Set a pending job to running; any other job is unchanged."""
         if job.status is not JobStatus.PENDING:
             return job
         return self.unit_of_work.move_job(
@@ -301,7 +301,7 @@ class JobTrees:
         )
 
     def forget(self, root_id: str) -> None:
-        """Drop a tree that has ended; it stays in the store."""
+        """Drop a tree that has ended; it remains in the store."""
         job_ids = self._trees.pop(root_id)
         gone = set(job_ids)
         self._deadlines = [each for each in self._deadlines if each[1] not in gone]

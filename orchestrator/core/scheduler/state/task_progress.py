@@ -1,16 +1,16 @@
-"""How far one job's tasks have come: which wait, which are done, which can start."""
+"""Progress of one job's tasks: which wait, which can start, and which are done."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.core.model.job import PLANNER, TaskSpec, Worker, WorkerKey
 from orchestrator.core.scheduler.dag import dependents
 
-#: A plan that is refused is asked for once more, with the reason.
+#: A rejected plan is requested once more, with the reason.
 TRIES_TO_PLAN = 2
 
 
 def planning_task(planner: Worker) -> TaskSpec:
-    """What a planner has to do."""
+    """Return the planner's task."""
     retries = TRIES_TO_PLAN - 1
     return TaskSpec(
         id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=retries
@@ -18,17 +18,17 @@ def planning_task(planner: Worker) -> TaskSpec:
 
 
 class TaskProgress:
-    """Built from a job's tasks and workers, whatever state they are in."""
+    """Built from a job's tasks and workers, in any state."""
 
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
-        #: By task, who compares its candidates, or did.
+        #: By task, its reviewer.
         self.reviewers: dict[str, WorkerKey] = {}
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
-        #: The worker that makes the tasks, while it has not made them.
+        #: The planner, until it has made the tasks.
         self.planner: WorkerKey | None = None
         for worker in workers:
             self._count(worker)
@@ -52,16 +52,16 @@ class TaskProgress:
 
     @property
     def unfinished(self) -> bool:
-        """Something is still to be done: by a worker, or by those that a plan will bring."""
+        """True if work remains: for a worker, or for the workers of a pending plan."""
         return self.planner is not None or self.open_workers > 0
 
     @property
     def size(self) -> int:
-        """How many workers it has; a planner is none, nor is a reviewer."""
+        """Number of workers, without planners and reviewers."""
         return 0 if self.planner else sum(map(len, self._workers.values()))
 
     def done(self, task_id: str) -> bool:
-        """All candidates have ended, their reviewer too, and one of them succeeded."""
+        """True if all candidates and the reviewer have ended, and one candidate succeeded."""
         return not self._open[task_id] and task_id in self._succeeded
 
     def hopeless(self, task_id: str) -> bool:
@@ -72,19 +72,19 @@ class TaskProgress:
 
     @property
     def ready_workers(self) -> Iterator[WorkerKey]:
-        """Those whose task needs no other any more."""
+        """Workers whose dependencies are done, including reviewers."""
         for task_id, keys in self._workers.items():
             if self.is_ready(task_id):
                 yield from keys
-        # Candidates have ended before their reviewer is there.
+        # Candidates end before their reviewer exists.
         yield from self.reviewers.values()
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
-        """Its candidates."""
+        """Return the candidates of the task."""
         return self._workers[task_id]
 
     def add_reviewer(self, reviewer: Worker) -> None:
-        """The task is not done before it has ended."""
+        """Add a reviewer: the task is not done before the reviewer has ended."""
         self._count(reviewer)
         self.open_workers += 1
 
@@ -95,9 +95,9 @@ class TaskProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Count a worker's end; the tasks that it makes ready or hopeless are returned.
+        """Record that a worker has ended. Return the dependent tasks that are now decided.
 
-        A returned task is ready when ``is_ready``, else it can never start.
+        ``is_ready`` is True for a task that can start; otherwise it can never start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

@@ -1,6 +1,6 @@
-"""The present state of unfinished trees, and what changed since the last turn.
+"""Unit of work: the state of all unfinished job trees, and the changes since the last turn.
 
-Every change of state goes through here: check the move, save, emit.
+Every state change goes through this module: check the transition, record it, emit the event.
 """
 
 from collections.abc import Iterable
@@ -29,10 +29,10 @@ _set = object.__setattr__
 
 
 def changed(value: Value, /, **changes: Any) -> Value:
-    """As ``dataclasses.replace`` does, for frozen dataclasses with slots and no ``__post_init__``.
+    """Like ``dataclasses.replace``, for frozen dataclasses with slots and no ``__post_init__``.
 
-    In half of the time: the unit of work does it five times a worker. Raise AttributeError for a
-    field that there is none of.
+    Takes half the time: the unit of work does it five times per worker. Raise AttributeError for an
+    unknown field.
     """
     kind: Any = type(value)
     new: Value = object.__new__(kind)
@@ -46,14 +46,14 @@ def changed(value: Value, /, **changes: Any) -> Value:
 
 @cache
 def _slots(kind: type) -> tuple[list[Any], Any]:
-    """What sets each field, and what reads all of them. For kinds of at least two fields."""
+    """Setters of all fields, and a getter of all. For kinds of at least two fields."""
     names: Any = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     return [getattr(kind, name).__set__ for name in names], attrgetter(*names)
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What the next ``take`` hands over; later values of a row replace earlier ones."""
+    """Changes for the next ``take``; later values of a row replace earlier ones."""
 
     new_jobs: dict[str, None]
     new_tasks: list[tuple[str, int, TaskSpec]]
@@ -81,7 +81,7 @@ class UnitOfWork:
         self._pending = _Pending.empty()
 
     def load(self, tree: Tree, root_id: str) -> None:
-        """Take over what the store holds of a tree; nothing of it counts as changed."""
+        """Load a stored tree; nothing in it counts as changed."""
         self.jobs.update((job.id, job) for job in tree.jobs)
         everybody = (*tree.workers, *tree.advisers)
         self.workers.update((worker.key, worker) for worker in everybody)
@@ -112,7 +112,7 @@ class UnitOfWork:
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
         if "reason" in changes:
-            # What it waits for is part of why: a new reason ends the wait unless it names one.
+            # The wait is part of the reason: a new reason ends the wait unless it names one.
             changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:
@@ -124,7 +124,7 @@ class UnitOfWork:
         return self.update_worker(key, status=status, **changes)
 
     def hold_worker(self, key: WorkerKey, waiting: WaitingFor, reason: str) -> None:
-        """State what keeps a worker from starting. Idempotent: asked at every turn."""
+        """Record the reason why a worker does not start. Idempotent: called at every turn."""
         worker = self.workers[key]
         if (worker.waiting_for, worker.reason) != (waiting, reason):
             self.update_worker(key, reason=reason, waiting_for=waiting)
@@ -146,7 +146,7 @@ class UnitOfWork:
         return attempt
 
     def amend_attempt(self, attempt: Attempt) -> None:
-        """Store something else of an attempt that has ended."""
+        """Replace the stored record of an ended attempt."""
         self._ended_attempts[attempt.key, attempt.number] = attempt
         if (attempt.key, attempt.number) not in self._pending.new_attempts:
             self._pending.attempts[attempt.key, attempt.number] = None
@@ -181,7 +181,7 @@ class UnitOfWork:
         )
 
     def take(self) -> Change:
-        """Everything that changed since the last call."""
+        """Return all changes since the previous call, for one transaction."""
         pending, self._pending = self._pending, _Pending.empty()
         ended, self._ended_attempts = self._ended_attempts, {}
         return Change(
@@ -201,7 +201,7 @@ class UnitOfWork:
         return self.attempts[key[0]] if found is None else found
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
-        """Drop a tree that has ended; it stays in the store."""
+        """Drop a tree that has ended; it remains in the store."""
         for job_id in job_ids:
             del self.jobs[job_id]
         for key in keys:

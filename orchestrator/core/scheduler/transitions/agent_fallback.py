@@ -1,11 +1,11 @@
-"""Another agent for a worker whose task may have any, once the login of the best one is refused."""
+"""Agent fallback: another agent for a worker without a fixed agent, if a login fails."""
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
-#: After so many attempts a worker is given no other agent: each has had its turn.
+#: After this many attempts a worker gets no other agent: each has been tried.
 MOST_ATTEMPTS = 12
 
 
@@ -15,14 +15,14 @@ class AgentFallback:
         self._unit_of_work = trees.unit_of_work
 
     def taken_in(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
-        """A job was given another agent from the start, where it left the choice open."""
+        """Record that a job without a fixed agent started with a fallback agent."""
         for worker in self._trees.workers_of(job.id):
             if worker.agent == instead and _may_be_any(worker, self._trees.task_of(worker), job):
                 self._tell(job, best, instead, why, now)
                 return
 
     def agent_for(self, worker: Worker, verdict: Verdict, now: float) -> str:
-        """The agent that carries on in place of the worker's own; empty: none does."""
+        """Return the agent that replaces the worker's own; empty if there is none."""
         if not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
             return ""
         if not _may_be_any(worker, self._trees.task_of(worker), self._trees.job_of(worker)):
@@ -30,7 +30,7 @@ class AgentFallback:
         return self._trees.logins.fallback(worker.agent, now)
 
     def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
-        """A worker that has not started has another agent from now on."""
+        """Replace the agent of a worker that has not started."""
         why = in_its_place(agent, worker.agent, verdict.reason)
         self._unit_of_work.update_worker(worker.key, agent=agent, reason=why)
         self._tell(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
@@ -42,7 +42,7 @@ class AgentFallback:
         self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **said)
 
     def plans_now(self, planner: Worker, agent: str) -> None:
-        """Another agent plans the job."""
+        """Replace the agent that plans the job."""
         self._unit_of_work.update_job(planner.job_id, plan_source=agent, reason=f"{agent} plans it")
 
 
@@ -51,7 +51,7 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 
 
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
-    """Whether nobody named its agent. Of candidates that try it side by side, the others are it."""
+    """True if the user left the agent open. False for candidates: the others are the fallback."""
     if worker.is_reviewer:
         return task.review_by_any
     if worker.is_planner:

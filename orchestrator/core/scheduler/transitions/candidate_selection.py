@@ -1,7 +1,7 @@
-"""When all candidates of a task have ended: the review that was asked for, and the choice.
+"""Review and selection, after all candidates of a task have ended.
 
-It is made in the same turn as the end that it follows, and stored with it: whatever crashes, one
-of both is never there without the other.
+The selection is made and stored in the same turn as the last candidate's end, so that a crash never
+leaves one of the two without the other.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """A worker has ended: begin the review of its task, or make the choice, if it is time."""
+        """After a worker's end, begin the review of its task or make the selection, if due."""
         candidates = self._candidates(worker)
         if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
             return
@@ -37,7 +37,7 @@ class CandidateSelection:
             self._choose(candidates, reviewer, now)
 
     def overrule(self, worker: Worker, by: str, now: float) -> None:
-        """A person chooses a candidate, whatever the comparison found. Idempotent.
+        """Select a candidate as a person decides, whatever the comparison found. Idempotent.
 
         Raise Conflict for a worker that is no candidate, or did not succeed.
         """
@@ -60,7 +60,7 @@ class CandidateSelection:
         )
 
     def _place(self, worker: Worker, place: int, why: str) -> None:
-        """Of one that failed, that tells more than the choice."""
+        """Store a candidate's rank. A failed candidate keeps its criterion and reason."""
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)
         if worker.status.succeeded:
@@ -111,7 +111,7 @@ class CandidateSelection:
         )
 
     def _cost_below(self, worker: Worker) -> float:
-        """What its child jobs and all below them are known to have cost, in USD."""
+        """Known cost of its child jobs and all jobs below them, in USD."""
         spent = self._trees.spending.of
         return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
 

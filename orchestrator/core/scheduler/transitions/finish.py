@@ -1,4 +1,4 @@
-"""What follows an end: another attempt, waiting for child jobs, success or failure, skipping."""
+"""Completion of attempts: retry, wait for child jobs, final status, skipped dependent tasks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -48,7 +48,7 @@ class Completion:
         self._retries = Retries(trees, self._task_locks, fallback)
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
-        #: Jobs whose planner is done and whose tasks are being taken from it.
+        #: Jobs whose planner is done and whose tasks are being added.
         self.planning: set[str] = set()
 
     def settle(
@@ -56,14 +56,14 @@ class Completion:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: it ended because its agent's account may not be used before then.
+        ``limited_until``: a limit of the agent's account ended it, and holds until then.
         """
         node, worker = self._trees.nodes[key], self._unit_of_work.workers[key]
         if node.verdict is not None and not node.open_children:
             verdict = self._with_promise(worker, verdict)
             worker = self._unit_of_work.workers[key]
         if node.open_children:
-            # Else a child job could outlive the cancel because its parent succeeded meanwhile.
+            # Otherwise a child job could outlive the cancel because its parent has succeeded since.
             verdict = self._stopped_verdict(worker) or verdict
         if not verdict.succeeded and self._try_again(worker, node, verdict, now, limited_until):
             return
@@ -79,8 +79,8 @@ class Completion:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by`` is the cause in words. For descendants of a job that its parent worker withdraws,
-        the cause is ``PARENT``: their own parent workers did not ask for it.
+        ``by`` is the cause as text. For descendants of a job that its parent worker withdraws, the
+        cause is ``PARENT``: their own parent workers did not ask for it.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -89,7 +89,7 @@ class Completion:
             is_below = each != job_id and cause is StopCause.WITHDRAWN
             self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
             self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
-            # To merge what is made costs nothing.
+            # Merging existing changes costs nothing.
             if each in self.rendering and cause is not StopCause.LIMIT:
                 self._trees.commands.append(StopMerging(each))
             self._stop_workers(each, _ENDED_BY[cause], by, now)
@@ -100,9 +100,8 @@ class Completion:
         self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
 
     def check_job(self, job_id: str, now: float) -> None:
-        """When all workers of a job are done, have its reports written.
-
-        When that is its planner, have the plan taken.
+        """Request a job's reports once all its workers have ended, or its plan once its planner
+        has.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -114,7 +113,7 @@ class Completion:
             self._trees.commands.append(TakePlan(job_id))
 
     def end_job(self, job: Job, now: float) -> None:
-        """Nothing of the job runs: have its reports written."""
+        """Request the reports of a job of which nothing runs."""
         job_id = job.id
         self.planning.discard(job_id)
         self._note_deliveries(job)
@@ -138,7 +137,7 @@ class Completion:
         self._note(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
-        """Below a worker with a worktree, it is that worker's to take what its child jobs made."""
+        """Below a worker with a worktree, that worker is responsible for its child jobs' work."""
         if job.config.gates_off:
             return
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
@@ -158,7 +157,7 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Files of the project that changed while others worked there at the same time."""
+        """Files of the project that changed while other workers worked there at the same time."""
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
@@ -183,7 +182,7 @@ class Completion:
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart: its job is being cancelled."""
+        """After a restart, continue to cancel the worker's job."""
         job = self._trees.job_of(worker)
         if job.stop_cause is not None:
             self._trees.nodes[worker.key].stopping = True
@@ -191,14 +190,14 @@ class Completion:
             self._trees.commands.append(stop)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """After a restart: its process was gone, and what it comes to had been decided."""
+        """After a restart, resume waiting: the process had ended, and its outcome was decided."""
         node, stopped = self._trees.nodes[worker.key], self._stopped_verdict(worker)
         node.stopping, node.verdict = stopped is not None, stopped or verdict
         if not node.open_children:
             self.settle(worker.key, node.verdict, now)
 
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
-        """What the worker comes to when its job is being stopped."""
+        """The worker's outcome if its job is being stopped."""
         job = self._trees.job_of(worker)
         return None if job.stop_cause is None else _stopped(_ENDED_BY[job.stop_cause], _by(job))
 
@@ -239,7 +238,7 @@ class Completion:
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
-        # Nothing speaks against starting what nobody came to start.
+        # The attempt never ran, so retry at once, without back-off.
         delay = 0.0 if verdict.never_began else retry_delay(worker, self._backoff)
         reason = f"{verdict.reason}; retrying in {delay:g} s"
         self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
@@ -256,7 +255,7 @@ class Completion:
             self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **told)
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """What its delivery comes to with that of its child jobs, which have ended after it."""
+        """Add the delivery of child jobs that ended after the worker."""
         result = worker.result
         delivery = result.delivery if result else None
         if result is None or delivery is None or delivery.deferred is None:
@@ -287,10 +286,10 @@ class Completion:
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
     def _failed_child(self, worker: Worker) -> Job | None:
-        """A child job that did not complete, and was neither taken back nor made up for.
+        """Return a child job that failed, and was neither withdrawn nor made up for by another one.
 
-        One whose tasks all succeeded, and whose result lacks some of what they changed, has not
-        failed: what it lacks is missing from the jobs above it, too.
+        A child job whose tasks all succeeded has not failed, even if its result lacks some changes:
+        the jobs above it lack them, too, and say so.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
@@ -315,13 +314,13 @@ class Completion:
             self._refused(worker, verdict, now)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        """What the worker used above the limits of its own task, in its reason."""
+        """Add usage beyond the limits of the worker's own task to its reason."""
         usage = worker.result.usage if worker.result else NOTHING
         caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """A worker whose conflicts an agent could not resolve had succeeded by itself."""
+        """A worker had succeeded by itself even if an agent could not resolve its conflicts."""
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
             return verdict
@@ -330,7 +329,7 @@ class Completion:
         return Verdict(status=status, reason=f"its conflicts are not resolved: {verdict.reason}")
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """The agent cannot work: its workers that wait in the tree get another one, or end."""
+        """Replace the agent of workers that wait in the tree, or end them: its login fails."""
         why = f"not started: {verdict.reason} ({first.id} failed with it)"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
@@ -363,7 +362,7 @@ class Completion:
         self.selection.after(ended, now)
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        """Its latest attempt may have been over before anybody knew; its child jobs end with it."""
+        """The end of its latest attempt may have become known late; its child jobs end with it."""
         told = self._trees.nodes[worker.key].ended_at
         if told is None:
             return now
@@ -371,7 +370,7 @@ class Completion:
         return max([told, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
-        """No further attempt follows a failure: what was made of it, for whoever is told."""
+        """Mark the worker's last failure as final. Return its fields for the event."""
         failed = failure_of(worker, worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
@@ -380,7 +379,7 @@ class Completion:
         return failed.told()
 
     def _task_progress(self, worker: Worker, now: float) -> None:
-        """Start what waited for this worker's task, or skip it, and all that follows from that."""
+        """Start the tasks that waited for this worker's task, or skip them and their dependents."""
         plan = self._trees.plans[worker.job_id]
         ended = [(worker.task_id, worker.status.succeeded and not worker.is_reviewer)]
         while ended:
@@ -413,7 +412,7 @@ class Completion:
                 stop = Stop(worker.key, worker.attempt, ended_by, by)
                 self._trees.commands.append(stop)
             elif node.open_children:
-                # Its process is gone or not there again yet: it ends after its child jobs.
+                # Its process has exited or not restarted yet: it ends after its child jobs.
                 self._wait_without_process(worker, node, _stopped(ended_by, by))
             else:
                 self._record_end(worker, _stopped(ended_by, by), now)
@@ -432,13 +431,13 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """What to know of a worker that counts; None if there is nothing."""
+    """Return the shortfall of a worker that counts; None if there is none."""
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
     altered = altered_judges(worker.result.gates if worker.result else ())
     unchanged = delivery.is_in_doubt
-    # Of a worktree's worker, the job tells which workers it may have been.
+    # For a worker with a worktree, the job shows which workers it may have been.
     checkout = () if delivery.has_worktree else delivery.checkout
     found = delivery.outside or altered.paths or unchanged or checkout
     if not (found or delivery.held_back):
@@ -456,7 +455,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
 
 
 def _by(job: Job) -> str:
-    """Who stopped it, for people."""
+    """The caller that stopped the job, for people."""
     return job.cancelled_by or ""
 
 

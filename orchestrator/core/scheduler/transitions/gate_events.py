@@ -1,4 +1,4 @@
-"""What is told of the gates of workers: events, and the reason of a worker whose gates run."""
+"""Events of workers' gates, and the reason of a worker while its gates run."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
-#: Of what a gate found, so much is in its event.
+#: Most findings of a gate in its event.
 MOST_TOLD = 10
 
 
@@ -18,7 +18,7 @@ class GateEvents:
         self._unit_of_work = trees.unit_of_work
 
     def begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Of an attempt that is not the current one any more nothing is told."""
+        """Record that gates begin. Ignored if the attempt is not the current one."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -30,7 +30,7 @@ class GateEvents:
         self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **said)
 
     def ran(self, run: GateRun, now: float) -> None:
-        """A run begins or has ended; nothing is told of what has ended as a whole meanwhile."""
+        """Record that a run begins or has ended. Ignored if its attempt or job has ended since."""
         job = self._unit_of_work.jobs.get(run.job_id)
         worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
         if job is None or job.status.ended:

@@ -1,7 +1,7 @@
-"""Ends that become known after their attempt was given up.
+"""Late results: exit records that appear after the server declared their attempts lost.
 
-Such a result is taken as long as no newer attempt has started and the worker is not done; else it
-is kept as salvage, and named in the attempt's reason and in an event.
+A late result counts if no newer attempt has started and the worker has not ended. Otherwise it is
+kept as salvage: its path is added to the attempt's reason and to a ``late_result`` event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ class LateResults:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._completion = completion
-        #: Of unfinished trees, by number: nobody knew how they ended.
+        #: Lost attempts of unfinished trees, by number: their ends were unknown.
         self._given_up: dict[WorkerKey, dict[int, Attempt]] = {}
-        #: Workers of which an attempt has just ended: it is worth looking at the ones before.
+        #: Workers of which an attempt has just ended: the attempts before are worth a check.
         self._ended: set[WorkerKey] = set()
         #: When attempts of workers that are done are sought next.
         self._look_again_at = 0.0
@@ -38,15 +38,16 @@ class LateResults:
         return bool(self._given_up)
 
     def ended(self, attempt: Attempt) -> None:
-        """An attempt is over; one that is lost may be heard of again."""
+        """Record the end of an attempt; a lost attempt may get a late result."""
         if attempt.key in self._given_up:
             self._ended.add(attempt.key)
         if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
             self._given_up.setdefault(attempt.key, {})[attempt.number] = attempt
 
     def sought(self, now: float) -> Sequence[Attempt]:
-        """Those to look after: before a worker starts again, when its next attempt has ended, and
-        now and then while its job goes on without it."""
+        """Return lost attempts to check now: before a worker's next start, after its next attempt,
+        and regularly while its job continues without it.
+        """
         if not self._given_up:
             return ()
         found = list(self._sought(now))
@@ -69,7 +70,7 @@ class LateResults:
         return worker.status is WorkerStatus.PENDING and worker.not_before <= now
 
     def _is_done(self, worker: Worker, now: float) -> bool:
-        """Only salvage can come of it, while its job may still tell of that."""
+        """True if a late result can only be salvage, while its job may still report it."""
         if now < self._look_again_at or not worker.status.ended:
             return False
         return not self._trees.job_of(worker).status.ended
@@ -77,7 +78,7 @@ class LateResults:
     def arrived(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """The end of an attempt that was ``sought``; ``record`` says where it is written."""
+        """Process the end of a ``sought`` attempt; ``record`` is where the end is written."""
         if self._given_up.get(attempt.key, {}).pop(attempt.number, None) is None:
             return
         worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
@@ -107,7 +108,7 @@ class LateResults:
         self._unit_of_work.amend_attempt(
             replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
         )
-        # Its time was counted when it was given up.
+        # Its time was counted when it was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
         had = worker.result.usage if worker.result else NOTHING

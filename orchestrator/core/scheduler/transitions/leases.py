@@ -1,4 +1,4 @@
-"""Leases: locks that a running worker takes and gives back. What the store grants is told here."""
+"""Leases: locks that a running worker acquires and releases, as granted by the store."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 LENDS_AFTER_SECONDS = 1.0
 #: Seconds for which a request keeps its place after its call was answered "not yet".
 PLACE_KEPT_SECONDS = 5.0
-#: Of one attempt: a worker that locks in a loop must not fill the store with events.
+#: Per attempt: a worker that locks in a loop must not fill the store with events.
 MOST_EVENTS_TOLD = 100
 
 
@@ -24,11 +24,11 @@ class LeaseManager:
         self._unit_of_work = trees.unit_of_work
         self._locks = trees.locks
         self._running = running
-        #: Events told of a worker's present attempt.
+        #: Number of events of a worker's present attempt.
         self._told: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """What a running worker asks for: a new request, or the one whose place is kept."""
+        """Return a running worker's request: a new one, or the one whose place is kept."""
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
                 entry.kept_until = 0.0
@@ -37,33 +37,33 @@ class LeaseManager:
         return self._locks.request(party, names, now)
 
     def obstacle(self, entry: LockEntry) -> str:
-        """Why a request has to wait; empty when it need not. Raise Deadlock if it may not."""
+        """Return why a request has to wait, or "". Raise Deadlock if it may not wait."""
         return self._locks.obstacle(entry)
 
     def obstacle_again(self, entry: LockEntry) -> str:
-        """Why a request that waits still does; empty when nothing is in its way."""
+        """Return why a queued request still has to wait, or ""."""
         return self._locks.obstacle_again(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Requests that may be granted, if something has changed since the last call."""
+        """Return requests that may be granted, if something has changed since the last call."""
         return self._locks.due_requests()
 
     def look_again(self) -> None:
-        """Have ``due`` look at all requests: the store may have changed its mind."""
+        """Make ``due`` check all requests, because the store may decide differently now."""
         self._locks.look_again()
 
     def wait(self, entry: LockEntry) -> None:
-        """Have a request wait for its turn. Idempotent."""
+        """Queue a request. Idempotent."""
         if not entry.place:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Its call has been answered, and comes again soon."""
+        """Keep the place of a request whose call was answered: the next call comes soon."""
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 
     def withdraw(self, entry: LockEntry) -> None:
-        """Nobody waits for it any more. Idempotent."""
+        """Remove a request that no call waits for. Idempotent."""
         self._locks.withdraw(entry)
         self._go_on(entry.key)
 
@@ -78,7 +78,7 @@ class LeaseManager:
         self._go_on(entry.key)
 
     def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
-        """The store has ended these; ``by`` is who broke them, if that was not their holder."""
+        """Record leases that the store has ended; ``by``: who ended them, if not their holder."""
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
         self._locks.give_back(key, names)
@@ -86,14 +86,14 @@ class LeaseManager:
             self._tell(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """The store holds leases to be ended with their attempt."""
+        """Release the worker's leases: the store ends them with their attempt."""
         names = self._locks.attempt_ended(key)
         if names:
             self._tell(EventKind.LOCK_RELEASED, key, names, now, by="")
         self._told.pop(key, None)
 
     def found(self, lease: Lease) -> bool:
-        """After a restart: the store holds a lease. Whether its worker is known here."""
+        """After a restart, restore a stored lease. Return True if its worker is known here."""
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:
             return False
@@ -103,7 +103,7 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Forget requests that nobody came back for; have those that wait for long lend a slot."""
+        """Drop requests that no call repeated; release the slots of workers that wait long."""
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
@@ -112,7 +112,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """When there is something to do although nothing happens."""
+        """When the next action is due without any event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)
@@ -133,7 +133,7 @@ class LeaseManager:
             self._running.wait_for_lock(entry.key, entry.names, why, now)
 
     def _go_on(self, key: WorkerKey) -> None:
-        """It wants its slot back, unless it waits for another lease."""
+        """Resume the worker, unless it waits for another lease."""
         if not self._locks.waits_for_lease(key):
             self._running.lock_wait_over(key)
 

@@ -1,4 +1,4 @@
-"""Workers that succeeded by themselves, and whose changes do not pass together with the others'."""
+"""Merge rejections: retries of workers that succeeded, but whose changes fail after the merge."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,11 +39,11 @@ class MergeRejections:
         self._task_locks = claims
 
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Give these workers another attempt; whether the job goes on for that.
+        """Retry these workers. Return True if the job continues for that.
 
-        One that has no attempt left has failed, and so has one whose locks are held by somebody
-        who waits for it. Nothing follows for a job that is being stopped,
-        or whose workers are not all done.
+        A worker without a remaining attempt has failed; so has one whose locks are held by a worker
+        that waits for it. Nothing follows for a job that is being stopped, or whose workers are not
+        all done.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._completion.rendering:
@@ -60,8 +60,9 @@ class MergeRejections:
         return again
 
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Of workers that conflict in one file the first one goes first: the others follow on top
-        of what it makes of that file, so that each of them needs one attempt."""
+        """Of workers that conflict in one file the first is retried first. The others follow on top
+        of its new version of that file, so that each of them needs one attempt.
+        """
         again, contested = False, set[str]()
         for refusal in refusals:
             if contested.isdisjoint(refusal.conflicts) and self._is_sent_back(job_id, refusal, now):
@@ -70,7 +71,7 @@ class MergeRejections:
         return again
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """Store what came of merging the job's changes."""
+        """Store the outcome of merging the job's changes."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None:
             return
@@ -78,7 +79,7 @@ class MergeRejections:
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Somebody had a job merged once more that has ended: that is how it ends now."""
+        """Store the outcome of another merge of an ended job: it replaces the former outcome."""
         job = self._unit_of_work.jobs[job_id]
         if not job.status.ended:
             return
@@ -102,7 +103,7 @@ class MergeRejections:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: Merged) -> None:
-        """What workers could not resolve, and what is in the result now, is no reason any more."""
+        """Clear reasons about unresolved conflicts of workers whose changes the result has now."""
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved
@@ -110,7 +111,7 @@ class MergeRejections:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
-        """What merging changes in a job."""
+        """The fields of a job that merging changes."""
         lost, overruled = self._below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
@@ -157,7 +158,7 @@ class MergeRejections:
         return {"merge_state": state, "facts": facts}
 
     def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
-        """What the results of child jobs lack: changes, and hunks that others won over."""
+        """What the results of child jobs lack: changes, and hunks that other changes replaced."""
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -195,7 +196,7 @@ class MergeRejections:
         ended_at = None if again else now
         result = worker.result or WorkerResult()
         if refusal.conflicts:
-            # Whoever fails to resolve them leaves the worker's own work to the next one.
+            # If the agent fails to resolve them, the next one starts from the worker's own work.
             result = replace(result, good=before(worker.attempt + 1))
         result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
         result = replace(result, unresolved=False)
@@ -215,7 +216,7 @@ class MergeRejections:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Files that no merge tells of: of workers whose files are their result."""
+    """Files that no merge reports: of workers whose files are their result."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

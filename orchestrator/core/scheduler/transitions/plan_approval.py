@@ -1,8 +1,8 @@
-"""Jobs whose tasks an agent makes: who plans, what becomes of the plan, and its approval.
+"""Planning: the planner of a job, the plan that it makes, and the plan's approval.
 
-While a job has no tasks its plan is one task, carried out by one worker that is not among the
-job's workers: its planner. So everything that holds for workers holds for planners: slots, time
-limits, retries, stops, restarts.
+A job without tasks has a plan of one task, which one worker runs: the planner. The planner is not
+among the job's workers. So all rules for workers apply to planners: slots, timeouts, retries,
+stops, restarts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from orchestrator.core.scheduler.transitions.finish import Completion
 
 
 def planning_plan(planner: Worker) -> TaskProgress:
-    """What a job without tasks has to do."""
+    """Return the plan of a job without tasks."""
     return TaskProgress((planning_task(planner),), (planner,))
 
 
 def plan_of(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
 ) -> TaskProgress:
-    """As its records say."""
+    """Return the progress of tasks as recorded."""
     return planning_plan(planner) if planner and not tasks else TaskProgress(tasks, workers)
 
 
@@ -39,11 +39,11 @@ class PlanApproval:
         self._completion = completion
 
     def awaited(self, job_id: str) -> bool:
-        """Whether the job's planner is done and its tasks are still to be taken from it."""
+        """True if the job's planner is done and its tasks are not added yet."""
         return job_id in self._completion.planning
 
     def planner(self, job_id: str) -> Worker:
-        """Raise KeyError for a job that has none."""
+        """Raise KeyError for a job without a planner."""
         return self._unit_of_work.workers[self._trees.planners[job_id]]
 
     def taken(
@@ -55,7 +55,7 @@ class PlanApproval:
         reason: str,
         now: float,
     ) -> None:
-        """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
+        """Add the job's tasks. ``source`` made them; ``reason`` says why the planner did not."""
         self._completion.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
@@ -83,13 +83,13 @@ class PlanApproval:
             )
 
     def impossible(self, job_id: str, reason: str, now: float) -> None:
-        """No plan can be carried out: the job ends without tasks."""
+        """End a job without tasks, because no plan can be carried out."""
         facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
         job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
         self._completion.end_job(job, now)
 
     def approve(self, job_id: str, by: str, now: float) -> None:
-        """Let the tasks start. Raise Conflict for a job that does not wait for it."""
+        """Let the tasks start. Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
         job = self._unit_of_work.move_job(
             job_id, JobStatus.PENDING, awaits_approval=False, reason=""
@@ -98,13 +98,13 @@ class PlanApproval:
         self._trees.queue_ready(job_id)
 
     def check_waits(self, job_id: str) -> None:
-        """Raise Conflict for a job that does not wait for approval."""
+        """Raise Conflict if the job does not wait for approval."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
             raise Conflict(f"job {job_id} does not wait for approval")
 
     def begin_again(self, job_id: str, **changes: object) -> Job:
-        """Take a job that has ended to where it goes on: its planning, or its tasks."""
+        """Return an ended job to where it continues: its planning, or its tasks."""
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:
@@ -122,7 +122,7 @@ class PlanApproval:
         return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
 
 
-#: The fields of a job that tell how it ended, as they are while it runs.
+#: The fields of a job about its end, with their values while it runs.
 _NOTHING_ENDED: Mapping[str, object] = {
     "reason": "",
     "cancelled_by": None,

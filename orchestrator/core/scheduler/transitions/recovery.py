@@ -1,4 +1,4 @@
-"""Trees that a restart finds in the store, taken over as they were."""
+"""Recovery: loads unfinished job trees from the store after a restart."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ class Recovery:
         self._late = late
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
-        """Take over a tree; the attempts whose end is not known."""
+        """Load a stored job tree. Return the attempts without a recorded end."""
         self._unit_of_work.load(tree, tree.root.id)
         self._register_all(tree)
         last = {attempt.key: attempt for attempt in tree.attempts}
@@ -73,7 +73,7 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """The verdict on an attempt whose evidence is gone: each failed attempt has its failure stored.
+    """The verdict on an attempt without evidence: each failed attempt has its failure stored.
 
     A success may have a reason, too: a note.
     """

@@ -1,4 +1,4 @@
-"""A worker that is tried again: queued for its next attempt, with its agent or another one."""
+"""Retries of workers: queues the next attempt, with the same agent or another one."""
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import HANDED_ON
@@ -19,7 +19,7 @@ class Retries:
         self._fallback = fallback
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Try again with the next best where the choice was left open; that uses no retry."""
+        """Retry with the next-best agent if the agent was left open; that uses no retry."""
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
             return False
@@ -40,7 +40,7 @@ class Retries:
     def begin(
         self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
     ) -> None:
-        """Queue another attempt; ``told`` is what the event says of why."""
+        """Queue another attempt; ``told`` are the fields of the event that explain why."""
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )

@@ -1,4 +1,4 @@
-"""What tasks claim (``locks``): taken as a whole when a worker starts, held until it is done."""
+"""Claims of tasks (``locks``): acquired all at once when a worker starts, held until it ends."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ class TaskLocks:
         self._locks = trees.locks
 
     def lacks(self, worker: Worker, now: float) -> bool:
-        """Whether it has to wait for what it claims; else it holds that from now on."""
+        """Acquire the worker's claims. Return True if it has to wait for them."""
         names = self._trees.task_of(worker).locks
-        # It never let go of them while child jobs of the attempt before are at work.
+        # It keeps them while child jobs of the attempt before run.
         if not names or self._locks.holds_claim(worker.key):
             return False
         why = self._locks.claim(self._trees.party_of(worker), names, now)
@@ -30,35 +30,35 @@ class TaskLocks:
         return False
 
     def step_back(self, worker: Worker) -> None:
-        """It cannot start yet for another reason: others go ahead."""
+        """Let others go ahead: the worker cannot start yet for another reason."""
         self._locks.step_back(worker.key)
 
     def done(self, worker: Worker, now: float) -> None:
-        """The worker has ended. Idempotent."""
+        """Release the claims of an ended worker. Idempotent."""
         self._locks.forgo(worker.key)
         self._release(worker, now)
 
     def begins_again(self, worker: Worker, node: Node, now: float) -> None:
-        """Another attempt follows: until then others may have its locks.
+        """Release a retried worker's claims until its next attempt.
 
-        Unless child jobs of the attempt before are at work still: they work under its claims.
+        Not while child jobs of the attempt before still run: they work under its claims.
         """
         if not node.open_children and self._release(worker, now):
             self._expect(worker)
 
     def children_ended(self, worker: Worker, now: float) -> None:
-        """The last of its open child jobs has ended."""
+        """Release claims after the last unfinished child job has ended."""
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)
 
     def found(self, worker: Worker, node: Node, now: float) -> None:
-        """After a restart: what it holds is told by its record."""
+        """After a restart, restore the claims that the worker's record shows."""
         names = self._trees.task_of(worker).locks
         if names and (worker.status is not WorkerStatus.PENDING or node.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
 
     def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock for a child job that would wait for what waits for it."""
+        """Raise Deadlock for a child job that would wait for a worker that waits for it."""
         if job.parent_key is None or not any(task.locks for task in tasks):
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
@@ -83,7 +83,7 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    """A worker of a job that is being asked for."""
+    """A worker of a requested job."""
     key, of_task = WorkerKey(job.root_id, f"{task.id} (a new task)"), (job.id, task.id)
     return Party(
         key=key,

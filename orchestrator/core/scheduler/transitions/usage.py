@@ -1,4 +1,4 @@
-"""What running workers say they have used: added up, told, and held against the limits."""
+"""Usage of running workers: summed, emitted as events, and compared with the limits."""
 
 from dataclasses import replace
 
@@ -22,9 +22,9 @@ class Accounting:
         self._completion = completion
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
-        """A running attempt has used so much in all; why it must stop, empty when it need not.
+        """Record an attempt's total usage so far. Return why the attempt must stop, or "".
 
-        Idempotent: an attempt tells its whole usage every time.
+        Idempotent: an attempt reports its whole usage every time.
         """
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
@@ -44,7 +44,7 @@ class Accounting:
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Stop the highest job of the worker's line that has used up what it may; why."""
+        """Stop the highest job of the worker's line that has reached a limit. Return the reason."""
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:
             return ""
@@ -53,7 +53,7 @@ class Accounting:
         return by
 
     def check_price(self, worker: Worker, now: float) -> None:
-        """A worker has ended: stop the highest job whose cost cap cannot hold for its model."""
+        """After a worker's end, stop the highest job whose cost cap cannot hold for its model."""
         result = self._unit_of_work.workers[worker.key].result
         if result is None or not is_unpriced(result.usage):
             return
@@ -66,7 +66,7 @@ class Accounting:
                 return
 
     def stop_spent_days(self, now: float) -> None:
-        """Stop the jobs of keys that may spend nothing more today, where a model is at work."""
+        """Stop jobs that use a model, of keys that may spend nothing more today."""
         if not self._trees.quotas.limits_days:
             return
         for root_id in self._trees.roots:
@@ -78,7 +78,7 @@ class Accounting:
                 self._completion.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
 
     def _spends(self, root_id: str) -> bool:
-        """Whether a worker of the tree that is not done asks a model."""
+        """True if an unfinished worker of the tree uses a model."""
         reads = self._trees.holds.reads_prompt
         return any(
             not worker.status.ended and reads(worker.agent)
@@ -87,7 +87,7 @@ class Accounting:
         )
 
     def is_capped(self, key: WorkerKey) -> bool:
-        """Whether a limit on what agents use applies to the worker."""
+        """True if a limit on agents' usage applies to the worker."""
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.job_id not in self._trees.plans:
             return False

@@ -1,4 +1,4 @@
-"""Workers on their way: starting, lending the slot while child jobs run, resuming."""
+"""Starts of workers: starting, releasing the slot while child jobs run, resuming."""
 
 from collections.abc import Sequence, Set
 
@@ -29,15 +29,15 @@ class RunningWorkers:
             self._resume(key, now)
         slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, room)
-        # Who has to wait for locks may let others go ahead who waited for them.
+        # A worker that has to wait for locks may let others start that waited for it.
         while woken := self._trees.locks.take_woken():
             self._trees.queue_again(woken)
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Whose child jobs are all done but for their reports, which take no time to speak of.
+        """Workers whose child jobs are done except for their reports, which take almost no time.
 
-        Merging may take long, with its gates: no slot is kept for that.
+        Merging with gates may take long: no slot is kept for that.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -64,14 +64,14 @@ class RunningWorkers:
             self._start(key, now)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """Whether it is set aside; others that want its locks go ahead of it then."""
+        """True if the worker is set aside; others that request its locks go ahead of it then."""
         put_off = self._is_set_aside(key)
         if put_off:
             self._task_locks.step_back(self._unit_of_work.workers[key])
         return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
-        """Whether it has to wait for something that its job's workers share; others go on."""
+        """True if it must wait for something that its job's workers share; others continue."""
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
             if holds.wait_for_context(worker):
@@ -89,7 +89,7 @@ class RunningWorkers:
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
-        """Whether its agent's account is limited; then it is queued for later, and others go on."""
+        """True if its agent's account is limited; it is queued for later, and others continue."""
         worker = self._unit_of_work.workers[key]
         until = self.throttle.held_until(worker.agent, now)
         if until is None:
@@ -104,7 +104,7 @@ class RunningWorkers:
         return True
 
     def _is_held_back(self, key: WorkerKey, room: Capacity, now: float) -> bool:
-        """Whether the machine has no room for it."""
+        """True if the machine has no room for the worker."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -115,13 +115,13 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """In every job, on the worker that would start next."""
+        """Record the reason in every job, on the worker that would start next."""
         for key in self._trees.ready.first_of_each():
             if self._startable(key, now):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        """Make the worker wait for a child job, unless that has ended. Idempotent."""
         if self._unit_of_work.jobs[child_job_id].status.ended:
             return
         node = self._trees.nodes[key]
@@ -131,7 +131,7 @@ class RunningWorkers:
             self._begin_waiting(key, node, now)
 
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
-        """The worker lends its slot until it has got a lease."""
+        """Release the worker's slot until its lease is granted."""
         node = self._trees.nodes[key]
         node.waits_for_lock = True
         self._lend_slot(key, node, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
@@ -146,7 +146,7 @@ class RunningWorkers:
         )
 
     def lock_wait_over(self, key: WorkerKey) -> None:
-        """The worker waits for no lease any more. Idempotent."""
+        """End the worker's wait for a lease. Idempotent."""
         node = self._trees.nodes.get(key)
         if node is None or not node.waits_for_lock:
             return
@@ -164,11 +164,11 @@ class RunningWorkers:
             self._give_slot(worker, node)
 
     def found_alive(self, worker: Worker, node: Node) -> None:
-        """After a restart: its process may still be there."""
+        """After a restart, restore a worker whose process may still exist."""
         node.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
-        # How far it is nobody knows: nobody waits for it.
+        # Its progress is unknown, so no worker waits for it.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._take_slot(worker, node)
@@ -181,7 +181,7 @@ class RunningWorkers:
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def _startable(self, key: WorkerKey, now: float) -> bool:
-        """What was queued before a cancel is still in the queue after a retry."""
+        """False for outdated entries: one queued before a cancel remains after a retry."""
         worker = self._unit_of_work.workers.get(key)
         return (
             worker is not None
@@ -210,7 +210,7 @@ class RunningWorkers:
         self._trees.commands.append(Start(key, number))
 
     def _begin(self, worker: Worker, now: float) -> Job:
-        """The worker's job, which runs from now on if it did not."""
+        """Return the worker's job, which is set to running."""
         job = self._trees.job_of(worker)
         if job.status is JobStatus.PENDING:
             job = self._trees.begin_job(job, now)
