@@ -1,9 +1,9 @@
 """The job manager: use cases, the one loop that owns state, planning.
 
-- ``attempts``: Attempts under way: starting them, their gates, and what became of them
-- ``gates``: Running gates: which a job has, the processes, the runs on the base
+- ``attempts``: Running attempts: starts, stops, gates on their changes, and results
+- ``gates``: Running gates: which ones a job has, their processes, runs on the base
 - ``merge``: Merging the branches of a job's workers, and the gates on the merged state
-- ``planning``: Making tasks of a request by rules; reviewers' prompts
+- ``planning``: Splitting a request into tasks by rules; reviewers' prompts
 - ``preparation``: What an attempt needs before its process starts: directory, files, environment
 - ``runtime``: What the engine runs on: messages, processes, clock, threads, memory, disk, ports
 - ``service``: The use cases: what the API and the command line call

@@ -1,4 +1,4 @@
-"""The thread that has reports written, so that no job waits for another's reports."""
+"""Thread that writes reports, so that no job waits for another job's reports."""
 
 import logging
 import threading
@@ -22,7 +22,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """Reports that nobody waits for."""
+    """Reports that no job waits for."""
 
     render: Render
 
@@ -40,13 +40,13 @@ class Reporting:
         self._store = store
         self._reporter = reporter
         self._workspace = workspace
-        #: What the reader of a tree's reports must know first; empty for nothing.
+        #: Notice for the top of a tree's reports; empty for none.
         self._notice = notice
         self._post = post
-        #: Makes one result of what workers changed, and tells what became of it.
+        #: Merges the workers' changes, and returns a description of the outcome.
         self._integrate = integrate
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
-        #: What could not be written yet, by job.
+        #: Unwritten reports, by job.
         self._owed: dict[str, Render] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
@@ -64,20 +64,20 @@ class Reporting:
         self._queue.put(render)
 
     def mend(self, root: Job) -> None:
-        """Have the reports of an ended root job written that were not: its end waits for none.
+        """Write missing reports of an ended root job: no end of a job waits for them.
 
-        A directory that somebody removed is not made again.
+        A directory that a person removed is not recreated.
         """
         missing = not self._workspace.final_report(root).is_file()
         if missing and self._workspace.job_directory(root.id).is_dir():
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 
     def once_more(self, render: Render) -> None:
-        """What the reports of a job that has ended say is not true any more."""
+        """Rewrite the reports of an ended job, which are outdated."""
         self._queue.put(_Owed(render))
 
     def write(self) -> None:
-        """Have everything that was asked for written, where nothing was started."""
+        """Write all requested reports, if no thread was started."""
         if not self._queue.empty():
             self.start()
             self.stop()
@@ -100,7 +100,7 @@ class Reporting:
             self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
-        """Reports only observe: the job ends without them, and they follow if they can."""
+        """Reports only observe: the job ends without them, and they follow if possible."""
         try:
             self._render(render)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What a server does beside its jobs: it mends files that a crash left, and removes old jobs."""
+"""Background maintenance of a server: repairs files after a crash, and removes old jobs."""
 
 import logging
 import threading
@@ -19,24 +19,24 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Nothing of this is urgent: whoever waits for the server after a restart comes first.
+#: Nothing of this is urgent: callers that wait for the server after a restart come first.
 BEGIN_SECONDS = 3.0
 #: How often it looks for old jobs, at most and at least.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
-#: So many jobs that ended last are looked at after a start.
+#: Most recently ended jobs that are checked after a start.
 MENDED = 1000
 #: Of directories that belong to no job.
 MOST_NAMED = 10
-#: So many are removed before it looks again.
+#: Most jobs that are removed before the next check.
 AT_ONCE = 100
 
 
 class JobRemoval:
     """Removes root jobs that have ended: rows and files, or nothing, whenever it crashes.
 
-    First the directory is set aside, which says that the job is to go; then its rows are deleted in
-    one transaction; then the directory is destroyed. What was begun is finished by ``finish``.
-    ``begin`` is for the thread that writes to the store, while nothing can run the job again.
+    First the directory is set aside, which records the removal; then its rows are deleted in one
+    transaction; then the directory is destroyed. ``finish`` completes an interrupted removal.
+    ``begin`` is for the thread that writes to the store, so that nothing can run the job again.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -44,9 +44,9 @@ class JobRemoval:
         self._files = files
 
     def secure(self, root_id: str) -> None:
-        """Raise Conflict where the disk is too full to keep work of a job that is to be removed.
+        """Raise Conflict if the disk is too full to keep work of a job that is to be removed.
 
-        Takes its time. To be called before ``begin``, after which nothing can be undone.
+        May take long. Call it before ``begin``, which cannot be undone.
         """
         try:
             self._files.secure(root_id)
@@ -59,9 +59,9 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Everything but destroying what was set aside, which may take its time.
+        """Do everything except destroying what was set aside, which may take long.
 
-        Idempotent; False: a job that has not ended, or that a person is at work in, is left.
+        Idempotent. Return False for a job that has not ended, or that a person works in; it stays.
         Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
@@ -74,24 +74,24 @@ class JobRemoval:
         return True
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """The names of refs in git under which work of the job is kept."""
+        """Return the names of git refs under which work of the job is kept."""
         kept = self._files.destroy(root_id)
         failpoints.reached("removal: files destroyed")
         return kept
 
     def unknown(self) -> Sequence[str]:
-        """Root jobs with a directory, of which the store knows nothing."""
+        """Return root jobs with a directory that the store does not know."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
-        """What an earlier process began, and did not finish."""
+        """Return removals that an earlier process began, and did not finish."""
         return tuple(self._files.aside())
 
     def finish(self, root_id: str) -> None:
-        """Go on where it was left; for the same thread as ``begin``. Raise OSError or StoreError.
+        """Continue an interrupted removal; in the same thread as ``begin``. Raise OSError or
+        StoreError.
 
-        The directory of a job that has not ended after all, in a store of another day, is put
-        back.
+        If the store is of another day, and the job has not ended there, the directory is restored.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -107,7 +107,7 @@ class Calls(Protocol):
 
 
 class Housekeeping:
-    """In a thread of its own, which asks the loop only for what takes milliseconds."""
+    """Runs in a background thread; its calls of the loop take only milliseconds."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Housekeeping:
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds`` None: no job is removed. ``mend`` puts a job's files right."""
+        """``keep_seconds`` None: no job is removed. ``mend`` repairs a job's files."""
         self._store = store
         self._removal = removal
         self._loop = loop
@@ -128,12 +128,12 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self, removed: Callable[[Job], None]) -> None:
-        """``removed`` is called for every job that it removes, in its thread."""
+        """``removed`` is called in its thread for every job that it removes."""
         self._removed = removed
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the job that is being removed. Idempotent."""
+        """End after the current removal. Idempotent."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -151,14 +151,14 @@ class Housekeeping:
             self._guarded(self._remove_old)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """It goes on another time: nobody waits for it."""
+        """Log the error and return: nothing waits for this work, and the next pass retries it."""
         try:
             step()
         except Exception:
             logger.exception("housekeeping failed; it is tried again")
 
     def _name_unknown(self) -> None:
-        """SQLite takes a damaged write-ahead log for the end of it, and says nothing."""
+        """SQLite treats a damaged write-ahead log as its end, without an error."""
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
@@ -192,14 +192,14 @@ class Housekeeping:
                 said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
                 logger.info("job removed", extra=said)
                 self._removed(job)
-            # Half of the time at most, so that a thousand old jobs delay nobody.
+            # At most half of the time, so that a thousand old jobs delay no caller.
             self._stopping.wait(time.monotonic() - began)
 
     def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """In the loop: nothing can run the job again meanwhile."""
+        """Runs in the loop, so that nothing can run the job again."""
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

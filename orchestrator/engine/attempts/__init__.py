@@ -1,1 +1,1 @@
-"""Attempts under way: starting them, their gates, and what became of them."""
+"""Running attempts: starts, stops, gates on their changes, and results."""

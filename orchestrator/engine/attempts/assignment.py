@@ -1,4 +1,4 @@
-"""What a worker is told when it starts."""
+"""Composes the assignment that a worker's agent receives at its start."""
 
 from collections.abc import Callable, Mapping
 
@@ -26,15 +26,15 @@ from orchestrator.schemas.agent_output.review import review_schema
 FINDINGS_BYTES = 16 * 1024
 #: Of the output of the attempt before.
 FAILURE_CHARACTERS = 2000
-#: Of what its gates found.
+#: Most characters of gates' findings.
 GATE_CHARACTERS = 6000
 
-#: For an agent that takes over.
+#: For an agent that continues after another one.
 OTHER_AGENT = (
     "Another agent had begun this task when its login was refused. Whatever it left is still "
     "there: look at that first."
 )
-#: What an agent is told of its failure, beside what is known of it, by the failure's cause.
+#: Advice for an agent on its failure, in addition to its facts, by the failure's cause.
 ADVICE = {
     NO_CHANGES: (
         "The attempt before this one changed no file, so it has failed. A description of the work, "
@@ -45,7 +45,7 @@ ADVICE = {
         "answer; decide yourself. Write down in your result what you decided, and do the work."
     ),
 }
-#: For whoever resolves a worker's conflicts.
+#: For the agent that resolves a worker's conflicts.
 CONFLICTS = (
     "What this worker changed excludes what other workers changed, in {paths}. Both sides are in "
     "the worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not "
@@ -55,7 +55,7 @@ CONFLICTS = (
     "every mark, and change nothing else."
 )
 
-#: What a worker may still start and use at a time.
+#: Remaining quota of a worker at a time.
 Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
@@ -69,7 +69,7 @@ class AssignmentBuilder:
         self._left = left
 
     def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
-        """Its task, with all it is to know. Raise OSError."""
+        """Return the worker's task, with all information for its agent. Raise OSError."""
         task, job = scheduler.view.task_of(worker), scheduler.view.job_of(worker)
         root = scheduler.view.jobs[job.root_id]
         shared = self._contexts.read(job, root, worker.agent)
@@ -116,7 +116,7 @@ class AssignmentBuilder:
 
 
 def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
-    """Those that run a command."""
+    """Gates that run a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
@@ -128,7 +128,7 @@ def _answer_schema(worker: Worker) -> str:
 
 
 def _refused_changes(result: WorkerResult) -> str:
-    """What the checks of the merged state said, for the worker that is to mend it."""
+    """Findings of the gates on the merged state, for the worker that has to repair its changes."""
     blocking = [each for each in result.gates if each.blocks]
     said = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
@@ -170,7 +170,7 @@ def _previous_failure(worker: Worker) -> str:
 
 
 def _advice(worker: Worker) -> str:
-    """By the cause of the latest failure of an attempt that ran."""
+    """Advice by the cause of the latest failure of an attempt that ran."""
     if worker.attempt < 2 or worker.result is None or worker.failure in (HANDED_ON, SENT_BACK):
         return ""
     ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
@@ -178,7 +178,7 @@ def _advice(worker: Worker) -> str:
 
 
 def _conflicts(worker: Worker, result: WorkerResult) -> str:
-    """Also for whoever tries it after somebody else could not."""
+    """Also for another worker that tries it after the first could not."""
     told = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
         return told
@@ -186,7 +186,7 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
-    """What the latest attempt came to."""
+    """Result of the latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed
@@ -194,7 +194,7 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
         how = "no exit code: it was stopped"
-    # The name of the row of outcomes that it fits, "timeout" for one; not always known.
+    # The name of its row of outcomes, such as "timeout"; not always known.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()

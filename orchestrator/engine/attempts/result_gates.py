@@ -18,15 +18,15 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: The role of a task whose work is tests.
 TESTING = "testing"
-#: Told how an attempt ended, and what its gates came to.
+#: Called with an attempt's end and its gates' results.
 Told = Callable[[RunningAttempt, Exit, Evidence], None]
 
 
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
-    """What a worker's result must pass: the task's own gates come first, and win over the job's.
+    """Return the gates for a worker's result: the task's own first; they override the job's.
 
-    Those of the job are for what is merged. Without a worktree nothing is: then those count that
-    somebody asked for, in a project without a repository.
+    The job's gates are for merged work. Without a worktree nothing is merged: then only gates that
+    a person asked for count, in a project without a repository.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -39,13 +39,13 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """What a task may alter of the files that judge its work; ``judged``: by its child jobs."""
+    """Return which judging files a task may alter; ``judged``: by its child jobs."""
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
 
 
 class ResultGates:
-    """Any thread may call."""
+    """Runs gates on results of attempts. Any thread may call."""
 
     def __init__(
         self, gates: Gates, worktrees: Worktrees, workspace: Workspace, project: str, post: Post
@@ -57,25 +57,25 @@ class ResultGates:
         self._project = project
         self._post = post
         self._lock = threading.Lock()
-        #: Attempts that have ended and are not told of, and how they were stopped since.
+        #: Attempts that have ended and are not reported, and how they were stopped since.
         self._ended: dict[str, Exit | None] = {}
 
     def expect(self, worker: Worker) -> None:
-        """The process of an attempt has ended; what it left is looked at now."""
+        """Record that an attempt's process has ended, and its evidence is being read."""
         with self._lock:
             self._ended[attempt_id(worker)] = None
 
     def has(self, worker: Worker) -> bool:
-        """Whether the attempt's process has ended, and what it left is looked at."""
+        """True if the attempt's process has ended, and its evidence is being read."""
         with self._lock:
             return attempt_id(worker) in self._ended
 
     def is_stopped(self, worker: Worker) -> bool:
-        """Whether the attempt was stopped since its process ended."""
+        """True if the attempt was stopped after its process ended."""
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
-        """Whether the attempt's process had ended already; then its gates are stopped."""
+        """Stop the attempt's gates. Return True if its process had ended already."""
         name = attempt_id(worker)
         with self._lock:
             if name not in self._ended:
@@ -87,7 +87,7 @@ class ResultGates:
     def begin(
         self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence, told: Told
     ) -> None:
-        """Have the gates run on what succeeded, and tell then; tell of all else at once."""
+        """Run the gates of a successful attempt, then call ``told``; otherwise call it at once."""
         gates = self._wanted(flight, job, exit, evidence)
         if not gates:
             self._forget(flight.worker)
@@ -121,7 +121,7 @@ class ResultGates:
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Of an attempt that was given up and ended late: what was never checked is no success."""
+        """Evidence of a late result of a lost attempt: without gates, it is no success."""
         if not self._wanted(flight, job, exit, evidence):
             return evidence
         words = "it ended after it was given up, and its gates were not run"

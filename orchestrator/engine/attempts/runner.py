@@ -1,4 +1,4 @@
-"""Starts and stops attempts as the scheduler decides, and reports how they end."""
+"""Starts and stops attempts as the scheduler commands, and reports their ends to it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -53,21 +53,21 @@ _NOT_ASKED = {
 
 @dataclass(frozen=True, slots=True)
 class LateEnd:
-    """An attempt was given up, and how it ended is known after all."""
+    """Late result of an attempt that was declared lost."""
 
     attempt: Attempt
     exit: Exit
     evidence: Evidence
-    #: Where its end is written.
+    #: Path of its exit record.
     record: str
 
 
-#: Ends that say no more than that an attempt was given up or stopped.
+#: Ends that show only that an attempt was lost or stopped.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class AttemptRunner:
-    """Commands and events come from the supervisor's thread."""
+    """Runs attempts. Commands and events come from the supervisor's thread."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class AttemptRunner:
         post: Post,
         moved: Callable[[], str] = str,
     ) -> None:
-        """``moved`` tells that workspace or project is not where it was."""
+        """``moved`` returns True if workspace or project was moved."""
         self._moved = moved
         self._post = post
         self._scheduler = scheduler
@@ -110,11 +110,11 @@ class AttemptRunner:
 
     @property
     def waits_for_space(self) -> str:
-        """Why an attempt waits for disk space; empty when none does."""
+        """Why an attempt waits for disk space; empty if none does."""
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
-        """Prepare and launch; what cannot be started has ended."""
+        """Prepare and launch an attempt; one that cannot start is reported as ended."""
         worker = self._scheduler.view.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
@@ -126,7 +126,7 @@ class AttemptRunner:
             launch, flight = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
-                # It is made ready in a thread from now on, so that a stop finds it there.
+                # It is prepared in a thread from now on, where a stop can find it.
                 self._background.begin(attempt_id(worker), lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
@@ -135,13 +135,13 @@ class AttemptRunner:
             self._launch(launch, flight)
 
     def _takes_long(self, assignment: Assignment) -> bool:
-        """To make it ready: longer than others can wait for."""
+        """True if preparing it takes longer than other attempts can wait."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """Whether its result may be in the project though it has a directory of its own."""
+        """True if its result may be in the project although it has a directory of its own."""
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
@@ -158,7 +158,7 @@ class AttemptRunner:
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
-        """In a thread of its own; a stop may have come meanwhile."""
+        """Start in a background thread; the attempt may have been stopped since."""
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):
@@ -182,9 +182,9 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
-        """Have it started again when its disk was full; else it has ended.
+        """Repeat the start if the disk was full; otherwise report the attempt as ended.
 
-        The attempt stays the same: a further one would add rows to a database on a full disk.
+        The attempt stays the same: another one would add rows to a database on a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -203,13 +203,13 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
     def _goes_on(self, worker: Worker) -> None:
-        """What waited for disk space has had it."""
+        """Report that the attempt no longer waits for disk space."""
         if self._background.space.done(attempt_id(worker)):
             logger.info("there is disk space again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """Tell of an attempt that was stopped before it was launched; whether it was."""
+        """Report an attempt that was stopped before its launch. Return True if it was."""
         name = attempt_id(worker)
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -220,7 +220,7 @@ class AttemptRunner:
     def _set_up(
         self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
     ) -> None:
-        """What was to prepare its worktree has ended; None: it was stopped."""
+        """Continue after the setup of its worktree; None: the setup was stopped."""
         worker = assignment.worker
         name = attempt_id(worker)
         self._setting_up.pop(name, None)
@@ -274,7 +274,7 @@ class AttemptRunner:
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 
     def close(self) -> None:
-        """Begin nothing more; what was not begun yet is left to the next server. Idempotent."""
+        """Begin nothing more; what has not begun is deferred to the next server. Idempotent."""
         self._background.close()
         self._checks.close()
 
@@ -287,12 +287,12 @@ class AttemptRunner:
             logger.warning("no _recursive link", extra={"worker": worker.id}, exc_info=True)
 
     def make_context(self, command: MakeContext) -> None:
-        """Have what all workers of a job are told made; ``ContextPrepared`` follows."""
+        """Start creating the job's shared context; ``ContextPrepared`` follows."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
-        """Expect the end of an attempt that was started by a server before this one."""
+        """Expect the end of an attempt that an earlier server started."""
         task = self._scheduler.view.task_of(worker)
         flight = self._found(worker, task)
         self._processes.expect(attempt_id(worker), partial(self._ended, flight))
@@ -303,7 +303,7 @@ class AttemptRunner:
         return self._preparation.found(worker, task, ground)
 
     def late(self, now: float) -> Iterator[LateEnd]:
-        """What has become known of attempts that were given up."""
+        """Yield the late results of lost attempts."""
         for attempt in self._scheduler.attempts_sought(now):
             worker = self._scheduler.view.workers[attempt.key]
             name = _id(attempt.key, attempt.number)
@@ -342,7 +342,7 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """What it left is kept before anything else: where there is no room for that, it waits."""
+        """Save the attempt's work before anything else; if the disk is full, wait."""
         worker = flight.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -360,10 +360,10 @@ class AttemptRunner:
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Raise OSError where there is no space, or nothing is where it was."""
+        """Raise OSError if the disk is full, or workspace or project was moved."""
         evidence = None if self._moved() else self._evidence(flight, exit, changes)
         if evidence is None or self._moved():
-            # What is read or missing at the old place says nothing of the attempt.
+            # Files that are missing at the old place say nothing about the attempt.
             raise OSError(self._moved())
         return evidence
 
@@ -373,7 +373,7 @@ class AttemptRunner:
     def _evidence(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None
     ) -> Evidence:
-        """Raise OSError when a disk is full, and nothing else."""
+        """Raise OSError if a disk is full, and no other error."""
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
@@ -397,7 +397,7 @@ class AttemptRunner:
             return _unreadable(flight, f"its result is unreadable: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Files there that changed during an attempt; none where tasks may change them."""
+        """Files there that changed during an attempt; none if tasks may change them."""
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
         checkout = self._worktrees.checkout
@@ -406,7 +406,7 @@ class AttemptRunner:
         return ()
 
     def _in_project(self, flight: RunningAttempt) -> Changes:
-        """Gates of child jobs have judged what is as those left it."""
+        """Gates of child jobs have judged files in the state in which those jobs left them."""
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
         changes = self._project_work.with_shared(changes, others)
@@ -429,7 +429,7 @@ class AttemptRunner:
         return replace(changes, has_work=True, missing=missing)
 
     def _has_open_children(self, worker: Worker) -> bool:
-        """Its child jobs may still bring what it promised."""
+        """True if its child jobs may still create what it promised."""
         view = self._scheduler.view
         present = view.workers.get(worker.key)
         children = present.child_job_ids if present else ()
@@ -442,8 +442,8 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _as_lost_unless_asked(exit: Exit) -> Exit:
-    """No cancel: a stop that nobody signed comes from outside (the machine shuts down, say), and
-    one by the lease had begun when this server took the worker over."""
+    """No cancel: an unsigned stop comes from outside (such as a machine shutdown), and a stop by
+    the lease had begun when this server adopted the worker."""
     why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
 

@@ -1,1 +1,1 @@
-"""Running gates: which a job has, the processes, the runs on the base."""
+"""Running gates: which ones a job has, their processes, runs on the base."""

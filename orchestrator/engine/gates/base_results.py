@@ -1,8 +1,8 @@
-"""What gates found on base commits, kept for later jobs: one small file for each.
+"""Stored results of gates on base commits, for later jobs: one small file for each.
 
-A result is found again by the commit, the gate's definition, the programs that its command names,
-and what is installed for the project. It is kept for a day: what else it depends on (a service, a
-clock) is not seen from here.
+The key of a result is the commit, the gate's definition, the programs that its command names, and
+the project's installed packages. A result expires after a day, because its other dependencies (a
+service, a clock) cannot be seen from here.
 """
 
 import json
@@ -29,7 +29,7 @@ MOST_BYTES = 64 * 1024 * 1024
 #: Words of a command that may be programs.
 MOST_WORDS = 50
 _WORD = re.compile(r"[\w.+/-]+")
-#: What says what is installed, from a directory that programs or packages are installed below.
+#: Files that show what is installed, relative to a directory of programs or packages.
 _INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
 _ENVIRONMENTS = (".venv", "venv")
 _LOCKS = (
@@ -44,7 +44,7 @@ _LOCKS = (
 
 
 class BaseResults:
-    """Any thread may call. What cannot be read or written is run again; nothing raises."""
+    """Any thread may call. Unreadable or unwritable results are run again; never raises."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class BaseResults:
         environment: Callable[[], Mapping[str, str]],
         set_up: object = (),
     ) -> None:
-        """``environment``: of the gates; ``set_up``: what else prepares the worktrees of gates."""
+        """``environment``: of the gates; ``set_up``: other preparation of the gates' worktrees."""
         self._folder = folder
         self._project = project
         self._environment = environment
@@ -70,10 +70,10 @@ class BaseResults:
             return None
 
     def keep(self, commit: str, gate: Gate, ran: Ran) -> None:
-        """A gate that did not run is never kept."""
+        """Store a result. A gate that did not run is never stored."""
         if not is_lasting(ran):
             return
-        # Its log is removed with its job; what it executed is asked of changes alone.
+        # Its log is removed with its job; its executed files are only needed for changes.
         kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
         content = json.dumps(asdict(kept))
         try:
@@ -84,7 +84,7 @@ class BaseResults:
             return
 
     def _path(self, commit: str, gate: Gate) -> Path:
-        # What decides about its findings; whether they count does not.
+        # Only what affects its findings, not if they count.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"
@@ -101,13 +101,13 @@ class BaseResults:
 
 
 def is_lasting(ran: Ran) -> bool:
-    """Whether it judged the commit: else it may do so as soon as something is installed."""
+    """True if it judged the commit; otherwise it may do so once a missing package is installed."""
     unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
     return not unrun
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Those older than a time, and the oldest ones above a number. Idempotent."""
+    """Remove results older than a time, and the oldest above a number. Idempotent."""
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
     except OSError:
@@ -119,7 +119,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """The file, and the packages beside it: a script of Python's is the same for each version."""
+    """The file, and the packages beside it: a Python script is the same file for each version."""
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)
 

@@ -1,6 +1,6 @@
-"""What gates find at the commits that changes began with: run, kept, and shared.
+"""Baseline runs: results of gates on base commits, stored and shared.
 
-A run that finds something is followed by a second one: only what both find is certain.
+A run with findings is repeated once: only findings of both runs are certain.
 """
 
 import logging
@@ -24,13 +24,13 @@ from orchestrator.engine.runtime.background import BackgroundPool
 
 logger = logging.getLogger(__name__)
 
-#: None: nobody can say what the gate finds there.
+#: None: the gate's findings there are unknown.
 Told = Callable[[Ran | None], None]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A gate that is to be run, or runs, for those who wait."""
+    """A requested or running gate, with its callers."""
 
     gate: Gate
     waiting: dict[object, Told] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Site:
-    """One commit of one root job: its worktree, and what is to be run there, one at a time."""
+    """One commit of one root job: its worktree and its requested gates, run one at a time."""
 
     root_id: str
     commit: str
@@ -49,7 +49,7 @@ class _Site:
     #: By which the present run is stopped.
     process: str = ""
     is_clear: bool = False
-    #: What is not kept for later jobs: it is not run once more for each worker of the tree.
+    #: Results that are not stored for later jobs: run once for all workers of the tree.
     found: list[tuple[Gate, Ran]] = field(default_factory=list)
     is_dropped: bool = False
 
@@ -59,7 +59,7 @@ class _Site:
 
 
 class Baselines:
-    """Any thread may call; what is told comes from a thread of ``background``."""
+    """Any thread may call; callbacks come from a thread of ``background``."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Baselines:
         self._sites: dict[tuple[str, str], _Site] = {}
 
     def ask(self, who: object, check: Check, gate: Gate, told: Told) -> None:
-        """What the gate finds at the base of a check; ``who`` may ``forget`` that it asked."""
+        """Request the gate's result at the base of a check; ``who`` may cancel it by ``forget``."""
         kept = self._results.kept(check.base, gate) or self._known(check, gate)
         if kept is not None:
             self._background.later(partial(told, kept))
@@ -94,7 +94,7 @@ class Baselines:
         self._background.later(partial(self._next, site))
 
     def forget(self, who: object, by: tuple[str, str]) -> None:
-        """Nobody waits for what ``who`` asked for; what nobody else waits for is stopped."""
+        """Cancel the requests of ``who``. Stop a run that no other caller waits for."""
         with self._lock:
             for site in self._sites.values():
                 for wanted in _all(site):
@@ -105,7 +105,7 @@ class Baselines:
                     self._runs.stop(site.process, *by)
 
     def drop(self, root_id: str) -> None:
-        """The root job has ended: its worktrees go. Idempotent."""
+        """Remove the worktrees of an ended root job. Idempotent."""
         with self._lock:
             sites = [self._sites.pop(each) for each in [*self._sites] if each[0] == root_id]
             for site in sites:
@@ -149,7 +149,7 @@ class Baselines:
             )
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
-            # Somebody waits for an answer, whatever goes wrong.
+            # A caller waits for an answer, whatever goes wrong.
             logger.warning("no baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True)
             self._tell(site, None)
             return
@@ -183,7 +183,7 @@ class Baselines:
 
     def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
         self._results.keep(site.commit, gate, ran)
-        # What was killed need not be so again.
+        # A run that was killed may pass the next time.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
                 site.found.append((gate, ran))

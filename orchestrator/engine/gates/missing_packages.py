@@ -1,4 +1,4 @@
-"""Packages of Node.js that a project names and nobody has installed; without them none judges."""
+"""Node.js packages that a project names but lacks; gates that need them cannot judge."""
 
 import json
 import os
@@ -13,7 +13,7 @@ _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 _NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
 WORDS = "node_modules is missing"
-#: As Node.js, bundlers, TypeScript and jest say it, and shells of a program. A path is no package.
+#: Messages of Node.js, bundlers, TypeScript, jest, and shells. A path is no package.
 _NOT_FOUND = (
     re.compile(r"Cannot find (?:module|package) ['\"]((?:@[\w.-]+/)?[\w-][\w.-]*)"),
     re.compile(r"\b([\w-]+): (?:command )?not found\b"),
@@ -21,7 +21,7 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """Whether ``package.json`` names packages and none is installed, from ``cwd`` up to ``top``."""
+    """True if ``package.json`` names packages and none is installed, from ``cwd`` up to ``top``."""
     return bool(_missing(cwd, top))
 
 
@@ -30,13 +30,13 @@ def is_missing(package: str, cwd: str, top: str) -> bool:
 
 
 def were_missed(printed: str, cwd: str, top: str) -> bool:
-    """Whether a program that printed this looked for one of them."""
+    """True if a program with this output searched for one of them."""
     missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
     return bool(missed) and not missed.isdisjoint(_missing(cwd, top))
 
 
 def _missing(cwd: str, top: str) -> set[str]:
-    """Names; empty where something is installed."""
+    """Names; empty if any package is installed."""
     named: set[str] = set()
     for place in _upwards(cwd, top):
         if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):

@@ -1,4 +1,4 @@
-"""Gates as processes: one run of one command in one directory, like any worker's process."""
+"""Gates as processes: one run of one command in one directory, like the process of a worker."""
 
 import logging
 import os
@@ -35,19 +35,19 @@ from orchestrator.security.untrusted_files import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
-#: Beside its report: Python files of the worktree and the checkout that it executed, one a line.
+#: Beside its report: Python files of the worktree and the checkout that it executed, one per line.
 SOURCES = "sources"
-#: So many packages of the checkout are named.
+#: Most packages of the checkout that are named.
 _MOST_NAMED = 3
-#: Of a longer list it is not known what is missing.
+#: A longer list may be incomplete, so it is not used.
 _MOST_SOURCES_BYTES = 1 << 24
 #: A gate that prints more than that is not read to its end.
 LOG_BYTES = 16 * 1024 * 1024
-#: Of what it printed, so much is shown.
+#: Bytes at the end of its output that are shown.
 TAIL_BYTES = 16 * 1024
-#: Seconds that a gate goes on without a server: the next one runs it again.
+#: Seconds for which a gate continues without a server: the next server runs it again.
 LEASE_SECONDS = 60.0
-#: What a shell says of a program that is not there, or cannot be run.
+#: Exit codes of a shell for a program that is missing, or cannot be run.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: The program of gates that are scripts of package.json.
 _NPM = "npm"
@@ -55,15 +55,15 @@ _NPM = "npm"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateProcess:
-    """A gate that is to be run once."""
+    """A gate to be run once."""
 
     root_id: str
-    #: Whose result it is: unique among what is run at a time.
+    #: The owner of its result: unique among all running gates.
     owner: str
     gate: Gate
-    #: Where it starts.
+    #: Its working directory.
     cwd: str
-    #: The top of the worktree that it lies in; empty: there is none.
+    #: The top of its worktree; empty: there is none.
     worktree: str = ""
     #: False: it prepares the worktree, and finds nothing.
     judges: bool = True
@@ -74,13 +74,13 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Of the names of all runs of an owner. A gate's name has no dot."""
+    """Prefix of the names of all runs of an owner. A gate's name has no dot."""
     return f"gate_{owner}."
 
 
-#: The project's own programs for a worktree, given that, a directory for them and a search path.
+#: The project's own programs, by the worktree, a directory for them and a search path.
 FindTools = Callable[[str, str, str], Tools]
-#: Told how a run ended; None: the server stops first, or somebody has stopped it.
+#: Called with the end of a run; None: the server stops first, or the run was stopped.
 Told = Callable[[Ran | None], None]
 
 
@@ -94,7 +94,7 @@ class _UnderWay:
 
 
 class GateProcesses:
-    """Any thread may call. What is told comes from a thread of ``background``."""
+    """Any thread may call. Callbacks come from a thread of ``background``."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class GateProcesses:
         probe: Path = Path(),
         setup: Setup = NO_SETUP,
     ) -> None:
-        """``probe`` is a directory of Python modules that report what a gate read."""
+        """``probe``: a directory of Python modules that report which files a gate read."""
         self._setup = setup
         self._tools = tools
         self._probe = probe
@@ -120,9 +120,9 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
-        """Start a gate; by the name that is said first it can be stopped. Raise OSError.
+        """Start a gate; ``named`` gets the name by which it can be stopped. Raise OSError.
 
-        A worktree that is not set up is set up before; then another name follows.
+        A worktree without setup is set up before the gate; then another name follows.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
             self._begin(run, told, named)
@@ -172,7 +172,7 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Of the program that a gate says it needs, in words; empty: it is there."""
+        """Return why a program that a gate needs is missing, as text; empty if it exists."""
         if self._setup.commands:  # which may install it; else the shell will say
             return ""
         path = environment_of(self._around)["PATH"]
@@ -186,7 +186,7 @@ class GateProcesses:
         self._launcher.stop(name, ended_by, stopped_by)
 
     def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
-        """Have nothing alive that an earlier server ran for this owner, and go on."""
+        """Stop all processes that an earlier server ran for this owner, then call ``then``."""
         found = self._unfinished(root_id, owner)
         waiting = _Countdown(len(found) + 1, then)
         for name, record in found:
@@ -195,7 +195,7 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Its end is reported in any case: now, if it does not run."""
+        """Its end is reported in any case; at once, if it does not run."""
         exit = Exit(ended_by=EndedBy.LOST)
         try:
             if self._launcher.adopt(name, record):
@@ -243,7 +243,7 @@ class GateProcesses:
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
-            # One that broke down before it could report says so by its exit code.
+            # A gate that crashed before its report shows that by its exit code.
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
@@ -252,14 +252,14 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _place(self, tree: Path, run: GateProcess) -> Path:
-        """A directory that is the run's own: in a sandbox it may write there, too."""
+        """The run's own directory, which is writable in a sandbox, too."""
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
     def _next_number(self, run: GateProcess) -> int:
-        """Logs and records of earlier runs stay."""
+        """Keeps logs and records of earlier runs."""
         tree = self._workspace.job_directory(run.root_id)
         begun = [
             int(number)
@@ -270,7 +270,7 @@ class GateProcesses:
         return max(begun, default=0) + 1
 
     def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
-        """Names and records of runs that may still be alive."""
+        """Names and records of runs that may still exist."""
         tree = self._workspace.job_directory(root_id)
         ours = self._processes.ids
         found = []
@@ -310,7 +310,7 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """What it runs, and what that imports, is the worktree's."""
+        """Makes the gate run programs of the worktree, which import the worktree's modules."""
         base = base_environment(self._around)
         search = base.get("PATH") or os.defpath
         try:
@@ -337,9 +337,9 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Files of the worktree, from where the gate starts, and packages that were the checkout's.
+    """Files of the worktree, relative to the gate's start, and packages of the user's checkout.
 
-    None for the files if nothing tells which they are.
+    None for the files if they are unknown.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -365,7 +365,7 @@ def _package(path: str) -> str:
 
 
 class _Countdown:
-    """Goes on when so many things have happened, from whatever thread the last one comes."""
+    """Calls back after the given number of events, in the thread of the last event."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count
@@ -381,13 +381,13 @@ class _Countdown:
 
 
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
-    """As for a worker, without a key; the project's own programs come first.
+    """Like a worker's, without a key; the project's own programs come first.
 
-    Those of the user's checkout: what a worker puts into its worktree is not run in their place.
+    They are the user's checkout's: what a worker puts into its worktree does not replace them.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
-    # Nobody is there to answer, and nothing is to be watched.
+    # No person can answer, and no command should watch files.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -399,7 +399,7 @@ def _listed(directory: Path, beginning: str) -> Sequence[Path]:
 
 
 def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
-    """Whether it failed for packages of Node.js that nobody has installed."""
+    """True if it failed because Node.js packages are not installed."""
     if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
         return False
     top = run.worktree or run.cwd
@@ -409,7 +409,7 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Why the end of a gate says nothing of the project, in words, too; None when it does."""
+    """Why the end of a gate says nothing of the project, also as text; None if it does."""
     if exit.ended_by is EndedBy.CANCEL:
         return GateCause.KILLED, "its shim was told to end from outside"
     if exit.ended_by is EndedBy.TIMEOUT:

@@ -1,4 +1,4 @@
-"""Tracked files that a run of a gate has changed: a gate judges, it does not repair."""
+"""Tracked files that a run of a gate changed: a gate must judge, not repair."""
 
 import logging
 import os
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
-    """One flaw for each changed place; paths are relative to the host project.
+    """Return one finding for each changed place; paths are relative to the host project.
 
-    ``directory`` is a worktree that had ``commit`` checked out. Errors are logged only: restoring
-    the worktree meets them, too.
+    ``directory``: a worktree that had ``commit`` checked out. Errors are logged only, because
+    restoring the worktree meets them, too.
     """
     try:
         changed = repository.rewritten(directory, commit)

@@ -1,4 +1,4 @@
-"""Gates, run one after another on one state of the project. See ``core.model.gate.Gates``."""
+"""Runs gates one after another on one state of the project. See ``core.model.gate.Gates``."""
 
 import logging
 import os
@@ -48,9 +48,9 @@ from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Files of a change, and of the base, in which comments are looked for; bytes of one; places.
+#: Most files of a change, and of the base, that are searched for comments; bytes of one; places.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
-#: Bytes of a file in which a statement is looked for.
+#: Most bytes of a file that are searched for a statement.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that it checks was changed"
 Done = Callable[[Sequence[GateResult]], None]
@@ -59,31 +59,31 @@ _Then = Callable[[Ran], None]
 
 @dataclass(eq=False, slots=True)
 class _GateSequence:
-    """A check under way."""
+    """A running check."""
 
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, from the host project; whether it was there before.
+    #: Every path that the change touches, from the host project; True if it existed before.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
     #: By which the present run is stopped; empty while none runs.
     process: str = ""
-    #: How it is to be stopped, and by whom.
+    #: How it is to be stopped, and by which caller.
     stopped: tuple[str, str] | None = None
     #: No thread and no process is at it.
     awaits_base: bool = False
 
     @property
     def gate(self) -> Gate | None:
-        """The next one."""
+        """The next gate."""
         gates = self.check.gates
         return gates[len(self.results)] if len(self.results) < len(gates) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A first run that passed, beside the base where that was looked at, and what it alters."""
+    """A first run that passed, with the run at the base, if any, and its alterations."""
 
     result: GateResult
     ran: Ran
@@ -92,7 +92,7 @@ class _Passed:
 
 
 class GateRunner:
-    """Implements ``core.model.gate.Gates``. Every step is a turn of a thread of ``background``."""
+    """Implements ``core.model.gate.Gates``. Every step runs in a thread of ``background``."""
 
     def __init__(
         self,
@@ -127,8 +127,8 @@ class GateRunner:
     ) -> None:
         """Prepare the worktree of a run that is about to begin.
 
-        ``told`` gets what came of it, from any thread; None: it was stopped. An earlier server's
-        attempt at it is ended first.
+        ``told`` is called with the result, from any thread; None: it was stopped. An earlier
+        server's setup of it is ended first.
         """
 
         def begin() -> None:
@@ -140,11 +140,11 @@ class GateRunner:
         self._runs.clear(run.root_id, run.owner, begin)
 
     def is_set_up(self, worktree: str) -> bool:
-        """Whether nothing is left to prepare in a worktree."""
+        """True if a worktree needs no further setup."""
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
-        """By the name that ``set_up`` has said. Idempotent."""
+        """Stop a setup by the name that ``set_up`` gave. Idempotent."""
         self._runs.stop(process, ended_by, stopped_by)
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
@@ -163,17 +163,17 @@ class GateRunner:
         return True
 
     def observe(self, change: Change) -> None:
-        """Of root jobs that have ended, nothing is checked any more."""
+        """Drop the checks of root jobs that have ended."""
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
                 self._baselines.drop(event.root_id)
 
     def close(self) -> None:
-        """Begin nothing more, and tell nothing more. Idempotent."""
+        """Begin nothing more, and call nothing back. Idempotent."""
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Somebody waits for the end of a check, whatever goes wrong."""
+        """Ends the check on any error, because a caller waits for its end."""
         try:
             step(course, *more)
         except Exception as error:
@@ -362,7 +362,7 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Places of new comments that switch off what the gate would find."""
+        """Places of new comments that switch off findings of the gate."""
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:
             return ()
@@ -434,14 +434,14 @@ class GateRunner:
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """Not for want of something that the gate needs: it blocks, whoever asked for it."""
+    """A failure not caused by a missing requirement: it blocks, whoever asked for the gate."""
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Python files of the change that its tests did not execute; none if that is unknown.
 
-    A report without any file of tests comes from another Python than that of the tests.
+    A report without any test file comes from another Python than the tests' Python.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -451,13 +451,13 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
 
 
 def _has_statements(path: str) -> bool:
-    """False for an empty ``__init__.py``, and for what is not there any more."""
+    """False for an empty ``__init__.py``, and for a file that no longer exists."""
     lines = (each.strip() for each in (read_regular(path, _MOST_LOOKED_AT) or b"").splitlines())
     return any(each and not each.startswith(b"#") for each in lines)
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """As seen from the host project, which may be a part of its repository."""
+    """Paths relative to the host project, which may be a part of its repository."""
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

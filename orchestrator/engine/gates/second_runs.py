@@ -1,4 +1,4 @@
-"""What a second run of a gate needs: the base's versions of the files by which work is judged."""
+"""Second runs of gates, with the base's versions of the files that decide how gates judge."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +31,9 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """What the work alters of the files by which a gate that passed judges it.
+        """Return what the work alters of the files by which a passed gate judged it.
 
-        ``cwd`` is the host project in the worktree; the paths of ``touched`` are relative to it.
+        ``cwd``: the host project in the worktree; the paths of ``touched`` are relative to it.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
         if not is_of_worker or not _needs_it(check, result):
@@ -45,7 +45,7 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Have the worktree as the second run needs it; the caller restores it."""
+        """Prepare the worktree for the second run; the caller restores it."""
         project = os.path.relpath(cwd, check.directory)
         swap = {
             _from_top(project, path): _from_top(project, source) if source else None
@@ -54,7 +54,7 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """Of a file with much else in it: whether the part that judges is as at the base."""
+        """For a file with other settings, too: True if the judging part is as at the base."""
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
             for commit in (check.base, check.commit)
@@ -70,7 +70,7 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """Candidates are compared by findings that block none of them, too."""
+    """Candidates are also compared by findings that do not block."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 
@@ -78,7 +78,7 @@ def _needs_it(check: Check, result: GateResult) -> bool:
 def leaves_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[Leave, ...]:
-    """What the tasks may alter, with all paths as seen from the host project."""
+    """What the tasks may alter, with all paths relative to the host project."""
     project = os.path.relpath(cwd, check.directory)
 
     def seen(leave: Leave) -> Leave:

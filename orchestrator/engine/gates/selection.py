@@ -1,4 +1,4 @@
-"""Which gates a job has: found out once, from the commit that its root job starts from."""
+"""Selects a job's gates: once, from the commit that its root job starts from."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ from orchestrator.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """What is stored with a job, so that nothing changes it any more."""
+    """Stored with a job, so that no later change affects it."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
 
 
 class _NoFiles:
-    """Of a project without a repository."""
+    """The files of a project without a repository."""
 
     def read(self, path: str) -> str:
         return ""
@@ -46,9 +46,9 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Those of a new job, and the commit that says what its tasks' gates mean.
+        """Return the gates of a new job, and the commit that defines its tasks' gates.
 
-        ``parent`` is the worker that asks for a child job.
+        ``parent``: the worker that requests a child job.
         """
         if parent is None:
             return self.of_root(config.get("gates"), base), base
@@ -61,19 +61,19 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """A job that has no worktrees, and gates for none, may have child jobs that do."""
+        """A job without worktrees and gates may have child jobs with worktrees."""
         if parent.base or parent.gates or parent.gates_off:
             return parent
         return replace(parent, gates=self.of_root(None, base).gates)
 
     def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
-        """``asked``: None where the request does not say; empty where it wants none."""
+        """``asked``: None if the request does not say; empty if it wants none."""
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
         return GatePlan(self._named(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Its parent's, and those that it asks for: it cannot have fewer."""
+        """Return its parent's gates and its own additional ones: it cannot have fewer."""
         names = {gate.name for gate in parent.gates}
         more = [each for each in self._named(asked or (), root_base) if each.name not in names]
         return GatePlan((*parent.gates, *more), parent.gates_off and not more)
@@ -85,7 +85,7 @@ class GatePlans:
         )
 
     def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
-        """What would be run for a job that does not say; by default at the user's checkout."""
+        """Return the default gates of a job; by default at the user's checkout."""
         return self._found(commit or self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:

@@ -1,8 +1,8 @@
 """Merges workers' changes one on top of the other; finds by bisection those that fail the gates.
 
-Few runs of the gates: one for the whole batch; for each culprit as many as halving the batch takes,
-and one for the rest. From the second culprit on as many again: it may be one before them with which
-neither goes.
+Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
+second culprit on, up to twice as many: the real cause may be an earlier change that conflicts with
+both.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """A part, on top of those before it."""
+    """One part, merged on top of the parts before it."""
 
     part: MergePart
-    #: What came out: the state before it where nothing of it could be taken.
+    #: The merged state; the state before if nothing of the part could be merged.
     commit: str
-    #: Whether there is anything of its own in it.
+    #: True if it has changes of its own.
     changes: bool = True
-    #: Whether nothing of it was left out.
+    #: True if no part of it was excluded.
     taken: bool = True
     conflicts: tuple[FileConflict, ...] = ()
-    #: Those that git alone would have left as conflicts, or elsewhere.
+    #: Files that git alone would have reported as conflicts, or put elsewhere.
     files: tuple[MergedFile, ...] = ()
 
     @property
@@ -37,20 +37,20 @@ class MergeStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    #: What came out; where everything began when nothing was taken.
+    #: The merged state; the base if nothing was merged.
     commit: str
     steps: tuple[MergeStep, ...] = ()
-    #: Parts with which the gates fail, and what they say then.
+    #: Parts with which the gates fail, and the gates' results then.
     culprits: tuple[tuple[MergePart, Results], ...] = ()
-    #: Parts that build on one of those.
+    #: Parts that build on a culprit.
     dropped: tuple[MergePart, ...] = ()
-    #: What the gates say of the result.
+    #: The gates' results on the merged state.
     results: Results = ()
 
 
-#: Puts a part on top of a state; both sides' added lines may count where that is true.
+#: Merges a part on top of a state; True: both sides' added lines may count.
 Add = Callable[[str, MergePart, bool], MergeStep]
-#: What the gates say of a state.
+#: Returns the gates' results on a state.
 Judge = Callable[[str], Results]
 
 
@@ -58,7 +58,7 @@ class Batch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base`` passes: gates judge what was changed since.
 
-        A union of lines counts only if the gates say so; else its part is in conflict.
+        A union of lines counts only if the gates pass; otherwise its part is in conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -75,7 +75,7 @@ class Batch:
         self._without_union: set[str] = set()
 
     def settle(self) -> Settled:
-        """The most that passes, in order: without those that make the gates fail."""
+        """Return the largest result that passes, in order, without the failing parts."""
         good = 0
         while True:
             self._put_on_top(good)
@@ -97,7 +97,7 @@ class Batch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Rebuild what comes after the first ``good`` steps."""
+        """Rebuild the steps after the first ``good`` ones."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -117,7 +117,7 @@ class Batch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """How many steps it takes until the gates fail: between ``good``, and all of them."""
+        """Find the number of steps at which the gates fail: between ``good``, and all of them."""
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -128,18 +128,18 @@ class Batch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Drop who makes the gates fail on top of the first ``good`` steps, which pass.
+        """Drop the culprit that makes gates fail on top of the first ``good`` steps, which pass.
 
-        How many steps can stay as they are.
+        Return how many steps can stay unchanged.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
-            # The union may be what fails: without it, this is a conflict.
+            # The union may be the cause: without the union, this is a conflict.
             self._without_union.add(culprit.worker.id)
             return good
         cause = self._cause(good)
         if cause is not None:
-            # The others are judged anew, without it.
+            # The others are judged again, without it.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -148,7 +148,7 @@ class Batch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """One of the first steps, if this culprit and the one before go with all the others."""
+        """One of the first steps, if this culprit and the one before pass with all the others."""
         if not good or len(self._culprits) == self._final:
             return None
         before = [step.part for step in self._steps[:good]]
@@ -159,7 +159,7 @@ class Batch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """The first of them with which it does not go, nor with those before that one."""
+        """The first of them with which it fails, or with the parts before that one."""
         good, bad = 0, len(before)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -170,7 +170,7 @@ class Batch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """Whether they go together, and nothing of them is left out."""
+        """True if they pass together, and no part of them is excluded."""
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -180,7 +180,7 @@ class Batch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Who is left without the culprits, and those that build on them."""
+        """Remaining parts without the culprits, and those that build on them."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining
@@ -201,7 +201,7 @@ def blocked(results: Results) -> bool:
 
 
 def vouched(results: Results) -> bool:
-    """Whether every check that counts has passed, or has nothing to look at."""
+    """True if every gate that counts has passed, or has nothing to judge."""
     return all(_speaks_for(each) for each in results if each.required)
 
 

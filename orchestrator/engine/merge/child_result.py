@@ -1,4 +1,4 @@
-"""A child job's result given to the worker that asked for it, or told to it in words."""
+"""Adds a child job's result to the worker that started it, or describes it as text."""
 
 from dataclasses import replace
 
@@ -17,10 +17,10 @@ class ChildResultMerge:
         self._worktrees = worktrees
 
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
-        """Have the result where the parent worker's changes are; in its files where it waits.
+        """Add the result to the parent worker's changes; to its files while it waits.
 
-        Idempotent. Nothing for a root job, or without a result. Where the parent worker is done,
-        the next merge of its own job finds it.
+        Idempotent. Nothing for a root job, or without a result. If the parent worker is done, the
+        next merge of its own job includes the result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -32,7 +32,7 @@ class ChildResultMerge:
             self._bring(record, job, parent, refs)
 
     def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
-        """A worker that waits finds what its child job changed where it works."""
+        """Add the child job's changes to the files of a waiting worker."""
         brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
         if brought is None:
             record.without_worktree = parent.id
@@ -42,10 +42,10 @@ class ChildResultMerge:
             told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
-            # What the worker had is nowhere else where it was not committed.
+            # The worker's uncommitted files exist nowhere else.
             self._repository.point(f"{refs}ours", brought.ours)
         if taken:
-            # What the worker does to it from now on is its own choice.
+            # Later changes of the result by the worker are its own decision.
             self._repository.point(f"{refs}brought", record.commit)
         else:
             record.handed = {

@@ -1,4 +1,4 @@
-"""Checks of a merged state, in a worktree that holds nothing else."""
+"""Runs gates on a merged state, in a separate worktree."""
 
 import logging
 import threading
@@ -25,23 +25,23 @@ from orchestrator.core.text.formatting import one_line
 
 logger = logging.getLogger(__name__)
 
-#: In a root job's directory: one folder for each job of the tree that is being merged.
+#: In a root job's directory: one folder for each job of the tree whose merge runs.
 FOLDER = "integration"
-#: How soon it is noticed, while checks run, that nobody wants to know any more.
+#: Seconds between checks of ``halted`` while gates run.
 LOOK_SECONDS = 0.1
-#: Checks that are stopped take no longer to say so, unless the server ends.
+#: Stopped gates report their end within this time, unless the server ends.
 STOP_SECONDS = 5.0
 
-#: Whether what is being done is not wanted any more.
+#: True if the merge is no longer needed.
 Halted = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the tasks may do to tests whose work is merged."""
+    """What the merged tasks may do to tests."""
 
     leaves: tuple[Leave, ...] = ()
-    #: Names of gates by which tests may vanish, for one of the tasks at least.
+    #: Names of gates whose tests may be removed, for at least one of the tasks.
     vanishing: frozenset[str] = frozenset()
 
     def applied(self, gate: Gate) -> Gate:
@@ -49,11 +49,11 @@ class Allowed:
 
 
 class Abandoned(Exception):
-    """Nobody wants to know any more what the checks come to."""
+    """The result of the gates is no longer needed."""
 
 
 class Unfit(Exception):
-    """The checks cannot tell good changes from bad ones here."""
+    """The gates cannot tell good changes from bad ones here."""
 
 
 class MergedGates:
@@ -78,11 +78,11 @@ class MergedGates:
         halted: Halted,
         sound: set[str],
     ) -> Sequence[GateResult]:
-        """What the job's checks say of a commit that was made from ``base``.
+        """Return the results of the job's gates on a commit that was made from ``base``.
 
-        Raise Abandoned as soon as it is ``halted``, and Unfit where a check says the same of the
-        base itself although it must not: that is no worker's fault. ``sound`` are the names of
-        those that are known to pass there; what is found out is added.
+        Raise Abandoned as soon as it is ``halted``, and Unfit if a gate has the same findings at
+        the base itself although it must pass there: that is no worker's fault. ``sound``: names of
+        gates that are known to pass there; new ones are added.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -120,7 +120,7 @@ class MergedGates:
         except RepositoryError:
             self._repository.close_at(directory)
             raise
-        # Without a commit to compare with, the checks do not know where the project is in it.
+        # Without a commit to compare with, gates do not know the project's path in it.
         place = directory if base else self._repository.inside(directory)
         failpoints.reached("merge: gates begin")
         try:
@@ -163,11 +163,11 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Those that block, and may do so whatever is changed."""
+    """Gates that block, and may do so whatever is changed."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:
-        # What breaks now need not have been so before.
+        # It may have run before, and only fail to run now.
         broken = blocking[gate.name].status is GateStatus.BROKEN
         return broken or not (gate.new_only or gate.name in sound)
 

@@ -1,6 +1,6 @@
-"""What a job's workers changed becomes one branch, once all of them have ended.
+"""Merges the changes of a job's workers into one branch, after all of them have ended.
 
-The work of candidates that were not selected is kept on branches of its own.
+Candidates that were not selected keep their work on separate branches.
 """
 
 import logging
@@ -50,7 +50,7 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
         if tip:
             repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
     for worker in tree.workers:
-        # A person may have chosen another one since.
+        # A person may have selected another candidate since.
         name = f"{candidate_refs(job.root_id)}{worker.id}"
         if worker.job_id == job.id and worker.chosen and repository.tip(name):
             repository.drop(name)
@@ -72,7 +72,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobMerge:
-    """For threads that have time: a job ends once its changes are merged."""
+    """For background threads: a job ends once its changes are merged."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class JobMerge:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def told(self, tree: Tree, job_id: str) -> Sequence[str]:
-        """What became of the changes, in words; merges them where that was not done yet."""
+        """Return the outcome of the changes as text; merges them first if necessary."""
         job = _job(tree, job_id)
         note = (job.config.git_note,) if job.config.git_note else ()
         if not _base(tree, job):
@@ -103,10 +103,9 @@ class JobMerge:
         return [*note, *(in_words(record, _status(tree, job), above) if record else ())]
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
-        """Merge, remove the worktrees, look at the user's checkout. Idempotent.
+        """Merge, remove the worktrees, check the user's checkout. Idempotent.
 
-        Failures are told in the record, too; nothing is done for a job that has nothing to do
-        with git.
+        Failures are recorded, too; nothing is done for a job without use of git.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -129,7 +128,7 @@ class JobMerge:
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
     ) -> Merged:
-        """With what the job changed in the user's repository, and in files of the checkout."""
+        """Add the job's changes in the user's repository, and in files of the checkout."""
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
         found = checkout.changes(job.id)
@@ -144,7 +143,7 @@ class JobMerge:
         return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
 
     def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
-        """Those that no worker has told itself, with the workers that ran at that time."""
+        """Changed files that no worker reported, with the workers that ran at that time."""
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
             workers = at_work(tree.attempts, at)
@@ -156,7 +155,7 @@ class JobMerge:
         self._records.keep(job, record)
 
     def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
-        """Merge the branches of a job that has ended once more; the result before is kept.
+        """Merge the branches of an ended job again; the former result is kept.
 
         Raise Conflict or RepositoryError; nothing is changed then.
         """
@@ -260,7 +259,7 @@ class JobMerge:
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """The same for workers, and for child jobs."""
+    """The choice for workers, and the choice for child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -274,8 +273,8 @@ def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, Me
 def _leave_by_choice(
     record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
 ) -> None:
-    """What kept the worker out before keeps its cause: without an answer to that, another merge
-    would keep it out again."""
+    """A former cause of exclusion remains: unless it is resolved, another merge would exclude the
+    worker again."""
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
     cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
@@ -288,7 +287,7 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """With what came of the parent worker's files, if the job is a child job."""
+    """Add the outcome in the parent worker's files, if the job is a child job."""
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)
@@ -318,7 +317,7 @@ def _job(tree: Tree, job_id: str) -> Job:
 
 
 def _above(tree: Tree, job: Job) -> Iterator[str]:
-    """From the parent job to the root."""
+    """Job ids from the parent job to the root."""
     parents = {each.id: each.parent_job_id for each in tree.jobs}
     above = job.parent_job_id
     while above:
@@ -327,7 +326,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _status(tree: Tree, job: Job) -> JobStatus:
-    """The status with which the job ends, also before it has ended."""
+    """The status with which the job ends, even before it has ended."""
     if job.status.ended:
         return job.status
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
@@ -345,8 +344,8 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """In order of dependencies, for each task the worker whose work counts, and then those that
-    a person took."""
+    """In order of dependencies: for each task the worker whose work counts, then those that a
+    person selected."""
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):
         own = [each for each in workers if each.task_id == task.id]

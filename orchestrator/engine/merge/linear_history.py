@@ -1,4 +1,4 @@
-"""A merged result told as one line of commits, at every level of a tree of jobs."""
+"""Rewrites a merged result as one line of commits, at every level of a job tree."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """The same content as after the last of ``steps``; the workers' own commits, one by one."""
+    """Return the content after the last of ``steps``, with the workers' own commits in one line."""
     tip = state = base
     for step in steps:
         if step.commit != state:
@@ -25,7 +25,7 @@ def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[Merge
 
 
 def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
-    """What a worker and its child jobs committed, in the order in which that came about.
+    """Yield the commits of a worker and its child jobs, in the order in which they were made.
 
     Only child jobs whose results are in ``merged``.
     """
@@ -50,6 +50,6 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """The last of a worker's own commits that a child job of it began with; empty: none."""
+    """The last of a worker's own commits from which its child job began; empty if there is none."""
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

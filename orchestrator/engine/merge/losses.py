@@ -21,7 +21,7 @@ class Losses:
         self._before.append(worker)
 
     def named(self, conflict: FileConflict) -> FileConflict:
-        """With the workers before whose lines are lost."""
+        """Add the earlier workers whose lines are lost."""
         if not conflict.lost:
             return conflict
         lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
@@ -34,7 +34,7 @@ class Losses:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """The first worker whose branch has a commit; empty: it was there before, or is a merge."""
+        """The first worker whose branch has a commit; "" for one of the base, or a merge."""
         if commit not in self._origins:
             self._origins[commit] = self._found(commit)
         return self._origins[commit]

@@ -1,4 +1,4 @@
-"""The branches of a job's workers put together, judged, and kept as the job's result."""
+"""Merges the branches of a job's workers, runs the gates, and stores the job's result."""
 
 import logging
 import os
@@ -78,12 +78,12 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 
-#: So many conflicts of a worker are told to whoever resolves them.
+#: Most conflicts of a worker that are reported to the agent that resolves them.
 MOST_CONFLICTS = 100
 #: Of a worker whose changes pass its own gates.
 NOT_TOGETHER = "its changes do not pass with the others'"
-#: Seconds between tries. Somebody else's ``git gc --prune=now`` takes what no ref leads to yet, and
-#: a lock that another git holds is free in a moment.
+#: Seconds between tries. A user's ``git gc --prune=now`` removes commits without a ref, and another
+#: git may hold a lock for a moment.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -103,11 +103,10 @@ class BranchMerge:
         halted: Halted,
         left: Collection[str] = (),
     ) -> Merged:
-        """Put the changes of ``workers``, which are in order, on top of each other.
+        """Merge the changes of ``workers``, in the given order, on top of each other.
 
-        ``left``: child jobs of theirs whose changes a person chose to leave out.
-        What came of it stands in the record and, unless nothing was to be merged, on the job's
-        branch. Raise RepositoryError.
+        ``left``: their child jobs that a person chose to exclude. The outcome is in the record and,
+        unless nothing was to be merged, on the job's branch. Raise RepositoryError.
         """
         for worker in _refused_before(tree, job, workers):
             self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
@@ -169,12 +168,12 @@ class BranchMerge:
         )
 
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
-        """Who comes later wins where files are taken from one of two."""
+        """Later workers win if files are taken from one of two."""
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
-        """Whether what it did can be had. A branch that somebody has removed comes back."""
+        """True if its changes are available. A branch that a person removed is restored."""
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
         if self._repository.tip(branch) or not self._worktrees.rule.wanted(job, task, worker):
@@ -190,7 +189,7 @@ class BranchMerge:
         return False
 
     def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
-        """By commit, candidates with changes that are not chosen, and that nobody took."""
+        """By commit, candidates with changes that were not chosen, and that no person selected."""
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
         return {
@@ -202,8 +201,8 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if it started from a candidate that a person has overruled since: its branch has
-        the changes of that candidate."""
+        """True if it started from a candidate that a person has overruled since: its branch has the
+        changes of that candidate."""
         needs = {each.id: each.depends_on for each in tree.tasks[worker.job_id]}[worker.task_id]
         start = self._repository.tip(start_ref(worker)) if needs else ""
         for tip, loser in losers.items():
@@ -216,7 +215,7 @@ class BranchMerge:
     def _stored(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> Settled:
-        """What it comes to, on the job's branch; tried again where git fails."""
+        """Store the result on the job's branch; retried if git fails."""
         for pause in PAUSES:
             try:
                 return self._stored_once(record, job, parts, judge)
@@ -235,7 +234,7 @@ class BranchMerge:
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
-            # Of no use any more, and a lock on packed refs is no reason to refuse the result.
+            # No longer needed, and a lock on packed refs is no reason to reject the result.
             self._repository.drop(merging_ref(job.root_id, job.id))
         return settled
 
@@ -251,7 +250,7 @@ class BranchMerge:
         halted: Halted,
         unrun: Sequence[GateResult],
     ) -> Judge:
-        """``unrun``: what is said of gates that are not to run."""
+        """``unrun``: results of gates that are not to run."""
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
         names = {each.name for each in unrun}
@@ -280,7 +279,7 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """A worker's changes on top of others; all or, where it does not go together, less."""
+        """Merge a worker's changes on top of others: all, or only those without conflicts."""
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -317,8 +316,8 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """What a child job changed and its parent worker discarded, on top of the others. The
-        worker's branch stays as it is, so that it can be left out again."""
+        """Add a child job's changes that its parent worker discarded, on top of the others. The
+        worker's branch stays unchanged, so that the changes can be excluded again."""
         again = self.children.put_back(job, worker, child, own)
         if again is None:
             return Merge(commit=tip)
@@ -328,13 +327,13 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """What it came to; its own branch as it was where its conflicts are not resolved."""
+        """Branch heads of a worker; its former own branch if its conflicts are not resolved."""
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Its child jobs' results are on its own branch from now on."""
+        """Add its child jobs' results to its own branch."""
         branch = worker_branch(worker)
         tip = self._repository.tip(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))
@@ -366,7 +365,7 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """With the workers of the child job whose changes exclude those of the worker above it."""
+        """Add the workers of the child job whose changes conflict with the parent worker's."""
         if not conflict.child_job_id:
             return conflict
         workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
@@ -396,8 +395,8 @@ class BranchMerge:
         self._note_resolvable(record, job, worker)
 
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """The worker above a child job has ended: nothing runs again there. Nor does a worker run
-        again whose task was done by another one, or failed."""
+        """The worker above a child job has ended, so nothing runs again there. A worker also does
+        not run again if its task failed, or was done by another worker."""
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
             record.resolvable.append(worker.id)
@@ -437,9 +436,9 @@ class BranchMerge:
     def _refusal(
         self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
     ) -> MergeRejection:
-        """Its next attempt, if there is one, begins with what the others came to."""
+        """Its next attempt, if any, begins with the other workers' result."""
         if record.commit and not record.again:
-            # With the workers' own commits, not with those that tell of them in a line.
+            # With the workers' own commits, not the rewritten ones of the linear history.
             self._repository.point(sent_ref(part.worker), settled.commit)
         is_alone = len(settled.steps) + len(settled.culprits) == 1
         what = "the merged result does not pass" if is_alone else NOT_TOGETHER
@@ -449,7 +448,7 @@ class BranchMerge:
     def _to_resolve(
         self, record: MergeRecord, job: Job, settled: Settled
     ) -> Iterator[MergeRejection]:
-        """Conflicts that the job's agent for that is to look at."""
+        """Conflicts that the job's agent for conflicts is to resolve."""
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
@@ -469,8 +468,8 @@ class BranchMerge:
             )
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Have the branch as it was before an attempt that failed to resolve conflicts, if another
-        one is to follow. Idempotent."""
+        """Restore the branch from before an attempt that failed to resolve conflicts, if another
+        attempt is to follow. Idempotent."""
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
             own = conflict_attempt.own_tip(self._repository, worker)
@@ -479,9 +478,9 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Gates that would only hold up the end of a cancelled tree; the scan for secrets is none.
+    """Gates that would only delay the end of a cancelled tree; never the scan for secrets.
 
-    A job whose tasks were all done when the cancel came is completed: its gates run.
+    The gates of a job whose tasks were all done before the cancel run: it is completed.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -494,16 +493,16 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
 
 
 def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
-    """Workers whose own changes conflict; where only those of a child job do, nothing of the
-    worker's can resolve that."""
+    """Workers whose own changes conflict; if only those of a child job conflict, the worker cannot
+    resolve anything."""
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
             yield step.part.worker
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
-    """Workers that failed in an earlier merge since the gates refused its state; ``workers`` are
-    those that count."""
+    """Workers that failed in an earlier merge because gates rejected its state; ``workers``: those
+    that count."""
     done = {each.task_id for each in workers}
     for each in tree.workers:
         if _is_refused(each) and each.job_id == job.id and each.task_id not in done:
@@ -515,13 +514,13 @@ def _is_refused(worker: Worker) -> bool:
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """As those of a child job's result, if it is one's."""
+    """Mark the conflicts as those of a child job's result, if the job is a child job."""
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 
 
 def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
-    """Out of the result; its branch keeps what it did."""
+    """Exclude a worker from the result; its branch keeps its changes."""
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
     if why:
@@ -529,7 +528,7 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
 
 
 def _leave_all(record: MergeRecord, job: Job) -> None:
-    """What was found out is told; nothing of it was kept."""
+    """The findings are reported; nothing of the merge was kept."""
     names = [*record.merged, *record.left_out]
     record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
     record.merged = []

@@ -1,4 +1,4 @@
-"""What became of the changes of a job, in words."""
+"""Describes the outcome of a job's merge as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
@@ -20,16 +20,16 @@ from orchestrator.engine.merge.record import (
 
 #: Findings of a gate that are named in a sentence.
 MOST_FINDINGS = 3
-#: So many are named in a command.
+#: Most paths in a command.
 MOST_PATHSPECS = 100
-#: So many conflicts that somebody won are told in a report, each in a line.
+#: Most decided conflicts that a report lists, one per line.
 MOST_LINES = 100
 
 
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """What became of the changes of a job that ends with this status, for its report.
+    """Describe the outcome of the changes of a job that ends with this status, for its report.
 
     ``above``: the jobs above it, from its parent job to the root: they are merged after it.
     """
@@ -113,7 +113,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """What of one file is not in the result, a line for each place."""
+    """Lines of one file that are not in the result, one message for each place."""
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = f" (kept: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
@@ -138,7 +138,7 @@ def _place(lost: Mapping[str, Any]) -> str:
     return f", the removal of {lines}" if lost.get("removed") else f", {lines}"
 
 
-#: How it is told in which way files were merged.
+#: Descriptions of the ways in which files were merged.
 WAYS: Mapping[str, str] = {
     FileWay.UNION: "Both sides only added lines, and the result has both",
     FileWay.LINE_ENDS: "Merged without regard to blanks and carriage returns at line ends",
@@ -173,7 +173,7 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
             yield _not_passed(each)
     yield f"To see it: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
-        # Of a root job: who reads of a child job's is its worker, and has it already.
+        # For a root job: the reader of a child job's report is its worker, which has it already.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To have it on your branch: {COMMAND} land {record.job_id}{partial}."
 
@@ -204,7 +204,7 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """For the worker that asked for the job: what it has to settle, and how."""
+    """For the worker that started the job: which conflicts it has to resolve, and how."""
     if record.without_worktree:
         yield (
             f"Nothing of it is in the directory of {record.without_worktree}, which has no "
@@ -222,7 +222,7 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     yield f"To see where they differ: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
-        # Without the option git does not remove what the child job has removed, and does nothing.
+        # Without the option git does not remove files that the child job has removed.
         take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
         yield f"To have the child job's: git add -A && {take}"
     yield f"To settle it by hand: commit, then git merge {theirs}, mend the files, and commit."
@@ -235,7 +235,7 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """The end of a command; nothing, and so all files, for too many."""
+    """The end of a command; empty, and so for all files, if there are too many."""
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 
@@ -267,7 +267,7 @@ def _why(record: MergeRecord, worker: str) -> str:
 
 
 def failing(results: Sequence[GateResult]) -> str:
-    """Checks that keep a change from being merged, in words."""
+    """Describe gates that prevent a merge."""
     return "; ".join(map(_failing, (each for each in results if each.blocks)))
 
 

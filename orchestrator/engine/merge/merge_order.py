@@ -11,17 +11,17 @@ from orchestrator.core.model.job import TaskSpec, Worker
 
 @dataclass(frozen=True, slots=True)
 class MergePart:
-    """What one worker changed."""
+    """Changes of one worker."""
 
     worker: Worker
-    #: Ids of the tasks that its own one builds on.
+    #: Ids of the tasks on which its own task builds.
     needs: frozenset[str] = frozenset()
 
 
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Those that have the others' changes in them come last, and what builds on them after."""
+    """Sort parts that contain the others' changes last, and the parts that build on them after."""
     early: list[MergePart] = []
     late: list[MergePart] = []
     tasks: set[str] = set()
@@ -35,10 +35,10 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """The same in order of their needs, and else those with the better evidence after the others.
+    """Sort by dependencies, and otherwise parts with better evidence after the others.
 
-    The evidence is that of candidates, as far as workers of different tasks can be compared: what
-    gates found, then the tests that passed. Where it is the same, the order stays.
+    The evidence is that of candidates, as far as workers of different tasks can be compared: the
+    gates' findings, then the tests that passed. With equal evidence the order stays.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -60,7 +60,7 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Those that build on nothing that is missing; the others with the task that is."""
+    """Return parts whose dependencies exist, and the other parts with the missing task."""
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present
     whole: list[MergePart] = []

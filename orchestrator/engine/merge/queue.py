@@ -1,4 +1,4 @@
-"""Merging of jobs that come to their end, each in a thread of its own: gates may take minutes."""
+"""Queue of jobs to merge, each in a thread of its own: gates may take minutes."""
 
 import logging
 import threading
@@ -18,29 +18,29 @@ from orchestrator.engine.runtime.messages import JobMerged, Post
 
 logger = logging.getLogger(__name__)
 
-#: So many jobs are merged side by side; further ones wait.
+#: Most jobs that are merged in parallel; others wait.
 MOST_THREADS = 8
-#: How soon it is tried again what a full disk did not take: at first, and at the longest.
+#: Seconds until a write is retried that a full disk rejected: at first, and at most.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
-    """What is done for one job: one thread at a time."""
+    """Merge work for one job: one thread at a time."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        #: Tells the thread that what it does is not wanted any more.
+        #: Asks the thread to stop its work.
         self.stop = threading.Event()
         self.asked = 0
 
 
 class MergeQueue:
-    """Any thread may call. What a server does not come to the end of, the next one begins anew."""
+    """Any thread may call. What a server does not finish, the next one begins again."""
 
     def __init__(
         self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
     ) -> None:
-        """``report`` has the reports of an ended job written again."""
+        """``report`` writes the reports of an ended job again."""
         self._report = report
         self._post = post
         self._store = store
@@ -51,7 +51,7 @@ class MergeQueue:
         self._closed = threading.Event()
 
     def ask(self, render: Render) -> None:
-        """Have the job merged; ``JobMerged`` follows."""
+        """Queue a job's merge; ``JobMerged`` follows."""
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:
@@ -60,7 +60,7 @@ class MergeQueue:
     def again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
     ) -> Future[None]:
-        """Have a job that has ended merged once more; the answer raises what that raises.
+        """Merge an ended job again; the future raises the merge's errors.
 
         ``then`` is called in the thread that merges. Raise Conflict while it is being merged.
         """
@@ -75,13 +75,13 @@ class MergeQueue:
             return job_id in self._under_way
 
     def stop(self, job_id: str) -> None:
-        """The job is being stopped: end soon, without what still takes time. Idempotent."""
+        """End a stopped job's merge soon, without time-consuming steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """End soon, and tell nothing more. Idempotent."""
+        """End soon, and post nothing more. Idempotent."""
         self._closed.set()
         with self._lock:
             for work in self._under_way.values():
@@ -119,7 +119,7 @@ class MergeQueue:
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
-        """A full disk holds it up, until somebody stops the job."""
+        """Wait while the disk is full, until the job is stopped."""
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:

@@ -1,4 +1,4 @@
-"""What became of the changes of a job, kept in a file of its reports."""
+"""Merge record: the outcome of a job's merge, stored in a file with its reports."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from orchestrator.core.repository.git_refs import result_branch, short, worker_b
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
 from orchestrator.security.untrusted_files import read_regular
 
-#: So many paths are named in a sentence.
+#: Most paths that are named in a sentence.
 MOST_PATHS = 10
-#: How records of versions that had no ``gone`` tell it.
+#: The text for ``gone`` in records of versions without that field.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
 _MOST_BYTES = 64 * 2**20
@@ -25,7 +25,7 @@ Write = Callable[[Path, str, str], object]
 
 @dataclass(kw_only=True, slots=True)
 class MergeRecord:
-    """What became of the changes of a job; kept in ``reports/merge_<job>.json``."""
+    """Outcome of a job's changes; stored in ``reports/merge_<job>.json``."""
 
     job_id: str
     strategy: str
@@ -38,48 +38,48 @@ class MergeRecord:
     merged: list[str] = field(default_factory=list)
     #: Workers whose changes are not, with their branches.
     left_out: dict[str, str] = field(default_factory=dict)
-    #: Why, of those that were left out for something else than a conflict.
+    #: Reasons of workers that were excluded, except conflicts.
     reasons: dict[str, str] = field(default_factory=dict)
     #: The same as fields; without an entry, it is a conflict, or merging by hand is wanted.
     causes: dict[str, str] = field(default_factory=dict)
-    #: Of those, the workers whose changes exist nowhere any more.
+    #: Those of them whose changes exist nowhere any more.
     gone: list[str] = field(default_factory=list)
-    #: Of those, the workers that the user chose to leave out.
+    #: Those of them that the user chose to exclude.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    #: What workers have no more of what child jobs put into their files, as
-    #: ``engine.worktrees.child_losses`` has it.
+    #: Changes of child jobs that workers no longer have, in the form of
+    #: ``engine.worktrees.child_losses``.
     undone: list[dict[str, Any]] = field(default_factory=list)
-    #: By worker that was left out for conflicts: why no attempt resolves them.
+    #: By worker that was excluded because of conflicts: why no attempt resolves them.
     hindrances: dict[str, str] = field(default_factory=dict)
-    #: Workers left out that can be asked for another attempt.
+    #: Excluded workers that can get another attempt.
     resolvable: list[str] = field(default_factory=list)
-    #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
-    #: ``way``.
+    #: Files that git alone would have reported as conflicts, or put elsewhere: ``worker_id``,
+    #: ``path`` and ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)
-    #: What the checks of the merged state came to.
+    #: Results of the gates on the merged state.
     gates: list[dict[str, Any]] = field(default_factory=list)
-    #: What excludes the changes of the worker that waits, which is to settle it: ``worker_id``, its
+    #: Conflicts with changes of the waiting worker, which has to resolve them: ``worker_id``, its
     #: ``branch``, its state (``ours``), the branch of the result (``theirs``), and ``paths``.
     handed: dict[str, Any] | None = None
-    #: The worker that waits for the result, and has no worktree to have it in.
+    #: The worker that waits for the result, and has no worktree for it.
     without_worktree: str = ""
-    #: Somebody asked for it after the job had ended.
+    #: A caller requested it after the job had ended.
     again: bool = False
-    #: A ref that keeps the result before this one; empty when there was none.
+    #: A ref that keeps the former result; empty if there was none.
     earlier: str = ""
     #: How long it took, gates included; the last worker had ended before.
     seconds: float = 0.0
-    #: What changed in the user's checkout while the job ran.
+    #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
-    #: What was put back of the repository, as git could not work with it; in words.
+    #: Restored parts of the repository that git could not use; as text.
     put_back: list[str] = field(default_factory=list)
-    #: What went wrong, in words.
+    #: Errors, as text.
     errors: list[str] = field(default_factory=list)
 
 
 class MergeRecords:
-    """Where records are kept."""
+    """Reads and writes merge records."""
 
     def __init__(self, workspace: Workspace, write: Write) -> None:
         self._workspace = workspace
@@ -90,14 +90,14 @@ class MergeRecords:
         self._write(self._workspace.job_directory(job.root_id), _name(job), text)
 
     def read(self, job: Job) -> MergeRecord | None:
-        """None where nothing is written, or nothing that can be read."""
+        """Return the record; None if it does not exist or cannot be read."""
         try:
             return record_of(json.loads(read_regular(self._path(job), _MOST_BYTES) or b""))
         except (ValueError, RecursionError):
             return None
 
     def forget(self, job: Job) -> None:
-        """What was written is about to become untrue. Idempotent."""
+        """Remove the record, because it is about to become outdated. Idempotent."""
         self._path(job).unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
@@ -105,7 +105,7 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """None for what is no record; what another version has beside it is left out."""
+    """None if the value is no record; unknown fields of other versions are dropped."""
     known = {each.name for each in fields(MergeRecord)}
     try:
         record = MergeRecord(**{name: values[name] for name in values if name in known})
@@ -117,12 +117,12 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """The changes that the result lacks, as facts of the job."""
+    """Return the changes that the result lacks, as facts of the job."""
     return (*_left_out(record), *_discarded(record))
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    """Of child jobs of which nothing is in the result."""
+    """Return child jobs of which nothing is in the result."""
     return [each for each in record.undone if each["discarded"]]
 
 
@@ -161,8 +161,8 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """By worker, which hunks of its changes are not in the result: another's won there, or the
-    parent worker of its job undid them."""
+    """By worker, hunks of its changes that are not in the result: another worker's won there, or
+    the parent worker of its job undid them."""
     return (*_won_over(record), *_undone(record))
 
 
@@ -186,13 +186,13 @@ def _undone(record: MergeRecord) -> Iterator[Overruled]:
 
 
 def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Files of the result that have the lines which several workers added at one place."""
+    """Files of the result with lines that several workers added at one place."""
     paths = (each for each in record.files if each["way"] == FileWay.UNION)
     return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
 
 def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
-    """Which hunks of the parent worker's changes the result of a child job won over."""
+    """Return hunks of the parent worker's changes that a child job's result replaced."""
     return tuple(
         Overruled(
             worker_id=name,
@@ -206,7 +206,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """By worker, where its hunks are that conflicts of ``winners`` took out."""
+    """By worker, places of its hunks that conflicts of ``winners`` removed."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -248,7 +248,7 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Whose changes the conflicts exclude, where a child job made them; else empty."""
+    """Name the child job whose changes conflict, if there is one; otherwise empty."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):
@@ -262,7 +262,7 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Where the changes are; those of a child job, of which nothing else is missing, on its own."""
+    """The branch with the changes; a child job's own, if nothing else of it is missing."""
     if worker not in record.merged:
         return branch
     own = (each for each in record.conflicts if each["worker_id"] == worker)
@@ -274,7 +274,7 @@ def _name(job: Job) -> str:
 
 
 def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
-    """A conflict, as a record has it."""
+    """Return a conflict for a record."""
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
     who = {"worker_id": worker.id, "branch": short(branch)}

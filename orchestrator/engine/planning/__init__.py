@@ -1,1 +1,1 @@
-"""Making tasks of a request by rules; reviewers' prompts."""
+"""Splitting a request into tasks by rules; reviewers' prompts."""

@@ -1,7 +1,7 @@
-"""Whether a task asks for a change of files, or for an answer.
+"""Decides if a task asks for a change of files or for an answer.
 
-Only English is understood, and only what is clear: everything else is ``Intent.UNCLEAR``. Patterns,
-because a plain request has no field for it.
+Only clear English is recognised: everything else is ``Intent.UNCLEAR``. Uses patterns, because a
+plain request has no field for the intent.
 """
 
 import re
@@ -15,7 +15,7 @@ from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
 #: Of a text, no more is read.
 MOST_READ = 8000
-#: So many sentences; a longer prompt describes more than it asks.
+#: Most sentences; a longer prompt describes more than it asks.
 MOST_SENTENCES = 40
 
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
@@ -25,7 +25,7 @@ _PATH = re.compile(
 )
 _MARKER = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
 _JOINT = re.compile(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
-#: What ends the thing that a verb asks for.
+#: Ends the object of a verb.
 _THING_ENDS = re.compile(
     r"\s(?:of|for|about|on|with|that|which|to|in|into|from|by|using|where|so|as|at)\s", re.I
 )
@@ -35,7 +35,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: The work is what they report.
+#: Verbs whose work is a report.
 _EXPLAINING = _words(
     """
     explain describe tell show list summarize summarise outline compare count name enumerate
@@ -44,7 +44,7 @@ _EXPLAINING = _words(
     best advice ideas options tips thoughts pros is are does do did was were has have
     """
 )
-#: What follows depends on what they find.
+#: Verbs whose findings decide what follows.
 _CHECKING = _words(
     """
     review check verify validate confirm audit test run execute inspect find search scan detect
@@ -52,7 +52,7 @@ _CHECKING = _words(
     reproduce look
     """
 )
-#: They prepare what follows.
+#: Verbs of preparation for later work.
 _PREPARING = _words("read study understand see open examine explore think plan research learn")
 #: They change files, whatever they are about.
 _CHANGING = _words(
@@ -68,21 +68,21 @@ _CHANGING = _words(
     handle cache cover mock
     """
 )
-#: Of these, all work may be done by finding nothing.
+#: Verbs whose work may be done by finding nothing.
 _MENDING = _words(
     """
     fix repair resolve solve correct improve clean update remove delete optimize optimise polish
     simplify tidy patch harden
     """
 )
-#: They make a thing, which may be a text for the answer.
+#: Verbs of making a thing, which may be a text for the answer.
 _MAKING = _words(
     """
     write create make generate produce prepare provide design draft compose translate draw define
     document format complete finish put
     """
 )
-#: Also where nothing is to be changed: "get the tests to pass".
+#: Even if nothing is to be changed: "get the tests to pass".
 _REACHING = re.compile(
     r"bring\b.*\bup to date|(?:get|make)\b.*\b(?:passing|(?:to )?(?:work|pass|build|compile))$",
     re.I,
@@ -101,7 +101,7 @@ _THING = re.compile(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: What is written about code is an answer: "write a report", "make a list of".
+#: A text about code is an answer: "write a report", "make a list of".
 _ACCOUNT = re.compile(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -127,11 +127,11 @@ _READ_ONLY = re.compile(
     r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
     re.I,
 )
-#: Asks whether something would be done; also a polite form of having it done.
+#: Asks if something would be done; also a polite form of requesting it.
 _MAYBE = re.compile(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = re.compile(r"(?:me|us)\b", re.I)
 _PRONOUN = re.compile(r"(?:it|them|this|that|these|those)\b", re.I)
-#: "Add 2 and 3", "update me on ..."; what is translated is in the request.
+#: "Add 2 and 3", "update me on ..."; a text to translate is in the request.
 _NO_FILES = re.compile(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
@@ -156,7 +156,7 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
-    """By its role, or else its own part of the prompt and its title."""
+    """Return the intent by its role, or otherwise by its own part of the prompt and its title."""
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
     own = _own_part(task)
@@ -172,20 +172,20 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """False where only a title can tell what to do: of a text in another language, say."""
+    """False if only a title can show what to do, such as for a text in another language."""
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Without what the rules set in front of an item of a list."""
+    """The prompt without the text that the rules add before an item of a list."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
 
 
 def intent_of(text: str) -> Intent:
-    """What a request asks for; UNCLEAR if there is a doubt."""
+    """Return what a request asks for; UNCLEAR if in doubt."""
     plain = _plain(text)
     if _READ_ONLY.search(plain):
         return Intent.ANSWER
@@ -200,7 +200,7 @@ def intent_of(text: str) -> Intent:
 
 
 def _plain(text: str) -> str:
-    """Without blocks of code and quotes; a quoted name of a file stays."""
+    """The text without code blocks and quotes; a quoted file name stays."""
     return _INLINE.sub(
         lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),
@@ -243,7 +243,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """Behind "explain ...": not a part of what is to be explained."""
+    """True for an order after "explain ...", which is not a part of what is to be explained."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 

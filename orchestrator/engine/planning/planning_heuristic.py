@@ -1,10 +1,10 @@
-"""Whether a request is worth the call of a model that splits it."""
+"""Decides if a request is worth the call of a model that splits it."""
 
 import re
 
 from orchestrator.engine.planning.rule_planner import is_list
 
-#: What begins like this and is short is one task, whoever splits it.
+#: A short request with this beginning is one task for any planner.
 _SMALL = re.compile(
     r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
     r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",
@@ -15,7 +15,7 @@ _MORE_THAN_ONE = re.compile(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including)\
 
 
 def worth_planning(request: str) -> bool:
-    """Not what its author has split into a list, and not one small thing."""
+    """False for a request that its author has split into a list, or that is one small thing."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

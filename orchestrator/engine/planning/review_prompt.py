@@ -1,4 +1,4 @@
-"""Agents that compare the work of candidates: what they are shown, and what their word counts."""
+"""Prompts of reviewers, which compare the work of candidates, and the check of their answers."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -21,7 +21,7 @@ PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
 #: Of one patch, in a file beside the prompt.
 MOST_PATCH_BYTES = 8 * 1024 * 1024
-#: So much of a refused answer is shown to the reviewer again.
+#: Most characters of a rejected answer that are shown to the reviewer again.
 MOST_REPEATED = 4000
 
 
@@ -31,7 +31,7 @@ class Reviewing:
         self._worktrees = worktrees
 
     def equipped(self, assignment: Assignment) -> Assignment:
-        """With what the candidates changed. Asks git, so not for the supervisor's thread.
+        """Add the candidates' changes. Runs git, so not for the supervisor's thread.
 
         Raise RepositoryError.
         """
@@ -47,9 +47,9 @@ class Reviewing:
         return replace(entry, patch=patch, shown=cut_bytes(patch, room))
 
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
-        """What a reviewer left, with its ranking as the output, or with why that is none.
+        """Return a reviewer's evidence with its ranking as the output, or with an error.
 
-        Any thread may ask.
+        Any thread may call.
         """
         evidence = replace(evidence, files_created=(), files_changed=False)
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
@@ -65,7 +65,7 @@ class Reviewing:
 def with_reviewers(
     agents: Agents, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
 ) -> list[TaskSpec]:
-    """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
+    """Return the tasks with resolved names of reviewers. Raise UnknownAgent or InvalidRequest."""
     return [_with_reviewer(agents, task, refused) if task.review else task for task in tasks]
 
 
@@ -86,7 +86,7 @@ def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
 
 
 def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
-    """What a reviewer is to compare, without patches; nothing for any other worker."""
+    """Return the candidates that a reviewer compares, without patches; else none."""
     if not worker.is_reviewer:
         return ()
     candidates = _candidates(scheduler, worker)
@@ -99,7 +99,7 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Its agent is not told: a reviewer may be of the same make."""
+    """Without the candidate's agent, because the reviewer may be of the same kind."""
     result = worker.result or WorkerResult()
     return Entry(
         worker_id=worker.id,

@@ -1,8 +1,8 @@
-"""Splitting a request into tasks by rules, without any AI.
+"""Splits a request into tasks by rules, without any AI.
 
 In this order: a numbered or bulleted list, a numbered list within a line, several sentences that
-ask for work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; else one task. Thanks
-and wishes ("Please keep it small.") make no task: they are in the context of every task.
+ask for work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one task.
+Thanks and wishes ("Please keep it small.") make no task: they are in the context of every task.
 """
 
 import re
@@ -34,7 +34,7 @@ _TAIL = 20
 
 
 def inline_items(text: str) -> tuple[str, list[str]]:
-    """What stands before the list, and its items; no items when ``text`` holds no such list."""
+    """Return the text before the list, and its items; no items if ``text`` has no such list."""
     if "```" in text or "~~~" in text:
         return text, []
     found = list(_MARKER.finditer(text))
@@ -67,7 +67,7 @@ def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.
         if number == 1 and marker["mark"] == "." and not _after_an_end(text, marker):
             continue
         again = marked[index + 1] if index + 1 < len(marked) else None
-        # "1. Move to Python 2. 2. Test it": the one behind an end is the marker.
+        # "1. Move to Python 2. 2. Test it": the number after an end is the marker.
         if again and again[1] == number and not _after_an_end(text, marker):
             continue
         chosen.append(marker)
@@ -149,9 +149,9 @@ _WRITES_DOCUMENTATION = re.compile(
     r"(?:documentation|docs|readme|manual|user guide)\b|document\b",
     re.IGNORECASE,
 )
-#: What makes no task: it is said to all of them.
+#: Sentences that make no task: they belong to all tasks.
 _ASIDE = (Mood.COURTESY, Mood.CONDITION)
-#: What stands before a list is given with each item, up to here; all of it is in the request.
+#: Most characters of the text before a list that each item gets; all of it is in the request.
 _MAX_INTRO = 4000
 #: A longer part is prose, not the name of a thing.
 _MAX_PART_WORDS = 8
@@ -159,7 +159,7 @@ _MAX_TITLE = 80
 
 
 class SplitRule(StrEnum):
-    """By which rule a request became tasks."""
+    """The rule that made tasks from a request."""
 
     LIST = "list"
     SENTENCES = "sentences"
@@ -172,7 +172,7 @@ class SplitRule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """What the rules made of a request; no task for one that asks for nothing."""
+    """Tasks that the rules made from a request; none for a request that asks for nothing."""
 
     rule: SplitRule
     tasks: Sequence[TaskSpec] = ()
@@ -184,13 +184,13 @@ class Split:
 class _Part:
     title: str
     prompt: str
-    #: What it asks for by itself, where the title has the whole as well.
+    #: The item's own request, if the title has the whole as well.
     asks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
-    """What becomes a task each, and what is said to all of them."""
+    """Parts that become one task each, and the text that belongs to all of them."""
 
     parts: Sequence[_Part]
     context: Sequence[str] = ()
@@ -207,7 +207,7 @@ class RulesPlanner:
 
 
 def split(request: str) -> Split:
-    """The tasks of a request, and the rule that made them."""
+    """Return the tasks of a request, and the rule that made them."""
     text = dedent(request).strip()
     listed = _listed(text)
     if listed is not None:
@@ -228,12 +228,12 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    """Whether its author has split it already."""
+    """True if the author has split the request already."""
     return _listed(dedent(request).strip()) is not None
 
 
 def _split_sentence(text: str, said: Sequence[Sentence], context: Sequence[str]) -> Split:
-    """What is asked for in the only sentence that asks for anything."""
+    """Split the only sentence that asks for anything."""
     if len(said) != 1:
         return _one(text)
     sentence = said[0].text
@@ -254,7 +254,7 @@ def _one(text: str) -> Split:
 
 
 def _listed(text: str) -> _Parts | None:
-    """The items of a list that ask for something, if there are two."""
+    """The items of a list that ask for work, if there are at least two."""
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
@@ -268,7 +268,7 @@ def _listed(text: str) -> _Parts | None:
 
 
 def _is_work(item: str) -> bool:
-    """Not "keep it small" or "Python 3.11"; its author may name a thing for its making."""
+    """False for "keep it small" or "Python 3.11"; a thing may stand for making it."""
     line = _first_line(item)
     return mood_of(line) not in _ASIDE and not is_technology(line)
 
@@ -298,7 +298,7 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Only where something is to be written for certain: a building role must change files."""
+    """Only if the task surely writes something: a building role must change files."""
     if _WRITES_TESTS.match(verb):
         return "testing"
     return "documentation" if _WRITES_DOCUMENTATION.match(verb) else None
@@ -313,7 +313,7 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """What stands before a list, its items, and what stands below it: both are for all items."""
+    """The text before a list, its items, and the text below, which belongs to all items."""
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
@@ -337,7 +337,7 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """A line that is not indented, behind an empty one, or that is said to all of them."""
+    """True for an unindented line after an empty one, or a line that belongs to all items."""
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
     return not item[-1].strip() or mood_of(line) in _ASIDE
@@ -358,7 +358,7 @@ def _first_indent(text: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    """The parts of "X with A, B and C", where X is large enough to have parts."""
+    """The parts of "X with A, B and C", if X is large enough to have parts."""
     # Runs of blanks would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))

@@ -1,6 +1,6 @@
-"""The sentences of a request: which ask for work, and which only say how it is to be done.
+"""Classifies the sentences of a request: those that ask for work, and those that say how to do it.
 
-Only English is understood. A request with a sentence in it that is not understood is one task.
+Only English is recognised. A request with an unrecognised sentence is one task.
 """
 
 import re
@@ -14,27 +14,27 @@ def _any_of(alternatives: str) -> str:
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
-#: What lies between two sentences, with what the second begins with.
+#: The text between two sentences, with the beginning of the second.
 _BETWEEN = re.compile(
     r"(?<=[.!?])(?P<closing>[\"')\]]*)\s+(?=[\"'(\[`]*(?P<first>[^\W_]))"
     r"|(?<=[。！？])\s*(?=[^\s。！？”’」』）])"
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-#: Longer than any abbreviation: no more of a sentence is searched for one.
+#: Longer than any abbreviation: only this much of a sentence is searched for one.
 _TAIL = 12
-#: So much of a sentence is read to find out what it is.
+#: Most characters of a sentence that are read to classify it.
 _MOST_READ = 400
 
 
 class Mood(Enum):
-    #: Asks for something to be done.
+    #: Asks for work.
     WORK = "work"
-    #: Says how the work is to be done, or what must be true of it.
+    #: Says how the work is to be done, or what its result must satisfy.
     CONDITION = "condition"
     #: A greeting, thanks, a wish.
     COURTESY = "courtesy"
-    #: Says what is the case.
+    #: States a fact.
     STATEMENT = "statement"
     #: Not understood.
     UNKNOWN = "unknown"
@@ -46,7 +46,7 @@ class Sentence:
     mood: Mood
 
 
-#: Before the verb; says nothing of the work.
+#: Before the verb; irrelevant to the work.
 _LEAD = re.compile(
     _any_of(
         r"""
@@ -175,7 +175,7 @@ _CONDITION = re.compile(
     .replace("MUST", _MUST),
     re.IGNORECASE,
 )
-#: A wish about all of the work that is no work by itself: "Please keep it small and tidy."
+#: A wish about all of the work that is no work itself: "Please keep it small and tidy."
 _MERE_WISH = re.compile(
     _NICE
     + _any_of(
@@ -187,9 +187,9 @@ _MERE_WISH = re.compile(
     + r"\W*",
     re.IGNORECASE,
 )
-#: "Use TypeScript." says how, once something has been asked for.
+#: "Use TypeScript." says how, if an earlier sentence asks for work.
 _MEANS = re.compile(_NICE + r"(?:use|include)\b", re.IGNORECASE)
-#: English sentences that tell something begin like this, or have such a verb soon.
+#: English statements begin like this, or soon have such a verb.
 _STATEMENT = re.compile(
     _any_of(
         r"""
@@ -214,7 +214,7 @@ _STATEMENT = re.compile(
 
 
 def sentences(text: str) -> Sequence[Sentence]:
-    """The sentences of a request, with what each one is."""
+    """Return the sentences of a request, each with its mood."""
     found: list[Sentence] = []
     for piece in _pieces(text):
         asked = any(each.mood is Mood.WORK for each in found)
@@ -223,7 +223,7 @@ def sentences(text: str) -> Sequence[Sentence]:
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """What a sentence is; ``asked`` when work was asked for before it."""
+    """Return a sentence's mood; ``asked``: an earlier sentence asks for work."""
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
@@ -240,7 +240,7 @@ def asks_for_nothing(sentence: Sentence) -> bool:
 
 
 def imperative(sentence: str) -> str:
-    """A sentence from its verb on: without "please", "could you", "then" and the like."""
+    """Return a sentence from its verb on: without "please", "could you" or "then"."""
     wish = _WISH.match(sentence)
     if wish:
         return "build " + sentence[wish.end() :]
@@ -249,7 +249,7 @@ def imperative(sentence: str) -> str:
 
 
 def _pieces(text: str) -> Sequence[str]:
-    """Cut after every mark that may end a sentence: what follows does not begin small."""
+    """Cut after every mark that may end a sentence, unless a lower-case letter follows."""
     pieces: list[str] = []
     start = 0
     for found in _BETWEEN.finditer(text):

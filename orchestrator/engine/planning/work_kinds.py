@@ -1,4 +1,4 @@
-"""The table of kinds of work, by which the rules split one request: ``kinds_of_work.toml``."""
+"""Table of kinds of work, by which the rules split a request: ``kinds_of_work.toml``."""
 
 import re
 import tomllib
@@ -13,12 +13,12 @@ from orchestrator.core.text.formatting import cut, one_line
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("kinds_of_work.toml")
-#: So much of a sentence is read to find its kind.
+#: Most characters of a sentence that are read to find its kind.
 _MOST_READ = 1000
-#: The request as it is in each task's prompt; all of it is in what the workers of a job share.
+#: Most characters of the request in each task's prompt; the shared context has all of it.
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
-#: What ends the thing that a request asks for.
+#: Ends the object of a request.
 _THING_ENDS = re.compile(
     r"\s+(?:for|of|about|covering|on|in|from|to|into|with|using|that|which|where|based|powered"
     r"|including|featuring|consisting|by|as|at|so|because|if|when|and (?:then|also))\b"
@@ -26,7 +26,7 @@ _THING_ENDS = re.compile(
     re.IGNORECASE,
 )
 _SCOPE = re.compile(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
-#: Where technologies of an application are named, behind what it is.
+#: Where technologies of an application are named, after its description.
 _MADE_OF = re.compile(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
@@ -72,7 +72,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ask:
-    """A request taken apart: "Create", "a shop", " with React and FastAPI"."""
+    """A request split into parts: "Create", "a shop", " with React and FastAPI"."""
 
     verb: str
     thing: str
@@ -81,12 +81,12 @@ class _Ask:
 
 
 def kinds() -> Sequence[Kind]:
-    """All kinds, in the order in which they are tried."""
+    """Return all kinds, in the order in which they are tried."""
     return _table().kinds
 
 
 def kind_of(sentence: str) -> Kind | None:
-    """The kind of work that one sentence asks for; None for any other work."""
+    """Return the kind of work that one sentence asks for; None for any other work."""
     ask = _ask(sentence)
     if _NARROWED.search(ask.sentence):
         return None
@@ -94,7 +94,7 @@ def kind_of(sentence: str) -> Kind | None:
 
 
 def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
-    """The tasks of a kind, for the sentence that asks for it in a request."""
+    """Return the tasks of a kind, for the sentence that asks for it in a request."""
     ask = _ask(sentence)
     named = _named(ask)
     wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
@@ -112,14 +112,14 @@ def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
 
 def is_technology(words: str) -> bool:
-    """Whether nothing but technologies is named: "React and TypeScript" is no part of a shop."""
+    """True if only technologies are named: "React and TypeScript" is no part of a shop."""
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
     return any(each.fullmatch(found) for each in (*table.technologies.values(), table.languages))
 
 
 def is_product(thing: str) -> bool:
-    """Whether "a shop" or the like is asked for, which has parts that can be made by themselves."""
+    """True for "a shop" or similar, which has parts that can be made separately."""
     return bool(_table().product.search(thing))
 
 
@@ -162,7 +162,7 @@ def _fits_scope(kind: Kind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """The technologies of an application that is asked for, by its layers."""
+    """The technologies of a requested application, by its layers."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}

@@ -1,4 +1,4 @@
-"""Everything an attempt needs before it starts, and what it left once it is over."""
+"""Prepares what an attempt needs before it starts, and reads its evidence after it has ended."""
 
 import json
 import os
@@ -38,7 +38,7 @@ from orchestrator.security.environment import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerEnvironment:
-    """What is the same for every worker of this server. Paths are absolute."""
+    """Environment of every worker of this server. Paths are absolute."""
 
     #: The product's own folder.
     home: Path
@@ -49,8 +49,8 @@ class WorkerEnvironment:
     workspace: Path
     grace_seconds: float
     log_limit_bytes: int
-    #: A file that is locked for as long as a server is there, and seconds that a worker may go
-    #: on without one; 0: for ever.
+    #: A file that is locked while a server runs, and the seconds for which a worker may continue
+    #: without a server; 0: for ever.
     lease_lock: Path = Path()
     lease_seconds: float = 0.0
     #: Workers have no network: they cannot reach this server.
@@ -61,7 +61,7 @@ class WorkerEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What one attempt is given and no other: its key, and the proof of its exit record."""
+    """Data of one attempt alone: its key, and the proof of its exit record."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -69,37 +69,37 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """An attempt that was started, and what its directory held before."""
+    """A started attempt, with the former content of its directory."""
 
     worker: Worker
     before: Mapping[str, tuple[int, int]]
-    #: What must not come back in its output: its key, and whatever else it was given.
+    #: Values to mask in its output: its key, and other secrets that it received.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
     #: Its task, and its worktree; None: it has a plain directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     ground: Ground | None = None
-    #: Its directory for temporary files; empty where it has none of its own.
+    #: Its directory for temporary files; empty if it has none of its own.
     scratch: str = ""
 
 
 def base_environment(around: WorkerEnvironment) -> dict[str, str]:
-    """What every worker and every gate gets, whatever its task is."""
+    """Return the environment of every worker and every gate, for any task."""
     return {**worker_environment(around.environment), **search_boundary.variables(around.workspace)}
 
 
-#: Where a project has programs of its own.
+#: Directories of a project's own programs.
 _PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 
 def project_programs(project: Path) -> list[str]:
-    """The directories of the project's own programs, as its search path begins with them."""
+    """Return the directories of the project's own programs, which come first in its search path."""
     places = [str(project / each) for each in _PROGRAMS]
     return [each for each in places if os.path.isdir(each)]
 
 
 def is_in_project(task: TaskSpec) -> bool:
-    """Whether its worker starts in the user's checkout."""
+    """True if its worker starts in the user's checkout."""
     return task.workdir == Workdir.PROJECT
 
 
@@ -107,13 +107,13 @@ def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
 
-#: Where a gate writes its report, if it has one; for workers, so that they can run its command.
+#: Path of a gate's report, if it has one; for workers, so that they can run its command.
 GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 #: File systems may store a time a little earlier than the clock's.
 CLOCK_SECONDS = 2.0
-#: So many paths of code are stored that no gate looked at.
+#: Most paths of unjudged code that are stored.
 MOST_CODE = 100
-#: What an agent that reads a prompt is given.
+#: The prompt of an agent that reads one.
 PROMPT = "prompt.md"
 
 #: Takes secrets out of a text, in whatever encoding they are.
@@ -129,25 +129,25 @@ class AttemptPreparation:
         mask: Mask,
         push_refusals: Callable[[], Sequence[tuple[str, str]]] = tuple,
     ) -> None:
-        """``push_refusals`` gives settings for the git of AI agents that push nothing."""
+        """``push_refusals`` returns settings that stop the git of AI agents from pushing."""
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
         self._around = around
         self._mask = mask
-        #: What every worker gets of the server's own environment.
+        #: Variables of the server's own environment for every worker.
         self._base = base_environment(around)
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
         self._lease_lock = str(around.lease_lock)
         self._ports = PortRanges()
-        #: Where workers find the server; known once it listens.
+        #: The server's address for workers; known once it listens.
         self.api_url = ""
 
     def prepare(
         self, assignment: Assignment, issued: Issued, ground: Ground | None = None
     ) -> tuple[Launch, RunningAttempt]:
-        """Make the directory, the files and the environment. Raise OSError."""
+        """Create the directory, the files and the environment. Raise OSError."""
         worker, task = assignment.worker, assignment.task
         agent = self._agents.get(worker.agent)
         command = agent.command(assignment)
@@ -200,15 +200,15 @@ class AttemptPreparation:
         )
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """What an attempt had while it ran. Idempotent."""
+        """Release what an attempt had while it ran. Idempotent."""
         self._ports.release(attempt)
         if own_scratch:
             scratch.remove(own_scratch)
 
     def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> RunningAttempt:
-        """For an attempt that was started by a server before this one.
+        """Return an attempt that an earlier server started.
 
-        Its key is not known any more; it dies with the attempt.
+        Its key is unknown; it becomes invalid with the attempt's end.
         """
         around = self._around
         passed = {**around.environment, **task.env}
@@ -217,7 +217,7 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """What an empty directory says; None where there is more to look at than in no time."""
+        """Return the changes of an attempt with an empty directory; None if it must be scanned."""
         worker = flight.worker
         special = (
             flight.ground is not None
@@ -238,10 +238,10 @@ class AttemptPreparation:
         *,
         has_open_children: bool = False,
     ) -> Evidence:
-        """What the attempt left behind. Reads files, never writes. Raise UnknownAgent.
+        """Return the evidence of the attempt. Reads files, never writes. Raise UnknownAgent.
 
-        ``changes`` are those in its worktree, where it has one.
-        An agent can be gone from config.yaml when an earlier server started the attempt.
+        ``changes`` are those in its worktree, if it has one. An agent can be missing from
+        config.yaml if an earlier server started the attempt.
         """
         worker = flight.worker
         directory = Path(self._workspace.worker_directory(worker))
@@ -281,7 +281,7 @@ class AttemptPreparation:
         return bool(getattr(self._agents.get(worker.agent), "changes_files", True))
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Of the files that an agent wrote outside of its worktree by its own word: those of the
+        """Of the files that an agent reports to have written outside of its worktree: those of the
         checkout and of the user's home that exist and are newer than the attempt."""
         if not paths:
             return []
@@ -300,9 +300,9 @@ class AttemptPreparation:
     def _without_secrets(
         self, evidence: Evidence, flight: RunningAttempt, printed: str
     ) -> Evidence:
-        """What it left goes into events, reports and other workers' prompts.
+        """Masks the evidence, which goes into events, reports and other workers' prompts.
 
-        What it printed has been masked on its way into the log.
+        Its log was masked when it was written.
         """
 
         def clean(text: str) -> str:
@@ -370,10 +370,10 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """With what it delivered, and what its words amount to if it changed nothing.
+    """Add its delivery, and the kind of its final text if it changed nothing.
 
-    ``builds``: its agent's work is a change of files.
-    ``deferred``: child jobs at work may still change what it promised.
+    ``builds``: its agent's work is a change of files. ``deferred``: child jobs at work may still
+    change what it promised.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, said = evidence.output_required, FinalText.ANSWER
@@ -416,7 +416,7 @@ def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:
-    """Whether a path is among the ends of paths."""
+    """True if a path is among the ends of paths."""
     return any(path.endswith(f"/{each}") for each in others)
 
 
@@ -429,7 +429,7 @@ def _modified_at(path: str) -> float:
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
-    """Variables whose name is given, or matches a pattern; never one of our own."""
+    """Variables whose name is given, or matches a pattern; never one of the orchestrator's."""
     names = {each for each in patterns if each in server}
     wild = [each for each in patterns if "*" in each]
     names |= {name for name in server for each in wild if fnmatchcase(name, each)}
@@ -437,7 +437,7 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
 
 
 def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
-    """The project is the worktree, not the user's checkout; commits of its own are signed."""
+    """The project is the worktree, not the user's checkout; commits have the worker's identity."""
     signature = signature_of(worker)
     return {
         "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,
@@ -449,7 +449,7 @@ def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
 
 
 def _clean_name(name: str, flight: RunningAttempt) -> str:
-    # As they are written is enough: nobody encodes a key to name a file.
+    # Unencoded text is enough: file names do not encode keys.
     return "***" if any(secret in name for secret in flight.secrets) else name
 
 

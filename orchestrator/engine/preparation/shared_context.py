@@ -1,4 +1,4 @@
-"""Has what all workers of a job are told made, by a process of its own, and hands it to them."""
+"""Creates a job's shared context in a separate process, and passes it to the job's workers."""
 
 import logging
 import secrets
@@ -19,7 +19,7 @@ from orchestrator.security.untrusted_files import write_private
 
 logger = logging.getLogger(__name__)
 
-#: A survey of a project takes seconds; without it, workers have less to go by and nothing else.
+#: A survey of a project takes seconds; without it, workers only have less context.
 MOST_SECONDS = 60.0
 
 
@@ -47,7 +47,7 @@ class SharedContextRuns:
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
-        """Have a job's context made, and say so when it is there, whatever becomes of it."""
+        """Start creating a job's context, and report its end, also if it fails."""
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
             return
@@ -70,7 +70,7 @@ class SharedContextRuns:
             self._do_without(job, root)
 
     def read(self, job: Job, root: Job, agent: str) -> str:
-        """What all workers of the job are told; empty for an agent that reads no prompt."""
+        """Return the job's shared context; empty for an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
         if not self._shared.exists(job):  # somebody has removed it meanwhile
@@ -81,7 +81,7 @@ class SharedContextRuns:
         try:
             self._shared.make_plain(job, root)
         except OSError:
-            # The workers that cannot read it will say why.
+            # The workers that cannot read it will report why.
             logger.warning("no shared context", extra={"job_id": job.id}, exc_info=True)
         finally:
             self._post(ContextPrepared(job.id))
@@ -91,7 +91,7 @@ class SharedContextRuns:
             write_private(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # A process of an earlier server may still be there: its record is not this one's.
+        # A process of an earlier server may still run: its record is not this one's.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)
         for place in ("logs", "attempts"):

@@ -1,7 +1,7 @@
 """Work around attempts that takes too long for the threads that own state or listen.
 
-The pool of threads, reads of the store that are repeated until it answers, and work that found no
-disk space: it is repeated, after growing pauses, until there is some.
+Contains the thread pool, reads of the store that are repeated until it answers, and work that found
+no disk space: it is retried after growing pauses until there is space.
 """
 
 import logging
@@ -23,7 +23,7 @@ RETRY_SECONDS = 0.5
 
 
 def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
-    """What ``read`` finds, however long that takes. Raise StoreAway once it is given up."""
+    """Repeat ``read`` until the store answers. Raise StoreAway once ``given_up`` is set."""
     while True:
         try:
             return read()
@@ -34,14 +34,14 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 
 
 class PrestartedThreadPool(ThreadPoolExecutor):
-    """One thread is there from the start, further ones when they are needed and can be had.
+    """Starts one thread at once, and further threads when they are needed and possible.
 
-    Where no further one can be had, an ordinary pool raises, with the work in its queue all the
-    same: it would wait there until somebody hands in more.
+    If no further thread can start, an ordinary pool raises, although it has queued the work, which
+    would wait there until the next submission.
     """
 
     def __init__(self, most: int, name: str) -> None:
-        """Raise RuntimeError when not even one can be had."""
+        """Raise RuntimeError if not even one thread can start."""
         super().__init__(most, name)
         self.submit(_nothing)
 
@@ -54,7 +54,7 @@ class PrestartedThreadPool(ThreadPoolExecutor):
 
 
 def _nothing() -> None:
-    """Has the first thread made."""
+    """Makes the pool start its first thread."""
 
 
 #: Seconds until the first repetition. The pause doubles from one to the next.
@@ -73,7 +73,7 @@ class _Wait:
 
 
 class SpaceWaits:
-    """Any thread may call. ``begin`` has work done in a thread of somebody else's."""
+    """Any thread may call. ``begin`` runs work in a thread of another pool."""
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
         self._begin = begin
@@ -84,14 +84,14 @@ class SpaceWaits:
 
     @property
     def reason(self) -> str:
-        """Why something waits; empty when nothing does."""
+        """Why work waits; empty if none does."""
         with self._changed:
             return next((wait.reason for wait in self._waits.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
-        """Have ``work`` done later; whether it waits for the first time.
+        """Do ``work`` later. Return True if it waits for the first time.
 
-        Work that ends in any way but by another ``hold`` calls ``done``.
+        Work calls ``done`` when it ends, unless it calls ``hold`` again.
         """
         with self._changed:
             present = self._waits.get(name)
@@ -108,19 +108,19 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Forget what waited; whether it did. Idempotent."""
+        """Forget work that waited. Return True if it did. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
     def wake(self, name: str) -> None:
-        """Have what waits done at once, because it was stopped, say."""
+        """Run waiting work at once, for example because it was stopped."""
         with self._changed:
             if name in self._waits:
                 self._waits[name].due = 0.0
                 self._changed.notify()
 
     def close(self) -> None:
-        """Nothing more is done. Idempotent."""
+        """Run nothing more. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -130,7 +130,7 @@ class SpaceWaits:
             with self._changed:
                 waits = [each for each in self._waits.values() if not each.is_tried]
                 if self._closed or not waits:
-                    # Under the lock: ``hold`` either finds this thread at work or makes another.
+                    # Under the lock: ``hold`` either finds this thread running or starts another.
                     self._thread = None
                     return
                 seconds = min(each.due for each in waits) - time.monotonic()
@@ -153,20 +153,20 @@ class BackgroundPool:
     def __init__(self) -> None:
         self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "beside")
         self._lock = threading.Lock()
-        #: Attempts that are made ready, and how they were stopped.
+        #: Attempts in preparation, and how they were stopped.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
-        #: What a full disk holds up.
+        #: Work that a full disk delays.
         self.space = SpaceWaits(self.later)
 
     def begin(self, attempt: str, work: Callable[[], None]) -> None:
-        """Have an attempt made ready; ``work`` ends with a call of ``ready``."""
+        """Prepare an attempt in the background; ``work`` ends with a call of ``ready``."""
         with self._lock:
             self._preparing[attempt] = None
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Launch it, or say how it was stopped before."""
+        """Launch it; return its end if it was stopped before."""
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
             if stopped is None and not self._closed:
@@ -174,12 +174,12 @@ class BackgroundPool:
         return stopped
 
     def stopped(self, attempt: str) -> Exit | None:
-        """How an attempt that is made ready was stopped meanwhile."""
+        """Return how an attempt was stopped during its preparation."""
         with self._lock:
             return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
-        """Whether it had not been launched yet. Idempotent."""
+        """Return True if the attempt had not been launched yet. Idempotent."""
         with self._lock:
             if attempt not in self._preparing:
                 return False
@@ -187,14 +187,14 @@ class BackgroundPool:
             return True
 
     def later(self, work: Callable[[], None]) -> None:
-        """After ``close``: never. The next server finds what is to be done."""
+        """Run work in a thread; after ``close``, never: the next server detects it."""
         try:
             self._threads.submit(_logged, work)
         except RuntimeError:
             logger.info("the server is stopping: the next one goes on")
 
     def close(self) -> None:
-        """Wait for what is being done; begin and launch nothing more. Idempotent."""
+        """Wait for running work; begin and launch nothing more. Idempotent."""
         with self._lock:
             self._closed = True
         self.space.close()

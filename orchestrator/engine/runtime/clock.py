@@ -1,4 +1,4 @@
-"""The time that jobs go by: setting the clock, by hand or from the network, does not change it."""
+"""Clock of jobs: setting the machine's clock, by hand or from the network, does not change it."""
 
 import json
 import math
@@ -14,19 +14,19 @@ _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Seconds since the epoch as they were told when this process first asked, going on evenly.
+    """Seconds since the epoch at this process's first call, continued by a monotonic clock.
 
-    Else a clock that jumps ahead would end jobs that have time left, and one that jumps back would
-    keep a retry waiting. Sleep of the machine counts.
+    Otherwise a clock that jumps ahead would end jobs that have time left, and one that jumps back
+    would keep a retry waiting. Sleep of the machine counts.
     """
     return _began()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Note in a file what the time counts from; before anything asks for the time.
+    """Store the clock's start in a file; call it before any call of ``now``.
 
-    ``going_on``: there are jobs under way, and it counts on from what a server noted before this
-    one, unless the machine was started anew. True if it was.
+    ``going_on``: jobs are running, so the clock continues from the former server's file, unless the
+    machine was restarted. Return True if it was.
     """
     boot = headroom.boot_id()
     kept = _read(path) if going_on and boot else None
@@ -50,7 +50,7 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Time at which the machine started, by the clock of the first call.
+    """Time of the machine's start, by the clock of the first call.
 
     A list of one value, so that callers can replace the cached value.
     """

@@ -1,4 +1,4 @@
-"""Whether the machine has room for one more worker, by the kernel's figures."""
+"""Decides by the kernel's figures if the machine has room for one more worker."""
 
 import errno
 import logging
@@ -21,7 +21,7 @@ _PRESSURE = Path("/proc/pressure/memory")
 
 
 def available_memory_bytes() -> int | None:
-    """What can be used without swapping; None where the kernel does not say."""
+    """Return the memory usable without swapping; None if the kernel does not report it."""
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:
@@ -33,7 +33,7 @@ def available_memory_bytes() -> int | None:
 
 
 def boot_id() -> str:
-    """Another one after each start of the machine; empty where there is none."""
+    """Return an id that changes with each start of the machine; empty if there is none."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -41,9 +41,9 @@ def boot_id() -> str:
 
 
 def memory_pressure_percent() -> float | None:
-    """The share of the last ten seconds in which something waited for memory (Linux PSI).
+    """Return the share of the last ten seconds in which a process waited for memory (Linux PSI).
 
-    None where the kernel does not say.
+    None if the kernel does not report it.
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -54,7 +54,7 @@ def memory_pressure_percent() -> float | None:
 
 
 def free_descriptors() -> int | None:
-    """How many more files and sockets this process may open; None when that cannot be told."""
+    """Return how many more files and sockets this process may open; None if unknown."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         return soft - len(os.listdir(_DESCRIPTORS))
@@ -63,7 +63,7 @@ def free_descriptors() -> int | None:
 
 
 def free_files(directory: Path) -> int | None:
-    """How many more files the file system can hold; None where it does not say."""
+    """Return how many more files the file system can hold; None if it does not report it."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -72,7 +72,7 @@ def free_files(directory: Path) -> int | None:
 
 
 def free_disk_bytes(directory: Path) -> int | None:
-    """What an ordinary user may still write there; None when that cannot be told."""
+    """Return how much an ordinary user may still write there; None if unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -84,18 +84,18 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which a reading is good enough.
 FRESH_SECONDS = 0.5
-#: Seconds after which a worker's memory is seen in what the kernel says is available.
+#: Seconds until the kernel's available memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
-#: So many more files the workspace's file system must be able to hold: a worker makes a few.
+#: Free files that the workspace's file system must have: a worker creates a few.
 LEAST_FILES = 64
-#: Kept for what is read and written while workers run and end.
+#: Reserved for reads and writes while workers run and end.
 LEAST_DESCRIPTORS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Below or above these no further worker starts."""
+    """Limits below or above which no further worker starts."""
 
     least_memory_bytes: int
     least_disk_bytes: int
@@ -105,7 +105,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Where the figures come from; None where there is none."""
+    """Sources of the figures; None if there is none."""
 
     memory: Callable[[], int | None] = available_memory_bytes
     pressure: Callable[[], float | None] = memory_pressure_percent
@@ -116,22 +116,22 @@ class Readings:
 
 
 class Reserve(Protocol):
-    """Disk space that is kept free for the last state."""
+    """Disk space that is reserved for the last state."""
 
     def hold(self) -> None: ...
 
     def release(self) -> bool:
-        """Whether there was something to give."""
+        """Return True if there was space to release."""
 
     def drop(self) -> bool:
-        """Take it away because nobody writes any more; whether it was there."""
+        """Remove the reserve because nothing is written any more. Return True if it existed."""
 
 
 class Headroom:
-    """Read at most twice a second. For one thread; ``paused`` may be read by any.
+    """Read at most twice a second. For one thread; any thread may read ``paused``.
 
-    A worker that has just started has not taken its memory yet: what it is expected to need
-    counts as taken for some seconds, or until it has ended.
+    A worker that has just started does not use its memory yet. Its expected memory counts as used
+    for some seconds, or until it has ended.
     """
 
     def __init__(
@@ -144,9 +144,9 @@ class Headroom:
         repository: Callable[[], Path | None] = lambda: None,
         moved: Callable[[], str] = str,
     ) -> None:
-        """``directory`` is the workspace; ``repository`` gives where git writes, once known.
+        """``directory``: the workspace; ``repository`` returns git's directory, once known.
 
-        ``moved`` tells that one of them is not where it was."""
+        ``moved`` returns True if one of them was moved."""
         self._moved = moved
         self._directory = directory
         self._repository = repository
@@ -157,31 +157,31 @@ class Headroom:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
-        #: Without those of workers that have started since.
+        #: Without the descriptors of workers that have started since.
         self._descriptors: int | None = None
-        #: (until when it counts, bytes) of workers that have started lately.
+        #: (until when it counts, bytes) of recently started workers.
         self._expected: deque[tuple[float, int]] = deque()
         #: Their sum: hundreds start in a second.
         self._expected_bytes = 0
         self.paused = ""
-        #: Its space is set aside again when there is enough.
+        #: Its space is reserved again when there is enough.
         self._gave_up_reserve = False
-        #: Somebody was refused in the latest turn: it is worth looking again soon.
+        #: A worker was held back in the latest turn: the next check should come soon.
         self.held_back = False
 
     def room(self) -> Capacity:
-        """For one turn of the scheduler."""
+        """Return the free capacity for one turn of the scheduler."""
         self._refresh()
         self.held_back = bool(self.paused) or self._gave_up_reserve
         paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
         return Capacity(paused=paused, lack=self._lack)
 
     def gone(self, agent: str, seconds: float) -> None:
-        """A worker has ended that lived for so long: it takes no memory any more."""
+        """Record the end of a worker with its lifetime: it uses no memory any more."""
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
-        # Of equal ones the oldest, whoever's it is: those that are left count for longer, not less.
+        # The oldest of equal values, of any worker: the remaining ones count for longer, not less.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]
@@ -189,12 +189,12 @@ class Headroom:
                 return
 
     def store_failed(self) -> None:
-        """The state cannot be stored, perhaps because the disk is full: make what room there is."""
+        """The state cannot be stored, perhaps because the disk is full: free disk space."""
         self._reserve.release()
         self._gave_up_reserve = True
 
     def close(self) -> None:
-        """Nothing is written any more. Idempotent."""
+        """Release the reserve: nothing is written any more. Idempotent."""
         self._reserve.drop()
 
     def _refresh(self) -> None:

@@ -1,6 +1,6 @@
-"""The messages that the supervisor's inbox takes: values of one union, ``Message``.
+"""Messages to the supervisor's inbox: values of one union, ``Message``.
 
-Every part that reports to the supervisor is made with a ``Post``: the inbox's ``put``.
+Every part that reports to the supervisor is created with a ``Post``: the inbox's ``put``.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Something that a caller wants done; answered once it is stored."""
+    """A caller's action; answered once its changes are stored."""
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]
@@ -36,7 +36,7 @@ class AttemptHeld:
 
 @dataclass(frozen=True, slots=True)
 class GatesStarted:
-    """The gates of an attempt are about to run; in its time it has ended."""
+    """The gates of an attempt are about to run; its process has ended in time."""
 
     key: WorkerKey
     attempt: int
@@ -70,7 +70,7 @@ class ReportsRendered:
 
 @dataclass(frozen=True, slots=True)
 class ContextPrepared:
-    """The context that all workers of a job share is there."""
+    """The shared context of a job exists."""
 
     job_id: str
 

@@ -1,4 +1,4 @@
-"""Ranges of TCP ports for workers, so that their servers do not get in each other's way."""
+"""Ranges of TCP ports for workers, so that servers started by different workers do not conflict."""
 
 import os
 import socket
@@ -12,20 +12,20 @@ _RANGES = (LAST - FIRST) // SIZE
 
 
 class PortRanges:
-    """Any thread may call. Of one server: an earlier one's workers are seen by their open ports."""
+    """Any thread may call. For one server: workers of an earlier one show by their open ports."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: By attempt, in the order in which they were given.
+        #: By attempt, in the order of allocation.
         self._held: dict[str, int] = {}
         self._taken: set[int] = set()
         # Servers of other projects begin elsewhere, most likely.
         self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
 
     def take(self, attempt: str, *, looked_at: bool) -> int:
-        """The first port of a range that no other worker has.
+        """Return the first port of a range that no other worker has.
 
-        ``looked_at``: it is tried whether another program listens there.
+        ``looked_at``: check if another program listens there.
         """
         with self._lock:
             for _ in range(_RANGES):
@@ -37,7 +37,7 @@ class PortRanges:
             return FIRST + number * SIZE
 
     def release(self, attempt: str) -> None:
-        """Idempotent."""
+        """Release the attempt's range. Idempotent."""
         with self._lock:
             number = self._held.pop(attempt, None)
             if number is not None:

@@ -1,7 +1,7 @@
-"""Registry of the processes that run for this server: what is called when each of them ends.
+"""Registry of this server's running processes, with the handler of each one's end.
 
 Attempts, gates and the preparation of shared contexts run under one launcher. Each registers its
-process by id before the launcher hears of the id, so that no end comes before its handler::
+process by id before the launcher gets the id, so that no end comes before its handler::
 
     processes.expect(launch.attempt_id, on_end)
     launcher.start(launch)
@@ -31,7 +31,7 @@ class RunningProcesses:
 
     @property
     def ids(self) -> frozenset[str]:
-        """A snapshot of the processes whose ends are to come."""
+        """A snapshot of the processes that have not ended."""
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:

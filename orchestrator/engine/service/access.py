@@ -1,6 +1,6 @@
-"""Who asks, what they may see and what they may change: the one place that knows.
+"""Access control: who the caller is, and which jobs the caller sees and may change.
 
-What a caller may not see is not there (NotFound); what it sees and may not change is Forbidden.
+Raises NotFound for a job that the caller does not see, Forbidden for one that it may not change.
 
 | caller        | sees                     | changes                  |
 | ------------- | ------------------------ | ------------------------ |
@@ -26,7 +26,7 @@ from orchestrator.security.keys import ApiKeys, hash_key
 def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
     """Raise Conflict if a job works on another project than ``project``.
 
-    ``former`` are paths that the project had before it was moved.
+    ``former``: paths of the project before it was moved.
     """
     named = job.config.project
     if not named or named in former or os.path.realpath(named) == os.path.realpath(project):
@@ -47,14 +47,14 @@ class Access:
         project: Path,
         former: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """``former`` gives the paths that the project had before it was moved."""
+        """``former`` returns the paths of the project before it was moved."""
         self._former = former
         self._store = store
         self._keys = keys
         self._project = project
 
     def authenticate(self, key: str | None) -> Caller:
-        """Raise Unauthorized for a key that opens nothing: unknown, or of an attempt that ended."""
+        """Raise Unauthorized for an invalid key: unknown, or of an attempt that ended."""
         if not key:
             raise Unauthorized("the key is missing")
         holder = self._keys.holder_of(key)
@@ -66,7 +66,7 @@ class Access:
         return Caller(name=attempt.worker_id, attempt=attempt)
 
     def check_change(self, caller: Caller) -> None:
-        """Raise Forbidden when there is nothing that this caller may change."""
+        """Raise Forbidden if there is nothing that this caller may change."""
         if not caller.may_change:
             raise Forbidden(
                 f"the key {caller.name!r} is for reading only; submitting, cancelling and "
@@ -74,12 +74,12 @@ class Access:
             )
 
     def check_person(self, caller: Caller) -> None:
-        """Raise Forbidden for a worker: what waits for a person waits for no agent."""
+        """Raise Forbidden for a worker: only people may approve."""
         if caller.attempt is not None:
             raise Forbidden("a plan is approved or rejected by a person, not by a worker")
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound or Forbidden: counts over all jobs tell of those of others."""
+        """Raise NotFound or Forbidden: counts over all jobs include other callers' jobs."""
         if caller.attempt is not None:
             raise NotFound("there are no statistics for workers")
         if not caller.sees_all:
@@ -95,7 +95,7 @@ class Access:
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:
-        """A job that the caller may cancel and retry. Raise NotFound or Forbidden."""
+        """Return a job that the caller may cancel and retry. Raise NotFound or Forbidden."""
         job = self.job(caller, job_id)
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):
@@ -106,7 +106,7 @@ class Access:
         return job
 
     def workable(self, caller: Caller, job_id: str) -> Job:
-        """A changeable job of the project of this server. Raise Conflict for another one's."""
+        """Return a changeable job of this server's project. Raise Conflict for another."""
         job = self.changeable(caller, job_id)
         check_project(job, self._project, self._former())
         return job
@@ -126,7 +126,7 @@ class Access:
         return caller.sees_all or self._is_own(caller, job)
 
     def _is_own(self, caller: Caller, job: Job) -> bool:
-        """Submitted by this caller, or below such a job."""
+        """True if this caller submitted the job or one above it."""
         key, parent = caller.worker_key, job.parent_worker_id
         if key is None:
             root = job if job.is_root else self._store.job(job.root_id)
@@ -137,7 +137,7 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
-        """The child jobs of the calling worker, and all below them."""
+        """Return the child jobs of the calling worker, and all below them."""
         if caller.worker_key is None:
             return []
         return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]

@@ -1,4 +1,4 @@
-"""The use cases around checkpoints: seeing those of a job's workers, and going back to one."""
+"""The use cases for checkpoints: listing those of a job's workers, and rolling back to one."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class CheckpointCalls:
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
         with kept.held(worker.key):
-            # Read once more: an attempt that begins now waits for this to be done.
+            # Read again: an attempt that begins now waits until this is done.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "and roll it back then")
             name = checkpoint or before(worker.attempt)
@@ -95,7 +95,7 @@ class CheckpointCalls:
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         with self._worktrees.checkpoints.held(worker.key):
-            # Read once more: an attempt that begins now waits for this to be done.
+            # Read again: an attempt that begins now waits until this is done.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "and count its changes then")
             files = self._worktrees.own_files(worker)
@@ -104,7 +104,7 @@ class CheckpointCalls:
         return files
 
     def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
-        """Store that it was done, and by whom; have the reports tell it."""
+        """Store the rollback with its author, and add it to the reports."""
         rollback = Rollback(
             at=time.time(),
             by=caller.name,
@@ -136,14 +136,14 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Of those with the ``same`` content as the branch has now: the last that it came to.
+    """Return the latest checkpoint with the ``same`` content as the branch has now.
 
-    ``names`` are all there are, in order.
+    ``names``: all checkpoints, in order.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # What a rollback left behind is where the worker has been.
+    # A checkpoint from a rollback shows where the worker has been.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 
@@ -156,7 +156,7 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """In words, of a checkpoint after an attempt; empty where none was run, or it is not known."""
+    """Results of a checkpoint's gates as text; empty if none ran, or they are unknown."""
     if worker.result is None or name != after(number_of(name)):
         return ""
     if name == worker.result.good:

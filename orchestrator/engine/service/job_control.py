@@ -1,4 +1,4 @@
-"""The use cases that steer a job: what its workers used, a plan's approval, a cancel."""
+"""The use cases that control a job: usage reports of its workers, approval of its plan, cancel."""
 
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -11,7 +11,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class JobControl:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, access: Access) -> None:
         self._supervisor = supervisor

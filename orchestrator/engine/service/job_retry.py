@@ -1,4 +1,4 @@
-"""Whether what did not succeed in a job that has ended can be run again."""
+"""Checks if the unsuccessful tasks of an ended job can run again."""
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
@@ -9,7 +9,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict where there is nothing to run again, or it cannot be; a Deadlock is one."""
+    """Raise Conflict if there is nothing to run again, or it cannot run; a Deadlock is one."""
     if not job.status.ended:
         raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
     workers = scheduler.view.workers_of(job.id)
@@ -22,7 +22,7 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
 
 
 def check_conflicts(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict where no worker of a job that has ended has conflicts to resolve."""
+    """Raise Conflict if no worker of an ended job has conflicts to resolve."""
     if not job.status.ended:
         raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
     if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:

@@ -1,4 +1,4 @@
-"""The use cases of locks: a worker's leases, and what people see and break of them."""
+"""The use cases for locks: a worker's leases, and listing and ending leases by people."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """What each method promises stands at ``Service``; changes run in the supervisor's turn."""
+    """For the contract of each method see ``Service``; changes run in the supervisor's turn."""
 
     def __init__(
         self, supervisor: Supervisor, store: Store, access: Access, lease_calls: LeaseCalls

@@ -1,4 +1,4 @@
-"""The use cases around merging."""
+"""The use cases for merging."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,12 +25,12 @@ from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: How long a caller waits; what takes longer goes on.
+#: Seconds for which a caller waits; a longer merge continues.
 PATIENCE_SECONDS = 10.0
 
 
 class MergeCalls:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,
@@ -115,13 +115,13 @@ class MergeCalls:
 
         self._supervisor.call(action)
         if not has_worktree(worker):
-            # Without a worktree nothing is merged; the reports name who is chosen.
+            # Without a worktree nothing is merged; the reports name the selected candidate.
             self._report_anew(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the result has all that is to be taken already, and nothing else is asked for."""
+        """True if the result already has all selected changes, and nothing else is requested."""
         if not choice.take or choice.leave or choice.strategy:
             return False
         record = self._queries.merge_record(caller, job.id)
@@ -135,7 +135,7 @@ class MergeCalls:
         return {*choice.take} <= inside & {*counting, *job.facts.taken}
 
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
-        """Have the job run again for workers that are to resolve their conflicts."""
+        """Run the job again for workers that are to resolve their conflicts."""
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest("resolve goes with all workers and strategy auto: say no other")
         self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
@@ -154,7 +154,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Have the job tell what came of it, in place of what came of it when it ended."""
+        """Replace the outcome of the job's merge by that of the new merge."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
@@ -177,7 +177,7 @@ def _check_has_branches(job: Job) -> None:
 
 
 def _check_resolvable(job: Job) -> None:
-    """Raise Conflict if none of its workers can be asked to resolve its conflicts."""
+    """Raise Conflict if none of its workers can resolve its conflicts."""
     lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
     if lacks and not any(each.resolvable for each in lacks):
         raise Conflict(

@@ -26,14 +26,14 @@ from orchestrator.security.untrusted_files import read_regular
 
 #: How long an answer waits for files that observers write.
 CATCH_UP_SECONDS = 5.0
-#: An estimate is made from so many earlier workers of an agent.
+#: Earlier workers of an agent for an estimate.
 EARLIER_WORKERS = 50
 #: More than any record of a merge has.
 RECORD_BYTES = 64 * 1024 * 1024
 
 
 class Queries:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Queries:
         return list(in_words(record, job.status, list(self._above(job)))) if record else ()
 
     def _above(self, job: Job) -> Iterator[str]:
-        """From the parent job to the root."""
+        """Job ids from the parent job to the root."""
         above = job.parent_job_id
         while above:
             yield above
@@ -180,13 +180,13 @@ class Queries:
         key = caller.worker_key
         if not job.status.ended:
             return None
-        # Whoever is answered finds status.json and the log complete.
+        # Callers that get the answer find status.json and the log complete.
         self._publisher.catch_up(CATCH_UP_SECONDS)
         return None if key is not None and self._supervisor.waits_for_slot(key) else job
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """A worker could have written to the file."""
+    """The file is untrusted: a worker could have written it."""
     try:
         found = json.loads(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The use cases that remove what a job left: all of it, or its branches."""
+"""The use cases that remove an ended job, or only its branches."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class RemovalCalls:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The use cases that show the server itself: its agents, its health, what it counts."""
+"""The use cases that show the server itself: its agents, its health, its counters."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_
 
 
 class Throughput:
-    """How much has ended in the last minute, and how gates ended since the server began.
+    """Counts of ends in the last minute, and of gates' outcomes since the server's start.
 
-    An observer; ``per_minute`` may be asked from any thread.
+    An observer; any thread may call ``per_minute``.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Throughput:
         return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
 
     def gates(self) -> dict[str, int]:
-        """By outcome; of workers' results."""
+        """Return counts by outcome, for the gates of workers' results."""
         return dict(self._gates)
 
     def _forget(self, now: float) -> None:
@@ -52,7 +52,7 @@ class Throughput:
 
 
 class ServerStatus:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ServerStatus:
         version: str,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` tells that workspace or project is not where it was."""
+        """``moved`` returns True if workspace or project was moved."""
         self._supervisor = supervisor
         self._store = store
         self._access = access

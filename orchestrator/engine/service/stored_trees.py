@@ -1,4 +1,4 @@
-"""Trees of jobs that may have ended: back in memory for a turn, amended, reported once more."""
+"""Stored job trees, ended or not: loads them for a turn, changes them, rewrites their reports."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,7 @@ from orchestrator.core.scheduler.commands import Render
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
-#: Raises Conflict or Refused where a job that has ended cannot be run again.
+#: Raises Conflict or Refused if an ended job cannot run again.
 Check = Callable[[Scheduler, Job], None]
 
 
@@ -27,7 +27,7 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` is for a tree that was changed without a server, which has observers."""
+        """``write_status``: for a tree changed without a server, which has no observers."""
         self._supervisor = supervisor
         self._store = store
         self._workspace = workspace
@@ -35,19 +35,19 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Have a tree that may have ended in memory for this turn."""
-        # Read here and nowhere earlier: a retry may have run meanwhile.
+        """Load a tree that may have ended into memory for this turn."""
+        # Read here and not earlier: a retry may have run since.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
             scheduler.restore(tree, now)
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Have a job in memory that can be run again, with the settings it is to have then.
+        """Load a job that can be run again into memory, with its new settings.
 
-        Raise what ``check`` raises, Conflict or Refused, and leave all as it was.
+        Raise what ``check`` raises, Conflict or Refused, and change nothing then.
         """
-        # Read here and nowhere earlier: another retry may have run meanwhile.
+        # Read here and not earlier: another retry may have run since.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -62,7 +62,7 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change what is stored of a tree, which may have ended, also without a server."""
+        """Change the stored state of a tree, which may have ended, also without a server."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -79,7 +79,7 @@ class StoredTrees:
             self._write_status(root_id)
 
     def report(self, root_id: str, job_ids: Iterable[str]) -> None:
-        """Have the reports of these jobs written once more, where they have ended."""
+        """Write the reports of these jobs again, if they have ended."""
         tree = self._store.tree(root_id)
         family = tuple(each.id for each in tree.jobs) if tree else ()
         for job_id in dict.fromkeys(job_ids):
@@ -88,7 +88,7 @@ class StoredTrees:
                 self._report_anew(Render(job.root_id, job_id, family))
 
     def check_not_attached(self, *workers: Worker) -> None:
-        """Raise Conflict if a person is at work in the worktree of one of them."""
+        """Raise Conflict if a person works in the worktree of one of them."""
         for worker in workers:
             if self._workspace.is_attached(worker):
                 raise Conflict(

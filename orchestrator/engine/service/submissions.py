@@ -1,4 +1,4 @@
-"""The use cases that let work in: a new job, and what did not succeed of an old one."""
+"""The use cases that accept work: a new job, and a retry of an ended one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from orchestrator.engine.worktrees.start_commit import Bases, check_child
 
 
 class SubmissionCalls:
-    """What each method promises stands at ``Service``."""
+    """For the contract of each method see ``Service``."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class SubmissionCalls:
         new_job_id: Callable[[], str],
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` tells that workspace or project is not where it was."""
+        """``moved`` returns True if workspace or project was moved."""
         self._supervisor = supervisor
         self._store = store
         self._access = access
@@ -105,7 +105,7 @@ class SubmissionCalls:
         return self._access.job(caller, job_id)
 
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
-        """Where workers of a new job start: for a child job, from its worker's present state."""
+        """Start commit of a new job's workers: for a child job, its worker's present state."""
         key = caller.worker_key
         if key is None:
             agent = config.get("agent") or self._submitting.agent
@@ -118,7 +118,7 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Completed child jobs for the same request whose changes their worker has discarded."""
+        """Completed child jobs with the same request whose changes their worker has discarded."""
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
             return frozenset()
@@ -127,7 +127,7 @@ class SubmissionCalls:
         return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
     def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        # Once more, now that nothing else can come between: two calls may race.
+        # Checked again, now that nothing else can run between: two calls may race.
         key, name = asked.submission.idempotency_key, asked.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():
@@ -157,7 +157,7 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        """Raise Unavailable: a job would be stored where nobody looks for it."""
+        """Raise Unavailable: a job would be stored in a directory that was moved."""
         if moved := self._moved():
             raise Unavailable(moved)
 

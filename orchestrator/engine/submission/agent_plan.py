@@ -1,4 +1,4 @@
-"""Plans that agents make: what they answer is checked, and becomes the tasks of their job."""
+"""Plans made by agents: checks an agent's answer, and makes the job's tasks from it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +15,11 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.submission.submit import Submitting, check_tasks
 from orchestrator.schemas.agent_output.plan import Plan, plan_in
 
-#: So much of a refused answer is shown to the planner again.
+#: Most characters of a rejected answer that are shown to the planner again.
 MOST_REPEATED = 4000
-#: What a planner is told; it is asked again about a plan of more than twice as many.
+#: Number of tasks in a planner's prompt; a plan of more than twice as many is questioned.
 USUAL_TASKS = 7
-#: Longer requests, or those of several lines, are in no command.
+#: Longer requests, or those of several lines, are not shown in commands.
 _MOST_REQUEST = 200
 
 
@@ -30,9 +30,9 @@ class AgentPlans:
         self._rules = rules
 
     def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
-        """What a planner left, with its plan as the output, or with why that is none.
+        """Return a planner's evidence with its plan as the output, or with an error.
 
-        Any thread may ask.
+        Any thread may call.
         """
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
             return evidence
@@ -47,7 +47,7 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest for many more tasks than were asked for; a planner may insist."""
+        """Raise InvalidRequest for many more tasks than requested; a planner may insist."""
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
             raise InvalidRequest(
@@ -56,10 +56,10 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Give a job whose planner is done its tasks, from its plan.
+        """Add the tasks of a job whose planner is done, from its plan.
 
-        Where nobody named the planner, the rules make them when it made none; else the job fails.
-        Inside the supervisor's loop. Idempotent.
+        If it made none, the rules make them, unless the request names the planner; then the job
+        fails. Inside the supervisor's loop. Idempotent.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -85,7 +85,7 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Who could make the tasks, the best first, and how."""
+        """The possible planners, the best first, with their functions."""
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: plan_in(text).to_tasks()
@@ -94,7 +94,7 @@ class AgentPlans:
 
 
 def checked_plan(text: str) -> Plan:
-    """The plan in an answer, as one that could be carried out. Raise InvalidRequest."""
+    """Return the plan in an answer, if it can be carried out. Raise InvalidRequest."""
     plan = plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)
@@ -103,12 +103,12 @@ def checked_plan(text: str) -> Plan:
 
 
 def _what_now(job: Job) -> str:
-    """For a job that has no plan."""
+    """Advice for a job without a plan."""
     told = f"nothing was started; try again: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return told
-    # Last in the sentence: the request may have every character.
+    # Last in the sentence, because the request may have any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
     return f"{told}; or let the rules split it: {rules}"
 

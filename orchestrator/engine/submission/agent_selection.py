@@ -1,4 +1,4 @@
-"""Which agents carry out a job: who plans it, who has its tasks, and who was passed over."""
+"""Selects a job's agents: for its plan and for its tasks, with fallback if a login fails."""
 
 from collections.abc import Collection
 
@@ -11,14 +11,14 @@ from orchestrator.engine.planning.planning_heuristic import worth_planning
 
 
 class AgentChoice:
-    """``refused`` are agents whose login was refused lately."""
+    """``refused``: agents whose login failed recently."""
 
     def __init__(self, agents: Agents, roles: Roles) -> None:
         self._agents = agents
         self._roles = roles
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """A name that is not known is refused, also where its agent would have nothing to do."""
+        """An unknown name is rejected, even if its agent would have no task."""
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
@@ -26,7 +26,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """The agent that is to make the tasks; None when they are there."""
+        """Return the agent that is to make the tasks; None if they exist."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -34,9 +34,9 @@ class AgentChoice:
         name = self._agents.planner(config.planner, config.agent, refused)
         if name == "rules":
             return None
-        # It must be able to work here, whether it carries out the tasks or not.
+        # It must be able to work here, even if it runs no task.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # Tasks in words will be for this agent: whether it knows what to do with them is known.
+        # Tasks given as text are for this agent: it must accept them.
         self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
         return name
 
@@ -50,7 +50,7 @@ class AgentChoice:
         return names
 
     def tell_passed_over(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Say so where the best agent would carry out the job, but for its login."""
+        """Record if the best agent would have run the job, except for its login."""
         any_task, refused = TaskSpec(id="any"), scheduler.view.logins_refused(now)
         best = self._agents.resolve(AUTO, any_task)
         instead = self._agents.resolve(AUTO, any_task, refused)

@@ -32,7 +32,7 @@ _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCE
 
 
 def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
-    """Its end may have come between the look at its key and its turn. Raise Unauthorized."""
+    """Raise Unauthorized if the attempt has ended between the key's check and the turn."""
     asking = caller.attempt
     current = asking and scheduler.view.attempts.get(asking.key)
     if asking is None or current is None or current.number != asking.number:
@@ -64,8 +64,8 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """The worker's own child job for the same question, unless that one came to nothing, or the
-    worker has ``discarded`` its result."""
+    """Return the worker's own child job with the same request, unless that failed, or the worker
+    has ``discarded`` its result."""
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
         if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
@@ -75,18 +75,18 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission with what could be found out before its turn came."""
+    """A submission with everything that could be determined before its turn."""
 
     submission: Submission
     caller: Caller
     job_id: str
-    #: The tasks to carry out, given or planned.
+    #: The tasks to run, given or planned.
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
     #: Earlier child jobs for the same request that answer it no more.
     discarded: frozenset[str] = frozenset()
-    #: Where workers that may change files start from.
+    #: The start commit of workers that may change files.
     base: Base = field(default_factory=Base)
     gates: GatePlan = field(default_factory=GatePlan)
 
@@ -106,9 +106,9 @@ class Submitting:
         self._choice = AgentChoice(agents, roles)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: A cost cap with a model whose price is not known is refused; else its first worker runs.
+        #: True: reject a cost cap with a model of unknown price; otherwise its first worker runs.
         self._refuses_unpriced = refuses_unpriced
-        #: True if a request asks for something to be made or changed.
+        #: True if a request asks to make or change something.
         self._asks_to_build = asks_to_build
 
     @property
@@ -117,13 +117,13 @@ class Submitting:
 
     @property
     def agent(self) -> str:
-        """For tasks of a root job that names none."""
+        """The agent for tasks of a root job that name none."""
         return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        """Take in a job. Raise InvalidRequest or Refused, and change nothing then.
+        """Add a job. Raise InvalidRequest or Refused, and change nothing then.
 
-        Only that a child job was refused is told, on the job of the worker that asked.
+        Only a rejected child job is recorded, on the job of the worker that requested it.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         if asked.caller.worker_key is None:
@@ -135,15 +135,15 @@ class Submitting:
             raise
 
     def agents(self) -> Sequence[Availability]:
-        """Every agent that a task can name."""
+        """Return every agent that a task can name."""
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """Not of an agent that is gone from config.yaml."""
+        """False for an agent that is no longer in config.yaml."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """A job's settings for its retry. Raise InvalidRequest or Refused."""
+        """Return a job's settings for its retry. Raise InvalidRequest or Refused."""
         return retry_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
@@ -229,9 +229,9 @@ class Submitting:
         tasks: Sequence[TaskSpec],
         refused: Collection[str] = (),
     ) -> list[Worker]:
-        """The workers of a job that has been planned.
+        """Return the workers of a job that has been planned.
 
-        Raise InvalidRequest or Refused when it cannot have these tasks.
+        Raise InvalidRequest or Refused if it cannot have these tasks.
         """
         already = scheduler.view.size_of(job).workers
         return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
@@ -251,7 +251,7 @@ class Submitting:
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
-        """Raise Refused where a cost cap cannot hold, since a model's price is not known."""
+        """Raise Refused if a cost cap cannot hold, because a model's price is unknown."""
         if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
@@ -278,7 +278,7 @@ class Submitting:
         )
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
-        """What a worker of the job that has started nothing may still start."""
+        """Return the remaining quota of a worker of the job that has started nothing."""
         return quotas.left_of(
             job,
             self._ceilings,
@@ -289,7 +289,7 @@ class Submitting:
         )
 
     def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
-        """What a worker may still start and use."""
+        """Return the remaining quota and budget of a worker."""
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
     def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
@@ -298,7 +298,7 @@ class Submitting:
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
     ) -> list[Worker]:
-        """One worker for each candidate of each task, in that order."""
+        """Return one worker for each candidate of each task, in that order."""
         prefix = job.parent_worker_id or "worker"
         pairs = [
             (task, name)
@@ -320,7 +320,7 @@ class Submitting:
 
 
 def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached when the key of a job may spend or run nothing more."""
+    """Raise LimitReached if the key of a job may spend or run nothing more."""
     root = scheduler.view.jobs.get(job.root_id, job)
     if job.is_root:
         _check_quotas(scheduler, job.submitted_by, now)
@@ -334,7 +334,7 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """With no more workers at once than all jobs of the key may have. Raise Refused."""
+    """Limit the workers to those that all jobs of the key may have. Raise Refused."""
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
         return config
@@ -350,14 +350,14 @@ def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits)
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest when the tasks make no graph that can be carried out."""
+    """Raise InvalidRequest if the tasks make no graph that can be carried out."""
     if not tasks:
         raise InvalidRequest("the request asks for nothing to be done; say what to do")
     dag.check(tasks)
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest where a child job asks for the checkout, and its worker has it not."""
+    """Raise InvalidRequest if a child job asks for the checkout that its worker lacks."""
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
@@ -382,13 +382,13 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    """Of the job's first worker."""
+    """The number of the job's first worker."""
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Unlike any other in the tree: a worker may start several child jobs that are planned."""
+    """A unique name in the tree: a worker may start several child jobs with planners."""
     key = job.parent_key
     if key is None:
         return PLANNER

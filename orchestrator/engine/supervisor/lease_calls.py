@@ -1,4 +1,4 @@
-"""Leases at work: the scheduler says who may have what, the store has the last word.
+"""Lease calls: the scheduler decides whose turn it is, and the store grants or rejects the leases.
 
 Runs in the supervisor's thread.
 """
@@ -24,13 +24,13 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 
-#: How soon a lease is tried again that another server of the same store has given away.
+#: Seconds until a lease is retried that another server of the same store has granted.
 RETRY_SECONDS = 1.0
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class LockCall:
-    """One call for leases, and what has become of it."""
+    """One call for leases, with its state."""
 
     entry: LockEntry
     attempt: Attempt
@@ -40,7 +40,7 @@ class LockCall:
     failure: OrchestratorError | None = None
     #: Why it waits.
     why: str = ""
-    #: The answer has been given to the caller.
+    #: The caller has got the answer.
     answered: bool = False
     #: Names that the worker held before it called.
     had: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ class LeaseCalls:
         self._retry_at: float | None = None
 
     def restore(self) -> None:
-        """After a restart: take up the leases that stand. Raise StoreError."""
+        """After a restart, restore the active leases. Raise StoreError."""
         for lease in self._store.leases():
             self._scheduler.leases.found(lease)
 
@@ -92,9 +92,9 @@ class LeaseCalls:
         return call
 
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[Lease] | None:
-        """The end of a call's time: what was given, or None when its place is kept for a while.
+        """End a call: return the leases, or None if its place is kept for a while.
 
-        Raise what it failed with, and Locked when it was the ``final`` one.
+        Raise its error, and Locked if the call was the ``final`` one.
         """
         call.answered = True
         if call.failure is not None:
@@ -109,7 +109,7 @@ class LeaseCalls:
         raise Locked(f"{why}; the time to wait is over")
 
     def drop(self, call: LockCall, now: float) -> None:
-        """The caller is gone: what it was never told of is given back."""
+        """The client disconnected: release leases that were granted but never returned to it."""
         if call.answered:
             return
         self._withdraw(call)
@@ -119,9 +119,9 @@ class LeaseCalls:
             self._scheduler.leases.give_back(call.key, new, now)
 
     def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
-        """All of these or none. Raise NotFound for what the attempt does not hold."""
+        """End all of these or none. Raise NotFound for one that the attempt does not hold."""
         key = self._worker_of(attempt)
-        # What the store has ended already, without our knowing, is to be ended here as well.
+        # Leases that the store has ended already are ended here as well.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
         missing = [name for name in names if name not in held]
@@ -134,12 +134,12 @@ class LeaseCalls:
         return names
 
     def break_leases(self, leases: Sequence[Lease], by: str, now: float) -> None:
-        """End leases of others."""
+        """End leases of other callers."""
         for lease in leases:
             self._end(lease.key, [lease.name], by, now)
 
     def turn(self, now: float) -> list[Callable[[], None]]:
-        """Give what is free to those who wait; who is to be told once that is stored."""
+        """Grant free locks to waiting calls. Return callbacks to run once that is stored."""
         if not self._calls:
             return []
         if self._retry_at is not None and self._retry_at <= now:
@@ -163,13 +163,13 @@ class LeaseCalls:
             try:
                 self._decide(call, now)
             except StoreError:
-                # It waits on: what everybody else does must not fail with it.
+                # It still waits, and other calls must not fail with it.
                 logger.exception("a lease cannot be stored")
                 self._retry_at = now + RETRY_SECONDS
         return any(call.decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Take the leases if nobody is in the way. Raise StoreError."""
+        """Acquire the leases if no other holds them. Raise StoreError."""
         leases = self._scheduler.leases
         try:
             call.why = leases.obstacle(call.entry)

@@ -1,4 +1,4 @@
-"""Tells observers of what was stored, in order, from a thread of its own."""
+"""Notifies observers of stored changes, in order, from a background thread."""
 
 import logging
 import threading
@@ -14,8 +14,8 @@ from orchestrator.core.ports import Change, Observer
 logger = logging.getLogger(__name__)
 
 
-#: Observers are told together of what is stored within so long: a thread that is woken for each
-#: change takes the interpreter from the one that stores the next.
+#: Observers get all changes stored within this time at once: a thread that is woken for each change
+#: takes the interpreter from the one that stores the next.
 PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
@@ -36,13 +36,13 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver what is there, then end."""
+        """Deliver queued changes, then end."""
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
     def add(self, observer: Observer) -> Callable[[], None]:
-        """Tell an observer from now on; the answer takes it off again."""
+        """Add an observer; return a function that removes it."""
         with self._lock:
             self._observers.append(observer)
 
@@ -54,18 +54,18 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """A change is about to be stored; ``publish`` or ``withdraw`` follows."""
+        """Announce a change that is about to be stored; ``publish`` or ``withdraw`` follows."""
         self._announced += 1
 
     def publish(self, change: Change) -> None:
         self._queue.put(change)
 
     def withdraw(self) -> None:
-        """What was announced could not be stored."""
+        """Cancel an announced change that could not be stored."""
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until observers know of all that is stored now; False when the time is over.
+        """Wait until observers have all changes stored so far; False after the timeout.
 
         Not for the publisher's own thread.
         """
@@ -104,7 +104,7 @@ class Publisher:
 
 
 def merged(changes: Sequence[Change]) -> Change:
-    """Several as one, in their order: of what changed twice, the later comes later."""
+    """Merge changes in their order: a later change of the same row comes later."""
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)

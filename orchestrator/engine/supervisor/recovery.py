@@ -1,4 +1,4 @@
-"""After a restart: every attempt whose end is not known is taken up, its end read, or given up."""
+"""Recovery after a restart: each attempt without a known end is adopted, read, or given up."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,24 +17,24 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-#: Stops that nobody asked for.
+#: Stops that no caller requested.
 _WITH_THE_SERVER = {
     ExitCause.SHUTDOWN: "the server was stopped while it ran",
-    # A signal, which is how the shims of an earlier server are stopped, cannot say who sent it.
+    # A signal, which is how the shims of an earlier server are stopped, has no known sender.
     ExitCause.SIGNAL: "its shim was told to end while it ran, and nobody had cancelled its job",
     ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
 _CUT_OFF = "the machine was restarted while it ran"
 #: The causes for which an attempt uses no retry; for others the supervisor decides that.
 _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
-#: So many attempts in a row that never began use no retry of their worker.
+#: Most attempts in a row that never began and use no retry of their worker.
 MOST_NEVER_BEGAN = 3
 
 
 def restore(
     scheduler: Scheduler, store: Store, on_tree: Callable[[Tree], None], now: float
 ) -> Sequence[Attempt]:
-    """Restore all unfinished trees; the attempts whose end is not known are returned."""
+    """Load all unfinished trees. Return the attempts without a recorded end."""
     found: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
@@ -55,7 +55,7 @@ def take_up(
     *,
     machine_restarted: bool = False,
 ) -> None:
-    """Take up what ``restore`` found, before the supervisor starts.
+    """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims and are reported when they end. The ends of the
     others are reported at once: their gates may start before this returns.
@@ -82,7 +82,7 @@ def _take_up(
         if scheduler.view.job_of(worker).stop_cause is None:
             cut_off = machine_restarted and exit.ended_by is EndedBy.LOST
             if cut_off or (exit.cause in _GIVEN_BACK and not _never_begins(worker, exit)):
-                # What ended with its server or its machine.
+                # It ended with its server or its machine.
                 scheduler.free_retry(worker.key)
             exit = replace(exit, error=_CUT_OFF) if cut_off else _as_lost(exit)
         processes.ended(name, exit)
@@ -99,7 +99,7 @@ def _never_begins(worker: Worker, exit: Exit) -> bool:
 
 
 def _as_lost(exit: Exit) -> Exit:
-    """A worker that was stopped with its server did not come to its end: it runs again."""
+    """A worker that was stopped with its server has not finished: it runs again."""
     if not _was_shut_down(exit):
         return exit
     return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.cause])

@@ -1,4 +1,4 @@
-"""The one loop that owns state: takes what happened, decides, stores, then acts and tells."""
+"""The one loop that owns state: receives messages, decides, stores, then acts and answers."""
 
 import logging
 import threading
@@ -52,9 +52,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: What a full disk kept from starting, or ended with its server, uses none of a worker's retries.
+#: Attempts that a full disk prevented, or that ended with their server, use no retries.
 _FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
-#: How long a caller waits for the loop, in seconds, before it is told to try again.
+#: Seconds for which a caller waits for the loop, before the call fails with a retry message.
 CALL_TIMEOUT_SECONDS = 30.0
 #: How soon the loop looks again while memory or the store holds it up.
 RETRY_SECONDS = 0.5
@@ -63,7 +63,7 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """Where things happen that nobody puts: a launcher, of which see both."""
+    """A second event source of the inbox, besides its queue: a launcher. Contracts: see there."""
 
     def listen(self, seconds: float | None) -> bool: ...
 
@@ -73,8 +73,8 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """Any thread puts; one thread takes, and listens to the launcher while it waits.
 
-    One thread for both: each worker's end would wake two otherwise, which take the interpreter
-    from one another.
+    One thread does both, because two threads would take the interpreter from one another at each
+    worker's end.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -85,19 +85,19 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # What is reported while it listens, it finds by itself.
+        # Messages that are posted while it listens, it finds without a wake-up.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
     def wait(self, seconds: float | None) -> list[T]:
-        """Everything that has happened; waits at most so long until something has."""
+        """Return all queued items; wait at most so long until there is one."""
         self._waiting = threading.get_ident()
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
         return self.rest()
 
     def rest(self) -> list[T]:
-        """What is there already."""
+        """Return all queued items without waiting."""
         items: list[T] = []
         try:
             while True:
@@ -107,7 +107,7 @@ class Inbox(Generic[T]):
 
 
 class Supervisor:
-    """Other threads hand it work with ``call``; nobody else writes."""
+    """Other threads pass work by ``call``; only this thread writes."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the turn that is under way, then end. Attempts go on."""
+        """Finish the current turn, then end. Attempts continue."""
         self._stopping.set()
         self._inbox.put(StopLoop())
         if self._thread.is_alive():
@@ -154,26 +154,26 @@ class Supervisor:
 
     @property
     def paused(self) -> str:
-        """Why no worker starts, whatever it is; empty when workers start."""
+        """Why no worker starts; empty if workers start."""
         return self._headroom.paused or self._attempts.waits_for_space
 
     @property
     def slots(self) -> Mapping[str, int]:
-        """How many workers run, live, and may run."""
+        """The numbers of running and live workers, and their limits."""
         return self._scheduler.view.slots()
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """Whether a worker whose child jobs have ended has not got its slot back yet."""
+        """True if a worker whose child jobs have ended waits for its slot."""
         return self._scheduler.view.waits_for_slot(key)
 
     def size_of(self, job: Job) -> TreeSize:
-        """How large an unfinished tree is."""
+        """Return the size of an unfinished tree."""
         return self._scheduler.view.size_of(job)
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T:
-        """Run ``action`` on the state; its answer is given once its changes are stored.
+        """Run ``action`` on the state; return its result once its changes are stored.
 
-        Raises what ``action`` raises, and Unavailable when the store does not take changes.
+        Raises what ``action`` raises, and Unavailable if the store rejects changes.
         """
         if self._stopping.is_set():
             raise _stopping()
@@ -189,7 +189,7 @@ class Supervisor:
             ) from None
 
     def _run(self) -> None:
-        # The first turn waits for nothing: a restart may have decided what nobody will tell of.
+        # The first turn waits for nothing: a restart may have made decisions without a message.
         items: list[Message] = []
         while True:
             try:
@@ -240,7 +240,7 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Tell the scheduler; what is answered comes back, to be called once it is stored."""
+        """Pass an item to the scheduler; return the answer to call once it is stored."""
         match item:
             case AttemptEnded():
                 self._take_end(item, now)
@@ -263,7 +263,7 @@ class Supervisor:
         return lambda: None
 
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Its reports follow, unless workers whose changes are refused work again first."""
+        """Its reports follow, unless workers with rejected changes work again first."""
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
             return lambda: None
@@ -276,7 +276,7 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             self._headroom.gone(view.workers[ended.key].agent, now - attempt.started_at)
             if ended.exit.cause in _FREE:
-                # Starts pause as soon as the disk is looked at again.
+                # Starts pause as soon as the disk is checked again.
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
@@ -293,7 +293,7 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """A key that opens the attempt's subtree and dies with it, and the secret of its record.
+        """Create a key for the attempt's subtree, valid until its end, and its record's secret.
 
         Only their hashes are kept.
         """
@@ -302,7 +302,7 @@ class Supervisor:
         return issued
 
     def _save(self, change: Change) -> None:
-        """Nothing is acted on before it is stored: while that fails, everything waits."""
+        """Nothing happens before the change is stored: if that fails, everything waits."""
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
         while True:
@@ -344,7 +344,7 @@ class Supervisor:
                 self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
-        """What was changed is merged first, where there may be anything to merge or to miss."""
+        """Merge changes first, if there may be any to merge or to miss."""
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
@@ -355,7 +355,7 @@ class Supervisor:
 
 
 def _refuse(items: Sequence[Message]) -> None:
-    """Answer the calls that come to nothing, so that nobody waits for them."""
+    """Answer the calls that will not run, so that no caller waits for them."""
     for item in items:
         if isinstance(item, Call) and not item.answer.done():
             item.answer.set_exception(_stopping())

@@ -1,4 +1,4 @@
 """Where workers work: worktrees, checkpoints, the user's checkout.
 
-- ``start``: What an attempt starts from that follows other work
+- ``start``: Start commits of attempts that build on other work
 """

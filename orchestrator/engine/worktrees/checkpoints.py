@@ -1,8 +1,8 @@
-"""Checkpoints of workers' worktrees: made around every attempt, gone back to after a failure.
+"""Checkpoints of workers' worktrees: created around every attempt, restored after a failure.
 
-A checkpoint is a commit of the worktree as it is, and another one of its ignored files. What was
-decided is in the store before anything is done; here it is carried out when the next attempt
-opens its worktree, and that is known to be done from the checkpoint before that attempt.
+A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
+rollback is stored before it is carried out. It is carried out when the next attempt opens its
+worktree, and the checkpoint before that attempt shows that it is done.
 """
 
 import logging
@@ -26,25 +26,25 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: In names of what a rollback by a person left behind: ``2-left-1``.
+#: In names of states before a rollback by a person: ``2-left-1``.
 LEFT = "-left-"
-#: In names of what a branch had before a rebase that an attempt did not finish.
+#: In names of branch heads before a rebase that an attempt did not finish.
 REBASED = "-rebased"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPlace:
-    """Where a worker's changes are."""
+    """The directory and branch of a worker's changes."""
 
     worker: Worker
     branch: str
     directory: str
-    #: Whether its worktree is there.
+    #: True if its worktree exists.
     lives: bool
 
 
 class Checkpoints:
-    """Whoever opens, rolls back or removes a worktree has it ``held`` meanwhile."""
+    """Callers that open, roll back or remove a worktree hold its worker (``held``)."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -69,10 +69,10 @@ class Checkpoints:
     # -- around an attempt ----------------------------------------------------------------------
 
     def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
-        """Go back where that was decided; then the checkpoint before the attempt.
+        """Carry out a pending rollback, then create the checkpoint before the attempt.
 
-        ``fold`` gives a commit with the results of the worker's child jobs in it: they ended
-        well, and would not be made a second time.
+        ``fold`` returns a commit with the results of the worker's child jobs in it: they succeeded,
+        and would not be created again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -83,15 +83,15 @@ class Checkpoints:
         if present:
             self._save(place, before(worker.attempt), "")
         else:
-            # Nothing can have happened in it yet.
+            # Nothing can have changed in it yet.
             commit = self.repository.tip(place.branch)
             self._point(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
-        """The checkpoint after an attempt, whose changes are committed. Idempotent.
+        """Create the checkpoint after an attempt, whose changes are committed. Idempotent.
 
-        ``interrupted`` is what its branch had before a rebase that it did not finish.
+        ``interrupted``: the branch head before a rebase that the attempt did not finish.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         if not any(_is_later(name, worker.attempt) for name in present):
@@ -117,14 +117,14 @@ class Checkpoints:
         logger.info("rolled back", extra=said)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Have what an attempt changed outlast its checkpoint: nobody has seen it yet."""
+        """Keep an attempt's changes beyond its checkpoint, because nobody has seen them yet."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Those of the checkpoint that the branch is at: the worktree was gone meanwhile."""
+        """Restore ignored files of the branch's checkpoint, because the worktree was recreated."""
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
@@ -135,7 +135,7 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """``commit`` has the files already; empty: a snapshot is made of them."""
+        """``commit`` has the files already; empty: a snapshot is created."""
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)
         ignored = self._kept_ignored(place, message)
@@ -143,7 +143,7 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """An attempt that went well does not fail because its caches cannot be kept."""
+        """A successful attempt must not fail because its caches cannot be saved."""
         who = signature_of(place.worker)
         try:
             return self.repository.keep_ignored(place.directory, message, who)
@@ -163,7 +163,7 @@ class Checkpoints:
     # -- what there is --------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Commits of a worker's checkpoints by name, without the one it began with."""
+        """Return commits of a worker's checkpoints by name, without its start."""
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -172,7 +172,7 @@ class Checkpoints:
         return _named(self.repository.tips(beside), beside)
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
-        """By checkpoint: what of the ignored files is not in it, and why."""
+        """By checkpoint: ignored files that it lacks, with reasons."""
         found = self._ignored_of(worker)
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
@@ -187,7 +187,7 @@ class Checkpoints:
     # -- by a person ----------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """For a worker that does not run. What is there is kept under a name of its own."""
+        """For a worker that does not run. The present state is kept under a name of its own."""
         worker, present = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, present)
         kept = _free(f"{worker.attempt}{LEFT}", present)
@@ -209,9 +209,9 @@ class Checkpoints:
 
 
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
-    """The latest rollback that was decided and is not carried out.
+    """Return the latest rollback that was decided and is not carried out.
 
-    It is once the checkpoint before a later attempt is there; a person's takes its place.
+    The checkpoint before a later attempt shows that it is done; a person's rollback replaces it.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):
@@ -227,19 +227,19 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """Made when a later attempt was about to begin."""
+    """True for a checkpoint from the start of a later attempt."""
     number = number_of(name)
     return number > attempt and name == before(number)
 
 
 def number_of(name: str) -> int:
-    """The attempt that a checkpoint belongs to; 0 for the start."""
+    """Return the attempt that a checkpoint belongs to; 0 for the start."""
     number = name.partition("-")[0]
     return int(number) if number.isdigit() else 0
 
 
 def in_order(names: Mapping[str, str]) -> list[str]:
-    """As they were made: before an attempt, after it, and what was left then."""
+    """Sort by creation: before an attempt, after it, and the state before a rollback."""
     kinds = ("-before", REBASED, "-after", LEFT)
 
     def key(name: str) -> tuple[int, int, int, str]:

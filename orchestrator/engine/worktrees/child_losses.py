@@ -1,4 +1,4 @@
-"""Changes of child jobs that the worker above them has since lost or discarded."""
+"""Changes of child jobs that their parent worker has since lost or discarded."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -24,9 +24,9 @@ class ChildLosses:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Of one worker whose changes are in the result, a record for each child job concerned.
+        """Return a record for each child job whose changes a merged worker lost.
 
-        ``left``: child jobs that a person chose to leave out. Raise RepositoryError.
+        ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
         if not worker.child_job_ids:
             return
@@ -45,8 +45,8 @@ class ChildLosses:
                 yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Of child jobs whose results were put into the files of a worker: those of which
-        ``tip``, a later state of the worker, has nothing. Raise RepositoryError."""
+        """Return child jobs that were put into a worker's files and of which ``tip``, a later state
+        of the worker, has nothing. Raise RepositoryError."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
         for child_id in results.keys() & {*child_ids}:
@@ -62,12 +62,12 @@ class ChildLosses:
     ) -> Undone:
         base, result = results[child_id]
         others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
-        # What it had committed when it asked for the job, and what it began with.
+        # Its commits when it started the job, and its start.
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """A worker's branch with what a child job changed; None: the worker has no such child job.
+        """Return a worker's branch with a child job's changes; None: it has no such child job.
 
         Raise RepositoryError.
         """
@@ -83,7 +83,7 @@ class ChildLosses:
         return child_id in self._results(worker)
 
     def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
-        """By child job: what it began with, and its result."""
+        """By child job: its base, and its result."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         return {
             name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
@@ -92,8 +92,8 @@ class ChildLosses:
         }
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
-        """Whether its own commits have the result behind them: it decided then, as by
-        ``git merge -s ours``."""
+        """True if its own commits include the result: the worker decided then, such as by ``git
+        merge -s ours``."""
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""
         return bool(commit) and self._repository.contains(commit, result)

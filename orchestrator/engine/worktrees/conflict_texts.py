@@ -1,4 +1,4 @@
-"""What a worker that is to resolve conflicts is shown of them: three texts for each place."""
+"""Conflicts for the prompt of a worker that is to resolve them: three texts for each place."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,14 +9,14 @@ from orchestrator.core.repository.git_refs import BRANCHES, resolving_ref, start
 from orchestrator.core.repository.repository import ConflictText, Repository
 from orchestrator.core.text.formatting import cut
 
-#: Of all places together, and of one text, in characters of a prompt.
+#: Characters in a prompt: of all places together, and of one text.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """The assignment of a worker that resolves conflicts, with their texts; any other as it is.
+    """Add conflict texts to the assignment of a worker that resolves conflicts.
 
-    Asks git, so not for the supervisor's thread. Raise RepositoryError.
+    Runs git, so not for the supervisor's thread. Raise RepositoryError.
     """
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
@@ -44,7 +44,7 @@ def _shown(
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """By worker whose changes are in the result so far: the paths that it changed."""
+    """By worker whose changes are in the result so far: its changed paths."""
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

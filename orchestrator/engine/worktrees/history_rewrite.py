@@ -1,5 +1,4 @@
-"""Rewrites a worker's commits: without secrets, files that are never committed, and attempts
-that gates refused."""
+"""Rewrites a worker's commits without secrets, excluded files, and attempts that gates rejected."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +14,10 @@ from orchestrator.core.repository.repository import Repository, signature_of
 def without_secrets(
     repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
 ) -> str:
-    """Told as one, once the scan for secrets has found something in them.
+    """Fold the commits into one if the scan for secrets has found something in them.
 
-    A secret that was taken out of the files would stay in the history of what is merged. Return
-    what a branch is at then. What it was at is in the checkpoints. Idempotent.
+    A secret that was removed from the files would stay in the history of what is merged. Return the
+    new branch head. The former one is in the checkpoints. Idempotent.
     """
     failures = worker.result.failures if worker.result else ()
     is_refused = any(SECRETS in failure.gates for failure in failures)
@@ -39,8 +38,8 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Fold the commits of an attempt into one if they have files that are never committed.
 
-    ``tip`` is without these files, but the history of what is merged would have them. Commits
-    with a merge among them stay as they are. Return what the branch is at then. Idempotent.
+    ``tip`` is without these files, but the history of what is merged would have them. Commits with
+    a merge among them stay as they are. Return the new branch head. Idempotent.
     """
     before = repository.tip(f"{tip}^")
     inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
@@ -60,9 +59,9 @@ def without_held_back(
 def without_refused(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """With the commits of the attempts just before, which gates refused, as part of this one's.
+    """Fold the commits of the attempts just before, which gates rejected, into this one's.
 
-    Return what a branch is at then. Idempotent.
+    Return the new branch head. Idempotent.
     """
     first = _first_refused(worker)
     names = checkpoint_refs(worker.root_id, worker.id)
@@ -80,7 +79,7 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    """The attempt from which on gates refused all before this one; this one for none."""
+    """The first attempt of the rejected ones just before this one; this one if there is none."""
     failures = worker.result.failures if worker.result else ()
     refused = {failure.attempt for failure in failures if failure.gates}
     first = worker.attempt

@@ -1,4 +1,4 @@
-"""Which workers get a worktree of the host project's repository, and when it is removed."""
+"""Decides which workers get a worktree of the host project, and when it is removed."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ class WorktreeRule:
         self._agents = agents
 
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """Whether one task is to have a worktree; ``agent`` and ``git`` where it says none."""
+        """True if one task requests a worktree; ``agent`` and ``git`` are its defaults."""
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
 
@@ -30,7 +30,7 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """Whether its agent can be told of conflicts; a command only does what it did before."""
+        """True if its agent can read conflicts; a command only repeats what it did before."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
@@ -40,7 +40,7 @@ class WorktreeRule:
         return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """Whether an agent's work is a change of files; a command's work is what it ran."""
+        """True if an agent's work is a change of files; a command's work is what it ran."""
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:
@@ -49,7 +49,7 @@ class WorktreeRule:
 
 
 class Grounds(Protocol):
-    """What has the worktrees."""
+    """The owner of the worktrees."""
 
     def directory(self, worker: Worker) -> str: ...
 
@@ -57,9 +57,9 @@ class Grounds(Protocol):
 
 
 class Turns:
-    """Which attempt a worker's worktree was opened for, until it is removed.
+    """The attempt for which a worker's worktree was opened, until it is removed.
 
-    Whoever asks has the worker's worktree ``held``. Any thread may call.
+    The caller holds the worker's worktree (``held``). Any thread may call.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Turns:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """Whether it is still to be removed: not when a later attempt has begun meanwhile."""
+        """True if it is still to be removed: not if a later attempt has begun since."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:
@@ -77,11 +77,11 @@ class Turns:
 
 
 class WorktreeCleanup:
-    """Removes worktrees whose workers have ended for good, without waiting for the job's end.
+    """Removes worktrees of finally ended workers, without waiting for the job's end.
 
-    Told of what is stored. Only observes: what fails here is done when the job ends.
+    An observer of stored changes. What fails here is done when the job ends.
 
-    A worker that is tried again after all has its worktree made anew, from its branch.
+    If such a worker is retried after all, its worktree is recreated from its branch.
     """
 
     def __init__(self, grounds: Grounds) -> None:
@@ -95,7 +95,7 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """What was not begun is left to the job's end. Idempotent."""
+        """Removals that have not begun are deferred to the job's end. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:
@@ -106,6 +106,6 @@ class WorktreeCleanup:
 
 
 def _is_done(worker: Worker) -> bool:
-    """Not of an attempt that was given up: it may be at work somewhere, and its end come late."""
+    """False for a lost attempt: it may still run somewhere, and its result come late."""
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

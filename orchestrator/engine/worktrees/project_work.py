@@ -1,4 +1,4 @@
-"""What workers change that have no worktree: in the project, or in directories of their own."""
+"""Changes of workers without a worktree: in the project, or in private directories."""
 
 import json
 import logging
@@ -32,8 +32,8 @@ MOST_SOUGHT = 10_000
 #: Directories that tools fill.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
-#: What the user had changed before is not the worker's: the state before each attempt is a file
-#: beside the attempt's exit record, so that the next server compares with it, too.
+#: The user's earlier changes are not the worker's: the state before each attempt is a file beside
+#: the attempt's exit record, so that the next server compares with it, too.
 _NAME = "{}.project.json"
 
 
@@ -63,7 +63,7 @@ class ProjectWork:
         self._workspace = space
 
     def begin(self, worker: Worker) -> None:
-        """Note the state before an attempt. Idempotent. Raise OSError or RepositoryError."""
+        """Record the state before an attempt. Idempotent. Raise OSError or RepositoryError."""
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
         now = self._now()
         path = Path(self._path(worker, worker.attempt))
@@ -72,7 +72,7 @@ class ProjectWork:
         write_private(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
-        """Note the state before an attempt in a directory of its own, if possible."""
+        """Record the state before an attempt in a directory of its own, if possible."""
         try:
             self.begin(worker)
         except (RepositoryError, OSError) as error:
@@ -81,7 +81,7 @@ class ProjectWork:
             logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
-        """What differs in the project: in all attempts, and whether the latest did any of it."""
+        """Return the project's differences: in all attempts, and if the latest made any."""
         found, latest, judged = self._in_project(worker, takes_left=True)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
         promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
@@ -94,9 +94,9 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """With the files named that changed while others worked in the project, too.
+        """Add files that changed while other workers worked in the project, too.
 
-        Of a file that was removed it is not known when.
+        For a removed file the time is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -108,15 +108,15 @@ class ProjectWork:
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
     def is_older(self, path: str, at: float) -> bool:
-        """Whether a file of the project exists and was last written by a time."""
+        """True if a file of the project exists and was last written before a time."""
         written_at = _changed_at(str(self.project / path))
         return 0.0 < written_at <= at
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """What a worker has in a directory of its own, whose files were ``before``, and what
-        differs in the project since it began, if that was noted.
+        """Return what a worker has in a directory of its own, whose files were ``before``, and what
+        differs in the project since it began, if that was recorded.
 
         ``builds``: its agent's work is a change of files, whatever the project is. A command's
         files are a part of the result only in a project without git.
@@ -147,10 +147,10 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, *, takes_left: bool
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Paths that differ since the first attempt, whether some of them that are work do since
-        the latest, and those that are work.
+        """Paths that differ since the first attempt, True if some of them that are work differ
+        since the latest, and the paths that are work.
 
-        Nothing if the state before was not noted.
+        Nothing if the state before was not recorded.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -167,25 +167,25 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """Whether it is a new file that a pattern names: a worktree would not commit it."""
+        """True for a new file that a pattern names: a worktree would not commit it."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
 
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
-        """Whether a promised path is among the changed ones, or exists in ``place`` (empty: in the
+        """True if a promised path is among the changed ones, or exists in ``place`` (empty: in the
         project, but only if it is new)."""
         if held_by(promised, touched):
             return _Promise.WRITTEN
         began = self._began(worker)
         found = [*_found(place or str(self.project), normalized(promised))]
-        # What git ignores is in no list of changes.
+        # Ignored files are in no list of changes.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING
 
     def _began(self, worker: Worker) -> float:
-        """By the clock of the file system; 0 if it is not known."""
+        """By the clock of the file system; 0 if unknown."""
         return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
@@ -235,7 +235,7 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Files and directories that are, fit, or lie below what was promised."""
+    """Files and directories that equal, match, or are below what was promised."""
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):

@@ -1,4 +1,4 @@
-"""Whether the paths that a task promised to write exist when its attempt is over."""
+"""Checks that the paths which a task promised to write exist after its attempt."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: In a worker's directory: promised files that git ignores, and large ones that are not committed.
+#: In a worker's directory: promised files that git ignores, and large uncommitted ones.
 SAVED = "files"
 #: More files than this are not saved one by one.
 MOST_SAVED = 1000
@@ -33,7 +33,7 @@ class Promises:
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
     ) -> KeptPromises:
-        """Compare a worktree, all of it committed, with what was promised; save what git ignores.
+        """Compare a fully committed worktree with the promised paths; save files that git ignores.
 
         A path that the worker removed counts as written. Idempotent. Raise RepositoryError or
         OSError.
@@ -55,7 +55,7 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save the files among them that nothing creates a second time. Idempotent."""
+        """Save those files that no command recreates. Idempotent."""
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
 
@@ -78,7 +78,7 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """True if it is a regular file inside of the worktree, no link, and was saved."""
+    """True if it was saved; only regular files inside of the worktree, no links."""
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):
         return False

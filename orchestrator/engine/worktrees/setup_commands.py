@@ -10,7 +10,7 @@ from orchestrator.core.model.gate import Gate
 from orchestrator.core.text.formatting import one_line
 from orchestrator.security.untrusted_files import read_regular
 
-#: In the worktree's own part of the repository, which goes with it: what prepared it.
+#: In the worktree's own part of the repository, and removed with it: its setup commands.
 _MARK = "orchestrator-set-up"
 _MOST_BYTES = 4096
 _MOST_CHARACTERS = 300
@@ -26,7 +26,7 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """It runs as a gate does: with a log, a time limit and containment."""
+        """Setup runs like a gate: with a log, a timeout and containment."""
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:
@@ -36,7 +36,7 @@ class Setup:
         return mark is not None and read_regular(mark, _MOST_BYTES) == self._digest
 
     def note(self, worktree: str) -> None:
-        """It has run in this worktree. Raise OSError."""
+        """Record that setup has run in this worktree. Raise OSError."""
         mark = _mark_of(worktree)
         if mark is not None:
             mark.write_bytes(self._digest)
@@ -50,14 +50,14 @@ NO_SETUP = Setup()
 
 
 def _mark_of(worktree: str) -> Path | None:
-    """None where a worker has removed the link to the repository."""
+    """None if a worker has removed the link to the repository."""
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")
     return Path(place, _MARK) if place != link and os.path.isdir(place) else None
 
 
 def why_failed(ran: Ran) -> str:
-    """In words; empty where it has not failed."""
+    """Return the failure as text; empty if there is none."""
     if ran.passed:
         return ""
     why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)

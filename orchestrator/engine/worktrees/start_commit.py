@@ -1,4 +1,4 @@
-"""What the workers of a new root job start from."""
+"""Start commit of the workers of a new root job."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ class Bases:
         self._children = ChildLosses(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
+        """No base if no task changes files, unless one is requested. Raise InvalidRequest."""
         asked, git = _asked(config), config.values.git
         if git == GitUse.OFF:
             if asked:
@@ -35,7 +35,7 @@ class Bases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """The present state of the worker that starts it. Raise InvalidRequest or RepositoryError.
+        """Return the state of the worker that starts it. Raise InvalidRequest or RepositoryError.
 
         ``parent``: the worker's job, whose ``git`` holds for the child job, too.
         """
@@ -48,7 +48,7 @@ class Bases:
         return _checked(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
-        """Child jobs of which the worker's files, as ``base`` has them, have nothing any more."""
+        """Return child jobs of which the worker's files in ``base`` have nothing any more."""
         if not (child_ids and base.commit):
             return frozenset()
         try:
@@ -58,19 +58,19 @@ class Bases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Have the commit of an accepted job stay, whatever becomes of the user's branches."""
+        """Protect the commit of an accepted job, whatever happens to the user's branches."""
         if not (job.config.base and job.is_root and _asked(config)):
             return
         name = dirty_ref if job.config.include_dirty else base_ref
         try:
             self._repository.point(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
-            # Git keeps what nothing points to for two weeks; the first worker points to it.
+            # Git keeps unreferenced commits for two weeks; the first worker adds a ref.
             logger.warning("no ref for a job's base", extra={"job_id": job.id}, exc_info=True)
 
 
 def check_child(config: ConfigRequest) -> None:
-    """Raise InvalidRequest where a child job asks for another start than its worker's state."""
+    """Raise InvalidRequest if a child job requests another start than its worker's state."""
     asked = _asked(config)
     if asked:
         raise InvalidRequest(
@@ -90,7 +90,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """What is asked for, by name; empty when nothing is."""
+    """The requested base, by name; empty if there is none."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

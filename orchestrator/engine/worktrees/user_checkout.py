@@ -1,4 +1,4 @@
-"""The user's own checkout: whether it is as it was before the first worker of a job began."""
+"""Changes in the user's own checkout since the first worker of a job began."""
 
 import json
 import os
@@ -25,16 +25,16 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.security.untrusted_files import read_regular, write_private
 
-#: In a root job's directory: what was there before.
+#: In a root job's directory: the state before the job.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
-#: There as well: of what became different, both states.
+#: Also there: both states of what has changed.
 AFTER = "checkout-changes.json"
 #: The whole configuration, as earlier versions noted it.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
 #: File systems store the time of the kernel's last tick.
 TICK_SECONDS = 0.05
-#: Seconds after which a lock that is still there is taken for left behind: git's are short.
+#: Seconds after which an existing lock counts as leftover: git holds locks only briefly.
 LEFT_SECONDS = 1.0
 
 
@@ -47,7 +47,7 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """As it is before any agent of the tree begins; a later call changes nothing."""
+        """Record the state before any agent of the tree begins; a later call changes nothing."""
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
         with self._looking:
@@ -58,13 +58,13 @@ class UsersCheckout:
             write_private(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def put_back(self, root_id: str) -> Sequence[str]:
-        """Have git be able to work there where somebody broke that; all of it, in words."""
+        """Repair the repository so that git works again; return all repairs, as text."""
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError where files would not be merged as before the job began.
+        """Raise RepositoryError if files would not be merged as before the job began.
 
-        A worker may have had conflicts be taken for none.
+        Otherwise a worker could have conflicts ignored.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
         # None of a job that began with a server that did not look at it.
@@ -77,9 +77,9 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:
-        """What became different since then, and who did it as far as git's logs tell that.
+        """Return what has changed since then, and the author as far as git's logs show it.
 
-        It is noted for ``restore``, with both states.
+        Both states are recorded for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
@@ -95,11 +95,11 @@ class UsersCheckout:
         return [*(push_of(each) for each in moves if each.is_push), *signed]
 
     def is_known(self, root_id: str) -> bool:
-        """Whether what was there before can be read."""
+        """True if the state before can be read."""
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Without locks of a git that is at work."""
+        """Without the locks of a running git."""
         found = self._different(before)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
@@ -112,8 +112,8 @@ class UsersCheckout:
         return found
 
     def changed_files(self, root_id: str, since: float) -> dict[str, float]:
-        """When files became different that are not as they were then, and are no older than
-        ``since``; by path relative to the top of the checkout. Without what git ignores.
+        """Times of changes of files that differ from then, and are no older than ``since``; by path
+        relative to the top of the checkout. Without ignored files.
         """
         before, now = self._before(root_id), self._repository.checkout_files()
         if not before or now is None:
@@ -132,7 +132,7 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """As it is now; empty for what is not there, or was not looked at by another version."""
+        """The present state; empty if missing, or if another version did not check it."""
         after = dict(self._repository.checkout_state())
         names = {*before, *after}
         if not any(each.startswith(SETTING) for each in before):
@@ -140,16 +140,16 @@ class UsersCheckout:
         return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
 
     def _before(self, root_id: str) -> Mapping[str, object] | None:
-        """None where nobody began."""
+        """None if no job began."""
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
-        # A worker could have put a pipe, or anything, in its place: then all is told.
+        # A worker could have replaced it by a pipe or any other file: then everything is reported.
         return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Workers whose attempts ran at a time, each once."""
+    """Return workers whose attempts ran at a time, each once."""
     found = (each.worker_id for each in attempts if _ran(each, at))
     return list(dict.fromkeys(found))
 
@@ -162,7 +162,7 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """In seconds since the epoch; of what was removed, that of its directory."""
+    """In seconds since the epoch; for a removed file, the time of its directory."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

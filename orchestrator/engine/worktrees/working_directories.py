@@ -1,7 +1,6 @@
-"""Where a worker that may change files works: a worktree of the host project, or a directory.
+"""Working directories of workers that may change files: a worktree of the project, or a directory.
 
-Making one takes from 20 ms to seconds, so nothing here is for the supervisor's thread but
-``wanted``.
+Creating one takes from 20 ms to seconds, so the supervisor's thread may call only ``wanted``.
 """
 
 import logging
@@ -55,9 +54,9 @@ from orchestrator.security.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Where the worker starts: with the result so far, unless that excludes what it did.
+    """Return the worker's start: with the result so far, unless that conflicts with its work.
 
-    ``start`` is where it started before; its branch is nowhere checked out. Idempotent.
+    ``start``: its former start; its branch is checked out nowhere. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -74,7 +73,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         for each in (start, tip)
     )
     if on_start and on_tip:
-        # Else the changes of others would count as its own.
+        # Otherwise the changes of others would count as its own.
         repository.point(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
         repository.point(worker_branch(worker), on_tip)
@@ -88,15 +87,15 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
 logger = logging.getLogger(__name__)
 
-#: In a worker's directory, which otherwise holds what the worker is given and leaves.
+#: In a worker's directory, which otherwise has the worker's input and output.
 NAME = "worktree"
 #: Follows that name: programs of the project that are not in the worktree itself.
 PROGRAMS = ".programs"
 #: More files than this are not listed one by one.
 MOST_FILES = 10_000
-#: What an agent may leave where it works, and is meant for its directory.
+#: Files that an agent may write in its worktree, but that belong in its directory.
 LEFT = ("output.md", "result.json")
-#: Before a worktree is opened once more that could not be.
+#: Seconds until a failed opening of a worktree is retried.
 PAUSE_SECONDS = 0.3
 
 
@@ -105,10 +104,10 @@ class Ground:
     """A worker's worktree."""
 
     directory: str
-    #: Where the agent starts: the host project in it. Not known of an attempt that was found.
+    #: The agent's working directory: the host project in it. Unknown for an adopted attempt.
     cwd: str
     branch: str
-    #: The branch when the attempt began, and what the worker began with; empty when not known.
+    #: The branch head when the attempt began, and the worker's start; empty if unknown.
     before: str
     start: str
     tools: Tools = field(default_factory=Tools)
@@ -116,15 +115,15 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a worker has done to files."""
+    """A worker's changes of files."""
 
-    #: Those that it made or changed, in all of its attempts; at most ``MOST_FILES`` of them.
+    #: Files that it created or changed, in all of its attempts; at most ``MOST_FILES``.
     files: tuple[str, ...]
     #: Whether the latest attempt did any of it.
     changed: bool
-    #: What it left broken of its worktree, in words; None: it has a plain directory.
+    #: What it broke of its worktree, as text; None: it has a plain directory.
     faults: tuple[str, ...] | None = None
-    #: Looked at for candidates, who are compared by it.
+    #: Only for candidates, which are compared by it.
     size: ChangeSize | None = None
     #: Whether any of its attempts did something, even if it only removed files.
     has_work: bool = False
@@ -133,11 +132,11 @@ class Changes:
     saved: tuple[str, ...] = ()
     #: Files of the checkout, or of the project, that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
-    #: What it did elsewhere than in its worktree.
+    #: Its work outside its worktree.
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: What its branch is at.
+    #: Its branch head.
     commit: str = ""
     #: All that a worker without a worktree changed or removed, if it is a part of its result,
     #: except for new files that ``git.never_commit`` names.
@@ -146,7 +145,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, as far as it went into the files of a worker."""
+    """A child job's result, as far as it was added to a worker's files."""
 
     #: The worker's state before.
     ours: str
@@ -163,8 +162,8 @@ class Worktrees:
         *,
         fold_attempts: bool = True,
     ) -> None:
-        """``search`` is the path on which workers find programs. ``fold_attempts``: commits of an
-        attempt that gates refused become part of the next one's."""
+        """``search``: the path on which workers find programs. ``fold_attempts``: commits of an
+        attempt that gates rejected become part of the next one's."""
         self._search = search
         self._fold_attempts = fold_attempts
         self._repository = repository
@@ -174,15 +173,15 @@ class Worktrees:
         self._turns = Turns()
         self._tips = BranchHeads(repository)
         self._promises = Promises(repository, workspace)
-        #: Tells what became different in the user's own files.
+        #: Reports changes of the user's own files.
         self.checkout = UsersCheckout(repository, workspace)
 
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """The same for a child job of a worker: its worktree as it is, uncommitted work included.
+        """Return the base for a worker's child job: its worktree with uncommitted work.
 
-        Without one, where its own job started, or else the project.
+        Without a worktree, the base of its own job, or else the project.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -204,28 +203,28 @@ class Worktrees:
     # -- around an attempt ----------------------------------------------------------------------
 
     def open(self, assignment: Assignment) -> Ground:
-        """Idempotent; a further attempt goes on with what the one before left, or with an earlier
-        checkpoint where that was decided."""
+        """Idempotent; a further attempt continues from the state of the one before, or from an
+        earlier checkpoint if that was decided."""
         with self.checkpoints.held(assignment.worker.key):
             try:
                 return self._open(assignment)
             except RepositoryError:
-                # As when one is closed; or another git holds a lock for a moment.
+                # A worktree is just being closed, or another git holds a lock for a moment.
                 about = {"worker": assignment.worker.id}
                 logger.warning("a worktree is opened again", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """With what a further attempt has to know of its worktree, which is open: the work so far,
-        and the texts of conflicts.
+        """Add the state of a further attempt's open worktree: the work so far, and the texts of
+        conflicts.
 
         Raise RepositoryError.
         """
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
     def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """With what the attempts before this one committed."""
+        """Add the commits of the attempts before this one."""
         if assignment.worker.attempt < 2 or ground.before == ground.start:
             return assignment
         work = self._repository.work(ground.start, ground.before)
@@ -257,7 +256,7 @@ class Worktrees:
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
     def with_tools(self, ground: Ground) -> Ground:
-        """With the programs that its worktree has now."""
+        """Add the programs that its worktree has now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -270,7 +269,7 @@ class Worktrees:
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
-        """Where the worker works that asked for the job; empty for a root job's worker."""
+        """The worktree of the worker that started the job; empty for a root job's worker."""
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
@@ -280,14 +279,14 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> Ground | None:
-        """Of an attempt that was started by a server before this one."""
+        """Return the worktree of an attempt that an earlier server started."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
         return Ground(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """The job's base with what its dependencies changed, as far as that goes together."""
+        """The job's base with its dependencies' changes, as far as these merge."""
         job, commit = assignment.job, assignment.job.config.base
         for task_id, finding in assignment.findings.items():
             for tip in self.tips_of(job, finding.worker_id):
@@ -298,13 +297,13 @@ class Worktrees:
         return commit
 
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
-        """What a worker that has ended came to. See ``engine.worktrees.start.branch_tips``."""
+        """Return an ended worker's branch heads. See ``engine.worktrees.start.branch_tips``."""
         return self._tips.of(job, worker_id)
 
     def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
-        """Have a child job's result in the files of the worker that waits for it.
+        """Add a child job's result to the files of the worker that waits for it.
 
-        None where it has no worktree. What excludes the worker's own changes is left out whole.
+        None if the worker has no worktree. A result that conflicts is not added at all.
         """
         now = self._snapshot(parent)
         if not now:
@@ -318,7 +317,7 @@ class Worktrees:
         return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit what it left, whatever it or anybody has done to its worktree. Idempotent."""
+        """Commit its changes, whatever was done to its worktree. Idempotent."""
         try:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
@@ -375,7 +374,7 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
-        """Where the attempt was closed before: what gates have changed since is not its work.
+        """If the attempt was closed before: changes that gates have made since are not its work.
 
         A server may have ended while they ran.
         """
@@ -386,36 +385,36 @@ class Worktrees:
                 self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
-        """What the worker began with: it may have removed or moved refs of the orchestrator's,
-        and what counts as changed goes by this one."""
+        """Restore the worker's start ref, which the worker may have removed or moved, because
+        changes are counted from it."""
         present = self._repository.tip(start_ref(worker))
         if ground.start and present != ground.start:
             self._repository.point(start_ref(worker), ground.start)
         return ground.start or present
 
     def _differs(self, start: str, tip: str) -> bool:
-        """Also where files are only gone."""
+        """True also if files were only removed."""
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
-        """What a worker that has ended changed in its worktree; empty where it had none."""
+        """Return an ended worker's changes in its worktree; empty if it had none."""
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """Whether somebody committed on its branch after its last attempt."""
+        """True if anybody committed on its branch after its last attempt."""
         delivery = worker.result.delivery if worker.result else None
         last = delivery.commit if delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
 
     def span(self, worker: Worker) -> tuple[str, str]:
-        """The commits that it began with, and that it has come to. Raise RepositoryError."""
+        """Return its start commit and its branch head. Raise RepositoryError."""
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """What its branch changes besides what its child jobs did; at most ``MOST_FILES``."""
+        """Return files that its branch, but no child job, changes; at most ``MOST_FILES``."""
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
         others = self.of_children(worker, start, tip)
@@ -423,7 +422,7 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Files that its child jobs made, changed, or removed, and the worker itself did not."""
+        """Return files that its child jobs changed or removed, and the worker itself did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
         for name in (each for each in refs if each.endswith("/result")):
@@ -444,17 +443,17 @@ class Worktrees:
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
     def children_by_result(self, worker: Worker) -> dict[str, str]:
-        """The child jobs of a worker, by the commits of their results."""
+        """Return the child jobs of a worker, by the commits of their results."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = (each for each in refs if each.endswith("/result"))
         return {refs[each]: each.split("/")[-2] for each in results}
 
     def drop_spares(self, root_id: str) -> None:
-        """The files of closed worktrees that were kept for the next ones of a tree."""
+        """Remove the files of closed worktrees that were kept for the tree's next worktrees."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
+        """Remove an ended worker's worktree; its content is kept on its branch. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
             # ``attach`` removes it when it is done.

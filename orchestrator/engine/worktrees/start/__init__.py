@@ -1,1 +1,1 @@
-"""What an attempt starts from that follows other work."""
+"""Start commits of attempts that build on other work."""

@@ -1,4 +1,4 @@
-"""What workers that have ended came to, with what their child jobs came to."""
+"""Branch heads of ended workers, with the results of their child jobs merged in."""
 
 from orchestrator.core.model.job import Job
 from orchestrator.core.repository.commit_messages import of_child_job, of_job
@@ -11,10 +11,10 @@ class BranchHeads:
         self._repository = repository
 
     def of(self, job: Job, worker_id: str) -> list[str]:
-        """What a worker that has ended came to: its branch, with its child jobs' results.
+        """Return the branch head of an ended worker, with its child jobs' results.
 
-        Those that cannot be folded into its branch stand by themselves. The branch itself stays
-        where it is: a worktree may have it checked out.
+        Results that cannot be folded into its branch are separate. The branch itself stays
+        unchanged, because a worktree may have it checked out.
         """
         tip = self._repository.tip(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, brought=True)
@@ -23,9 +23,9 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """A commit with the results of a worker's child jobs, and those that do not go into it.
+        """Return a commit with the results of a worker's child jobs, and those that conflict.
 
-        ``brought``: what was put into the worker's files is in ``tip`` as the worker wants it.
+        ``brought``: ``tip`` has what was put into the worker's files, as the worker wants it.
         """
         alone: list[str] = []
         refs = self._repository.tips(child_refs(job.root_id, worker_id))
@@ -41,29 +41,29 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """A worker's branch with a child job's result behind it."""
+        """A worker's branch with a child job's result as a second parent."""
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """A worker's branch with a child job's result; empty where they exclude each other."""
+        """A worker's branch with a child job's result; empty if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
         if not self._repository.contains(tip, began):
-            # What it began with is not committed in that shape, but its changes are.
+            # Its start is not committed in that form, but its changes are.
             words = of_job(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.join(tip, began, words, merger_of(job))
         message = of_child_job(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged
-        # One merge for each level: what it began with is behind its result.
+        # One merge for each level: its start is an ancestor of its result.
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        """As the job's strategy says."""
+        """Merge by the job's strategy."""
         force = job.config.merge_strategy == "theirs"
         return self._repository.merge(ours, theirs, message, merger_of(job), force=force)

@@ -1,8 +1,8 @@
-"""Conflicts that an agent is to resolve: a further attempt of the worker, with marks in its files.
+"""Attempts that resolve conflicts: another attempt of a worker, with conflict marks in its files.
 
-The attempt is carried out by the agent that ``config.resolve`` names, in the worker's worktree; it
-costs one of the worker's retries. A file that still has marks is not resolved, and none is where
-nothing was done, or the attempt failed: then the worker's own branch counts, as it was before.
+The agent that ``config.resolve`` names runs the attempt in the worker's worktree; it uses one of
+the worker's retries. A file that still has marks is not resolved. If the attempt changed nothing or
+failed, no file is resolved: the worker's own branch counts, as it was before.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from orchestrator.core.repository.repository import Repository, merger_of
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
-    """Have both sides on the worker's branch, with marks; where the worker starts then."""
+    """Put both sides on the worker's branch, with conflict marks. Return the start commit."""
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
@@ -27,17 +27,17 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """The worker's branch, or what it was before somebody failed to resolve its conflicts."""
+    """The worker's branch, or its state before a failed attempt to resolve its conflicts."""
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Files in which marks are left; all that conflict where nothing was done about any, or where
-    whoever was to do it failed."""
+    """Return files that still have marks; all conflicting files if the attempt changed none of
+    them, or failed."""
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
-    # A crash may have left one of them without the other.
+    # After a crash one of them may exist without the other.
     if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
