@@ -1,7 +1,7 @@
-"""Whole files or none, in directories that are really where they seem to be.
+"""Writes whole files or none, in directories that are really where they seem to be.
 
-Workers run as the same user and could plant links where reports go. Directories are therefore
-opened one by one without following links, and files are made under a new name and renamed.
+Workers run as the same user and could plant links where reports go. Therefore directories are
+opened one by one without following links, and files are created under a new name and renamed.
 """
 
 import os
@@ -24,7 +24,7 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write ``directory/name``, replacing what is there; mode 0600, new directories 0700.
+    """Write ``directory/name``, replacing an existing file; mode 0600, new directories 0700.
 
     A directory in its place is renamed and kept. ``name`` may have directories of its own.
     ``directory`` must exist. Raise ReportError.
@@ -68,7 +68,7 @@ def _replace(folder: int, name: str, content: bytes) -> None:
         try:
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except IsADirectoryError:
-            # A directory that a worker has made in the place of the report.
+            # A worker has created a directory in place of the report.
             kept = f"{name}.renamed-{secrets.token_hex(4)}"
             os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -1,8 +1,8 @@
-"""How text from workers and users is put into reports: every such string goes through one of these.
+"""Escapes text from workers and users: every such string in a report goes through a function here.
 
-``plain`` and ``one_line`` remove what a terminal or a reader could be fooled with. In Markdown
-``fence`` and ``code`` show text as it is; ``cell`` and ``inline`` show it as text within a line;
-``document`` keeps a worker's own Markdown readable.
+``plain`` and ``one_line`` remove what could deceive a terminal or a reader. In Markdown ``fence``
+and ``code`` show text as it is; ``cell`` and ``inline`` show it as text within a line; ``document``
+keeps a worker's own Markdown readable.
 """
 
 import re
@@ -31,12 +31,12 @@ _SPECIAL = re.compile(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
 _BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
 _LINK_START = re.compile(r"(?i)\b(www|mailto|xmpp)([.:])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-#: What starts a heading, list, quote, rule or underline when it is the first in a line.
+#: Characters that start a heading, list, quote, rule or underline at the beginning of a line.
 _BLOCK_START = re.compile(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Lines end with a newline; control characters and terminal sequences are gone.
+    """Return text with newlines as line ends, without control characters and terminal sequences.
 
     The result can be encoded as UTF-8. Idempotent.
     """
@@ -48,15 +48,15 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Plain text on one line, of at most ``limit`` characters."""
-    # No more than could be shown is looked at: a worker may leave megabytes.
+    """Return plain text on one line, of at most ``limit`` characters."""
+    # Only as much as can be shown is read: a worker may write megabytes.
     line = _WHITE.sub(" ", plain(text[: 10 * limit])).strip()
     cut = len(line) > limit or (len(text) > 10 * limit)
     return line[: limit - 1].rstrip() + "…" if cut else line
 
 
 def bounded(text: str, limit: int) -> str:
-    """The start of a text, cut after a whole line where there is one."""
+    """Return the start of a text, cut after a whole line if possible."""
     if len(text) <= limit:
         return text
     start = text[: max(0, limit)]
@@ -65,12 +65,12 @@ def bounded(text: str, limit: int) -> str:
 
 
 def fence(text: str, language: str = "text") -> str:
-    """A code block that no line of the text can end."""
+    """Return a code block that no line of the text can end."""
     return code_block(plain(text).strip("\n"), language)
 
 
 def code(text: str, limit: int = 400) -> str:
-    """A code span; not for tables, where a ``|`` would end the cell."""
+    """Return a code span; not for tables, where a ``|`` would end the cell."""
     content = one_line(text, limit) or " "
     around = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
@@ -78,34 +78,34 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """One line of inert text, at whatever place in a line."""
+    """Return one line of inert text, for any place in a line."""
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 
 def cell(text: str, limit: int = 160) -> str:
-    """One line of inert text that stays in its table cell."""
+    """Return one line of inert text that stays in its table cell."""
     line = _ENTITY.sub("&amp;", one_line(text, limit))
     return unlinked(_SPECIAL.sub(_escaped, line))
 
 
 def unlinked(line: str) -> str:
-    """Text that no renderer turns into a link or a mention by itself."""
+    """Return text that no renderer turns into a link or a mention automatically."""
     line = line.replace("://", ":&#47;&#47;").replace("@", "&#64;")
     return _LINK_START.sub(lambda found: found.group(1) + f"&#{ord(found.group(2))};", line)
 
 
 def href(path: str) -> str:
-    """A relative path as the target of a link."""
+    """Return a relative path as the target of a link."""
     return quote(path, safe="/._-")
 
 
 def shell(*words: str) -> str:
-    """The words as one line that can be pasted into a shell."""
+    """Return the words as one line that can be pasted into a shell."""
     return shlex.join(words)
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """With a backslash, which reads better in the source, where that is safe in a table too."""
+    """With a backslash, which reads better in the source, if that is safe in a table, too."""
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
 
@@ -149,21 +149,21 @@ class Opened(NamedTuple):
 
 
 def document(text: str) -> str:
-    """The text, ready to stand in a report of its own lines; empty for a text without content.
+    """Return the text for separate lines of a report; empty for a text without content.
 
-    Text that shows no sign of being Markdown, such as the output of a command, is a code block.
+    Text without a sign of Markdown, such as the output of a command, becomes a code block.
     """
     return quoted(text) if _is_markdown(text) else fence(text)
 
 
 def _is_markdown(text: str) -> bool:
-    """Long lines are taken for prose, which a code block would not wrap."""
+    """Long lines count as prose, because a code block would not wrap them."""
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
 
 
 def quoted(text: str) -> str:
-    """A worker's Markdown as a block quote."""
+    """Return a worker's Markdown as a block quote."""
     lines = list(_lines(plain(text).expandtabs(4).strip("\n").split("\n")))
     if not any(line.strip() for line in lines):
         return ""
@@ -199,7 +199,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """The list item or quote that a fence was opened in; the fence itself goes below it."""
+    """The list item or quote in which a fence was opened; the fence itself goes below it."""
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -225,7 +225,7 @@ def _code_block(block: list[str], language: str) -> Iterator[str]:
 def _text(line: str) -> str:
     underline = _UNDERLINE.match(line)
     if underline:
-        # "---" and "===" below a line make it a heading; a rule and plain text do not.
+        # "---" and "===" below a line make the line a heading; a rule and plain text do not.
         return underline.group(1) + ("***" if underline.group(3) else "&#61;" * 3)
     heading = _HEADING.match(line)
     if heading:
@@ -248,7 +248,7 @@ def _inert(line: str) -> str:
 def _each_text(
     line: str, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]
 ) -> str:
-    """The line with a pattern replaced, but not within code spans."""
+    """The line with a pattern replaced outside code spans."""
     return "".join(pattern.sub(replacement, text) + span for text, span in _spans(line))
 
 
@@ -276,7 +276,7 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """Where the code span that a run of backticks opens has ended."""
+    """The end of the code span that a run of backticks opens."""
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

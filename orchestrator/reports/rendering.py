@@ -1,4 +1,4 @@
-"""The reports: which one shows what, and how much of it; ``tree.txt``."""
+"""Renders the reports: selects the content of each one and its length; also ``tree.txt``."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from orchestrator.reports.wording import duration, plural
 
 #: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
 FINAL_ROOM = 120_000
-#: Of one worker, whether it has one of many or all the room of FINAL_RESULT.md for itself.
+#: Characters of one worker, if it has one of many shares or all the room of FINAL_RESULT.md.
 FINAL_SHARE = (8_000, 40_000)
 LEVEL_ROOM = (20_000, 300_000)
 FAILURE_ROOM = (2_000, 60_000)
@@ -62,7 +62,7 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Workers that the report describes, with the characters of their output in it."""
+        """Return workers that the report describes, with the size of their output in it."""
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
             worker
@@ -75,8 +75,8 @@ class _Final:
 class Pages:
     """The reports of one job and everything below it.
 
-    ``directory`` is the root job's own, absolute. ``notice`` is Markdown for the top of every
-    report of results; what workers say of it in the same words is left out.
+    ``directory``: the root job's own, absolute. ``notice``: Markdown for the top of every report of
+    results; the same words from workers are omitted.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Pages:
         )
 
     def level(self, depth: int) -> str:
-        """The report of one level; level 0 is without what FINAL_RESULT.md has in full."""
+        """Return the report of one level; level 0 is without what FINAL_RESULT.md has in full."""
         room = ReportSpace(*LEVEL_ROOM)
         below = self._family.descendants(self._family.tree.root)
         jobs = [self._view(job, room) for job in below if job.depth == depth and not job.is_root]
@@ -148,7 +148,7 @@ class Pages:
         )
 
     def job(self, job: Job) -> str:
-        """The report of one child job."""
+        """Return the report of one child job."""
         view = self._view(job, ReportSpace(*LEVEL_ROOM))
         return self._fill(
             "job.md.j2",
@@ -183,7 +183,7 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace) -> JobView:
-        """The root job without what FINAL_RESULT.md tells of its workers."""
+        """The root job without the content of FINAL_RESULT.md about its workers."""
         view, described = self._final.job, self._final.described()
         return replace(
             view,
@@ -193,7 +193,7 @@ class Pages:
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
-        """A worker without what FINAL_RESULT.md has, and its output if there is more to show."""
+        """A worker without FINAL_RESULT.md's content, and its output if there is more."""
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
             return replace(rest, output="", output_length=0)
@@ -213,7 +213,7 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """With the paths of the report's directory: ``up`` leads from it to the root job's."""
+        """Adds the paths of the report's directory: ``up`` leads from it to the root job's."""
         return self._templates.fill(template, {"directory": str(self._directory), **context})
 
     def _final_room(self) -> ReportSpace:
@@ -227,7 +227,7 @@ class Pages:
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
-        """Those of all levels, highest first, without their output."""
+        """Unsuccessful workers of all levels, highest first, without their output."""
         no_room = ReportSpace(0, 0)
         return [
             worker
@@ -238,7 +238,7 @@ class Pages:
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
-        """With the start of their output."""
+        """Failures with the start of their output."""
         room = ReportSpace(*FAILURE_ROOM)
         return [
             replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
@@ -248,7 +248,7 @@ class Pages:
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """What stands on top of the report is not said again by each worker."""
+    """Workers do not repeat the text at the top of the report."""
     said = f"**{notice}**\n\n"
     if not notice or said not in worker.output:
         return worker
@@ -257,10 +257,10 @@ def _without(notice: str, worker: WorkerView) -> WorkerView:
 
 
 class Reports:
-    """Files for people, made from a tree.
+    """Reports for people, made from a tree.
 
-    ``template_dir`` may hold templates of a user's own: one with the name of a shipped template
-    (see ``templates/``) is used in its place.
+    ``template_dir`` may hold a user's own templates: one with the name of a shipped template (see
+    ``templates/``) is used in its place.
     """
 
     def __init__(
@@ -270,14 +270,14 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors`` are those that workers share; None: those that this process may use."""
+        """``processors``: those that workers share; None: those that this process may use."""
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
-        #: Where files of `workdir: project` tasks are, for links.
+        #: Directory of the files of `workdir: project` tasks, for links.
         self._project = project
 
     def prepare(self) -> None:
-        """Do what only the first report would wait for."""
+        """Do what otherwise only the first report would wait for."""
         self._templates.prepare()
 
     def render(
@@ -291,11 +291,11 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job into ``directory``, the root job's own, which must exist.
 
-        A child job has one report; the root job has all the others, and its child jobs' again,
-        which are complete by then. ``notice`` is Markdown for the top of each; ``changes`` says
-        what became of changes to the project. Return what was written. Idempotent: reports that
-        are there are replaced. Raise KeyError for a job that is not in the tree and ReportError
-        for a report that cannot be written; the others are written all the same.
+        A child job has one report; the root job has all the others, and rewrites its child jobs'
+        reports, which are complete by then. ``notice``: Markdown for the top of each; ``changes``
+        describes the outcome of changes to the project. Return the written paths. Idempotent:
+        existing reports are replaced. Raise KeyError for a job that is not in the tree and
+        ReportError for a report that cannot be written; the others are written all the same.
         """
         family = Family(tree)
         job = family.job(job_id)
@@ -328,7 +328,7 @@ def _written(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
         except ReportError as error:
             if is_shortage(error):
                 raise
-            # What a worker has made of one place costs no other report.
+            # A bad place created by a worker must not prevent other reports.
             errors.append(error)
     if errors:
         raise errors[0]
@@ -348,12 +348,12 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     yield "reports/tree.txt", "\n".join(text_tree(family, family.tree.root)) + "\n"
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
-    # Last, so that all it points to is there.
+    # Last, so that all targets of its links exist.
     yield "FINAL_RESULT.md", pages.final_result()
 
 
 def text_tree(family: Family, job: Job) -> Iterator[str]:
-    """``tree.txt``: a line for each job and worker of a tree."""
+    """Return ``tree.txt``: a line for each job and worker of a tree."""
     yield _line_of_job(family, job)
     yield from _lines_below(family, job, "")
 

@@ -1,7 +1,7 @@
-"""What templates are given of workers and jobs: frozen values, text still as the worker left it.
+"""Values for templates about workers and jobs: frozen, with text exactly as the worker wrote it.
 
-Everything but ids, states and numbers may hold text from users and workers, so a template puts it
-through a filter (see ``escaping.py``).
+All values except ids, states and numbers may contain text from users and workers, so a template
+puts them through a filter (see ``escaping.py``).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,19 +23,19 @@ from orchestrator.reports.escaping import bounded
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
 
-#: Attempts that a report tells of, beside a worker's last one.
+#: Attempts that a report shows, in addition to a worker's last one.
 EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
 
 SECTION = "\n## "
-#: A last section that is shorter than that may well say something new each time.
+#: A shorter last section probably has new content each time.
 REPEATED_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """A job as it is mentioned in another one's report."""
+    """A job as another job's report mentions it."""
 
     id: str
     depth: int
@@ -51,7 +51,7 @@ class JobLine:
 class FailedAttempt:
     number: int
     reason: str
-    #: What was made of that; None for attempts of an earlier release.
+    #: The classified failure; None for attempts of an earlier release.
     failure: Failure | None = None
 
 
@@ -68,7 +68,7 @@ class WorkerView:
     started: bool
     #: Its program was started at least once.
     has_log: bool
-    #: What its task claimed.
+    #: Claims of its task.
     locks: Sequence[str]
     #: Another candidate succeeded at the same task, so this failure did no harm.
     replaced: bool
@@ -76,13 +76,13 @@ class WorkerView:
     counts: bool
     reason: str
     attempts: int
-    #: The latest of those that another attempt followed.
+    #: The latest attempts that were retried.
     earlier_attempts: Sequence[FailedAttempt]
-    #: What was made of its last attempt, if that failed.
+    #: The classified failure of its last attempt, if it failed.
     failure: Failure | None
-    #: The latest one of its tool, if it had several attempts.
+    #: The latest session of its tool, if it had several attempts.
     session: Session | None
-    #: What people had go back to a checkpoint.
+    #: Rollbacks by people.
     rollbacks: Sequence[Rollback]
     #: Of all attempts, waiting for child jobs included; None when it was never started.
     seconds: float | None
@@ -93,7 +93,7 @@ class WorkerView:
     output_length: int
     files_created: Sequence[str]
     log_truncated: bool
-    #: What the checks of its latest attempt came to.
+    #: Results of its latest attempt's gates.
     gates: Sequence[GateResult]
     refused_child_jobs: int
     strays: Sequence[str]
@@ -108,7 +108,7 @@ class WorkerView:
 
     @property
     def worth_telling(self) -> bool:
-        """There is more to say than a line in a table can."""
+        """True if there is more to say than fits into a line of a table."""
         why_not = self.reason and not self.succeeded
         return bool(
             self.output
@@ -127,7 +127,7 @@ class WorkerView:
         return self.output_length > 0 and not self.output
 
     def measured(self) -> Self:
-        """Without the account of what happened: status, times, gates, and links remain."""
+        """The worker without its description of events: status, times, gates, and links remain."""
         return replace(
             self,
             reason="",
@@ -150,7 +150,7 @@ class JobView:
     request: str
     request_length: int
     reason: str
-    #: So many of its workers succeeded without a change where that is a surprise.
+    #: Number of its workers that succeeded without a change, unexpectedly.
     changed_nothing: int
     cancelled_by: str | None
     workers: Sequence[WorkerView]
@@ -162,7 +162,7 @@ class JobView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """A worker as the one who made a file."""
+    """A worker that made a file."""
 
     id: str
     directory: str
@@ -172,7 +172,7 @@ class Maker:
 class MadeFile:
     path: str
     workers: Sequence[Maker]
-    #: The file itself, seen from the root job's directory, if it is in the project; else empty.
+    #: Path of the file in the project, relative to the root job's directory; otherwise empty.
     link: str = ""
 
 
@@ -182,11 +182,11 @@ class ReportSpace:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
-        #: Long last sections of what was taken whole: what every worker of a kind ends with.
+        #: Long last sections of shown outputs: the ends that all workers of a kind share.
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """An output without a last section that the report has already."""
+        """The output without a last section that the report already has."""
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text
@@ -296,9 +296,9 @@ def worker_output(worker: Worker) -> str:
 def made_files(
     workers: Iterable[WorkerFigures], in_project: Collection[str] = (), project: str = ""
 ) -> Sequence[MadeFile]:
-    """Every file that was made, once, with all workers that made it.
+    """Return every created file, once, with all workers that created it.
 
-    ``in_project``: workers that made theirs in ``project``, seen from the root job's directory.
+    ``in_project``: workers that made theirs in ``project``, relative to the root job's directory.
     """
     makers: dict[str, list[Maker]] = {}
     for worker in workers:

@@ -1,4 +1,4 @@
-"""Jinja templates: the shipped ones, and a user's own of the same name before them."""
+"""Jinja templates: a user's own template takes precedence over the shipped one of the same name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
@@ -35,7 +35,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
 
 
 class Templates:
-    """Fills templates in. Text is not escaped by itself: templates name a filter for each."""
+    """Renders templates. Text is not escaped automatically: each value needs a filter."""
 
     def __init__(self, template_dir: Path | None) -> None:
         shipped = FileSystemLoader(str(resources.files("orchestrator.reports") / "templates"))
@@ -53,7 +53,7 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """The page; by the shipped template, with a note on top, when the user's has an error."""
+        """Return the page; if the user's template has an error, the shipped one's with a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
@@ -80,7 +80,7 @@ def _note(path: Path, error: Exception) -> str:
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        # The values given to templates are frozen and our own; the full check of every attribute
+        # The values given to templates are frozen and built-in; the full check of every attribute
         # took half of the time of a large report.
         if is_dataclass(obj):
             return not attr.startswith("_")

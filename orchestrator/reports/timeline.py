@@ -1,4 +1,4 @@
-"""The bars of the Mermaid gantt: one for each attempt, the most telling ones of a large job."""
+"""Bars of the Mermaid gantt chart: one per attempt; for a large job, only the most important."""
 
 import re
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from orchestrator.reports.escaping import one_line
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family, attempt_ended
 
-#: GitHub draws no diagram with more than 50,000 characters; and nobody reads more bars than this.
+#: GitHub draws no diagram with more than 50,000 characters; and more bars are unreadable.
 BAR_LIMIT = 120
 
-#: Characters that end a name or a line in Mermaid, or that it may take for markup, are left out.
+#: Characters that end a name or a line in Mermaid, or may be read as markup, are removed.
 _NOT_PLAIN = re.compile(r"[^\w .()/+-]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """``start`` and ``end`` are as the diagram's ``dateFormat`` says."""
+    """``start`` and ``end`` have the format of the diagram's ``dateFormat``."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Timeline:
 
 
 def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
-    """Sections are jobs, parents first. On the critical path first, then the longest are kept."""
+    """Sections are jobs, parents first. The critical path, then the longest bars are kept."""
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
         attempt
@@ -92,7 +92,7 @@ def _seconds(attempt: Attempt) -> float:
 
 
 def bar_name(text: str) -> str:
-    """Text that is nothing but a name to Mermaid."""
+    """Return text that Mermaid reads only as a name."""
     return one_line(_NOT_PLAIN.sub(" ", one_line(text, 200)), 40)
 
 

@@ -1,4 +1,4 @@
-"""Numbers, times and states for people."""
+"""Formats numbers, times and states for people."""
 
 from datetime import UTC, datetime
 
@@ -73,7 +73,7 @@ def plural(count: int, word: str) -> str:
 
 
 def of_those_that_know(total: Total, shown: str) -> str:
-    """A sum in words, saying when it does not cover everyone."""
+    """Format a sum; say so if it does not include all workers."""
     if total.value is None or not total.unknown:
         return shown
     started = total.known + total.unknown
@@ -91,9 +91,9 @@ def headline(
     nothing_built: bool = False,
     changed_nothing: int = 0,
 ) -> str:
-    """How a job went, in one line: ``Partly done: 2 of 3 tasks succeeded``.
+    """Describe a job's outcome in one line: ``Partly done: 2 of 3 tasks succeeded``.
 
-    ``changed_nothing``: so many workers that succeeded changed no file where that is a surprise.
+    ``changed_nothing``: the number of successful workers that unexpectedly changed no file.
     """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:

@@ -76,7 +76,7 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
-    """A sum over workers of which some may not know their share."""
+    """A sum over workers; the share of some may be unknown."""
 
     value: float | None
     known: int
@@ -84,7 +84,7 @@ class Total:
 
 
 class Totals(TypedDict):
-    """The sums of a job whose shares some workers may not know."""
+    """The sums of a job; the shares of some workers may be unknown."""
 
     cpu_seconds: Total
     input_tokens: Total
@@ -175,7 +175,7 @@ class Analytics:
 
 
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
-    """The figures of a job with all its descendants, run on so many processors."""
+    """Return the figures of a job with all its descendants, run on so many processors."""
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
     figures = tuple(worker_figures(family, worker) for worker in workers)
@@ -234,7 +234,7 @@ def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
 
 
 def as_json(figures: Analytics) -> str:
-    """One line for each field, and for each job and worker."""
+    """Format with one line for each field, and for each job and worker."""
     lines = [f' "{name}": {_json(value)}' for name, value in _by_name(figures).items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -250,7 +250,7 @@ def _by_name(value: Any) -> dict[str, object]:
 
 
 def _exact(value: object) -> object:
-    """Without the digits that are nothing but the noise of subtracting times."""
+    """Rounds off digits that are only noise of subtracting times."""
     return round(value, 6) if isinstance(value, float) else value
 
 
@@ -258,7 +258,7 @@ _json_line = json.JSONEncoder(default=_by_name).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
-    """Money is spent also by those that carry out no task: ``spenders``."""
+    """Planners and reviewers spend money, too: ``spenders``."""
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),
         input_tokens=_total(each.input_tokens for each in spenders),

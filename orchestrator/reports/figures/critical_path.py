@@ -1,8 +1,8 @@
 """The longest chain of work that had to be done one after another.
 
 A task follows the tasks it depends on. A worker contains its child jobs: its share is its own work
-plus the critical path of each child job, where child jobs that ran side by side count once, with
-the longest. With any number of slots, a job cannot take less time than its critical path.
+plus the critical path of each child job, where child jobs that ran in parallel count once, with the
+longest. With any number of slots, a job cannot take less time than its critical path.
 """
 
 from collections import defaultdict
@@ -44,7 +44,7 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
     before = _dependencies(family, job, shares)
     ends: dict[str, float] = {}
     came_from: dict[str, str | None] = {}
-    # Most jobs have no dependencies, and sorting thousands of tasks takes its time.
+    # Most jobs have no dependencies, and sorting thousands of tasks takes time.
     order = TopologicalSorter(before).static_order() if any(before.values()) else before
     for task_id in order:
         latest = max(before[task_id], key=lambda needed: ends[needed], default=None)
@@ -55,7 +55,7 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
 
 
 def own_seconds(family: Family, worker: Worker) -> float:
-    """Work of all attempts, without the time in which child jobs of the worker were unfinished."""
+    """Return the seconds of all attempts, without the time in which child jobs were unfinished."""
     runs = family.runs(worker)
     elapsed = sum(end - start for start, end in runs)
     return max(0.0, elapsed - overlap_seconds(runs, family.lent(worker)))
@@ -83,7 +83,7 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """The worker's child jobs; those that ran side by side together."""
+    """The worker's child jobs; those that ran in parallel form one group."""
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):

@@ -1,4 +1,4 @@
-"""Who belongs to whom in a tree, and when: the questions every report asks."""
+"""Index of a job tree: its relations and times, for all reports."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class Family:
 
     @property
     def whereabouts(self) -> Whereabouts:
-        """Which changes are in the results, and where the others are."""
+        """For each change: the result that has it, or its other place."""
         return Whereabouts(self._jobs, self._workers)
 
     def _index(self) -> None:
@@ -59,7 +59,7 @@ class Family:
         return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """By the worker's own record: jobs of one instant come in any order from the store."""
+        """By the worker's own record: the store returns jobs of one instant in any order."""
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()
         started = {job_id: number for number, job_id in enumerate(known)}
@@ -71,20 +71,20 @@ class Family:
             self._task_ends[task] = max(worker.ended_at, self._task_ends.get(task, 0.0))
 
     def job(self, job_id: str) -> Job:
-        """Raise KeyError when the job is not in the tree."""
+        """Raise KeyError if the job is not in the tree."""
         return self._jobs[job_id]
 
     def task(self, worker: Worker) -> TaskSpec:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """What its task is about, in a line: the title, else the command, else the id."""
+        """Return the subject of its task in a line: the title, else the command, else the id."""
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
         return task.title or one_line(task.prompt or command or task.id)[:80]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
-        """When the last candidate of a task ended."""
+        """Return when the last candidate of a task ended."""
         return self._task_ends.get((job_id, task_id))
 
     def worker(self, worker_id: str) -> Worker:
@@ -94,12 +94,12 @@ class Family:
         return self._workers.get(job_id, ())
 
     def advisers(self, jobs: Iterable[Job]) -> Sequence[Worker]:
-        """The workers that made the tasks of these jobs, or compared candidates, where any did."""
+        """Return the planners and reviewers of these jobs."""
         ids = {job.id for job in jobs}
         return [adviser for adviser in self.tree.advisers if adviser.job_id in ids]
 
     def comparisons(self, job: Job) -> Sequence[Comparison]:
-        """Of the tasks of a job that several workers tried."""
+        """Return comparisons of the job's tasks that several workers tried."""
         workers, tasks = self.workers(job.id), self.tree.tasks.get(job.id, ())
         if len(workers) <= len(tasks):  # one each, as nearly always
             return ()
@@ -116,7 +116,7 @@ class Family:
         return self._child_jobs.get(worker.id, ())
 
     def descendants(self, job: Job) -> Iterator[Job]:
-        """The job itself, then every job below it, parents first."""
+        """Return the job itself, then every job below it, parents first."""
         yield job
         for worker in self.workers(job.id):
             for child in self.child_jobs(worker):
@@ -130,7 +130,7 @@ class Family:
         return line
 
     def status(self, job: Job) -> JobStatus:
-        """As stored once the job has ended; before that, what its ended workers make of it."""
+        """Return an ended job's stored status; before its end, the one by its ended workers."""
         if job.id not in self._statuses:
             self._statuses[job.id] = self._status(job)
         return self._statuses[job.id]
@@ -150,9 +150,9 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """When the job, or the last of its workers and child jobs, ended.
+        """Return when the job, or the last of its workers and child jobs, ended.
 
-        Never before it began: clocks are set back now and then.
+        Never before its start, because clocks are sometimes set back.
         """
         if job.id not in self._ends:
             self._ends[job.id] = max([job.created_at, self.began(job), *self._known_ends(job)])
@@ -172,11 +172,11 @@ class Family:
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
-        """From start to end of every attempt; one whose end is not known has no length."""
+        """Return start and end of every attempt; one without a known end has no length."""
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """When child jobs of the worker were unfinished, overlaps joined: it lent its slot then."""
+        """Return when the worker's child jobs were unfinished, without overlaps: it had no slot."""
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
 
@@ -189,7 +189,7 @@ def attempt_ended(attempt: Attempt) -> float:
 
 
 def joined(spans: Sequence[Interval]) -> list[Interval]:
-    """The same stretches of time without overlaps, in order."""
+    """Return the same periods of time without overlaps, in order."""
     result: list[Interval] = []
     for start, end in sorted(spans):
         if result and start <= result[-1][1]:
@@ -200,7 +200,7 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """How long the two have in common; neither may overlap itself."""
+    """Return how many seconds two lists of periods have in common; neither may overlap itself."""
     return sum(
         max(0.0, min(end, other_end) - max(start, other_start))
         for start, end in spans

@@ -25,7 +25,7 @@ class WorkerFigures:
     ended_at: float | None
     attempts: int
     retries: int
-    #: From being able to start (its job was there, its dependencies had ended) until started.
+    #: From being able to start (its job existed, its dependencies had ended) until started.
     queued_seconds: float | None
     #: Own work of all attempts: without the time in which its child jobs were unfinished.
     work_seconds: float
@@ -39,8 +39,8 @@ class WorkerFigures:
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     cost_usd: float | None
-    #: What its latest attempt was given to read; of that, what an earlier worker of its job and
-    #: agent had been given already; and, of the results of other tasks, what the prompt only names.
+    #: Size of its latest attempt's prompt; of the part that an earlier worker of its job and agent
+    #: had received already; and of results of other tasks that the prompt only names.
     prompt_bytes: int | None
     prompt_bytes_shared: int | None
     prompt_bytes_left_out: int | None
@@ -48,9 +48,9 @@ class WorkerFigures:
     refused_child_jobs: int
     child_job_ids: tuple[str, ...]
     files_created: tuple[str, ...]
-    #: What was made of the attempts that failed.
+    #: Classified failures of its attempts.
     failures: tuple[Failure, ...] = ()
-    #: What people had go back to a checkpoint.
+    #: Rollbacks by people.
     rollbacks: tuple[Rollback, ...] = ()
 
 
@@ -94,7 +94,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 
 def _shared(family: Family, worker: Worker) -> int:
-    """Zero for the first worker of its job and agent that was given them: they were new then."""
+    """Zero for the first worker of its job and agent with this prompt: its text was new then."""
     if worker.is_adviser:
         return 0
     given = [
@@ -131,7 +131,7 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Zero is not known: no process does without memory, but not everything can be measured."""
+    """Zero means unknown: every process uses memory, but not every process can be measured."""
     measured = [each.peak_memory_bytes for each in exits]
     if worker.result is not None:
         measured.append(worker.result.peak_memory_bytes)
