@@ -1,4 +1,4 @@
-"""Deleting root jobs that have ended, with everything that belongs to them."""
+"""Deletes root jobs that have ended, with everything that belongs to them."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.store.schema.tables import attempts, events, jobs, leases, tasks, workers
 
 _in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))
-#: What refers to something comes before what it refers to.
+#: Referring rows come before the rows that they refer to.
 _DELETIONS = (
     delete(leases).where(leases.c.root_id == bindparam("root")),
     delete(events).where(events.c.root_id == bindparam("root")),

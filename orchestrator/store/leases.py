@@ -1,7 +1,7 @@
-"""Leases: rows that count while their attempt runs, so that nothing has to end them.
+"""Leases: rows that count while their attempt runs, so that no other change is needed to end them.
 
-The row of the fencing number is changed first, by everybody: on PostgreSQL that lets one server
-after the other decide, as the write lock does on SQLite.
+Every caller changes the row of the fencing number first. On PostgreSQL this lets servers decide one
+after another, as the write lock does on SQLite.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +28,7 @@ _shown = [column for column in leases.c if column is not leases.c.passed_on]
 def take(
     connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
 ) -> Grant:
-    """``step`` is the transaction, which is taken back when nothing is given."""
+    """``step``: the transaction, which is rolled back if no lease is granted."""
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))
     related = _related(connection, names)
@@ -59,13 +59,13 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[Lease, bool]]:
-    """Leases of these names and of those above and below, and whether they were passed on."""
+    """Leases of these names and of those above and below, and if they were passed on."""
     statement = select(leases).where(_may_overlap(names))
     found = []
     for row in connection.execute(statement):
         values = dict(row._mapping)
         passed_on = bool(values.pop("passed_on"))
-        # Not every database tells capital letters apart as we do.
+        # Some databases ignore the case of letters in comparisons.
         if any(overlap(values["name"], name) for name in names):
             found.append((Lease(**values), passed_on))
     return found
@@ -87,7 +87,7 @@ def _given(
     number: int,
     at: float,
 ) -> Lease:
-    """The same again, unless a greater number was given below its holder: then a new one."""
+    """The same lease, unless a greater number was granted below its holder: then a new one."""
     if held is not None and not held[1]:
         return held[0]
     if held is not None:

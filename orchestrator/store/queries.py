@@ -1,4 +1,4 @@
-"""What is asked of the tables, as the values of the core."""
+"""Queries on the tables, with values of the core as results."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 def values(
     connection: Connection, kind: type[Value], statement: Select[Any], **given: object
 ) -> list[Value]:
-    """The rows of a statement; its columns are named as the fields of ``kind``."""
+    """Return the rows of a statement; its columns have the names of the fields of ``kind``."""
     found = connection.execute(statement, given)
     names = tuple(found.keys())
     return [kind(**dict(zip(names, row, strict=True))) for row in found]
@@ -156,7 +156,7 @@ def attempts(connection: Connection, key: WorkerKey) -> list[Attempt]:
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """No attempt has an empty token: it stands for "none"."""
+    """No attempt has an empty token: it means "none"."""
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -168,7 +168,7 @@ def events(connection: Connection, root_id: str, after: int, limit: int) -> list
 
 
 def is_read_only(connection: Connection) -> bool:
-    """Of PostgreSQL: a standby, or set by its administrator. SQLite's tells by the first save."""
+    """For PostgreSQL: a standby, or set by its administrator. SQLite shows it at the first save."""
     if connection.dialect.name != "postgresql":
         return False
     return connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
@@ -180,7 +180,7 @@ def unfinished(connection: Connection) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
-    """Which jobs to list; None does not matter."""
+    """Which jobs to list; None: any."""
 
     status: str | None
     parent: str | None

@@ -1,7 +1,7 @@
 """Statements that write whole values, prepared once for a database.
 
-Saving is what the supervisor waits for, turn by turn: compiled text and rows handed to the
-driver's own cursor take a fraction of the time of ``Connection.execute``.
+The supervisor waits for each save, turn by turn: compiled text and rows passed to the driver's own
+cursor take a fraction of the time of ``Connection.execute``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
 
-#: What a job was asked, and what a worker was made for, never changes.
+#: A job's request, and a worker's task, never change.
 _FIXED: Mapping[str, frozenset[str]] = {
     "jobs": frozenset(
         {
@@ -57,7 +57,7 @@ class Writing:
         self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
-        """Write all values; StoreError when one of them was to change a row that is not there."""
+        """Write all values; StoreError if one of them was to change a missing row."""
         cursor.executemany(self._text, [self._row(value) for value in values])
         missing = len(values) - cursor.rowcount
         if missing:
@@ -78,7 +78,7 @@ def inserting(table: Table, dialect: Dialect) -> Writing:
 
 
 def replacing(table: Table, dialect: Dialect) -> Writing:
-    """Inserts, or replaces the row with the same primary key."""
+    """Return an insert that replaces a row with the same primary key."""
     names = [column.key for column in table.c]
     made = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
     statement = made.values({name: bindparam(name) for name in names})
@@ -89,7 +89,7 @@ def replacing(table: Table, dialect: Dialect) -> Writing:
 
 
 def updating(table: Table, dialect: Dialect) -> Writing:
-    """Sets everything that may change, by primary key: doing it twice changes nothing more."""
+    """Return an update of all changeable columns, by primary key. Idempotent."""
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
     changing = [column.key for column in table.c if column.key not in fixed]
@@ -121,7 +121,7 @@ class Writings:
                 writing.run(cursor, values)
 
     def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """In an order in which every row finds those that it refers to."""
+        """In an order in which every row follows the rows that it refers to."""
         yield self._new_jobs, change.new_jobs
         yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
         yield self._new_workers, change.new_workers

@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values by job id, the longest unused one first to go. Any thread may call it."""
+    """Values by job id; the least recently used one is removed first. Any thread may call."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -52,7 +52,7 @@ class Recent(Generic[Value]):
         self._readings: dict[str, object] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """What is kept, else what ``read`` finds; that is kept unless the job changes meanwhile."""
+        """Return the cached value, else that of ``read``; cached unless the job changes since."""
         reading = object()
         with self._lock:
             if job_id in self._values:
@@ -72,7 +72,7 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """These have changed. To be called after the change can be read."""
+        """Drop changed jobs. Call this after the change can be read."""
         with self._lock:
             for job_id in job_ids:
                 self._values.pop(job_id, None)
@@ -186,8 +186,8 @@ class SqlStore:
     """Matches core.ports.Store.
 
     ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
-    come from one thread, reads from any. Text comes back exactly as it was saved, and so do
-    values; an event's ``data`` comes back as JSON has it (tuples are lists). ``alone`` refuses a
+    come from one thread, reads from any. Text is read back exactly as it was saved, and so are
+    values; an event's ``data`` is read back in JSON's types (tuples are lists). ``alone`` rejects a
     database that another server uses.
     """
 
@@ -205,7 +205,7 @@ class SqlStore:
 
     @property
     def file(self) -> Path | None:
-        """None: it is on a server."""
+        """The database's file; None: it is on a server."""
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         return Path(named) if named else None
 

@@ -1,7 +1,7 @@
-"""Connections: one that writes and stays open, and a pool of those that read.
+"""Connections: one that writes and stays open, and a pool of connections that read.
 
-A reader sees one moment of the database for as long as it is taken, and never waits for the writer.
-Commits are flushed to the disk in the background, many at once.
+While a reader is taken from the pool it sees one moment of the database; it never waits for the
+writer. Commits are flushed to the disk in the background, many at once.
 """
 
 import logging
@@ -42,11 +42,11 @@ class LateSync:
         self._due = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        #: The error that was last told of; None: the last one went well.
+        #: The last reported error; None: the last flush succeeded.
         self._told: int | None = None
 
     def ask(self) -> None:
-        """Have a new commit flushed soon. Does not wait."""
+        """Request a flush of a new commit. Does not wait."""
         self._due.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="late-sync", daemon=True)
@@ -68,14 +68,14 @@ class LateSync:
 
     def _sync(self) -> None:
         try:
-            # Opened each time: the file is a new one after the connection was.
+            # Opened each time: the file may be newer than the connection.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            # Commits go on while a disk is gone, twice a second or more: once is enough.
+            # While a disk is missing, commits continue, at least twice a second: log once.
             if self._told != error.errno:
                 logger.warning("%s did not reach the disk: %s", self._path, error.strerror)
             self._told = error.errno
@@ -85,7 +85,7 @@ class LateSync:
 
 #: Seconds that a writer waits for another program's lock.
 LOCK_TIMEOUT = 10.0
-#: Readers that stay connected, and how many more there may be at the same time.
+#: Readers that stay connected, and the most additional ones at the same time.
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
@@ -105,7 +105,7 @@ Result = TypeVar("Result")
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a database in a file, whatever characters the path has."""
+    """Return the URL of a database in a file, for any characters in the path."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
@@ -139,18 +139,18 @@ class Connections:
         driver: Any = self.writer.dialect.loaded_dbapi
         self._driver_error = driver.Error
         self._lost_error = (driver.OperationalError, driver.InterfaceError)
-        #: The latest commit may have been carried out although its answer never came.
+        #: The latest commit may have succeeded although its answer never came.
         self._in_doubt = False
-        #: Whether a commit waits for the disk; None where the database decides for itself.
+        #: True if a commit waits for the disk; None if the database decides.
         self._waits: bool | None = None
         self._late_sync: LateSync | None = None
         if self.writer.dialect.name == "sqlite":
             self._waits, self._late_sync = True, LateSync(str(url.database))
-        #: Of the file, once it is taken.
+        #: Locks of the file, once it is locked.
         self._locks: list[int] = []
 
     def take_file(self) -> None:
-        """Be the one server that uses it; a database on a server is taken by the connection."""
+        """Lock the file for this server; the connection locks a database on a server."""
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
@@ -164,13 +164,13 @@ class Connections:
         file_lock.release(self._locks)
 
     def write(self, change: Change) -> None:
-        """All of a change or nothing of it.
+        """Write all of a change or nothing of it.
 
-        May be called again with the same change when the connection was lost: one that had been
+        May be called again with the same change after a lost connection: a change that had been
         stored after all is not stored twice.
         """
         try:
-            # Straight to the driver: this is what the supervisor waits for in every turn.
+            # Straight to the driver, because the supervisor waits for this in every turn.
             driver = self._driver()
             if not (self._in_doubt and self._is_stored(change)):
                 self._wait_for_disk(driver, change.durable)
@@ -178,7 +178,7 @@ class Connections:
         except self._driver_error as error:
             if postgresql.is_locked(error):
                 raise DBAPIError(None, None, error) from error
-            # What state the connection is in is not known: the next change gets a new one.
+            # The connection's state is unknown: the next change gets a new one.
             self.writer.invalidate()
             self._in_doubt |= isinstance(error, self._lost_error)
             self._waits = None if self._waits is None else True
@@ -186,11 +186,11 @@ class Connections:
         self._in_doubt = False
 
     def _driver(self) -> Any:
-        """The writer's connection; where it was lost, a new one."""
+        """The writer's connection; a new one if it was lost."""
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """A change that makes new rows tells of an event, and is there as a whole or not at all."""
+        """A change with new rows includes an event, and is stored as a whole or not at all."""
         if not change.events:
             return False
         first = change.events[0]
@@ -223,14 +223,14 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """On SQLite only a durable change waits until the disk has it."""
+        """On SQLite only a durable change waits until it is on the disk."""
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         self._waits = durable
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """What ``query`` finds; asked again when the server had closed an idle connection."""
+        """Return the result of ``query``; repeated if the server had closed an idle connection."""
         try:
             return self._read_once(query)
         except DBAPIError as error:
@@ -244,14 +244,14 @@ class Connections:
 
 
 def _sqlite_options() -> dict[str, Any]:
-    # A connection may be used by one thread after the other.
+    # Threads may use a connection one after another.
     return {"connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
 
 
 def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        # Else the driver begins transactions by itself, and later than it should.
+        # Otherwise the driver begins transactions itself, and too late.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

@@ -1,4 +1,4 @@
-"""What went wrong in a database, as one StoreError that says what to do about it."""
+"""Translates database errors into StoreError, with a message that says how to fix them."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 @contextmanager
 def told_as_store_errors(where: str) -> Iterator[None]:
-    """Turn what the database or its driver raises into StoreError."""
+    """Convert exceptions of the database or its driver to StoreError."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -49,11 +49,11 @@ def told_as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def told_as_unreadable(where: str) -> Iterator[None]:
-    """Turn what rows that make no sense raise into StoreError."""
+    """Convert exceptions from invalid rows to StoreError."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # Rows are made of checked values, so it is the database that is wrong.
+        # Rows are made of checked values, so the database is wrong.
         raise StoreError(f"{where} holds a value that cannot be read: {error}") from error
 
 
@@ -66,7 +66,7 @@ def in_use(where: str) -> StoreError:
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
-    """Whether the same may work later."""
+    """True if a retry may succeed."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True
@@ -78,7 +78,7 @@ def _may_pass(error: SQLAlchemyError) -> bool:
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    # Further lines of PostgreSQL quote the statement; anybody may read `/health`.
+    # Further lines of PostgreSQL quote the statement; `/health` is public.
     why = str(cause).strip().partition("\n")[0] or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)
     advice = _SQLITE_ADVICE.get(code & 0xFF) if isinstance(code, int) else None

@@ -1,4 +1,4 @@
-"""One server per database in a file: locks that the kernel frees with their holder."""
+"""Locks for one server per database file; the kernel releases them when their holder exits."""
 
 import errno
 import fcntl
@@ -16,12 +16,12 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def take(path: str) -> list[int]:
-    """The locks' handles, to be closed when no connection is left. Raises StoreError.
+    """Return the locks' handles, to be closed when no connection remains. Raises StoreError.
 
-    One is on a file beside the database. The other is on the database, because people remove lock
-    files: its handle is open for as long as SQLite's are.
+    One lock is on a file beside the database. The other is on the database, because people remove
+    lock files: its handle is open for as long as SQLite's are.
     """
-    # Whatever links lead there: SQLite follows them, too.
+    # The target of all links: SQLite follows them, too.
     real = os.path.realpath(path)
     beside = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
     handles = [beside]
@@ -38,7 +38,7 @@ def take(path: str) -> list[int]:
 
 
 def release(handles: list[int]) -> None:
-    """Idempotent."""
+    """Release the locks. Idempotent."""
     while handles:
         os.close(handles.pop())
 
@@ -51,7 +51,7 @@ def _open(path: str, more: int = 0) -> int:
 
 
 def _lock_inside(handle: int) -> None:
-    """Raise OSError if another server has it; not every file system knows these locks."""
+    """Raise OSError if another server holds it; not every file system supports these locks."""
     wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)

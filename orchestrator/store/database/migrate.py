@@ -1,4 +1,4 @@
-"""Bringing a database to the schema of this release, by the migrations in the package."""
+"""Upgrades a database to the schema of this release, by the migrations in the package."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _TABLE = "alembic_version"
 def migrate(connection: Connection, where: str) -> None:
     """Create or upgrade the schema, within the caller's transaction. Idempotent.
 
-    Raises StoreError when a newer release has already changed the schema.
+    Raises StoreError if a newer release has already changed the schema.
     """
     found = _revisions(connection)
     if found == {LATEST}:
@@ -40,7 +40,7 @@ def migrate(connection: Connection, where: str) -> None:
 
 
 def _revisions(connection: Connection) -> set[str]:
-    """What the database has; none when it is new."""
+    """The database's revisions; none if it is new."""
     if not inspect(connection).has_table(_TABLE):
         return set()
     return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))

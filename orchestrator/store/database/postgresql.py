@@ -1,4 +1,4 @@
-"""What only a database on a server needs: an end to waiting for it, and one writer at a time."""
+"""PostgreSQL only: statement timeouts, and one writer at a time."""
 
 import time
 from collections.abc import Mapping
@@ -8,23 +8,23 @@ from sqlalchemy import URL, Engine, event
 
 from orchestrator.store.database.errors import in_use
 
-#: Of the client library, in seconds: after these a server that says nothing more is given up.
-#: The URL may say otherwise.
+#: Options of the client library, in seconds: then a silent server counts as lost. The URL may set
+#: other values.
 _PATIENCE: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-#: The same on the other side: what a lost connection holds there is free again after these.
+#: The same on the server: then it releases the locks of a lost connection.
 _PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
-#: So long a statement waits for somebody's lock on a table or row; the URL may say otherwise.
+#: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
 LOCK_SECONDS = 3.0
 #: PostgreSQL's word for that.
 _LOCK_NOT_AVAILABLE = "55P03"
 
-#: Seconds in which what an earlier server had sent comes to its end.
+#: Seconds until an earlier server's statements have ended.
 PREDECESSOR_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
@@ -44,17 +44,17 @@ def patience(url: URL) -> dict[str, int | str]:
 
 
 def is_locked(error: Exception) -> bool:
-    """Whether a statement had to wait for a lock too long; the connection is as good as before."""
+    """True if a statement waited for a lock too long; the connection remains usable."""
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def take_for_one_writer(engine: Engine) -> None:
-    """Have each connection take the database before it is used. Raises StoreError.
+    """Make each connection lock the database before its use. Raises StoreError.
 
-    It gets it when the one before is gone on the server too: what that had sent is stored by then,
-    or never will be. And a second server, which would run the same jobs once more, gets it never.
+    The lock is granted once the server has closed the former connection: what that sent is stored
+    by then, or never will be. A second server, which would run the same jobs again, never gets it.
     """
-    #: The first connection waits for a server that was killed; later ones are tried again.
+    #: The first connection waits for a server that was killed; later ones are retried.
     seconds = [PREDECESSOR_SECONDS]
 
     @event.listens_for(engine, "connect")

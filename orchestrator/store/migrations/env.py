@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that ``orchestrator.store.database.migrate`` hands over."""
+"""Runs migrations on the connection that ``orchestrator.store.database.migrate`` passes to it."""
 
 from alembic import context
 

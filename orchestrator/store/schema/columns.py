@@ -1,8 +1,8 @@
-"""How single values lie in columns: text, members of enums, documents.
+"""Column types for single values: text, members of enums, documents.
 
-Any Python text comes back exactly as it was, although PostgreSQL holds no NUL and no database
-holds a lone surrogate: such characters are kept as ESCAPE and four hexadecimal digits. Times and
-durations are finite numbers.
+Any Python text is read back exactly as it was written, although PostgreSQL stores no NUL and no
+database stores a lone surrogate: such characters are stored as ESCAPE and four hexadecimal digits.
+Times and durations are finite numbers.
 """
 
 import json
@@ -76,7 +76,7 @@ _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
 
 def stored(text: str) -> str:
-    """Text that every database can hold."""
+    """Return text that every database can store."""
     # Printable text holds neither control characters nor surrogates.
     if text.isprintable():
         return text
@@ -84,14 +84,14 @@ def stored(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """What ``stored`` was given."""
+    """Return the original of text that ``stored`` returned."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _plain(value: Any) -> object:
-    """What JSON has for a value of the core."""
+    """The JSON form of a value of the core."""
     if is_dataclass(value):
         # As ``fields`` does, without building a tuple of them for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -120,9 +120,9 @@ def _from_json(text: str) -> Any:
 
 
 class Kept(TypeDecorator[Any]):
-    """A column of text that ``write`` makes of a value and ``read`` makes a value of.
+    """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    The processors are these functions themselves: the usual hooks cost two more calls a value.
+    The processors are these functions themselves: the usual hooks cost two more calls per value.
     """
 
     impl = Text
@@ -144,7 +144,7 @@ class Kept(TypeDecorator[Any]):
 
 
 class PlainText(Kept):
-    """Text as it is."""
+    """Unchanged text."""
 
     cache_ok = True
 
@@ -178,7 +178,7 @@ class Member(Kept):
 
 
 class Document(Kept):
-    """A tuple, mapping or dataclass as compact JSON; ``make`` makes it of what JSON holds."""
+    """A tuple, mapping or dataclass as compact JSON; ``make`` creates it from the JSON value."""
 
     cache_ok = True
 

@@ -1,6 +1,6 @@
-"""The tables. A column is named as the field it holds.
+"""The tables. Each column has the name of the field that it stores.
 
-``migrations`` makes these tables; a test compares the two.
+``migrations`` creates these tables; a test compares the two.
 """
 
 from typing import Any
@@ -83,7 +83,7 @@ DERIVED = {"derived": True}
 
 
 def told(table: Table) -> list[Column[Any]]:
-    """The columns that make a value of the core."""
+    """Return the columns that make a value of the core."""
     return [column for column in table.c if not column.info]
 
 
@@ -110,11 +110,11 @@ workers = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     Column("result", Document(columns.read_result)),
-    # Of its result, for sums over all workers.
+    # A copy from its result, for sums over all workers.
     Column("cost_usd", Double, info=DERIVED),
     Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
     Index(None, "job_id", "index"),
-    # All that is asked of every worker at once, so that no row has to be read for it.
+    # All columns that are read of every worker at once, so that no row has to be read for them.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
 )
 # The latest of an agent that succeeded; a worker comes into it when it ends.
@@ -158,7 +158,7 @@ events = Table(
     Column("data", Document(columns.read_mapping), nullable=False),
 )
 
-#: What the jobs of each key cost on each day, which counts from the epoch.
+#: The cost of the jobs of each key on each day, which counts from the epoch.
 spent_days = Table(
     "spent_days",
     metadata,
@@ -167,7 +167,7 @@ spent_days = Table(
     Column("cost_usd", Double, nullable=False),
 )
 
-#: A lease stands while its attempt has not ended.
+#: A lease is active while its attempt has not ended.
 leases = Table(
     "leases",
     metadata,
@@ -178,11 +178,11 @@ leases = Table(
     Column("job_id", PlainText, nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),
-    #: 1: a worker below its holder has been given a greater number since.
+    #: 1: a worker below its holder has got a greater number since.
     Column("passed_on", Integer, nullable=False),
 )
 
-#: One row: the greatest fencing number given so far. Whoever changes it has leases to itself.
+#: One row: the greatest fencing number. The transaction that changes it excludes all others.
 lease_numbers = Table(
     "lease_numbers",
     metadata,
