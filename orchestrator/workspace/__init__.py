@@ -1,4 +1,4 @@
-"""The workspace on disk: where everything of a job lies, and the files that people watch."""
+"""The workspace on disk: paths of a job's files, and the files that people watch."""
 
 from orchestrator.workspace.disk_reserve import DiskReserve
 from orchestrator.workspace.ext4_spread import spread

@@ -1,4 +1,4 @@
-"""A file that keeps disk space free for the last state."""
+"""A file that reserves disk space for the last state."""
 
 import errno
 import logging
@@ -8,12 +8,12 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 4 * 1024 * 1024
-#: Where the file system cannot set blocks aside.
+#: The file system cannot reserve blocks.
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """``hold`` sets space aside, ``release`` gives it to whoever writes next. Both idempotent."""
+    """``hold`` reserves space, ``release`` frees it for the next writer. Both idempotent."""
 
     def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
         self._path = root / ".disk-reserve"
@@ -21,7 +21,7 @@ class DiskReserve:
         self._held = False
 
     def hold(self) -> None:
-        """Without space for it, there is none: that is told by whoever needs the space."""
+        """Without disk space there is no reserve: the code that needs space reports it."""
         if self._held and self._path.exists():
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,14 +38,14 @@ class DiskReserve:
             os.close(handle)
 
     def release(self) -> bool:
-        """Whether there was something to give."""
+        """Return True if there was space to release."""
         given = self.drop()
         if given:
             logger.warning("%s was given up, in case the disk is full", self._path)
         return given
 
     def drop(self) -> bool:
-        """Take it away because nobody writes any more; whether it was there."""
+        """Remove the reserve because nothing is written any more. Return True if it existed."""
         self._held = False
         try:
             os.unlink(self._path)

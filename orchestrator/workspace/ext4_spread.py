@@ -1,4 +1,4 @@
-"""Has ext4 lay each job's files elsewhere on the disk."""
+"""Makes ext4 place each job's files in another region of the disk."""
 
 import fcntl
 import os
@@ -14,12 +14,12 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Tell the file system that what is below ``directory`` belongs to different things.
+    """Tell the file system that subdirectories of ``directory`` are unrelated.
 
-    Like ``chattr +T``; nothing where that is unknown. Idempotent. Else ext4 makes new files near
-    those of the jobs before, and does not reuse the place of a file for a minute or more after it
-    was removed: it passes by each such place anew for every file, which took 0.1 to 0.2 ms for
-    a file and a fifth of the time of a job of short workers, where much had been removed.
+    Like ``chattr +T``; nothing if that is unknown. Idempotent. Otherwise ext4 creates new files
+    near those of the jobs before, and does not reuse a file's place for a minute or more after its
+    removal. It skips each such place again for every file, which took 0.1 to 0.2 ms per file and a
+    fifth of the time of a job of short workers, where many files had been removed.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

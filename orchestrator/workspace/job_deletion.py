@@ -1,7 +1,7 @@
-"""Removing a job's directory in steps, so that a crash between them leaves nothing half.
+"""Removes a job's directory in steps, so that a crash between them leaves nothing half removed.
 
-A directory that is set aside has another name: it is no job's any more, and says that its job's
-rows are to go, too.
+A directory that is set aside gets another name: it no longer belongs to a job, and records that the
+job's rows must be deleted, too.
 """
 
 import os
@@ -19,7 +19,7 @@ Secure = Callable[[str, str], None]
 
 
 class JobFiles:
-    """The directories of root jobs, which lie in ``root``."""
+    """The directories of root jobs, which are in ``root``."""
 
     def __init__(
         self,
@@ -27,15 +27,15 @@ class JobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` is told the id of a job that is destroyed, its directory, and where that is
-        now: what belongs to it elsewhere goes first. It gives what it keeps. Idempotent.
-        ``secure`` raises OSError where there is no room to keep it."""
+        """``forget`` is called with the id of a job to be destroyed, its directory, and where that
+        is now, to remove what belongs to it elsewhere. It returns what it keeps. Idempotent.
+        ``secure`` raises OSError if there is no room to keep it."""
         self._root = root
         self._forget = forget
         self._secure = secure
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError where the disk is too full to keep what ``destroy`` keeps."""
+        """Raise OSError if the disk is too full to keep what ``destroy`` keeps."""
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def set_aside(self, root_id: str) -> None:
@@ -57,22 +57,22 @@ class JobFiles:
         return any(is_attached(each.parent) for each in found)
 
     def present(self) -> Sequence[str]:
-        """The root jobs that have a directory."""
+        """Return the root jobs that have a directory."""
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
     def aside(self) -> Sequence[str]:
-        """The root jobs whose directories were set aside, and are not destroyed yet."""
+        """Return the root jobs whose directories were set aside, and are not destroyed yet."""
         found = self._root.glob(f"{PREFIX}*")
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
     def put_back(self, root_id: str) -> None:
-        """Undo ``set_aside``. Raise OSError when there is a new directory."""
+        """Undo ``set_aside``. Raise OSError if there is a new directory."""
         self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError.
+        """Remove what was set aside; targets of its links remain. Idempotent. Raise OSError.
 
-        The names of refs in git under which work is kept.
+        Return the names of git refs under which work is kept.
         """
         aside = self._aside(root_id)
         if not aside.exists():
@@ -86,7 +86,7 @@ class JobFiles:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Also when a worker has left directories that nobody may write to."""
+    """Works even if a worker has left directories without write permission."""
     os.chmod(directory, stat.S_IRWXU)
     for parent, names, _ in os.walk(directory):
         for name in names:

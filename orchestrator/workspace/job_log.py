@@ -1,4 +1,4 @@
-"""``logs/orchestrator.log``: what the job manager did for a root job, one line an event."""
+"""``logs/orchestrator.log``: actions of the job manager for a root job, one line per event."""
 
 import json
 import logging
@@ -34,8 +34,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """An observer: appends the events of every change to the logs of their root jobs.
 
-    The lines of a log say how many of the job's events are told. What a crash or a full disk kept
-    out of it is read from the store, and written before what comes next.
+    The number of lines shows how many of the job's events are logged. Events that a crash or a full
+    disk kept out are read from the store, and written before the next ones.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class JobLog:
         """``events`` reads those of a root job from the store: after a number, so many at most."""
         self._workspace = workspace
         self._events = events
-        #: Logs that are written to now, the longest unused one first.
+        #: Open logs, the least recently used one first.
         self._open: OrderedDict[str, int] = OrderedDict()
-        #: How many events stand in the logs of jobs that have not ended.
+        #: Number of logged events of jobs that have not ended.
         self._told: dict[str, int] = {}
         #: Root jobs whose latest events could not be written.
         self._behind: set[str] = set()
-        #: Tries those again.
+        #: Retries those.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class JobLog:
     def mend(self, root: Job) -> None:
         """Write the last lines of a root job that were not written when it ended.
 
-        A directory that somebody removed is not made again.
+        A directory that a person removed is not recreated.
         """
         end = f" {EventKind.JOB_ENDED} job={root.id} ".encode()
         with self._lock:
@@ -125,7 +125,7 @@ class JobLog:
             self._told.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Some of those before these that the log lacks; before none: all that there are."""
+        """Some earlier events that the log lacks; without earlier ones: all that exist."""
         told = self._told[root_id]
         if not events:
             return self._events(root_id, told, _AT_ONCE)
@@ -159,7 +159,7 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """How many there are; what a crash left of another one is removed."""
+        """Number of complete lines; a partial line from a crash is removed."""
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:
             while block := file.read(_BLOCK):
@@ -182,7 +182,7 @@ def _is_end(event: Event) -> bool:
 
 
 def line_of(event: Event) -> str:
-    """One line; whatever callers and workers wrote is quoted, so that it cannot forge another."""
+    """Format one line; text from callers and workers is quoted, so that it cannot forge a line."""
     who = f" {event.worker_id}" if event.worker_id else ""
     said = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")

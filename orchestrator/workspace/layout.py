@@ -1,4 +1,4 @@
-"""Where everything of a job lies on disk."""
+"""Paths of all files of a job on disk."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.security.untrusted_files import NotPlain, open_log, read_tail
 from orchestrator.workspace.lock import ATTACHED, is_attached
 
-#: Files that the orchestrator itself puts into a worker's directory, or reads from there.
+#: Files that the orchestrator itself writes to a worker's directory, or reads from there.
 OWN_FILES = frozenset(
     {
         "task.json",
@@ -36,9 +36,9 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Paths below ``workspace_root``. Making a directory twice is no error.
+    """Paths below ``workspace_root``. Creating a directory twice is no error.
 
-    What is asked for every worker is text: thousands of ``Path`` objects take their time.
+    Values needed for every worker are text, because thousands of ``Path`` objects take time.
     """
 
     root: Path
@@ -59,11 +59,11 @@ class Workspace:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Of one attempt: what its driver is told and leaves, and its tool's configuration."""
+        """Directory of one attempt: its driver's input and output, and its tool's configuration."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Of the tools that work for the worker; all of its attempts have the same."""
+        """Directory of the worker's tools; all of its attempts have the same."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
@@ -77,7 +77,7 @@ class Workspace:
         return directory / ("FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md")
 
     def report(self, job: Job, name: str) -> Path | None:
-        """The report of that name; None when no report can have it."""
+        """Return the report of that name; None if no report can have it."""
         directory = self.job_directory(job.root_id)
         if not name or "/" in name or name.startswith("."):
             return None
@@ -89,7 +89,7 @@ class Workspace:
         return directory / "reports" / name
 
     def refuse_link(self, root_id: str) -> None:
-        """Raise NotPlain for a link that a worker has put in the place of the job's directory."""
+        """Raise NotPlain for a link that a worker put in place of the job's directory."""
         directory = self.job_directory(root_id)
         if os.path.islink(directory):
             raise NotPlain(f"nothing is written to {directory}: a link is in its place")
@@ -99,17 +99,17 @@ class Workspace:
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
-            # It was moved: a new one at the old place would take in what belongs to the other.
+            # It was moved: a new one at the old path would receive files of the moved one.
             raise FileNotFoundError(errno.ENOENT, "the workspace is gone", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """The worker's directory, with the files that it is given.
+        """Create the worker's directory, with its files.
 
-        Without any it is made by whoever starts the worker, side by side with others: on a disk
-        that takes as long as all else that is done for a short worker.
+        Without files, the process that starts the worker creates it, in parallel with others: on a
+        disk that takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -124,7 +124,7 @@ class Workspace:
         return directory
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """The attempt's control directory with the files that it is given."""
+        """Create the attempt's control directory with its files."""
         directory = self.control(worker, attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
@@ -138,29 +138,31 @@ class Workspace:
             log.write(ATTEMPT_MARK.format(number=number).encode())
 
     def attempt_output(self, worker: Worker, number: int) -> str:
-        """The end of what an attempt has printed."""
+        """Return the end of an attempt's output."""
         tail = read_tail(self.log(worker), OUTPUT_LIMIT_BYTES, self.root)
         text = tail.decode("utf-8", "replace")
         return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
 
     def link_recursive(self, worker: Worker) -> None:
-        """The link that shows that a worker has started a child job."""
+        """Create the link that shows that a worker has started a child job."""
         link = Path(f"{self.worker_directory(worker)}_recursive")
         if not link.is_symlink():
             link.symlink_to(worker.id, target_is_directory=True)
 
     def is_bare(self, worker: Worker) -> bool:
-        """Whether there is nothing at all in a worker's directory."""
+        """True if a worker's directory is completely empty."""
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
-                # What is behind a link that the worker left in its place is none of its files.
+                # Targets of a link that the worker left in its place are none of its files.
                 return next(found, None) is None or os.path.islink(directory)
         except OSError:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
-        """The plain files in a worker's directory: size and time of change, by relative path."""
+        """Return the plain files in a worker's directory: size and time of change, by relative
+        path.
+        """
         directory = self.worker_directory(worker)
         if os.path.islink(directory):
             return {}
@@ -169,7 +171,7 @@ class Workspace:
 
 @lru_cache(maxsize=1024)
 def _joined(root: Path, *names: str) -> Path:
-    # Paths are asked for several times for every worker, and joining them is slow.
+    # Paths are used several times for every worker, and joining them is slow.
     return root.joinpath(*names)
 
 

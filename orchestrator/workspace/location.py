@@ -1,4 +1,4 @@
-"""Where workspace and project are: both may be moved, while no server runs and while one does."""
+"""Location of workspace and project: both may be moved, with or without a running server."""
 
 import json
 import os
@@ -10,28 +10,28 @@ from typing import Any
 from orchestrator.core.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular, write_private
 
-#: In the workspace: where it and its project were when a server started last.
+#: In the workspace: its path and its project's at the last start of a server.
 NAME = ".place"
 _MOST_BYTES = 65536
 
 
 class Place:
-    """``note`` before anything else. ``moved`` is for any thread."""
+    """Call ``note`` first. Any thread may call ``moved``."""
 
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
         self._record = workspace / NAME
-        #: Where the project was before it was moved, as far as servers have noticed.
+        #: Paths of the project before it was moved, as far as servers have noticed.
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """From now on ``moved`` tells when something else, or nothing, is at the paths."""
+        """From now on ``moved`` detects if something else, or nothing, is at the paths."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
     def moved(self) -> str:
-        """What was moved while the server runs, and what to type; empty when nothing was."""
+        """Return what was moved while the server runs, and what to type; empty if nothing was."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -42,7 +42,7 @@ class Place:
         )
 
     def is_new(self) -> bool:
-        """Whether the server before this one had another place, or none is known."""
+        """True if the former server had another location, or none is known."""
         before = self._read()
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
@@ -57,7 +57,7 @@ class Place:
         write_private(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
-        """Nothing where nothing that can be read is kept."""
+        """Empty if no readable location is stored."""
         with suppress(ValueError):
             found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
             if isinstance(found, dict):

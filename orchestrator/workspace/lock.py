@@ -1,4 +1,4 @@
-"""One server per workspace: a lock that the kernel frees when its holder dies."""
+"""Lock for one server per workspace; the kernel releases it when its holder exits."""
 
 import fcntl
 import os
@@ -65,7 +65,7 @@ def _locked(handle: int) -> bool:
 def attach(worker_directory: Path | str) -> int | None:
     """Lock a worker's worktree for a person, until the descriptor and its copies are closed.
 
-    The lock survives ``exec``: it is held as long as the tool runs. None: it is locked already.
+    The lock survives ``exec``: it is held as long as the tool runs. None: already locked.
     """
     path = Path(worker_directory, ATTACHED)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -1,4 +1,4 @@
-"""``status.json`` of every root job: always whole, enough for shell scripts and for people."""
+"""``status.json`` of every root job: always complete; for shell scripts and for people."""
 
 import json
 import logging
@@ -28,11 +28,11 @@ MIN_INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 #: A file that takes long to write is written less often: at most this share of the time.
 MAX_SHARE = 0.03
-#: The status stands in the first lines.
+#: The status is in the first lines.
 HEAD_BYTES = 4096
 #: Longer outputs are cut here; the API and the reports have them whole.
 OUTPUT_LIMIT = 2000
-#: So much of a child job's request is shown.
+#: Most characters of a child job's request that are shown.
 REQUEST_LIMIT = 300
 
 
@@ -62,7 +62,7 @@ class StatusFiles:
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: One write at a time: two would share a temporary file, and the older could come last.
+        #: One write at a time: two would share a temporary file, and the older could win.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -71,7 +71,7 @@ class StatusFiles:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is due, then end."""
+        """Write pending files, then end."""
         with self._lock:
             self._stopping = True
             self._wake.notify()
@@ -79,25 +79,25 @@ class StatusFiles:
             self._thread.join()
 
     def load(self, tree: Tree) -> None:
-        """Take over an unfinished tree after a restart."""
+        """Add an unfinished tree after a restart."""
         with self._lock:
             self._watched[tree.root.id] = _watched(tree)
 
     def mend(self, root: Job) -> None:
-        """Write the file of a root job that ended when it could not be written, or was not."""
+        """Write the file of an ended root job if its last write failed, or never happened."""
         with self._lock:
             if root.id in self._watched:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        # At the beginning of a line: its workers and child jobs have a status, too.
+        # At the beginning of a line, because its workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         logger.info("status.json is mended", extra={"job_id": root.id})
         self.write(root.id)
 
     def write(self, root_id: str) -> None:
-        """Write the file of a root job that has ended as the store has it."""
+        """Write the file of an ended root job from its state in the store."""
         tree = self._read(root_id)
         if tree is not None:
             self._try_to_write(_watched(tree))
@@ -140,7 +140,7 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """What is watched of a root job; one that runs again comes from the store."""
+        """The watched state of a root job; a job that runs again is read from the store."""
         if root.id not in self._watched:
             tree = self._read(root.id)
             self._watched[root.id] = _watched(tree) if tree else _Watched(root)
@@ -188,7 +188,7 @@ class StatusFiles:
             self._wake.notify()
 
     def _let_go(self, watched: _Watched) -> None:
-        """A job that has ended was only kept until its last state could be written."""
+        """An ended job was only kept until its last state could be written."""
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -222,7 +222,7 @@ def _watched(tree: Tree) -> _Watched:
 
 
 def readable(document: dict[str, Any]) -> str:
-    """JSON with a line for each field and each task.
+    """Format JSON with a line for each field and each task.
 
     json's own ``indent`` takes ten times as long: too long for thousands of workers.
     """
@@ -245,7 +245,7 @@ def status_document(
     workers: list[Worker],
     in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
-    """The content of ``status.json``."""
+    """Return the content of ``status.json``."""
     by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
     for worker in workers:
         by_job.setdefault(worker.job_id, []).append(worker)
@@ -277,7 +277,7 @@ def status_document(
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Who changed nothing; whether anybody could."""
+    """Workers that changed nothing, and if any could change something."""
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
@@ -292,7 +292,7 @@ def _judging(job: Job) -> dict[str, Any]:
 
 
 def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
-    """How far the changes are one result, and what that lacks."""
+    """Progress of the merge, and what the result lacks."""
     missing = [(each, whereabouts.way_in(each, job)) for each in job.facts.lacking]
     told = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = whereabouts.made_not_in_result(job) if job.status.ended else []

@@ -1,11 +1,11 @@
-"""Times as people and programs read them."""
+"""Formats times for people and programs."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 
 
 def iso(at: float | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds; None for None."""
+    """Format as ISO 8601 in UTC with milliseconds; None for None."""
     if at is None:
         return None
     milliseconds = int(at * 1000)
