@@ -1,25 +1,36 @@
 """The documents for engineers name files that exist, and names that are in them."""
 
 import ast
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.api.openapi.document import document
+from orchestrator.cli import COMMANDS
+from orchestrator.core.events import EventKind
+from orchestrator.core.locks.lock_table import LockKind
+from orchestrator.core.model.gate import GateOutcome, GateStatus
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
+from orchestrator.core.model.states import JobStatus, WorkerStatus
 from tests.sources import source_nodes
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md")
+DOCUMENTS = ("docs/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")
 #: A module, or a folder within a folder.
 PATH = re.compile(r"`((?:[\w.]+/)+\w+\.(?:py|json)|(?:[\w.]+/){2,})`")
 #: A step of a worked example: a file, and a name in it.
 STEP = re.compile(r"^\d\. `([^`]+)`: `(\w+)`", re.MULTILINE)
+#: A name in the last column of the glossary's tables: its kind, and the names of that kind.
+PLACE = re.compile(r"(API|command|event|setting|status) (`[^`]+`(?:, `[^`]+`)*)")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_path_of_a_document_exists(document: str) -> None:
-    named = PATH.findall((ROOT / document).read_text("utf-8"))
+@pytest.mark.parametrize("page", DOCUMENTS)
+def test_every_path_of_a_document_exists(page: str) -> None:
+    named = PATH.findall((ROOT / page).read_text("utf-8"))
 
     missing = {
         path
@@ -73,6 +84,56 @@ def test_only_the_three_files_of_its_example_name_a_built_in_agent(agent: KnownT
 
     assert len(own) == 3
     assert naming <= own
+
+
+def test_every_name_of_the_glossary_exists() -> None:
+    known = known_names()
+
+    named = set(names_of_the_glossary())
+
+    assert {kind for kind, _ in named} == set(known)
+    assert not {(kind, name) for kind, name in named if name not in known[kind]}
+
+
+def names_of_the_glossary() -> Iterator[tuple[str, str]]:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    for place in re.findall(r"\| ([^|]+) \|$", text, re.MULTILINE):
+        for kind, names in PLACE.findall(place):
+            for name in re.findall("`([^`]+)`", names):
+                # Arguments and options of a command are checked by its own tests.
+                yield kind, name.split()[0] if kind == "command" else name
+
+
+def known_names() -> dict[str, set[str]]:
+    api = json.loads(document())
+    schema = json.loads((ROOT / "config.schema.json").read_text("utf-8"))
+    states = (JobStatus, WorkerStatus, GateStatus, GateOutcome, LockKind)
+    return {
+        "API": {*api["paths"], *fields_of(api)},
+        "command": {*COMMANDS},
+        "event": {*EventKind},
+        "setting": {*settings_of(schema, schema)},
+        "status": {str(each) for states_of_one in states for each in states_of_one},
+    }
+
+
+def fields_of(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+        schema = schema.values()
+    elif not isinstance(schema, list):
+        return
+    for each in schema:
+        yield from fields_of(each)
+
+
+def settings_of(schema: dict[str, Any], root: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted names of sections and settings."""
+    if reference := schema.get("$ref"):
+        schema = root["$defs"][reference.rpartition("/")[2]]
+    for name, each in schema.get("properties", {}).items():
+        yield f"{above}{name}"
+        yield from settings_of(each, root, f"{above}{name}.")
 
 
 def is_name_of(agent: KnownTool, node: ast.AST) -> bool:
