@@ -1,6 +1,7 @@
 """The command line: ``orchestrator <command>``.
 
 - ``changes``: Commands that take a job's changes: merge, diff, land, undo, apply, roll back
+- ``demo``: The command ``demo``: a real run with scripted agents in a repository of its own
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
 - ``jobs``: Commands that start, show and steer jobs
@@ -34,6 +35,7 @@ from orchestrator.core.errors import OrchestratorError
 #: Command name: the module of this package that has it, as an attribute of the same name.
 COMMANDS = {
     "run": "jobs.run",
+    "demo": "demo.command",
     "serve": "server.serve",
     "submit": "jobs.submit",
     "status": "jobs.status",

@@ -230,6 +230,11 @@ def test_quick_start_hands_everything_to_run(installed: Path, tmp_path: Path) ->
     assert not list(tmp_path.rglob("pwned"))
 
 
+def test_quick_start_runs_the_demo(installed: Path) -> None:
+    call = last_call(run(installed / "quick-start.sh", "--demo", "--keep", "a b"))
+    assert call["argv"] == ["-P", "-m", "orchestrator", "demo", "--keep", "a b"]
+
+
 def test_quick_start_prints_nothing_of_its_own_when_all_is_in_place(installed: Path) -> None:
     result = run(installed / "quick-start.sh", "x")
     assert len(result.stdout.splitlines()) == 1

@@ -1,0 +1,160 @@
+"""``orchestrator demo``: a job with scripted agents, from its plan to the landed result."""
+
+import json
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.demo.folder import PLAN, DemoFailed, DemoFolder, new_folder
+from orchestrator.cli.demo.story import Story
+from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.command_name import COMMAND
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command("demo")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="New directory for the demo's files (default: a temporary directory).",
+)
+@json_option
+@pass_surroundings
+def demo_command(surroundings: CliContext, keep: Path | None) -> int:
+    """Run a job with scripted agents in a repository of its own.
+
+    Takes about 20 seconds, and needs git, but no AI tool, key, or network. Four workers run in
+    parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
+    resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace
+    stay as they are. The demo's files remain: the last lines name commands to inspect them, and
+    the command that removes them.
+    """
+    environ = surroundings.environ
+    folder = new_folder(keep, environ)
+    demo = Demo(folder, folder.environment(environ), as_json=surroundings.as_json)
+    click.echo(f"demo: {folder.path}", err=True)
+    base = folder.head(environ)
+    code = demo.run()
+    head = folder.head(environ)
+    if code == ExitCode.OK and head == base:
+        click.echo(f"Error: the result was not landed: main is still at {base[:12]}", err=True)
+        code = ExitCode.FAILED
+    demo.tell(head if head != base else "")
+    return code
+
+
+class Demo:
+    """One run of the demo in its folder, by the commands that a user types."""
+
+    def __init__(self, folder: DemoFolder, environ: dict[str, str], *, as_json: bool) -> None:
+        self._folder = folder
+        self._environ = environ
+        self._as_json = as_json
+
+    def run(self) -> int:
+        """Run the plan and land its result; the exit code of the command that failed, or 0."""
+        if code := self._command("run", "--plan", PLAN):
+            return code
+        return self._command("land", str(self._job()["job_id"]), "--yes")
+
+    def tell(self, landed: str) -> None:
+        """Print what happened, what to type next, and how to remove the demo.
+
+        ``landed`` is the commit that main is at; empty if nothing was landed.
+        """
+        job = self._job()
+        story = [*Story.of(job, self._folder.workspace).lines()] if job else []
+        commands = dict(self._commands(str(job["job_id"]), landed)) if job else {}
+        remove = f"rm -rf {shlex.quote(str(self._folder.path))}"
+        if landed:
+            story.append(f"the result was landed: main is at {landed[:12]}")
+        if self._as_json:
+            document = {
+                "folder": str(self._folder.path),
+                "project": str(self._folder.project),
+                "job_id": job.get("job_id"),
+                "status": job.get("status"),
+                "landed": landed or None,
+                "story": story,
+                "commands": [*commands.values()],
+                "remove": remove,
+            }
+            click.echo(json.dumps(document, indent=2))
+            return
+        if story:
+            click.echo("\n".join(["", "What happened:", *(f"  {line}" for line in story), ""]))
+        for subject, command in {**commands, "Remove the demo": remove}.items():
+            click.echo(f"{subject}:\n  {command}")
+
+    def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
+        """What each shows, and the command; all work from any directory."""
+        own = shlex.quote(str(self._folder.command))
+        yield "Workers, with the child job", f"{own} status {job_id}"
+        yield "Report, with attempts, gates, and the merge", f"{own} report {job_id}"
+        yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"
+        yield "Changes of the job", f"{own} diff {job_id}"
+        if landed:
+            project = shlex.quote(str(self._folder.project))
+            yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
+
+    def _job(self) -> dict[str, Any]:
+        """The status of the demo's job; empty if it was not accepted."""
+        return next(iter(root_jobs(self._folder.workspace)), {})
+
+    def _command(self, *arguments: str) -> int:
+        """Run a command of the product in the folder, and show it as it is typed there."""
+        click.echo(f"$ {shlex.join([COMMAND, *arguments])}", err=True)
+        process = self._started(arguments)
+        with _forwarded_to(process):
+            returned = process.wait()
+        return returned if returned >= 0 else ExitCode.FAILED
+
+    def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Raise DemoFailed."""
+        try:
+            return subprocess.Popen(
+                [str(self._folder.command), *arguments],
+                cwd=self._folder.path,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                # With --json, standard output has one document.
+                stdout=subprocess.DEVNULL if self._as_json else None,
+                # Each signal reaches the command once: forwarded, not also sent by the terminal.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DemoFailed(
+                f"{self._folder.command} cannot be run: {error.strerror}; name a directory on "
+                f"another file system: {COMMAND} demo --keep DIR"
+            ) from error
+
+
+@contextmanager
+def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Let the command stop its job and its server: the demo ends after the command has ended."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    before = [(number, signal.signal(number, forward)) for number in _forwardable()]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _forwardable() -> Sequence[signal.Signals]:
+    """Signals that are not ignored, as SIGHUP is under nohup."""
+    return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,0 +1,155 @@
+"""The folder of the demo: the product by links, settings, a plan, and a repository."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.cli.context import OWN_FOLDER
+from orchestrator.cli.demo import scripted_agent, shop
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.security.untrusted_files import write_private
+
+PREFIX = "orchestrator-demo-"
+PLAN = "plan.yaml"
+#: Variables that would name another project, workspace, server, or repository.
+FOREIGN = ("ORCHESTRATOR_", "GIT_")
+
+#: No hooks, templates, or signatures of the user.
+GIT = ("git", "-c", "commit.gpgSign=false", "-c", f"core.hooksPath={os.devnull}")
+
+CONFIG = """\
+# Settings of this demo alone.
+orchestrator:
+  project_root: ./shop
+workers:
+  agent: scripted
+  max_workers: 4
+  retry_backoff_seconds: 0.5
+api:
+  port: 0
+  api_key: {key}
+agents:
+  scripted:
+    command: [{python}, {agent}]
+    description: A script in place of an AI agent
+    memory_bytes: 67108864
+"""
+
+
+class DemoFailed(OrchestratorError):
+    """The demo cannot be prepared."""
+
+    kind = "demo"
+
+
+@dataclass(frozen=True)
+class DemoFolder:
+    """A folder that is used like the product's own, with nothing of the user's in it."""
+
+    path: Path
+
+    @property
+    def project(self) -> Path:
+        return self.path / "shop"
+
+    @property
+    def workspace(self) -> Path:
+        return self.path / "workspace"
+
+    @property
+    def command(self) -> Path:
+        return self.path / COMMAND
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Of commands in the folder: nothing in it leads elsewhere."""
+        own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
+        return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
+
+    def head(self, environ: Mapping[str, str]) -> str:
+        """The commit that is checked out in the repository."""
+        return self._git(environ, "rev-parse", "HEAD")
+
+    def prepare(self, environ: Mapping[str, str]) -> None:
+        """Raise DemoFailed or OSError; a folder that is not whole is removed by the caller."""
+        self._link_product()
+        self.workspace.mkdir()
+        agent = self.path / "agent.py"
+        shutil.copyfile(scripted_agent.__file__, agent)
+        config = CONFIG.format(
+            key=json.dumps(secrets.token_hex(32)),
+            python=json.dumps(sys.executable),
+            agent=json.dumps(str(agent)),
+        )
+        write_private(self.path / "config.yaml", config.encode())
+        (self.path / PLAN).write_text(shop.plan_text(sys.executable), "utf-8")
+        self._make_repository(environ)
+
+    def _link_product(self) -> None:
+        """A copy of the command: it takes the folder that it is in for the product's."""
+        for name in ("orchestrator", ".venv"):
+            if (OWN_FOLDER / name).exists():
+                (self.path / name).symlink_to(OWN_FOLDER / name)
+        self.command.parent.mkdir()
+        shutil.copy(OWN_FOLDER / COMMAND, self.command)
+
+    def _make_repository(self, environ: Mapping[str, str]) -> None:
+        self.project.mkdir()
+        for name, text in shop.FILES.items():
+            path = self.project / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        self._git(environ, "init", "-q", "--template=")
+        self._git(environ, "symbolic-ref", "HEAD", "refs/heads/main")
+        self._git(environ, "config", "user.name", "Demo")
+        self._git(environ, "config", "user.email", "demo@localhost")
+        self._git(environ, "add", "--all")
+        self._git(environ, "commit", "-q", "-m", "A small shop")
+
+    def _git(self, environ: Mapping[str, str], *arguments: str) -> str:
+        """Raise DemoFailed."""
+        try:
+            ran = subprocess.run(
+                [*GIT, *arguments],
+                cwd=self.project,
+                env=self.environment(environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError:
+            raise DemoFailed("git not found on the PATH; install git 2.38 or newer") from None
+        if ran.returncode:
+            raise DemoFailed(f"git {arguments[0]} failed: {ran.stderr.strip()}")
+        return ran.stdout.strip()
+
+
+def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
+    """A prepared folder: ``keep``, or a new temporary directory.
+
+    Raise DemoFailed if ``keep`` exists. Nothing remains of a folder that cannot be prepared.
+    """
+    try:
+        path = Path(os.path.abspath(keep) if keep else tempfile.mkdtemp(prefix=PREFIX))
+        if keep:
+            path.mkdir(mode=0o700)
+    except FileExistsError:
+        raise DemoFailed(f"{keep} exists; name a directory that does not exist yet") from None
+    except OSError as error:
+        where = keep or tempfile.gettempdir()
+        raise DemoFailed(f"no directory can be created at {where}: {error.strerror}") from error
+    folder = DemoFolder(path.resolve())
+    try:
+        folder.prepare(environ)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return folder

@@ -1,0 +1,195 @@
+"""``orchestrator demo``, run as its user runs it: everything that it promises happens."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import PRODUCT, wait_until
+
+pytestmark = pytest.mark.slow
+
+Answer = dict[str, Any]
+
+
+def environment() -> dict[str, str]:
+    """What leads elsewhere is not for the demo: no server answers there."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+    elsewhere = {"ORCHESTRATOR_API_URL": "http://127.0.0.1:9", "GIT_DIR": "/nonexistent"}
+    return {**own, **elsewhere, "ORCHESTRATOR_PYTHON": sys.executable}
+
+
+def users_own() -> Mapping[str, object]:
+    """What a user has in the folder of the product."""
+    config = PRODUCT / "config.yaml"
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=PRODUCT, capture_output=True, text=True
+    )
+    return {
+        "config": (config.read_bytes(), config.stat().st_mtime_ns) if config.exists() else None,
+        "workspace": sorted(os.listdir(PRODUCT / "workspace")),
+        "repository": status.stdout,
+    }
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of what runs for the demo."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            texts = [(directory / name).read_bytes() for name in ("cmdline", "environ")]
+        except OSError:
+            continue
+        if any(str(folder).encode() in text for text in texts):
+            found.append(texts[0].replace(b"\0", b" ").decode())
+    return found
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that has ended."""
+
+    told: Answer
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.told["folder"], "workspace", f"job_{self.told['job_id']}")
+
+    def read(self, name: str) -> Answer:
+        found: Answer = json.loads((self.directory / name).read_text())
+        return found
+
+    @property
+    def tasks(self) -> Mapping[str, Answer]:
+        rows = self.read("status.json")["results"]["tasks"]
+        return {row["worker_id"]: row for row in rows}
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", *arguments]
+        ran = subprocess.run(
+            command, cwd=self.told["project"], capture_output=True, text=True, check=True
+        )
+        return ran.stdout.strip()
+
+
+def check_child_job(demo: Demo) -> None:
+    parent = demo.tasks["worker_1"]
+    assert parent["status"] == "recursive_success"
+    children = {each["worker_id"]: each["status"] for each in parent["child_results"]}
+    assert children == {"worker_1_1": "success", "worker_1_2": "success"}
+    assert [job["status"] for job in demo.read("status.json")["child_jobs"]] == ["completed"]
+
+
+def check_gate(demo: Demo) -> None:
+    assert (demo.tasks["worker_2"]["status"], demo.tasks["worker_2"]["attempts"]) == ("success", 2)
+    workers = demo.read("reports/analytics.json")["workers"]
+    rejected = {
+        each["worker_id"]: [failure["gates"] for failure in each["failures"]]
+        for each in workers
+        if each["failures"]
+    }
+    assert rejected == {"worker_2": [["tests"]]}
+
+
+def check_conflict(demo: Demo) -> None:
+    log = (demo.directory / "logs/orchestrator.log").read_text()
+    [line] = [line for line in log.splitlines() if " worker_sent_back " in line]
+    assert " worker_4 " in line and "shop/menu.py" in line
+    assert (demo.tasks["worker_4"]["status"], demo.tasks["worker_4"]["attempts"]) == ("success", 2)
+    assert demo.tasks["worker_4"]["agent"] == "scripted"
+    prompt = (demo.directory / "depth_0/worker_4/prompt.md").read_text()
+    assert 'PAGES = ("home", "cart")' in prompt
+    merge = demo.read(f"reports/merge_{demo.told['job_id']}.json")
+    assert (len(merge["merged"]), merge["left_out"]) == (4, {})
+
+
+def check_landed(demo: Demo) -> None:
+    assert demo.git("rev-parse", "main") == demo.told["landed"]
+    assert (
+        demo.git("rev-parse", f"orchestrator/{demo.told['job_id']}/result") == (demo.told["landed"])
+    )
+    assert demo.git("status", "--porcelain") == ""
+    menu = Path(demo.told["project"], "shop/menu.py").read_text()
+    assert sorted(re.findall(r'"(\w+)"', menu)) == ["cart", "home", "orders"]
+    ran = subprocess.run(
+        [sys.executable, "-B", "-m", "unittest", "discover"],
+        cwd=demo.told["project"],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Ran 7 tests" in ran.stderr
+
+
+def check_commands(demo: Demo) -> None:
+    assert len(demo.told["commands"]) == 5
+    for command in demo.told["commands"]:
+        ran = subprocess.run(
+            ["bash", "-c", command], cwd="/", capture_output=True, text=True, timeout=60
+        )
+        assert (ran.returncode, ran.stderr) == (0, ""), command
+        assert ran.stdout, command
+        if " logs " in command:
+            assert "wrote shop/money.py" in ran.stdout
+
+
+def test_the_demo_shows_what_it_promises_and_can_be_removed(tmp_path: Path) -> None:
+    before = users_own()
+    folder = tmp_path / "it's a demo"
+
+    ran = subprocess.run(
+        [str(PRODUCT / "bin/orchestrator"), "demo", "--keep", folder.name, "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    demo = Demo(json.loads(ran.stdout))
+    assert (demo.told["folder"], demo.told["status"]) == (str(folder), "completed")
+    assert demo.read("status.json")["reason"] == ""
+    assert len(demo.told["story"]) == 5 and "4 workers ran in parallel" in demo.told["story"]
+    check_child_job(demo)
+    check_gate(demo)
+    check_conflict(demo)
+    check_landed(demo)
+    wait_until(lambda: not processes_of(folder), 30)
+    check_commands(demo)
+    assert users_own() == before
+
+    subprocess.run(["bash", "-c", demo.told["remove"]], check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_demo_stops_its_job_and_its_server(tmp_path: Path) -> None:
+    folder, progress = tmp_path / "demo", tmp_path / "progress"
+    with progress.open("wb") as written:
+        process = subprocess.Popen(
+            [str(PRODUCT / "bin/orchestrator"), "demo", "--keep", str(folder)],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=written,
+            text=True,
+        )
+    wait_until(lambda: "worker_4 started" in progress.read_text())
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130, progress.read_text()
+    assert f"rm -rf {folder}\n" in out
+    assert "landed" not in out
+    wait_until(lambda: not processes_of(folder), 30)
+    shutil.rmtree(folder)

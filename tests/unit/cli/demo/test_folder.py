@@ -1,0 +1,72 @@
+"""The folder of the demo."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.cli.demo import shop
+from orchestrator.cli.demo.folder import DemoFailed, DemoFolder, new_folder
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.config import load
+from tests.unit.cli.conftest import Orchestrator
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DemoFolder:
+    return new_folder(tmp_path / "a demo", os.environ)
+
+
+def test_its_settings_are_its_own(folder: DemoFolder) -> None:
+    environ = {"ORCHESTRATOR_API_URL": "http://elsewhere", "GIT_DIR": "/elsewhere", "HOME": "/h"}
+    own = folder.environment(environ)
+    assert "HOME" in own and not {"ORCHESTRATOR_API_URL", "GIT_DIR"} & own.keys()
+
+    settings = load(folder.path, environ=own).settings
+    assert settings.orchestrator.project_root == folder.project
+    assert settings.orchestrator.workspace_root == folder.workspace
+    assert (settings.api.port, len(settings.api.api_key)) == (0, 64)
+
+
+def test_nobody_else_can_read_its_key(folder: DemoFolder) -> None:
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (folder.path, folder.path / "config.yaml")]
+    assert modes == [0o700, 0o600]
+
+
+def test_its_repository_has_one_commit_of_all_files(folder: DemoFolder) -> None:
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", folder.head(os.environ)],
+        cwd=folder.project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(listed.stdout.split()) == sorted(shop.FILES)
+
+
+def test_its_plan_has_a_task_for_each_of_four_workers(folder: DemoFolder) -> None:
+    plan = yaml.safe_load((folder.path / "plan.yaml").read_text())
+    assert len(plan["tasks"]) == plan["config"]["max_workers"] == 4
+
+
+def test_a_directory_that_exists_is_refused_and_stays(
+    tmp_path: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+
+    assert orchestrator("demo", "--keep", str(tmp_path)) == ExitCode.FAILED
+
+    out, err = capsys.readouterr()
+    assert out == "" and f"{tmp_path} exists" in err
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_without_git_nothing_remains(tmp_path: Path) -> None:
+    with pytest.raises(DemoFailed, match="git not found"):
+        new_folder(tmp_path / "demo", {"PATH": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
