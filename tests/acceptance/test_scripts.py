@@ -539,7 +539,7 @@ echo "$*" >>{log}
 case "$*" in
   venv*)
     mkdir -p .venv/bin
-    printf '#!/bin/sh\\nexec {python} "$@"\\n' >.venv/bin/python
+    printf '#!/bin/sh\\nexec "%s" "$@"\\n' {python} >.venv/bin/python
     chmod +x .venv/bin/python
     echo "$PWD/.venv" >.venv/bin/activate ;;
   *requirements-survey.txt) [ ! -e {refuses} ] ;;
@@ -570,7 +570,7 @@ class Installer:
 @pytest.fixture
 def installer(folder: Path, tmp_path: Path) -> Installer:
     log, refuses = tmp_path / "asked", tmp_path / "refuses"
-    uv = FAKE_UV.format(python=sys.executable, log=log, refuses=refuses)
+    uv = FAKE_UV.format(python=shlex.quote(sys.executable), log=log, refuses=refuses)
     path = programs(tmp_path / "bin", *TOOLS, uv=uv)
     (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     return Installer(folder, path, log, refuses)

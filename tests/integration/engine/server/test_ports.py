@@ -65,7 +65,7 @@ def test_a_killed_servers_workers_reach_the_next_one_that_has_another_port(
     server.start(*give(server, port))
 
     assert port_of(server) == port
-    assert f"serving at http://127.0.0.1:{port} " in server.output()
+    until(lambda: f"serving at http://127.0.0.1:{port} " in server.output(), "it says where")
     assert not is_closed(former)
     (tmp_path / "release").touch()
     ended = server.wait(job)
