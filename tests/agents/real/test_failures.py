@@ -17,8 +17,9 @@ from tests.agents.real.tools import AGENTS, LOOPS, TOOLS
 STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
 #: These take a minute and more each, in which a tool tries again by itself: for the night.
 EVERY = os.environ.get("ORCHESTRATOR_TEST_EVERY") == "1"
-#: opencode goes on for ever after an answer that was cut off.
-MOST_STEPS = 10
+#: opencode goes on for ever after an answer that was cut off, and takes some more steps of both
+#: attempts until it has been stopped.
+MOST_STEPS = 40
 
 
 def is_nightly(agent: str, name: str) -> bool:
