@@ -1,6 +1,6 @@
-"""What is in commits and on refs: nothing here needs a worktree.
+"""Reads commits and refs, without a worktree.
 
-Added lines are streamed, since a history may be long.
+Added lines are streamed, because a history may be long.
 """
 
 from abc import ABC, abstractmethod

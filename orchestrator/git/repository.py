@@ -1,4 +1,4 @@
-"""The host project's repository as ``core.repository.repository`` asks for it."""
+"""The host project's repository: implements ``core.repository.repository``."""
 
 import json
 import logging

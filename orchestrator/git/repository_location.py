@@ -1,4 +1,4 @@
-"""Where the host project's repository is."""
+"""The location of the host project's repository."""
 
 import os
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What a job starts from: the base commit, and uncommitted work."""
+"""The start of a job: the base commit, and uncommitted work."""

@@ -1,4 +1,4 @@
-"""Which commit a job starts from."""
+"""The commit that a job starts from."""
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short

@@ -1,4 +1,4 @@
-"""What is uncommitted in the user's checkout, as a commit; the checkout notices nothing."""
+"""Commits the uncommitted changes of the user's checkout, without changing the checkout."""
 
 import os
 import shutil

@@ -1,1 +1,1 @@
-"""What goes, and what is kept, when a job is removed."""
+"""Removal of a job: deleted worktrees and refs, saved work."""

@@ -1,4 +1,4 @@
-"""What is left of a root job that is removed: its worktrees and refs go, what nobody took stays."""
+"""Removes the worktrees and refs of a root job; work that was not landed stays."""
 
 import logging
 import os

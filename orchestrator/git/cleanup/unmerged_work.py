@@ -1,4 +1,4 @@
-"""Work of a job that is being removed, and that is nowhere else: kept on refs of its own."""
+"""Saves a removed job's work on separate refs if it exists nowhere else."""
 
 import logging
 import os

@@ -1,6 +1,6 @@
-"""Named pipes and devices where git reads a file: it would wait for another end for ever.
+"""Named pipes and devices in place of files that git reads: git would wait for them forever.
 
-A worker leaves them in its worktree, and, where nothing shuts it in, in the repository.
+A worker leaves them in its worktree or, without containment, in the repository.
 """
 
 import os

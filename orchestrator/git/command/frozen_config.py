@@ -1,7 +1,7 @@
 """Freezes git's settings for line endings, modes and filters at the start of a job.
 
-The configuration belongs to all worktrees: a worker that sets ``core.fileMode`` there, say, would
-have the modes of what all the others make be lost.
+All worktrees share the configuration: a worker that sets ``core.fileMode`` there, for example,
+would make all other workers lose their changes of modes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Files that keep the state of a repository as it was when a job began."""
+"""Files that hold the state of a repository at the start of a job."""
 
 import os
 import tempfile

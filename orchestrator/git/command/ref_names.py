@@ -1,4 +1,4 @@
-"""Paths and other names as parts of names of refs."""
+"""Paths and other names as parts of ref names."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""Running git: nothing that is configured for people comes between, and failures are words."""
+"""Runs git without the user's interactive settings, and turns failures into messages."""
 
 import errno
 import os

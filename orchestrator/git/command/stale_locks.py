@@ -1,4 +1,4 @@
-"""Locks that a git left behind that was killed: no other one goes on where they are."""
+"""Lock files that a killed git left behind: they block every later git command."""
 
 import os
 import re

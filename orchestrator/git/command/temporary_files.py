@@ -1,6 +1,6 @@
-"""Temporary files of a git that found no space: git leaves them, and they keep the disk full.
+"""Temporary files of a git that ran out of space: git leaves them, and the disk stays full.
 
-Git removes its lock files itself, but not objects and packs that it could not write to their end.
+Git removes its lock files itself, but not incomplete objects and packs.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Reading and making commits of worktrees."""
+"""Reading and creating commits of worktrees."""

@@ -1,4 +1,4 @@
-"""Commits that the orchestrator makes of what lies in a worktree."""
+"""Commits that the orchestrator creates from the files of a worktree."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How much two commits differ, and in what."""
+"""Differences between two commits: figures and files."""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Freezes git's ignore rules at the start of a job, except the ``.gitignore`` files of a worktree.
 
-``info/exclude`` and the configuration belong to all worktrees: a worker that has git ignore what
-it leaves behind would hide the new files of all the others.
+All worktrees share ``info/exclude`` and the configuration: a worker that adds an ignore rule there
+would hide new files of all other workers.
 """
 
 import os

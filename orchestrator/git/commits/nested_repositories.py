@@ -1,7 +1,7 @@
 """Repositories that an agent creates in its worktree (`git init`, `git clone`, scaffolders).
 
-Their files are committed as files of the worktree. Git would commit a link to a commit that
-exists nowhere else. Their own history is kept on refs of the user's repository.
+Their files are committed as files of the worktree, because git alone would commit only a link to a
+commit that exists nowhere else. Their own history is kept on refs of the user's repository.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """New files that no project wants in its history: they stay uncommitted, and are reported.
 
 Dependencies, environments, caches, core dumps and large files. The project's `.gitignore` names
-them in most cases. Only files that the worker's start does not track are held back.
+them in most cases. Only files that the worker's start commit does not track are held back.
 """
 
 import json

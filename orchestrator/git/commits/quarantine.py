@@ -1,7 +1,7 @@
-"""New objects of a commit, apart from those of the repository until its tree is whole.
+"""Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-As git does for a push: what a full disk or a crash cuts off, and what is held back, takes no space
-in the repository.
+Git does the same for a push: an interrupted commit (full disk, crash) and files that are held back
+take no space in the repository.
 """
 
 import errno

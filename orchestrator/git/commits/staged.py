@@ -1,4 +1,4 @@
-"""What an index has that the worker's start has not, or not so."""
+"""Entries of an index that differ from the worker's start commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

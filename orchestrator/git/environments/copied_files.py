@@ -1,6 +1,6 @@
-"""Ignored files that a build needs: they are carried from the user's checkout into worktrees.
+"""Ignored files that a build needs: copied from the user's checkout into worktrees.
 
-Python's virtual environments name the place where they were made: a copy names its own place.
+Python's virtual environments contain their own path: a copy gets the path of its new place.
 """
 
 import errno

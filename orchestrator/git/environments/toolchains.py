@@ -1,4 +1,4 @@
-"""What a project has installed (virtual environments, ``node_modules``), for a worktree of it."""
+"""Installed packages of a project (virtual environments, ``node_modules``) for its worktrees."""
 
 import logging
 import os

@@ -1,8 +1,8 @@
-"""A Python environment of the checkout, derived for a worktree: its packages, but other sources.
+"""A Python environment of the checkout, derived for a worktree: same packages, other sources.
 
-The derived one has a ``site-packages`` of its own, so that nothing is written into the user's. It
-lists the user's as one more place of packages, without the links there that lead to the checkout's
-sources (editable installs); these are made again, and lead to the same paths in the worktree.
+The derived environment has its own ``site-packages``, so that nothing is written into the user's.
+It adds the user's as another package directory, without links to the checkout's sources (editable
+installs); these links are recreated, and lead to the same paths in the worktree.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Taking a job's result into the user's checkout, onto a branch, or to a pull request."""
+"""Landing a job's result: in the user's checkout, on a branch, or as a pull request."""

@@ -1,4 +1,4 @@
-"""Commits of workers as commits of the user, with the worker as ``Co-authored-by``."""
+"""Rewrites commits of workers as commits of the user, with the worker as ``Co-authored-by``."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A checkout that a killed git left among the files: some as before, some as they were to be."""
+"""A checkout that a killed git left incomplete: some files old, some new."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Taking a job's result onto the branch that the user has checked out, and undoing that."""
+"""Lands a job's result on the branch that the user has checked out, and undoes that."""
 
 import os
 from collections.abc import Callable, Iterator

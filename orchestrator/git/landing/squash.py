@@ -1,4 +1,4 @@
-"""One commit with all that a job changed, and what counts as landed by other commits."""
+"""One commit with all changes of a job, and results that count as landed by other commits."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Moving the user's checkout from one commit to another: branch, index and files, or nothing."""
+"""Moves the user's checkout from one commit to another: branch, index and files, or nothing."""
 
 import os
 from collections.abc import Iterator, Sequence

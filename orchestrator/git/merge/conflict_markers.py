@@ -1,4 +1,4 @@
-"""Lines with the marks of a conflict, as git leaves them in files."""
+"""Conflict markers in lines of files, as git writes them."""
 
 import os
 

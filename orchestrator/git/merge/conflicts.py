@@ -1,4 +1,4 @@
-"""What two commits both claim: paths as people know them, and giving all of them to one side."""
+"""Conflicts of two commits: readable paths, and resolving all conflicts in favor of one side."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Files that two sides changed, put together line by line where git gives up, or one side wins."""
+"""Merges files that two sides changed, line by line, if git gives up; or one side wins."""
 
 import os
 import tempfile

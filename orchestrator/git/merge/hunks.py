@@ -1,6 +1,6 @@
-"""A three-way merge of lines, hunk by hunk. Blanks and carriage returns at line ends do not count.
+"""A three-way merge of lines, hunk by hunk, without regard to whitespace at line ends.
 
-Indentation counts: a line that was indented anew is another line.
+Indentation counts: a line with another indentation is another line.
 """
 
 import re

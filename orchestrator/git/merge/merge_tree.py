@@ -1,4 +1,4 @@
-"""Merging two commits as objects: no file, index or branch of anybody is touched."""
+"""Merges two commits as objects, without touching any file, index or branch."""
 
 import os
 import re

@@ -1,8 +1,8 @@
 """Branches, worktrees and stash entries that an agent creates: merged into its worker's branch.
 
-Only what the worker created counts. Git writes the address of the process that creates a ref into
-the ref's log, and each worker has an address of its own. All that is not proved so stays as it is.
-Every step can be repeated after a crash: what a branch has already is not merged a second time.
+Only objects that the worker provably created count. Git writes the address of the process that
+creates a ref into the ref's log, and each worker has its own address. Everything else stays as it
+is. Each step can be repeated after a crash: merged changes are not merged a second time.
 """
 
 import logging

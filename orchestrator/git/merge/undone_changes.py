@@ -1,4 +1,4 @@
-"""What of a child job's changes a commit has no more, and how they are put into it again."""
+"""Changes of a child job that a commit no longer contains, and applying them again."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Which files may have the lines that both sides added, one after the other, and how that is done.
+"""Union merge: which files may contain the added lines of both sides, one after the other.
 
-A file that a program reads must still be readable: lock files are never united, and a JSON, TOML,
-YAML, XML or Python file only if the result parses, without a name that stands twice.
+A file that a program reads must stay readable: lock files are never united, and a JSON, TOML,
+YAML, XML or Python file only if the result parses, without a duplicate name.
 """
 
 import ast

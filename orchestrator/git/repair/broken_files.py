@@ -1,4 +1,4 @@
-"""What was broken of a repository: set aside in the job's directory, and told there."""
+"""Saves broken files of a repository in the job's directory, with a list of them."""
 
 import os
 import shutil

@@ -1,5 +1,4 @@
-"""Worktrees that their agents left broken: what is wrong with them, and mending them so far that
-what is in them can be kept."""
+"""Worktrees that agents damaged: finding the damage, and repairing enough to save their files."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """Restores what git needs to recognise a directory as a repository: HEAD, config, branches, tags.
 
-It belongs to the user and to all worktrees, so a worker that breaks it would have all the others
-fail. Only what git cannot work with is restored: all else may be what the user meant.
+All worktrees share these files, so one broken file would fail every worker. Only files that git
+cannot use are restored: any other change may be the user's intention.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The files of a repository that git reads before anything else, as they were at one time."""
+"""A snapshot of the repository files that git reads before anything else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Restoring the user's repository: settings, hooks, branches and tags that a job changed."""
+"""Restores the user's repository: settings, hooks, branches and tags that a job changed."""
 
 import base64
 import difflib

@@ -1,4 +1,4 @@
-"""The user's own repositories of submodules: what is missing, what was added, what must stay."""
+"""The user's own submodule repositories: missing ones, added commits, and state to preserve."""
 
 import hashlib
 from collections.abc import Iterator

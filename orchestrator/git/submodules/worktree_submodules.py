@@ -1,8 +1,8 @@
 """Submodules in worktrees: filled from the user's own copies of them, without any network.
 
-Each is a repository of its own, in the worktree's part of the host project's, that borrows the
-objects of the user's. What a worker does in it is committed there, and fetched from there onto a
-branch of the user's, so that its commits outlive the worktree; else nothing of that is changed.
+Each is a separate repository, in the worktree's part of the host project's, that borrows the
+objects of the user's. A worker's changes are committed there, and fetched from there onto a
+branch of the user's, so that its commits outlive the worktree. Nothing else there is changed.
 """
 
 import hashlib

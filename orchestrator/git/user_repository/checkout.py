@@ -1,6 +1,6 @@
-"""The user's own checkout: read to see that it stays as it is, never written to.
+"""The user's own checkout: read to verify that it is unchanged, never written to.
 
-The one exception is ``info/exclude``, in which the workspace is named when it would show up.
+The one exception is ``info/exclude``, which gets an entry for the workspace if it would show up.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What workers did to refs, by the logs that git keeps: each entry has an address."""
+"""Changes that workers made to refs, from git's ref logs: each entry has an address."""
 
 import os
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""Worktrees: where they are, making, reusing and mending them."""
+"""Worktrees: their locations; creating, reusing and repairing them."""

@@ -1,4 +1,4 @@
-"""The files of a worktree that git ignores: kept as a commit of their own, and put back."""
+"""Ignored files of a worktree: saved as a separate commit, and restored."""
 
 import filecmp
 import json

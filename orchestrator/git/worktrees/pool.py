@@ -1,7 +1,7 @@
-"""Files of worktrees that are not needed any more, for the next worktrees of the same job.
+"""Reuses the files of unused worktrees for the next worktrees of the same job.
 
 Writing 50,000 files takes seconds, and on ext4 several times that after as many were removed;
-taking those that are there and changing what differs takes a fraction of one.
+reusing existing files and changing the differences takes a fraction of a second.
 """
 
 import hashlib

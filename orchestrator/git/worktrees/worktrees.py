@@ -1,4 +1,4 @@
-"""Worktrees: made, found again, and removed without losing what is in them, even if damaged."""
+"""Worktrees: created, found, and removed without losing their content, even if damaged."""
 
 import os
 import shutil
