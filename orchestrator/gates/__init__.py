@@ -1,7 +1,7 @@
-"""How projects are checked: what there is to run, and how what it leaves is read.
+"""Checks of projects: detecting gates, and reading their reports.
 
-- ``detect``: Finding out which gates a project has
-- ``parsers``: Reading the reports of tools, by format
+- ``detect``: Detecting the gates of a project
+- ``parsers``: Parsing the reports of tools, by format
 - ``secrets``: The scan for secrets
 
 The files of ``probe/`` are no package: Python imports them in a gate, and they report which

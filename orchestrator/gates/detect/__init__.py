@@ -1,1 +1,1 @@
-"""Finding out which gates a project has."""
+"""Detecting the gates of a project."""

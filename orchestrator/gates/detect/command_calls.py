@@ -1,4 +1,4 @@
-"""What a project's commands run in turn: scripts of package.json, targets of a makefile, files."""
+"""Commands that a project's commands call: scripts of package.json, makefile targets, files."""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""Gates that the files of a commit speak for: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
+"""Detects gates from the files of a commit: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
 
-Commands are made of the base commit's files and of nothing that a worker can change.
+Commands are built only from files of the base commit: a worker cannot change them.
 """
 
 import re

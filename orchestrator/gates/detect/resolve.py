@@ -1,4 +1,4 @@
-"""From what is asked for (names, commands, or nothing) to gates that can be run."""
+"""Resolves requested gates (names, commands, or none) to gates that can be run."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a command runs: files of the project, or nothing that judges."""
+"""Scripts of the project that a command runs, and commands that pass on any change."""
 
 import re
 import shlex

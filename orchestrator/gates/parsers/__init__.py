@@ -1,1 +1,1 @@
-"""Reading the reports of tools, by format."""
+"""Parsing the reports of tools, by format."""

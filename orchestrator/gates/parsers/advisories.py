@@ -1,6 +1,6 @@
-"""Reports of bandit, and of tools that ask for advisories on packages.
+"""Reports of bandit, and of tools that request advisories on packages.
 
-A tool of the second kind without an answer has not looked: ``NoAdvisories``.
+A tool of the second kind that got no answer has checked nothing: ``NoAdvisories``.
 """
 
 from collections.abc import Iterator

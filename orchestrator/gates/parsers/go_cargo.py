@@ -1,4 +1,4 @@
-"""Tests, out of what ``go test -v`` and ``cargo test`` print."""
+"""Test results from the output of ``go test -v`` and ``cargo test``."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The JSON that ``jest --json`` and ``vitest --reporter=json`` write."""
+"""JSON reports of ``jest --json`` and ``vitest --reporter=json``."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,6 +1,6 @@
-"""JUnit XML, as test runners write it.
+"""JUnit XML reports of test runners.
 
-Read as a stream, without a tree of it; a document type, and with it every entity, is refused.
+Parsed as a stream, without a tree; a document type, and so every entity, is rejected.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What ruff and mypy report. A flaw is the same on another line: lines move with every change."""
+"""Findings of ruff and mypy, compared without line numbers: lines move with every change."""
 
 import re
 

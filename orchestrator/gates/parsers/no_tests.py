@@ -1,7 +1,6 @@
-"""Whether a command that goes by its exit code has run any test, out of what it printed.
+"""Detects that a command judged by its exit code ran no test, from the command's output.
 
-Only what a known test runner prints says that none ran. A gate that prints nothing of the kind
-may be no test at all.
+Only the output of a known test runner counts. A gate without such output may be no test at all.
 """
 
 import re

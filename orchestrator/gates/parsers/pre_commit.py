@@ -1,4 +1,4 @@
-"""Hooks, out of what ``pre-commit run`` prints: by name, as what one finds has no common form."""
+"""Failed hooks, by name, from the output of ``pre-commit run``; findings have no common form."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Reports of gates, whoever wrote them: bounded, and refused where they are not what they seem."""
+"""Reads report files of gates in all formats: bounded in size, and rejected if malformed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""JSON that a gate wrote: values that are not what they should be are left out, or refused."""
+"""JSON reports of gates: values of the wrong type are omitted, or the report is rejected."""
 
 import json
 import os

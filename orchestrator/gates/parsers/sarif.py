@@ -1,4 +1,4 @@
-"""SARIF 2.1.0: results of errors and warnings that nobody has suppressed."""
+"""SARIF 2.1.0: results of errors and warnings that are not suppressed."""
 
 from collections.abc import Iterator
 from typing import Any

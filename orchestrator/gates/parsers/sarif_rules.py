@@ -1,4 +1,4 @@
-"""Rules in one run of SARIF 2.1.0: which one a result means, how grave it is, what it says."""
+"""Rules of one SARIF 2.1.0 run: the rule of a result, its severity, and its description."""
 
 import re
 from dataclasses import dataclass

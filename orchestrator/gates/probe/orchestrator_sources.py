@@ -1,4 +1,4 @@
-"""Which of the project's Python files a Python of a gate executed.
+"""Reports which of the project's Python files a gate's Python executed.
 
 It runs in the project's own Python, of any version: standard library only, no package of ours.
 """

@@ -1,5 +1,4 @@
-"""Lines that commits add, out of the text that ``core.repository.repository.Repository.added``
-gives."""
+"""Parses the lines that commits add, from the text of ``Repository.added``."""
 
 import re
 from collections.abc import Iterable, Iterator

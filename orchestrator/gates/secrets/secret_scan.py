@@ -1,4 +1,4 @@
-"""Looks for keys and passwords in what commits add. Values are never told, only their kind."""
+"""Searches the lines that commits add for keys and passwords. Reports their kind, never a value."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
