@@ -1,1 +1,1 @@
-"""How a worker's processes are kept together: one module for each mode."""
+"""Containment of a worker's processes: one module for each mode."""

@@ -1,4 +1,4 @@
-"""The sandbox: bubblewrap around a worker, with a PID namespace and a host that is read-only."""
+"""The sandbox: bubblewrap around a worker, with a PID namespace and a read-only host."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Control groups (version 2): one for each worker, so that one write kills all that is in it."""
+"""Control groups (version 2), one for each worker: one write kills all processes in a group."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Which family of processes a mode of containment has, in a shim."""
+"""Creates the process family of a containment mode, in a shim."""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import rlimits

@@ -1,6 +1,6 @@
-"""The first process of a worker's PID namespace: starts the worker, reaps, and tells of its end.
+"""The first process of a worker's PID namespace: starts the worker, reaps, and reports its end.
 
-It says little and does what its shim asks: everything else is the shim's. It dies with the shim.
+It only executes its shim's commands, and dies with the shim.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""PID namespaces: the death of a namespace's first process is the death of all in it."""
+"""PID namespaces: the death of a namespace's first process kills all processes in it."""
 
 import ctypes
 import json

@@ -1,7 +1,7 @@
-"""Without a subreaper (macOS): a worker's process group, its session, and its marker.
+"""Containment without a subreaper (macOS): process group, session, and marker of a worker.
 
-What leaves the session *and* clears its environment is not found, nor what forks itself anew
-faster than it is looked for. Where there is no /proc, the group alone is held.
+A process is not found if it leaves the session *and* clears its environment, or if it forks faster
+than the search runs. Without /proc, only the group is contained.
 """
 
 import os

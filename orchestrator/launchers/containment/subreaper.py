@@ -1,4 +1,4 @@
-"""What holds an attempt's processes together, so that all of them can be found and ended."""
+"""Containment by a subreaper: all processes of an attempt can be found and ended."""
 
 import os
 import signal

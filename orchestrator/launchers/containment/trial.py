@@ -1,7 +1,7 @@
-"""Tries a containment: holds a worker with a child of its own, and kills what it leaves.
+"""Tries a containment: starts a worker with a child process, and kills the remaining processes.
 
-Runs in a process of its own, because a subreaper cannot cease to be one. Exits with 0 when all
-went as it should, else with 1 and a line that says what did not.
+Runs in its own process, because a subreaper cannot cease to be one. Exits with 0 on success,
+otherwise with 1 and a line that names the failure.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""The lock and the record of one attempt: one file, in the course of its life under two names.
+"""Lock and exit record of one attempt: one file that is renamed once.
 
-``<name>.run`` is made by whoever runs the attempt, locked, and says who that is. At the end the
-exit record replaces its content, and only then, complete, it is renamed to ``<name>.json``. So
-there is one inode an attempt, and a record is there whole or not at all, but for a loss of power
-where nobody waited for the disk: then it may hold anything, and is told as no record.
-A directory is not synced: a ``.run`` that is unlocked and holds a whole exit record (after a power
-cut, or a kill before the rename) counts as published; see ``exit_record.inspect``.
+``<name>.run`` is created and locked by the process that runs the attempt, and names that process.
+At the end, the exit record replaces its content, and the complete file is renamed to
+``<name>.json``. A reader therefore finds a whole record or none, except after a power loss if
+nothing waited for the disk: the file may then hold anything, and is treated as no record.
+The directory is not synced: an unlocked ``.run`` with a whole exit record (after a power cut, or a
+kill before the rename) counts as published; see ``exit_record.inspect``.
 """
 
 import errno

@@ -1,9 +1,8 @@
-"""Reading and giving up attempts from outside: what a restarted server decides by.
+"""Inspects and abandons attempts from outside: the basis of a restarted server's decisions.
 
 ``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
-secret is forged and counts as none, whatever it says. A tombstone is written by processes that know
-the digest only: it has a mark that is made of the digest. Where no digest was stored, any record
-counts.
+secret is forged and counts as no record. A tombstone is written by processes that know only the
+digest, and has a mark made of it. If no digest was stored, any record counts.
 """
 
 import hashlib

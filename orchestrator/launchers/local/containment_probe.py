@@ -1,4 +1,4 @@
-"""Finding out which containment works here, by really trying it. Server's side."""
+"""Detects the containment modes of this machine by trying them. Server's side."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What was asked for and what is in force: containment, limits and the sandbox. Server's side."""
+"""Requested and effective settings: containment, limits and the sandbox. Server's side."""
 
 import json
 from collections.abc import Iterator

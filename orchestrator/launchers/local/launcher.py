@@ -1,6 +1,6 @@
 """The launcher that runs workers on this machine, each under a shim.
 
-If a shim cannot say how its attempt ended, a background thread finds out.
+If a shim cannot report how its attempt ended, a background thread finds out.
 """
 
 import logging

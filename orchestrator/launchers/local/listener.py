@@ -1,4 +1,4 @@
-"""A thread that listens to a launcher where no loop does."""
+"""A thread that listens to a launcher if no loop does."""
 
 import threading
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""How an attempt ended whose shim cannot say so, and watching shims of an earlier server."""
+"""Ends of attempts whose shim cannot report them, and watching shims of an earlier server."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The server's side of the spawner and of the shims: those at work, and those that are idle."""
+"""The server's side of the spawner and of the shims, busy and idle."""
 
 import itertools
 import json

@@ -1,1 +1,1 @@
-"""What all of them use: processes, limits, framing. Standard library only."""
+"""Shared modules: processes, limits, framing. Standard library only."""

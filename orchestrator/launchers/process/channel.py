@@ -1,6 +1,6 @@
 """Messages over a socket: JSON objects, each after its length in four bytes.
 
-An environment may be larger than a socket's buffer, so what does not fit is queued.
+An environment may be larger than a socket's buffer, so the remainder is queued.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What /proc tells of processes. A process is (pid, start ticks); a zombie is dead."""
+"""Processes as /proc shows them. A process is (pid, start ticks); a zombie is dead."""
 
 import os
 import signal

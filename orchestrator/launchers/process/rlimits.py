@@ -1,6 +1,6 @@
-"""Limits of one worker: those that the kernel keeps, and those that its shim has to watch.
+"""Limits of one worker: those that the kernel enforces, and those that its shim has to watch.
 
-How much memory its processes use is measured here as well.
+Also measures the memory of its processes.
 """
 
 import os

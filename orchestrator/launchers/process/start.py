@@ -1,4 +1,4 @@
-"""Starting a worker's own process."""
+"""Starts a worker's own process."""
 
 import errno
 import os

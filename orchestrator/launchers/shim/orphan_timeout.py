@@ -1,4 +1,4 @@
-"""How long a worker may go on when its server is gone: it may be spending money for nobody."""
+"""Orphan timeout: stops a worker whose server is gone, because the worker may still cost money."""
 
 import fcntl
 import os

@@ -1,7 +1,7 @@
-"""A shim: the small process above a worker. It serves one attempt at a time, then the next.
+"""A shim: the small parent process of a worker. It serves one attempt at a time, then the next.
 
-It lives on without its server until its attempt has ended. SIGTERM to it is a cancel, SIGUSR1 and
-SIGUSR2 pause and resume the clock: for a server that was started after it and has no socket to it.
+Without its server, it lives until its attempt has ended. SIGTERM cancels the attempt; SIGUSR1 and
+SIGUSR2 pause and resume the clock: for a server that started later and has no socket to it.
 """
 
 import os

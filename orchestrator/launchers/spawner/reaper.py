@@ -1,8 +1,8 @@
-"""The keeper: stands above shims, kills what a dead one has left, and tells the server of it.
+"""The keeper: parent of shims; kills what a dead shim leaves behind, and reports it to the server.
 
-There are two in a row. The spawner is a keeper that forks shims besides. Above it is one that only
-waits: when the spawner is killed, shims and what they leave fall to it. Either lives, also without
-a server, until the last shim has ended and nothing is left of it.
+There are two in a row. The spawner is a keeper that also forks shims. Its parent is one that only
+waits: if the spawner is killed, it inherits the shims and their leftovers. Each lives, also without
+a server, until the last shim has ended and no leftover process remains.
 """
 
 import json

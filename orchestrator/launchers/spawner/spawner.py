@@ -1,9 +1,9 @@
 """The spawner: a small process with one thread that forks shims for the server, which never forks.
 
-Each request is a packet with a serial number and a socket for the new shim; when that shim has
-ended and nothing that it left is alive any more, the serial number comes back with the names of
-what had to be killed. It is a subreaper and kills whatever it did not start itself, as does its
-keeper, the process above it, when the spawner has been killed. It leaves living shims alone.
+Each request is a packet with a serial number and a socket for the new shim. When that shim and all
+its leftover processes have ended, the spawner returns the serial number with the names of the
+processes that it killed. It is a subreaper and kills every process that it did not start itself.
+Its keeper, the parent process, does the same after the spawner was killed. Living shims continue.
 """
 
 import gc
