@@ -1,4 +1,4 @@
-"""Settings: what can be set, and loading it with errors that name file, line and remedy.
+"""Settings: their declaration, and loading with errors that name file, line and remedy.
 
 - ``fields``: Types of settings, and the checks of their texts
 """

@@ -1,4 +1,4 @@
-"""What can be set of agents."""
+"""Settings of agents."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What would be right at a place of the settings, in words, from the settings' own schema."""
+"""The expected value at a place of the settings, as text, from the settings' own schema."""
 
 import difflib
 from collections.abc import Iterable, Mapping

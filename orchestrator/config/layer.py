@@ -1,4 +1,4 @@
-"""What one source of settings says, where it says it, and what is wrong with it."""
+"""One source of settings: its values, their positions, and its errors."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Loading: default < file < environment < flag, with every problem told at once."""
+"""Loads settings: default < file < environment < flag; all problems are reported at once."""
 
 import os
 from collections.abc import Iterable, Mapping

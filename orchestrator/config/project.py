@@ -1,4 +1,4 @@
-"""Which directory is the project: the first rule that fits (README, Which project)."""
+"""Finds the project directory: the first rule that fits (README, Which project)."""
 
 import os
 import pwd

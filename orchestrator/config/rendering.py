@@ -1,4 +1,4 @@
-"""Texts made from the settings: the template, the JSON schema, and what users are shown."""
+"""Texts made from the settings: the template, the JSON schema, and the values for users."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The settings: what can be set, its default, its bounds, and one line on what it does."""
+"""The settings: each with its default, its bounds, and one line that describes it."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings that have few values, each with what it means."""
+"""Settings with few values, and the meaning of each value."""
 
 from enum import StrEnum
 

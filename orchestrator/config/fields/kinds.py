@@ -1,4 +1,4 @@
-"""The kinds of value that settings have. Every number has bounds."""
+"""Value types of settings. Every number has bounds."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What all parts of the settings have in common."""
+"""The base class of all sections of the settings."""
 
 from pydantic import BaseModel, ConfigDict
 
