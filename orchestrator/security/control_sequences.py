@@ -1,4 +1,4 @@
-"""Removing terminal control sequences from a stream of bytes, however it is cut into chunks."""
+"""Removes terminal control sequences from a stream of bytes, even if split between chunks."""
 
 import re
 

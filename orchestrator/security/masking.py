@@ -1,4 +1,4 @@
-"""Replacing secrets in a stream of bytes, however it is cut into chunks."""
+"""Replaces secrets in a stream of bytes, even if they are split between chunks."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Log files that only their owner reads, bounded in size."""
+"""Log files that only their owner can read, bounded in size."""
 
 import logging
 import logging.handlers

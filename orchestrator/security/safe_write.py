@@ -1,4 +1,4 @@
-"""Writing files that workers made into a directory of the user's: nowhere else, whole or not."""
+"""Writes files of workers into a directory of the user's: only there, each whole or not at all."""
 
 import fcntl
 import os

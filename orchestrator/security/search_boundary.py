@@ -1,7 +1,7 @@
-"""Where searches upwards end: workers and gates find no settings above the workspace.
+"""Ends of upward searches: workers and gates find no settings above the workspace.
 
-The workspace lies in the product's folder, and that in the host project. Tools that look for their
-settings in the directories above would find both. One table: files in the workspace's top that end
+The workspace lies in the product's folder, and that in the host project. Tools that search parent
+directories for their settings would find both. One table: files in the workspace's top that end
 such a search, and variables for tools that no file stops.
 """
 

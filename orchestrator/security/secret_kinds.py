@@ -1,4 +1,4 @@
-"""What keys and passwords look like."""
+"""Patterns of keys and passwords."""
 
 import math
 import re

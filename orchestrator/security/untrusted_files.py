@@ -1,4 +1,4 @@
-"""Reading files that a worker may have tampered with."""
+"""Reads files that a worker may have tampered with."""
 
 import os
 import stat
