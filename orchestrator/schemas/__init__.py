@@ -1,7 +1,7 @@
-"""Wire shapes: what callers send and what they are answered; OpenAPI is made from them.
+"""Wire shapes: requests of callers and answers to them; OpenAPI is made from them.
 
-- ``agent_output``: What agents answer: plans, gates, reviews
-- ``answers``: What callers are answered
+- ``agent_output``: Answers of agents: plans, gates, reviews
+- ``answers``: Answers to callers
 - ``fields``: Types of fields, and validation errors
-- ``requests``: What callers send
+- ``requests``: Requests of callers
 """

@@ -1,4 +1,4 @@
-"""What callers ask of locks, and what they are answered."""
+"""Requests about locks, and their answers."""
 
 from datetime import datetime
 from typing import Annotated

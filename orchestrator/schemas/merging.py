@@ -1,4 +1,4 @@
-"""What became of workers' changes, and how they are merged once more."""
+"""Outcome of workers' changes, and requests to merge them again."""
 
 from typing import Annotated, Literal
 

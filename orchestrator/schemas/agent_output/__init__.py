@@ -1,1 +1,1 @@
-"""What agents answer: plans, gates, reviews."""
+"""Answers of agents: plans, gates, reviews."""

@@ -1,4 +1,4 @@
-"""What a planning agent answers with: a plan as JSON, published as ``plan.schema.json``."""
+"""The answer of a planning agent: a plan as JSON, published as ``plan.schema.json``."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Commands among the words of a plan that an agent made.
+"""Gate commands in a plan that an agent made.
 
-An agent's plan may be under the influence of what the agent has read, so that only plain calls of
-programs that check are run: no shell syntax, no variables, nothing of any other program.
+Text that the agent has read may influence its plan, so only plain calls of checking programs are
+run: no shell syntax, no variables, no other program.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a reviewing agent answers with: a ranking as JSON, by ``review.schema.json``."""
+"""The answer of a reviewing agent: a ranking as JSON, by ``review.schema.json``."""
 
 import json
 from collections import Counter

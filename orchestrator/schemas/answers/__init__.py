@@ -1,1 +1,1 @@
-"""What callers are answered."""
+"""Answers to callers."""

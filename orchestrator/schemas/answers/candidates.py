@@ -1,4 +1,4 @@
-"""The answer that sets the candidates of a task side by side."""
+"""The answer that compares the candidates of a task."""
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.schemas.answers.common import Answer

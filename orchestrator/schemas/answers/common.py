@@ -1,4 +1,4 @@
-"""What callers are answered. Fields may be added; none of these may change."""
+"""Answers to callers. Fields may be added; none of these may change."""
 
 from datetime import datetime
 from typing import Any, Literal

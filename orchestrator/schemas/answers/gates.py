@@ -1,4 +1,4 @@
-"""Gates and what they came to, as answers."""
+"""Gates and their results, as answers."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""The answers that tell everything about one job: its workers and attempts, and its tree."""
+"""The complete answers about one job: its workers and attempts, and its tree."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Kinds of text and numbers that requests are made of."""
+"""Types of text and numbers in requests."""
 
 from typing import Annotated
 

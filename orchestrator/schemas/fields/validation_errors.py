@@ -1,4 +1,4 @@
-"""What is wrong with a request, in words and with a place."""
+"""Validation errors of a request, each with text and place."""
 
 import difflib
 from collections.abc import Mapping, Sequence

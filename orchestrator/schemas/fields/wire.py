@@ -1,4 +1,4 @@
-"""What all shapes of requests have in common."""
+"""The base classes of all request shapes."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,1 +1,1 @@
-"""What callers send."""
+"""Requests of callers."""

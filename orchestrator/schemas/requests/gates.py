@@ -1,4 +1,4 @@
-"""Gates as callers, plans and repositories write them."""
+"""Gates in requests, plans and repositories."""
 
 from typing import Annotated, Any, Literal
 

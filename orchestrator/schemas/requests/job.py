@@ -1,4 +1,4 @@
-"""What callers send: a request with its config and tasks, or a retry."""
+"""Requests for jobs: a request with its config and tasks, or a retry."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the tools of the Model Context Protocol take."""
+"""Arguments of the tools of the Model Context Protocol."""
 
 from typing import Annotated, Any, Literal
 
