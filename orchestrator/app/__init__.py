@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes.
 
-What is named here is imported when it is first used: few commands need the database.
+These names are imported on first use, because few commands need the database.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Which agents there are: the known ones, those of config.yaml, those of installed packages."""
+"""The available agents: known agents, those of config.yaml, and those of installed packages."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

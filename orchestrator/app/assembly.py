@@ -1,4 +1,4 @@
-"""Putting the product together."""
+"""Assembles the product from its parts."""
 
 import os
 import secrets

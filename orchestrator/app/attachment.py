@@ -1,4 +1,4 @@
-"""A worker's own session in a person's terminal: its worktree before and after that."""
+"""A worker's own session in a person's terminal, and its worktree before and after."""
 
 import os
 import signal

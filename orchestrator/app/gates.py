@@ -1,4 +1,4 @@
-"""Putting together what runs gates."""
+"""Assembles the parts that run gates."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""The parts of the product at work: opened, started and stopped in order."""
+"""The running parts of the product: opened, started and stopped in order."""
 
 import logging
 from collections.abc import Callable

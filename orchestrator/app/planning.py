@@ -1,4 +1,4 @@
-"""What a request would come to, for whoever asks without a server: its tasks, planner and roles."""
+"""A preview of a request without a server: its tasks, planner and roles."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the parts of the product are told of the settings."""
+"""Maps settings to the parameters of the product's parts."""
 
 import os
 from collections.abc import Callable, Sequence
