@@ -1,4 +1,4 @@
-"""The agents that are known by name."""
+"""The registry of agents by name."""
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What matches ``core.ports.Agent``: driven agents, programs and the shell."""
+"""Implementations of ``core.ports.Agent``: driven agents, programs and the shell."""

@@ -1,8 +1,8 @@
 """Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
 
-A JSON schema is passed as every model's service takes it. OpenAI's strict mode wants all properties
-required and knows few words; Claude Code refuses a ``$schema``; others stumble over references. The
-reader of an answer checks it by the whole schema.
+A JSON schema is passed in the form that every model's service accepts. OpenAI's strict mode wants
+all properties required and knows few keywords; Claude Code rejects a ``$schema``; others fail on
+references. The reader of an answer checks it by the whole schema.
 """
 
 import json

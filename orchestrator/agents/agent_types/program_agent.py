@@ -1,4 +1,4 @@
-"""Agents that a user adds as data: a command that reads the task and does it."""
+"""Agents that a user adds as data: a command that reads the task and runs it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

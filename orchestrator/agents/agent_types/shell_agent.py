@@ -1,4 +1,4 @@
-"""The agent that runs commands."""
+"""The agent ``shell``, which runs commands."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What agents cost, which can work here and for which tasks."""
+"""Prices, availability and task fit of agents."""

@@ -1,4 +1,4 @@
-"""Which of the known agents can work here, and what would mend the others. Runs no program."""
+"""Availability of the known agents here, and how to fix the missing ones. Runs no program."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What models cost: a dated table in ``prices.json``, and the user's own prices before it."""
+"""Prices of models: a dated table in ``prices.json``; the user's own prices come first."""
 
 import json
 import re

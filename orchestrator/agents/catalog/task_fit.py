@@ -1,4 +1,4 @@
-"""Whether an agent can take a task at all: asked when a job is submitted."""
+"""Checks that an agent can run a task at all, when a job is submitted."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """The agent's program as a process: its output, its end, and how it is stopped.
 
-Only its own process group is signalled here; whatever detached itself from that is swept by the
-shim above, which does it for every worker.
+Only its own process group is signalled here; the shim kills detached processes, as it does
+for every worker.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""Homes that attempts share, set up by one of them while the others wait.
+"""Home directories that attempts share: one attempt sets a home up while the others wait.
 
-Two programs that set up the same home at once ruin it for each other: of opencode one ends with
+Two programs that set up the same home at once corrupt it for each other: one opencode ends with
 "database is locked", or hangs.
 """
 

@@ -1,7 +1,7 @@
-"""Logins of the user that work in spite of a tool's isolated configuration.
+"""Makes logins of the user work in spite of a tool's isolated configuration.
 
 The tool gets a link to the file, so that a token that it renews is renewed for the user, too. Some
-tools renew by putting a new file in place of the link: its content is brought back while the tool
+tools renew by putting a new file in place of the link: its content is copied back while the tool
 works, because other workers renew the same login, and by the next attempt after a crash.
 """
 

@@ -1,4 +1,4 @@
-"""From ``spec.json`` to ``agent.json``: one attempt of an agent."""
+"""Runs one attempt of an agent: reads ``spec.json``, writes ``agent.json``."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Runs a loop over HTTP in this process, and watches it as a program is watched."""
+"""Runs a loop over HTTP in this process, and watches it like a program."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Runs an agent's program to its end: reads it, times it, stops it when it must be stopped."""
+"""Runs an agent's program to its end: reads its output, times it, and stops it if necessary."""
 
 import contextlib
 import errno

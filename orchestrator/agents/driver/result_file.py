@@ -1,4 +1,4 @@
-"""``agent.json``: what became of an agent's work, kept for the server."""
+"""``agent.json``: the result of an agent's work, saved for the server."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the driver is told: ``spec.json`` in the control directory, written by the server."""
+"""``spec.json`` in the control directory: the driver's input, written by the server."""
 
 import json
 from collections.abc import Mapping

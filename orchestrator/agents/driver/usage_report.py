@@ -1,6 +1,6 @@
-"""Tells the server what the attempt has used, while it runs; the server may say "stop".
+"""Reports the attempt's usage to the server while it runs; the server may answer "stop".
 
-Best effort: a server that restarts, or knows no such call, costs the agent nothing.
+Best effort: if the server restarts, or has no such call, the agent is not affected.
 """
 
 import threading

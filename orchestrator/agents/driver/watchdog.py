@@ -1,4 +1,4 @@
-"""Turns an agent's events into the log, the usage so far, and a reason to stop it."""
+"""Turns an agent's events into the log, the usage so far, and a reason to stop the agent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""What an agent reports while it works: lines become events and a transcript."""
+"""Reports of a working agent: lines become events and a transcript."""

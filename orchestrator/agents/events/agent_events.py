@@ -1,7 +1,7 @@
 """Events that every agent reports while it runs, in one form for all programs.
 
-A reader turns one program's lines into signs; whoever drives it acts on them: it writes the log
-that people follow, adds up what was used, and stops what goes over its limits.
+A reader turns one program's lines into signs; the driver acts on them: it writes the log
+that people follow, adds up the usage, and stops an agent that exceeds its limits.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Bytes from a pipe to lines, however long or broken they are."""
+"""Splits bytes from a pipe into lines, even if they are very long or broken."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Files that an agent wrote outside of where it works, as far as its own events name them."""
+"""Files that an agent wrote outside of its working directory, as far as its events name them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Reading what a tool writes into files of its session while it runs."""
+"""Reads a tool's session files while the tool runs."""
 
 import os
 from collections.abc import Iterator

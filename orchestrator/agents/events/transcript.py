@@ -1,4 +1,4 @@
-"""The log for people, and the raw stream for those who look closer."""
+"""The log for people, and the raw stream for detailed inspection."""
 
 import os
 import sys

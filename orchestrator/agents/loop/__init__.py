@@ -1,11 +1,11 @@
-"""Agents that are a loop of our own over a model's HTTP interface.
+"""Built-in agents: a loop over a model's HTTP interface.
 
-Each name here is a module in ``providers`` with ``SERVICE``, where its API is and which variables
-speak of it, and
-``DIALECT``, a conversation in its shapes. What ``spec`` may hold is in ``settings``.
+Each name here is a module in ``providers`` with ``SERVICE``, the address of its API and its
+variables, and
+``DIALECT``, a conversation in its shapes. ``settings`` has the fields of ``spec``.
 
 - ``http``: One request to a model's server: transport, failures, rate limits
-- ``providers``: One module for each provider's dialect, and what they share
+- ``providers``: One module for each provider's dialect, and their shared parts
 - ``tools``: The tools that a model may call: files, search, commands, child jobs
 """
 

@@ -1,4 +1,4 @@
-"""Calls of a model: sent, tried again a few times, and read as JSON."""
+"""Calls of a model: sent, retried a few times, and parsed as JSON."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""One question, one answer that is JSON: for planning."""
+"""One question, one JSON answer: for planning."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The loop: ask the model, use the tools it asks for, until its last word or a limit."""
+"""The loop: ask the model, run the tools that it requests, until its final answer or a limit."""
 
 import json
 from collections.abc import Callable, Sequence

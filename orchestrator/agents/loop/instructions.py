@@ -1,4 +1,4 @@
-"""What a loop tells the model of how it is to work."""
+"""The instructions of a loop to the model."""
 
 import json
 from collections.abc import Mapping

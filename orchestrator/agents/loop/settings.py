@@ -1,4 +1,4 @@
-"""What a loop is told: the spec as one value, with what is not in it filled in."""
+"""Settings of a loop: the spec as one value, completed with defaults."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a run has used, and whether it may go on."""
+"""The usage of a run, and its limits."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
-"""What an agent is given to read: what is the same for all workers of a job first, byte for byte,
-then what is a worker's own.
+"""Texts that agents read: first the shared context of all workers of a job, byte for byte equal,
+then the worker's own part.
 
-The first part is made once for each job, by a process of its own (``python -m`` this package),
+The first part is made once for each job, by a separate process (``python -m`` this package),
 because it holds a digest of the project; see ``docs/prompts.md``.
 """

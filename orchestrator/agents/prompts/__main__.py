@@ -1,6 +1,6 @@
-"""Make what all workers of a job are told: ``python -m orchestrator.agents.prompts job_<id>.md``.
+"""Create a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
 
-The recipe is on standard input; the text goes into the current directory, unless it is there.
+The recipe is on standard input; the text goes into the current directory, unless it exists.
 """
 
 import os

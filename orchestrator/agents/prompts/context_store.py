@@ -1,4 +1,4 @@
-"""The shared contexts of jobs, as the server has them made and reads them."""
+"""The shared contexts of jobs: the server has them created, and reads them."""
 
 import os
 import sys

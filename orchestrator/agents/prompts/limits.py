@@ -1,4 +1,4 @@
-"""What a worker may still use and start, in words."""
+"""The remaining limits and quotas of a worker, as text."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,5 +1,4 @@
-"""The digest of the host project: made of its survey, kept by commit or content, the same for all
-jobs of a tree."""
+"""The project digest: made from its survey, cached by commit or content, shared by a job tree."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""What an agent reads: prompt.md for language models, task.json for programs."""
+"""The prompt of an agent: prompt.md for language models, task.json for programs."""
 
 import json
 import os

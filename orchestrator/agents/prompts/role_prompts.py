@@ -1,4 +1,4 @@
-"""Roles: Markdown that tells an agent what part it plays. Users may replace and add to them."""
+"""Roles: Markdown that tells an agent which part it plays. Users may replace and add roles."""
 
 import os
 import re

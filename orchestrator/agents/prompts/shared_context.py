@@ -1,4 +1,4 @@
-"""What all workers of a job are told: what it is made of, and how it becomes text."""
+"""The shared context of a job's workers: its parts, and its text."""
 
 import json
 import os

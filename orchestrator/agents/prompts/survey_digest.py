@@ -1,4 +1,4 @@
-"""A survey in a few kilobytes: what somebody needs who has never seen the project."""
+"""A survey in a few kilobytes, for a reader who has never seen the project."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator

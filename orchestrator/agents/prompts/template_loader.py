@@ -1,4 +1,4 @@
-"""The two templates of a prompt. A name that is not there is an error, never an empty place."""
+"""The two templates of a prompt. An unknown name is an error, never an empty place."""
 
 from functools import cache
 from importlib import resources

@@ -3,10 +3,10 @@
 It runs as a worker process (``python -m orchestrator.agents.survey``); importing this package
 loads nothing of the analyser, so that the job manager can ask for the command cheaply.
 
-- ``analysis``: What the survey works out: history, manifests, the whole analysis
-- ``files``: Which files there are, reading them, and what git knows of them
-- ``report``: What the survey writes: Markdown and headlines
-- ``request``: What the request asks for: its intent, and the paths that it names
+- ``analysis``: The analysis of a survey: history, manifests, project map
+- ``files``: Files of the project: listing, reading, and their git history
+- ``report``: Reports of the survey: Markdown and headlines
+- ``request``: The request: its intent, and the paths that it names
 - ``result``: The survey's result, as values and as a file
 - ``source``: Reading source files: languages, symbols, modules, lines
 """

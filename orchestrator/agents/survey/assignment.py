@@ -1,4 +1,4 @@
-"""What one survey worker was asked to do: ``task.json`` and the worker's environment."""
+"""The assignment of one survey worker: ``task.json`` and the worker's environment."""
 
 import json
 from collections.abc import Mapping

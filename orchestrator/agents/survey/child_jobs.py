@@ -1,4 +1,4 @@
-"""Child jobs: handing parts to other workers through the public protocol, and reading them back.
+"""Child jobs: passing parts to other workers through the public protocol, and reading the results.
 
 Each divided directory becomes one ``orchestrator spawn ... --wait``, as any worker would do it.
 """

@@ -1,4 +1,4 @@
-"""What ends a survey before its time."""
+"""Errors that end a survey early."""
 
 from orchestrator.core.errors import OrchestratorError
 

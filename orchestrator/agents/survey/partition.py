@@ -1,7 +1,7 @@
-"""How a large project is divided: which directories become child jobs, and of which parts.
+"""Division of a large project: the directories that become child jobs, and their parts.
 
 A part is a direct subdirectory, the files directly in the directory, or a bundle of these that
-are too small to be a part of their own. The parts of a directory hold each of its files once.
+are too small to be separate parts. The parts of a directory contain each of its files once.
 """
 
 import os

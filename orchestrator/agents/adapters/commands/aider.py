@@ -1,4 +1,4 @@
-"""aider: edits files and says in words what it did; runs no tools, so it starts no child jobs."""
+"""aider: edits files and reports in prose; runs no tools, so it starts no child jobs."""
 
 from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files

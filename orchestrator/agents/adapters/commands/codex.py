@@ -1,7 +1,7 @@
 """OpenAI Codex.
 
-Its settings go into ``config.toml`` of a CODEX_HOME of its own, not on the command line: the key
-of the worker, which our MCP server needs, would be there for everybody to read.
+Its settings go into ``config.toml`` of a private CODEX_HOME, not on the command line, where every
+user of the machine could read the worker's key, which our MCP server needs.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""An agent of the user that speaks one of the languages we can read."""
+"""An agent of the user that prints one of the known output formats."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
 """opencode.
 
-It installs packages into a fresh home, up to 99 MB: its attempts share one, and each is told its
-own settings by a variable. It makes a database there when it first starts.
+It installs packages into a fresh home, up to 99 MB: its attempts share one home, and each gets its
+own settings by a variable. It creates a database there when it first starts.
 """
 
 import json

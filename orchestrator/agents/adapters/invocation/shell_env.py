@@ -1,4 +1,4 @@
-"""``orchestrator`` on the PATH of whatever shell a tool runs its commands in.
+"""``orchestrator`` on the PATH of every shell in which a tool runs commands.
 
 Tools run ``bash -lc``, and a login shell takes its PATH from /etc/profile. Bash reads BASH_ENV
 after that, in login shells, too.

@@ -1,4 +1,4 @@
-"""Reading the user's own configuration of a tool; what is not there or not whole is nothing."""
+"""Reads the user's own configuration of a tool; a missing or incomplete file counts as empty."""
 
 import json
 from collections.abc import Collection, Mapping

@@ -1,7 +1,7 @@
-"""From WSL to a tool on the Windows side: the same call, put into PowerShell, paths translated.
+"""Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
 
-By PowerShell, because cmd.exe does not work in the directories of WSL, and what npm installs on
-Windows are scripts. The command goes in base64: between Linux, Windows and PowerShell there are
+By PowerShell, because cmd.exe does not work in the directories of WSL, and npm installs scripts
+on Windows. The command goes in base64: between Linux, Windows and PowerShell there are
 three ways of quoting. The tool has the configuration and the login of its user on Windows.
 """
 

@@ -1,1 +1,1 @@
-"""What the readers of all programs share: usage, outcomes, failures, lines for a log."""
+"""Shared parts of all readers: usage, outcomes, failures, lines for a log."""

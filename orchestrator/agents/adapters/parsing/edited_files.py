@@ -1,4 +1,4 @@
-"""Which files the tools of an agent write, by the arguments that they were called with."""
+"""Files that an agent's tools write, from the arguments of their calls."""
 
 from orchestrator.core.text import json_values
 

@@ -1,4 +1,4 @@
-"""What kind of failure the words or the HTTP status of an error mean."""
+"""Classifies an error by its text or its HTTP status."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What an agent's program did and what failed, each as one line for a log."""
+"""Actions and failures of an agent's program, each as one line for a log."""
 
 from collections.abc import Mapping
 

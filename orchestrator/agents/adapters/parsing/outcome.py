@@ -1,6 +1,6 @@
-"""What became of a run: what the program said, and how it ended, together.
+"""The outcome of a run, from the program's messages and its exit.
 
-The rows are tried from the top; the first that has something to say decides.
+The rows are tried from the top; the first that applies decides.
 """
 
 from collections.abc import Callable

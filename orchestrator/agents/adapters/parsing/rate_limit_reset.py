@@ -1,4 +1,4 @@
-"""When an account may be used again, out of the words in which a provider says it."""
+"""The time at which a rate-limited account may be used again, from a provider's message."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo

@@ -1,4 +1,4 @@
-"""What was used, added up while a program runs, and taken apart for sessions that go on."""
+"""Usage of a running program, added up, and separated from earlier usage of a resumed session."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -1,6 +1,6 @@
-"""What each program prints: a module for each, with its reader.
+"""Output of each program: a module for each, with its reader.
 
-A reader makes signs and an outcome of lines. ``plain`` is for any other program.
+A reader turns lines into signs and an outcome. ``plain`` is for any other program.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""aider: text for people. It ends with code 0 whatever happened: its words decide."""
+"""aider: text for people. It always ends with code 0, so its text decides."""
 
 import re
 import time

@@ -1,9 +1,9 @@
-"""What a command says when Codex's sandbox keeps it from writing; nothing else tells of that.
+"""Messages of commands that Codex's sandbox keeps from writing: the only sign of a denial.
 
-Which words depends on what the sandbox is made of: mounts (Linux), Landlock (older Linux), Seatbelt
+The messages depend on the sandbox's mechanism: mounts (Linux), Landlock (older Linux), Seatbelt
 (macOS). The last two refuse with errors that occur without any sandbox, too. So they count only for
-a program that was about to make a file, in the directory that it was started in: that is the
-worker's own, where everything may be written but for the sandbox.
+a program that was about to create a file in the directory that it was started in: the worker's
+own directory, where only the sandbox prevents writing.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""The file of a session of Codex: what its stream tells at its end, or does not tell.
+"""The session file of Codex: facts that its stream reports late or never.
 
-That is what it has used so far, how often it has called its model, and the commands that ended at
+These are the usage so far, the number of model calls, and the commands that ended at
 once, of which the stream has no item.
 """
 

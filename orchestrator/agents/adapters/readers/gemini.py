@@ -1,4 +1,4 @@
-"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object, that of an error on stderr."""
+"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object; an error's is on stderr."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""opencode: ``opencode run --format json``. It has no last event: its last step tells."""
+"""opencode: ``opencode run --format json``. There is no last event: the last step counts."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Any program: its output is its answer, and its exit code says whether it succeeded."""
+"""Any program: its output is its answer, and its exit code decides about success."""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""What goes wrong with a call of a model, and what kind of wrong it is."""
+"""Failures of model calls, and their kinds."""
 
 import json
 import re

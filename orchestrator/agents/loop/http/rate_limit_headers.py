@@ -1,4 +1,4 @@
-"""When an account that is limited may be used again, as its provider says it."""
+"""The time at which a rate-limited account may be used again, from a provider's headers."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""One POST over HTTP, with an end in time and in size whatever the other side does."""
+"""One POST over HTTP, bounded in time and size whatever the server does."""
 
 import http.client
 import os

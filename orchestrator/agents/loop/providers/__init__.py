@@ -1,1 +1,1 @@
-"""One module for each provider's dialect, and what they share."""
+"""One module for each provider's dialect, and their shared parts."""

@@ -1,4 +1,4 @@
-"""What servers of chats have in common: messages with roles, functions as tools, a bearer's key."""
+"""Shared parts of chat servers: messages with roles, functions as tools, a bearer token."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""bash: a command in a process group of its own, with an end in time and in output."""
+"""bash: a command in its own process group, bounded in time and output."""
 
 import os
 import selectors

@@ -1,7 +1,7 @@
-"""The tools of ``orchestrator mcp``: child jobs, in the words in which other agents start them.
+"""The tools of ``orchestrator mcp``: child jobs, in the same terms as for other agents.
 
-By the same program as theirs, which tries a call again while the server restarts, and keeps to
-the time in which it has to be answered.
+They run the same program, which retries a call while the server restarts, and answers within the
+required time.
 """
 
 import json

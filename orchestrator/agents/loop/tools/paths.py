@@ -1,4 +1,4 @@
-"""Where tools may go: below the working directory only, unless the policy is ``full``."""
+"""Paths that tools may use: only below the working directory, unless the policy is ``full``."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The search itself, as a program: JSON on standard input, the lines found on standard output.
+"""The search itself, as a program: JSON on standard input, matching lines on standard output.
 
 Run by its path, with nothing but the standard library.
 """

@@ -1,4 +1,4 @@
-"""What a tool is, and what came of using one."""
+"""A tool, and the result of its use."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

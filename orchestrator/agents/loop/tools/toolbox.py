@@ -1,4 +1,4 @@
-"""The tools that a policy allows, and how they are used: nothing that a model asks for raises."""
+"""The tools that a policy allows, and their use: no request of a model raises."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What the survey works out: history, manifests, the whole analysis."""
+"""The analysis of a survey: history, manifests, project map."""

@@ -1,4 +1,4 @@
-"""From read files to a result: one pass over the files of a listing."""
+"""Turns read files into a result: one pass over the files of a listing."""
 
 import os
 import re

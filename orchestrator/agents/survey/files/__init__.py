@@ -1,1 +1,1 @@
-"""Which files there are, reading them, and what git knows of them."""
+"""Files of the project: listing, reading, and their git history."""

@@ -1,4 +1,4 @@
-"""Questions to git about the surveyed project; git may be missing, the project no repository."""
+"""Queries to git about the surveyed project; git may be missing, the project no repository."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Which files of the project are surveyed, without following any link.
+"""The files of the project to survey, without following any link.
 
 A path to survey names a file, a directory with everything below, or, written ``src/*``, the files
 directly in a directory.

@@ -1,4 +1,4 @@
-"""Reading one file: what kind it is, its lines, and what its source holds."""
+"""Reads one file: its kind, its lines, and the content of its source."""
 
 import os
 import re

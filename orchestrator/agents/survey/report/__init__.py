@@ -1,1 +1,1 @@
-"""What the survey writes: Markdown and headlines."""
+"""Reports of the survey: Markdown and headlines."""

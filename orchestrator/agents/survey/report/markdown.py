@@ -1,4 +1,4 @@
-"""Markdown in which whatever comes from the surveyed project is inert."""
+"""Markdown in which text from the surveyed project is inert."""
 
 import unicodedata
 from collections.abc import Sequence

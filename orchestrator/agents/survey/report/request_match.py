@@ -1,4 +1,4 @@
-"""Which parts of a project the words of a request concern, and why."""
+"""Parts of a project that match the words of a request, and why."""
 
 import re
 from collections import defaultdict

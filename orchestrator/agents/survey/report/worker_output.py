@@ -1,4 +1,4 @@
-"""``output.md``: the result of a survey as a person wants to read it."""
+"""``output.md``: the result of a survey for people."""
 
 import os
 import sys

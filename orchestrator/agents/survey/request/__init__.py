@@ -1,1 +1,1 @@
-"""What the request asks for: its intent, and the paths that it names."""
+"""The request: its intent, and the paths that it names."""

@@ -1,4 +1,4 @@
-"""What a request wants: a survey of what exists, or something that has to be built."""
+"""The intent of a request: a survey of the existing project, or something to build."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What sources other than Python hold, read with tree-sitter grammars that are loaded when met.
+"""Reads sources other than Python with tree-sitter grammars, which are loaded when needed.
 
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 

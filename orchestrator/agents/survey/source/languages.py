@@ -1,4 +1,4 @@
-"""Which language a file is written in, from its name or its ``#!`` line."""
+"""The language of a file, from its name or its ``#!`` line."""
 
 import re
 from dataclasses import dataclass

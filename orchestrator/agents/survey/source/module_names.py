@@ -1,4 +1,4 @@
-"""Names of modules, and which file an import stands for."""
+"""Names of modules, and the file that an import refers to."""
 
 import os
 from collections.abc import Iterable, Mapping

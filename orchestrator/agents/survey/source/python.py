@@ -1,4 +1,4 @@
-"""What a Python text holds: comments and docstrings, public names, imports, tests."""
+"""Contents of a Python text: comments and docstrings, public names, imports, tests."""
 
 import ast
 import re

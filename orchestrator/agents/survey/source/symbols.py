@@ -1,4 +1,4 @@
-"""What is found in source text: symbols, imports and the like, as frozen values."""
+"""Findings in source text, such as symbols and imports, as frozen values."""
 
 from dataclasses import dataclass
 
