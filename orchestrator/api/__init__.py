@@ -1,10 +1,10 @@
 """The HTTP side: the server and the client; importing this package loads neither.
 
-- ``access``: Who may call: keys, origins, rates, and the audit log
-- ``client``: The client library: ``OrchestratorClient`` and what it is made of
+- ``access``: Access control: keys, origins, rates, and the audit log
+- ``client``: The client library: ``OrchestratorClient`` and its parts
 - ``http``: Requests and responses: parsing, problems, files, metrics
 - ``mcp``: The Model Context Protocol: the same tools over standard input and over ``POST /mcp``
-- ``openapi``: The OpenAPI 3.1 document, made from the shapes that requests and answers really have
+- ``openapi``: The OpenAPI 3.1 document, made from the real shapes of requests and answers
 - ``routes``: The calls, by subject
 - ``serializers``: The engine's values as JSON answers
 - ``server``: The HTTP server: the Flask app on waitress, and its limits on connections

@@ -1,4 +1,4 @@
-"""What the HTTP side can be told."""
+"""Options of the HTTP side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Who may call: keys, origins, rates, and the audit log."""
+"""Access control: keys, origins, rates, and the audit log."""

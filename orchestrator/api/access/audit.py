@@ -1,4 +1,4 @@
-"""The audit log: who has changed what, and who was refused. One line of JSON each."""
+"""The audit log: changes and rejected calls, with the caller. One line of JSON each."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Who calls, by the key in ``X-API-Key`` or as a bearer token, and how often a key may call."""
+"""Authentication by the key in ``X-API-Key`` or as a bearer token, and rate limits of keys."""
 
 import shlex
 import threading

@@ -1,4 +1,4 @@
-"""The client library: ``OrchestratorClient`` and what it is made of.
+"""The client library: ``OrchestratorClient`` and its parts.
 
 Importing this package does not load ``requests``: few commands need it.
 """

@@ -4,8 +4,8 @@
     job = client.orchestrate(request="Survey this repository", max_workers=4)
     done = client.wait(job["job_id"])
 
-Every method raises ApiError (see ``errors``) when the server refuses, and ServerUnreachable
-when it gives no answer. All times and durations are in seconds.
+Every method raises ApiError (see ``errors``) if the server rejects the call, and
+ServerUnreachable if it does not answer. All times and durations are in seconds.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Finding the server of a folder: its ``server.json``, and its key in ``config.yaml``."""
+"""Finds the server of a folder: its ``server.json``, and its key in ``config.yaml``."""
 
 import json
 import os

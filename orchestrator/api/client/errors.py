@@ -1,15 +1,15 @@
-"""What can go wrong when the server is asked.
+"""Errors of calls to the server.
 
 ClientError
-├── ApiError             the server refused; carries its problem object
-│   ├── AuthError        401, 403: the key is missing or opens nothing
-│   ├── NotFoundError    404: no such thing, or not the caller's
-│   ├── ConflictError    409: the thing is not in a state that allows this
-│   └── InvalidError     413, 415, 422 ...: the request cannot be carried out as written
-│       └── RefusedError     a limit was hit; ``left`` says what may still be done
+├── ApiError             the server rejected the call; carries its problem object
+│   ├── AuthError        401, 403: the key is missing, invalid, or grants no access
+│   ├── NotFoundError    404: the object does not exist, or belongs to another caller
+│   ├── ConflictError    409: the object's state does not allow the call
+│   └── InvalidError     413, 415, 422 ...: the request is invalid
+│       └── RefusedError     a limit was reached; ``left`` has the remaining quota
 ├── QuotaError           429: a limit is used up for now; ``free_at`` says until when
-└── ServerUnreachable    no answer, however often it was tried
-    └── NoServer         nothing says where a server is
+└── ServerUnreachable    no answer, after all retries
+    └── NoServer         no record of a server's address
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Following a job: until it has ended, event by event, and by what its workers print.
+"""Follows a job until it has ended: its state, its events, and its workers' output.
 
 Events come as Server-Sent Events.
 """

@@ -1,4 +1,4 @@
-"""When a call is tried again, and after how long."""
+"""Retry of calls: the conditions and the delay."""
 
 import time
 from collections.abc import Callable

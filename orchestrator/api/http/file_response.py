@@ -1,4 +1,4 @@
-"""Files as answers, from the beginning or from where a tail begins."""
+"""Files as answers, from the beginning or from the start of a tail."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading logs and reports: regular files only, from where a tail begins."""
+"""Reads logs and reports: regular files only, from the start of a tail."""
 
 import os
 from pathlib import Path

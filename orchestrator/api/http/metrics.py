@@ -1,4 +1,4 @@
-"""Prometheus text: what the service counts, and what the API itself does."""
+"""Prometheus text: counts of the service and of the API itself."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping

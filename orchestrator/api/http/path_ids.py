@@ -1,4 +1,4 @@
-"""Names in paths: what cannot be one is not found, and reaches nothing below."""
+"""Ids and names in paths: an invalid one is answered with 404, and reaches no lower layer."""
 
 import re
 

@@ -1,7 +1,7 @@
 """Every error as ``application/problem+json`` (RFC 9457): the one table of classes and statuses.
 
 A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-depth``, ...), a
-relative URI reference that stays as it is.
+stable relative URI reference.
 """
 
 import errno

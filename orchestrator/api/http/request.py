@@ -1,4 +1,4 @@
-"""What a request says: its JSON body, its query and its Idempotency-Key, checked."""
+"""Reads and checks a request: its JSON body, its query and its Idempotency-Key."""
 
 import json
 from http import HTTPStatus

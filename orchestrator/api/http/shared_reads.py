@@ -1,4 +1,4 @@
-"""The same read by several callers at once is made once for all of them."""
+"""Shares one read among several callers that make the same read at once."""
 
 import threading
 from collections.abc import Callable, Hashable

@@ -1,4 +1,4 @@
-"""JSON as anybody may send it. Standard library only: ``orchestrator mcp`` has to start fast."""
+"""JSON from untrusted callers. Standard library only: ``orchestrator mcp`` has to start fast."""
 
 import json
 from collections.abc import Callable

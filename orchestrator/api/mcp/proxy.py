@@ -1,4 +1,4 @@
-"""A tool's call from ``orchestrator mcp`` to the server, tried again while the server restarts.
+"""Passes a tool's call from ``orchestrator mcp`` to the server, with retries while it restarts.
 
 Standard library only.
 """

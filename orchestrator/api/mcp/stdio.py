@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message a line.
 
 Standard library only; it starts as fast as ``orchestrator spawn``. Calls of tools go to the server
-by HTTP, each in a thread, so that a wait holds nothing up.
+by HTTP, each in a thread, so that a wait does not block other calls.
 """
 
 import argparse

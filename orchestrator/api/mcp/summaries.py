@@ -1,4 +1,4 @@
-"""Jobs as short answers: a caller pays for every word."""
+"""Jobs as short answers, because a caller pays for every word."""
 
 import json
 from collections.abc import Mapping, Sequence

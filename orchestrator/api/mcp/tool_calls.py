@@ -1,4 +1,4 @@
-"""What each tool does, over the same service as the REST API: a worker's key opens its subtree."""
+"""The calls of the tools, on the same service as the REST API: a worker's key opens its subtree."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The tools as clients are told of them, from a file: nothing heavy is loaded for it."""
+"""The list of tools for clients, from a file, so that no heavy module is loaded."""
 
 import json
 from functools import cache

@@ -1,7 +1,7 @@
-"""The tools in one table, and how they are told to clients.
+"""The tools in one table, and their description for clients.
 
-After a change, ``python -m orchestrator.api.mcp.tools`` prints what belongs in ``tools.json``: what
-``orchestrator mcp`` shows without loading any of this.
+After a change, write the output of ``python -m orchestrator.api.mcp.tools`` to ``tools.json``:
+``orchestrator mcp`` lists the tools from that file without loading this module.
 """
 
 import json

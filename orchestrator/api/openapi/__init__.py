@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the shapes that requests and answers really have.
+"""The OpenAPI 3.1 document, made from the real shapes of requests and answers.
 
 - ``operations``: Every call in one table; a test compares it with the application's routes
 """

@@ -1,4 +1,4 @@
-"""From the table of calls to the document."""
+"""Builds the OpenAPI document from the table of calls."""
 
 import json
 import re

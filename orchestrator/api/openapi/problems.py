@@ -1,4 +1,4 @@
-"""The problems that calls may be answered with, as the document has them."""
+"""The problems that calls may return, for the OpenAPI document."""
 
 from http import HTTPStatus
 

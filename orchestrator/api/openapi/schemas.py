@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, as the document has them."""
+"""The shapes of requests and answers, for the OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any

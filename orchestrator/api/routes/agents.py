@@ -1,4 +1,4 @@
-"""Which agents there are, and whether they can work here."""
+"""The list of agents, and their availability here."""
 
 from flask import Blueprint, Response
 

@@ -1,4 +1,4 @@
-"""Calls around checkpoints of workers' worktrees."""
+"""Calls for checkpoints of workers' worktrees."""
 
 from flask import Blueprint, Response
 

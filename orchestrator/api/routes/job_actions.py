@@ -1,4 +1,4 @@
-"""Calls that change something: submit, approve, cancel, retry, tell what was used."""
+"""Calls that change something: submit, approve, cancel, retry, report usage."""
 
 from collections.abc import Callable
 from http import HTTPStatus

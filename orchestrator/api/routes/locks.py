@@ -1,4 +1,4 @@
-"""Locks: leases of workers, and who holds what."""
+"""Locks: leases of workers, and the holders of locks."""
 
 from functools import partial
 from http import HTTPStatus

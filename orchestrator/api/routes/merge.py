@@ -1,4 +1,4 @@
-"""What became of a job's changes to the project, and merging them once more."""
+"""The outcome of a job's changes to the project, and merging them again."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""What needs no key: health, the page, the docs and the OpenAPI document."""
+"""Calls that need no key: health, the page, the docs and the OpenAPI document."""
 
 from http import HTTPStatus
 from pathlib import Path

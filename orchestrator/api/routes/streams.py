@@ -1,4 +1,4 @@
-"""Calls that are answered over time: events, followed logs, wait."""
+"""Calls with an answer over time: events, followed logs, wait."""
 
 from functools import partial
 

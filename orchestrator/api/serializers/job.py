@@ -1,4 +1,4 @@
-"""Everything about a job as one answer, with the leases of its workers, and the tree below it."""
+"""A job as one complete answer, with the leases of its workers, and its job tree."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a job has come to so far, as answers: its status, and the results of its workers."""
+"""The present results of a job, as answers: its status, and the results of its workers."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The Flask application: calls, error handlers, guard and hub put together."""
+"""The Flask application, assembled from calls, error handlers, guard and hub."""
 
 from functools import cache
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Connections of waitress: how long one may take to ask, and who gives way when there are many.
+"""Connections of waitress: the time limit for a request, and which connection yields when full.
 
-Leans on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
+Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """TLS in front of waitress, which has none: a thread relays between callers and socket pairs.
 
 Waitress gets one end of a socket pair in place of a caller's connection, with the caller's address.
-It counts, times, hands over and ends that like any other connection. A TLS handshake that never
-ends is to it a head of a request that never comes.
+It counts, times, passes on and ends that like any other connection. To waitress, a TLS handshake
+that never ends looks like a request without a complete head.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Serving an application with waitress."""
+"""Serves an application with waitress."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""Where parked things write to: a socket of their own, or a thread that waits for them."""
+"""Outputs of parked connections: a socket, or a thread that waits for them."""
 
 import queue
 import selectors

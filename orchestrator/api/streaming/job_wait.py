@@ -1,4 +1,4 @@
-"""A ``wait`` that is answered when its job has ended, or when its time is over."""
+"""A ``wait`` call, answered when its job has ended or the call times out."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A call for leases that is answered when they are given, or when its time is over."""
+"""A call for leases, answered when they are granted or the call times out."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

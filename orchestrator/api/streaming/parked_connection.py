@@ -1,4 +1,4 @@
-"""What event streams, followed logs and waits have in common."""
+"""The base class of event streams, followed logs and waits."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""What calls that are answered over time share: sockets, frames and threads."""
+"""Shared parts of calls with an answer over time: sockets, frames and threads."""
 
 from dataclasses import dataclass, field
 

@@ -1,6 +1,6 @@
-"""Taking a connection over from waitress, so that it holds no thread.
+"""Takes a connection over from waitress, so that it holds no thread.
 
-The only module that leans on waitress' inside (``task.channel``, ``chunked_response``,
+The only module that depends on waitress internals (``task.channel``, ``chunked_response``,
 ``wrote_header``, ``total_outbufs_len``): waitress closes its own descriptor without a shutdown,
 so a duplicate lives on. On any other server the request's thread waits instead, under a cap.
 """

@@ -1,4 +1,4 @@
-"""Calls that make a job, change how it goes, or what it came to."""
+"""Calls that create a job, control it, or change its results."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas import merging

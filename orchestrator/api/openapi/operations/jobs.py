@@ -1,4 +1,4 @@
-"""Calls that read a job or watch it."""
+"""Calls that read or follow a job."""
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging

@@ -1,4 +1,4 @@
-"""What the table of calls says of each."""
+"""One call in the table of calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
