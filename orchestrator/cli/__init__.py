@@ -1,15 +1,15 @@
 """The command line: ``orchestrator <command>``.
 
-- ``changes``: Commands that take a job's changes: merge, diff, land, undo, apply, roll back
+- ``changes``: Commands for a job's changes: merge, diff, land, undo, apply, roll back
 - ``demo``: The command ``demo``: a real run with scripted agents in a repository of its own
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
-- ``jobs``: Commands that start, show and steer jobs
+- ``jobs``: Commands that start, show and control jobs
 - ``offline``: Jobs read from their files, without a server
-- ``output``: What commands print: errors, exit codes, tables, terminals
+- ``output``: Output of commands: errors, exit codes, tables, terminals
 - ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
 - ``server``: Commands and parts around the server's process
-- ``setup``: Commands that set up and look after the product: init, config, keys, agents, clean
+- ``setup``: Commands that set up and maintain the product: init, config, keys, agents, clean
 - ``worker``: Commands for workers: ``spawn``, ``lock`` and MCP; the first two need no package
 """
 

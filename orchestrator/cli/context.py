@@ -1,4 +1,4 @@
-"""What every command works with: the folder, the environment, and how to print an error."""
+"""The context of every command: the folder, the environment, and the output of errors."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Whether a process number still stands for the process that was written down."""
+"""Checks that a process number still belongs to the recorded process."""
 
 import os
 

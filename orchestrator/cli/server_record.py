@@ -1,4 +1,4 @@
-"""Whether a server runs for a workspace."""
+"""The record of a workspace's running server."""
 
 from pathlib import Path
 

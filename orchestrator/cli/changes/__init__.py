@@ -1,1 +1,1 @@
-"""Commands that take a job's changes: merge, diff, land, undo, apply, roll back."""
+"""Commands for a job's changes: merge, diff, land, undo, apply, roll back."""

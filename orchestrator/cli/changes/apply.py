@@ -1,4 +1,4 @@
-"""``orchestrator apply``: what a job's workers made, copied into a directory."""
+"""``orchestrator apply``: copies the files of a job's workers into a directory."""
 
 import json
 import os

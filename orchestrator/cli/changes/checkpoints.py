@@ -1,4 +1,4 @@
-"""``orchestrator checkpoints`` and ``rollback``: what workers' worktrees were, and back to it."""
+"""``orchestrator checkpoints`` and ``rollback``: lists saved worktree states, and restores one."""
 
 import json
 from collections.abc import Iterator

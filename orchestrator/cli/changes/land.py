@@ -1,4 +1,4 @@
-"""``orchestrator diff``, ``land`` and ``undo``: what a job changed in the project's repository."""
+"""``orchestrator diff``, ``land`` and ``undo``: a job's changes in the project's repository."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""``orchestrator merge``: the branches of a job's workers put together once more."""
+"""``orchestrator merge``: merges the branches of a job's workers again."""
 
 import json
 from collections import Counter

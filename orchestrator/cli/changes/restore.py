@@ -1,4 +1,4 @@
-"""``orchestrator restore``: what a job changed in the user's repository, and back."""
+"""``orchestrator restore``: undoes what a job changed in the user's repository."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

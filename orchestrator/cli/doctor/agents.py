@@ -1,4 +1,4 @@
-"""Doctor's look at the agents: which ones can work here."""
+"""Doctor's check of the agents: their availability here."""
 
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""``orchestrator doctor``: everything a user could have wrong, and how to mend it."""
+"""``orchestrator doctor``: possible problems of an installation, and how to fix them."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Doctor's look at the configuration: valid, private, with a key."""
+"""Doctor's check of the configuration: valid, private, with a key."""
 
 import stat
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Doctor's look at the installation: Python, ``.venv``, packages."""
+"""Doctor's check of the installation: Python, ``.venv``, packages."""
 
 import re
 import sys

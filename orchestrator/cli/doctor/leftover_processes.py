@@ -1,4 +1,4 @@
-"""How processes that outlive their attempt are shown: which they are, and what ends them."""
+"""Shows processes that outlive their attempt, and how to end them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Doctor's look at the machine: workspace, disk, git, processes, limits, clock."""
+"""Doctor's check of the machine: workspace, disk, git, processes, limits, clock."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Doctor's look at the server: its record, and its port."""
+"""Doctor's check of the server: its record, and its port."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

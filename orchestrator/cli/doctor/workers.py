@@ -1,4 +1,4 @@
-"""Doctor's look at workers: how they are held together (by trying it), on which system they run."""
+"""Doctor's check of workers: their containment (by trying it), and their system."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Why a job stands still: what holds its workers back, asked for when there is no news."""
+"""The reason why a job makes no progress, requested when there are no events."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Showing progress: lines only, or on a terminal also a few lines that change in place."""
+"""Shows progress: lines only, or on a terminal also a few lines that change in place."""
 
 import sys
 import time

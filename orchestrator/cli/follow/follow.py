@@ -1,4 +1,4 @@
-"""Following a job to its end: a thread listens, the main thread shows and takes Ctrl-C."""
+"""Follows a job to its end: a thread listens, the main thread prints and handles Ctrl-C."""
 
 import queue
 import signal

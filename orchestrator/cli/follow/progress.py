@@ -1,4 +1,4 @@
-"""A job's progress, as told by its events; how it is shown is not known here."""
+"""A job's progress, from its events, independent of its display."""
 
 import time
 from collections import Counter

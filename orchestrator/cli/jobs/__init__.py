@@ -1,1 +1,1 @@
-"""Commands that start, show and steer jobs."""
+"""Commands that start, show and control jobs."""

@@ -1,4 +1,4 @@
-"""``orchestrator attach``: the tool's own session of a worker, in the user's terminal."""
+"""``orchestrator attach``: a worker's session of the AI tool, in the user's terminal."""
 
 import signal
 import subprocess

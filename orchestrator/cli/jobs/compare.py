@@ -1,4 +1,4 @@
-"""``orchestrator compare``: the candidates of a task side by side; with the server up or down."""
+"""``orchestrator compare``: compares the candidates of a task, with the server up or down."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``orchestrator logs``: what workers print, of one or of all, live or as it is."""
+"""``orchestrator logs``: output of one or all workers, followed or once."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Jobs as their files tell them, for when no server runs."""
+"""Jobs as read from their files, if no server runs."""
 
 import json
 import os

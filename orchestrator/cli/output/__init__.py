@@ -1,1 +1,1 @@
-"""What commands print: errors, exit codes, tables, terminals."""
+"""Output of commands: errors, exit codes, tables, terminals."""

@@ -1,4 +1,4 @@
-"""Errors on the terminal: what is wrong, what to type next, and the exit code."""
+"""Errors on the terminal: the problem, the command to type, and the exit code."""
 
 import json
 from typing import Any

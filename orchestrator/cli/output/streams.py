@@ -1,4 +1,4 @@
-"""Standard output and standard error, whose readers may leave: a closed pipe, a dead terminal."""
+"""Standard output and standard error whose readers may disappear: closed pipe, dead terminal."""
 
 import errno
 import os

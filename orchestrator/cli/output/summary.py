@@ -1,4 +1,4 @@
-"""The end of a job in a few lines: how it went, what each worker says, where the report is."""
+"""The end of a job in a few lines: its outcome, each worker's message, the path of the report."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Text for terminals: free of control sequences, in columns, with times a person can read."""
+"""Text for terminals: without control sequences, in columns, with readable times."""
 
 import re
 import shlex

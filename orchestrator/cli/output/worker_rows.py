@@ -1,4 +1,4 @@
-"""All workers of a job, also those of which the status form says nothing."""
+"""All workers of a job, including those that the status form omits."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""``orchestrator gates``: what results are checked with, and why."""
+"""``orchestrator gates``: the gates that check results, and the reason for each."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a user asks for on the command line: the options shared by ``run`` and ``submit``."""
+"""The job options shared by ``run`` and ``submit``."""
 
 import re
 import shlex

@@ -1,8 +1,8 @@
 """Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``.
 
-Run as a program it reads one from standard input, under the name that it is given, with the request
-that it is given for one that lacks it, and prints it as JSON: ``orchestrator spawn`` cannot import
-what that takes.
+As a program, it reads a plan from standard input, with its name and a default request as
+arguments, and prints the plan as JSON: ``orchestrator spawn`` cannot import the packages that
+this takes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Plans before they run: asking an agent for one, showing it, changing it in an editor."""
+"""Plans before they run: requesting one from an agent, showing it, changing it in an editor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""The server of this folder: whether it runs, starting it in the background, stopping it."""
+"""The server of this folder: its state; starting it in the background, stopping it."""
 
 import errno
 import os

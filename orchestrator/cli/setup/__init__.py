@@ -1,1 +1,1 @@
-"""Commands that set up and look after the product: init, config, keys, agents, clean."""
+"""Commands that set up and maintain the product: init, config, keys, agents, clean."""

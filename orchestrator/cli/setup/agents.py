@@ -1,4 +1,4 @@
-"""``orchestrator agents``: which agents can work here, and what mends the others."""
+"""``orchestrator agents``: the available agents, and how to fix the others."""
 
 import json
 import subprocess

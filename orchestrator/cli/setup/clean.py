@@ -1,4 +1,4 @@
-"""``orchestrator clean`` and ``discard``: remove old jobs; remove what one job left in git."""
+"""``orchestrator clean`` and ``discard``: remove old jobs; remove a job's leftovers in git."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``orchestrator completion``: what a shell needs to complete command lines."""
+"""``orchestrator completion``: scripts that complete command lines in a shell."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -1,4 +1,4 @@
-"""``orchestrator init``: tell the AI tools of the host project that this folder is there."""
+"""``orchestrator init``: installs a skill that tells the host project's AI tools of this folder."""
 
 import json
 import os

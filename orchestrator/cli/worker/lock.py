@@ -1,6 +1,6 @@
 """``orchestrator lock`` and ``unlock``: leases for a worker written in any language.
 
-Standard library only, as ``spawn``, whose way to the server it shares: it runs as
+Standard library only, like ``spawn``, with which it shares the client: it runs as
 ``python -S -E lock.py lock NAME``.
 """
 

@@ -1,4 +1,4 @@
-"""``orchestrator locks``; ``lock`` and ``unlock`` for those who did not come by ``bin``."""
+"""``orchestrator locks``; ``lock`` and ``unlock`` for calls that bypass ``bin/orchestrator``."""
 
 import json
 from typing import Any

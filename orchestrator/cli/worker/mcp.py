@@ -1,4 +1,4 @@
-"""``orchestrator mcp`` for those who did not come by ``bin/orchestrator``, which is faster."""
+"""``orchestrator mcp`` for calls that bypass ``bin/orchestrator``, which is faster."""
 
 import click
 

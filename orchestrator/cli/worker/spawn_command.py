@@ -1,4 +1,4 @@
-"""``orchestrator spawn`` for those who did not come by ``bin/orchestrator``, which is faster."""
+"""``orchestrator spawn`` for calls that bypass ``bin/orchestrator``, which is faster."""
 
 import click
 
