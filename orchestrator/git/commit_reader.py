@@ -56,7 +56,7 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Those that stand in a file of a commit; none may have a line end."""
+    """Return those that occur in a file of a commit; none may have a line end."""
     if not texts:
         return set()
     # On its standard input: arguments of programs can be read by others.
@@ -67,11 +67,11 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
 
 
 class Committed(ABC):
-    """A part of ``core.repository.repository.Repository``, which says what each method does."""
+    """A part of ``core.repository.repository.Repository``, which documents each method."""
 
     @abstractmethod
     def place(self) -> GitLocation:
-        """Raise RepositoryError when there is no repository."""
+        """Raise RepositoryError if there is no repository."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         return broken_worktrees.in_words(

@@ -48,7 +48,7 @@ from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """See ``core.repository.repository``. What is in the worktree is gone then: it was kept
+    """See ``core.repository.repository``. The worktree's files are lost: they must be saved
     before."""
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -140,9 +140,9 @@ _JOB = "/job_"
 
 
 def relocate(place: GitLocation, workspace: Path) -> None:
-    """Have git find the worktrees of all jobs, and jobs find their repository. Idempotent.
+    """Repair the paths of all jobs' worktrees in git, and of the repository in jobs. Idempotent.
 
-    What is still at its old place stays as it is, as do jobs of another repository.
+    Entries at their old place stay as they are, as do jobs of another repository.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -225,7 +225,7 @@ class GitRepository(Committed):
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
     def place(self) -> GitLocation:
-        """Raise RepositoryError when there is no repository."""
+        """Raise RepositoryError if there is no repository."""
         with self._finding:
             if self._place is None:
                 self._place = place_of(self._project, self._workspace)
@@ -246,7 +246,7 @@ class GitRepository(Committed):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Put right what names an old place of the project. Idempotent. Raise RepositoryError."""
+        """Rewrite old paths of the project. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 

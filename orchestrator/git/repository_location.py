@@ -15,7 +15,7 @@ OLDEST = (2, 38)
 
 @dataclass(frozen=True, slots=True)
 class GitLocation:
-    """Where things of a repository are."""
+    """Locations in a repository."""
 
     top: str
     common: Path
@@ -26,7 +26,7 @@ class GitLocation:
     spares: Spares
 
     def whole(self, directory: str) -> Found:
-        """A worktree that is there. Raise RepositoryError."""
+        """Return an existing worktree. Raise RepositoryError."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
             raise RepositoryError(f"the worktree {directory} is gone, or not known to be whole")
@@ -34,7 +34,7 @@ class GitLocation:
 
 
 def place_of(project: Path, workspace: Path) -> GitLocation:
-    """Raise RepositoryError when there is no repository."""
+    """Raise RepositoryError if there is no repository."""
     git = Git(str(project), {})
     top, common, prefix = (
         git.run("rev-parse", "--path-format=absolute", what).line
@@ -48,7 +48,7 @@ def place_of(project: Path, workspace: Path) -> GitLocation:
 
 
 def has_repository(project: Path) -> bool:
-    """Without running git: most projects on a machine without it have none."""
+    """Checks without running git: most projects on a machine without git have no repository."""
     above = Path(os.path.abspath(project))
     is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
     return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))

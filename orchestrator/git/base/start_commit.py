@@ -15,7 +15,7 @@ _MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """What workers that start from a commit do not find, in words."""
+    """Return notes on files that workers starting from a commit do not find."""
     found = []
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
@@ -58,7 +58,7 @@ def branch_of(git: Git, revision: str) -> str:
 
 
 def check(place: GitLocation, commit: str, revision: str) -> None:
-    """Raise RepositoryError where workers could not start from that commit."""
+    """Raise RepositoryError if workers cannot start from that commit."""
     if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"a branch is named {BRANCHES!r}, which leaves no room for workers' branches"
@@ -71,7 +71,7 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
 
 
 def _check_files_are_here(git: Git, commit: str) -> None:
-    """Raise RepositoryError where a partial clone would have to ask for some of them.
+    """Raise RepositoryError if a partial clone would have to fetch some of them.
 
     A sparse checkout need not have all.
     """
@@ -89,7 +89,7 @@ def _check_files_are_here(git: Git, commit: str) -> None:
 
 
 def tracks(git: Git, commit: str, path: str) -> bool:
-    """Whether there is something at that path in the commit."""
+    """Return True if the commit has an entry at that path."""
     return bool(git.ask("ls-tree", "-z", commit, "--", path))
 
 

@@ -18,9 +18,9 @@ _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """A commit on top of ``commit``, which must be HEAD, and what it lacks, in words.
+    """Return a commit on top of ``commit``, which must be HEAD, and notes on what it omits.
 
-    ``commit`` itself when nothing is uncommitted. Raise RepositoryError where it cannot be made.
+    ``commit`` itself if nothing is uncommitted. Raise RepositoryError if it cannot be made.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -44,7 +44,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    """With its times: git goes by them to see which files it need not read."""
+    """Keep its times: git uses them to skip files that it need not read."""
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -76,7 +76,7 @@ def _is_gone(field: str) -> bool:
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Repositories in the repository: what is in them is not this one's to commit."""
+    """Repositories inside the repository: their content is not committed here."""
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")

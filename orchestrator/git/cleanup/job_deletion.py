@@ -37,7 +37,7 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Commits by full ref: work of a root job that is on none of the user's branches.
 
-    And worktrees that a full disk or a crash left, by their paths: what is in them is uncommitted.
+    Also worktrees that a full disk or a crash left, by path: their content is uncommitted.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
@@ -108,10 +108,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Whether a job may have left anything: asked for every job that is removed.
+    """Return False if a job has certainly left nothing: called for every job that is removed.
 
-    By the files in which git keeps refs; of refs kept in another way nothing is known, so they
-    may be there.
+    Reads only the files in which git keeps refs; refs stored in another way count as
+    traces.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -46,7 +46,7 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Of the workers' commits, those with work that no holder and no branch of the user's has."""
+    """Return the workers' commits whose work no holder and no branch of the user's contains."""
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
     return {
@@ -64,7 +64,7 @@ def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _undone(git: Git, root_id: str) -> dict[str, str]:
-    """What rollbacks undid."""
+    """Commits that rollbacks undid."""
     found = _below(git, undone_refs(root_id))
     return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
@@ -83,7 +83,7 @@ def _uncommitted(
     directory: str,
     present: str,
 ) -> Iterator[tuple[str, str]]:
-    """What worktrees hold that a crash has left: in place of its branch, or beside that."""
+    """Saved files of worktrees after a crash: in place of the worker's branch, or besides it."""
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
         if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
@@ -113,14 +113,14 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """Whether all that a commit changed is kept elsewhere."""
+    """Return True if all changes of a commit are saved elsewhere."""
     if start and not commits.changed_any(git, start, commit):
         return True
     return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
 
 
 def _has(git: Git, result: str, commit: str) -> bool:
-    """Whether merging the commit into the result would change nothing of it.
+    """Return True if merging the commit would not change the result.
 
     A result stays, or is on a branch of the user's.
     """
@@ -131,7 +131,7 @@ def _has(git: Git, result: str, commit: str) -> bool:
 
 
 def _is_users(git: Git, commit: str) -> bool:
-    """On a branch or tag of the user's, or of a remote."""
+    """Return True if it is on a branch or tag of the user's, or of a remote."""
     places = ("refs/heads", "refs/tags", "refs/remotes")
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
     own = f"refs/heads/{BRANCHES}/"

@@ -39,11 +39,11 @@ class GitSettings:
     noted: Path
 
     def note(self, git: Git) -> None:
-        """Idempotent: what comes later does not count."""
+        """Save the settings. Idempotent: only the first call counts."""
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """The same git with these settings, whatever is configured meanwhile."""
+        """Return the same git with these settings, whatever is configured since."""
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
         if noted is None or noted == present:
@@ -63,7 +63,7 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """A name alone stands for true; of several values the last one counts."""
+    """A name alone means true; of several values the last one counts."""
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def note_once(path: Path, content: Callable[[], bytes]) -> None:
-    """Write ``content`` there, whole or not at all. Idempotent: what comes later does not count.
+    """Write ``content`` there, whole or not at all. Idempotent: only the first call counts.
 
-    Nothing where its directory, a job's, is not there.
+    Does nothing if the directory, a job's, does not exist.
     """
     if path.exists() or not path.parent.is_dir():
         return

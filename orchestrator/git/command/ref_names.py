@@ -7,7 +7,7 @@ _SAFE = "/-_.,=@"
 
 
 def part_of_ref(path: str) -> str:
-    """A path as a part of a ref's name: what git refuses there is %XX, as in an address."""
+    """Return a path as a part of a ref name: characters that git rejects become %XX, as in URLs."""
     quoted = quote(path, safe=_SAFE, errors="surrogateescape")
     for bad in (".lock", "..", "/.", "~"):
         quoted = quoted.replace(bad, bad.replace(".", "%2E").replace("~", "%7E"))

@@ -96,7 +96,7 @@ class GitOutput:
 
     @property
     def fields(self) -> list[str]:
-        """What ``-z`` separates."""
+        """The fields that ``-z`` separates."""
         return os.fsdecode(self.out).split("\0")[:-1]
 
 
@@ -127,13 +127,13 @@ class Git:
         return answer
 
     def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
-        """What this call could not write to its end, and git does not remove."""
+        """Remove the incomplete files of this call, which git does not remove."""
         where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
         if where:
             temporary_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """Whether nothing can be written: of some files git does not say why it cannot."""
+        """Return True if nothing can be written: for some files git does not name the cause."""
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
 
@@ -175,7 +175,7 @@ class Git:
     def _ended(
         self, process: subprocess.Popen[bytes], env: Mapping[str, str]
     ) -> tuple[bytes, bytes, bool]:
-        """What it prints. Raise TimeoutExpired, and kill it then."""
+        """Return its output. On timeout, kill it and raise TimeoutExpired."""
         released = False
         try:
             for pause in PAUSES[:-1]:
@@ -188,7 +188,7 @@ class Git:
             raise
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
-        """What it prints, as it comes; who reads no further ends it. Raise RepositoryError."""
+        """Yield the output as it comes; a reader that stops ends git. Raise RepositoryError."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         with tempfile.TemporaryFile() as source:
             source.write(given)
@@ -249,7 +249,7 @@ _FULL = (
 
 
 def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
-    """Have it read this. ``communicate`` would not go on writing once its timeout was over."""
+    """Write the input to git. ``communicate`` would not continue writing after its timeout."""
     source = process.stdin
     if not given or source is None:
         return

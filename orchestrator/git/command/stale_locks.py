@@ -18,13 +18,13 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(said: str) -> str:
-    """The lock that git could not have, by what it says; empty: that was not the reason."""
+    """Return the lock that git could not acquire, from its output; "" if that was not the cause."""
     found = _HELD.search(said)
     return found["path"] if found else ""
 
 
 def in_words(said: str) -> str:
-    """What to do about a lock; empty: that was not the reason."""
+    """Return advice about a lock; "" if that was not the reason."""
     path = path_of(said)
     if not path and _TABLE_IS_LOCKED not in said:
         return ""
@@ -36,9 +36,9 @@ def in_words(said: str) -> str:
 
 
 def is_gone(said: str) -> bool:
-    """Whether it can be tried again: a lock of a ref of ours that was left behind is removed.
+    """Return True to retry: a leftover lock of one of our refs was removed.
 
-    Nobody but the orchestrator writes there, besides a worker, whose git may have been killed.
+    Only the orchestrator writes there, and workers, whose git may have been killed.
     """
     path = path_of(said)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -49,7 +49,7 @@ def is_gone(said: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove those that are the same after a moment: whoever made them is gone."""
+    """Remove locks that are unchanged after a moment: their owner has exited."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

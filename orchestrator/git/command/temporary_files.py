@@ -19,7 +19,7 @@ _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "
 def sweep(objects: Path, since: float) -> list[Path]:
     """Remove temporary files that were written since then and that no process has open.
 
-    Files of other users stay, and so does everything where the kernel does not say what is open.
+    Files of other users stay; all files stay if the kernel does not show which are open.
     """
     found = dict(_written(objects, since))
     if not found:

@@ -53,7 +53,7 @@ def signed(signature: Signature) -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitRules:
-    """What of a worktree's files is committed."""
+    """Rules for the files of a worktree that are committed."""
 
     patterns: Patterns
     #: What the worker began with.
@@ -69,7 +69,7 @@ class CommitRules:
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """What an index has besides files that git adds by itself."""
+    """Files of an index besides those that git adds itself."""
 
     nested: Sequence[Nested]
     #: What was taken out again.
@@ -85,7 +85,7 @@ _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 def commit_rest(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
-    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there."""
+    """Commit uncommitted changes, wherever HEAD is, and set the branch and HEAD to the commit."""
     head, present, current = _head(git)
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
@@ -107,7 +107,7 @@ def _head(git: Git) -> tuple[str, str, str]:
 
 
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
-    """A rebase that was not finished has taken commits off the branch: they are no other work."""
+    """Save commits that left the branch, except in an unfinished rebase: they are no other work."""
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
     if not prefix or not old or any(map(os.path.exists, rebases)):
@@ -131,9 +131,9 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """On a full disk a second time, without the files that are held back.
+    """On a full disk, retry without the files that are held back.
 
-    To find them first would cost each commit a process.
+    Searching for them first would cost each commit a process.
     """
     try:
         return _written(git, rules, add, modules)
@@ -167,7 +167,7 @@ def _written(
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """All files of an attempt that is over, also where git cannot read them as they are."""
+    """Add all files of an ended attempt, including those that git cannot read as they are."""
     try:
         return _add(git, rules, without)
     except RepositoryError:
@@ -245,7 +245,7 @@ def _put_aside(path: str) -> None:
 
 
 def free(name: str) -> str:
-    """A name that nothing has yet: what an agent made is not thrown away."""
+    """Return an unused name, so that no file of an agent is overwritten."""
     number = 1
     while os.path.lexists(f"{name}-{number}"):
         number += 1
@@ -275,7 +275,7 @@ def snapshot(
     modules: Mapping[str, str],
     rules: CommitRules,
 ) -> tuple[str, AddedFiles]:
-    """With an index of its own, so that the agent, which may be at work, notices nothing.
+    """Commit with a private index, so that an agent that may be running is not disturbed.
 
     ``modules`` are commits of submodules that are not at these.
     """
@@ -290,7 +290,7 @@ def snapshot(
 
 
 def bring(git: Git, now: str, then: str) -> None:
-    """With an index of its own; git looks at every file that is to change before it changes one."""
+    """Move the files with a private index; git checks all files before it changes one."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
         git.run("read-tree", now, env=env)
@@ -318,7 +318,7 @@ _LEAST_SIMILAR = 50
 
 
 def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
-    """By the new path: the old one, and whether the content is the same."""
+    """Return, by new path, the old path and True if the content is the same."""
     how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
     found = git.run("diff-tree", *how, start, end).fields
     threes = zip(found[::3], found[1::3], found[2::3], strict=True)
@@ -339,7 +339,7 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """Mode, kind and name of what a commit has at some paths."""
+    """Mode, kind and name of a commit's entries at some paths."""
     found: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
         some = paths[begin : begin + _MOST_PATHS]
@@ -354,9 +354,9 @@ def _index_line(path: str, entry: str | None) -> str:
 
 
 def restore(git: Git, commit: str) -> None:
-    """Have the files, and the worktree's own branch, as in a commit.
+    """Set the files, and the worktree's own branch, to a commit.
 
-    What is ignored stays, and so does what was held back.
+    Ignored files and files that were held back stay.
     """
     git.run("read-tree", "--reset", "-u", commit)
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
@@ -369,5 +369,5 @@ def restore(git: Git, commit: str) -> None:
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:
-    """Also files that are gone."""
+    """Return True if any file differs, including removed files."""
     return tree_of(git, start) != tree_of(git, end)

@@ -49,7 +49,7 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
 
 
 def _counts(fields: list[str]) -> Iterator[tuple[int, int]]:
-    """Added and removed lines of each file; "-" stands for a file that is no text."""
+    """Added and removed lines of each file; "-" for a file that is not text."""
     for field in fields:
         added, removed, _ = field.split("\t", 2)
         yield int(added) if added != "-" else 0, int(removed) if removed != "-" else 0
@@ -64,7 +64,7 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
 
 
 def between(project: Path, first: str, second: str) -> bytes:
-    """A patch from one branch to another. Raise NotFound for a branch that is gone."""
+    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
@@ -73,10 +73,9 @@ def between(project: Path, first: str, second: str) -> bytes:
 def of_worker(
     project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
 ) -> bytes:
-    """A patch of what one worker changed, also in its child jobs. Raise NotFound without a branch.
-
-    The worker may have failed, or have lost against another candidate. With ``attempt``, of what
-    it had changed when that attempt was over.
+    """Return a patch of one worker's changes, with those of its child jobs. Raise NotFound without
+    a branch. The worker may have failed, or have lost against another candidate. With ``attempt``,
+    the changes at the end of that attempt.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -105,8 +104,8 @@ def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tu
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
-    """Pairs of commits: what the worker began with and came to, and the same of child jobs whose
-    results its branch does not have."""
+    """Pairs of commits: start and end of the worker, and the same for child jobs whose results
+    its branch does not have."""
     start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
     tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
     if start and tip:
@@ -128,7 +127,7 @@ def _commit_of(git: Git, branch: str) -> str:
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """By path, digests of the places in which tracked files differ from a commit."""
+    """Return, by path, digests of the places in which tracked files differ from a commit."""
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
     found = {path: [""] for path in paths}
@@ -139,6 +138,6 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Removed and added lines without their numbers; all of it where the file is no text."""
+    """Removed and added lines without their numbers; the whole file if it is not text."""
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

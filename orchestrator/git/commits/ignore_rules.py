@@ -23,7 +23,7 @@ class Patterns:
     noted: Path
 
     def note(self, git: Git) -> None:
-        """Idempotent: what comes later does not count."""
+        """Save the patterns. Idempotent: only the first call counts."""
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
@@ -38,7 +38,7 @@ class Patterns:
         return bool(hidden)
 
     def _have_changed(self) -> bool:
-        """By time: where something else in the configuration has, it costs a look."""
+        """Compared by time: another change of the configuration costs one check."""
         if not self.noted.exists():
             return False
         began = self.noted.stat().st_mtime_ns

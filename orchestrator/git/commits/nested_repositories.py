@@ -118,7 +118,7 @@ def _ignored(
 ) -> set[str]:
     """Names that the project's rules ignore.
 
-    What the nested repository tracks is not ignored by its own `.gitignore`.
+    Files that the nested repository tracks are not ignored by its own `.gitignore`.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -133,7 +133,7 @@ def _ignored(
 
 
 def _is_file(directory: str, name: str) -> bool:
-    """And not below a link, which git does not follow."""
+    """True if it is a file and not below a link, because git does not follow links."""
     place = os.path.join(directory, name)
     above = os.path.dirname(place)
     if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
@@ -163,8 +163,8 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories to refs below ``prefix``. Idempotent.
 
-    An earlier history that a later one does not contain stays under a name of its own. What
-    cannot be fetched is logged: the files are in the worker's commit.
+    An earlier history that a later one does not contain stays under a separate name. A history
+    that cannot be fetched is logged: its files are in the worker's commit.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -209,7 +209,7 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """What is to be kept, by the names that it gets: HEAD, and branches that HEAD lacks."""
+    """Commits to keep, by their new names: HEAD, and branches that HEAD lacks."""
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
         return {ref: _alone(git, head)} if head else {}
@@ -224,7 +224,7 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 
 
 def _alone(git: Git, head: str) -> _Source:
-    """To fetch the history of a shallow clone would make the user's repository a shallow one."""
+    """Fetching a shallow clone's history would make the user's repository shallow."""
     when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)
     env = {name: f"@{seconds} +0000" for name, seconds in dates} | _NOBODY

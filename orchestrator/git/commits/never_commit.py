@@ -63,7 +63,7 @@ def held(
     staged: Iterable[Staged],
     promised: Sequence[str] = (),
 ) -> HeldFiles:
-    """Of the files that an index has and a worker's start has not; ``promised`` are committed."""
+    """Files to hold back among those that the worker's start lacks; ``promised`` are committed."""
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
@@ -86,7 +86,7 @@ def held(
 
 
 class _Roots:
-    """Which directory, or file, holds a file back."""
+    """The directory or file that causes a file to be held back."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -161,13 +161,13 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Those at which the start has something: then the project wants them."""
+    """Those with an entry in the start commit: the project wants them."""
     answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     return set(answer.fields)
 
 
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
-    """Have gates and later commits of the worktree know what stays uncommitted."""
+    """Record the uncommitted files for gates and later commits of the worktree."""
     place = admin / NAME
     if found or promised:
         listed = [asdict(each) for each in found[:MOST_STORED]]
@@ -177,7 +177,7 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """What ``note`` wrote; nothing if a worker has put something else there."""
+    """Return what ``note`` wrote; empty if a worker replaced the file."""
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -188,7 +188,7 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Options of ``git clean``, so that gates find what the worker's own checks found."""
+    """Options of ``git clean`` that spare held-back files, which the worker's checks used."""
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 
 

@@ -45,11 +45,10 @@ class Quarantine:
 
 @contextmanager
 def opened(git: Git) -> Iterator[Quarantine]:
-    """For git in a worktree. The repository has all objects after the block; none if it raises.
-
-    The worktree's index changes with them: somebody's ``git gc`` reads the indexes of all worktrees
-    and fails at an object that it does not find. Raise RepositoryError if the repository cannot be
-    written to; OSError if the disk is full.
+    """Quarantine objects of git in a worktree. After the block, the repository has all of them;
+    none if the block raises. The worktree's index changes with them: a ``git gc`` of another
+    process reads the indexes of all worktrees, and fails at a missing object. Raise
+    RepositoryError if the repository cannot be written to; OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")

@@ -32,9 +32,9 @@ _EDITABLE = "lib*/python*/site-packages/__editable__*"
 
 
 def relocate(directory: str, before: str, after: str) -> None:
-    """In a copied environment: paths below ``before`` are below ``after`` from now on.
+    """Rewrite paths below ``before`` to ``after`` in a copied environment.
 
-    Else its scripts would run the user's environment, and install into it.
+    Otherwise its scripts would run the user's environment, and install into it.
     """
     if os.path.islink(directory) or not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         return
@@ -71,7 +71,7 @@ INCLUDE = ".worktreeinclude"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyRules:
-    """What of a worktree is not committed.
+    """Rules for the uncommitted files of a worktree.
 
     Patterns of ignored files: a name, anywhere in the project, or a path from the top.
     """
@@ -88,10 +88,10 @@ NO_RULES = CopyRules()
 
 
 def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
-    """Have what the rules name in a worktree, too. Idempotent: what is there stays.
+    """Copy or link the files that the rules name into a worktree. Idempotent: existing files stay.
 
-    Only what git ignores on both sides, so that it is in no commit. What cannot be read is left
-    out; OSError where there is no room.
+    Only files that git ignores on both sides, so that they are never committed. Unreadable files
+    are skipped. Raise OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
@@ -103,10 +103,10 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
 
 
 def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
-    """Have files that are to be copied as the worker has them for whom this one works.
+    """Copy the files from ``above``, the worktree of the parent worker.
 
-    Before ``carry``, which leaves what is there. ``top`` is the user's checkout. A worker may have
-    made of them what it likes, at this moment, too: only plain files are taken.
+    Called before ``carry``, which keeps existing files. ``top`` is the user's checkout. The parent
+    may change its files at any time, so only plain files are copied.
     """
     to = worktree.directory
     try:
@@ -206,7 +206,7 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Sharing blocks where the file system can; never hard links, which share what is written."""
+    """Shares blocks if the file system can; never uses hard links, which share later writes."""
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
         subprocess.run(command, check=True, capture_output=True)
@@ -215,8 +215,8 @@ def _copy_directory(source: str, target: str) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """A directory of links, not a link to a directory: ``node_modules/`` in .gitignore is for
-    directories, and what is added or removed at the top stays in the worktree."""
+    """Create a directory of links, not a link to a directory: ``node_modules/`` in .gitignore is
+    for directories, and top-level additions and removals stay in the worktree."""
     if not os.path.isdir(source):
         os.symlink(source, target)
         return

@@ -26,7 +26,7 @@ _ENVIRONMENT = "environment"
 
 @dataclass(frozen=True, slots=True)
 class Toolchains:
-    """Of one worktree. Directories are real paths."""
+    """Installed packages of one worktree. Directories are real paths."""
 
     #: The user's checkout, and what in it is the product's own, relative to its top.
     checkout: Git
@@ -46,9 +46,9 @@ class Toolchains:
         return PathMove(self._top, self.worktree)
 
     def derive(self, admin: Path) -> None:
-        """Have in the worktree what is installed in the checkout. Idempotent: what is there stays.
+        """Derive the checkout's installed packages in the worktree. Idempotent: existing ones stay.
 
-        It is noted as no worker's work; what cannot be derived is left out.
+        They are recorded as no worker's work; packages that cannot be derived are omitted.
         """
         for place in self._places() if self.derives else ():
             for name in ENVIRONMENTS:
@@ -73,7 +73,7 @@ class Toolchains:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """The same source in the worktree; None for what is installed, or lies elsewhere."""
+        """The same source in the worktree; None if it is installed, or lies elsewhere."""
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
         is_source = parts[0] != ".." and node_modules.NAME not in parts
@@ -93,10 +93,10 @@ class Toolchains:
     # -- programs ------------------------------------------------------------------------------
 
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
-        """What is put before a search path.
+        """Return the directories and variables to put before a search path.
 
-        ``programs`` is a directory for what is made; what was there goes. ``search`` is the path
-        that is searched otherwise. ``trusted``: what a worker installed takes nothing's place.
+        ``programs`` is a directory for created programs; its content is replaced. ``search`` is the
+        rest of the path. ``trusted``: programs that a worker installed replace nothing.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

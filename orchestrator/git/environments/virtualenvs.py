@@ -28,13 +28,13 @@ _LONGEST_SHEBANG = 120
 
 @dataclass(frozen=True, slots=True)
 class PathMove:
-    """Paths below ``before`` are below ``after`` in what is derived."""
+    """Maps paths below ``before`` to paths below ``after`` in a derived environment."""
 
     before: str
     after: str
 
     def of(self, path: str) -> str:
-        """The path itself where it lies elsewhere."""
+        """Return the mapped path, or the path itself if it lies elsewhere."""
         if path == self.before or path.startswith(f"{self.before}/"):
             return self.after + path[len(self.before) :]
         return path
@@ -52,10 +52,10 @@ def is_environment(directory: str) -> bool:
 
 
 def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> None:
-    """Make ``target``, which must not exist, of the environment ``source``. Raise OSError.
+    """Create ``target``, which must not exist, from the environment ``source``. Raise OSError.
 
-    ``sources`` says where the checkout's files are instead. ``added``: directories with packages
-    that the environment does not have itself.
+    ``sources`` maps the checkout's files to their new place. ``added``: directories with packages
+    that the environment itself lacks.
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")
@@ -78,7 +78,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
 
 
 def leads_to(directory: str, sources: PathMove) -> bool:
-    """Whether an environment has a link to the checkout's sources."""
+    """Return True if an environment has a link to the checkout's sources."""
     return any(_leads(packages, directory, sources) for packages in _packages(directory))
 
 
@@ -123,7 +123,7 @@ def _derive_program(source: str, target: str, own: PathMove) -> None:
 
 
 def _with_shebang(script: bytes) -> bytes:
-    """As pip writes it where the path of the interpreter is too long for the system."""
+    """Like pip, if the path of the interpreter is too long for the system."""
     first, _, rest = script.partition(b"\n")
     if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
         return script

@@ -40,7 +40,7 @@ def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str
 
 
 def signature_of_user(git: Git) -> Signature | None:
-    """As git is configured; None where it knows no user."""
+    """Return the signature from git's configuration, or None if it names no user."""
     name, email = (git.ask("config", f"user.{each}") for each in ("name", "email"))
     return Signature(name=name, email=email) if name and email else None
 

@@ -13,14 +13,14 @@ from orchestrator.git.landing import update_checkout
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """Whether it was killed before any file changed but new ones: git takes them for the user's."""
+    """Return True if a killed git only added files: git takes these for the user's."""
     return os.path.lexists(_lock(git)) and any(_existing(git, before, after, "A"))
 
 
 def put_back(git: Git, before: str, after: str) -> bool:
-    """Have the files as in ``before``, where HEAD is, although some are as in ``after``.
+    """Restore the files of ``before``, where HEAD is, although some are as in ``after``.
 
-    False, with nothing changed, if a file is as in neither, or another git may be at work.
+    Return False, with nothing changed, if a file matches neither, or if another git may be running.
     """
     indexed = any(_is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
@@ -41,7 +41,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """Whether somebody changed a file since: to what neither commit has."""
+    """Return True if a file was changed since, to content that neither commit has."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -58,7 +58,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """Whether git was killed while it wrote this file."""
+    """Return True if git was killed while it wrote this file."""
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
@@ -68,7 +68,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 
 
 def _is_unlocked(git: Git) -> bool:
-    """Also after the index lock of a git that was killed is removed."""
+    """Return True if the index is unlocked, after removing the lock of a killed git."""
     lock = _lock(git)
     if os.path.lexists(lock) and not _is_git_at(_top(git)):
         stale_locks.clear([lock])
@@ -76,7 +76,7 @@ def _is_unlocked(git: Git) -> bool:
 
 
 def _is_git_at(top: str) -> bool:
-    """Whether a git may be at work in a directory; one of another user's may be anywhere."""
+    """Return True if git may run in a directory; another user's git may run in any."""
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):
         try:

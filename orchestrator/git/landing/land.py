@@ -54,7 +54,7 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
 
 
 def content(git: Git, found: Changed) -> bytes:
-    """As a checkout would write it. Raise OSError for what cannot be had."""
+    """Return the content as a checkout would write it. Raise OSError if it is unavailable."""
     try:
         written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
     except RepositoryError as error:
@@ -68,7 +68,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 class LandOptions(Enum):
-    """What a branch gets."""
+    """The kind of commit that a branch gets."""
 
     #: a fast-forward, or else a merge commit
     ANY = "--ff"
@@ -80,7 +80,7 @@ class LandOptions(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Of one job's result. Every method raises Conflict where it cannot be done, and then has
+    """Landing of one job's result. Every method raises Conflict if it is impossible, and has then
     changed nothing."""
 
     project: Path
@@ -140,7 +140,7 @@ class Landing:
         return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
 
     def diff(self, *, stat: bool) -> bytes:
-        """What the job changed, as a patch that git apply takes, or in short."""
+        """Return the job's changes, as a patch for git apply, or as a summary."""
         result = self.result()
         base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
         how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -153,25 +153,25 @@ class Landing:
 
     @property
     def _dirt(self) -> str:
-        """What the job began with, when it took uncommitted work along; else empty."""
+        """The commit of the uncommitted work that the job began with, or ""."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _has(self, commit: str, ancestor: str) -> bool:
         return self._git.ask("merge-base", commit, ancestor) == ancestor
 
     def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
-        """Every path that the job changed, with what gives its content."""
+        """Every path that the job changed, with a function that returns its content."""
         base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
         for found in changed(self._git, base, self.result()):
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
-        """What is checked out: a branch, or in words a commit."""
+        """Return the branch that is checked out, or a description of the commit."""
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
     def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> str:
-        """Fast-forward, a merge commit, or one commit; what was done, as text.
+        """Fast-forward, merge, or squash; return a description of the action.
 
         ``title`` is the subject of a squash commit. Idempotent.
         """
@@ -267,7 +267,7 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, retold: str) -> None:
-        """It is noted first: what a crash left landed can be undone."""
+        """Recorded first, so that a landing that a crash interrupted can be undone."""
         noted = self._noted()
         had = self._git.ask("rev-parse", "-q", "--verify", self._retold)
         self._note(before, after, retold)
@@ -315,7 +315,7 @@ class Landing:
         return f"{branch} is at {before[:12]} again"
 
     def _check_not_elsewhere(self, branch: str) -> None:
-        """Raise Conflict where it was landed on a branch that is not checked out."""
+        """Raise Conflict if it was landed on a branch that is not checked out."""
         prefix = f"{self._notes}after/"
         for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
             name = after.removeprefix(prefix)
@@ -330,9 +330,9 @@ class Landing:
                 )
 
     def _resume(self) -> bool:
-        """Have the files as in HEAD again where ``land`` or ``undo`` was killed among them.
+        """Restore the files of HEAD if ``land`` or ``undo`` was killed while it changed them.
 
-        False: they are. Raise Conflict if somebody changed them since.
+        Return False if nothing was to restore. Raise Conflict if a file was changed since.
         """
         before, after = self._noted()
         if not before or not after:
@@ -368,7 +368,7 @@ class Landing:
         return f"{when}`{command}` brings it to its end (what you changed since then is lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """A command. Git reverts one commit; what was landed as it was may be many, and merges."""
+        """Return a command that undoes it. Git reverts one commit; the result may have more."""
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
@@ -402,5 +402,5 @@ class Landing:
         return found
 
     def _signature(self) -> Signature:
-        """The user's own; ours where they have none."""
+        """The user's own signature, or ours if the user has none."""
         return signature_of_user(self._git) or _NOBODY

@@ -41,9 +41,9 @@ class PullRequest:
         return remote, self._tool(remote)
 
     def open(self, remote: str, tool: str) -> str:
-        """Push, and open the request; what the program prints. Raise Conflict.
+        """Push, and open the request; return the program's output. Raise Conflict.
 
-        What was pushed stays when the request cannot be opened.
+        The pushed branch stays if the request cannot be opened.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:
@@ -119,7 +119,7 @@ class PullRequest:
 
 
 def _host(address: str) -> str:
-    """Of ``https://host/path``, ``ssh://user@host/path`` or ``user@host:path``; empty for none."""
+    """The host in ``https://host/path``, ``ssh://user@host/path`` or ``user@host:path``, or ""."""
     _, has_scheme, rest = address.partition("://")
     if has_scheme:
         return rest.partition("/")[0].rpartition("@")[2].lower()

@@ -16,7 +16,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise Conflict while what the job took along is still uncommitted."""
+    """Raise Conflict while the uncommitted work that the job began with is still uncommitted."""
     taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
     top = git.run("rev-parse", "--show-toplevel").text
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
@@ -31,16 +31,16 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
 
 def _committing(top: str, paths: Sequence[str]) -> str:
-    """What to type for these files and no others, as long as they are few."""
+    """Return the command that commits these files: by name if they are few."""
     git = f"git -C {shlex.quote(top)}"
     which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
 
 
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
-    """A commit on top of ``head`` with what came after ``dirt`` in ``result``. Raise Conflict.
+    """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise Conflict.
 
-    What was taken along is taken for the common ancestor, so that a line that the user has
+    The uncommitted work serves as the common ancestor, so that a line that the user has
     committed since and a worker then changed is no conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)

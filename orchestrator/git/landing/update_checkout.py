@@ -18,10 +18,10 @@ from orchestrator.git.user_repository.checkout import path_of
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
 ) -> None:
-    """From ``before``, where HEAD is; then ``drop``, refs, are gone. Raise Conflict where it
-    cannot be done, and then have changed nothing.
+    """Move from ``before``, where HEAD is; then remove the refs in ``drop``. Raise Conflict if
+    that is impossible; nothing was changed then.
 
-    ``mark`` is a ref that is there for as long as files are of both commits.
+    ``mark`` is a ref that exists while the files are a mix of both commits.
     """
     check_clean(git)
     _check_finished(git)
@@ -58,7 +58,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """Whether files are changed, and none but those that are to be moved."""
+    """Return True if files are changed, but only files that are to be moved."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -68,7 +68,7 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """What is under way would go on from another commit than it stopped at."""
+    """An unfinished git operation would continue from another commit than it stopped at."""
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
         raise Conflict(f"a {kinds[0]} is under way in the checkout; finish or end it first")
@@ -95,7 +95,7 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """What is where a file is to come, or a directory of its path; empty for nothing."""
+    """Return what blocks the path of a new file, or a directory of that path; "" if nothing."""
     parts = path.split("/")
     for count in range(1, len(parts)):
         above = "/".join(parts[:count])
@@ -106,7 +106,7 @@ def _in_the_way(top: str, path: str) -> str:
 
 
 def _files(top: str, path: str) -> Iterator[str]:
-    """What is lost with a path: itself, or all that a directory has in it."""
+    """Files that are lost with a path: the file itself, or all files of a directory."""
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
         yield path
         return
@@ -124,7 +124,7 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
 
 
 def _try(git: Git, *arguments: str, **more: Any) -> None:
-    """What git refuses to do to the checkout. Raise Conflict."""
+    """Run a change of the checkout. Raise Conflict if git refuses."""
     try:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
@@ -142,7 +142,7 @@ def _drop(git: Git, ref: str) -> None:
 
 
 def _locks(git: Git) -> set[str]:
-    """Those that git takes for it, as far as they are there."""
+    """The existing lock files that git uses for it."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
@@ -154,7 +154,7 @@ def _locks(git: Git) -> set[str]:
 
 
 def put_back(git: Git, before: str, after: str) -> None:
-    """Files as they were, where git stopped among them: none of them had changes."""
+    """Restore the files that an interrupted git changed: none of them had changes."""
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line

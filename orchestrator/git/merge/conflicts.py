@@ -17,9 +17,9 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Of what ``merge-tree`` prints for each side, with the names that the files have.
+    """Parse ``merge-tree``'s entries of each side, with the names that the files have.
 
-    Where a file meets a directory, or a link, git calls one of them ``<path>~<commit>``.
+    If a file meets a directory, or a link, git calls one of them ``<path>~<commit>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_side(each, invented) for each in fields]
@@ -40,10 +40,10 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 
 
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
-    """The merged tree, with what they have at every path that conflicts: also when it is gone.
+    """Return the merged tree with their version at every conflicting path, even if they removed it.
 
-    A path that neither side has was guessed by git, from a directory that one of them renamed:
-    what is there stays. What we renamed keeps our name, with what they have in it.
+    A path that neither side has was guessed by git, from a directory that one side renamed:
+    its content stays. A file that we renamed keeps our name, with their content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]

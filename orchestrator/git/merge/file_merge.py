@@ -44,7 +44,7 @@ Unites = Callable[[str, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A file with text on both sides; without a base where both sides made it."""
+    """A file with text on both sides; without a base if both sides created it."""
 
     path: str
     mode: str
@@ -57,7 +57,7 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What became of such a file; None: as git does without help, nothing."""
+    """Merged content of such a file; ``text`` is None if git's own result stays."""
 
     path: str
     mode: str
@@ -70,9 +70,9 @@ class Content:
 def contents(
     git: Git, tree: str, sides: Sequence[Side], *, unites: Unites, forces: bool
 ) -> Iterator[Content]:
-    """Each file with text that conflicts; ``tree`` is what git made of all.
+    """Yield each file with conflicting text; ``tree`` is git's merged tree.
 
-    ``unites``: where both sides only add lines, both have them. ``forces``: theirs wins else.
+    ``unites``: if both sides only add lines, keep both. ``forces``: otherwise, theirs wins.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -83,7 +83,7 @@ def contents(
 
 
 def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictText]:
-    """Each place where files with text conflict."""
+    """Yield each place at which files with text conflict."""
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
     for number, file in enumerate(files):
@@ -92,7 +92,7 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Their texts in the repository, as entries for a tree."""
+    """Write the texts to the repository; return entries for a tree."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -181,7 +181,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """What every line of the result ends with; None: as the lines do."""
+        """The end of every line of the result; None: as the lines have it."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -199,7 +199,7 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Without what both begin and end with."""
+    """Remove the common beginning and end."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -271,7 +271,7 @@ def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 
 
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
-    """By their ids; without what is no text, or too large."""
+    """Texts by their ids, without binary and too large files."""
     listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
     told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
@@ -296,7 +296,7 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
-    """By number, what each side changed; line ends do not count."""
+    """Changes of each side, by number; line ends do not count."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         folder = Path(name)
         for side in ("base", "ours", "theirs"):

@@ -46,7 +46,7 @@ def lines_of(content: bytes) -> list[bytes]:
 
 
 def key(line: bytes) -> bytes:
-    """What of a line counts."""
+    """Return the part of a line that is compared."""
     return line.rstrip()
 
 
@@ -60,7 +60,7 @@ def edits_of(diff: bytes) -> list[Edit]:
 
 
 def _span(first: int, count: int) -> Span:
-    """Git names the line before where there are none."""
+    """If there are no lines, git names the line before."""
     start = first - 1 if count else first
     return start, start + count
 

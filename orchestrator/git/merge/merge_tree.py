@@ -29,7 +29,7 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """With the commits from which the lines of ``commit`` come that are lost."""
+    """Add the commits in which the lost lines of ``commit`` originate."""
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict
@@ -63,7 +63,7 @@ PLAIN = MergeOptions()
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What git makes of two commits."""
+    """Git's merge of two commits."""
 
     #: With marks in files that conflict.
     tree: str
@@ -99,7 +99,7 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """By path: files that conflict, and that can be put together by their lines."""
+    """Conflicting files that can be merged by lines, by path."""
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -164,7 +164,7 @@ def _moves(messages: Sequence[str]) -> Iterator[str]:
 
 
 def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
-    """A merge of two commits, with marks in the files where they exclude each other."""
+    """Return a merge of two commits, with conflict markers in the files."""
     made = tried(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
 
@@ -179,10 +179,10 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
-    """Of the files where two commits exclude each other: those that a third one does not settle.
+    """Return the conflicting files of two commits that a third commit does not resolve.
 
-    All of them, where it is as ``marked`` made it: a binary file or a deletion has no marks. A mark
-    is a line of that kind that neither side has; so is a name that git made up, for a file where
+    All of them, if it is as ``marked`` made it: a binary file or a deletion has no markers. A
+    marker is such a line that neither side has; so is a name that git made up, for a file where
     there is a directory.
     """
     made = tried(git, ours, theirs)

@@ -15,7 +15,7 @@ _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A commit that is to be told again."""
+    """A commit to replay."""
 
     commit: str
     tree: str
@@ -33,10 +33,10 @@ def line(git: Git, start: str, tip: str) -> list[str]:
 def replay(
     git: Git, onto: str, commits: Sequence[str], final: str, message: str, signature: Signature
 ) -> str:
-    """``commits`` on top of ``onto``; the last one has the content of ``final``.
+    """Replay ``commits`` on top of ``onto``; the last one has the content of ``final``.
 
-    What does not go on top by itself comes with the commit after it; what adds nothing is left
-    out. ``message`` is for a change that no commit tells of.
+    A commit that conflicts is combined with the next one; an empty one is omitted.
+    ``message`` is for a change that belongs to no commit.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
@@ -61,9 +61,9 @@ def _told(git: Git, commit: str) -> _Told:
 
 
 def _on_top(git: Git, tree: str, told: _Told) -> str:
-    """The tree with what a commit changed; empty where that excludes what is there.
+    """Return ``tree`` with the changes of a commit applied, or "" on conflict.
 
-    By commits without history: git 2.39 cannot be told what two sides have in common.
+    Uses commits without history, because git 2.39 has no option for the merge base.
     """
     if not told.parent:
         return ""
@@ -87,7 +87,7 @@ def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signatu
 
 
 def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Those of the paths that a commit after ``start`` has changed, up to ``tip``."""
+    """Return those paths that a commit after ``start`` and up to ``tip`` has changed."""
     how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*how, path).text]
 
@@ -121,7 +121,7 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
 
 
 def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
-    """Of the commits that ``tip`` has and ``start`` has not, the oldest first."""
+    """Parents of the commits that ``tip`` has and ``start`` lacks, oldest first."""
     how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
     lines = git.run("rev-list", *how, "--").text.splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}

@@ -88,9 +88,9 @@ class _Refs:
 
 
 def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[SideWork, ...]]:
-    """Merge the worker's side work into its branch, whose tip this is. Idempotent.
+    """Merge the worker's side work into its branch, whose head is ``tip``. Idempotent.
 
-    What conflicts is kept on a ref. Return the tip then, and all that was merged or is kept.
+    Conflicting work is saved on a ref. Return the new head, and all merged or saved work.
     """
     refs, own, stashed = _refs(home), list(_own_worktrees(home, worktrees)), _stashed(home)
     if refs.side or own or stashed:
@@ -130,7 +130,7 @@ class _Folding:
             self.work += self._kept_before()
 
     def _settle(self, piece: _Piece) -> None:
-        """Have it in the branch, or else on a ref."""
+        """Merge it into the branch, or save it on a ref."""
         if not piece.base and any(
             _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -161,7 +161,7 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Files first: what a crash leaves then is committed as the worker's, and merged again."""
+        """Files first: after a crash, they are committed as the worker's, and merged again."""
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
@@ -188,7 +188,7 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """What is on refs besides: of earlier attempts, of this one before a crash, and nested."""
+        """Further work on refs: of earlier attempts, of this one before a crash, and nested."""
         told = {each.ref for each in self.work}
         for ref, commit in _below(self._git, self._home.kept).items():
             kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
@@ -202,7 +202,7 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """What cannot be read stays where it is: the worker's own work does not fail for it."""
+    """Unreadable work stays in place: it must not fail the worker's own work."""
     try:
         yield
     except RepositoryError as error:
@@ -293,9 +293,9 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 
 
 def _drop(home: Home, entry: str) -> None:
-    """Take one entry out of the list, which the user may change at the same moment.
+    """Remove one entry from the list, which the user may change at the same moment.
 
-    Git counts entries from the latest: another one that went in its place is put back.
+    Git counts entries from the latest: if another entry was removed instead, it is restored.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

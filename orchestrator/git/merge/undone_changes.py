@@ -115,7 +115,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """Whether half of its lines at least are new in any file."""
+        """Return True if at least half of its lines are new in any file."""
         lines = list(_telling(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
@@ -127,7 +127,7 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        """Whether a commit of the worker's own, or of another child job, says so."""
+        """Return True if a commit of the worker, or of another child job, removes it."""
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]
@@ -142,8 +142,8 @@ class _Search:
 def reapplied(
     git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
 ) -> Merge:
-    """See ``core.repository.repository.Repository``. Git by itself merges nothing that it has
-    merged before, so that commits without that history stand for the three sides."""
+    """See ``core.repository.repository.Repository``. Git never merges what it has merged before,
+    so commits without that history represent the three sides."""
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
     merged = merge_tree.merge(
@@ -171,7 +171,7 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Path, and what it was before and after."""
+    """Path, and its entry before and after."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -192,7 +192,7 @@ def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
-    """By path, of files with text; None: there is too much of it."""
+    """Hunks of text files, by path; None if there are too many."""
     pieces, size = [], 0
     for piece in git.streamed(*_DIFF, start, end, "--"):
         pieces.append(piece)

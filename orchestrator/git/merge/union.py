@@ -41,7 +41,7 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 
 
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
-    """What both sides added at one place: ours, then theirs; nothing that is the same twice."""
+    """Return the lines that both sides added at one place: ours, then theirs; no duplicates."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
         return [*theirs]
@@ -58,7 +58,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """Whether a united file can be read as both of its sides can."""
+    """Return True if a united file can be parsed like both of its sides."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True

@@ -27,7 +27,7 @@ class Quarantine:
         return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
 
     def tell(self, line: str) -> None:
-        """In the reports of all jobs whose workers may have done it."""
+        """Add the line to the reports of all jobs whose workers may be responsible."""
         working = at_work(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / NAME).mkdir(exist_ok=True, mode=0o700)
@@ -35,7 +35,7 @@ class Quarantine:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Where it is kept, in words; something is to take its place then."""
+        """Move the file aside, so that another can replace it; return its new place, as text."""
         if not os.path.lexists(path):
             return ""
         place = self._free(path)
@@ -75,7 +75,7 @@ def _who(job: Path, working: Sequence[Path]) -> str:
 
 
 def write_whole(path: str, content: bytes, mode: int) -> None:
-    """Or not at all."""
+    """Write the file whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
     with os.fdopen(handle, "wb") as file:
         file.write(content)

@@ -30,9 +30,9 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
-    """What was broken, in words; all of it is mended but what files hold. Idempotent.
+    """Repair everything except the content of files; return the damage, as text. Idempotent.
 
-    ``start`` is where a branch begins that is gone.
+    ``start`` is the start of a branch that was removed.
     """
     aside = f"{directory}{ASIDE}"
     if not os.path.lexists(directory) and os.path.lexists(aside):
@@ -109,15 +109,15 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 
 
 def unfinished(admin: Path) -> list[str]:
-    """What is under way in a checkout, by its own part of the repository."""
+    """Return the unfinished operation of a checkout, from its own part of the repository."""
     kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
     return list(dict.fromkeys(kinds))
 
 
 def interrupted(found: Found) -> str:
-    """The commit that a branch was at before a rebase that was not finished; empty: there is none.
+    """Return the branch's commit before an unfinished rebase; "" if there is none.
 
-    Only part of what it has is on the branch.
+    The branch has only part of its changes.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
         content = read_regular(found.admin / name, MOST_BYTES)

@@ -30,19 +30,19 @@ _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
 def noted(git: Git) -> bytes:
-    """All there are, as a file of packed refs tells them."""
+    """Return all refs, in the format of a packed-refs file."""
     return git.run(*_ASKED).out
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Names to commits; what is no line of such a file, or half of one, is left out."""
+    """Names to commits; invalid or incomplete lines are omitted."""
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
 
 
 def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
-    """``missing``: those that are there stay as they are. A ref that cannot be is left out."""
+    """Restore refs; with ``missing``, existing refs stay. An impossible ref is omitted."""
     there = listed(noted(git)) if missing else {}
     for name in refs.keys() - there.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
@@ -67,9 +67,9 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """As it is before any agent begins. Idempotent: what comes later does not count.
+        """Back up the state before any agent begins. Idempotent: only the first call counts.
 
-        Raise RepositoryError where git cannot work with it.
+        Raise RepositoryError if git cannot work with it.
         """
         if (self.job / NAME).exists():
             return
@@ -80,9 +80,9 @@ class RepositoryBackup:
         note_once(self.job / NAME, lambda: content)
 
     def put_back(self) -> Sequence[str]:
-        """All that was put back since then, in words. Idempotent.
+        """Restore the repository; return everything restored since the backup, as text. Idempotent.
 
-        Raise RepositoryError where the repository is gone.
+        Raise RepositoryError if the repository no longer exists.
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
@@ -120,7 +120,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Whether all refs went with one of them that was none."""
+        """Recreate missing directories. Return True if all refs were lost with one of them."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.aside.keep(path)
@@ -134,7 +134,7 @@ class _Again:
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        """Only what decides: the rest of the configuration may be what somebody meant."""
+        """Restore only the decisive settings: the user may have changed the others."""
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
@@ -156,7 +156,7 @@ class _Again:
             write_whole(path, now, self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        """Where it is kept, in words."""
+        """Replace the file; return where the old one is kept, as text."""
         kept, content = self.aside.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
@@ -172,7 +172,7 @@ class _Again:
             self._tell(path, "could not be used by git", f"it is as before the job{kept}")
 
     def _put_back_refs(self, all_gone: bool) -> None:
-        """As before the job; where only packed ones are lost, as the broken file has them."""
+        """As before the job; if only packed refs are lost, as in the broken file."""
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
         if all_gone and self.before.has_refs():

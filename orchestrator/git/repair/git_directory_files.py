@@ -59,26 +59,26 @@ class Before:
         return sound and self.has_index() and self.has_refs()
 
     def has_index(self) -> bool:
-        """Whether git can read it."""
+        """Return True if git can read it."""
         if self.stamps.get(self.index) and not _stamp(self.index):
             return False
         return self._says("ls-files", "--", "nothing")
 
     def has_refs(self) -> bool:
-        """Whether git can read all of them."""
+        """Return True if git can read all of them."""
         return self._says("for-each-ref", "--format=%(refname)")
 
     def _says(self, *arguments: str) -> bool:
         return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
     def works(self) -> bool:
-        """Whether git takes it for the repository that the checkout belongs to."""
+        """Return True if git recognises it as the checkout's repository."""
         with suppress(RepositoryError):
             return _where(Git(self.top, {})) == self.where
         return False
 
     def missing(self) -> Iterator[str]:
-        """Directories; something else may be in their place."""
+        """Missing directories; something else may be in their place."""
         places = (f"{self.common}/{name}" for name in _DIRECTORIES)
         yield from (each for each in places if not os.path.isdir(each))
         worktrees = f"{self.common}/worktrees"
@@ -86,7 +86,7 @@ class Before:
             yield worktrees
 
     def unusable(self) -> list[str]:
-        """Files that git cannot read as what they are, or that are gone."""
+        """Files that are missing, or that git cannot parse."""
         return [path for path in self.files if not self._is_usable(path)]
 
     def _is_usable(self, path: str) -> bool:
@@ -107,7 +107,7 @@ def configure(path: str, name: str, value: str | None) -> None:
 
 
 def written(git: Git, common: Path) -> bytes:
-    """What ``read`` gives again. Raise RepositoryError where git cannot work with it."""
+    """Return the snapshot for ``read``. Raise RepositoryError if git cannot work with it."""
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not take the checkout for one at present")
@@ -134,7 +134,7 @@ def _noted(path: str) -> tuple[str, int] | None:
 
 
 def read(path: Path) -> Before | None:
-    """None where nothing is written, or nothing that can be read."""
+    """Return the snapshot, or None if it is missing or unreadable."""
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(read_regular(path, _MOST_BYTES) or b"")
         files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
@@ -146,7 +146,7 @@ def read(path: Path) -> Before | None:
 
 
 def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
-    """What ``written`` gives, of a repository that is now at ``common`` with its files."""
+    """Return the snapshot like ``written``, for a repository that is now at ``common``."""
     places = {before.common: common, before.top: top}
 
     def here(path: str) -> str:
@@ -182,7 +182,7 @@ def _is_id(word: bytes) -> bool:
 
 
 def present(path: str) -> bytes | None:
-    """None for what is no file."""
+    """Return the content, or None if it is not a file."""
     return read_regular(path, _MOST_BYTES)
 
 
@@ -191,7 +191,7 @@ def _is_plain(path: str) -> bool:
 
 
 def deciding(config: bytes) -> dict[str, str]:
-    """What is set of what decides whether git takes a directory for a repository."""
+    """Return the settings that decide if git recognises a directory as a repository."""
     asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
     answer = _outside(*asked, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
@@ -199,6 +199,6 @@ def deciding(config: bytes) -> dict[str, str]:
 
 
 def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
-    """Of git in no repository: it may not be able to work with the one in question."""
+    """Run git outside any repository, because the one in question may be broken."""
     git = Git("/", {"GIT_DIR": os.devnull})
     return git.run("config", *arguments, given=given, accept=range(256))

@@ -31,7 +31,7 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """How far a change can be restored."""
+    """The possible restoration of a change."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
@@ -43,7 +43,7 @@ class RestoreState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
-    """A change, and what can be done about it now."""
+    """A change, and its possible restoration now."""
 
     change: RepositoryChange
     standing: RestoreState
@@ -56,7 +56,7 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchRestore:
-    """Of one root job. Idempotent; what somebody changed since the job stays."""
+    """Restores the changes of one root job. Idempotent; later changes by others stay."""
 
     project: Path
     #: What both states of each change are noted in, by name.
@@ -85,7 +85,7 @@ class BranchRestore:
         return found
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
-        """What each change of a job is now. Raise Conflict or RepositoryError."""
+        """Return the present state of each change of a job. Raise Conflict or RepositoryError."""
         return [self._looked_at(each) for each in changes]
 
     def _looked_at(self, change: RepositoryChange) -> Restorable:
@@ -178,7 +178,7 @@ class BranchRestore:
 
 
 def _write(path: Path, state: str) -> None:
-    """A file as ``checkout.content`` told it, whole or not at all."""
+    """Write a file as recorded by ``checkout.content``, whole or not at all."""
     if not state:
         path.unlink(missing_ok=True)
         return

@@ -17,7 +17,7 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
     """For each submodule that differs: the user's repository of it, its path, and both commits.
 
-    The earlier one is empty where it is not there.
+    The earlier commit is "" if the submodule did not exist.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):
@@ -29,7 +29,7 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
-    """What must not change in the user's repositories of submodules, as words to values."""
+    """State of the user's submodule repositories that must not change: descriptions to values."""
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
@@ -40,7 +40,7 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
 
 def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove what was kept for a root job; a branch stays that has commits nothing else has."""
+    """Remove the refs of a root job; a branch with commits that exist nowhere else stays."""
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:

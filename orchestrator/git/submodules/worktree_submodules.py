@@ -50,13 +50,13 @@ class Module:
 
     @property
     def is_workers(self) -> bool:
-        """The worker has put something where nothing of ours was."""
+        """True if the worker put something where nothing of ours was."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
     @property
     def source(self) -> Git | None:
-        """The user's repository of it; None where there is none."""
+        """The user's repository of it, or None."""
         if not os.path.lexists(f"{self.users}/.git"):
             return None
         found = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
@@ -88,14 +88,14 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _may_have_some(git: Git, admin: Path) -> bool:
-    """Of a worktree, without running git: most repositories have no submodules."""
+    """Checks a worktree without running git: most repositories have no submodules."""
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
 
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
-    """Have a worktree's submodules as a commit says, as far as the user has them.
+    """Set a worktree's submodules to a commit, as far as the user has their objects.
 
-    ``anew``: also those that are filled already; else they stay as they are.
+    ``anew``: also refill submodules that are filled already.
     """
     for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
@@ -105,8 +105,8 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
 
 def _check_out(module: Module) -> bool:
-    """False where the user's repository lacks files of the commit (a partial clone): it is empty
-    then, as one that the user does not have."""
+    """Return False if the user's repository lacks files of the commit (a partial clone): the
+    submodule stays empty, like one that the user does not have."""
     _relink(module)
     try:
         module.git.run("checkout", "--quiet", "--force", "--detach", module.commit)
@@ -160,7 +160,7 @@ def _relink(module: Module) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
-    """Those that were filled, and that the worker has not removed."""
+    """Submodules that were filled, and that the worker has not removed."""
     for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -183,7 +183,7 @@ def _revive(module: Module) -> bool:
 def commit_all(
     git: Git, admin: Path, top: str, branch: str, message: str, signature: Signature
 ) -> None:
-    """Commit what is uncommitted in submodules, and keep all of it on ``branch`` of the user's
+    """Commit uncommitted changes of submodules, and save all commits on ``branch`` of the user's
     repositories of them. Idempotent."""
     for module in _live(git, admin, top, "HEAD"):
         inner = module.git
@@ -215,7 +215,7 @@ def _keep(module: Module, commit: str, name: str) -> None:
 
 
 def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
-    """Whether a ref of the user's repository has it that stays for as long as is wanted."""
+    """Return True if a permanent ref of the user's repository contains it."""
     if not has(git, commit):
         return False
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}").text.split()
@@ -251,7 +251,7 @@ def snapshot(
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Raise RepositoryError where what is uncommitted in a submodule stands in the way."""
+    """Raise RepositoryError if uncommitted changes in a submodule block the operation."""
     after = links(git, then)
     for module in listed(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)

@@ -30,9 +30,9 @@ _ESCAPED = "\\*?[]! #"
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """What is where, as words to values: two states that are equal have nothing between them.
+    """Return the state as descriptions to values: two equal states have no change between them.
 
-    ``ours`` are the product's own folders, relative to the top: what happens there is no leak.
+    ``ours`` are the product's own folders, relative to the top: changes in them are no leak.
     """
     found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
     found |= settings(common)
@@ -82,7 +82,7 @@ def content(path: Path) -> str:
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
-    """What is uncommitted, by path; without what git ignores, and the product's own folders."""
+    """Uncommitted files by path, without ignored files and the product's own folders."""
     fields = [each for each in _status(git, top) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
@@ -101,9 +101,9 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Nothing where git cannot tell, as with a filter that fails: to look must harm no job.
+    """Empty if git fails, for example in a filter: this check must harm no job.
 
-    A worker may have set ``core.worktree`` to a directory that takes for ever to look through.
+    A worker may have set ``core.worktree`` to a directory that takes forever to scan.
     """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
@@ -112,7 +112,7 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """What the index says of files besides their content: those it does not look at, say."""
+    """Flags of files in the index, such as those that make git skip a file."""
     listed = git.run("ls-files", "-v", "-z", accept=range(256)).fields
     marked = "\0".join(each for each in listed if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
@@ -120,7 +120,7 @@ def _flags(git: Git) -> dict[str, str]:
 
 
 def path_of(field: str) -> str:
-    """Of an entry of ``status``: ``? path``, or several words and the path."""
+    """The path in an entry of ``status``: ``? path``, or several words and the path."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]
 
@@ -143,7 +143,7 @@ def _inside(path: Path, directory: Path) -> str:
 
 
 def within(path: str, directory: str) -> bool:
-    """Whether it is the directory, or in it; both are relative to the same place."""
+    """Return True if it is the directory, or in it; both are relative to the same place."""
     return path == directory or path.startswith(f"{directory}/")
 
 
@@ -165,7 +165,7 @@ def hide(git: Git, top: str, common: Path, directory: str) -> None:
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Those that git ignores and does not track; a directory has a slash at its end."""
+    """Ignored and untracked paths; a directory has a slash at its end."""
     if not paths:
         return []
     # It takes no literal paths; with the dot a colon in front means nothing.

@@ -22,9 +22,9 @@ _MERGER = "merge"
 
 
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Of workers of a root job: for each ref, worker, and way the first and the last commit.
+    """Moves by workers of a root job: the first and last commit for each ref, worker, and way.
 
-    Logs that nobody wrote to since then are not read. Fetching is not among them.
+    Logs that were not written since then are not read. Fetching is not included.
     """
     logs = common / "logs"
     for path in chain((logs / each for each in _SINGLE), *(_below(logs / e) for e in _PLACES)):

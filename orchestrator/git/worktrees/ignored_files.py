@@ -43,7 +43,7 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """A commit of what is ignored; empty when nothing is."""
+    """Return a commit of the ignored files, or "" if there are none."""
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -81,7 +81,7 @@ def _is_at_or_below(path: str, top: str) -> bool:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """What was linked or copied from the user's checkout when the worktree was made."""
+    """Files that were linked or copied from the user's checkout when the worktree was created."""
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
@@ -147,7 +147,7 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """What a commit of ignored files says of those that are not in it."""
+    """Return the note in a commit of ignored files on the files that it omits."""
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -155,7 +155,7 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 
 
 def put_back(git: Git, top: str, commit: str) -> None:
-    """The files of ``keep``, over whatever is there. Idempotent."""
+    """Restore the files of ``keep``, over existing ones. Idempotent."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)

@@ -44,12 +44,12 @@ class Spare:
 
     @property
     def about(self) -> Path:
-        """The commit that the index is of, and what the files were written by."""
+        """The commit of the index, and the configuration that the files were written with."""
         return self.path / "about"
 
 
 class Spares:
-    """Any thread may call. What a crash leaves lies in the job's directory, and goes with it."""
+    """Any thread may call. A crash leaves files only in the job's directory, removed with it."""
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:
         self._git = git
@@ -58,7 +58,7 @@ class Spares:
         self._lock = threading.Lock()
 
     def note(self, directory: str, admin: Path) -> None:
-        """Of a worktree whose files were just written: it may become a spare one."""
+        """Record a worktree whose files were just written: it may become a spare one."""
         index = admin / "index"
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
@@ -70,7 +70,7 @@ class Spares:
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
-        """Take the files of a worktree; False where that is not worth it."""
+        """Move the files of a worktree to the pool; return False if that is not worth it."""
         place = self._place(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
         if place is None or not all(map(Path.is_file, noted)):
@@ -88,9 +88,9 @@ class Spares:
         return True
 
     def take(self, directory: str, admin: Path, start: str) -> bool:
-        """Have the files of a spare worktree in a new one, with an index that fits them.
+        """Move the files of a spare worktree to a new one, with an index that fits them.
 
-        They are as somebody has left them; False where none fits.
+        The files may be changed; return False if no spare worktree fits.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -112,7 +112,7 @@ class Spares:
         return True
 
     def drop(self, directory: str) -> None:
-        """Those of a root job, given its directory. Idempotent."""
+        """Remove the spare worktrees of a root job, given its directory. Idempotent."""
         place = Path(directory, DIRECTORY)
         if place.exists():
             discard(place)
@@ -140,7 +140,7 @@ class Spares:
             return None
 
     def _written_by(self) -> str:
-        """The configuration and attributes that decide what is in a file besides its blob."""
+        """The configuration and attributes that, besides the blob, determine a file's content."""
         said = self._git.run("config", "--list", "-z").out
         attributes = self._common / "info" / "attributes"
         said += attributes.read_bytes() if attributes.exists() else b""
@@ -152,9 +152,9 @@ class Spares:
 
 
 def restore(git: Git, start: str) -> bool:
-    """Have the files of a spare worktree as in its commit; False where that cannot be had.
+    """Restore the files of a spare worktree to its commit; return False if that is impossible.
 
-    ``reset`` writes every file anew whose times, size or number differ from the index; a change of
+    ``reset`` rewrites every file whose times, size or number differ from the index; a change of
     mode alone within the second in which the file was written goes unseen.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")

@@ -32,7 +32,7 @@ def mend(git: Git, admin: Path, branch: str) -> None:
 
 
 def refill(git: Git, admin: Path) -> None:
-    """An index of what HEAD has: what differs in the files counts as changed."""
+    """Create an index from HEAD: files that differ count as changed."""
     (admin / "index").unlink(missing_ok=True)
     git.run("read-tree", "HEAD")
 
@@ -71,9 +71,9 @@ class Found:
 
 
 class GitWorktrees:
-    """``git worktree add`` is not safe beside itself: entries are made one at a time.
+    """``git worktree add`` is not safe in parallel: entries are created one at a time.
 
-    Files are written outside of that lock, several worktrees side by side.
+    Files are written outside of that lock, several worktrees in parallel.
     """
 
     def __init__(self, git: Git, common: Path, spares: Spares) -> None:
@@ -94,7 +94,7 @@ class GitWorktrees:
                     yield Found(_link(admin).removesuffix("/.git"), admin)
 
     def git_of(self, found: Found) -> Git:
-        """Git for a worktree, whatever its agent has put where ``.git`` was."""
+        """Return git for a worktree, even if its agent replaced ``.git``."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
         return Git(found.directory, place)
 
@@ -129,9 +129,9 @@ class GitWorktrees:
         return made
 
     def sound(self, directory: str, branch: str) -> Found | None:
-        """A worktree whose files were all written, ready for git; None where there is none.
+        """Return a completely written worktree, ready for git; None if there is none.
 
-        What was damaged is mended, and what git does not know any more is made known to it.
+        Damage is repaired, and a worktree that git no longer knows is registered again.
         """
         if not was_whole(directory):
             return None
@@ -145,7 +145,7 @@ class GitWorktrees:
         return found
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
-        """Files whose entry somebody has removed; None where there is no such branch."""
+        """Adopt files whose entry was removed; return None if the branch does not exist."""
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
         aside = f"{directory}.aside"
@@ -176,9 +176,9 @@ class GitWorktrees:
         return made
 
     def register_again(self, directory: str, branch: str) -> Found:
-        """A worktree whose own part of the repository is gone; its files stay as they are.
+        """Register a worktree whose own part of the repository was removed; its files stay.
 
-        Its ``.git`` and its index are for the caller to put right.
+        The caller repairs its ``.git`` and its index.
         """
         aside = f"{directory}{ASIDE}"
         with self._adding, _filling(directory):
@@ -194,9 +194,9 @@ class GitWorktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Locks of a git that was killed with its worker: nothing of an ended attempt is alive.
+        """Remove locks of a git that was killed with its worker: no process of the attempt lives.
 
-        And pipes, at which git would wait; and where git finds the repository is as it was.
+        Also removes pipes, at which git would wait, and restores the link to the repository.
         """
         fifo_guard.clear(found.admin)
         _restore(found.admin / "commondir", b"../..\n")
@@ -219,7 +219,7 @@ class GitWorktrees:
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:
-        """Its files and its entry; its branch stays. Idempotent.
+        """Remove its files and its entry; its branch stays. Idempotent.
 
         ``spare``: the files may be kept for the next worktree of the job.
         """
@@ -246,14 +246,14 @@ class GitWorktrees:
 
 
 def was_whole(directory: str) -> bool:
-    """All its files were written once, and none is being removed: what is missing since then, its
-    agent has removed."""
+    """Return True if all its files were written once, and none is being removed: missing files
+    were removed by its agent."""
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
 
 @contextmanager
 def _filling(directory: str) -> Iterator[None]:
-    """Until the end is reached, what is in it is not all that is to be."""
+    """Marks a worktree as incomplete until all its files are written."""
     mark = Path(f"{directory}{FILLING}")
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -262,7 +262,7 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _link(admin: Path) -> str:
-    """The path of its ``.git``; what is no file there goes, as git would wait for it."""
+    """Return the path of its ``.git``; removes a non-file there, because git would wait for it."""
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -282,14 +282,14 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Also while a ``git gc`` of somebody else removes it."""
+    """Tolerates another process's ``git gc`` that removes it at the same time."""
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)
 
 
 def _remove(directory: str) -> None:
-    """Also where an agent has left directories that nobody may write to."""
+    """Also removes directories that an agent made read-only."""
     with suppress(PermissionError):
         shutil.rmtree(directory)
         return
