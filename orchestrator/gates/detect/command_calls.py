@@ -23,7 +23,7 @@ _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 
 
 class Calls:
-    """Of one command. What it cannot follow is taken for something that judges."""
+    """Calls of one command. A call that cannot be followed counts as a check."""
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
@@ -34,7 +34,7 @@ class Calls:
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """The texts that a command runs; None: unknown. What was followed already is empty."""
+        """The texts that a command runs; None: unknown. A text followed before is empty."""
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
             return self._once("npm", _script_called(plain), self._script)
@@ -62,7 +62,7 @@ class Calls:
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _target(self, name: str) -> Sequence[str] | None:
-        """Recipes of a target and of what it needs."""
+        """Recipes of a target and of its prerequisites."""
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)
@@ -102,7 +102,7 @@ def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What make does for a target; another rule of the same target adds to it."""
+    """Make's recipe for a target; another rule of the same target adds to it."""
 
     needs: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -127,7 +127,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
-    """Of a target and of all that it needs; None if one of these has no rule."""
+    """Recipes of a target and of its prerequisites; None if one of these has no rule."""
     left, seen, found = [target], {target}, list[str]()
     while left:
         rule = rules.get(left.pop())

@@ -52,7 +52,7 @@ def detected(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """A gate that somebody asks for by its name, whether anything speaks for it or not."""
+    """Return a gate that is requested by its name, even if no file indicates it."""
     if name == SECRETS:
         return secrets("asked for by name")
     if name in _EVIDENCE:
@@ -107,7 +107,7 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """A file of tests, also beside the code; empty where only names look like it."""
+    """A file of tests, also next to the code; empty if only names look like it."""
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -263,6 +263,6 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """``make test`` usually runs them once more."""
+    """``make test`` usually repeats them."""
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

@@ -16,7 +16,7 @@ FILE = ".orchestrator/gates.yaml"
 
 
 def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
-    """What the file asks for; None where there is none. Raise InvalidRequest."""
+    """Return the gates in the file, or None if there is no file. Raise InvalidRequest."""
     text = files.read(FILE)
     if not text:
         return None

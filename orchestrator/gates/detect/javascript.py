@@ -82,7 +82,7 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
-    """One, at most: files of tests, and the runner that the project depends on."""
+    """At most one gate: from files of tests, and the runner that the project depends on."""
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(own_files(files.paths(), JAVASCRIPT))

@@ -46,7 +46,7 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """With the scripts that they run as what configures them."""
+        """Add the scripts that they run to their configuration files."""
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
@@ -90,7 +90,7 @@ def _known(name: str, files: GateFiles) -> Gate | None:
 
 
 def _with(known: Gate, asked: Gate) -> Gate:
-    """What is asked of a known gate beside its name counts."""
+    """Fields requested for a known gate, in addition to its name, count."""
     return replace(
         known,
         when=asked.when or known.when,
@@ -110,7 +110,7 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Two commands may come to one name; two gates that were given one may not."""
+    """Two commands may result in one name; two gates may not be given the same name."""
     found: list[Gate] = []
     names: Counter[str] = Counter()
     for gate in gates:

@@ -78,7 +78,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """What it runs in turn can be told from its text."""
+    """Return True for a shell script, whose text shows the commands that it runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 

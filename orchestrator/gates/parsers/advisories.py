@@ -44,7 +44,7 @@ def read_npm(content: bytes) -> Reading:
 
 
 def read_pip(content: bytes) -> Reading:
-    """``pip-audit -f json``. Raise NoAdvisories, also where it could ask for no package."""
+    """``pip-audit -f json``. Raise NoAdvisories, also if no package could be looked up."""
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
     if packages and len(skipped) == len(packages):
@@ -81,7 +81,7 @@ def read_go(content: bytes, cwd: str) -> Reading:
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    """What the tool writes once it has its advisories; without them it writes something else."""
+    """Return the report of a tool that got its advisories; otherwise its output differs."""
     found: dict[str, Any] = {}
     try:
         found = mapping(parsed(content, "JSON"))

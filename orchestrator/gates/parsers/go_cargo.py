@@ -14,7 +14,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(slots=True)
 class _Tests:
-    """Those of one package or program, by name."""
+    """Tests of one package or program, by name."""
 
     begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
 def read_go(content: bytes) -> Reading:
-    """What ``go test -v`` prints: a package is named after its tests. Raise UnreadableReport."""
+    """Parse ``go test -v`` output: a package's name follows its tests. Raise UnreadableReport."""
     found, tests, running = _Found(), _Tests(), ""
     for line in _lines(content):
         if begins := _GO_BEGINS.match(line):
@@ -101,7 +101,7 @@ _CARGO_SIDES = ("left: ", "right: ")
 
 
 def read_cargo(content: bytes) -> Reading:
-    """What ``cargo test`` prints: a program is named before its tests. Raise UnreadableReport."""
+    """Parse ``cargo test`` output: a program is named before its tests. Raise UnreadableReport."""
     cargo = _Cargo()
     for line in _lines(content):
         cargo.read(line)
@@ -136,7 +136,7 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """The tests so far were another one's."""
+        """The tests so far belong to another program."""
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

@@ -50,7 +50,7 @@ def read(content: bytes) -> Reading:
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Some runners write the type beside the message, others into it."""
+    """Some runners write the type next to the message, others into it."""
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
@@ -146,7 +146,7 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Also of what is no test: a suite that could not be loaded."""
+        """Also for a failure outside of a test, such as a suite that could not be loaded."""
         said = attributes.get("message") or attributes.get("type") or "failed"
         first = one_line(said)[:LONGEST_NAME]
         if self.name and self.message is None:
@@ -163,7 +163,7 @@ class _Document:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        """Of a file that could not be loaded, pytest says why in the text alone."""
+        """For a file that could not be loaded, pytest gives the reason in the text alone."""
         said, self.said = self.said, None
         if said and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]

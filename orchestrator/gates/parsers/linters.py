@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"\bline \d+\b")
 
 
 def read_ruff(content: bytes, cwd: str) -> Reading:
-    """``--output-format=json``; paths are told from ``cwd``. Raise UnreadableReport."""
+    """Parse ``--output-format=json``; paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of ruff")
     if not isinstance(found, list):
         raise UnreadableReport("its report is JSON, but not ruff's: it is no list")
@@ -40,7 +40,7 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
-    """Its plain text; what else is printed is no error. Raise UnreadableReport."""
+    """Parse plain text; other output is no error. Raise UnreadableReport."""
     flaws = []
     for found in _MYPY.finditer(content.decode("utf-8", "replace")):
         path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""

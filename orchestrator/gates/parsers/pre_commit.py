@@ -12,7 +12,7 @@ _SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 
 def read_pre_commit(content: bytes) -> Reading:
-    """A hook without files to look at is there all the same: it counts as passed."""
+    """A hook without files to check still exists: it counts as passed."""
     flaws: dict[str, list[str]] = {}
     passed, last = [], ""
     for line in content.decode("utf-8", "replace").splitlines():

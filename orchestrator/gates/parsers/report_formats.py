@@ -58,7 +58,7 @@ class Reports:
 
 
 def _content(file: Path, log: Path) -> bytes:
-    """What it wrote where it was told to; without that, what it printed."""
+    """The report file that the tool was to write, or its output if there is none."""
     try:
         return _whole(file)
     except FileNotFoundError:

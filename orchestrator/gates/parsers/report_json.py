@@ -29,7 +29,7 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """On one line, without what cannot be stored: JSON may name halves of characters, and NUL."""
+    """Return one line without unstorable characters: JSON may contain lone surrogates, and NUL."""
     return one_line(json_values.text(value).replace("\0", "?"))[:longest]
 
 

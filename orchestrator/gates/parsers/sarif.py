@@ -20,7 +20,7 @@ LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Paths are told from ``cwd``. Raise UnreadableReport."""
+    """Paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "SARIF")
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
         raise UnreadableReport("its report is JSON, but no SARIF: it has no runs")
@@ -45,7 +45,7 @@ def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
 
 
 def _check_ended(run: dict[str, Any]) -> None:
-    """A tool that broke down has found nothing, and does not say that there is nothing."""
+    """A tool that crashed reports no results, although there may be some."""
     for each in map(mapping, sequence(run.get("invocations"))):
         if each.get("executionSuccessful") is False:
             notes = sequence(each.get("toolExecutionNotifications"))
@@ -61,7 +61,7 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 
 
 def _is_suppressed(result: dict[str, Any]) -> bool:
-    """Not by what somebody has only asked for, or has been refused."""
+    """A suppression that is only requested, or was rejected, does not count."""
     found = map(mapping, sequence(result.get("suppressions")))
     return any(text(each.get("status")) in {"", "accepted"} for each in found)
 
@@ -76,7 +76,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    """Its own, or that of one of the files that the run names."""
+    """Its own URI, or that of one of the files that the run names."""
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

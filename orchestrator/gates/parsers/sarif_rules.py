@@ -21,7 +21,7 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """By its place in the list, or else its id; empty where it is not described."""
+        """The rule by its place in the list, or else by its id; empty if it is not described."""
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
             if not name or _is_below(name, text(found.get("id"))):
@@ -39,12 +39,12 @@ class Rules:
         self._overrides = [self._levels(mapping(each)) for each in sequence(run.get("invocations"))]
 
     def id_of(self, result: dict[str, Any]) -> str:
-        """Empty where it has none."""
+        """Return the rule's id, or "" if there is none."""
         own = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
         return own or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
-        """Its own; or what this run was told of its rule, or what the tool says of it."""
+        """The result's own level, or the run's level for its rule, or the tool's default."""
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         told = self._told(result).get(text(rule.get("id")) or self.id_of(result), "")
@@ -65,7 +65,7 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """With the part of the tool that has it."""
+        """The rule, with the part of the tool that has it."""
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
@@ -88,7 +88,7 @@ class Rules:
         return named or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        """By rule, what one run of the tool was told."""
+        """Configured levels of one run, by rule."""
         found = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
@@ -98,7 +98,7 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """Of the run that it comes from: the only one where it does not say."""
+        """The configuration of its run: the only one if the result names none."""
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]
@@ -111,7 +111,7 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """``ruleId`` and ``ruleIndex`` stand for the same in ``rule``."""
+    """``ruleId`` and ``ruleIndex`` mean the same as in ``rule``."""
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None

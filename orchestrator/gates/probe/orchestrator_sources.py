@@ -19,8 +19,8 @@ _MOST_BYTES = 1 << 24
 def begin() -> None:
     """Append paths in the worktree and in the user's checkout to the file that the gate was given.
 
-    Each file when it is executed, because a Python may end by ``os._exit``; at the end, what was
-    imported through a link, or in a Python without such a hook.
+    Each file is appended when it is executed, because a Python may end by ``os._exit``; files that
+    were imported through a link, or in a Python without such a hook, are appended at the end.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

@@ -24,7 +24,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines that were read together; what they have in common is looked for once."""
+    """Lines that were read together; their common parts are searched once."""
 
     text: bytes
     lines: tuple[Added, ...]
