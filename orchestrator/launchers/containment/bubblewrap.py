@@ -110,7 +110,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Show what was covered, under the name by which it is known and under its real one."""
+    """Show a covered path again, under its usual name and its real one."""
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):
         if not os.path.exists(name) or not _is_below(name, covers):

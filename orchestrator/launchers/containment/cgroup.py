@@ -18,9 +18,9 @@ _PREFIX = "orchestrator-worker-"
 
 
 class ControlGroups(Subreaper):
-    """A subreaper whose workers each have a control group besides.
+    """A subreaper whose workers each have a control group in addition.
 
-    The group holds also what the subreaper loses when it is killed, and it can limit.
+    The group also holds processes that a killed subreaper loses, and it can enforce limits.
     """
 
     mode = "cgroup"
@@ -115,7 +115,7 @@ def remove(directory: str) -> None:
 
 
 def read(path: str) -> str:
-    """The content of a file; empty when there is none."""
+    """Return the content of a file, or "" if it does not exist."""
     try:
         with open(path, encoding="ascii") as file:
             return file.read()
@@ -124,7 +124,7 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Which limit a group has counted as hit, in words; empty for none."""
+    """Return the limit that a group counted as hit, as text, or ""."""
     if _count(f"{directory}/memory.events", "oom_kill"):
         return rlimits.memory_words(wanted["memory"]) if wanted.get("memory") else ""
     if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):

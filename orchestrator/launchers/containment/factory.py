@@ -6,7 +6,7 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """For a shim; ``plan`` is what ``Plan.for_shims`` says. Imports no more than it needs."""
+    """For a shim; ``plan`` is the text of ``Plan.for_shims``. Imports no more than it needs."""
     mode = plan["mode"]
     if mode == "cgroup":
         from orchestrator.launchers.containment.cgroup import ControlGroups
@@ -29,6 +29,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """The limits that nobody needs to watch."""
+    """Limits that need no watching, because the family enforces them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

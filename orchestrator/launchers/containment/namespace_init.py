@@ -36,7 +36,7 @@ def keep_only(end: socket.socket, source: int, output: int) -> None:
 
 
 def serve(end: socket.socket, own_mounts: bool) -> None:
-    """Live until nothing is left in the namespace. With ``own_mounts``, mount /proc first."""
+    """Run until the namespace has no other process. With ``own_mounts``, mount /proc first."""
     try:
         _serve(end, own_mounts)
     except Exception as error:
@@ -106,7 +106,7 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    """Its own /proc, or programs would find other processes under the numbers of theirs."""
+    """Mount its own /proc; otherwise programs would find other processes under their numbers."""
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
 

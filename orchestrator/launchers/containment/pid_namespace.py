@@ -113,7 +113,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """The worker's end, if its init has told of it."""
+        """The worker's end, if its init has reported it."""
         if self._worker == 0 or self._wire is None:
             return
         try:
@@ -150,7 +150,7 @@ class Namespaces(Subreaper):
 
 
 def _become_init(end: socket.socket, source: int, output: int) -> None:
-    """In the process in the middle: fork the init into a new namespace, and make way for it."""
+    """In the intermediate process: fork the init into a new namespace, and exit."""
     try:
         _unshare()
         pid = os.fork()
@@ -165,7 +165,7 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
 
 
 def _unshare() -> None:
-    """New namespaces for what this process forks; an ordinary user needs one of users for it."""
+    """Create namespaces for forked processes; an ordinary user needs a user namespace for it."""
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:

@@ -40,7 +40,7 @@ class ProcessGroups(Subreaper):
 
     @property
     def is_empty(self) -> bool:  # type: ignore[override]
-        """Nothing is left that can be found."""
+        """True if no process can be found."""
         return self._no_child and not self.members() and not self._group_lives()
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:

@@ -12,13 +12,13 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 
 
 class Subreaper:
-    """All descendants of this process, which adopts whatever they orphan.
+    """All descendants of this process, which adopts their orphans.
 
     A direct child keeps its pid until this process reaps it, so killing direct children, and then
-    those that they leave, needs no further proof of identity; parents first, so that none is there
-    to replace a child. Repeated until nothing is left, it beats a process that re-forks for ever.
+    their orphans, needs no further proof of identity; parents first, so that no parent can replace
+    a child. Repeated until no process remains, it beats a process that re-forks forever.
 
-    The other families have the same methods, and hold by other means.
+    The other families have the same methods, with other mechanisms.
     """
 
     mode = "subreaper"
@@ -42,7 +42,7 @@ class Subreaper:
     def start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], stdin: str | None, output: int
     ) -> int:
-        """Start a worker; its pid. Raise SpawnFailed, and then nothing of it is left."""
+        """Start a worker; return its pid. Raise SpawnFailed; no process of it remains then."""
         source = open_input(stdin)
         try:
             return self._start(argv, cwd, env, source, output)
@@ -71,19 +71,19 @@ class Subreaper:
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
-        """What hangs from this process directly and is not to be spared."""
+        """Direct children of this process that are not to be spared."""
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """One pass; what it orphans is found by the next."""
+        """Kill in one pass; the next pass finds the orphans of this one."""
         for pid in self._children(spare):
             # Refused for a program that runs as another user; then it has to be waited for.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> str:
-        """Nothing is left: release what the attempt had; which limit it hit, in words."""
+        """No process remains: release the attempt's resources; return the limit it hit, as text."""
         return ""
 
     def _children(self, spare: Collection[int]) -> list[int]:

@@ -44,7 +44,7 @@ def run_path(exit_path: str) -> str:
 
 
 class Claim:
-    """The sole right to run, or to give up, an attempt; held until it is published or dropped."""
+    """The sole right to run or abandon an attempt; held until it is published or dropped."""
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
@@ -55,7 +55,7 @@ class Claim:
 
     @classmethod
     def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt that nobody ever has. Raise Refused, or OSError from the disk."""
+        """Claim an attempt that was never claimed. Raise Refused, or OSError from the disk."""
         path = run_path(exit_path)
         try:
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
@@ -68,7 +68,7 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt whose runner is gone. Raise Refused when it is alive; Foreign."""
+        """Claim an attempt whose runner has exited. Raise Refused if it is alive; Foreign."""
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
@@ -100,14 +100,14 @@ class Claim:
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Say which process the worker is and what else there is of it, on a line of its own."""
+        """Record the worker's process and its other traces, on a separate line."""
         self._write(self._end, encoded({"worker": pid, **traces}))
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
-        """Make the exit record visible, and let go. On OSError the claim is kept.
+        """Make the exit record visible, and release the claim. On OSError the claim is kept.
 
-        ``synced`` waits until it survives a loss of power. That costs as much as all else that a
-        short worker does to the disk, and is not needed where a store has it a moment later.
+        ``synced`` waits until it survives a loss of power. That costs as much as all other disk
+        work of a short worker, and is not needed if a store has the record a moment later.
         """
         # In place and shortened last: on a full disk the block that is there is enough.
         end = self._write(0, record)
@@ -124,11 +124,11 @@ class Claim:
         return os.pread(self._descriptor, limit, 0)
 
     def drop(self) -> None:
-        """Let go; what is in the file stays."""
+        """Release the claim; the file's content stays."""
         os.close(self._descriptor)
 
     def _write(self, at: int, content: bytes) -> int:
-        """Write one line; where it ends."""
+        """Write one line; return its end."""
         line = content + b"\n"
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):
@@ -138,7 +138,7 @@ class Claim:
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:
-    """As it is written, on one line."""
+    """Return the record as one line, in the form of the file."""
     return json.dumps(content).encode("ascii")
 
 
@@ -163,7 +163,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def set_aside(path: str) -> None:
-    """Make room for a claim or a record, and keep what was in its place."""
+    """Move an existing file aside to make room for a claim or a record."""
     os.rename(path, f"{path}.foreign")
 
 

@@ -62,7 +62,7 @@ State = FinishedRecord | RunningRecord | Unfinished
 
 
 def inspect(exit_path: str, digest: str = "") -> State:
-    """How it stands with an attempt. A publication that was cut off is completed."""
+    """Return the state of an attempt. An interrupted publication is completed."""
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
@@ -99,7 +99,7 @@ def tombstone(
 
 
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:
-    """None when there is no exit record. One that cannot be read says so in ``error``."""
+    """Return the exit record, or None. An unreadable record has the reason in ``error``."""
     try:
         content = _content(exit_path)
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """Whether there is a record that neither its shim has written nor who knows the digest."""
+    """Return True for a record that neither its shim nor a process with the digest wrote."""
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def is_forged(exit_path: str, digest: str) -> bool:
 
 
 def _content(exit_path: str) -> bytes:
-    """Raise FileNotFoundError. Nothing for what a worker has put there that is no plain file."""
+    """Raise FileNotFoundError. Empty if a worker put something there that is no plain file."""
     try:
         with open_plain(Path(exit_path)) as file:
             return file.read(_RECORD_BYTES)
@@ -147,14 +147,14 @@ def _bytes(said: object) -> bytes:
 
 
 def _mark(digest: str) -> str:
-    """Of tombstones. It does not tell the digest, and proves no other record."""
+    """The mark of tombstones. It does not reveal the digest, and proves no other record."""
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """The exit that a shim reported or wrote; ValueError or TypeError for anything else.
+    """Return the exit that a shim reported or wrote; raise ValueError or TypeError otherwise.
 
-    A worker may have written what stands in its place, and no value of it may stop a server.
+    A worker may have replaced it, and no value of it may stop a server.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
@@ -189,14 +189,14 @@ def _flag(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Without halves of characters, which no store takes."""
+    """Remove lone surrogates, which no store accepts."""
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} is no text")
     return value.encode("utf-8", "replace").decode()
 
 
 def _cause(value: Any) -> ExitCause:
-    """One that only a later version knows tells this one nothing."""
+    """A cause that only a later version knows is ignored."""
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -274,7 +274,7 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """As the kernel knows it: what is in the file was cut off, or written by another release."""
+    """As the kernel knows it: the file may be cut off, or written by another release."""
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
@@ -306,7 +306,7 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Keep a forged record beside the one that is about to be published, under the claim."""
+    """Keep a forged record next to the one that is about to be published, under the claim."""
     if os.path.lexists(exit_path):
         set_aside(exit_path)
 

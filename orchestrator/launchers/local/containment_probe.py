@@ -142,7 +142,7 @@ def _mount_point() -> str | None:
 
 
 def _is_delegated() -> bool:
-    """Whether the control group is meant for this server; root may write to all, and should not."""
+    """True if the control group is meant for this server; root may write to all, and should not."""
     try:
         group = _own_group()
     except OSError:
@@ -171,7 +171,7 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _needed() -> tuple[str, ...]:
-    """What a sandbox must be able to read, wherever it lies: this package and its Python."""
+    """Paths that a sandbox must be able to read: this package and its Python."""
     own = (str(_ROOT / "orchestrator"), str(_ROOT / "bin"))
     return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
 

@@ -13,7 +13,7 @@ _WATCHED = (
 
 
 class Mode(StrEnum):
-    """How a worker's processes are held together. Kept in step with ``config``'s Containment."""
+    """The containment of a worker's processes. Kept in step with ``config``'s Containment."""
 
     #: the strongest that works here
     AUTO = "auto"
@@ -31,7 +31,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLimits:
-    """Of one worker with all that it starts; None is no limit."""
+    """Limits of one worker with all processes that it starts; None is no limit."""
 
     #: In processors: 0.5 is half of one.
     cpu: float | None = None
@@ -47,7 +47,7 @@ class WorkerLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sandbox:
-    """What a worker in a sandbox sees of the host. Paths are absolute."""
+    """The parts of the host that a worker in a sandbox sees. Paths are absolute."""
 
     network: bool = True
     hide: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Sandbox:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainmentPlan:
-    """``mode`` is what was asked for, or what is in force once ``probing`` has chosen."""
+    """``mode`` is the requested mode, or the effective one once ``probing`` has chosen."""
 
     mode: Mode = Mode.AUTO
     limits: WorkerLimits = field(default_factory=WorkerLimits)
@@ -75,7 +75,7 @@ class ContainmentPlan:
     controllers: tuple[str, ...] = ()
 
     def for_shims(self) -> str:
-        """As the text that the spawner is given."""
+        """Return the plan as text for the spawner."""
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
@@ -86,7 +86,7 @@ class ContainmentPlan:
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """What the mode in force does not hold, or not exactly, of what was asked for."""
+        """Requested settings that the effective mode does not enforce, or not exactly."""
         if self.mode is Mode.BASIC:
             yield (
                 "containment basic does not hold a process that leaves its group and clears its "

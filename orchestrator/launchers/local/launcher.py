@@ -35,10 +35,10 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """For what takes time: all processes are looked through, those of an attempt are ended."""
+    """Slow queries: scanning all processes, and ending those of an attempt."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
-        """``tell`` takes an attempt's id and its end, from any thread."""
+        """``tell`` is called with an attempt's id and its end, from any thread."""
         self._tell = tell
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
         # Has the first thread made: when it is needed there may be none to be had.
@@ -51,7 +51,7 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for what is being found out; the rest is left to the next server. Idempotent."""
+        """Wait for running queries; the next server makes the others. Idempotent."""
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
 
@@ -81,12 +81,12 @@ _UNHELD = (
 class LocalLauncher:
     """See ``core.ports.launcher.Launcher``. Any thread may call it; one of them listens.
 
-    Calls write to the shims' sockets directly, without blocking; what does not fit is sent by the
-    listening thread. ``_lock`` guards all of the state and is not held while events are reported.
+    Calls write to the shims' sockets directly, without blocking; the listening thread sends the
+    remainder. ``_lock`` guards all of the state and is not held while events are reported.
     """
 
     def __init__(self, asked: ContainmentPlan | None = None) -> None:
-        """``asked`` is what the workers are to be held by; whether that works, ``open`` finds."""
+        """``asked`` is the requested containment of workers; ``open`` checks that it works."""
         self._asked = asked or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
         self._lock = threading.Lock()
@@ -113,12 +113,12 @@ class LocalLauncher:
 
     @property
     def plan(self) -> ContainmentPlan:
-        """What is in force; before ``open``, what was asked for."""
+        """The effective containment; before ``open``, the requested one."""
         return self._plan or self._asked
 
     @property
     def keeper_pid(self) -> int:
-        """Of the process above the spawner, for tests."""
+        """The pid of the process above the spawner, for tests."""
         with self._lock:
             return self._pool.spawner.pid
 
@@ -171,9 +171,9 @@ class LocalLauncher:
                 holder.waiting(waiting)
 
     def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
-        """Watch over an attempt that an earlier server started; its end is reported like any.
+        """Watch an attempt that an earlier server started; its end is reported like any other.
 
-        False when it is not running: ``exit_record.inspect`` says what there is instead.
+        Return False if it is not running: ``exit_record.inspect`` returns its state.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
@@ -186,11 +186,11 @@ class LocalLauncher:
 
     @property
     def adopted(self) -> int:
-        """How many attempts run that an earlier server started."""
+        """Return the number of running attempts that an earlier server started."""
         return len(self._adopted)
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """How an attempt ended that does not run; after this it can never start. Idempotent."""
+        """Return the end of an attempt that does not run; it can never start then. Idempotent."""
         return settle(attempt_id, exit_path, digest=digest)
 
     def close(self, stop: bool) -> None:
@@ -327,7 +327,7 @@ class LocalLauncher:
     def _inquire(
         self, launch: Launch, strays: tuple[Stray, ...] = (), *, has_begun: bool = False
     ) -> None:
-        """What became of an attempt that no shim of ours serves: it runs, or it has ended.
+        """Find the state of an attempt that no shim of ours serves: it runs, or it has ended.
 
         It runs when its shim is about to die, and when an earlier server, whose record of it was
         lost with the power, had started it.
@@ -337,9 +337,9 @@ class LocalLauncher:
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """Its shim was killed before it came to the attempt, as with a spawner that is killed.
+        """Its shim was killed before it began the attempt, as with a spawner that is killed.
 
-        Asked once for each attempt: a shim that cannot begin it is not tried for ever.
+        True once for each attempt: a shim that cannot begin it is not retried forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

@@ -37,7 +37,7 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
 
 
 def _has_ended(record: str) -> bool:
-    """Whether no shim runs the attempt: of a worker, or of a gate, whose record is named so."""
+    """Return True if no shim runs the attempt: a worker's, or a gate's with its own record name."""
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):
             return holder(path) is None

@@ -7,7 +7,7 @@ from orchestrator.core.ports.launcher import Launcher
 
 
 class Listener:
-    """A context, to be entered once: inside it what becomes of attempts is reported."""
+    """A context, to be entered once: inside it, ends of attempts are reported."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher

@@ -34,10 +34,10 @@ def settle(
     digest: str = "",
     has_begun: bool = False,
 ) -> Exit:
-    """The end of an attempt whose shim is gone: what it published, else LOST, under a tombstone.
+    """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    ``has_begun``: its worker ran for certain, whatever files it has removed.
-    What is left of the attempt is killed first. Without a masker only short names are listed.
+    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun``: its
+    worker ran for certain, whatever files it removed. Without a masker only short names are listed.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -129,7 +129,7 @@ class Adopted:
         proc.send_signal(self._shim, number)
 
     def ended(self) -> Exit:
-        """How it ended, its shim being gone."""
+        """Return how it ended, after its shim has exited."""
         ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
         # A signal cannot say who asked for it and why.
         if self._asked and ended.ended_by is EndedBy.CANCEL:

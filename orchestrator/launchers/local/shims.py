@@ -64,7 +64,7 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the keeper; in mode ``basic``, where there is none, of the spawner."""
+        """The pid of the keeper; in mode ``basic``, which has none, of the spawner."""
         return self._process.pid
 
     def fileno(self) -> int:
@@ -83,7 +83,7 @@ class SpawnerProcess:
         return serial, own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """What has been said, and whether the spawner or its keeper is still there."""
+        """Return received messages, and True if the spawner or its keeper still runs."""
         told: list[ShimGone] = []
         while True:
             try:
@@ -164,8 +164,8 @@ class ShimLink:
 
     @property
     def may_have_begun(self) -> bool:
-        """Of a shim that is gone. It tells a start some time later: a worker is faster than that,
-        which kills its shim and removes the attempt's claim."""
+        """Of an exited shim. It reports a start with a delay: a worker may be faster, kill its shim
+        and remove the attempt's claim."""
         return self.is_at_work or not self._channel.is_unread
 
     @property
@@ -191,7 +191,7 @@ class ShimLink:
         return message
 
     def has_begun(self) -> None:
-        """The shim has the secret and is at work: nobody else needs it any more."""
+        """The shim has the secret and is running: no other process needs the secret any more."""
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
             self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
@@ -205,7 +205,7 @@ class ShimLink:
         self._channel.send({"waiting": waiting})
 
     def take_over(self, other: "ShimLink", launch: Launch) -> None:
-        """Start what another shim did not come to, and tell what that one was told."""
+        """Start an attempt that another shim did not begin, and repeat that shim's messages."""
         self.start(launch)
         if other._is_waiting:
             self.waiting(True)
@@ -275,7 +275,7 @@ class ShimPool:
 
     @property
     def spawner(self) -> SpawnerProcess:
-        """Raise OSError when there is none and none can be started."""
+        """Return the spawner; raise OSError if there is none and none can be started."""
         if self._spawner is None:
             self._spawner = SpawnerProcess(self._plan, self._serials)
             self._spawners.append(self._spawner)
@@ -309,7 +309,7 @@ class ShimPool:
         return self._links.get(descriptor)
 
     def watch(self, link: ShimLink) -> None:
-        """Be told when more can be written, if there is more to write."""
+        """Watch for writability if there is more to write."""
         self._epoll.modify(link, _READ_WRITE if link.has_unsent else _READ)
 
     @property
@@ -322,7 +322,7 @@ class ShimPool:
             self._drop(self._idle.pop(0))
 
     def fell(self, link: ShimLink) -> bool:
-        """A shim's socket has closed. True when nobody will tell that what it left is gone."""
+        """Handle a closed shim socket. Return True if no spawner will report its leftovers' end."""
         self._drop(link)
         if link in self._idle:
             self._idle.remove(link)
@@ -339,7 +339,7 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Shims at work that have ended with all that they left, as their spawners tell it."""
+        """Busy shims that have ended with all leftovers, as reported by their spawners."""
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
             told, is_there = spawner.receive()
@@ -360,7 +360,7 @@ class ShimPool:
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
-        """It has ended with its keeper: the fallen shims of which it has not told."""
+        """The spawner has ended with its keeper: return the fallen shims that it did not report."""
         self._epoll.unregister(spawner)
         spawner.close()
         self._spawners.remove(spawner)
@@ -370,7 +370,7 @@ class ShimPool:
         return lonely
 
     def _replace_spawner(self) -> None:
-        """Start another spawner; shims that are at work go on without theirs."""
+        """Start another spawner; busy shims continue without theirs."""
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})
@@ -383,7 +383,7 @@ class ShimPool:
             logger.exception("no spawner", extra={"action": "spawner_start"})
 
     def close(self) -> None:
-        """Idle shims end; those at work go on until their attempt has ended."""
+        """Idle shims end; busy shims continue until their attempt has ended."""
         has_work = any(link.launch for link in self._links.values())
         for link in list(self._links.values()):
             self._drop(link)

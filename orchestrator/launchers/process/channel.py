@@ -38,11 +38,11 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """Whether a peer that is gone has not read all that was sent: the kernel says so."""
+        """Return True if an exited peer has not read all data, as reported by the kernel."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
-        """Send or queue. A peer that is gone is noticed by ``receive``, not here."""
+        """Send or queue. ``receive`` detects an exited peer, not this method."""
         self.queue(message)
         self.flush()
 
@@ -56,7 +56,7 @@ class Channel:
         self._unsent += body
 
     def flush(self) -> None:
-        """Send what is queued as far as the socket takes it."""
+        """Send queued data as far as the socket accepts it."""
         try:
             while self._unsent:
                 del self._unsent[: self._socket.send(self._unsent)]
@@ -67,9 +67,9 @@ class Channel:
             self._has_lost = True
 
     def receive(self) -> tuple[list[Message], bool]:
-        """All whole messages that have come, and whether the peer is still there.
+        """Return all whole messages received, and True if the peer still runs.
 
-        An end that follows messages directly is told by the next call.
+        An end that directly follows messages is reported by the next call.
         """
         connected = self._read()
         messages = []

@@ -48,7 +48,7 @@ class _Crash:
             os.close(file)
 
     def _times(self, name: str, number: int) -> int:
-        """How often this one is among the first so many, whoever came by them."""
+        """How often this failpoint is among the first so many, in any process."""
         with open(self._path, "rb") as trace:
             lines = trace.read(number * LINE_BYTES).decode().splitlines()
         return sum(line.partition(" ")[2].rstrip() == name for line in lines)

@@ -42,7 +42,7 @@ class Process:
 
 
 def look_up(pid: int) -> Process | None:
-    """None when there is no such process."""
+    """Return the process, or None."""
     content = read(f"/proc/{pid}/stat")
     if not content:
         return None
@@ -64,13 +64,13 @@ def boot_id() -> str:
 
 
 def command_line(pid: int) -> str:
-    """Bounded; empty when the process is gone or has none."""
+    """Return the command line, bounded; empty if the process has exited or has none."""
     words = read(f"/proc/{pid}/cmdline", COMMAND_LIMIT).rstrip(b"\0").replace(b"\0", b" ")
     return words.decode("utf-8", "replace")
 
 
 def lock_holder(path: str) -> int | None:
-    """The process that holds the flock of a file; None when there is none, or none to be seen."""
+    """Return the process that holds the flock of a file; None if there is none, or none visible."""
     try:
         found = os.stat(path)
     except OSError:
@@ -84,7 +84,7 @@ def lock_holder(path: str) -> int | None:
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that a process has mapped and touched; 0 when it is gone."""
+    """Return the memory that a process has mapped and touched; 0 if it has exited."""
     fields = read(f"/proc/{pid}/statm").split()
     return int(fields[1]) * _PAGE if fields else 0
 
@@ -127,9 +127,9 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 
 
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
-    """Which of these processes carry an attempt's marker, as far as we may see.
+    """Return those processes that carry an attempt's marker, as far as they are readable.
 
-    One that is just becoming another program has no environment for a moment: that is waited for.
+    A process in the middle of an exec has no environment for a moment: waits for that.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
@@ -142,7 +142,7 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def _environment(pid: int) -> bytes | None:
-    """None when the process is gone or not ours to see."""
+    """None if the process has exited or is not readable for us."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -153,9 +153,9 @@ def _environment(pid: int) -> bytes | None:
 def _between_programs(pids: list[int]) -> list[int]:
     """Of processes whose environment was empty: those that may have one now, or soon.
 
-    An exec makes new memory, and writes arguments and environment there a little later: first
-    their addresses are 0, then both the same. They stay the same where there is none: that is told
-    by one pause for all, as every shim and spawner is such a process.
+    An exec creates new memory, and writes arguments and environment there a little later: first
+    their addresses are 0, then both the same. They stay the same if there is none: one pause for
+    all shows that, as every shim and spawner is such a process.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -167,7 +167,7 @@ def _between_programs(pids: list[int]) -> list[int]:
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """(-1, -1) where there can be none."""
+    """(-1, -1) if there can be none."""
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
     if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
@@ -176,7 +176,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
 
 
 def everything() -> Iterator[Process]:
-    """Every living process of this machine; nothing where there is no /proc."""
+    """Every living process of this machine; empty without /proc."""
     for pid in _all_pids():
         process = look_up(pid)
         if process is not None and process.alive:
@@ -214,7 +214,7 @@ def hide_memory(hidden: bool = True) -> None:
     """Keep other processes of the same user from this one's memory, descriptors and environment.
 
     They may not trace it either, and it leaves no core dump. Inherited by forks, until an exec.
-    Root with CAP_SYS_PTRACE still may. Nothing where there is no /proc.
+    Root with CAP_SYS_PTRACE still may. Does nothing without /proc.
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
@@ -262,7 +262,7 @@ def _children_by_scan(pid: int) -> list[int]:
 
 
 def read(path: str, limit: int = -1) -> bytes:
-    """The content of a file of /proc; empty when the process is gone or not ours to see."""
+    """Return a file of /proc; empty if the process has exited or is not readable for us."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(limit) or b""

@@ -31,7 +31,7 @@ File = tuple[int, int]
 
 
 def entry(limits: Message) -> Enter | None:
-    """What takes on the limits that a process keeps for itself; None when there are none."""
+    """Return a function that sets the limits that a process enforces itself, or None."""
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
     return (lambda: _set(wanted)) if wanted else None
@@ -45,7 +45,7 @@ def _set(wanted: list[tuple[int, int]]) -> None:
 
 
 def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
-    """Which limit a worker's end tells of, in words; empty for none."""
+    """Return the limit that a worker's end indicates, as text, or ""."""
     if limits.get("file_size") is None:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
@@ -57,7 +57,7 @@ class LimitWatch:
     """Looks at a worker's processes now and then; times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held`` are those that something else holds better."""
+        """``held`` are limits that another mechanism enforces better."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -65,7 +65,7 @@ class LimitWatch:
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
     def look(self, members: list[proc.Process], now: float) -> str:
-        """Which limit is exceeded, in words; empty for none."""
+        """Return the exceeded limit, as text, or ""."""
         begun = time.process_time()
         exceeded = self._exceeded(members)
         # The pages of many large processes take a while to walk through.
@@ -94,9 +94,9 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """How much memory a worker's processes use, with what they wrote to shared memory.
+    """Measures the memory of a worker's processes, with their writes to shared memory.
 
-    Remembers which files in memory its processes were seen to write.
+    Remembers the files in memory that its processes were seen to write.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    """(file, bytes) of what lies in the /dev/shm that a process sees."""
+    """(file, bytes) of the files in the /dev/shm that a process sees."""
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:

@@ -46,14 +46,14 @@ def start_worker(
     output: int,
     enter: Enter | None = None,
 ) -> int:
-    """Start a program as the leader of its own session; its pid. Raise SpawnFailed.
+    """Start a program as the leader of its own session; return its pid. Raise SpawnFailed.
 
-    ``source`` and ``output`` are descriptors. ``enter`` is done by the new process just before it
-    becomes the program: to join a group, to take on limits.
+    ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before it
+    becomes the program: to join a group, or to set limits.
 
-    posix_spawn (vfork inside) took 0.4 of the time of fork and exec; it is used where there is
-    nothing to enter. It has no working directory, so this process, which has one thread and no use
-    for its own, goes there and comes back.
+    posix_spawn (vfork inside) took 0.4 of the time of fork and exec; it is used if there is
+    no ``enter``. It has no working directory, so this process, which has one thread and no use
+    for its own, changes directory and comes back.
     """
     try:
         os.chdir(cwd)
@@ -96,7 +96,7 @@ def offer_to_oom_killer(pid: int) -> None:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Empty where /proc is that of another namespace: its numbers mean other processes."""
+    """Empty if /proc is that of another namespace: its numbers mean other processes."""
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open("/proc/self/oom_score_adj", "rb") as own:
@@ -105,13 +105,13 @@ def _oom_score_of_workers(pid: int) -> bytes:
 
 
 def make_directory(path: str) -> None:
-    """For its owner alone; one that is there is left as it is. Raise OSError."""
+    """Create a directory for its owner alone; an existing one is unchanged. Raise OSError."""
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
 
 
 def open_input(path: str | None) -> int:
-    """What a worker reads; nothing is /dev/null. Raise SpawnFailed."""
+    """Open a worker's input; /dev/null if there is none. Raise SpawnFailed."""
     try:
         descriptor = os.open(path or os.devnull, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -182,7 +182,7 @@ def _fork(
 
 @cache
 def _ignored() -> tuple[int, ...]:
-    """By this process, for all of its life; what has a handler is reset by the exec itself.
+    """Signals that this process ignores for all of its life; exec itself resets handled signals.
 
     Each one named to posix_spawn is a call to the system.
     """
@@ -226,9 +226,9 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
-    """``ended_by``, cause and error of an attempt that could not be started.
+    """Return ``ended_by``, cause and error of an attempt that could not be started.
 
-    A shortage is nobody's failure.
+    A shortage of resources is nobody's failure.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

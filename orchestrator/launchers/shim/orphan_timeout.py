@@ -9,9 +9,9 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OrphanTimeout:
-    """Counts from the moment at which a server was last seen. Times are monotonic seconds.
+    """Counts from the time when a server was last seen. Times are monotonic seconds.
 
-    A server is there while the workspace's lock is held; which one, and whether it was started
+    A server exists while the workspace's lock is held; which server, and whether it was started
     before this shim, does not matter.
     """
 

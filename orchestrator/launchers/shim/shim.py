@@ -26,7 +26,7 @@ _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """The life of a shim in a process of its own; says on its socket what it dies of."""
+    """Run a shim in its own process; report a fatal error on its socket."""
     channel = Channel(end)
     try:
         _Shim(channel, plan).run()
@@ -100,7 +100,7 @@ class _Shim:
         self._watch()
 
     def _watch(self) -> None:
-        """Whoever closed one of them: a descriptor that is closed would be ready for ever."""
+        """Unregister descriptors that were closed anywhere: they would be ready forever."""
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
         if wanted == watched:
@@ -206,7 +206,7 @@ class _Shim:
 
 
 def completed(told: Message, before: Message) -> Message:
-    """A whole launch from what it differs in from the one before."""
+    """Return a whole launch from its differences to the previous one."""
     if "env_gone" not in told:
         # From a server of an earlier release, whose folder was updated while it runs.
         return told

@@ -135,7 +135,7 @@ class ShimAttempt:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing of it is left: the shim can serve another one."""
+        """True if no process of it remains: the shim can serve another attempt."""
         return self._family.is_empty
 
     def start(self, now: float) -> int:
@@ -186,19 +186,19 @@ class ShimAttempt:
             proc.signal_group(self._worker, number)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """While it waits for child jobs, its clock stands."""
+        """Pause the clock while the worker waits for child jobs."""
         if waiting:
             self._clock.pause(now)
         else:
             self._clock.start(now)
 
     def read_output(self, now: float) -> None:
-        """Take one chunk of what the worker said."""
+        """Read one chunk of the worker's output."""
         self._read_chunk()
         self._heard_at = now
 
     def _read_chunk(self) -> int:
-        """Length of it: 0 when there is nothing now."""
+        """Return its length: 0 if no data is available now."""
         if self.output is None or self._log is None:
             return 0
         try:
@@ -219,7 +219,7 @@ class ShimAttempt:
         return due
 
     def pass_time(self, now: float) -> None:
-        """Do what is due. Idempotent."""
+        """Run due actions. Idempotent."""
         if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
             self._log.silence()
         if self._worker and self._watch.due is not None and now >= self._watch.due:
@@ -268,7 +268,7 @@ class ShimAttempt:
             self.record["code"] = os.waitstatus_to_exitcode(status)
 
     def _sweep(self, now: float) -> None:
-        """Ask what the worker left to end."""
+        """Terminate the worker's leftover processes."""
         members = self._family.members()
         self._strays.note(members)
         self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
@@ -277,7 +277,7 @@ class ShimAttempt:
             proc.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """One pass of killing everything; ``reap`` and the next passes see to the rest."""
+        """One pass of killing everything; ``reap`` and the next passes handle the rest."""
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
             self.record["error"] = f"processes that cannot be killed: {left}"
@@ -327,7 +327,7 @@ class ShimAttempt:
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        """What is left in the pipe; its writers are gone, so there is nothing to wait for."""
+        """Read the rest of the pipe; its writers have exited, so there is nothing to wait for."""
         drained = 0
         while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length

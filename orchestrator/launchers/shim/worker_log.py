@@ -15,7 +15,7 @@ _RAW = "raw"
 
 
 class WorkerLog:
-    """Appends to a file what a terminal may show.
+    """Appends to a file that is safe to show on a terminal.
 
     A worker that printed control sequences other than colors gets a second file, ``raw/<log>``: its
     output from the first of them on.
@@ -45,7 +45,7 @@ class WorkerLog:
 
     @property
     def is_lost(self) -> bool:
-        """Some output could not be written, or is not there any more."""
+        """True if some output could not be written, or was removed."""
         raw_is_lost = self._raw is not None and self._raw.is_lost
         return self._file.is_lost or self._is_replaced or raw_is_lost
 
@@ -62,7 +62,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """There was no output for a moment: show what need not be held back."""
+        """There was no output for a moment: write output that need not be held back."""
         self._silent = True
         self._file.keep(self._masker.release())
 
@@ -91,7 +91,7 @@ class WorkerLog:
 
 
 class _RawFile:
-    """What the log leaves out. Never raises: what has no place is lost."""
+    """The output that the log omits. Never raises: output without space is lost."""
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -115,7 +115,7 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """The beginning and the end are kept of what is more than the file may hold."""
+    """Keeps the beginning and the end of output that exceeds the file's limit."""
 
     def __init__(self, descriptor: int, limit_bytes: int) -> None:
         self._descriptor = descriptor

@@ -38,15 +38,15 @@ Request = tuple[int, list[int]]
 
 
 class ShimTable:
-    """Which shims there are, in memory that a keeper, its spawner and their shims share.
+    """The table of shims, in memory that a keeper, its spawner and their shims share.
 
-    It outlives the spawner: its keeper finds here which of the processes that have fallen to it are
-    shims, and of which ends nobody has told yet. A row for each shim: its serial number until its
-    end has been told, and its pid from its first moment until it has been reaped. Serial numbers
-    begin with 1.
+    It outlives the spawner: its keeper finds here which of its inherited processes are
+    shims, and which ends were not reported yet. A row for each shim: its serial number until its
+    end has been reported, and its pid from its first moment until it has been reaped. Serial
+    numbers begin with 1.
 
-    Each cell has one writer at a time, and is written at once. Which row is whose, each process
-    knows for itself.
+    Each cell has one writer at a time, and is written at once. Each process knows the
+    owner of each row.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class ShimTable:
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
-        """Make room for a shim that is about to be forked. Raise OSError when there is none."""
+        """Reserve a row for a shim that is about to be forked. Raise OSError if there is none."""
         # Row 0 says how many rows have ever been used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
@@ -75,7 +75,7 @@ class ShimTable:
         self._table[self._rows[serial], _PID] = 0
 
     def told(self, serial: int) -> None:
-        """Its end is known to the server: it can be forgotten. Unknown: nothing."""
+        """The server knows its end: free the row. Unknown serial numbers are ignored."""
         row = self._rows.pop(serial, None)
         if row is not None:
             self._table[row, _SERIAL] = 0
@@ -172,7 +172,7 @@ class Reaper:
             os.close(descriptor)
 
     def _clean_up(self) -> None:
-        """Reap; kill what a dead shim left; report shims after which nothing is left."""
+        """Reap; kill the leftovers of a dead shim; report shims without remaining processes."""
         self._continue_stopped()
         for pid, _, _ in self._family.reap():
             self._unkillable.discard(pid)
@@ -190,7 +190,7 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """A worker may have stopped its shim, which then keeps no deadline and is told nothing."""
+        """A worker may have stopped its shim, which then enforces no deadline and reads nothing."""
         for pid in _stopped_children():
             if pid in self._shims:
                 self._stops[pid] += 1
@@ -204,7 +204,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Nobody can wait for ever for what does not end."""
+        """Bounds the wait for a process that does not end."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:
@@ -227,7 +227,7 @@ class Reaper:
 
 
 def _stopped_children() -> Iterator[int]:
-    """Each once for each time that it was stopped; none on macOS, where nobody can ask."""
+    """Yield each once for each time that it was stopped; none on macOS, which cannot report it."""
     with suppress(ChildProcessError):
         while found := _asked_of_stopped():
             yield found.si_pid

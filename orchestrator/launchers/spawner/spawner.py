@@ -80,7 +80,7 @@ class Spawner(Reaper):
         return self._serves or super()._has_work
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Fork a shim as asked, until there is no server or no keeper any more."""
+        """Fork requested shims, until there is no server or no keeper any more."""
         if not self._serves:
             return
         if os.getppid() != self._parent:
