@@ -53,14 +53,14 @@ def load_with_key(
 
 
 def is_example(key: str) -> bool:
-    """Whether a key seems to be copied from documentation, where everybody can read it."""
+    """Return True if a key seems to be copied from public documentation."""
     return EXAMPLE.search(key) is not None
 
 
 def ensure_key(folder: Path) -> bool:
-    """Give ``config.yaml`` a random key, making the file if need be; False: it has one.
+    """Add a random key to ``config.yaml``, creating the file if necessary; False: it has one.
 
-    Everything else in the file stays as it is. Raises ValueError when there is no sure way.
+    The rest of the file is unchanged. Raises ValueError if there is no safe way.
     """
     path = folder / FILE_NAME
     with _alone(folder):
@@ -73,7 +73,7 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Of two starts at once the second one finds the key of the first."""
+    """Of two simultaneous starts, the second one finds the key of the first."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some filesystems have no locks
@@ -155,7 +155,7 @@ def _without_key(value: object) -> dict[str, object]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; nobody else can read it at any moment."""
+    """Replace the file in one step; no other user can read it at any moment."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

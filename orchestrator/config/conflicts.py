@@ -90,7 +90,7 @@ def _tls_files(settings: Settings) -> Iterator[Conflict]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``; a name is not looked up."""
+    """Return True if only this machine can reach ``host``; a name is not looked up."""
     if host.lower() == "localhost":
         return True
     try:

@@ -22,7 +22,7 @@ def settings_schema() -> Schema:
 
 
 def schema_at(path: KeyPath) -> Schema:
-    """The schema of the value at ``path``; empty when there is no such place."""
+    """Return the schema of the value at ``path``; empty if there is no such path."""
     schema = settings_schema()
     for part in path:
         schema = _child(schema, part)
@@ -30,12 +30,12 @@ def schema_at(path: KeyPath) -> Schema:
 
 
 def is_text(path: KeyPath) -> bool:
-    """Whether the value at ``path`` is text, so that it needs no YAML around it."""
+    """Return True if the value at ``path`` is text, so that it needs no YAML around it."""
     return schema_at(path).get("type") == "string"
 
 
 def is_optional(path: KeyPath) -> bool:
-    """Whether the value at ``path`` may be null."""
+    """Return True if the value at ``path`` may be null."""
     return bool(schema_at(path).get("optional"))
 
 
@@ -86,7 +86,7 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Without references; ``optional`` is set where null is one of the choices."""
+    """Without references; ``optional`` is set if null is one of the choices."""
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
     choices = schema.get("anyOf")

@@ -9,7 +9,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
-    """Where a value comes from; line and column count from 1, 0 means the whole source."""
+    """The source of a value; line and column count from 1, 0 means the whole source."""
 
     source: str
     line: int = 0
@@ -21,7 +21,7 @@ class Origin:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong, and what would be right."""
+    """One error, and the expected value."""
 
     origin: Origin
     text: str

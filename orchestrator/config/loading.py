@@ -22,7 +22,7 @@ SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Settings, and by dotted name where each comes from (``default`` if from nowhere)."""
+    """Settings, and the source of each by dotted name (``default`` if none sets it)."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -37,7 +37,7 @@ def load(
 ) -> Loaded:
     """The settings of the product in ``folder``; its paths come out absolute.
 
-    Raises ConfigError with one line for each problem: where, which setting, what would be right.
+    Raises ConfigError with one line for each problem: source, setting, expected value.
     Without ``require_key`` a missing API key is no problem.
     """
     file = read_file(folder / FILE_NAME)
@@ -49,7 +49,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """With nothing read from it, complaints about what the file lacks would only mislead."""
+    """If the file is unreadable, complaints about missing settings would only mislead."""
     return bool(file.problems) and not file.values
 
 

@@ -58,7 +58,7 @@ def project_of(
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """What the folder's parent holds, beside the folder."""
+    """The other entries of the folder's parent."""
 
     directories: tuple[Path, ...]
     has_file: bool
@@ -88,9 +88,9 @@ def _unfit(parent: Path, beside: _Beside, environ: Mapping[str, str]) -> str:
 
 
 def _is_repository(directory: Path) -> bool:
-    """Whether it is the top of a clone or of a linked worktree, whose ``.git`` is a file.
+    """Return True for the top of a clone or of a linked worktree, whose ``.git`` is a file.
 
-    As git does, an empty ``.git`` is passed over.
+    As in git, an empty ``.git`` is ignored.
     """
     git = directory / ".git"
     try:

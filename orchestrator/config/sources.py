@@ -16,7 +16,7 @@ IN_FILE = "_FILE"
 
 
 def read_file(path: Path) -> Layer:
-    """What the file says; a file that is not there says nothing."""
+    """Return the file's settings; a missing file has none."""
     layer = Layer()
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -122,5 +122,5 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Text as it stands: a key of digits is no number and ``#`` starts no comment."""
+    """Literal text: a key of digits is no number and ``#`` starts no comment."""
     return None if is_optional(path) and text in ("", "~", "null") else text

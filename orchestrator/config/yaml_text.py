@@ -130,7 +130,7 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Where to look: the problem is noticed a line later, or at the end of the file, for some."""
+    """The position to check: some errors are detected a line later, or at the end of the file."""
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 
