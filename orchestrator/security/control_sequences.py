@@ -38,7 +38,7 @@ class Cleaner:
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """What stays, and the original stream from the first removed byte on (empty before it)."""
+        """Return the clean text, and the original from the first removed byte on (empty before)."""
         stream = self._held + chunk
         # First: a color that the chunk cuts is no reason for a closer look.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
@@ -72,7 +72,7 @@ def _is_clean(stream: bytes) -> bool:
 
 
 def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
-    """What stays, where the first removed byte was (-1: none), how an unfinished string began."""
+    """The clean text, the first removed byte's position or -1, an unfinished string's start."""
     parts, position, begins_at = [], 0, -1
     found = None
     for found in _REMOVED.finditer(stream):

@@ -52,7 +52,7 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that are likely to name a secret. Most workers have the same variables."""
+    """Names that probably denote secrets. Most workers have the same variables."""
     return tuple(name for name in names if _SECRET_NAME.search(name))
 
 

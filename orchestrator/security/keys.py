@@ -20,14 +20,14 @@ def hash_key(key: str) -> str:
 
 
 def new_proof() -> Proof:
-    """A secret for one attempt's exit record, and what may be stored of it."""
+    """Return a secret for one attempt's exit record, and the digest to store."""
     secret = secrets.token_hex(32)
     return Proof(hash_key(secret), secret)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose key it is, and what it is for."""
+    """The owner of a key, and its purpose."""
 
     name: str
     scopes: frozenset[Scope]

@@ -42,7 +42,7 @@ class ServerReply:
 
     @property
     def detail(self) -> str:
-        """What is wrong, as the server says it."""
+        """The error text of the server."""
         return str(self.document.get("detail") or f"the server answered with HTTP {self.status}")
 
 
@@ -62,7 +62,7 @@ class LightClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """One try. Raise OSError if no whole answer came, or nothing for ``timeout`` seconds."""
+        """Try once. Raise OSError if no whole answer came, or nothing for ``timeout`` seconds."""
         message = self._message(method, path, body, idempotency_key)
         with self._connection(timeout) as connection:
             connection.sendall(message)
@@ -113,11 +113,11 @@ def retried(
     ends_at: float = float("inf"),
     waiting: Callable[[], object] = lambda: None,
 ) -> ServerReply:
-    """The first answer but "busy"; ``once`` must be safe to repeat, as by an Idempotency-Key.
+    """The first answer other than "busy"; ``once`` must be idempotent, as by an Idempotency-Key.
 
-    Tries with back-off, or after what ``Retry-After`` says, for ``patience`` seconds from the
+    Retries with back-off, or after ``Retry-After``, for ``patience`` seconds from the
     first failure, and until ``ends_at`` of the monotonic clock at the latest. ``waiting`` is
-    called once, before the first long pause. Raise OSError with what was wrong last.
+    called once, before the first long pause. Raise OSError with the last error.
     """
     delay, gives_up_at, has_said = FIRST_DELAY_SECONDS, 0.0, False
     while True:
@@ -142,7 +142,7 @@ def retried(
 
 
 def split(url: str) -> tuple[str, tuple[str, int], str]:
-    """Scheme, host and port, and what comes before each path."""
+    """Return scheme, host and port, and the prefix of each path."""
     scheme, _, rest = url.partition("://")
     place, _, prefix = rest.rstrip("/").partition("/")
     host, colon, port = place.rpartition(":")

@@ -36,11 +36,11 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks every occurrence of every secret, in each of its written forms.
 
-    ``feed`` holds back an end of the stream that may be the beginning of a secret; ``release`` is
-    called when the stream has been silent for a moment and gives up those that are short against
-    the secret (a quarter of it at most), so that a line is not kept from a reader by one character
-    that looks like a beginning. Should the rest follow after all, the rest is masked. What looks
-    like more than a quarter of a secret stays back until the stream goes on or ends.
+    ``feed`` holds back an end of the stream that may be the beginning of a secret. ``release`` is
+    called when the stream has been silent for a moment, and releases beginnings that are short
+    against the secret (a quarter of it at most), so that one character that looks like a beginning
+    does not keep a line from a reader. If the rest follows after all, the rest is masked. More than
+    a quarter of a secret stays back until the stream continues or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -62,14 +62,14 @@ class Masker:
         return len(self._held) > self._given
 
     def feed(self, chunk: bytes) -> bytes:
-        """What can be written now."""
+        """Return the bytes that can be written now."""
         if not chunk or not self._forms.plain:
             return chunk
         stream = self._held + chunk
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """After a silence: what was held back and tells little of a secret. Idempotent."""
+        """After a silence: return held-back bytes that reveal little of a secret. Idempotent."""
         if not self.holds_back or not self._tells_little(self._held):
             return b""
         released, self._given = self._held[self._given :], len(self._held)
@@ -117,7 +117,7 @@ class Masker:
         return b"".join(parts)
 
     def _spans(self, stream: bytes) -> list[_Span]:
-        """Where secrets are, in order; those that overlap are one."""
+        """Spans of secrets, in order; overlapping ones are merged."""
         found = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
             found.extend((at, at + len(form)) for at in _places(form, stream))
@@ -146,7 +146,7 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks, and where its bytes stand in the stream."""
+    """A stream without its line breaks, and the positions of its bytes in the stream."""
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
@@ -212,7 +212,7 @@ def _longest_first(forms: Iterable[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _forms(secret: str) -> _Forms:
-    """How a secret may be written: as it is, as JSON, in URLs, inside of base64."""
+    """Written forms of a secret: plain, as JSON, in URLs, inside of base64."""
     raw = secret.encode("utf-8", "surrogateescape")
     return _Forms(plain=list(set(_written(secret, raw))), base64=list(set(_base64_forms(raw))))
 

@@ -16,8 +16,8 @@ LOG_FILES = 5
 class PrivateLog(logging.handlers.RotatingFileHandler):
     """Appends lines to a file of mode 0600, set aside when it is full; links are not followed.
 
-    Opened with the first line. What goes wrong is told to ``complaints``, once until it works
-    again: nobody is stopped by a log that cannot be written.
+    Opened with the first line. Errors are reported to ``complaints``, once until it works
+    again: a log that cannot be written stops no caller.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:

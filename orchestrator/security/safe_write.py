@@ -25,7 +25,7 @@ class Placing:
         self._target = target
 
     def present(self, path: str) -> bytes | None:
-        """What is there; None for nothing. Raise NotPlain where nothing may be written."""
+        """Return the content; None if there is no file. Raise NotPlain if writing is forbidden."""
         parts = _parts(path)
         try:
             with self._opened(parts[:-1], make=False) as folder:
@@ -34,7 +34,7 @@ class Placing:
             return None
 
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
-        """Write a file, in place of a plain one or where there is none. Raise OSError."""
+        """Write a new file, or replace a plain one. Raise OSError."""
         parts = _parts(path)
         with self._opened(parts[:-1], make=True) as folder:
             # A last look: what may not be replaced is not.

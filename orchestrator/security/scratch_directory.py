@@ -19,12 +19,12 @@ LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """The same for every server, so that the next one finds what a crash left."""
+    """The same for every server, so that the next one finds leftovers of a crash."""
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 
 
 def make(directory: str) -> None:
-    """Idempotent. Raise OSError, also where another user has made it."""
+    """Create it. Idempotent. Raise OSError, also if another user has created it."""
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
@@ -35,14 +35,14 @@ def make(directory: str) -> None:
 
 
 def remove(directory: str) -> None:
-    """Idempotent; what cannot be removed is left."""
+    """Remove it. Idempotent; files that cannot be removed remain."""
     if os.path.islink(directory):
         return
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove what servers of this workspace left that did not come to their end."""
+    """Remove leftovers of this workspace's servers that crashed."""
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

@@ -51,7 +51,7 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def lay(workspace: Path) -> None:
-    """Write the files into the workspace's top. Idempotent; what a crash cut off is replaced.
+    """Write the files into the workspace's top. Idempotent; incomplete files are replaced.
 
     A full disk keeps no server from starting.
     """
@@ -64,7 +64,7 @@ def lay(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """What is the same for every worker and gate."""
+    """Return the variables that are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Also where a worker has removed its worktree's .git.
@@ -102,7 +102,7 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """What depends on the settings that a worktree has, from ``cwd`` up to its top."""
+    """Return the variables that depend on a worktree's settings, from ``cwd`` up to its top."""
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
     found = {"GOWORK": "" if has_own else "off"}

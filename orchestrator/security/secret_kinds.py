@@ -81,14 +81,14 @@ LEAST_ENTROPY = 3.7
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One that was found."""
+    """A secret that was found."""
 
     kind: str
     value: bytes
 
 
 def kinds_in(block: bytes) -> Sequence[Kind]:
-    """Those that may be in some lines: most kinds are in none of a hundred."""
+    """Return the kinds that may occur in some lines: most kinds are in none of a hundred."""
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
 
@@ -105,7 +105,7 @@ def found_in(line: bytes, kinds: Sequence[Kind] = KINDS, *, generic: bool = True
 
 
 def redacted(line: str) -> str:
-    """With the kind in place of each secret."""
+    """Replace each secret by its kind."""
     text = line.encode("utf-8", "surrogatepass")
     while found := found_in(text):
         text = text.replace(found.value, f"[{found.kind}]".encode())
@@ -131,7 +131,7 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """Made up by hand, as in tests: what is drawn by lot has no six signs in a row twice."""
+    """Made up by hand, as in tests: a random secret does not repeat six characters."""
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)
 

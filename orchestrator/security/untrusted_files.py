@@ -19,9 +19,9 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (its own directory if None), unbuffered.
 
-    A link at any step below ``within``, a hard link to something elsewhere, a FIFO, a device or
+    A link at any step below ``within``, a hard link to a file elsewhere, a FIFO, a device or
     ``..`` is refused: a worker must not be able to make the server read what it could not read
-    itself, or wait for ever. Each directory is opened from the one above it, so that nothing can
+    itself, or wait forever. Each directory is opened from its parent, so that nothing can
     be exchanged in between. Raise FileNotFoundError, NotPlain or another OSError.
     """
     whole = os.fspath(path)
@@ -60,7 +60,7 @@ def read_regular(path: Path | str, limit: int, within: Path | str | None = None)
 
 
 def read_tail(path: Path | str, limit: int, within: Path | str | None = None) -> bytes:
-    """The last ``limit`` bytes of a plain file; empty when there is none."""
+    """Return the last ``limit`` bytes of a plain file; empty if there is none."""
     try:
         with open_plain(path, within) as file:
             size = os.fstat(file.fileno()).st_size
@@ -71,7 +71,7 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """One read of a file without a buffer may give less than there is."""
+    """One unbuffered read of a file may return less than available."""
     found = file.read(limit)
     while found and len(found) < limit and (more := file.read(limit - len(found))):
         found += more
@@ -81,7 +81,7 @@ def _read(file: BinaryIO, limit: int) -> bytes:
 def open_log(path: Path | str) -> int:
     """Open a plain file to append to it, for its owner alone. Raise NotPlain or another OSError.
 
-    Without O_NONBLOCK a FIFO would block until somebody reads it.
+    Without O_NONBLOCK a FIFO would block until a process reads it.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
