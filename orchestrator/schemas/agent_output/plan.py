@@ -88,9 +88,9 @@ def plan_schema() -> str:
 
 
 def plan_in(text: str) -> Plan:
-    """The plan in an agent's answer: the last JSON object in it that has any ``tasks``.
+    """Return the plan in an agent's answer: the last JSON object with any ``tasks``.
 
-    What stands around it is left. Raise InvalidRequest with all that is wrong.
+    Other text is ignored. Raise InvalidRequest with all errors.
     """
     found = None
     for value in objects_in(text):
@@ -109,7 +109,7 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Objects in a text, whatever stands between them; those inside of another are skipped."""
+    """Return the objects in a text, with any text between them; nested ones are skipped."""
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):
         if at < 0:

@@ -41,7 +41,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Those of the words that are commands, as gates that must pass."""
+    """Return those texts that are commands, as gates that must pass."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -63,7 +63,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """The whole text, or what stands between backticks in it; empty for a sentence."""
+    """The whole text, or the text between backticks in it; empty for a sentence."""
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()

@@ -23,7 +23,7 @@ LONGEST_NAME = 200
 
 
 def checked_text(value: object) -> object:
-    """Refuse what no file, argument or database column can hold; other types pass through."""
+    """Reject text that no file, argument or database column can hold; other types pass through."""
     if not isinstance(value, str):
         return value
     if "\0" in value:

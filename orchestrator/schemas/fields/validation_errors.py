@@ -48,7 +48,7 @@ _NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One thing that is wrong."""
+    """One validation error."""
 
     place: Place
     detail: str
@@ -64,7 +64,7 @@ class Fault:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Everything wrong with what was given to ``model``; values are never repeated."""
+    """Return all validation errors of input for ``model``; values are never repeated."""
     found = error.errors(include_url=False, include_input=False)
     return [_fault(dict(item), model) for item in found]
 
@@ -117,7 +117,7 @@ def _plain_number(value: Any) -> Any:
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown, what was probably meant, and what exists."""
+    """Report that a name is unknown, the probable name, and the existing names."""
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"

@@ -96,7 +96,7 @@ class GateRequest(Wire):
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """A name or a command is told apart once the project is known."""
+    """Names and commands are distinguished once the project is known."""
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)
     return asked.to_gate(new_only=new_only)

@@ -43,7 +43,7 @@ _PlanLoader.add_implicit_resolver(
 def parse_plan(text: str, source: str) -> OrchestrateRequest:
     """Read a plan; ``source`` is the file's name, for messages.
 
-    Raise InvalidRequest with one ``source:line:column: what`` a line.
+    Raise InvalidRequest with one ``source:line:column: error`` per line.
     """
     value, root = _read(text, source)
     if not isinstance(value, dict):
