@@ -95,7 +95,7 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 def _driven(
     each: KnownTool, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
 ) -> DrivenAgent:
-    """A known agent, with what the user changed of it."""
+    """A known agent, with the user's changes."""
     command = settings.orchestrator.command_of(each)
     agent = DrivenAgent(
         name=each.name,
@@ -136,12 +136,12 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
 
 
 def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
-    """What a loop over HTTP is told beside what every agent is."""
+    """Further settings of a loop over HTTP."""
     return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    """For tasks that name none: what a variable says, else what is known, else what is there."""
+    """Default model: from a variable, or the known default, or an installed one."""
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:
         return named or each.model
@@ -203,7 +203,7 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """What is passed on, and what is set."""
+    """Variables that are passed on, and variables that are set."""
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 

@@ -104,7 +104,7 @@ class Assembly:
         self._place = Place(self._workspace.root, self._around.project_root)
 
     def _visible(self) -> Sequence[str]:
-        """What a sandbox shows of the product and the project, also below /tmp."""
+        """The parts of product and project that a sandbox shows, also below /tmp."""
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()
         around = self._around
@@ -442,5 +442,5 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepos
 
 
 def notice(tree: Tree) -> str:
-    """What the reader of a tree's reports must know first."""
+    """The most important notice for a reader of a tree's reports, or ""."""
     return intent.NOTHING_BUILT if tree.root.facts.nothing_built else ""

@@ -35,7 +35,7 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """What to start in the person's terminal."""
+    """The command to start in the person's terminal."""
 
     argv: Sequence[str]
     environ: Mapping[str, str]
@@ -47,7 +47,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the person and the tool changed, on the worker's branch."""
+    """Changes by the person and the tool, on the worker's branch."""
 
     branch: str
     commit: str
@@ -59,9 +59,9 @@ class Taken:
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """End what the tool leaves running (codex starts a daemon).
+    """End the tool's leftover processes (codex starts a daemon).
 
-    It would go on changing the worktree, and hold its lock.
+    They would change the worktree, and hold its lock.
     """
     with suppress(OSError):  # refused by a container: what it leaves is not found then
         proc.become_subreaper()
@@ -77,7 +77,7 @@ def _swept() -> Iterator[None]:
 
 
 def _left() -> list[proc.Process]:
-    """What lives below this process; what has ended is reaped."""
+    """Living descendants of this process; ended ones are reaped."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -85,7 +85,7 @@ def _left() -> list[proc.Process]:
 
 
 class Attachment:
-    """Of one worker that does not run. Works with the server up or down."""
+    """Session of one worker that does not run. Works with the server up or down."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
         settings = load(folder, environ=environ, require_key=False).settings
@@ -99,7 +99,7 @@ class Attachment:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> Taken:
-        """Open the session, and commit what was changed once ``start`` returns.
+        """Open the session, and commit its changes once ``start`` returns.
 
         Raise Conflict if there is nothing to open, or the worktree is in use; RepositoryError.
         """
@@ -158,7 +158,7 @@ class Attachment:
             os.close(lock)
 
     def _variables(self, found: Resumable) -> Mapping[str, str]:
-        """Of the agent, as config.yaml has it now."""
+        """The agent's variables, from the present config.yaml."""
         try:
             agent = self._agents.get(found.session.agent)
         except UnknownAgent:

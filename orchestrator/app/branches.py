@@ -11,7 +11,7 @@ from orchestrator.workspace import Workspace
 
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
-    """A patch from one branch to another. Raise NotFound for a branch that is gone."""
+    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
     settings = load(folder, environ=environ, require_key=False).settings
     return between(project_root(settings, folder), first, second)
 
@@ -25,16 +25,16 @@ def worker_difference(
     attempt: int | None = None,
     stat: bool,
 ) -> bytes:
-    """A patch of what one worker of a tree changed. Raise NotFound where no branch has it."""
+    """Return a patch of one worker's changes. Raise NotFound if no branch has them."""
     settings = load(folder, environ=environ, require_key=False).settings
     project = project_root(settings, folder)
     return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
-    """Commits by full ref of what a root job left that is on none of the user's branches.
+    """Return a root job's commits, by full ref, that are on none of the user's branches.
 
-    Also of a job that was removed, whose work is kept. Raise RepositoryError.
+    Also of a removed job whose work is saved. Raise RepositoryError.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 
@@ -53,14 +53,14 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """What a root job changed in the host project's repository outside of its branches."""
+    """Changes of a root job in the host project's repository outside of its branches."""
     settings = load(folder, environ=environ, require_key=False).settings
     directory = Workspace(settings.orchestrator.workspace_root).job_directory(root_id)
     return BranchRestore(project=project_root(settings, folder), noted=directory / AFTER)
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    """What a job changed in the host project's repository, for taking it over."""
+    """A job's changes in the host project's repository, for landing them."""
     settings = load(folder, environ=environ, require_key=False).settings
     as_user = settings.git.author is Author.USER
     return Landing(project_root(settings, folder), root_id, job_id, as_user)

@@ -38,9 +38,9 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
-    """What would be run for a job of this folder's project that does not say; runs nothing.
+    """Return the default gates of a job of this folder's project; runs nothing.
 
-    Raise InvalidRequest where the repository's own file is wrong.
+    Raise InvalidRequest if the repository's own file is invalid.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     if settings.gates.run is GatesByDefault.OFF:

@@ -85,7 +85,7 @@ class JobManager:
             raise
 
     def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
-        """Take up what an earlier server left, then begin. ``api_url`` is for the workers.
+        """Recover the jobs of an earlier server, then begin. ``api_url`` is for the workers.
 
         ``removed`` is called for every job that is removed because it is old, in any thread.
         """
@@ -131,7 +131,7 @@ class JobManager:
             logger.warning("it is not known whether the project was moved: %s", error)
 
     def stop_workers(self) -> None:
-        """Stop what runs, to run again after a restart, or leave it. Idempotent.
+        """Stop running workers, to run again after a restart, or let them run. Idempotent.
 
         While the API still answers: a worker must not fail because its server is gone.
         """
@@ -144,7 +144,7 @@ class JobManager:
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:
-        """Stop or leave what runs and write the last state. Idempotent."""
+        """Stop running workers or let them run, and write the last state. Idempotent."""
         self.stop_workers()
         self.reporting.stop()
         self.publisher.stop()
@@ -158,7 +158,7 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: Workspace) -> None:
-    """Raise StoreError for an empty file where there are jobs: their state was lost."""
+    """Raise StoreError for an empty file although there are jobs: their state was lost."""
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but there are jobs in {workspace.root}: put a copy of it back, or "

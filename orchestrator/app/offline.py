@@ -15,7 +15,7 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """With the workspace locked; nothing is started. Raise WorkspaceBusy while a server runs."""
+    """With the workspace locked; starts nothing. Raise WorkspaceBusy while a server runs."""
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
     try:
@@ -28,11 +28,11 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 def remove(
     folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove ended root jobs, and what an earlier removal left; gives each that is gone.
+    """Remove ended root jobs, and leftovers of an earlier removal; yield each removed job.
 
-    With the names of refs in git that keep what is nowhere else.
+    With the names of git refs that save work that exists nowhere else.
 
-    Raise WorkspaceBusy while a server runs, Conflict where a full disk keeps a job from removal.
+    Raise WorkspaceBusy while a server runs, Conflict if a full disk prevents a removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()

@@ -41,7 +41,7 @@ def roles(folder: Path) -> Sequence[Role]:
 
 
 def role_text(folder: Path, name: str) -> str:
-    """What an agent in a role is told. Raise UnknownRole."""
+    """Return the text of a role for its agent. Raise UnknownRole."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     found = RolePrompts(settings.workers.roles_dir)
     found.check(name)
@@ -49,7 +49,7 @@ def role_text(folder: Path, name: str) -> str:
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
-    """Who would plan a job that asks for this planner and agent: ``rules``, or an agent."""
+    """Return the planner for a request with this planner and agent: ``rules``, or an agent."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     workers = settings.workers
     wanted = planner or workers.planner
@@ -59,7 +59,7 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 
 
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
-    """What workers of these agents may come to use, without a look at earlier ones."""
+    """Estimate the usage of workers of these agents, without reading earlier workers."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     known = registry(folder, settings)
     workers, reviewing = (

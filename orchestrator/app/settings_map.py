@@ -35,7 +35,7 @@ from orchestrator.workspace import (
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
-    """What a job has that asks for nothing, and what no job exceeds."""
+    """Defaults of a job, and limits that no job exceeds."""
     found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
     found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
@@ -53,7 +53,7 @@ def _default(settings: Settings, setting: Setting) -> Any:
 
 
 def quotas(settings: Settings) -> Quotas:
-    """What keys, and the whole server, may use."""
+    """Quotas of keys, and of the whole server."""
     return Quotas(
         max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
         keys={
@@ -68,7 +68,7 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """A bound that nobody chose grows with what jobs are allowed."""
+    """None for the default, so that the bound grows with the workers that jobs may have."""
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
 
@@ -97,7 +97,7 @@ def headroom(
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """Everybody who may call, by the hash of their keys."""
+    """All callers, by the hash of their keys."""
     holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
     for each in settings.api.keys:
         found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
@@ -106,7 +106,7 @@ def api_keys(settings: Settings) -> ApiKeys:
 
 
 def own_secrets(settings: Settings) -> tuple[str, ...]:
-    """What the server knows and nobody else may read in a log or a report."""
+    """Secrets of the server that must not appear in a log or a report."""
     keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
     found = [key.get_secret_value() for key in keys if key is not None]
     if settings.store.url is not None:
@@ -135,9 +135,9 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
 
 
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
-    """What workers are to be held by, as the settings ask for it.
+    """The containment of workers that the settings request.
 
-    A sandbox shows ``visible`` also where it lies below the host's /tmp.
+    A sandbox shows ``visible`` also if it lies below the host's /tmp.
     """
     workers = settings.workers
     return ContainmentPlan(
@@ -163,5 +163,5 @@ def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
-    """Try what the settings ask for. Raise ContainmentUnavailable."""
+    """Try the containment that the settings request. Raise ContainmentUnavailable."""
     return choose(containment(folder, settings))
