@@ -43,10 +43,10 @@ class AgentRegistry:
             ) from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """The agent that carries out a task: ``auto`` is shell for commands, else the default.
+        """Return the agent for a task: ``auto`` is shell for commands, otherwise the default.
 
-        Where the default is ``auto``, too, it is the best AI agent that can work here; one whose
-        login was ``refused`` only when there is no other.
+        If the default is ``auto``, too, it is the best AI agent that can work here; one whose
+        login was ``refused`` only if there is no other.
         """
         if name != AUTO:
             return self.get(name).name
@@ -64,9 +64,9 @@ class AgentRegistry:
         return next((name for name in names if self._looks[name]().usable), "")
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
-        """Who plans a job: ``rules``, or an agent's own name.
+        """Return the planner of a job: ``rules``, or an agent's own name.
 
-        ``auto`` is the job's agent when it is one that plans, else rules. Raise UnknownAgent, or
+        ``auto`` is the job's agent if it can plan, otherwise rules. Raise UnknownAgent, or
         InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
@@ -82,11 +82,11 @@ class AgentRegistry:
         return name
 
     def uses_model(self, name: str) -> bool:
-        """Whether a language model may be at work in it: what never plans has none."""
+        """Return True if it may use a language model: an agent that never plans has none."""
         return self._plans(self.get(name).name) is not False
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Whether it is known what the agent costs with a model; None: only its usage can tell."""
+        """Return True if the agent's cost with a model is known; None: only its usage can tell."""
         if not self.uses_model(name):
             return True
         known: Callable[[str | None], bool | None] | None
@@ -94,7 +94,7 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """Also unasked, never, or (None) where it is named."""
+        """True: also unasked; False: never; None: if it is named."""
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans
 
@@ -110,33 +110,33 @@ class AgentRegistry:
         ]
 
     def memory_bytes(self, name: str) -> int:
-        """What a worker of the agent is expected to need; an agent in code need not say it."""
+        """Return the expected memory of a worker; an agent in code need not define it."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """Whether it is given a prompt, which begins with what all workers of its job are told."""
+        """Return True if it gets a prompt, which begins with its job's shared context."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def needs_login(self, name: str) -> bool:
-        """Whether it calls a model with a key or a login that may be refused."""
+        """Return True if it calls a model with a key or a login that may be refused."""
         return bool(getattr(self._agents.get(name), "login", ""))
 
     def login(self, name: str) -> str:
-        """How one logs in, in words; empty where there is nothing to say."""
+        """Return how to log in, as text; "" if there is nothing to do."""
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """What can be seen of its credential without reading it; empty where nothing is known."""
+        """Return the visible state of its credential, without reading it; "" if unknown."""
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 
     def caches_prompts(self, name: str) -> bool:
-        """Whether its provider charges less for a beginning that it has read before."""
+        """Return True if its provider charges less for a beginning that it has read before."""
         return bool(getattr(self._agents.get(name), "caches_prompts", False))
 
 
 def _availability(agent: Agent) -> Availability:
-    """Of one that needs no login, or nothing is known of it; an agent in code need not say more."""
+    """Of an agent without a login, or an unknown one; an agent in code need not say more."""
     hindrance = getattr(agent, "hindrance", str)()
     return Availability(
         name=agent.name,

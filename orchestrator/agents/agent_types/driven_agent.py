@@ -78,7 +78,7 @@ _STOP_SHARE = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """What the settings say of all agents that are driven. Paths are absolute."""
+    """Settings of all driven agents. Paths are absolute."""
 
     #: The product's own folder.
     home: str
@@ -134,7 +134,7 @@ class DrivenAgent:
         check_fits(task, self.name, self.hindrance())
 
     def is_priced(self, model: str | None) -> bool | None:
-        """Whether it is known what a model costs; None: only its usage can tell."""
+        """Return True if the price of a model is known; None: only its usage can tell."""
         reader = str(self.more.get("reader") or self.tool)
         if reader in _TELL_COST:
             return True
@@ -193,7 +193,7 @@ class DrivenAgent:
         return {**self.more, **prices, **shared}
 
     def _resumes(self, assignment: Assignment) -> bool:
-        """Whether its sessions are kept for further attempts."""
+        """True if its sessions are kept for further attempts."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
@@ -234,7 +234,7 @@ class DrivenAgent:
 
 
 def _with_answer(outcome: Outcome, written: str) -> Outcome:
-    """What it wrote into ``output.md`` is an answer, when its last words were none."""
+    """The content of ``output.md`` is the answer if its last message was empty."""
     if written and outcome.error_class is ErrorClass.EMPTY:
         return replace(outcome, error_class=ErrorClass.NONE, error="")
     return outcome
@@ -281,9 +281,9 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """What the task's own and the job's leave to this attempt, after those before it.
+    """The remaining limits of the task and the job for this attempt, after the earlier ones.
 
-    What is left to the whole job holds as well: that is the server's to see.
+    The remaining limits of the whole job hold as well: the server enforces them.
     """
     task, config, result = assignment.task, assignment.job.config, assignment.worker.result
     used = spent_by(result.usage if result else NOTHING)
@@ -298,7 +298,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _left(limit: N | None, used: N, least: N) -> N | None:
-    """At least so much: zero would be no limit that an agent can be told."""
+    """At least this minimum, because zero would mean no limit to an agent."""
     return None if limit is None else max(limit - used, least)
 
 

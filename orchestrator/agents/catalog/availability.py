@@ -43,7 +43,7 @@ def look(
     windows: bool = False,
     inherit: tuple[str, ...] = (),
 ) -> Availability:
-    """Whether an agent's program and a credential for it are there; or on the Windows side."""
+    """Check that an agent's program and a credential for it exist, also on the Windows side."""
     path, away = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
     if program:
@@ -70,7 +70,7 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """What can be told without a call: a server of this machine that answers needs none."""
+    """The login, as far as known without a call: a reachable server of this machine needs none."""
     if not credential:
         return "no"
     return "unknown" if needs_login(known) else "yes"
@@ -81,7 +81,7 @@ def needs_login(known: KnownTool) -> bool:
 
 
 def version_beside(path: str) -> str:
-    """What the program's own package says, for programs that npm installed; else empty."""
+    """Return the version in the program's own npm package, or ""."""
     for folder in Path(os.path.realpath(path)).parents:
         if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
             try:
@@ -93,7 +93,7 @@ def version_beside(path: str) -> str:
 
 
 def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    """Where a program is; WSL has the directories of Windows at the end of its PATH."""
+    """The path of a program; WSL has the directories of Windows at the end of its PATH."""
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
     found = (shutil.which(each, path=environ.get("PATH")) for each in names)
@@ -117,7 +117,7 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """Whether a variable that only chooses a service is on, and has what it needs besides."""
+    """True if a variable that only selects a service is on, and its other variables are set."""
     if besides is None:
         return True
     if environ[name].lower() in _OFF:
@@ -127,7 +127,7 @@ def _reaches_its_service(
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Of the files that hold its logins: another one after each change."""
+    """A stamp of the files with its logins: it differs after each change."""
     return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
@@ -140,7 +140,7 @@ def _stamp(path: Path) -> str:
 
 
 def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
-    """Where ``{VARIABLE:default}/file`` is for this user."""
+    """Return the path of ``{VARIABLE:default}/file`` for this user."""
     home = environ.get("HOME") or "/nonexistent"
 
     def directory(found: re.Match[str]) -> str:
@@ -157,7 +157,7 @@ def _has_content(path: Path) -> bool:
 
 
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Where a service of this machine listens: OLLAMA_HOST is ``host:port`` or a URL."""
+    """The address of a service of this machine: OLLAMA_HOST is ``host:port`` or a URL."""
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:
         return known.local_url

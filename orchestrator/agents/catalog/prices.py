@@ -22,11 +22,11 @@ _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 def cost(
     model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
 ) -> float | None:
-    """USD for what was used; None when the model, or a price that is needed, is not known.
+    """Return the cost in USD; None if the model, or a required price, is unknown.
 
-    ``overrides`` replace the table's prices of a model kind by kind. Nothing used of a kind costs
-    nothing; when no token count is known at all, the cost is not known either. A ``local`` model
-    may bear the name of one that is listed, and has only the prices that the user gives it.
+    ``overrides`` replace the table's prices of a model kind by kind. Unused kinds cost
+    nothing; if no token count is known at all, the cost is unknown, too. A ``local`` model
+    may have the name of a listed one, and has only the prices that the user gives it.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
     price = _price(model, overrides or {}, {} if local else _listed())
@@ -46,7 +46,7 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """From the most exact one: with its provider, without, and without what marks a variant."""
+    """Names from the most exact one: with its provider, without, and without variant suffixes."""
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
 
@@ -63,6 +63,6 @@ def _numbers(entry: Mapping[str, object]) -> Price:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Read when first needed: most agents tell their cost themselves."""
+    """Read when first needed: most agents report their cost themselves."""
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

@@ -9,7 +9,7 @@ from orchestrator.core.model.job import PLANNER, TaskSpec
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
-    """Raise InvalidRequest for a command, and where something stands in the agent's way."""
+    """Raise InvalidRequest for a command, or if something prevents the agent's work."""
     if task.command:
         raise InvalidRequest(
             f"task {task.id!r} has a command and is for agent {agent!r}; commands are "
@@ -25,7 +25,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
 
 
 def lacking(program: str, bin: str, environ: Mapping[str, str]) -> str:
-    """What to do about a program that is not there; empty when it is, or nobody can tell."""
+    """Return how to install a missing program; empty if it exists, or if that is unknown."""
     # A worker may have it in its own directory.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))

@@ -50,7 +50,7 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """Its end as subprocess has it; None while it runs."""
+        """Its exit code as in subprocess; None while it runs."""
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
@@ -71,7 +71,7 @@ class Child:
                 selector.register(descriptor, selectors.EVENT_READ)
 
     def rest(self, descriptor: int) -> Iterator[bytes]:
-        """What can be read of an ended program without waiting."""
+        """Return the remaining output of an ended program, without waiting."""
         left = _LAST_BYTES
         while left > 0 and (data := read(descriptor)):
             left -= len(data)
@@ -87,7 +87,7 @@ class Child:
 
 
 def read(descriptor: int) -> bytes | None:
-    """What is there; empty at the end; None when there is nothing now."""
+    """Return available data; empty at the end; None if there is none now."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:

@@ -53,7 +53,7 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Whether nobody else is at it now."""
+    """Wait for the lock; yield False if the attempt is over before that."""
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -69,7 +69,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Whether it came to its end, well or not: it would not fare better the next time."""
+    """Return True if it ended, with or without success: a retry would not change that."""
     nothing = subprocess.DEVNULL
     with subprocess.Popen(
         home.argv, env=environ, stdin=nothing, stdout=nothing, stderr=nothing

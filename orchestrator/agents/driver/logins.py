@@ -28,7 +28,7 @@ class Linked:
 
 
 def link(logins: Sequence[Login]) -> list[Linked]:
-    """Put links where the tool looks. What is not there is left out."""
+    """Create links where the tool reads its logins. Missing files are skipped."""
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
@@ -42,7 +42,7 @@ def link(logins: Sequence[Login]) -> list[Linked]:
 
 
 def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> None:
-    """Bring back what killed attempts have renewed. ``earlier`` are control directories."""
+    """Copy back logins that killed attempts renewed. ``earlier`` are control directories."""
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
         for login in found:
@@ -53,9 +53,9 @@ def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> 
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
-    """Renewed logins replace the user's own, unless somebody else changed those meanwhile.
+    """Renewed logins replace the user's own, unless these were changed since.
 
-    Never raises OSError. May be called as often as one likes.
+    Never raises OSError. May be called any number of times.
     """
     for each in linked:
         with contextlib.suppress(OSError):
@@ -63,9 +63,9 @@ def bring_back(linked: Iterable[Linked]) -> None:
 
 
 def finish(linked: Sequence[Linked]) -> None:
-    """Bring back what was renewed, and leave no copy of a login among the files of the job.
+    """Copy back renewed logins, and leave no copy of a login among the files of the job.
 
-    Never raises OSError. One that the user's file does not have stays: nothing else holds it.
+    Never raises OSError. A login that the user's file lacks stays: no other copy exists.
     """
     bring_back(linked)
     for each in linked:

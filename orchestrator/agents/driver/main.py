@@ -53,7 +53,7 @@ _TELL_SECONDS = 0.5
 
 
 def main() -> int:
-    """Carry out what the control directory says; exit code 0 when the agent succeeded."""
+    """Run the attempt in the control directory; exit code 0 if the agent succeeded."""
     control = Path(os.environ.pop(spec.VARIABLE))
     os.environ.pop(spec.SESSIONS_VARIABLE, None)
     told, journal = spec.read(control), Journal()
@@ -117,7 +117,7 @@ class Driver:
         self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
 
     def _warn_of_price(self, usage: Usage) -> None:
-        """A loop says so before it goes on; what a program costs may come with its last word."""
+        """A loop warns before it continues; a program may report its cost only at its end."""
         limited = self._spec.command and self._spec.limits.max_cost_usd is not None
         if limited and usage.cost_usd is None and tokens(usage):
             model = self._spec.model or "its model"
@@ -215,7 +215,7 @@ class Driver:
 
 
 def call_of(told: Spec, control: Path) -> AgentCall:
-    """Raise OrchestratorError where it cannot be made."""
+    """Return the call. Raise OrchestratorError if there can be none."""
     ask = ask_for(told, control)
     call = call_for(told.tool)(ask)
     if not told.windows:
@@ -254,7 +254,7 @@ def _sessions(told: Spec) -> Path | None:
 
 
 def _usable(directory: Path) -> bool:
-    """Whether it is there to be written to; a sandbox may keep it from us."""
+    """True if it exists and is writable; a sandbox may deny that."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -263,7 +263,7 @@ def _usable(directory: Path) -> bool:
 
 
 def prepared(call: AgentCall) -> list[logins.Linked]:
-    """Write what the tool reads. Raise OSError."""
+    """Write the tool's input files. Raise OSError."""
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -296,7 +296,7 @@ def written(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    """What there is of it, in directories; a link is left."""
+    """The existing directories among the program's leftovers; links are skipped."""
     found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 

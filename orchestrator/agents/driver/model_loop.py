@@ -51,7 +51,7 @@ class Loop:
         kill(thread, signal.SIGALRM)
 
     def run(self, run: Run, prompt: str) -> Outcome:
-        """Never raises on what the loop does."""
+        """Never raises, whatever the loop does."""
         signal.signal(signal.SIGALRM, self._interrupt)
         self._running = True
         try:
@@ -100,7 +100,7 @@ def _main_thread() -> int:
 
 
 def settings(spec: Spec) -> Mapping[str, Any]:
-    """What a loop is told."""
+    """The settings of a loop."""
     limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
     return {
         "model": spec.model,
@@ -118,7 +118,7 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Where a loop calls, and by which key: what the user's variables say, if they say it."""
+    """The address and the key of a loop: from the user's variables, if they are set."""
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
@@ -134,7 +134,7 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec) -> Run:
-    """The loop, or one question where the answer is to be JSON."""
+    """The loop, or a single question if the answer is to be JSON."""
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run

@@ -91,7 +91,7 @@ class Program:
             os.write(self._wake_write, b"x")
 
     def run(self, call: AgentCall, environ: Mapping[str, str]) -> Outcome:
-        """Start it, see it end, and say what became of it. Never raises OSError."""
+        """Start the program, wait for its end, and return the result. Never raises OSError."""
         if call.session is not None:
             self._follower = Follower(call.session)
             if call.resumes:

@@ -61,7 +61,7 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Its last word as far as can be told; another one may follow, or the program may hang."""
+    """Probably its final answer; another one may follow, or the program may hang."""
 
 
 Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
@@ -69,7 +69,7 @@ Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """How the program ended, as its parent saw it."""
+    """The end of the program, as its parent saw it."""
 
     code: int | None = None
     signal: int | None = None
@@ -82,10 +82,10 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of the agent's work, from its own words and its end together.
+    """The result of the agent's work, from its own messages and its exit.
 
-    Succeeded is what has no ``error_class``. ``usage`` is the whole of this run, which for a
-    session that was taken up again is less than what its program says.
+    Without an ``error_class`` it succeeded. ``usage`` is the whole of this run, which for a
+    resumed session is less than its program reports.
     """
 
     text: str = ""
@@ -110,29 +110,29 @@ class Outcome:
 
 @runtime_checkable
 class SessionReader(Protocol):
-    """A reader of a program that tells more in files of its session than in its output."""
+    """A reader of a program whose session files contain more than its output."""
 
     def session_line(self, text: str, source: str) -> Iterable[Sign]:
         """Take in one line of a file whose name is ``source``."""
 
     def resumed(self) -> None:
-        """The lines so far tell of runs before this one. Called once, before the run."""
+        """The lines so far belong to earlier runs. Called once, before the run."""
 
 
 @runtime_checkable
 class LogReader(Protocol):
-    """A reader of a program that tells more on its standard error than in its output."""
+    """A reader of a program whose standard error contains more than its output."""
 
     def log_line(self, text: str) -> Iterable[Sign]:
         """Take in one line of standard error, without its end; no sign: it is for people."""
 
 
 class Reader(Protocol):
-    """Reads one run of one program. Never raises on what a program writes."""
+    """Reads one run of one program. Never raises, whatever a program writes."""
 
     @property
     def session(self) -> str:
-        """By which the same program can resume this conversation; empty while it names none."""
+        """The id by which the program can resume this conversation; empty until it names one."""
 
     def line(self, text: str) -> Iterable[Sign]:
         """Take in one line of standard output, without its end."""

@@ -21,7 +21,7 @@ class Lines:
         self._take(rest)
 
     def rest(self) -> str:
-        """What came after the last line's end."""
+        """Return the text after the last line's end."""
         return self._text()
 
     def _take(self, part: bytes) -> None:

@@ -12,7 +12,7 @@ class Edits:
         self._outside: dict[str, None] = {}
 
     def take(self, sign: Sign) -> None:
-        """Note what a tool writes; a path in the directories of this attempt does not count."""
+        """Record a file that a tool writes, except in the directories of this attempt."""
         if not isinstance(sign, Did) or sign.denied:
             return
         for path in sign.writes:
@@ -25,7 +25,7 @@ class Edits:
 
 
 def _own() -> list[str]:
-    """Where it works, and what is its worker's."""
+    """The working directory, and its worker's directories."""
     named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
     return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
 

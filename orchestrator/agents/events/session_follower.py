@@ -16,14 +16,14 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """Where the files are: a directory of this attempt, and what their paths in it look like."""
+    """The place of the files: a directory of this attempt, and the pattern of their paths in it."""
 
     folder: Path
     pattern: str
 
 
 class Follower:
-    """Losing what is there costs no work: what cannot be read is left."""
+    """Lost content costs no work: unreadable files are skipped."""
 
     def __init__(self, session: SessionFile) -> None:
         self._session = session
@@ -38,7 +38,7 @@ class Follower:
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """All that is there before the program starts."""
+        """All existing lines before the program starts."""
         found = True
         while found:
             found = False
@@ -47,7 +47,7 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Those that have become whole since the last look, with their file's name."""
+        """Lines completed since the previous call, with their file's name."""
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

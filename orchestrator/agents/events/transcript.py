@@ -13,7 +13,7 @@ _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than m
 
 
 class Journal:
-    """What is said goes to standard output at once: people follow it."""
+    """Text goes to standard output at once, because people follow it."""
 
     def say(self, text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

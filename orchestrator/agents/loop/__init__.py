@@ -27,7 +27,7 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Never raises on what a server answers; only what ``emit`` raises."""
+    """Never raises, whatever a server answers; only what ``emit`` raises."""
 
     module: ModuleType
 
@@ -38,7 +38,7 @@ class Loop:
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
     ) -> tuple[object | None, Outcome]:
-        """Ask once for JSON of a schema; None with the reason when there is none."""
+        """Ask once for JSON of a schema; None with the reason if there is none."""
         return completed(lambda: self._made(spec), prompt, schema, emit)
 
     def _made(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:

@@ -50,7 +50,7 @@ class ModelCaller:
                 raise ModelFailure(ErrorClass.CONFIG, words)
 
     def call(self, path: str, value: Mapping[str, Any]) -> object:
-        """The answer as JSON; raise Failure when it failed for good."""
+        """Return the answer as JSON; raise Failure if it finally failed."""
         body = json.dumps(value).encode()
         for tried in range(self._settings.retries + 1):
             try:
@@ -79,7 +79,7 @@ class ModelCaller:
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _pause(self, failure: ModelFailure, tried: int) -> float | None:
-        """Seconds until the next try; None when there is none."""
+        """Seconds until the next retry; None if there is none."""
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:
             return None

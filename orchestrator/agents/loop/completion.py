@@ -25,7 +25,7 @@ def completed(
     schema: Mapping[str, Any],
     emit: Emit,
 ) -> tuple[object | None, Outcome]:
-    """The JSON value, or None with why there is none. The value is not checked by the schema."""
+    """Return the JSON value, or None with the reason. The value is not checked by the schema."""
     try:
         settings, dialect = make()
     except ModelFailure as failure:
@@ -64,7 +64,7 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> Outcome:
 
 
 def json_in(text: str) -> object | None:
-    """The JSON value that a text is, or else the longest object or list in it."""
+    """Return the text's JSON value, or else the longest object or list in it."""
     try:
         whole: object = json.loads(text)
         return whole
@@ -74,7 +74,7 @@ def json_in(text: str) -> object | None:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    """Length and value of what can be read from each place where an object or list may begin."""
+    """Length and value of each object or list that can be parsed."""
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_STARTS):

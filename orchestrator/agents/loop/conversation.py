@@ -36,7 +36,7 @@ class Conversation:
         self._text = ""
 
     def run(self, prompt: str) -> Outcome:
-        """What became of it; raises only what ``emit`` raises."""
+        """Return the outcome; raises only what ``emit`` raises."""
         try:
             self._begin(prompt)
             caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
@@ -54,7 +54,7 @@ class Conversation:
         self._dialect.begin(instructions.system(self._settings), prompt, tools)
 
     def _step(self, caller: ModelCaller) -> bool:
-        """One call of the model and the tools that it asks for; True when that was the last."""
+        """One model call and the tools that it requests; True if that was the last."""
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
         turn = ask(caller, self._dialect, self._ledger, self._emit)
@@ -82,7 +82,7 @@ class Conversation:
         return False
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Every one gets a result: an API refuses a conversation where one is missing."""
+        """Each use gets a result: an API rejects a conversation with a missing one."""
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
         self._dialect.give([*results, *((use, too_many) for use in uses[_MOST_USES:])])
@@ -126,7 +126,7 @@ class Conversation:
         return result
 
     def _remember(self, name: str, result: Result) -> None:
-        """A tool that worked afterwards was not needed where it was refused."""
+        """A refused use does not matter if the tool worked afterwards."""
         if result.denied:
             self._denied[name] = None
         elif not result.failed:
@@ -158,7 +158,7 @@ def converse(make: Callable[[], tuple[LoopSettings, Dialect]], prompt: str, emit
 
 
 def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
-    """One call, booked; raise Failure."""
+    """Make one call, and book its usage; raise Failure."""
     request = dialect.request(ledger.next_answer)
     while True:
         try:

@@ -33,7 +33,7 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopLimits:
-    """What the whole run may use; None: no limit."""
+    """Limits of the whole run; None: no limit."""
 
     #: Calls of the model. A loop always has an end.
     max_steps: int = 200
@@ -83,7 +83,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """An API: where it is and which variables speak of it, where the spec says nothing."""
+    """An API: its address and its variables, used if the spec has none."""
 
     base_url: str
     base_url_env: str = ""

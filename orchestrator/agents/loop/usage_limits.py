@@ -22,7 +22,7 @@ class UsageLimits:
         self._tokens = 0
 
     def book(self, told: Usage, characters: int) -> Usage:
-        """Take in one call's usage; what of it is new, with its cost."""
+        """Add one call's usage; return the increase, with its cost."""
         known = tokens(told)
         silent = told.input_tokens is None or told.output_tokens is None
         self._tokens += max(known, characters // _CHARACTERS) if silent else known
@@ -34,19 +34,19 @@ class UsageLimits:
         return spent
 
     def lacks_some(self) -> None:
-        """The model did more than it told of. Idempotent."""
+        """The model used more than it reported. Idempotent."""
         self.usage = replace(self.usage, partial=True)
 
     @property
     def enough(self) -> str:
-        """Why no other call may be made, in words; empty when one may."""
+        """Return why no other call is allowed, as text; "" if one is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"it used up {used_up} and was not done" if used_up else ""
 
     @property
     def next_answer(self) -> int:
-        """How many tokens the next answer may have."""
+        """Return the maximum number of tokens of the next answer."""
         most = self._settings.max_tokens
         if self._limits.max_tokens is None:
             return most
@@ -54,10 +54,10 @@ class UsageLimits:
 
     @property
     def unpriced(self) -> bool:
-        """There is a limit on money, and what was used has no known price."""
+        """True if there is a cost limit, and the usage has no known price."""
         return self._limits.max_cost_usd is not None and self.usage.cost_usd is None
 
 
 def cost_of(settings: LoopSettings, usage: Usage) -> float | None:
-    """USD; None where no price is known."""
+    """Return USD, or None if no price is known."""
     return prices.cost(settings.model, usage, settings.prices, local=settings.local)

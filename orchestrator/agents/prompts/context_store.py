@@ -39,12 +39,12 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Make it without the digest and the files, unless it is there. Raise OSError."""
+        """Create it without the digest and the files, unless it exists. Raise OSError."""
         self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
 
     def read(self, job: Job) -> str:
-        """The same text each time. Raise OSError when it is gone, or no plain file."""
+        """Return the same text each time. Raise OSError if it is missing, or no plain file."""
         path = self._path(job)
         found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
         if found is None:

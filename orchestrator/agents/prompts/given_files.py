@@ -11,7 +11,7 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
-    """Each name with the file's text, or with why it is not there.
+    """Return each name with the file's text, or with the reason why it is missing.
 
     A relative name begins at the first of ``places``; an absolute one must lie below one of them.
     """

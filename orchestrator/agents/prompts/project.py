@@ -29,10 +29,10 @@ _EDITION = "1"
 
 
 def project_digest(around: Surroundings) -> str:
-    """The text of the tree's digest, made now if need be; empty for a project without files.
+    """Return the tree's digest, created if necessary; empty for a project without files.
 
     ``around.directory`` is where the tree keeps it: the first job of a tree decides, so that the
-    prompts of all its jobs begin with the same bytes, whatever changes meanwhile.
+    prompts of all its jobs begin with the same bytes, whatever changes since.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):
@@ -101,7 +101,7 @@ def _made(root: Path, listing: Listing) -> str:
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
-    """Differs when the project does: the commit with what differs from it, or every file."""
+    """Differs if the project does: the commit with uncommitted changes, or every file."""
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest that was made without grammars says less.
     edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"

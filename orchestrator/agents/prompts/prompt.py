@@ -51,7 +51,7 @@ def task_document(assignment: Assignment) -> str:
 
 
 def output_document(directory: Path) -> str:
-    """What a worker left in ``output.md`` to be reported, cut where it is too long."""
+    """Return a worker's ``output.md`` for the report, shortened if it is too long."""
     path = os.path.join(directory, OUTPUT_NAME)
     if not os.path.lexists(path):  # one look instead of five openings: most leave none
         return ""
@@ -77,8 +77,8 @@ def _for_people(line: str) -> str:
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """The task in words, for agents that read a prompt: what all workers of the job are told, then
-    what is this one's own."""
+    """The task as text, for agents that read a prompt: the job's shared context, then the
+    worker's own part."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
     own = template(_template_of(assignment.worker)).render(
@@ -101,7 +101,7 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """What an agent is told that resumes its session: it knows its task."""
+    """The prompt for an agent that resumes its session, and so knows its task."""
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),

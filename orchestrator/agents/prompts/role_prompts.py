@@ -45,7 +45,7 @@ class RolePrompts:
             )
 
     def text(self, name: str) -> str:
-        """Empty for a role that is not there any more."""
+        """Return the role's text; "" if the role no longer exists."""
         path = self._path(name)
         return _read(path).strip() if path else ""
 

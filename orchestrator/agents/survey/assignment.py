@@ -26,7 +26,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Where the worker runs and what it may do, from its environment."""
+    """The worker's directories and permissions, from its environment."""
 
     root: Path
     directory: Path

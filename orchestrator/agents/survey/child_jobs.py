@@ -26,7 +26,7 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """What child jobs brought back: results, parts, and divisions that were refused."""
+    """Results of child jobs, their parts, and rejected divisions."""
 
     results: list[SurveyResult] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)

@@ -30,7 +30,7 @@ MOST_CHILD_JOBS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyPart:
-    """What one child worker surveys: ``files`` as in a task, with their number and size."""
+    """The part of one child worker: ``files`` as in a task, with their number and size."""
 
     name: str
     files: tuple[str, ...]

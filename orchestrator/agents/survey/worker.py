@@ -57,7 +57,7 @@ def _words(task: Task) -> str:
 
 
 def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
-    """The task with the places that it names in words, if it is about them alone."""
+    """The task with the paths that its text names, if it is about them alone."""
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
         return task, listing
@@ -119,7 +119,7 @@ def _child_jobs(divisions: list[Division], around: Surroundings) -> ChildJobs:
 
 
 def _without(listing: Listing, divisions: list[Division]) -> Listing:
-    """Return ``listing`` without what the parts hold."""
+    """Return ``listing`` without the files of the parts."""
     given = within([path for division in divisions for path in _paths(division)])
     return listing.select(lambda path: not given(path))
 

@@ -136,7 +136,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """It runs the hooks that its user trusts, and knows them by the file that they are in."""
+    """Codex runs only hooks that its user trusts, and identifies them by their file."""
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
@@ -174,7 +174,7 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[Login, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """Of the user's variables; an address counts before a login, a login before a key alone."""
+    """From the user's variables; an address counts before a login, a login before a key alone."""
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
     if not url and (logged_in or not key):

@@ -117,7 +117,7 @@ def _tools(policy: str) -> dict[str, Any]:
 
 
 def _auth(environ: Mapping[str, str], own: Path) -> str:
-    """How it logs in: by a key, by Vertex, as the user chose, or with the user's account."""
+    """The login method: by a key, by Vertex, the user's choice, or the user's account."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):

@@ -80,7 +80,7 @@ def _database(ask: Ask) -> dict[str, str]:
 
 
 def _home(ask: Ask) -> AgentHome | None:
-    """Any command makes the database; this one looks at nothing else."""
+    """Any command creates the database; this one reads nothing else."""
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
 
@@ -109,7 +109,7 @@ def _settings(ask: Ask) -> dict[str, Any]:
 
 
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
-    """Its own file, in place of which it reads that of claude; and what its settings name."""
+    """Its own file, or else that of claude; and the files that its settings name."""
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
     named = theirs.get("instructions")

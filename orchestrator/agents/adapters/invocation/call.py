@@ -26,7 +26,7 @@ GIT_IDENTITY = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallLimits:
-    """What one attempt may use; None: no limit."""
+    """Limits of one attempt; None: no limit."""
 
     max_steps: int | None = None
     max_tokens: int | None = None
@@ -72,7 +72,7 @@ class Ask:
 
     @property
     def project(self) -> str:
-        """The host project, which is not always where it works; empty when it is not known."""
+        """The host project, which may differ from the working directory; empty if it is unknown."""
         return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
 
     @property
@@ -82,7 +82,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A file of the user's that holds a login, and where the tool looks for it."""
+    """A file of the user's that holds a login, and the path at which the tool reads it."""
 
     source: Path
     target: Path
@@ -90,7 +90,7 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentHome:
-    """A directory that attempts share, and what sets it up."""
+    """A directory that attempts share, and the command that sets it up."""
 
     directory: Path
     argv: tuple[str, ...]
@@ -98,7 +98,7 @@ class AgentHome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentCall:
-    """How to run a program: what to write first, what to start, how to read it."""
+    """The call of a program: files to write first, the command, and the reader of its output."""
 
     argv: tuple[str, ...]
     reader: str
@@ -150,7 +150,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:
-    """What the product's own MCP server needs to speak for the worker."""
+    """Variables that the product's own MCP server needs to act for the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
     # It comes back to Linux by wsl.exe, which takes along what is named here.

@@ -34,12 +34,12 @@ _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Byp
 
 
 def missing(path: str | None = None) -> list[str]:
-    """The programs of WSL that are needed and are not there."""
+    """Return the programs of WSL that are required and missing."""
     return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
 
 
 def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
-    """The call as it is made from WSL. Raise OrchestratorError where that is not possible."""
+    """Return the call as made from WSL. Raise OrchestratorError if that is impossible."""
     lacking = missing()
     if lacking:
         raise OrchestratorError(
@@ -82,15 +82,15 @@ def command_line(argv: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """As a string of PowerShell in which nothing has a meaning."""
+    """Return it as a PowerShell string without special characters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _native(word: str) -> str:
-    """As Windows PowerShell hands it to a program whole.
+    """Return it in the form that Windows PowerShell passes to a program whole.
 
-    It puts quotation marks around what has blanks in it, and leaves what has marks already. Inside
-    of them nothing has a meaning for cmd.exe either, which runs batch files, but for ``%NAME%``.
+    It puts quotation marks around arguments with blanks, and keeps existing marks. Inside of
+    them nothing has a meaning for cmd.exe either, which runs batch files, except ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word
@@ -99,9 +99,9 @@ def _native(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """As Windows names it, whether it is there yet or not. Raise OrchestratorError.
+    """Return the path as Windows names it, even if it does not exist yet. Raise OrchestratorError.
 
-    ``wslpath`` knows only what is there.
+    ``wslpath`` knows only existing paths.
     """
     if path is None:
         return ""
@@ -126,7 +126,7 @@ def _translated(path: Path) -> str:
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
-    """Which variables a program of Windows gets; ``/p`` has a path translated."""
+    """The variables that a Windows program gets; ``/p`` has a path translated."""
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
     return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])

@@ -69,14 +69,14 @@ _INTERNAL = (
 
 
 def is_internal(text: str) -> bool:
-    """Whether these words are of a fault of the program itself."""
+    """Return True if the text reports a fault of the program itself."""
     return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
 
 
 def of_status(status: int | None) -> ErrorClass:
-    """The class of an HTTP status; NONE where the status alone does not tell.
+    """The class of an HTTP status; NONE if the status alone does not decide.
 
-    400 and 422 do not: a key that is no key, or a conversation that went wrong by itself.
+    400 and 422 do not: the cause may be an invalid key, or a broken conversation.
     """
     if status in (401, 402, 403):
         return ErrorClass.AUTH

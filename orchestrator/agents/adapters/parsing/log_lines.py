@@ -26,7 +26,7 @@ _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url
 
 
 def summary(arguments: object) -> str:
-    """What a tool is used with, in one line."""
+    """Return the arguments of a tool's use, in one line."""
     if not isinstance(arguments, Mapping):
         return log_line(text(arguments))
     told = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))

@@ -22,7 +22,7 @@ FINE: Fault = (ErrorClass.NONE, "")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What the program itself made known."""
+    """The program's own messages about its run."""
 
     text: str = ""
     fault: Fault = FINE
@@ -45,7 +45,7 @@ class Told:
 
     @property
     def complete(self) -> bool:
-        """It has given its whole result, and said that it went well."""
+        """True if it has returned its whole result, and reported success."""
         return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
@@ -68,7 +68,7 @@ def concluded(told: Told, ending: Ending, now: float) -> Outcome:
 
 
 def _as_told(usage: Usage) -> Usage:
-    """No call takes no tokens: where a program counts none, its provider told of none."""
+    """Every call uses tokens: if a program counts none, its provider reported none."""
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)

@@ -118,7 +118,7 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Or tomorrow's. A time in minutes is one within that minute, also when that has begun."""
+    """Or tomorrow's. A time in minutes means that minute, also if it has begun."""
     if when > now:
         return when
     just_now = now - when < timedelta(minutes=2)

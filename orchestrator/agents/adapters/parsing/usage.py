@@ -19,7 +19,7 @@ _ALL = ("steps", *_COUNTS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownUsage:
-    """What a reader is told of a run before it begins; all of it may be unknown."""
+    """Facts about a run that a reader gets before it begins; all of them may be unknown."""
 
     #: That was asked for; what the program says of it goes before.
     model: str = ""
@@ -40,7 +40,7 @@ def _added(one: float | None, other: float | None) -> float | None:
 
 
 def minus(total: Usage, before: Usage) -> Usage:
-    """What is in ``total`` and not in ``before``; never less than zero."""
+    """Return ``total`` without ``before``; never less than zero."""
     rest: dict[str, Any] = {
         name: _without(getattr(total, name), getattr(before, name)) for name in _ALL
     }
@@ -52,7 +52,7 @@ def _without(total: float | None, before: float | None) -> float | None:
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:
-    """With the cost from the price table, where the program told none and the model has one."""
+    """Add the cost from the price table, if the program reported none and the model has a price."""
     if usage.cost_usd is not None:
         return usage
     estimate = cost(model, usage, prices)
@@ -60,7 +60,7 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """Adds up what was told so far, so that every sign carries only what is new."""
+    """Adds up reported usage, so that every sign carries only the increase."""
 
     def __init__(self) -> None:
         self.total = Usage()
@@ -76,9 +76,9 @@ class Meter:
 
 
 class Steps:
-    """Counts calls of the model for programs that do not say when they call it.
+    """Counts model calls of programs that do not report them.
 
-    What the model puts out (words, uses of tools) belongs to one call until a tool has answered.
+    The model's output (words, uses of tools) belongs to one call until a tool has answered.
     """
 
     def __init__(self) -> None:
@@ -94,5 +94,5 @@ class Steps:
         return [Usage(steps=1)]
 
     def answered(self) -> None:
-        """A tool came back: what the model says next, it says in a new call."""
+        """A tool returned: the model's next output belongs to a new call."""
         self._open = False

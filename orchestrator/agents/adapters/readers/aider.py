@@ -74,8 +74,8 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of its history. What aider says begins with "> " there and ends with two blanks,
-        several lines later if need be; what it was told begins with "#### ".
+        """A line of its history. Aider's output begins with "> " there and ends with two blanks,
+        several lines later if need be; its input begins with "#### ".
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -106,7 +106,7 @@ class AiderReader:
         return concluded(told, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[Sign]:
-        """An answer of the model: it got over what went wrong before."""
+        """The model answered: it recovered from the earlier failure."""
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
@@ -137,7 +137,7 @@ def _class_of(name: str, words: str) -> ErrorClass:
 
 
 def _usage(tokens: re.Match[str]) -> Usage:
-    """What it calls sent includes what came from the cache or went there; it rounds thousands."""
+    """Its "sent" tokens include cache reads and writes; it rounds thousands."""
     sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
     cost = _number(tokens[5])
     return Usage(

@@ -174,7 +174,7 @@ class ClaudeReader:
         return [*spent, Finished()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Its totals are of a session from its beginning; those of none are of this run."""
+        """Its totals count a session from its beginning; without a session, this run."""
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)
@@ -189,7 +189,7 @@ class ClaudeReader:
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of the file of a session that is resumed: what the runs before it used."""
+        """A line of a resumed session's file: usage of the earlier runs."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
             if event is not None and json_values.text(event, "type") == _COST:
@@ -210,7 +210,7 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Its words; or the value that was asked for, whatever was said after that."""
+    """Its text; or the requested value, whatever the program printed afterwards."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
@@ -265,7 +265,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """Tokens that it says cost nothing are those of a call whose answer did not come to its end."""
+    """Tokens reported without a cost belong to a call whose answer was interrupted."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

@@ -125,7 +125,7 @@ class CodexReader:
         return [*signs, did] if did.denied or not begun else signs
 
     def _step(self) -> list[Sign]:
-        """What the session's file tells goes before: the stream lacks what ended at once."""
+        """The session's file has priority: the stream lacks commands that ended at once."""
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 

@@ -20,7 +20,7 @@ _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
 def refused(text: str) -> bool:
-    """Whether a line tells of a command that failed because it may not write."""
+    """Return True if a line reports a command that failed because it may not write."""
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
         case "function_call_output":
@@ -33,7 +33,7 @@ def refused(text: str) -> bool:
 
 
 def _refused_in_code_mode(part: Object) -> bool:
-    """The model's script decides what of a command's answer it prints: the exit code may be
+    """The model's script decides which part of a command's answer it prints: the exit code may be
     missing, and the output may be inside of JSON."""
     said = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(said):
@@ -42,7 +42,7 @@ def _refused_in_code_mode(part: Object) -> bool:
 
 
 class CodexSession:
-    """One session may have several files: those of its helpers are by themselves."""
+    """One session may have several files: those of its helpers are separate."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
@@ -78,12 +78,12 @@ class CodexSession:
 
     @property
     def steps(self) -> int:
-        """Calls of its model that were answered; 0 for a release that does not tell."""
+        """Answered model calls; 0 for a release that does not report them."""
         return len(self._answers)
 
     @property
     def total(self) -> Usage:
-        """The larger of both sums: not every release tells of answers, or of all of them."""
+        """The larger of both sums: not every release reports answers, or all of them."""
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
 
@@ -102,7 +102,7 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 
 
 def tokens(usage: Object | None) -> Usage:
-    """Its input counts include what was read from the cache or written to it."""
+    """Its input counts include cache reads and writes."""
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")
     written = json_values.count(usage, "cache_write_input_tokens")

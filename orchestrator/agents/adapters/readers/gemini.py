@@ -47,7 +47,7 @@ def _of_model(model: object) -> Usage:
 
 
 def _streamed(stats: object) -> Usage:
-    """``input`` is what was read anew. What it thought is only in ``total_tokens``."""
+    """``input`` excludes cache reads. Thinking tokens are only in ``total_tokens``."""
     read = json_values.count(stats, "input_tokens")
     cached = json_values.count(stats, "cached")
     fresh = json_values.count(stats, "input")
@@ -74,7 +74,7 @@ def _of_document(model: object, tokens: object) -> Usage:
 
 
 def of_answer(tokens: object) -> Usage:
-    """Of one answer of the model, as the session's file has it."""
+    """Usage of one model answer, as in the session's file."""
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0
@@ -208,9 +208,9 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """The one object of ``-o json`` counts them itself, and that of a failure does not.
+        """The one object of ``-o json`` counts them itself; that of a failure does not.
 
-        Of calls that used tokens and came to nothing its stream does not say how many there were.
+        Its stream does not count calls that used tokens without a result.
         """
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
@@ -238,9 +238,9 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[Sign]:
-        """A tool that is not there was not offered, or made up by the model.
+        """A missing tool was not offered, or was made up by the model.
 
-        Made up it was if the model found another one that works: a success forgets it.
+        It was made up if the model found another tool that works: a success discards it.
         """
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
@@ -254,7 +254,7 @@ class GeminiReader:
         return [Did(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
-        """Who may do everything is offered everything: what is missing then was made up."""
+        """An agent with full rights is offered all tools: a missing one was made up."""
         return {} if self._known.policy == "full" else self._missing
 
     def _error(self, event: Object) -> list[Sign]:

@@ -160,7 +160,7 @@ class OpencodeReader:
 
 
 def _tokens(part: object) -> Usage:
-    """What the model thought is written as well; ``total`` says if ``output`` lacks it."""
+    """Thinking tokens are output as well; ``total`` shows if ``output`` lacks them."""
     read = json_values.count(part, "tokens", "input")
     cached = json_values.count(part, "tokens", "cache", "read")
     caching = json_values.count(part, "tokens", "cache", "write")

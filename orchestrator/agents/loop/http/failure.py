@@ -57,7 +57,7 @@ class ModelFailure(Exception):
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
-    """What an answer with a status other than 2xx means. ``headers``: names in lower case."""
+    """Return the failure for a status other than 2xx. ``headers``: names in lower case."""
     said = message(body)
     words = f"{url} answered {status}: {said}" if said else f"{url} answered {status}"
     if 300 <= status < 400:
@@ -96,9 +96,9 @@ def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> 
 
 
 def unlike(wanted: str, answer: object) -> ModelFailure:
-    """What an answer with status 200 means that is not what was ``wanted``.
+    """Return the failure for an answer with status 200 that is not the ``wanted`` one.
 
-    Some gateways say in it what failed, with the status that it would have had.
+    Some gateways put the failure into it, with the status that it would have had.
     """
     status, said = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:

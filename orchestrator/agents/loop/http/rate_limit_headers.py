@@ -36,9 +36,9 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
-    """Seconds since the epoch. What the error's own words say comes before the headers.
+    """Seconds since the epoch. The error's own text has priority over the headers.
 
-    Of several windows the latest counts that is not over: nothing goes before all are open.
+    Of several windows, the latest unexpired one counts: all must be open for a call.
     """
     found = in_words(said, now)
     if found is not None:

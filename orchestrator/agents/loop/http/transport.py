@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """Where requests go."""
+    """The target of requests."""
 
     scheme: str
     host: str
@@ -62,7 +62,7 @@ class _Deadline:
 
 
 def endpoint(base_url: str) -> Endpoint:
-    """Raise Failure (config) for what is no URL of a server."""
+    """Raise Failure (config) for an invalid server URL."""
     try:
         url = urllib.parse.urlsplit(base_url)
         host, port = url.hostname or "", url.port

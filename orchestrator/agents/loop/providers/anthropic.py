@@ -30,7 +30,7 @@ _KEPT = ("thinking", "redacted_thinking")
 
 
 class Messages:
-    """A conversation. What stays the same is marked to be cached, and so is all but the last."""
+    """A conversation. Its constant parts and all messages but the last are marked for the cache."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
@@ -60,7 +60,7 @@ class Messages:
         self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
 
     def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
-        """Cut where the workers' prompts begin to differ."""
+        """Split where the workers' prompts begin to differ."""
         length = min(max(0, int(self._settings.shared_length)), len(prompt))
         if prompt[:length].strip():
             yield {"type": "text", "text": prompt[:length], **_CACHED}
@@ -82,7 +82,7 @@ class Messages:
         return value
 
     def _marked(self) -> list[dict[str, Any]]:
-        """The next call reads from the cache what this one sent."""
+        """The next call reads this call's messages from the cache."""
         *before, last = self._messages
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
@@ -121,7 +121,7 @@ class Messages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """By a tool that must be called: every model that has tools can do that."""
+        """By a tool that must be called: every model with tools can do that."""
         words = "Hand over the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
@@ -131,7 +131,7 @@ class Messages:
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What of an answer is said again in the next request: only what the API takes."""
+    """Parts of an answer that the next request repeats: only those that the API accepts."""
     for block in blocks:
         kind = block.get("type")
         if kind == "text" and json_values.text(block, "text").strip():

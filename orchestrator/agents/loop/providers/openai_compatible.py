@@ -70,7 +70,7 @@ class ChatCompletions(Chat):
         )
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        """Only what every server takes: not what an answer had besides."""
+        """Only fields that every server accepts, without an answer's other fields."""
         said: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
             said["tool_calls"] = [shown(use) for use in uses]
@@ -91,7 +91,7 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """Servers differ in what they know: the name of a limit, and JSON by schema."""
+        """Servers differ in features: the name of a limit, and JSON by schema."""
         if status not in _NOT_TAKEN:
             return False
         if not self._renamed and ("max_completion_tokens" in said or "max_tokens" in said):
@@ -111,7 +111,7 @@ def _text(content: object) -> str:
 
 
 def _usage(told: Mapping[str, Any]) -> Usage:
-    """They count what was read from the cache as input as well."""
+    """Their input counts include cache reads."""
     read_in = json_values.count(told, "prompt_tokens")
     cached = json_values.count(told, "prompt_tokens_details", "cached_tokens")
     return Usage(

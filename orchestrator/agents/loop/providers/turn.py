@@ -42,7 +42,7 @@ class Turn:
 
 
 class Dialect(Protocol):
-    """One conversation in one API's shapes. Takes whatever a server answers."""
+    """One conversation in one API's shapes. Accepts any answer of a server."""
 
     @property
     def path(self) -> str:
@@ -54,13 +54,13 @@ class Dialect(Protocol):
     def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None: ...
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """The next call: the conversation so far."""
+        """Return the next call: the conversation so far."""
 
     def answered(self, answer: object) -> Turn:
         """Take an answer into the conversation. Raise Failure when it is none."""
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        """What the tools that the last turn asked for came back with, and what else to say."""
+        """Add the results of the tools that the last turn requested, and other text."""
 
     def demand(self, schema: Mapping[str, Any]) -> None:
         """Ask for JSON of this schema instead of words."""

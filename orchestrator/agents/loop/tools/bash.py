@@ -50,7 +50,7 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
 
 @dataclass(slots=True)
 class _Output:
-    """The start and the end of what is written; what is between is dropped as it comes."""
+    """Keeps the start and the end of the output; the middle is dropped as it comes."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytearray = field(default_factory=bytearray)
@@ -119,7 +119,7 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
 
 
 def _take(descriptor: int, output: _Output) -> int:
-    """Bytes that were read; 0 at the end, -1 when there is nothing now."""
+    """Read bytes; return 0 at the end, -1 if there is nothing now."""
     try:
         data = os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -129,14 +129,14 @@ def _take(descriptor: int, output: _Output) -> int:
 
 
 def _take_rest(descriptor: int, output: _Output) -> None:
-    """What is in the pipe; something left behind could go on writing for ever."""
+    """Read the pipe's present content; a leftover process could write forever."""
     for _ in range(64):
         if _take(descriptor, output) <= 0:
             return
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the group of a command that still runs. What detached itself is the shim's to sweep."""
+    """End the group of a running command. The shim kills detached processes."""
     # Until it is waited for, its pid, which is its group's, is nobody else's.
     if process.returncode is not None:
         return

@@ -73,7 +73,7 @@ class JobServer:
         return json_values.mapping(answer["result"])
 
     def _answer(self, message: str) -> Mapping[str, Any]:
-        """Raise OSError or ValueError; what it says unasked is passed over."""
+        """Raise OSError or ValueError; unrequested messages are skipped."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{message}\n")
         self._process.stdin.flush()

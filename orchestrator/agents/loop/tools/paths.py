@@ -23,20 +23,20 @@ class Places:
         return place
 
     def to_change(self, given: str) -> Path:
-        """As ``find``, for writing. Git's own files decide what others run: hooks, filters."""
+        """Like ``find``, for writing. Git's own files decide what others run: hooks, filters."""
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:
             raise ToolRefused(f"{given} belongs to git, which this agent may not change")
         return place
 
     def shown(self, place: Path) -> str:
-        """Relative to where the agent works, if it is in there."""
+        """Return the path relative to the working directory, if it is inside."""
         inside = place.is_relative_to(self.root)
         return str(place.relative_to(self.root)) if inside else str(place)
 
 
 def open_to_read(place: Path) -> int:
-    """A descriptor of a regular file: a pipe or a device would never come to an end."""
+    """Return a descriptor of a regular file: reading a pipe or a device would never end."""
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

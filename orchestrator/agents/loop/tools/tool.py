@@ -55,15 +55,15 @@ def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -
 
 
 def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
-    """A number argument; what is no number counts as not given."""
+    """Return a number argument; an invalid number counts as not given."""
     found = json_values.number(arguments.get(name))
     return default if found is None else found
 
 
 def shortened(text: str, most: int = MAX_RESULT) -> str:
-    """Its start and its end, with the number of characters left out between them.
+    """Return its start and end, with the number of omitted characters between them.
 
-    As text that can be sent: the name of a file may hold bytes that are none.
+    Bytes that are not text are replaced, so that it can be sent: file names may have them.
     """
     text = json_values.text(text)
     half = most // 2

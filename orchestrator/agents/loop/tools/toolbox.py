@@ -18,7 +18,7 @@ _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
 
 class Toolbox:
-    """All paths are taken from ``settings.cwd``."""
+    """All paths are relative to ``settings.cwd``."""
 
     def __init__(self, settings: LoopSettings) -> None:
         where = Places(settings.cwd, confined=settings.policy != "full")
@@ -35,7 +35,7 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
-        """None where it does not start: the work is done without child jobs then."""
+        """None if it does not start: the agent then works without child jobs."""
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
             self._server = child_jobs.JobServer(settings.child_jobs, environ)
@@ -81,7 +81,7 @@ class Toolbox:
         return name in self.tools and self.tools[name].slow
 
     def summary(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """What a tool is used with, in one line for a log."""
+        """Return the arguments of a tool's use, in one line for a log."""
         tool = self.tools.get(name)
         value = arguments.get(tool.main, "") if tool else ""
         return cut(one_line(json_values.text(str(value))), 200, "…")

@@ -70,12 +70,12 @@ _COMPILED_KINDS = tuple((re.compile(pattern), kind) for pattern, kind in _CONFIG
 
 
 def config_kind(path: str) -> str | None:
-    """Return what the configuration file at ``path`` is for, None when it is not one."""
+    """Return the purpose of the configuration file at ``path``, or None if it is not one."""
     return next((kind for pattern, kind in _COMPILED_KINDS if pattern.search(path)), None)
 
 
 def is_manifest(path: str) -> bool:
-    """Tell whether ``path`` may name dependencies or entry points."""
+    """Return True if ``path`` may name dependencies or entry points."""
     return _reader(path) is not None
 
 

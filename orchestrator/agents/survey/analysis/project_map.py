@@ -33,7 +33,7 @@ FILES_PER_PROGRESS_LINE = 500
 
 
 def is_test_path(path: str) -> bool:
-    """Tell whether the file at ``path`` belongs to the tests, by the usual conventions."""
+    """Return True if the file at ``path`` belongs to the tests, by the usual conventions."""
     return bool(_TEST_NAME.search(path) or _TEST_DIRECTORY.search(path))
 
 
@@ -45,7 +45,7 @@ def map_files(
     *,
     with_history: bool = True,
 ) -> SurveyResult:
-    """Read every file of ``listing``, which lies below ``paths``, and return what was found."""
+    """Read every file of ``listing``, which lies below ``paths``, and return the findings."""
     result = SurveyResult(surveyed=[shown(path) for path in paths])
     for number, file in enumerate(listing.files, 1):
         _add_file(result, read_file(root, file, keep_text=is_manifest(file.path)))

@@ -39,7 +39,7 @@ class FoundFile:
 
 @dataclass
 class Listing:
-    """The files to survey in order of their paths, and what was left out and why."""
+    """The files to survey in order of their paths, and excluded files with the reason."""
 
     files: list[FoundFile] = field(default_factory=list)
     by_git: bool = False

@@ -110,7 +110,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    """Return the text with line feeds as line ends, or None for what is not text."""
+    """Return the text with line feeds as line ends, or None if it is not text."""
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None

@@ -29,7 +29,7 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return which languages were not read for lack of a grammar, and what to type; or nothing."""
+    """Return the languages that lack a grammar, and the command to install it; or nothing."""
     if not result.unparsed:
         return ""
     return (

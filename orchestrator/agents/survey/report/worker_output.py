@@ -26,7 +26,7 @@ NO_FILES = (
 
 
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
-    """Write ``output.md``; ``task`` are the words of a request to build, else empty."""
+    """Write ``output.md``; ``task`` is the text of a request to build, otherwise empty."""
     text = "\n".join(render(result, title, task)) + "\n"
     temporary = directory / f".{OUTPUT_FILE}.part"
     temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -113,7 +113,7 @@ def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Add up directories, down to _STRUCTURE_LEVELS below what they have in common."""
+    """Add up directories, down to _STRUCTURE_LEVELS below their common directory."""
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
     trees: dict[str, Counts] = defaultdict(Counts)

@@ -62,7 +62,7 @@ def _vocabulary() -> _Vocabulary:
 
 
 def asks_to_build(request: str) -> bool:
-    """Tell whether carrying out ``request`` would make or change something.
+    """Return True if ``request`` asks to create or change something.
 
     Judged clause by clause: by the first verb, or, without one, by a product that is named first.
     """
@@ -93,7 +93,7 @@ def stem(word: str) -> str:
 
 
 def keywords(text: str) -> list[str]:
-    """Return the words that say what ``text`` is about, in order, without verbs of work."""
+    """Return the words that describe the subject of ``text``, in order, without verbs of work."""
     known = _vocabulary()
     ignored = known.stop | known.building | known.looking | known.fillers
     words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))

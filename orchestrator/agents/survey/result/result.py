@@ -133,7 +133,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """What one author changed: times a file was changed, and lines added."""
+    """Changes by one author: times a file was changed, and lines added."""
 
     changes: int = 0
     lines: int = 0
@@ -166,7 +166,7 @@ class SurveyResult:
     matches: list[MatchRow] = field(default_factory=list)
 
     def absorb(self, other: "SurveyResult") -> None:
-        """Add what ``other`` found; ``parts``, ``notes`` and ``matches`` stay its own."""
+        """Add the findings of ``other``; ``parts``, ``notes`` and ``matches`` stay its own."""
         for name in _NUMBERS:
             setattr(self.totals, name, getattr(self.totals, name) + getattr(other.totals, name))
         _add_counts(self.languages, other.languages)

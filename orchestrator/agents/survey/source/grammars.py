@@ -68,22 +68,22 @@ def _grammar(language: str) -> _Grammar | None:
 
 
 def are_installed() -> bool:
-    """Tell whether grammars are installed, without loading any."""
+    """Return True if grammars are installed, without loading any."""
     return importlib.util.find_spec("tree_sitter") is not None
 
 
 def is_read_by_grammar(language: str) -> bool:
-    """Tell whether there is a grammar for ``language``, installed or not."""
+    """Return True if there is a grammar for ``language``, installed or not."""
     return language in _GRAMMARS
 
 
 def is_machine_made(text: str) -> bool:
-    """Tell whether ``text`` looks minified or generated, by the mean length of its lines."""
+    """Return True if ``text`` looks minified or generated, by the mean length of its lines."""
     return len(text) > MACHINE_MADE_LINE_LENGTH * (text.count("\n") + 1)
 
 
 def read_with_grammar(text: str, language: str) -> SourceFile | None:
-    """Analyse ``text``; None if the grammar is missing. Never raises for what the text holds."""
+    """Analyse ``text``; None if the grammar is missing. Never raises for the text's content."""
     grammar = _grammar(language)
     if grammar is None:
         return None

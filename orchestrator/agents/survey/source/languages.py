@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """How comments look: markers that start a line, and pairs that enclose a block."""
+    """Comment syntax: markers that start a line, and pairs that enclose a block."""
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()
@@ -172,7 +172,7 @@ _INTERPRETER = re.compile(r"#!\s*(?:\S*/env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(\S+)")
 
 
 def language_of(path: str) -> str | None:
-    """Return the language that the name of ``path`` stands for, or None when it says nothing."""
+    """Return the language that the name of ``path`` indicates, or None."""
     name = PurePosixPath(path).name.lower()
     if name in _NAMES:
         return _NAMES[name]

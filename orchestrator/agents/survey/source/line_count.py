@@ -33,7 +33,7 @@ _IGNORED = _WHITE + _PUNCTUATION + COMMENT_MARK
 
 @dataclass(frozen=True)
 class LineCount:
-    """Lines by kind; ``bare`` tells how many of ``blank`` hold brackets or ``pass``."""
+    """Lines by kind; ``bare`` is how many of ``blank`` hold brackets or ``pass``."""
 
     code: int = 0
     comment: int = 0

@@ -18,7 +18,7 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels`` lie above the package; all of them when there is none.
+    """Return how many of ``levels`` lie above the package; all of them if there is none.
 
     A directory without ``__init__.py`` inside a package is a namespace of that package.
     """

@@ -21,7 +21,7 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
-    """Analyse ``text``, known as ``module`` (dotted); never raises for what the text holds."""
+    """Analyse ``text``, known as ``module`` (dotted); never raises, whatever the text contains."""
     masked = mask_python(text)
     tree = _parse(text)
     if tree is None:

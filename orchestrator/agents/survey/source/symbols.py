@@ -22,7 +22,7 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """What one text holds; ``masked`` is the text with its comments marked."""
+    """Contents of one text; ``masked`` is the text with its comments marked."""
 
     masked: str
     #: Dotted name of a Python module, empty otherwise.
