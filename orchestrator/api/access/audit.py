@@ -44,7 +44,7 @@ class AuditLog:
         self._mask = mask
 
     def write(self, environ: WSGIEnvironment, status: int) -> None:
-        """Never raises: calls are answered although nobody can note them."""
+        """Never raises: calls are answered even if they cannot be logged."""
         entry = {
             "at": _now(),
             "key": environ.get(CALLER),
@@ -57,7 +57,7 @@ class AuditLog:
         self._put(entry)
 
     def note(self, who: str, method: str, target: str) -> None:
-        """What the server did by itself. Never raises."""
+        """Log an action of the server itself. Never raises."""
         self._put({"at": _now(), "key": who, "method": method, "target": target})
 
     def _put(self, entry: dict[str, object]) -> None:
@@ -81,7 +81,7 @@ def _now() -> str:
 
 
 class Audit:
-    """WSGI middleware around everything else, so that refusals at the door are noted too."""
+    """WSGI middleware around all other middleware, so that early rejections are logged too."""
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:
         self._application = application

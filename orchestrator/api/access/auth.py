@@ -41,7 +41,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def take(self, name: str) -> float:
-        """Count one call; 0 when it may be made, else in how many seconds it may."""
+        """Count one call; return 0 if it is allowed, otherwise the seconds to wait."""
         if not self._interval:
             return 0.0
         with self._lock:
@@ -61,7 +61,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """What each key may do in a minute."""
+    """Limits of each key per minute."""
 
     submissions: RateLimit
     reads: RateLimit
@@ -83,15 +83,15 @@ def service() -> Service:
 
 
 def caller() -> Caller:
-    """Who makes the present request; ``authenticate`` has run."""
+    """Return the caller of the present request; ``authenticate`` has run."""
     known: Caller = g.caller
     return known
 
 
 def authenticate() -> None:
-    """Find out who calls, before anything else of the request is looked at.
+    """Identify the caller, before any other part of the request is read.
 
-    Raise a 401, a 403 for a key that may not change anything at all, or a 429.
+    Raise a 401, a 403 for a key that may change nothing at all, or a 429.
     """
     if request.method == "OPTIONS":
         return  # says which methods there are, no more

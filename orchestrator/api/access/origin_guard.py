@@ -129,7 +129,7 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """Whether a Host header names this server; its port may be that of a tunnel."""
+        """Return True if a Host header names this server; its port may be that of a tunnel."""
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 
@@ -142,9 +142,9 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
+    """Return ``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
 
-    Empty when it is something else: two of them, say.
+    Empty if it is invalid: two hosts, for example.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""
@@ -155,7 +155,7 @@ def _bracketed(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """An address cannot be rebound: only names resolve to something else."""
+    """An address cannot be rebound: only names can change their address."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

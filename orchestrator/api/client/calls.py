@@ -35,7 +35,7 @@ class ClientCalls:
         return self._transport.url
 
     def when_waiting(self, tell: Waiting) -> None:
-        """Have ``tell`` called with the seconds for which a call will be tried again, once each
+        """Call ``tell`` with the seconds for which a call will be retried, once each
         time that the server does not answer for longer than a restart takes."""
         self._transport.waiting = tell
 
@@ -61,7 +61,7 @@ class ClientCalls:
 
 
 def object_of(response: requests.Response) -> Answer:
-    """What was answered. Raise ClientError when it is no JSON object: no server of ours."""
+    """Return the answer. Raise ClientError if it is no JSON object: it is no server of ours."""
     try:
         answer = response.json()
     except ValueError:
@@ -77,5 +77,5 @@ def bare_id(job_id: str) -> str:
 
 
 def path_of(job_id: str, *parts: str) -> str:
-    """Of a job, or of what is below it."""
+    """Return the path of a job, or of a resource below it."""
     return "/".join(["/api/v1/jobs", *(quote(part, safe="") for part in (bare_id(job_id), *parts))])

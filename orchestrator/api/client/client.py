@@ -51,18 +51,18 @@ LOCK_TIMEOUT = 150.0
 class OrchestratorClient(Following):
     """One server, one key. Can be used as a context manager; give each thread its own.
 
-    A call is tried again for ``retry_seconds`` when the server cannot be reached or is busy;
-    ``wait`` and ``events`` go on trying for ``patience_seconds`` after they last heard from it.
+    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy;
+    ``wait`` and ``events`` retry for ``patience_seconds`` after the server's last answer.
     """
 
     @classmethod
     def from_env(
         cls, folder: Path | None = None, *, environ: Mapping[str, str] | None = None
     ) -> Self:
-        """The client for where this program runs.
+        """Return the client for this program's environment.
 
         In a worker: its server, with its own key. Elsewhere: the server that runs for ``folder``
-        (default: the one that this package lies in). Raises NoServer when none does.
+        (default: the one that contains this package). Raises NoServer if none does.
         """
         address = find_address(folder or OWN_FOLDER, os.environ if environ is None else environ)
         return cls(address.url, address.key)
@@ -75,11 +75,11 @@ class OrchestratorClient(Following):
         workdir: str | None = None,
         **config: Any,
     ) -> Answer:
-        """Submit a job; answers at once with its ``job_id``.
+        """Submit a job; returns at once with its ``job_id``.
 
-        ``workdir`` is where workers start whose tasks do not say. ``config`` are the keys of a
+        ``workdir`` is the default start directory of workers. ``config`` are the keys of a
         request's ``config``, such as ``max_workers=4``; None means "not given". The same
-        ``idempotency_key`` never makes a second job.
+        ``idempotency_key`` never creates a second job.
         """
         body: Answer = {"request": request, "config": present(config)}
         if tasks is not None:
@@ -90,7 +90,7 @@ class OrchestratorClient(Following):
         return self._post("/api/v1/orchestrate", body, idempotency_key=key)
 
     def candidates(self, job_id: str, task_id: str) -> Answer:
-        """Who tried a task, side by side: who is taken, and why."""
+        """Return the candidates of a task, the selected one, and the reason."""
         return self._get(path_of(job_id, "tasks", task_id, "candidates"))
 
     def results(self, job_id: str) -> Answer:
@@ -111,7 +111,7 @@ class OrchestratorClient(Following):
     ) -> Answer:
         """One page of jobs, newest first: ``jobs``, ``total``, ``page``, ``page_size``.
 
-        ``depth`` 0 leaves child jobs out.
+        ``depth`` 0 excludes child jobs.
         """
         query = {"status": status, "parent": parent, "depth": depth}
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
@@ -138,7 +138,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "cancel"), {})
 
     def retry(self, job_id: str, **config: Any) -> Answer:
-        """Run again what did not succeed, with overrides such as ``default_timeout=600``."""
+        """Retry the unsuccessful tasks, with overrides such as ``default_timeout=600``."""
         return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
 
     def remove(self, job_id: str) -> Answer:
@@ -154,18 +154,18 @@ class OrchestratorClient(Following):
         return self._get(path_of(job_id, "checkpoints"))
 
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
-        """Have what a worker did as it was in a checkpoint; the worker must not run."""
+        """Restore a worker's changes to a checkpoint; the worker must not run."""
         body = {"checkpoint": checkpoint} if checkpoint else {}
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
     def recount(self, job_id: str, worker_id: str) -> Answer:
-        """Count what was committed on a worker's branch since its end: ``files_created``."""
+        """Count the changes committed on a worker's branch since its end: ``files_created``."""
         return self._post(path_of(job_id, "workers", worker_id, "recount"), {})
 
     def lock(self, *names: str, wait: float = 0.0) -> Answer:
-        """Take leases for this worker, all or none, within ``wait`` seconds.
+        """Acquire leases for this worker, all or none, within ``wait`` seconds.
 
-        ``leases`` have their fencing numbers. Raises ConflictError while somebody else holds one.
+        ``leases`` have their fencing numbers. Raises ConflictError while another worker holds one.
         """
         deadline = time.monotonic() + wait
         while True:
@@ -180,11 +180,11 @@ class OrchestratorClient(Following):
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 
     def locks(self) -> Answer:
-        """Who holds and who waits for which locks."""
+        """Return the holders of locks and the workers that wait for them."""
         return self._get("/api/v1/locks")
 
     def conflicts(self, job_id: str) -> Answer:
-        """What became of the changes of an ended job, file by file."""
+        """Return the outcome of an ended job's changes, file by file."""
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
@@ -219,5 +219,5 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/agents")
 
     def health(self) -> Answer:
-        """Whether the server is alive and ready; needs no key."""
+        """Return if the server is alive and ready; needs no key."""
         return self._get("/health")

@@ -24,7 +24,7 @@ OWN_FOLDER = Path(__file__).absolute().parents[3]
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a server is, and the key that opens it."""
+    """The address of a server, and a valid key."""
 
     url: str
     key: str | None
@@ -32,7 +32,7 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerRecord:
-    """What a running server wrote down about itself."""
+    """A running server's record of itself."""
 
     url: str
     pid: int
@@ -53,9 +53,9 @@ class ServerRecord:
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
-    """The server that the environment names, else the one that runs for ``folder``.
+    """Return the server that the environment names, or else the one that runs for ``folder``.
 
-    Raises NoServer when there is neither. Does not ask the server whether it is alive.
+    Raises NoServer if there is neither. Does not check that the server is alive.
     """
     key = environ.get(API_KEY) or configured_key(folder, environ)
     url = environ.get(API_URL)
@@ -85,7 +85,7 @@ def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
 
 
 def read_record(workspace: Path) -> ServerRecord | None:
-    """What ``server.json`` says; None when there is none, or none that can be understood."""
+    """Return the content of ``server.json``; None if it is missing or invalid."""
     try:
         record = json.loads(read_regular(workspace / RECORD_NAME, RECORD_BYTES) or b"")
         started_at = record.get("started_at")
@@ -101,7 +101,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
 
 
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
-    """One plain setting from the environment or ``config.yaml``; None when it is not there.
+    """One plain setting from the environment or ``config.yaml``; None if it is missing.
 
     Reads without a YAML parser or the configuration's own rules, which a program that only wants
     to talk to the server need not have installed.

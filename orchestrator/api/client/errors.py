@@ -69,7 +69,7 @@ class ApiError(ClientError):
 
     @property
     def detail(self) -> str:
-        """What is wrong and what to do about it."""
+        """The problem and how to fix it."""
         return str(self.problem.get("detail") or "")
 
 
@@ -104,7 +104,7 @@ class RefusedError(InvalidError):
 
     @property
     def left(self) -> dict[str, Any]:
-        """What may still be done: depth, child_jobs, workers, wall_seconds, ..."""
+        """The remaining quota: depth, child_jobs, workers, wall_seconds, ..."""
         return dict(self.problem.get("left") or {})
 
 

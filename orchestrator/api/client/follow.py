@@ -51,7 +51,7 @@ class Following(ClientCalls):
     def events(self, job_id: str, last_event_id: int = 0) -> Iterator[Answer]:
         """Events in order, from the first after ``last_event_id`` on, until the job has ended.
 
-        Goes on where it was after a lost connection or a restart of the server.
+        Continues at the same place after a lost connection or a restart of the server.
         """
         retry = self._transport.retry(self._patience)
         seen, ended = last_event_id, False
@@ -115,7 +115,7 @@ def _ends(event: Answer, job_id: str) -> bool:
 
 
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines, without their ends, as soon as they are complete; at last what is left over."""
+    """Whole lines, without their ends, as soon as they are complete; at the end the remainder."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""
     for piece in pieces:
@@ -126,7 +126,7 @@ def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The ``data`` of each complete event that is a JSON object; comments are left out."""
+    """The ``data`` of each complete event that is a JSON object; comments are skipped."""
     data: list[str] = []
     for line in text_lines(pieces):
         field, _, value = line.partition(":")

@@ -14,9 +14,9 @@ Waiting = Callable[[float], object]
 
 
 class Retry:
-    """One call's tries: back-off that doubles, until ``window`` seconds have gone without success.
+    """One call's retries: back-off that doubles, until ``window`` seconds passed without success.
 
-    A ``Retry-After`` of the server is kept to; one that reaches past the window ends the tries.
+    A ``Retry-After`` of the server is obeyed; one that exceeds the window ends the retries.
     """
 
     def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
@@ -24,13 +24,13 @@ class Retry:
         self.succeeded()
 
     def succeeded(self) -> None:
-        """Start the window anew: the server answered."""
+        """Restart the window: the server answered."""
         self._deadline = time.monotonic() + self._window
         self._delay = FIRST_DELAY_SECONDS
         self._told = False
 
     def pause(self, retry_after: str | None = None) -> bool:
-        """Sleep until the next try; False, at once, when there is no time for one."""
+        """Sleep until the next retry; return False, at once, if there is no time for one."""
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
         left = self._deadline - time.monotonic()

@@ -165,7 +165,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """What has arrived so far, again and again (``iter_content`` waits for full pieces)."""
+    """Yield the data received so far, repeatedly (``iter_content`` waits for full pieces)."""
     try:
         while piece := response.raw.read1(PIECE_BYTES):
             yield piece

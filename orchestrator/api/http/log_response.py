@@ -24,7 +24,7 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
 
 
 def tail_offset(opened: BinaryIO, lines: int) -> int:
-    """Where the last ``lines`` lines begin; an unfinished last line counts as one."""
+    """Return the start of the last ``lines`` lines; an unfinished last line counts as one."""
     end = os.fstat(opened.fileno()).st_size
     if lines == 0 or end == 0:
         return end

@@ -136,7 +136,7 @@ def invalid(found: list[Fault]) -> ProblemError:
 
 
 def problem_of(error: BaseException) -> ProblemError:
-    """Any exception as a problem; what nobody foresaw is logged and told without its inside."""
+    """Return any exception as a problem; an unexpected one is logged and reported briefly."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, OrchestratorError):
@@ -155,7 +155,7 @@ def problem_of(error: BaseException) -> ProblemError:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether the machine had nothing left of something that comes back."""
+    """Return True if the machine ran out of a resource that becomes free again."""
     if isinstance(error, OSError):
         return error.errno in _EXHAUSTED
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)

@@ -51,7 +51,7 @@ def check_json() -> None:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Strict JSON in UTF-8. Raise a 400 that says where it breaks off."""
+    """Parse strict JSON in UTF-8. Raise a 400 with the position of the error."""
     try:
         return strict_json(raw, DEEPEST_JSON, _unique)
     except json.JSONDecodeError as error:
@@ -104,7 +104,7 @@ def _query_fault(name: str, values: list[str], known: list[str]) -> Fault | None
 
 
 def idempotency_key() -> str | None:
-    """Raise a 422 for a key that nobody could tell apart from others."""
+    """Raise a 422 for a key that cannot be distinguished from others."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
@@ -115,7 +115,7 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """Header ``Last-Event-ID``, else the query's. Raise a 422."""
+    """The header ``Last-Event-ID``, or else the query's. Raise a 422."""
     given = request.headers.get("Last-Event-ID", "").strip()
     if not given:
         return from_query

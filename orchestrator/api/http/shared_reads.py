@@ -28,7 +28,7 @@ class SharedReads(Generic[Value]):
         self._running: dict[Hashable, _Read[Value]] = {}
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Raise what ``make`` raises."""
+        """Return the shared result. Raise what ``make`` raises."""
         with self._lock:
             running = self._running.get(key)
             if running is None:

@@ -10,7 +10,7 @@ def strict_json(
 ) -> Any:
     """The value in UTF-8 text; ``pairs`` makes its objects.
 
-    Raise ValueError, or RecursionError for what is nested deeper than anything that is meant.
+    Raise ValueError, or RecursionError for excessive nesting.
     """
     text = raw.decode("utf-8-sig")
     value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)

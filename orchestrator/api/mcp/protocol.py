@@ -75,7 +75,7 @@ class Request:
 
 
 def parsed(raw: bytes) -> Any:
-    """JSON in UTF-8. Raise RpcError -32700 that says where it breaks off."""
+    """Parse JSON in UTF-8. Raise RpcError -32700 with the position of the error."""
     try:
         return strict_json(raw, DEEPEST_JSON)
     except RecursionError:
@@ -124,7 +124,7 @@ def version_of(request: Request) -> str:
 
 
 def _check_envelope(request: Request) -> None:
-    """What every stateless request says about itself. Raise RpcError."""
+    """Check the fields that every stateless request has. Raise RpcError."""
     if not request.stateless or request.method == "initialize":
         return
     meta = _meta(request.params)
@@ -181,7 +181,7 @@ def _lasting() -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcCall:
-    """A ``tools/call``; whether there is such a tool, and what it takes, is checked elsewhere."""
+    """A ``tools/call``; the tool's existence and its arguments are checked elsewhere."""
 
     tool: str
     arguments: Any

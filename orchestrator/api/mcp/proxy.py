@@ -20,13 +20,13 @@ SHORT_PATIENCE_SECONDS = 2.0
 
 
 class Forwarding:
-    """Calls the server of the environment (in a worker), else the one that runs for ``folder``."""
+    """Calls the server of the environment (in a worker), or else the server of ``folder``."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder, self._environ = folder, environ
 
     def call(self, call: RpcCall) -> Values:
-        """The result of a tool; what is wrong is said in it. Answers within about 45 s."""
+        """Return the result of a tool; it contains errors as text. Answers within about 45 s."""
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
             return _wrong("this worker has no network, so it cannot start child jobs")
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS

@@ -42,7 +42,7 @@ class StdioSession:
         self._open: set[RequestId] = set()
 
     def run(self) -> None:
-        """Until the input ends. Raise BrokenPipeError when nobody takes the answers."""
+        """Run until the input ends. Raise BrokenPipeError if no process reads the answers."""
         while line := self._source.readline(LONGEST_LINE_BYTES):
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE_BYTES:
                 self._skip_line()
@@ -118,7 +118,7 @@ class StdioSession:
             self._sink.flush()
 
     def _drain(self) -> None:
-        """Wait for open calls as long as somebody may read their answers."""
+        """Wait for open calls as long as a client may read their answers."""
         deadline = time.monotonic() + DRAIN_SECONDS
         reader = select.poll()
         reader.register(self._sink.fileno(), select.POLLERR)

@@ -52,7 +52,7 @@ def _line(job: Job) -> Values:
 
 
 def standing(detail: Detail) -> Values:
-    """How a job stands."""
+    """Return the status of a job."""
     job = detail.job
     return {
         **_line(job),
@@ -84,7 +84,7 @@ def _worker(worker: Worker) -> Values:
 
 
 def result(service: Service, caller: Caller, detail: Detail) -> Values:
-    """What the workers came back with, of a bounded size."""
+    """Return the workers' results, bounded in size."""
     job = detail.job
     found = results(service, caller, detail)
     tasks = found.tasks[:MOST_WORKERS] if found else []
@@ -105,7 +105,7 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """How long each output may be, so that short ones leave their room to long ones."""
+    """The length limit of each output: short outputs leave their space to long ones."""
     room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
     for position, length in enumerate(shown):
         share = room // (len(shown) - position)
@@ -134,7 +134,7 @@ def _task(task: TaskResult, longest: int) -> Values:
 
 
 def _used(workers: Sequence[Worker]) -> Values:
-    """What the agents of a job's own workers say they used, if anything is known."""
+    """The usage that the agents of a job's own workers reported, if any."""
     known = usage_answer([result_of(worker).usage for worker in workers])
     used = known.model_dump(exclude_none=True)
     return {"used": used} if used else {}

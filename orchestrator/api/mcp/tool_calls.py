@@ -41,7 +41,7 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Who calls what of which service."""
+    """The caller and the service of a tool's call."""
 
     service: Service
     caller: Caller
@@ -62,7 +62,7 @@ def asked(call: RpcCall) -> ToolCall:
 
 
 def carried_out(desk: Desk, one: ToolCall) -> Values:
-    """The result of a tool. Raise what the service raises; see ``refused``."""
+    """Return the result of a tool. Raise what the service raises; see ``refused``."""
     return said(ANSWERS[one.tool.name](desk, one.arguments))
 
 
@@ -97,7 +97,7 @@ def _newest(desk: Desk) -> str:
 
 
 def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
-    """What is answered once the waiting is over."""
+    """The answer after the wait."""
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
@@ -154,7 +154,7 @@ def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters, which say nothing to a model."""
+    """Remove control characters, which mean nothing to a model."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

@@ -25,7 +25,7 @@ FAR_AWAY = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class McpTool:
-    """One tool. ``example`` is what a caller with wrong arguments is shown."""
+    """One tool. ``example`` is shown to a caller with wrong arguments."""
 
     name: str
     description: str
@@ -147,7 +147,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Without the choice of null, an empty default, and limits that nobody comes near."""
+    """Remove the choice of null, empty defaults, and limits that no caller reaches."""
     kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:
@@ -163,7 +163,7 @@ def _says_nothing(name: str, value: object) -> bool:
 
 
 def definitions_text() -> str:
-    """What belongs in ``tools.json``."""
+    """Return the content of ``tools.json``."""
     return json.dumps([tool.definition() for tool in TOOLS], indent=1) + "\n"
 
 

@@ -27,7 +27,7 @@ ERROR_HEADERS = {
 
 
 def problems() -> Schema:
-    """By name, all that the table of calls speaks of."""
+    """All problems in the table of calls, by name."""
     return {problem_name(status): _problem(status) for status in _all_statuses()}
 
 

@@ -55,7 +55,7 @@ def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
-    """In serialization mode every field with a default is "required"; ours may be left out."""
+    """In serialization mode every field with a default is "required"; ours may be omitted."""
     for schema in schemas.values():
         fields = schema.get("properties", {})
         required = [name for name in schema.get("required", ()) if not fields[name].get("optional")]
@@ -69,7 +69,7 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """What has no value is left out of answers, never null; in requests null is allowed."""
+    """Fields without a value are omitted in answers, never null; in requests null is allowed."""
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]
     if not isinstance(schema, dict):

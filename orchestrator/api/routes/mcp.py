@@ -71,7 +71,7 @@ def _check_version(one: Request | None) -> None:
 
 
 def _header(name: str) -> str | None:
-    """Clients wrap what no header can hold: ``=?base64?...?=``."""
+    """Clients wrap values that no header can contain: ``=?base64?...?=``."""
     value = request.headers.get(name)
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value
@@ -114,7 +114,7 @@ def _called(one: Request, call: ToolCall) -> Response:
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
-    """The whole answer. Never raises; runs outside of any request when somebody has waited."""
+    """The whole answer. Never raises; runs outside of any request after a wait."""
     try:
         result = carried_out(desk, call)
     except Exception as error:

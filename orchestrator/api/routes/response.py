@@ -21,7 +21,7 @@ RUNNING_DOWN = frozenset({"left"})
 
 
 def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """As JSON; fields without a value are left out."""
+    """Return JSON; fields without a value are omitted."""
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
@@ -66,7 +66,7 @@ class _Tagged:
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
-    """A weak tag: what is left (of time) goes down by itself and is no reason to send all again."""
+    """A weak tag: remaining time decreases continuously and is no reason to send all again."""
     lasting = encoded(answer, without=RUNNING_DOWN)
     tag = blake2b(lasting, digest_size=16).hexdigest()
     return _Tagged(tag, _with_left(lasting, answer))

@@ -46,7 +46,7 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> RolledBackAnswer:
-    """Does it, and says what was done."""
+    """Roll back, and return what was done."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
     return RolledBackAnswer(
         job_id=job_id,
@@ -61,7 +61,7 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> RecountedAnswer:
-    """Does it, and says what was found."""
+    """Recount, and return what was found."""
     files = service.recount(caller, job_id, worker_id)
     return RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)

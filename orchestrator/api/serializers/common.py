@@ -84,7 +84,7 @@ def job_path(job_id: str) -> str:
 
 
 def links(job_id: str) -> Links:
-    """Where to go from a job."""
+    """Return the links of a job."""
     path = job_path(job_id)
     names = ("status", "results", "tree", "events", "wait", "cancel", "retry")
     return {"self": path, **{name: f"{path}/{name}" for name in names}}
@@ -203,7 +203,7 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
 
 
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
-    """The sum of what is known; what no worker knows is left out."""
+    """The sum of known usage; values that no worker knows are omitted."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
     without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
     lacking = True if without and known["cost_usd"] is not None else None

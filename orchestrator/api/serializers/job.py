@@ -54,7 +54,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
-    """By worker id; only those that hold something."""
+    """Held locks by worker id; only workers that hold some."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[HeldLock]] = {}
     for worker in detail.workers:
@@ -129,7 +129,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
-    """With who tries them, where that is known."""
+    """Tasks with their candidates, if known."""
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):
@@ -233,7 +233,7 @@ def tree_answer(tree: Tree) -> TreeAnswer:
 
 
 def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    """What is known, by job; whoever plans or compares has used it, too."""
+    """Known usage by job, with that of descendants, planners and reviewers."""
     jobs = {job.id: job for job in tree.jobs}
     used: dict[str, list[Usage]] = defaultdict(list)
     for worker in (*tree.workers, *tree.advisers):

@@ -76,7 +76,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
 
 
 def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
-    """What the job's result lacks, with the commands that bring it in."""
+    """Changes that the job's result lacks, with the commands that merge them."""
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:
@@ -92,7 +92,7 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[OutsideAnswer]:
-    """What was made and is not in the result of an ended job; ``workers`` with those below it."""
+    """Work that is not in the result of an ended job; ``workers`` with their descendants."""
     everyone = [worker for own in workers.values() for worker in own]
     if not job.status.ended or not (job.facts.lacking or any(map(has_worktree, everyone))):
         return []
@@ -127,7 +127,7 @@ def _results(
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Also those of child jobs, which are read only if there are any."""
+    """Includes workers of child jobs, which are read only if there are any."""
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))

@@ -61,7 +61,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class _Crowded:
-    """In the place of an error of waitress."""
+    """Replaces an error of waitress."""
 
     code, reason, body = 503, "Service Unavailable", ""
 
@@ -157,7 +157,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """It took too long to send the head of a request, or the rest of a refused one."""
+        """True if it took too long to send a request's head, or the rest of a rejected request."""
         if self._dropped_until is not None:
             return now >= self._dropped_until
         if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
@@ -206,7 +206,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
 
 def is_vital(request: Any) -> bool:
-    """What is answered however busy the server is: whether it is well, and cancelling."""
+    """Return True for calls that a busy server answers, too: health, and cancelling."""
     path, method = request.path.rstrip("/"), request.command
     if method in ("GET", "HEAD"):
         return path in _HEALTH
@@ -241,7 +241,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return True
 
     def finish(self) -> None:
-        """Have every thread end after what it is answering."""
+        """End every thread after its present answer."""
         self.set_thread_count(0)
         self._vital.set_thread_count(0)
 
@@ -270,7 +270,7 @@ _REFUSAL = unavailable("no file descriptors are left for more connections; try a
 
 
 class Door:
-    """Takes connections in for a listener of waitress; those beyond what there is get a 503."""
+    """Accepts connections for a listener of waitress; connections beyond the limit get a 503."""
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class Door:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """In the place of the listener's own; None when there is nobody to let in.
+        """Replaces the listener's own; returns None if there is no connection to accept.
 
         Raise OSError if the connection fails.
         """
@@ -319,7 +319,7 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """Whether only vital requests of this connection are answered now."""
+        """Return True if only vital requests of this connection are answered now."""
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
@@ -335,7 +335,7 @@ class Door:
             self._spare = None
 
     def _refuse_next(self) -> None:
-        """With the descriptor that was set aside for this."""
+        """Uses the descriptor that is reserved for this."""
         self.close()
         try:
             found = wasyncore.dispatcher.accept(self._listener)
@@ -346,7 +346,7 @@ class Door:
         self._spare = _open_spare()
 
     def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
-        """Answer without having read anything; where TLS is spoken, close without an answer."""
+        """Answer without reading anything; with TLS, close without an answer."""
         with connection:
             if self._relay is None:
                 say(connection, problem)

@@ -80,9 +80,9 @@ class Relay:
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """The plain end of a caller's connection, which the relay owns from then on.
+        """Return the plain end of a caller's connection, which the relay then owns.
 
-        Raise OSError if no descriptor is left.
+        Raise OSError if no descriptor is available.
         """
         try:
             ours, plain = socket.socketpair()
@@ -93,7 +93,7 @@ class Relay:
         return plain
 
     def close(self) -> None:
-        """Send what waitress has written, and end. Idempotent."""
+        """Send all output of waitress, and end. Idempotent."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()

@@ -122,7 +122,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """How programs on this machine reach it."""
+        """The URL for programs on this machine."""
         host = self._local[0] if self._local else REACHED_AT.get(self.host, self.host)
         return _url("http", host, self.local_port)
 
@@ -202,7 +202,7 @@ class Server:
             self._stopped.set()
 
     def _finish(self) -> None:
-        """Answer what is being answered; what has not been begun is not any more."""
+        """Finish answers in progress; requests that have not begun are dropped."""
         until = time.monotonic() + FINISH_SECONDS
         self._dispatcher.finish()
         while time.monotonic() < until and not self._dispatcher.is_finished:
@@ -210,7 +210,7 @@ class Server:
         self._dispatcher.drop()
 
     def _flush(self) -> None:
-        """Send what is answered already."""
+        """Send finished answers."""
         until = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < until and any(self._unsent()):
             self._turn(0.05)
@@ -246,7 +246,7 @@ def serve(
 
     With ``tls``, ``host`` and ``port`` speak TLS. ``local_port``: of a further address in plain
     HTTP, for programs on this machine; None: there is none. ``keeps_forwarded``: ``app`` checks
-    who sends ``X-Forwarded-*``; else they are removed.
+    the sender of ``X-Forwarded-*``; otherwise they are removed.
     """
     public = bind(host, port)
     try:

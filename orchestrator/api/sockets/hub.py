@@ -49,7 +49,7 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """It is gone. A long wait that ended early would be held until its time. Idempotent."""
+        """Drop all calls of it, so that a long wait that ended early is not held. Idempotent."""
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
             self._heap = [each for each in self._heap if each[-1] in self._of]
@@ -82,15 +82,15 @@ class Parked(Protocol):
 
     @property
     def root_id(self) -> str:
-        """Its events are those of this root job."""
+        """The root job whose events it receives."""
 
     def opened(self) -> None:
-        """It is registered now: no event published from here on is missed."""
+        """It is registered now: it misses no event published from now on."""
 
     def published(self, events: Sequence[Event]) -> None: ...
 
     def closed(self) -> None:
-        """Its connection is gone: release everything. Idempotent."""
+        """Its connection was closed: release everything. Idempotent."""
 
     def stopped(self) -> None:
         """The server stops: say so if need be and end."""
@@ -136,12 +136,12 @@ class Hub:
             )
 
     def park(self, parked: Parked) -> None:
-        """Take over something. Called from any thread."""
+        """Take over a connection. Any thread may call."""
         self._start()
         self.call_soon(partial(self._open, parked))
 
     def leave(self, parked: Parked) -> None:
-        """Forget something; it is told that it is closed. Idempotent."""
+        """Remove a connection, and call its ``closed``. Idempotent."""
         if parked not in self._parked:
             return
         self._parked.discard(parked)
@@ -177,7 +177,7 @@ class Hub:
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Tell ``watched`` when its socket can be read (or, with ``writing``, written)."""
+        """Call ``watched`` when its socket can be read (or, with ``writing``, written)."""
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
             self._selector.modify(watched.socket, mask, watched)
@@ -298,7 +298,7 @@ class Hub:
         self._guarded(parked.opened, parked)
 
     def _guarded(self, call: Callable[[], None], parked: Parked | None = None) -> None:
-        """One connection's failure must not end the others'."""
+        """One connection's failure must not end the others."""
         try:
             call()
         except Exception:

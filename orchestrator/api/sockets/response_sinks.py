@@ -27,7 +27,7 @@ class Reply:
     body: bytes
 
     def encoded(self) -> bytes:
-        """As it goes over the wire; the connection is closed after it."""
+        """Return the bytes of the answer; the connection is closed after it."""
         fixed = (("Content-Length", str(len(self.body))), ("Connection", "close"))
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in (*self.headers, *fixed)]
@@ -35,13 +35,13 @@ class Reply:
 
 
 class SinkOwner(Protocol):
-    """What a sink reports to; called in the hub's thread."""
+    """The receiver of a sink's events; called in the hub's thread."""
 
     def drained(self) -> None:
-        """All that was written has been taken."""
+        """All written data has been sent."""
 
     def gone(self) -> None:
-        """The reader is gone."""
+        """The reader has disconnected."""
 
 
 class Sink(Protocol):
@@ -60,7 +60,7 @@ class Sink(Protocol):
         """Send a whole answer and end."""
 
     def finish(self) -> None:
-        """End properly, once everything has been taken."""
+        """End properly, once everything has been sent."""
 
     def abort(self) -> None:
         """End at once. Idempotent."""
@@ -156,7 +156,7 @@ class SocketSink:
             self._owner.drained()
 
     def _reader_is_gone(self) -> bool:
-        """Whether it closed its side; what else it sends is dropped."""
+        """True if it closed its side; its other data is dropped."""
         try:
             return not self.socket.recv(4096)
         except (BlockingIOError, InterruptedError):
@@ -166,7 +166,7 @@ class SocketSink:
 
 
 class ThreadSink:
-    """A thread of the HTTP server that waits for the pieces, where sockets cannot be taken."""
+    """A thread of the HTTP server that waits for the pieces, if sockets cannot be taken over."""
 
     def __init__(self, hub: Hub, release: Callable[[], None]) -> None:
         self.pending = 0
@@ -207,7 +207,7 @@ class ThreadSink:
         return piece
 
     def close(self) -> None:
-        """Nobody takes any more. Idempotent; a WSGI server calls it at the end."""
+        """No reader is left. Idempotent; a WSGI server calls it at the end."""
         if not self._closed:
             self._closed = True
             self._release()

@@ -33,7 +33,7 @@ class _Page:
 
     @property
     def may_have_more_after(self) -> bool:
-        """A page of a child job is what was left of a full one: only an empty one is the last."""
+        """A child job's page is the filtered part of a full page: only an empty one is the last."""
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
 
@@ -65,9 +65,9 @@ class Frames:
 
 
 class EventStream(ParkedConnection):
-    """Catches up page by page from the store, then sends what is published.
+    """Catches up page by page from the store, then sends published events.
 
-    What is published while it catches up makes it read once more: the store has it by then.
+    An event that is published while it catches up causes another read: it is stored by then.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class EventStream(ParkedConnection):
             self._live = True
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """Whether the job was retried after it was seen ended."""
+        """Return True if the job was retried after its end was seen."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in (EventKind.JOB_ENDED, EventKind.JOB_RETRIED)]
         return bool(turns) and turns[-1] is EventKind.JOB_RETRIED

@@ -13,7 +13,7 @@ from orchestrator.engine.supervisor.lease_calls import LockCall
 
 
 class PendingLock(PendingWait):
-    """Woken by what becomes of the call, and by the worker's getting its slot back."""
+    """Woken by the call's result, and when the worker has its slot again."""
 
     def __init__(
         self,
@@ -52,4 +52,4 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Its failure leaves a request that ends with its attempt."""
+    """If it fails, the request remains until its attempt ends."""

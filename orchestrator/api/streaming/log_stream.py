@@ -18,7 +18,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class FollowedLog(ParkedConnection):
-    """Looks at the file's size while somebody follows it: cheaper than a watch per write."""
+    """Checks the file's size while a reader follows it: cheaper than a watch per write."""
 
     def __init__(
         self,

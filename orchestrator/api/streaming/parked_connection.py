@@ -46,10 +46,10 @@ class ParkedConnection(ABC):
 
     @abstractmethod
     def published(self, events: Sequence[Event]) -> None:
-        """Take note of what was stored, of the whole tree, in order."""
+        """Receive stored events of the whole tree, in order."""
 
     def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
-        """All that was written has been taken."""
+        """All written data has been sent."""
 
     def gone(self) -> None:
         self._hub.leave(self)

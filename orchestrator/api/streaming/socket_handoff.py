@@ -27,7 +27,7 @@ Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Threads:
-    """How many threads of the server may wait on behalf of a connection."""
+    """The number of server threads that may wait on behalf of a connection."""
 
     def __init__(self, limit: int) -> None:
         self._free = threading.BoundedSemaphore(limit)
@@ -73,7 +73,7 @@ class ParkedResponse(Response, ABC):
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
     ) -> Iterable[bytes]:
-        """Give ``taken`` to the hub."""
+        """Pass ``taken`` to the hub."""
 
     @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
