@@ -41,7 +41,7 @@ class CliContext:
     def client(self) -> "OrchestratorClient":
         """The client of the server that the environment names or that runs for the folder.
 
-        Raises NoServer when there is none.
+        Raises NoServer if there is none.
         """
         client = self.client_if_running()
         if client is None:
@@ -76,7 +76,7 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def check_user(self, command: str) -> None:
-        """Raise Conflict in a worker of this folder, whatever its agent makes of what it reads."""
+        """Raise Conflict in a worker of this folder, whatever its agent was instructed to do."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
@@ -85,7 +85,7 @@ class CliContext:
             )
 
     def audit_log(self) -> "AuditLog":
-        """The server's, while that does not run: what is done now stands where all else does."""
+        """The server's, while it does not run: all changes are logged in one file."""
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 

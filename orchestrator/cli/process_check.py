@@ -9,7 +9,7 @@ SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """Whether ``pid`` lives, and began before ``recorded_at`` (seconds since the epoch).
+    """Return True if ``pid`` lives, and began before ``recorded_at`` (seconds since the epoch).
 
     A number that was given to a new process since then is another process.
     """

@@ -51,7 +51,7 @@ class PlanSource:
 
 @dataclass(frozen=True, slots=True)
 class ApplyStep:
-    """What is done about one file, and why not."""
+    """The action for one file, or the reason against it."""
 
     path: str
     action: str
@@ -125,7 +125,7 @@ def _checked(target: Path) -> Path:
 def _by_path(
     found: Iterator[PlanSource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, PlanSource]:
-    """One for each path; refused where several workers made it in different ways."""
+    """One source for each path; rejected if several workers created different versions."""
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:
         by_path.setdefault(each.path, []).append(each)
@@ -150,7 +150,7 @@ def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> 
 
 
 def _differ(sources: Sequence[PlanSource]) -> bool:
-    """Also where one cannot be read."""
+    """True also if one cannot be read."""
     if len(sources) < 2:
         return False
     try:
@@ -160,7 +160,7 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
 
 
 def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Several of the same path where several workers made it."""
+    """Several of the same path if several workers created it."""
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
@@ -169,7 +169,7 @@ def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Nothing where nothing was merged, or there is no repository."""
+    """Empty if nothing was merged, or there is no repository."""
     landing = landing_of(surroundings, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
@@ -240,7 +240,7 @@ def _words(error: OSError) -> str:
 
 
 def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
-    """Raise Conflict when files would be overwritten and nobody has said that they may."""
+    """Raise Conflict if files would be overwritten without the user's consent."""
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return

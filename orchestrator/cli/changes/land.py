@@ -147,7 +147,7 @@ def land_command(
 
 
 def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
-    """Name what the result of a job lacks; the job's exit code, FAILED if it has not ended."""
+    """Name the changes that a job's result lacks; its exit code, FAILED if it has not ended."""
     status = JobStatus(job["status"])
     if status != JobStatus.PARTIAL:
         try:
@@ -278,7 +278,7 @@ def _changed_nothing(job: Mapping[str, Any]) -> bool:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """What the result of a job that is not completed does not have, and what to type."""
+    """Changes that the result of an incomplete job lacks, and the command to type."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
@@ -320,7 +320,7 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
-    """Of the project of the job, with the server up or down. Raises NotFound."""
+    """In the job's project, with the server up or down. Raises NotFound."""
     from orchestrator.app import landing
 
     surroundings.work_on_project_of(job_id)

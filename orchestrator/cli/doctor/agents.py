@@ -31,7 +31,7 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Of the agents that the product knows, those of which something is here."""
+    """Known agents of which any part is installed here."""
     from orchestrator.app import availability
     from orchestrator.core.model.known_agents import KNOWN
 

@@ -16,5 +16,5 @@ class HealthCheck:
 
 
 def quoted(path: Path) -> str:
-    """As a shell takes it, so that the line of a fix can be pasted."""
+    """Quote it for a shell, so that the line of a fix can be pasted."""
     return shlex.quote(str(path))

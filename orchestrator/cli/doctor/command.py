@@ -39,7 +39,7 @@ def doctor_command(surroundings: CliContext) -> int:
 
 
 def doctor(surroundings: CliContext) -> Iterator[HealthCheck]:
-    """Every check, in the order in which one would mend things."""
+    """Every check, in the order in which to fix problems."""
     yield from install_checks(surroundings.folder)
     settings = None
     for check, found in config_checks(surroundings.folder, surroundings.environ):

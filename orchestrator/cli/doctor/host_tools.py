@@ -23,7 +23,7 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What to add to which file, with the place in it."""
+    """A line to add to a file, with its place."""
 
     file: Path
     place: str
@@ -39,7 +39,7 @@ Finder = Callable[[Path, str], Line | None]
 
 
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
-    """A note for each tool that reads the folder; nothing where the folder is the project."""
+    """A note for each tool that reads the folder; empty if the folder is the project."""
     folder = folder.resolve()
     for place in _places(folder, project.resolve()):
         name = folder.relative_to(place).as_posix()
@@ -54,7 +54,7 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Where the host's tools are called: the project, up to the top of its repository."""
+    """Directories in which the host's tools run: the project, up to the top of its repository."""
     if project == folder or project not in folder.parents:
         return ()
     above = (project, *project.parents)
@@ -91,7 +91,7 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 
 def _has_python(place: Path, name: str) -> bool:
-    """Whether a directory has modules of its own: mypy needs no settings to read all below it."""
+    """True if a directory has its own modules: mypy needs no settings to read all below it."""
     # A project whose modules are all deeper has settings or tests nearer to its top.
     found = (
         file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
@@ -104,7 +104,7 @@ def _has_python(place: Path, name: str) -> bool:
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:
-    """mypy's settings in a file; None where it has none."""
+    """mypy's settings in a file; None if it has none."""
     text = _text(file)
     try:
         if file.name == "pyproject.toml":
@@ -222,7 +222,7 @@ _TOOLS: Mapping[str, Finder] = {
 
 
 def _names_dependency(place: Path, tool: str) -> bool:
-    """Whether a list of what the project needs names a tool."""
+    """True if a list of the project's dependencies names a tool."""
     package = _json(_text(place / "package.json"))
     for kind in ("dependencies", "devDependencies"):
         listed = package.get(kind)
@@ -235,7 +235,7 @@ def _names_dependency(place: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    """Whether a list of a JavaScript file names the folder."""
+    """True if a list of a JavaScript file names the folder."""
     listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 
@@ -245,7 +245,7 @@ def _first(place: Path, pattern: str) -> Path | None:
 
 
 def _text(file: Path) -> str:
-    """Its beginning; empty where it cannot be read."""
+    """Its beginning; empty if it cannot be read."""
     try:
         with file.open("rb") as opened:
             return opened.read(_READ_BYTES).decode("utf-8", "replace")
@@ -254,7 +254,7 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """An object, with comments and commas as tsconfig.json has them; empty where it is none."""
+    """An object, with comments and commas as tsconfig.json has them; empty if it is none."""
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:
         found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")

@@ -97,7 +97,7 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    """What is installed otherwise than pinned; empty if nothing is."""
+    """Installed versions that differ from the pinned ones; empty if none is installed."""
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
     return "; ".join(wrong[:SHOWN_PACKAGES]) + more

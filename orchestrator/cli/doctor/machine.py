@@ -33,7 +33,7 @@ def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
 
 
 def _existing(path: Path) -> Path:
-    """The path itself or the nearest directory above it that is there."""
+    """The path itself or its nearest existing parent directory."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
@@ -58,7 +58,7 @@ def _free_space(workspace: Path) -> HealthCheck:
 
 
 def repository_space(project: Path, workspace: Path, least_bytes: int) -> HealthCheck | None:
-    """None where there is no repository, or it is on the workspace's disk."""
+    """None if there is no repository, or it is on the workspace's disk."""
     common = _common_directory(project)
     if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:
         return None
@@ -90,7 +90,7 @@ def _file_system(workspace: Path) -> HealthCheck:
 
 
 def file_system_of(path: Path) -> str | None:
-    """The type of the file system that ``path`` is on; None where that cannot be told."""
+    """Return the type of the file system of ``path``; None if it is unknown."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Nothing without settings: their own check names what is wrong."""
+    """Empty without settings: their own check names the problem."""
     from orchestrator.config.project import ProjectUnknown, project_of
 
     if settings is None:

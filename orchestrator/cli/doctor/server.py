@@ -26,7 +26,7 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
 
 
 def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
-    """What its own checks say: it may serve another project than the one that doctor looks at."""
+    """Its own checks: it may serve another project than the one that doctor checks."""
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.client import ApiError, ClientError
 

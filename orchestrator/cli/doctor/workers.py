@@ -18,7 +18,7 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """The mode that would be in force, and what it does not hold of what the settings ask."""
+    """The mode that would be in force, and the requested settings that it does not enforce."""
     from orchestrator.app import containment_in_force  # heavy, and no help text needs them
     from orchestrator.config import Settings
 

@@ -14,7 +14,7 @@ SHOWN_CHARACTERS = 200
 
 
 class BlockedWorkers:
-    """Tells each cause once, also when its figures change."""
+    """Reports each cause once, also when its figures change."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
@@ -25,7 +25,7 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """A line that was not said yet; None when it is too early, or there is none."""
+        """Return a new line; None if it is too early, or there is none."""
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None
         self.news()
@@ -41,7 +41,7 @@ class BlockedWorkers:
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """What is said while the server does not answer and is tried again for so many seconds."""
+    """The line shown while the server does not answer and the call is retried for N seconds."""
     until = local_time(time.time() + seconds)
     return f"the server at {client.api_url} does not answer; waiting for it until {until}"
 

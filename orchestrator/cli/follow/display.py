@@ -30,14 +30,14 @@ class Display(Protocol):
         """Called a few times a second."""
 
     def idle(self) -> bool:
-        """Whether no worker runs, as far as is known."""
+        """True if no worker runs, as far as known."""
 
     def close(self) -> None:
         """Leave the terminal as lines that stay."""
 
 
 class PlainDisplay:
-    """One line for each piece of news, with the time since the job's first event."""
+    """One line for each event, with the time since the job's first event."""
 
     def __init__(self) -> None:
         self._progress = Progress()
@@ -114,7 +114,7 @@ class LiveDisplay:
 
 
 def _moment(event: Event) -> float:
-    """When it happened: what is told late, after a break of the connection, has its own time."""
+    """The event's own time: after a break of the connection, events arrive late."""
     at = moment(event.get("at"))
     return time.time() if at is None else at
 

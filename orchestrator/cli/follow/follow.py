@@ -66,9 +66,9 @@ def follow(
 
 
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """What the workspace tells of an ended job, when nobody serves it any more.
+    """Status of an ended job from the workspace, after its server has stopped.
 
-    Whoever started the server may stop it as soon as the last job has ended.
+    The user who started the server may stop it as soon as the last job has ended.
     """
     if surroundings.environ.get("ORCHESTRATOR_API_URL"):
         return None

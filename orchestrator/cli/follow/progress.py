@@ -32,7 +32,7 @@ class Progress:
     child_jobs: int = 0
 
     def take(self, event: Event) -> str | None:
-        """Note what happened; the line that tells it, or None when it is no news."""
+        """Record an event; return its line, or None if it is no news."""
         kind = str(event["kind"])
         worker = event.get("worker_id")
         facts = event.get("data") or {}
@@ -146,7 +146,7 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
-    """Such as ``worker_1: gate pytest: base commit``; nothing of what had nothing to judge."""
+    """Such as ``worker_1: gate pytest: base commit``; nothing for a gate that checked nothing."""
     who = f"{indent(str(worker))}{worker}: " if worker else ""
     gate = first_line(facts.get("gate"), 80)
     if kind == "gate_run_started":
@@ -167,7 +167,7 @@ def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
 
 
 def _awaited(facts: Mapping[str, Any]) -> str:
-    """What a worker that waits has asked for: child jobs, or locks."""
+    """The child jobs or locks that a waiting worker has requested."""
     jobs, locks = (
         ", ".join(first_line(each, 80) for each in facts.get(kind) or ())
         for kind in ("child_job_ids", "locks")

@@ -82,7 +82,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """As far as its files tell."""
+    """As far as its files show."""
     root = directory_of(surroundings.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
@@ -146,9 +146,9 @@ def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") ->
 
 
 def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
-    """Have the lists of the job name what was changed: the worker may have changed nothing before.
+    """Add the changes to the lists of the job: the worker may have changed nothing before.
 
-    The changes are committed: what fails here is said, and nothing more.
+    The changes are committed, so a failure here is only reported.
     """
     try:
         client = surroundings.client_if_running()

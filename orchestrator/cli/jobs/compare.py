@@ -46,7 +46,7 @@ def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: b
 
 
 def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
-    """From the server; from the job's reports when none runs. Raises NotFound."""
+    """From the server; from the job's reports if none runs. Raises NotFound."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -77,7 +77,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _told(value: Any) -> Any:
-    """As the server tells it: what is not known is left out."""
+    """In the server's form: unknown values are omitted."""
     if isinstance(value, list):
         return [_told(each) for each in value]
     if isinstance(value, dict):
@@ -170,7 +170,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Raises Conflict where there is nothing to compare with."""
+    """Raises Conflict if there is nothing to compare with."""
     from orchestrator.app import difference_between
 
     folder, environ = surroundings.folder, surroundings.environ

@@ -47,7 +47,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
 
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """The status of an ended job when no server runs; there is nothing to wait for then."""
+    """The status of an ended job if no server runs; there is nothing to wait for then."""
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 

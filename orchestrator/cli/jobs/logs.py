@@ -42,7 +42,7 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """(worker, line) from the files when they are on this machine, else from the server."""
+    """(worker, line) from the files if they are on this machine, otherwise from the server."""
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():
         yield from _from_server(surroundings, job_id, worker_id, follow, tail)
@@ -63,7 +63,7 @@ class _Files:
         self._directory: Path | None = None
 
     def here(self) -> bool:
-        """Whether the job's files are on this machine. Raises NotFound for an unknown worker."""
+        """True if the job's files are on this machine. Raises NotFound for an unknown worker."""
         from orchestrator.cli.offline.jobs_on_disk import directory_of
 
         if self._surroundings.environ.get("ORCHESTRATOR_API_URL"):

@@ -34,7 +34,7 @@ def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
-    """From the server; from the job's files when none runs. Raises NotFound."""
+    """From the server; from the job's files if none runs. Raises NotFound."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -51,7 +51,7 @@ def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
 
 
 def _place(name: str) -> str:
-    """Where in a job's directory the report of that name is. Raises NotFound."""
+    """The path of that report in a job's directory. Raises NotFound."""
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):

@@ -62,9 +62,9 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
 
 
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """From the server; from the job's files when none runs. Raises NotFound.
+    """From the server; from the job's files if none runs. Raises NotFound.
 
-    Programs get what the API answers, people the workers of every child job.
+    Programs get the API's answer, people the workers of every child job.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()
@@ -99,7 +99,7 @@ def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> Non
 
 
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """What was made, and is not in the result: where it is, and what brings it in."""
+    """Work that is not in the result: its location, and the command that merges it."""
     lines = []
     found = answer.get("made_not_in_result") or ()
     for each in found[:MOST_OUTSIDE]:

@@ -75,7 +75,7 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 
 def summary(job: Answer) -> Answer:
-    """What the API's list of jobs says of one; what is not known is left out."""
+    """One job as in the API's list of jobs; unknown values are omitted."""
     from orchestrator.api.serializers.common import SUMMARY_CHARACTERS, duration, links
     from orchestrator.schemas.answers.common import JobSummary
 
@@ -91,7 +91,7 @@ def summary(job: Answer) -> Answer:
 
 
 def find_job(workspace: Path, job_id: str) -> Answer:
-    """The status of a root job or of a child job, as the server tells it. Raises NotFound."""
+    """The status of a root job or of a child job, in the server's form. Raises NotFound."""
     job = whole_job(workspace, job_id)
     results = dict(job.get("results") or {})
     results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
@@ -186,7 +186,7 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """A child job, put together from what its parent worker's entry says of it."""
+    """A child job, assembled from its parent worker's entry."""
     report = str(_report(directory, job_id))
     return {
         "job_id": job_id,
@@ -202,7 +202,7 @@ def _report(directory: Path, job_id: str) -> Path:
 
 
 def _outcome(tasks: list[Answer]) -> str:
-    """How a child job went, or how far it is, from its workers."""
+    """The status of a child job, from its workers."""
     statuses = [task.get("status") for task in tasks]
     if not all(status in ENDED_WORKER for status in statuses):
         return "running"

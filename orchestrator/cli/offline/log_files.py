@@ -24,7 +24,7 @@ class LogFile:
 
 
 def tail_lines(path: Path, count: int | None) -> list[str]:
-    """The last ``count`` lines of a file, or all of it; none of a file that is not there."""
+    """The last ``count`` lines of a file, or all of it; none of a missing file."""
     try:
         with open_plain(path) as file:
             file.seek(tail_offset(path, count))
@@ -34,7 +34,7 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
 
 
 def tail_offset(path: Path, count: int | None) -> int:
-    """Where the last ``count`` lines of a file begin."""
+    """Return the start of the last ``count`` lines of a file."""
     if count is None:
         return 0
     with open_plain(path) as file:
@@ -50,7 +50,7 @@ def tail_offset(path: Path, count: int | None) -> int:
 
 
 class _Follower:
-    """One growing file; gives whole lines only, until it is asked for the rest."""
+    """One growing file; returns whole lines only, until ``rest`` is called."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
@@ -79,7 +79,7 @@ def follow_files(
 ) -> Iterator[tuple[str, str]]:
     """(worker, line) as they are written, new files included, until ``ended``.
 
-    ``tail`` counts for the files that are there at the beginning.
+    ``tail`` counts for the files that exist at the beginning.
     """
     followed: dict[Path, _Follower] = {}
     try:

@@ -42,7 +42,7 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Do what SIGHUP does: not every terminal that ends sends it."""
+    """Act like SIGHUP: not every terminal that ends sends it."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 

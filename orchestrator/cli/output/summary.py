@@ -74,7 +74,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    """Also not of a task that was skipped: the failure of another one tells why."""
+    """Not for a skipped task: the failure of another task explains it."""
     is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
@@ -171,14 +171,14 @@ def brings_in(loss: Answer) -> bool:
 
 
 def purpose(loss: Answer) -> str:
-    """What the command of a loss does."""
+    """The purpose of the command for a loss."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "have it created"
     return "bring it in" if brings_in(loss) else "see it"
 
 
 def place_of(loss: Answer) -> str:
-    """Where the changes of a loss are, in parentheses; empty if they do not exist."""
+    """The place of the lost changes, in parentheses; empty if they do not exist."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return ""
     return f" ({loss['branch'] or 'no branch'})"
@@ -212,7 +212,7 @@ def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
 
 
 def counts_of(answer: Answer) -> Counter[str]:
-    """How many workers are in which state, child jobs included."""
+    """The number of workers in each state, child jobs included."""
     seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
     given = answer.get("counts") or (None if seen else answer.get("workers"))
     if isinstance(given, dict):

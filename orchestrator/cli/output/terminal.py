@@ -32,9 +32,9 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Text from workers without what would steer the terminal; tabs and line ends stay.
+    """Remove terminal control from workers' text; tabs and line ends stay.
 
-    Colors, which logs keep, go without a trace; of other sequences their letters show.
+    Colors, which logs keep, leave no trace; of other sequences their letters remain.
     """
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
@@ -48,7 +48,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Whether somebody at the terminal says yes; nobody is there to say so where there is none."""
+    """True if the user at the terminal confirms; False without a terminal."""
     return sys.stdin.isatty() and click.confirm(question, err=True)
 
 
@@ -91,7 +91,7 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """Whether output should be plain lines: no terminal, or one that wants no control codes."""
+    """True if output should be plain lines: no terminal, or one without control codes."""
     return not tty or bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") == "dumb"
 
 
@@ -128,7 +128,7 @@ def moment(at: object) -> float | None:
 
 
 def local_time(at: object) -> str:
-    """The time of day where the reader is; ``-`` when it is not known."""
+    """The time of day in the reader's time zone; ``-`` if it is unknown."""
     seconds = moment(at)
     if seconds is None:
         return "-"

@@ -136,7 +136,7 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """None where nothing is said: the plan file, or the server, decides then."""
+    """None if no option is given: the plan file, or the server, decides then."""
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
     return list(given) or None
@@ -197,7 +197,7 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
 
 
 def _from_stdin() -> str:
-    """What is too long for an argument (128 KiB on Linux), or comes from another program."""
+    """For text that is too long for an argument (128 KiB on Linux), or from another program."""
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

@@ -107,7 +107,7 @@ def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
-    """Such as ``planned by rules: sentences``; empty where the tasks were given."""
+    """For example ``planned by rules: sentences``; empty if the tasks were given."""
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")
@@ -143,7 +143,7 @@ def _show_kinds(surroundings: CliContext) -> int:
 def _gate_lines(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
-    """What results would be checked with."""
+    """The gates that would check the results."""
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")

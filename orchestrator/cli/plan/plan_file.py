@@ -23,7 +23,7 @@ _HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFile:
-    """What a plan file says, in the fields of the API."""
+    """The content of a plan file, in the fields of the API."""
 
     request: str
     config: Mapping[str, Any]
@@ -33,9 +33,9 @@ class PlanFile:
 
 
 def read_plan(path: Path, request: str | None) -> PlanFile:
-    """Raises InvalidRequest with file, line and column for what is no plan.
+    """Raises InvalidRequest with file, line and column for an invalid plan.
 
-    ``-`` is standard input; ``request`` stands in for one that the file lacks.
+    ``-`` is standard input; ``request`` is the default for a file without one.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)

@@ -62,7 +62,7 @@ def planned(surroundings: CliContext, job: JobOptions) -> Draft:
 def rough_estimate(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """What the tasks may come to use, without a look at earlier workers."""
+    """Estimate the usage of the tasks, without reading earlier workers."""
     from orchestrator.app import estimate_of
 
     default = job.config.get("agent") or "auto"
@@ -82,7 +82,7 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
 
 
 def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
-    """The plan of a job. A job that an agent has planned is left waiting for approval."""
+    """The plan of a job. A job that an agent has planned stays waiting for approval."""
     if planning_agent(surroundings, job) is None:
         return planned(surroundings, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
@@ -106,9 +106,9 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 
 
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task in the fields of a plan file, without those that say nothing.
+    """A task in the fields of a plan file, without empty ones.
 
-    Who tries it, and whose work counts, is told by the server and no part of a plan.
+    The server adds the candidates and the selected one; they are no part of a plan.
     """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
@@ -147,7 +147,7 @@ def reject(client: "OrchestratorClient", job_id: str) -> None:
 
 
 def _edited(job: JobOptions, plan: Draft) -> JobOptions:
-    """What the editor was left with. Raise InvalidRequest for what is no plan any more."""
+    """The text after editing. Raise InvalidRequest if it is no valid plan any more."""
     import yaml
 
     from orchestrator.schemas.requests.plan_file import parse_plan

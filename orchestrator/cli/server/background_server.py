@@ -43,9 +43,9 @@ Say = Callable[[str], None]
 
 @contextmanager
 def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """The URL of the server that the environment names, else as ``server_for``.
+    """The URL of the server that the environment names, or else as ``server_for``.
 
-    What is said first names the project.
+    The first line of output names the project.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(surroundings))
@@ -57,10 +57,10 @@ def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 @contextmanager
 def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """The URL of the server that runs for the folder; starts one when there is none.
+    """The URL of the server that runs for the folder; starts one if there is none.
 
-    One that was started here is stopped at the end, unless ``keep``, or other jobs need it: then
-    whoever uses it last does that.
+    A server started here is stopped at the end, unless ``keep``, or other jobs need it: then
+    its last user stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -92,9 +92,9 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 
 def project_line(surroundings: CliContext) -> str:
-    """Such as ``project: /home/me/shop``, with the number of workers if that is ``auto``.
+    """For example ``project: /home/me/shop``, with the number of workers if that is ``auto``.
 
-    Raise ConfigError if nothing tells which it is, and InvalidRequest if the running server has
+    Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
     another one than ``--project``.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
@@ -127,7 +127,7 @@ def _project(surroundings: CliContext) -> Path:
 
 
 def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
-    """The project of the server that runs. Raise InvalidRequest where ``--project`` differs."""
+    """The project of the running server. Raise InvalidRequest if ``--project`` differs."""
     if not record.project:
         return str(_project(surroundings))
     asked = surroundings.project
@@ -140,9 +140,9 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """What is wrong with the settings is told as without a server: they are meant to hold.
+    """Report errors of the settings as without a server, because they are meant to apply.
 
-    Raise ConfigError. A change that the server that runs has not read is told.
+    Raise ConfigError. Reports a change that the running server has not read.
     """
     from orchestrator.config import load
 
@@ -168,7 +168,7 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class ServerLog:
-    """Where a server writes; servers before it wrote to the same file."""
+    """The log of a server; earlier servers wrote to the same file."""
 
     path: Path
     #: How long the file was when the server was started.
@@ -213,7 +213,7 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
 
 
 def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
-    """The configured port, else the one a server that crashed here had, else any free one."""
+    """The configured port, or the port of a server that crashed here, or any free one."""
     configured = settings.api.port
     if is_free(settings.api.host, configured):
         return configured
@@ -225,7 +225,7 @@ def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there; what else may be wrong with it is for the server to say."""
+    """True if no process listens there; the server reports other problems."""
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
@@ -256,9 +256,9 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Let the server stop, without a word with it: it may hang, and somebody is in a hurry.
+    """Let the server stop, without a call: it may hang, and the user is in a hurry.
 
-    One unfinished job is the one that is being left.
+    One unfinished job is the one that the user leaves.
     """
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
@@ -266,7 +266,7 @@ def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
 
 
 def _unfinished(surroundings: CliContext) -> int:
-    """How many root jobs the server still works on."""
+    """Return the number of unfinished root jobs of the server."""
     from orchestrator.api.client.client import ClientError
 
     try:

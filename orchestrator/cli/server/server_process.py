@@ -197,7 +197,7 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Ser
 
 
 def _previous(workspace: Path) -> ServerRecord | None:
-    """What the server before this one wrote down, if it was killed or has left its workers."""
+    """The record of the previous server, if it was killed or has left its workers running."""
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
     if previous is None and path.exists():
@@ -206,7 +206,7 @@ def _previous(workspace: Path) -> ServerRecord | None:
 
 
 def _ports(previous: ServerRecord | None, configured: int, is_flag: bool) -> Sequence[int]:
-    """In order of preference. Without a port of its own a server takes the one before's."""
+    """In order of preference. Without a configured port a server takes the previous one's."""
     had = previous.port if previous else None
     if not had or (is_flag and configured):
         return [configured]
@@ -239,7 +239,7 @@ def _has_recorded(path: Path, server: Server, project: Path, started_at: float) 
 
 
 def _write_record(path: Path, server: Server, project: Path, started_at: float) -> bool:
-    """Whether there was room for it."""
+    """Return True if there was space for it."""
     record = {
         "url": server.url,
         "pid": os.getpid(),

@@ -31,7 +31,7 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """As the running server sees them, whose environment counts; else as seen from here."""
+    """As the running server sees them, whose environment counts; otherwise as seen from here."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -53,7 +53,7 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """What its package says, else what the program says itself."""
+    """The version of its package, or else the program's own output."""
     if "version" in agent or "path" not in agent:
         return None
     try:

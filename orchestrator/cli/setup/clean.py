@@ -94,7 +94,7 @@ def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
 def _by_server(
     surroundings: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """The server removes what its jobs do not use; a job that runs again is named, and stays."""
+    """The server removes jobs that are not in use; a job that runs again is named, and stays."""
     with surroundings.client_at(url) as client:
         for job_id in job_ids:
             try:
@@ -114,7 +114,7 @@ def _remove_base_results(workspace: Path, before: float) -> None:
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Also what an earlier removal began and did not finish."""
+    """Also finishes an earlier, interrupted removal."""
     from orchestrator.api.serializers.common import job_path
     from orchestrator.app import remove
 
@@ -213,7 +213,7 @@ def _job_of(
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    """Raise Conflict. The server checks it as well; nobody is asked in vain."""
+    """Raise Conflict. The server checks it as well; this check avoids a needless question."""
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:
         raise Conflict(

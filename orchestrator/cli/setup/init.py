@@ -26,7 +26,7 @@ HOMES = (Path(".agents"), Path(".claude"))
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """What became of one file: created, replaced, unchanged, kept (it differs) or failed."""
+    """The outcome of one file: created, replaced, unchanged, kept (it differs) or failed."""
 
     path: str
     state: str
@@ -98,7 +98,7 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _write(path: Path, text: str) -> None:
-    """At once and whole; a link is replaced, what it leads to stays as it is."""
+    """At once and whole; a link is replaced, its target stays as it is."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".SKILL.md.")
     try:
         with open(handle, "w", encoding="utf-8") as file:

@@ -63,7 +63,7 @@ class Server(spawn.Server):
 
 
 def quoted(name: str) -> str:
-    """As a URL has it; urllib would double the time that a start takes."""
+    """Quote it for a URL; urllib would double the time that a start takes."""
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")

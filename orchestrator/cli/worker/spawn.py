@@ -107,7 +107,7 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> Stop:
-    """The end for an error answer: its detail, and what the caller may still do."""
+    """The end for an error answer: its detail, and the remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """The request to post; raises Stop for what cannot be one."""
+    """The request to post; raises Stop for an invalid one."""
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or options.command or plan.get("request")
@@ -197,7 +197,7 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """JSON is read here; YAML by another process, which has what that takes."""
+    """JSON is read here; YAML by another process, which has the required packages."""
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
@@ -295,7 +295,7 @@ def name_of(task: Answer) -> Any:
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """At most ``room`` characters of its output, and where its files and the whole are."""
+    """At most ``room`` characters of its output, and the paths of its files and of the whole."""
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
     lines = output[:room].splitlines()[:SHOWN_LINES]
@@ -309,7 +309,7 @@ def task_lines(task: Answer, room: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Without the control characters that would steer a terminal."""
+    """Remove control characters that would steer a terminal."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 
