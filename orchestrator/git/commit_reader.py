@@ -29,7 +29,7 @@ from orchestrator.git.worktrees import ignored_files
 _PLAIN = (
     *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
     *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
-    # Of a merge: what none of its sides has.
+    # Of a merge: lines that none of its sides has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
 
@@ -41,7 +41,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     before paths.
     """
     lines = git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
-    # What has no parent is compared with the start: not all of it is new.
+    # A commit without a parent is compared with the start: not all of it is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     return git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode())

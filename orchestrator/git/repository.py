@@ -146,7 +146,7 @@ def relocate(place: GitLocation, workspace: Path) -> None:
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
-        # Git goes on with the others where a worker has broken one of them.
+        # If a worker has broken one of them, git continues with the others.
         place.git.run("worktree", "repair", *found, accept=range(256))
     for job in workspace.glob("job_*"):
         path = job / git_directory.NAME
@@ -190,7 +190,7 @@ class GitRepository(Committed):
         asked = bool(revision) or dirty
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
-        # A worker of another job may have broken what both need.
+        # A worker of another job may have broken shared files.
         git_directory.put_back_at_work(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
@@ -255,7 +255,7 @@ class GitRepository(Committed):
         self._hide(place)
         self._patterns(directory).note(place.git)
         if was_whole(directory):
-            # Never made anew over what an attempt has left.
+            # Never recreated over an attempt's files.
             broken_worktrees.mend(place.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
         found = place.worktrees.open(directory, branch, start, settings_before.of)
@@ -381,7 +381,7 @@ class GitRepository(Committed):
         )
         folded, work = side_work.fold(home, place.worktrees, tip)
         if folded != tip:
-            # What was merged may have links to nested repositories.
+            # Merged files may have links to nested repositories.
             folded = self._commit(found, branch, message, signature, promised)
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
@@ -534,7 +534,7 @@ class GitRepository(Committed):
             if has_repository(self._project) and has_traces(self.place().common, root_id):
                 return job_deletion.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
-            # A repository that is broken, or gone, keeps no job from being removed.
+            # A broken or missing repository does not prevent the removal of a job.
             logger.warning("worktrees or branches are left", extra={"error": error.message})
         return ()
 

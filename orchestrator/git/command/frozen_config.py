@@ -15,7 +15,7 @@ from orchestrator.security.untrusted_files import read_regular
 
 #: In a root job's directory. A file ``settings-before`` of an older version has no filters.
 NAME = "filters-and-settings-before"
-#: By name: what git takes where nothing is set.
+#: Git's defaults, by name.
 _DEFAULTS = {
     "core.autocrlf": "false",
     "core.eol": "native",
@@ -35,7 +35,7 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class GitSettings:
-    #: Where those are kept that count for a job; without it, the present ones count.
+    #: The file with the settings that count for a job; without it, the present ones count.
     noted: Path
 
     def note(self, git: Git) -> None:

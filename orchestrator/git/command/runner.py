@@ -16,7 +16,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
 
-#: After these seconds, one after the other, it is looked at what git may be waiting for.
+#: Seconds until each check for a pipe or lock that git may be waiting for.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
 #: A checkout of a large repository on a slow disk takes its time; more is a hang.
 LONGEST_SECONDS = sum(PAUSES)
@@ -43,7 +43,7 @@ _OPTIONS = (
     *("-c", "merge.renames=true"),
     *("-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge"),
-    # What Git LFS has here is written out; what it has not stays a pointer, and nobody is asked.
+    # Git LFS writes the files it has here; others stay pointers, and no server is asked.
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
@@ -67,7 +67,7 @@ _ENVIRONMENT = {
 }
 
 
-#: So many locks that were left behind stand in the way of one call, at most.
+#: Maximum number of leftover locks that one call clears.
 _MOST_LOCKS = 10
 
 #: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
@@ -233,7 +233,7 @@ def _is_full(path: str) -> bool:
     return found.f_bavail * found.f_frsize < LEAST_BYTES
 
 
-#: What git ends with when it cannot go on.
+#: Git's exit code for a fatal error.
 FATAL = 128
 #: On a disk with less, a call that ended so found no space, whatever it says.
 LEAST_BYTES = 64 * 1024
@@ -273,6 +273,6 @@ def failure(what: str, answer: GitOutput) -> Exception:
     said = one_line(answer.err)[-500:]
     said = stale_locks.in_words(answer.err) or said
     if answer.code < 0:
-        # What it said before is no cause.
+        # Its earlier output is no cause.
         said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"
     return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")

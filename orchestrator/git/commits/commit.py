@@ -56,9 +56,9 @@ class CommitRules:
     """Rules for the files of a worktree that are committed."""
 
     patterns: Patterns
-    #: What the worker began with.
+    #: The worker's start commit.
     start: str
-    #: What stays out of it, though no .gitignore may say so any more.
+    #: Paths that are never committed, even if no .gitignore has them any more.
     without: Sequence[str] = ()
     #: New files that are not committed, and promised ones that are all the same.
     never: NeverCommit = NOTHING
@@ -74,7 +74,7 @@ class AddedFiles:
     nested: Sequence[Nested]
     #: What was taken out again.
     held: Sequence[HeldBack]
-    #: Objects that only those have.
+    #: Objects that only held-back files have.
     unwanted: Collection[str]
 
 
@@ -90,7 +90,7 @@ def commit_rest(
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
-    # An agent may have gone to a branch of its own, or have moved this one.
+    # An agent may have switched to its own branch, or have moved this one.
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
@@ -362,7 +362,7 @@ def restore(git: Git, commit: str) -> None:
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
     git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    # Never a branch of the user's that somebody has gone to.
+    # Never a branch of the user's that was checked out.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
     if own and git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)

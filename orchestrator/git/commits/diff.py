@@ -16,7 +16,7 @@ from orchestrator.git.command.runner import Git
 #: The same for everybody, whatever is configured.
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 
-#: What a list of a branch's work has room for.
+#: Limits of a list of a branch's work.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
 #: Of changed files, so many are read.
 _MOST_LOOKED_INTO = 20

@@ -19,7 +19,7 @@ NAME = "ignored-before"
 class Patterns:
     #: Of the repository, which all worktrees share.
     common: Path
-    #: Where those are kept that count for a job; without it, all of them count.
+    #: The file with the rules that count for a job; without it, all rules count.
     noted: Path
 
     def note(self, git: Git) -> None:

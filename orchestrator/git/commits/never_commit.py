@@ -20,7 +20,7 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged import LINK, Staged
 from orchestrator.security.untrusted_files import read_regular
 
-#: In a worktree's own part of the repository: what was held back of its files.
+#: In a worktree's own part of the repository: the list of held-back files.
 NAME = "orchestrator-held-back"
 _MOST_BYTES = 1 << 20
 #: A directory with such a file is an environment, or a cache.
@@ -51,7 +51,7 @@ class _Root:
 
 @dataclass(slots=True)
 class HeldFiles:
-    #: What is to be taken out of the index.
+    #: Paths to remove from the index.
     files: list[str] = field(default_factory=list)
     found: list[HeldBack] = field(default_factory=list)
 

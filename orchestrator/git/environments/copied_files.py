@@ -25,7 +25,7 @@ from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.user_repository.checkout import ignored
 from orchestrator.security.untrusted_files import open_log, open_plain, read_regular
 
-#: Scripts and lists of paths are small; what is larger is a program.
+#: Scripts and lists of paths are small; a larger file is a program.
 _MOST_BYTES = 1 << 20
 _NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
 _EDITABLE = "lib*/python*/site-packages/__editable__*"
@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 CARRIED = "orchestrator-carried"
 #: Of that list.
 MOST_BYTES = 64 << 20
-#: In the project: more patterns of what is to be copied, one a line, as Claude Code reads them.
+#: In the project: more patterns of files to copy, one a line, as Claude Code reads them.
 INCLUDE = ".worktreeinclude"
 
 
@@ -78,7 +78,7 @@ class CopyRules:
 
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
-    #: Whether what is installed in the checkout is derived for worktrees.
+    #: True to derive the checkout's installed packages for worktrees.
     derive: bool = True
     #: New files that are not committed.
     never: NeverCommit = NOTHING

@@ -34,7 +34,7 @@ class Toolchains:
     worktree: str
     #: The host project from the top of the repository; empty: it is the top.
     project: str
-    #: False: the worktree gets what it has by ``git.setup``.
+    #: False: the worktree gets its packages by ``git.setup``.
     derives: bool = True
 
     @property

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
-#: Scripts and lists of paths are small; what is larger is a program.
+#: Scripts and lists of paths are small; a larger file is a program.
 _MOST_BYTES = 1 << 20
 #: First and last among the lists of paths, which Python reads by name.
 _PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"

@@ -8,7 +8,7 @@ from orchestrator.core.repository.repository import ADDRESSES, Signature
 from orchestrator.git.command.runner import Git
 
 _FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B%x00%x00"
-#: Begins the addresses of the orchestrator, which is nobody's co-author.
+#: Prefix of the addresses of the orchestrator, which is never a co-author.
 _MERGER = "merge@"
 
 

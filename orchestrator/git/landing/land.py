@@ -27,7 +27,7 @@ from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
 
 _LINK, _MODULE = "120000", "160000"
-#: What stands for a file that Git LFS keeps.
+#: The pointer of a file that Git LFS stores.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "it is a link", _MODULE: "it is a submodule"}
 
@@ -38,7 +38,7 @@ class Changed:
 
     path: str
     executable: bool = False
-    #: Empty when it is gone.
+    #: Empty if it no longer exists.
     blob: str = ""
     #: Why its content cannot be given; empty when it can.
     kind: str = ""
@@ -372,7 +372,7 @@ class Landing:
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
-        # In a directory further down, apply would leave out what lies outside of it.
+        # In a subdirectory, apply would skip files outside of it.
         top = '"$(git rev-parse --show-toplevel)"'
         return f"git diff --binary {after[:12]} {before[:12]} | git -C {top} apply --3way"
 

@@ -28,7 +28,7 @@ class PullRequest:
 
     project: Path
     environ: Mapping[str, str]
-    #: What is pushed, and the names of the branches there.
+    #: The pushed commit, and the names of the branches there.
     commit: str
     head: str
     base: str
@@ -102,7 +102,7 @@ class PullRequest:
     ) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=self._path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
-        # Without a request in a terminal, gh would ask what is given already.
+        # Without a request in a terminal, gh would ask for values that are given already.
         env["GH_PROMPT_DISABLED"] = "1"
         try:
             return subprocess.run(

@@ -39,7 +39,7 @@ def move(
     except Conflict:
         # Of a git that was killed: it removes its own in every other case.
         stale_locks.clear(_locks(git) - there)
-        # The branch is moved last: files and index are there then, too.
+        # The branch is moved last: files and index are complete then.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             put_back(git, before, after)
             if mark:

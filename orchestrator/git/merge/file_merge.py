@@ -48,7 +48,7 @@ class ConflictedFile:
 
     path: str
     mode: str
-    #: Whether both sides' modes are one mode.
+    #: True if both sides have the same mode.
     mode_agrees: bool
     base: bytes | None
     ours: bytes
@@ -63,7 +63,7 @@ class Content:
     mode: str
     text: bytes | None
     way: FileWay | None = None
-    #: What of ours is not in it.
+    #: Our lines that it lacks.
     lost: tuple[LostHunk, ...] = ()
 
 

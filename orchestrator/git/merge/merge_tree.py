@@ -45,7 +45,7 @@ def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
     return replace(conflict, lost=tuple(known(e) if e in places else e for e in conflict.lost))
 
 
-#: What git calls it when it puts a file where the other side moved its directory.
+#: Git's name for putting a file where the other side moved its directory.
 _MOVED = "Path updated due to directory rename"
 
 
@@ -53,7 +53,7 @@ _MOVED = "Path updated due to directory rename"
 class MergeOptions:
     #: Theirs win what conflicts.
     force: bool = False
-    #: Where both sides only add lines, both count.
+    #: If both sides only add lines, keep both.
     union: bool = False
 
 

@@ -20,14 +20,14 @@ _LOCKS = re.compile(
     r"(^|/)([^/]*\.lock|[^/]*-lock\.(json|ya?ml)|[^/]*\.lock\.(json|hcl)|npm-shrinkwrap\.json|"
     r"bun\.lockb|go\.work\.sum|Package\.resolved|gradle\.lockfile)$"
 )
-#: Files whose lines are a set: a line that both sides added stands there once.
+#: Files whose lines are a set: a line that both sides added occurs once.
 _SETS = re.compile(
     r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
     r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
 )
 #: Files that two sides may begin, each with lines of its own.
 _OF_LINES = re.compile(r"\.(txt|log)$")
-#: Lines that mean the same however often they stand there.
+#: Lines that mean the same however often they occur.
 _IMPORT = re.compile(
     rb"(import|from|use|using|open|include|#include|@import|require) ?[\w\s\"'<{(]"
 )

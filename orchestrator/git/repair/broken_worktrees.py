@@ -16,7 +16,7 @@ from orchestrator.security.untrusted_files import read_regular
 MOST_PATHS = 5
 #: Of a file with the name of a commit.
 MOST_BYTES = 4096
-#: What git leaves in a worktree's own part of the repository, and what is unfinished then.
+#: Files in a worktree's own part of the repository, and the unfinished operation of each.
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",

@@ -55,7 +55,7 @@ INDEX = "index-before"
 _MOST_BYTES = 64 * 1024 * 1024
 #: An index that is larger, of some 150,000 files, is not kept with every job.
 _LARGEST_INDEX = 16 * 1024 * 1024
-#: Seconds after which it is looked once more: an editor may empty a file before it writes it.
+#: Seconds until the second check: an editor may empty a file before it writes it.
 PAUSE_SECONDS = 0.3
 #: Root jobs share the repository.
 _PUTTING_BACK = threading.Lock()

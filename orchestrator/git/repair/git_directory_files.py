@@ -13,7 +13,7 @@ from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
 from orchestrator.security.untrusted_files import read_regular
 
-#: What in the configuration decides whether git takes the directory for this repository.
+#: Settings that decide if git recognises the directory as this repository.
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
 _MOST_BYTES = 64 * 1024 * 1024
 _DIRECTORIES = ("objects", "refs")
@@ -27,7 +27,7 @@ class Before:
 
     top: str
     common: str
-    #: What ``_where`` gives.
+    #: The result of ``_where``.
     where: str
     #: The user's own part of the repository; the same, but for a worktree.
     admin: str

@@ -35,7 +35,7 @@ class RestoreState(StrEnum):
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: It is neither as the job left it nor as before.
+    #: Its state is neither that of the job's end nor that of its start.
     CHANGED_SINCE = "changed since the job"
     #: ``restore`` does not do it.
     BY_HAND = "by hand"

@@ -32,7 +32,7 @@ _LINK = "160000"
 class Module:
     #: In what it is a submodule of.
     path: str
-    #: Where the user has it checked out, and where the worktree has.
+    #: The checkouts of the user and of the worktree.
     users: str
     directory: str
     #: The commit that the worktree is to have.

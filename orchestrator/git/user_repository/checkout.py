@@ -18,7 +18,7 @@ from orchestrator.git.command.runner import Git
 #: More changed files than this are not looked at one by one.
 MOST_FILES = 20_000
 _REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
-#: Below the repository: what decides which programs run there, and what counts as a file.
+#: Below the repository: files that decide which programs run there, and what counts as a file.
 _SETTINGS = (
     *("config.worktree", "hooks", "objects/info/alternates"),
     *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
@@ -38,7 +38,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     found |= settings(common)
     for name in _SETTINGS:
         found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
-    # Of a git that is at work, or left by one that was killed: then no other one can go on.
+    # Lock of a running or killed git: it blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
     refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
@@ -107,7 +107,7 @@ def _status(git: Git, top: str) -> list[str]:
     """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
-    # What is in a directory that is ignored as such is not looked at.
+    # The content of an ignored directory is not read.
     return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
 
 

@@ -13,7 +13,7 @@ from orchestrator.security.untrusted_files import read_regular
 _MOST_BYTES = 64 << 20
 _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
 _SINGLE = ("HEAD", "refs/stash")
-#: What git writes into the log of a remote-tracking branch that a push has moved.
+#: Git's log entry for a remote-tracking branch that a push has moved.
 _PUSHED = b"update by push"
 #: File systems may store a time a little earlier than the clock's.
 _CLOCK_SECONDS = 2.0

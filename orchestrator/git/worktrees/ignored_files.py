@@ -29,10 +29,10 @@ _NOTE = "Orchestrator-Ignored: "
 class Ignored:
     """Paths relative to the worktree."""
 
-    #: Those that are kept.
+    #: Files that are saved.
     files: list[str] = field(default_factory=list)
     size: int = 0
-    #: Those that are not, and why; directories without a slash.
+    #: Files that are not saved, and why; directories without a slash.
     not_kept: dict[str, str] = field(default_factory=dict)
     #: Those that are as in the user's checkout: their content is no business of a commit.
     shared: list[str] = field(default_factory=list)

@@ -63,7 +63,7 @@ class Spares:
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
         if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
-            # With its times: git goes by them to see what was changed.
+            # With its times: git uses them to detect changes.
             shutil.copy2(index, admin / PRISTINE)
             own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
             commit = own.run("rev-parse", "--verify", "HEAD").text
@@ -83,7 +83,7 @@ class Spares:
             spare.path.mkdir(mode=0o700, parents=True)
         shutil.copy2(admin / PRISTINE, spare.index)
         os.rename(directory, spare.files)
-        # Last: a spare without it is not taken.
+        # Last: a spare without it is not used.
         shutil.copy2(admin / f"{PRISTINE}.about", spare.about)
         return True
 
@@ -124,7 +124,7 @@ class Spares:
 
     def _all(self, place: Path) -> list[Spare]:
         with suppress(FileNotFoundError):
-            # Others are being taken or removed.
+            # Other spares are in use or being removed.
             return [Spare(each) for each in place.iterdir() if "." not in each.name]
         return []
 

@@ -16,7 +16,7 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.worktrees.pool import Spares, restore
 from orchestrator.security.untrusted_files import read_regular
 
-#: What git answers with when it could compare, whether or not there was a difference.
+#: Git's exit codes of a comparison, with or without a difference.
 _COMPARED = (0, 1)
 
 
@@ -229,14 +229,14 @@ class GitWorktrees:
         mark = Path(f"{directory}{FILLING}")
         with self._adding:
             if os.path.lexists(directory):
-                # Else what a crash leaves of it would be taken for what its worker left.
+                # Otherwise leftovers of a crash would count as the worker's files.
                 mark.touch()
             self._drop(directory)
         mark.unlink(missing_ok=True)
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
-        # The entry last: as long as it is there, ``clean`` finds the files.
+        # The entry last: as long as it exists, ``clean`` finds the files.
         if os.path.lexists(directory):
             _remove(directory)
         if found is not None:
