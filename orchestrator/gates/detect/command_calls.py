@@ -11,10 +11,10 @@ from orchestrator.gates.detect.scripts import is_shell, judges_nothing
 
 PACKAGE = "package.json"
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
-#: What is included may add to a target.
+#: An included makefile may add to a target.
 _INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
 _MAKE = re.compile(r"\$(?:\(MAKE\)|\{MAKE\})")
-#: Options of npm and make that change nothing about what runs.
+#: Options of npm and make that do not change which commands run.
 _PLAIN = frozenset({"-s", "--silent", "-k", "-q", "--quiet", "--no-print-directory"})
 _NPM = frozenset({"npm", "pnpm", "yarn"})
 _RUN = frozenset({"run", "run-script"})

@@ -150,7 +150,7 @@ def _python(files: GateFiles, command: str) -> str:
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
-    # The configuration may say "fix": what is repaired here would not be found.
+    # The configuration may say "fix": repaired problems would not be found.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
         "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",

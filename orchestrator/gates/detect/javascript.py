@@ -7,7 +7,7 @@ from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_o
 from orchestrator.core.model.gate import Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect.command_calls import PACKAGE, Calls, mapping, package_of, texts_of
 
-#: What ``npm init`` writes where there are no tests.
+#: The script that ``npm init`` writes if there are no tests.
 _NO_TEST = "no test specified"
 #: npm scripts that check something, and the names of their gates.
 SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}

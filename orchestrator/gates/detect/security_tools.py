@@ -7,7 +7,7 @@ from orchestrator.core.model.gate import NO_SOURCES, Gate, GateFiles, GateReport
 
 _REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Files in which a project says what it runs.
+#: Files in which a project lists its commands.
 _RUNS = (
     *("Makefile", "makefile", "tox.ini", "noxfile.py", "package.json", _PYPROJECT, _SETUP),
     *("requirements-dev.txt", "dev-requirements.txt", "requirements/dev.txt", "tools.go", "go.mod"),

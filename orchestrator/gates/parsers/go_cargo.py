@@ -7,7 +7,7 @@ from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
-#: Characters of a name, and of what a test says.
+#: Characters of a name, and of a test's message.
 LONGEST = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -18,7 +18,7 @@ class _Tests:
 
     begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
-    #: What those that failed say.
+    #: Messages of failed tests.
     said: dict[str, str] = field(default_factory=dict)
 
 
@@ -37,7 +37,7 @@ class _Found:
                 self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
-            # What a test names while it runs may be another name each time.
+            # A name that a test prints while it runs may differ each time.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:
@@ -54,7 +54,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: What a test prints without a line end stands before it.
+#: Output of a test without a line end precedes it.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_SAYS = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
@@ -114,7 +114,7 @@ class _Cargo:
     found: _Found = field(default_factory=_Found)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
-    #: The test whose failure is told, and where it came to its end.
+    #: The test whose failure is reported, and the end of its message.
     telling: str = ""
     place: str = ""
 

@@ -8,7 +8,7 @@ from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import parsed, relative, sequence, text
 
 LONGEST_PATH = 4096
-#: Characters of the first line of what a test says.
+#: Characters of the first line of a test's message.
 LONGEST_FAILURE = 500
 _FAILED, _PASSED = "failed", "passed"
 

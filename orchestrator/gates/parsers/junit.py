@@ -15,10 +15,10 @@ DEEPEST = 50
 MOST_UNLISTED = 1000
 #: Characters of a name.
 LONGEST_NAME = 500
-#: Not what passed in the end (``flakyFailure``), or failed once more (``rerunFailure``).
+#: Not tests that passed in the end (``flakyFailure``), or failed again (``rerunFailure``).
 _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
-#: What pytest says of a file that it could not load.
+#: Pytest's message for a file that it could not load.
 _NOT_COLLECTED = "collection failure"
 #: And of one that was skipped as a whole.
 _SKIPPED_WHOLE = "collection skipped"
@@ -87,7 +87,7 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: What is written inside of its first failure; None outside of it.
+    #: The text inside of its first failure; None outside of it.
     said: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from orchestrator.gates.parsers import (
 )
 from orchestrator.security.untrusted_files import open_plain, read_tail
 
-#: A larger report is refused: half of it would say that half of the tests are gone.
+#: A larger report is rejected: half of it would show half of the tests as missing.
 MOST_BYTES = 32 * 1024 * 1024
 #: Of what a command printed that goes by its exit code.
 MOST_PRINTED = 256 * 1024

@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 
-# Tests may replace what is in os.
+# Tests may replace functions of os.
 from os import O_APPEND, O_CREAT, O_WRONLY, close, fstat, getcwd, open, write
 from os.path import join, realpath
 
@@ -47,7 +47,7 @@ class _Report:
     def hear(self, event: str, arguments: "tuple[object, ...]") -> None:
         if event != "exec":
             return
-        # What is raised here would be raised in the project's own code.
+        # An exception here would be raised in the project's own code.
         try:
             self._note(str(getattr(arguments[0], "co_filename", "")))
         except Exception:

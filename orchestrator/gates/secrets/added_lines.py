@@ -35,7 +35,7 @@ class Additions:
     """Reads text in pieces, of which at most ``most`` bytes."""
 
     most: int
-    #: Whether there was more than that.
+    #: True if there was more than that.
     is_cut: bool = False
     _commit: bytes = b""
     _path: bytes = b""

@@ -8,15 +8,15 @@ from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
 from orchestrator.gates.secrets.added_lines import Added, Additions, Block
 from orchestrator.security.secret_kinds import PRIVATE_KEY, Kind, Secret, found_in, kinds_in
 
-#: Of what commits add, so much is looked at.
+#: Maximum bytes of added lines that are scanned.
 MOST_BYTES = 128 * 1024 * 1024
-#: More are not told.
+#: Maximum number of reported findings.
 MOST_FOUND = 200
 #: Of packages: they hold checksums.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
 #: Text of two or four bytes a character, in either order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
-#: What is shorter than the shortest secret is not looked at.
+#: Text that is shorter than the shortest secret is skipped.
 _LEAST_WIDE = 16
 ADVICE = (
     "each commit counts: what a later one takes away stays in the history. Take it out of the "
