@@ -90,7 +90,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     home = [env[_HOME]] if _HOME in env else []
     # Without these it could not start, nor its child jobs.
     needed = [*sandbox["needed"], *(f"{each}/bin" for each in home)]
-    # Parts of what is visible may be hidden below.
+    # Parts of visible directories may be hidden below.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _uncovered([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]

@@ -84,7 +84,7 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
-            # One by one: what follows belongs to somebody else.
+            # One by one: the following bytes belong to another process.
             byte = self._wire.recv(1)
             if not byte:
                 raise SpawnFailed(f"containment {self.mode}: it ended before the worker began")

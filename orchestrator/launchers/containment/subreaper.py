@@ -32,9 +32,9 @@ class Subreaper:
             proc.become_subreaper()
         self._own_pid = os.getpid()
         self._enter = enter
-        #: No child was left at the latest ``reap``: nothing of the tree is alive.
+        #: No child remained at the latest ``reap``: no process of the tree is alive.
         self.is_empty = True
-        #: Becomes readable when ``reap`` has something to tell that no SIGCHLD tells.
+        #: Becomes readable when ``reap`` has news without a SIGCHLD.
         self.notices: int | None = None
         #: What is written down beside the worker's pid, for whoever finds this process dead.
         self.traces: Message = {}

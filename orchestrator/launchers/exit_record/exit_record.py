@@ -52,9 +52,9 @@ class RunningRecord:
 
 
 class Unfinished(Enum):
-    #: It was started, and whoever ran it is gone.
+    #: It was started, and its runner has exited.
     DEAD = "dead"
-    #: Nobody has started it. Somebody still may, until it has a tombstone.
+    #: It was never started. It may still start, until it has a tombstone.
     NEVER = "never"
 
 
@@ -66,7 +66,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
-            # Nothing of it can be taken over while somebody else has the lock.
+            # It cannot be taken over while another process has the lock.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
             raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
@@ -329,7 +329,7 @@ def _record_of(ended: Exit) -> dict[str, Any]:
 
 
 def _parse(content: bytes) -> Exit | None:
-    # One line; what a cut-off publication left of a longer line before it does not count.
+    # One line; the rest of a longer line from an interrupted publication does not count.
     try:
         return exit_from(json.loads(content.split(b"\n", 1)[0]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

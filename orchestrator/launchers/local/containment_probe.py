@@ -19,7 +19,7 @@ _PROGRAM = (
 _ROOT = Path(__file__).resolve().parents[3]
 _TRIAL_SECONDS = 30.0
 
-#: What can be done for a mode that does not work.
+#: How to fix a mode that does not work.
 ADVICE: Mapping[Mode, str] = {
     Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
     Mode.CGROUP: "start the server in a delegated control group: "

@@ -54,7 +54,7 @@ class Sandbox:
     writable: tuple[str, ...] = ()
     #: Shown although it lies below the host's /tmp, which is covered; ``hide`` still covers it.
     visible: tuple[str, ...] = ()
-    #: What has to be readable whatever is hidden: this package, the interpreter.
+    #: Paths that must be readable whatever is hidden: this package, the interpreter.
     needed: tuple[str, ...] = ()
     #: bubblewrap; ``probing`` finds it.
     program: str = ""
@@ -71,7 +71,7 @@ class ContainmentPlan:
     sandbox: Sandbox = field(default_factory=Sandbox)
     #: The directory below which workers get their control groups; only with ``cgroup``.
     cgroup: str = ""
-    #: What that directory's children can limit: "cpu", "memory", "pids".
+    #: Resources that this directory's children can limit: "cpu", "memory", "pids".
     controllers: tuple[str, ...] = ()
 
     def for_shims(self) -> str:

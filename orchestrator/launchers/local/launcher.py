@@ -46,7 +46,7 @@ class Inquiries:
         self._closing = threading.Event()
 
     def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # Where no further thread can be had, it is in the queue of those that are there.
+        # If no further thread can be started, the existing ones have it in their queue.
         with suppress(RuntimeError):
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
@@ -66,7 +66,7 @@ class Inquiries:
             self._closing.wait(_RETRY_SECONDS)
 
 
-#: What ``close`` allows for killing and publishing, besides the grace of the workers.
+#: Time that ``close`` allows for killing and publishing, besides the workers' grace time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
 #: Of one waiting: epoll refuses more than 24 days.
@@ -97,7 +97,7 @@ class LocalLauncher:
         self._begun_anew: set[str] = set()
         #: Attempts whose shim died after its spawner and keeper, or with them.
         self._unheld: set[str] = set()
-        #: Ends that no shim has told, to be reported by the thread that listens.
+        #: Ends that no shim has reported; the listening thread reports them.
         self._found_out: deque[tuple[str, Exit]] = deque()
         self._inquiries = Inquiries(self._report_soon)
         self._wake_lock = threading.Lock()

@@ -31,7 +31,7 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
-        # Looked up last: what has ended meanwhile ended with its attempt.
+        # Checked last: a process that has exited since then ended with its attempt.
         if attempt_id != own and _has_ended(record) and _lives(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 

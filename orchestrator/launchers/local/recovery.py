@@ -131,7 +131,7 @@ class Adopted:
     def ended(self) -> Exit:
         """Return how it ended, after its shim has exited."""
         ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
-        # A signal cannot say who asked for it and why.
+        # A signal does not carry its sender and reason.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)

@@ -38,7 +38,7 @@ class ShimGone:
     """A shim has ended, and nothing that it left is alive."""
 
     serial: int
-    #: What had to be killed.
+    #: The killed processes.
     strays: tuple[Stray, ...]
     #: Why it could not be forked; empty for one that was.
     refused: str = ""
@@ -106,7 +106,7 @@ class SpawnerProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if has_work else _END_SECONDS)
         if self._process.returncode is None:
-            # It goes on without us. Else its object would complain of that at its own end.
+            # It continues without us. Otherwise its object would warn at its own end.
             self._process.returncode = 0
 
 
@@ -148,11 +148,11 @@ class ShimLink:
         self.idle_since = 0.0
         self._asked_to_stop: tuple[str, str, ExitCause] | None = None
         self._is_waiting = False
-        #: The spawner has told that it and all that it left is gone.
+        #: The spawner has reported that the shim and all its leftovers have ended.
         self.is_gone = False
         #: Its worker has been started.
         self.is_at_work = False
-        #: Why it could not be forked, as the spawner has told.
+        #: The reason why it could not be forked, as reported by the spawner.
         self.refused = ""
 
     def fileno(self) -> int:
@@ -184,7 +184,7 @@ class ShimLink:
         fields = _fields(launch)
         message = _differences(fields, self._told)
         message["env"] = _differences(launch.env, self._told_env)
-        # Never in what is remembered of a launch.
+        # Never in the stored launch.
         message["record_secret"] = launch.proof.secret
         message["env_gone"] = [name for name in self._told_env if name not in launch.env]
         self._told, self._told_env = fields, launch.env
@@ -379,7 +379,7 @@ class ShimPool:
         try:
             _ = self.spawner
         except OSError:
-            # The next shim that is needed tries again, and its attempt tells of it.
+            # The next required shim retries, and its attempt reports the failure.
             logger.exception("no spawner", extra={"action": "spawner_start"})
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ _ZOMBIES = "ZX"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Places in /proc/<pid>/stat, counted from the state.
 _VSIZE, _ENV_END = 20, 48
-#: Longer than this nobody waits for a process to become its program.
+#: Maximum wait for a process to become its program.
 _EXEC_SECONDS = 1.0
 
 

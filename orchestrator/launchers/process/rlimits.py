@@ -107,7 +107,7 @@ class Memory:
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
-        # Shares are at most what is resident. To know them, the kernel has to walk all pages.
+        # Shares are at most the resident size. To compute them, the kernel walks all pages.
         if held + sum(map(proc.resident_bytes, pids)) <= limit:
             return False
         return held + sum(_share(pid, files) for pid in pids) > limit

@@ -19,7 +19,7 @@ from orchestrator.launchers.shim.shim_attempt import ShimAttempt, sooner
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-#: A worker that ends within so long is told of once.
+#: A worker that ends within this time is reported once.
 _GATHER_SECONDS = 0.02
 #: Poll takes no more than 24 days.
 _LONGEST_MILLISECONDS = 86_400_000.0
@@ -57,13 +57,13 @@ class _Shim:
         self._channel = channel
         self._connected = True
         self._attempt: ShimAttempt | None = None
-        #: What ``_poll`` knows of the attempt: its output, and its family's notices.
+        #: The attempt's descriptors in ``_poll``: its output, and its family's notices.
         self._watched: tuple[int | None, int | None] = (None, None)
-        #: The latest launch; the next one is told by its differences from it.
+        #: The latest launch; the next message has only the differences from it.
         self._launched: Message = {"env": {}}
         #: Runs while there is no server at the other end.
         self._lease: OrphanTimeout | None = None
-        #: The worker's pid while its start is to be told, and when.
+        #: The worker's pid while its start is to be reported, and when.
         self._untold = 0
         self._tell_at = 0.0
         self._poll = select.poll()
@@ -78,7 +78,7 @@ class _Shim:
         output, notices = self._watched
         ready = dict(self._poll.poll(self._patience()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
-            # Before the end of a worker that ends at the same time: nobody else keeps its record.
+            # Before the end of a worker that ends at the same time: only this process saves it.
             self._attempt.has_server = False
         if self._untold and time.monotonic() >= self._tell_at:
             self._tell_start()
@@ -185,7 +185,7 @@ class _Shim:
         if attempt is None or not attempt.is_done:
             return
         self._attempt = None
-        # Never blocks: at most two small messages stand between two launches.
+        # Never blocks: there are at most two small messages between two launches.
         end = b'{"ended": %s, "clean": %s, "pid": %d}'
         clean = b"true" if attempt.is_clean else b"false"
         self._channel.queue_encoded(end % (attempt.encoded_record, clean, self._untold))

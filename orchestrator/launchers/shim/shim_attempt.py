@@ -23,7 +23,7 @@ class Clock:
 
     def __init__(self, timeout: float | None) -> None:
         self._left = timeout
-        #: Since when it runs; None while it stands.
+        #: The start of the running clock; None while it is paused.
         self._since: float | None = None
 
     def start(self, now: float) -> None:
@@ -70,13 +70,13 @@ class Strays:
 
 #: Silence after which the beginning of what may be a secret is shown, if it is a short one.
 _SILENCE_SECONDS = 0.05
-#: What is left after the worker's own end has had its chance.
+#: Processes that remain after the worker's own end.
 _STRAY_GRACE_SECONDS = 0.2
 _KILL_INTERVAL_SECONDS = 0.002
-#: A process that a SIGKILL does not end hangs inside the kernel; nobody can wait for that.
+#: A process that a SIGKILL does not end hangs inside the kernel; the wait must be bounded.
 _UNKILLABLE_SECONDS = 10.0
 _CHUNK = 64 * 1024
-#: What a pipe can hold at the worker's end, at most.
+#: Maximum content of a pipe at the worker's end.
 _DRAIN_BYTES = 1024 * 1024
 
 
@@ -84,9 +84,9 @@ class _Phase(StrEnum):
     RUNNING = "running"
     #: Asked to end, in its grace time.
     STOPPING = "stopping"
-    #: The worker has ended by itself; what it left is asked to end.
+    #: The worker has ended; its leftover processes get a SIGTERM.
     SWEEPING = "sweeping"
-    #: Everything is killed until nothing is left.
+    #: All processes are killed until none remains.
     KILLING = "killing"
     DONE = "done"
 
@@ -148,7 +148,7 @@ class ShimAttempt:
             failpoints.reached("worker: started")
             self._claim.add_worker(self._worker, self._family.traces)
         except ClaimRefused as error:
-            # The server looks for itself what has become of it.
+            # The server itself finds out the result.
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:

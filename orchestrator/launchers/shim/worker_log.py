@@ -10,7 +10,7 @@ from orchestrator.security.masking import Masker
 #: Of the output beyond the limit, so much of the end is kept.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-#: Beside the logs: what workers printed with its control sequences.
+#: Next to the logs: workers' output with its control sequences.
 _RAW = "raw"
 
 
@@ -28,7 +28,7 @@ class WorkerLog:
         self._file = _BoundedFile(_open_regular(path), limit_bytes)
         self._begins_at = self._file.size()
         self._cleaner = Cleaner()
-        # After the cleaner: a secret may be whole only when what was inside of it is removed.
+        # After the cleaner: a secret may be whole only without the sequences inside of it.
         self._masker = masker
         self._raw: _RawFile | None = None
         #: Nothing was written since the latest silence.
@@ -167,7 +167,7 @@ class _BoundedFile:
                 self.written_bytes += written
                 output = output[written:]
         except OSError:
-            # A full or broken disk: the worker goes on, and nobody takes the log for whole.
+            # A full or broken disk: the worker continues, and the log is marked as incomplete.
             self.is_lost = True
 
 

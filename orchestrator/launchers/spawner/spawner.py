@@ -35,7 +35,7 @@ def main() -> None:
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
     plan, roster = json.loads(told), ShimTable()
-    # Shims share the pages of this process as long as nobody writes into them.
+    # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":
         # Nothing would fall to a keeper.
