@@ -24,7 +24,7 @@ _REMOVED = re.compile(
 _STRING_BEGINNINGS = tuple(b"\x1b" + c for c in (b"]", b"P", b"X", b"^", b"_")) + tuple(
     b"\xc2" + c for c in (b"\x9d", b"\x90", b"\x98", b"\x9e", b"\x9f")
 )
-#: What may continue in the next chunk.
+#: A sequence that may continue in the next chunk.
 _BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*|)[ -/]*|\xc2(?:\x9b[0-?]*[ -/]*)?)\Z")
 #: No color is longer.
 _LONGEST_HELD = 64

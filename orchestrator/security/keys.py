@@ -33,7 +33,7 @@ class Holder:
     scopes: frozenset[Scope]
 
 
-#: Who holds ``api.api_key``, as named in reports and in the audit log.
+#: The holder of ``api.api_key``, as named in reports and in the audit log.
 DEFAULT = Holder("default", frozenset({Scope.ADMIN}))
 
 

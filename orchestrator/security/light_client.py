@@ -69,7 +69,7 @@ class LightClient:
             with connection.makefile("rb") as stream:
                 reply = understood(stream.read())
         if self._key and reply.status >= 400:
-            # What stands between may show the request in its error page.
+            # A proxy may show the request in its error page.
             reply.body = reply.body.replace(self._key.encode("latin-1"), MASK)
         return reply
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 logger = logging.getLogger(__name__)
 
-#: What the names of all such directories begin with.
+#: The prefix of all such directories.
 PREFIX = "orc-"
 #: A longer path to temporary files is not used.
 LONGEST_ROOT = 40

@@ -31,7 +31,7 @@ FILES: Mapping[str, str] = {
     ".prettierrc": "{}\n",
     "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
     "tsconfig.json": '{"files": []}\n',
-    # npm and pnpm refuse to install there; Node.js reads it to know what kind of module a file is.
+    # npm and pnpm refuse to install there; Node.js reads it for the module type of a file.
     "package.json": (
         '{"private": true, "devEngines": {"packageManager": '
         '{"name": "none-here", "onFail": "error"}}}\n'

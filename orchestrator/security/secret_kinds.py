@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 PRIVATE_KEY = "private key"
 _GENERIC = "value that looks like a secret"
-#: A line that says so is somebody's decision.
+#: A line with such a mark was accepted by a person.
 ALLOWED = b"orchestrator: allow-secret"
 
 
