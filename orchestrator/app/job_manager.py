@@ -50,7 +50,7 @@ class JobManager:
     lease_calls: LeaseCalls
     store: SqlStore
     launcher: LocalLauncher
-    #: Where the launcher reports.
+    #: The receiver of the launcher's reports.
     processes: RunningProcesses
     #: To the launcher, when the supervisor has ended.
     listener: Listener
@@ -66,9 +66,9 @@ class JobManager:
     worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
     place: Place
-    #: Puts right what names an old place of the project.
+    #: Rewrites old paths of the project.
     relocate: Callable[[], None]
-    #: Running workers are left to the next server.
+    #: Running workers continue for the next server.
     leaves_workers: bool
 
     def open(self) -> None:
@@ -105,7 +105,7 @@ class JobManager:
         found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
         root = self.workspace.root
         kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
-        # Before the attempts are taken up: gates that start then make directories of their own.
+        # Before the attempts are recovered: gates that start then create their own directories.
         scratch_directory.sweep(root, kept)
         take_up(
             self.scheduler,
