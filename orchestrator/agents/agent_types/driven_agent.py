@@ -82,14 +82,14 @@ class Terms:
 
     #: The product's own folder.
     home: str
-    #: Where tools keep what their attempts share.
+    #: The directory for files that a tool's attempts share.
     shared: str = ""
     policy: str = "full"
     stall_seconds: float = 600.0
     grace_seconds: float = 5.0
     #: Size of a worker's log, and of what is kept of its tool's output as it came.
     log_limit_bytes: int = 50 * 1024 * 1024
-    #: Whether further attempts resume the session of the one before.
+    #: True if further attempts resume the previous attempt's session.
     resume_sessions: bool = True
     #: The user's own, by model and kind of token.
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class DrivenAgent:
     more: Mapping[str, Any] = field(default_factory=dict)
     #: How one logs in, in words; empty where no login is needed, or nothing is known of it.
     login: str = ""
-    #: What can be seen of its credential without reading it.
+    #: The visible state of its credential, without reading it.
     credential: Callable[[], str] = lambda: ""
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""

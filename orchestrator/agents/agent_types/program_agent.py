@@ -32,13 +32,13 @@ class ProgramAgent:
     description: str = ""
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: What it prints is its output when it leaves no ``output.md``.
+    #: Its standard output is its output if it writes no ``output.md``.
     output_from_log: bool = True
     #: It is given a prompt, which begins with what all workers of its job are told.
     reads_prompt: bool = True
     #: Its provider charges less for a beginning that it has read before.
     caches_prompts: bool = False
-    #: What one worker is expected to need.
+    #: The expected memory of one worker.
     memory_bytes: int = 512 * 1024 * 1024
     #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
     plans: bool | None = None

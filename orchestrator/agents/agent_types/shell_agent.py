@@ -27,7 +27,7 @@ class ShellAgent:
 
     name = "shell"
     description = "runs a command"
-    #: Nobody knows what a command needs; a shell itself needs little.
+    #: The needs of a command are unknown; a shell itself needs little.
     memory_bytes = 16 * 1024 * 1024
     plans = False
     #: Commands run in a plain directory; the project is where the environment says.

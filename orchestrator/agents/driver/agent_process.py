@@ -60,7 +60,7 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Until it is waited for, its pid, which is its group's, is nobody else's.
+        # Until it is reaped, its pid, which is its group's, is not reused.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

@@ -44,7 +44,7 @@ class Loop:
         """From a handler or another thread. The first reason counts, and the least patience."""
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
-            # A step that goes on is stopped as soon as it says so.
+            # A step that continues is stopped as soon as it reports that.
             signal.setitimer(signal.ITIMER_REAL, why.patience)
             return
         kill, thread = self._main

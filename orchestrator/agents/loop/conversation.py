@@ -109,7 +109,7 @@ class Conversation:
             self._toolbox.summary(use.name, use.arguments),
             writes=self._toolbox.writes(use.name, use.arguments),
         )
-        # Who follows the log sees what it is at, not only what it was at.
+        # A reader of the log sees the present step, not only the last one.
         ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
         if ahead:
             self._emit(did)

@@ -45,7 +45,7 @@ class LoopLimits:
 class LoopSettings:
     model: str
     base_url: str
-    #: The variable that holds the key; empty where none is needed.
+    #: The variable that holds the key; empty if none is needed.
     api_key_env: str = ""
     #: Tokens that one answer may have.
     max_tokens: int = 8192
@@ -65,7 +65,7 @@ class LoopSettings:
     system: str = ""
     #: How many characters at the start of the prompt are the same for many workers.
     shared_length: int = 0
-    #: The model's context window, for servers that must be told it.
+    #: The model's context window, for servers that require it.
     context_tokens: int = 32768
     #: A key may go over plain HTTP to another machine.
     allow_plain_http: bool = False

@@ -18,7 +18,7 @@ class UsageLimits:
         self._settings = settings
         self._limits = settings.limits
         self.usage = Usage()
-        #: Tokens for the limit: as told, or else estimated.
+        #: Tokens for the limit: as reported, or else estimated.
         self._tokens = 0
 
     def book(self, told: Usage, characters: int) -> Usage:

@@ -28,7 +28,7 @@ def _text(name: str, places: Sequence[Path], limit: int) -> str:
         return "(left out: there is no room for more; read it yourself)"
     path = places[0] / name
     for place in places:
-        # Refuses what does not lie below that place.
+        # Rejects a path that does not lie below that place.
         content = read_regular(path, limit + 1, within=place)
         if content is not None:
             return _shown(content, limit)

@@ -26,7 +26,7 @@ _MOST_NAMED = 3
 def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
     """Carry out ``task`` and return the parts that are missing; raises SurveyError."""
     for name in (OUTPUT_FILE, RESULT_FILE):
-        # What an earlier attempt left must not be taken for this one's.
+        # Files of an earlier attempt must not count as this attempt's.
         (surroundings.directory / name).unlink(missing_ok=True)
     listing = list_files(surroundings, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):

@@ -13,7 +13,7 @@ _PLAIN = (
 )
 #: It breaks its lines, errors among them, at the width of a terminal, 80 where there is none.
 _WIDTH = "10000"
-#: What it knows of the project's names; there is no option that puts that elsewhere.
+#: Its index of the project's names; no option moves it elsewhere.
 _TAGS = ".aider.tags.cache.v*"
 
 

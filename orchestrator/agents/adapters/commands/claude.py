@@ -90,7 +90,7 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _root(ask: Ask) -> dict[str, str]:
-    # It refuses to skip permissions as the superuser unless it is told that this is meant.
+    # As the superuser, it refuses to skip permissions without this variable.
     return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
 
 

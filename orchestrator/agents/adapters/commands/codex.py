@@ -118,7 +118,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
     """MCP servers and hooks that the attempt inherits, and skills that it does not."""
     settings: dict[str, Any] = {}
     servers = {
-        # In a sandbox it would ask somebody before each call, and nobody is there.
+        # In a sandbox it would ask a person before each call, and none is present.
         name: {**server, "default_tools_approval_mode": "approve"}
         for name, server in inherited_servers(ask, theirs.get("mcp_servers")).items()
     }
@@ -195,7 +195,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
         "args": arguments,
         "env": mcp_environment(ask),
         "tool_timeout_sec": 120,
-        # In a sandbox it would ask somebody before each call, and nobody is there.
+        # In a sandbox it would ask a person before each call, and none is present.
         "default_tools_approval_mode": "approve",
     }
 

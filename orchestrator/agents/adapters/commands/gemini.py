@@ -77,7 +77,7 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
     settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
     theirs = json_object(own / "settings.json") if ask.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
-        # It would ask somebody before each call, and nobody is there.
+        # It would ask a person before each call, and none is present.
         name: {**server, "trust": True}
         for name, server in inherited_servers(ask, theirs.get("mcpServers")).items()
     }
@@ -112,7 +112,7 @@ def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
 def _tools(policy: str) -> dict[str, Any]:
     if policy == "read-only":
         return {"exclude": _CHANGING}
-    # auto_edit asks before it runs a command, and nobody is there to answer.
+    # auto_edit asks before it runs a command, and no person is present to answer.
     return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
 
 

@@ -44,7 +44,7 @@ _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 
 def call(ask: Ask) -> AgentCall:
     data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
-    # What it tries again by itself it tells in its log only.
+    # Its automatic retries appear in its log only.
     how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
     argv = [*ask.command, *(() if ask.in_terminal else how)]
     if ask.model:

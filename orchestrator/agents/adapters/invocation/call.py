@@ -56,13 +56,13 @@ class Ask:
     in_terminal: bool = False
     #: The product's own folder.
     home: Path
-    #: Whether child jobs can be started from here.
+    #: True if child jobs can be started from here.
     recursive: bool = False
     #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
-    #: What the tool inherits.
+    #: The environment that the tool inherits.
     environ: Mapping[str, str] = field(default_factory=dict)
-    #: Whether it runs as the superuser.
+    #: True if it runs as the superuser.
     root: bool = False
     #: It runs on the Windows side of WSL.
     windows: bool = False

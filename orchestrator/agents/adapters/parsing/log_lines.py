@@ -21,7 +21,7 @@ def plain_error(words: str) -> str:
     return text(inner, "error", "message") or words
 
 
-#: What a tool was used with is best told by the first of these that it has.
+#: The first of these that it has best describes the use of a tool.
 _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url", "prompt", "task")
 
 

@@ -40,7 +40,7 @@ class Told:
     trace: str = ""
     #: Its exit codes from 128 on are not signals.
     codes_of_its_own: bool = False
-    #: It has no last event: its exit code is all that tells of its end.
+    #: It has no last event: only its exit code shows its end.
     only_its_code: bool = False
 
     @property
@@ -58,7 +58,7 @@ def concluded(told: Told, ending: Ending, now: float) -> Outcome:
         text=told.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),
-        # What refused to begin used nothing.
+        # A program that refused to begin used nothing.
         usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
         session=told.session,
         denied=told.denied,

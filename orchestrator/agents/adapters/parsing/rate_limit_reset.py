@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from orchestrator.agents.adapters.parsing.error_class import clipped
 
-#: No limit lasts longer; what says so was misread.
+#: No limit lasts longer; a longer time was misread.
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"

@@ -12,7 +12,7 @@ from orchestrator.agents.events.agent_events import Did, Ending, Outcome, Said, 
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
-#: The end of what it said is its answer.
+#: The end of its output is its answer.
 ANSWER_LINES = 2000
 LINE_CHARS = 10_000
 
@@ -28,7 +28,7 @@ _UNPAID = re.compile(r"OpenAIException - You exceeded your current quota")
 _TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
 _AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")
 _DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
-#: What it says of itself is not its answer.
+#: Output about itself is not its answer.
 _CHATTER = re.compile(
     r"^(?:Aider v|(?:Main |Weak |Editor )?[Mm]odel:|Git repo:|Repo-map:|Added .* to the chat"
     r"|Warning|https://aider\.chat|Use /help|You can skip|Scanning repo|Update git|Can't init"

@@ -137,7 +137,7 @@ class ClaudeReader:
         if json_values.text(block, "type") != "text" or not words:
             return []
         if not parent:
-            # What one of its own helpers says is not its answer.
+            # The output of one of its own helpers is not its answer.
             self._said = words
         return [Said(words)]
 

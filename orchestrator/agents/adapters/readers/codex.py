@@ -29,7 +29,7 @@ from orchestrator.core.text.json_values import Object
 #: It tries again by itself after such a line: no failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
-#: What the model puts out that is not the use of a tool.
+#: Output of the model that is not the use of a tool.
 _WORDS = ("agent_message", "reasoning")
 #: Its list of things to do is no work, and its warnings are items as well.
 _IGNORED = ("todo_list", "error", "")
@@ -49,7 +49,7 @@ class CodexReader:
         self._began = False
         self._total: Usage | None = None
         self._told = CodexSession()
-        #: Of a session that was resumed: what it had used.
+        #: The earlier usage of a resumed session.
         self._before, self._steps_before = Usage(), 0
 
     def line(self, text: str) -> list[Sign]:

@@ -217,7 +217,7 @@ class GeminiReader:
 
     def _used(self) -> Usage:
         stats = json_values.dig(self._result, "stats")
-        # Without its last word there is what its session told so far.
+        # Without its final event, the session's figures so far count.
         if stats is None:
             return replace(self._meter.total, steps=None)
         return used(stats, self._known.prices)

@@ -8,7 +8,7 @@ from orchestrator.agents.adapters.parsing.usage import KnownUsage
 from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
 from orchestrator.core.text import json_values
 
-#: The end of what it printed is kept.
+#: The end of its output is kept.
 ANSWER_LINES = 5000
 LINE_CHARS = 10_000
 TRACE_CHARS = 2000

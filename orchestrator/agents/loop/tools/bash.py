@@ -112,7 +112,7 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
             if time.monotonic() >= deadline:
                 return False
             if selector.select(_LOOK_SECONDS) and not _take(descriptor, output):
-                # It closed its output and goes on.
+                # It closed its output and keeps running.
                 selector.unregister(descriptor)
     _take_rest(descriptor, output)
     return True
@@ -137,7 +137,7 @@ def _take_rest(descriptor: int, output: _Output) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the group of a running command. The shim kills detached processes."""
-    # Until it is waited for, its pid, which is its group's, is nobody else's.
+    # Until it is reaped, its pid, which is its group's, is not reused.
     if process.returncode is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)

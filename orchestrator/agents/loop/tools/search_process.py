@@ -16,7 +16,7 @@ from pathlib import Path
 MAX_LINES = 300
 _MAX_LINE = 300
 _MAX_FILE = 2 * 1024 * 1024
-#: Nobody's own work is in there, and there is a lot of it.
+#: Large directories without source files.
 _SKIPPED = frozenset((".git", "node_modules", ".venv", "__pycache__", ".mypy_cache"))
 
 
