@@ -34,7 +34,7 @@ class ApiOptions:
     submissions_of_keys: Mapping[str, int] = field(default_factory=dict)
     #: Calls that change nothing, for each key; None: any number.
     reads_per_minute: int | None = None
-    #: Where the audit log is; None: there is none.
+    #: The path of the audit log; None: there is none.
     audit_directory: Path | None = None
     #: Never in the audit log.
     secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -14,9 +14,9 @@ from orchestrator.security.private_log import PrivateLog
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "audit.jsonl"
-#: Where the name of the caller stands while a request is answered.
+#: The place of the caller's name while a request is answered.
 CALLER = "orchestrator.caller"
-#: Name of the tool that is called, where the path alone does not tell.
+#: Name of the called tool, if the path alone does not show it.
 TOOL = "orchestrator.tool"
 #: Set where a POST only reads.
 READS = "orchestrator.reads"

@@ -21,7 +21,7 @@ WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 OPEN_PAGES = frozenset({"/", "/docs"})
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-#: What browsers say of a request that this server's own page, or the address bar, has made.
+#: Browsers' header values for requests of this server's own page, or of the address bar.
 OWN_SITES = frozenset({"same-origin", "none"})
 
 #: A container platform asks these itself, past the proxy; there is no key and no secret in them.

@@ -12,7 +12,7 @@ from orchestrator.api.client.transport import Transport
 
 #: A JSON object of the API, as CONTRACT and ``/openapi.json`` describe it.
 Answer = dict[str, Any]
-#: How long a wait or an event stream outlives a server that is gone.
+#: How long a wait or an event stream outlives its server.
 PATIENCE_SECONDS = 300.0
 
 

@@ -15,7 +15,7 @@ from orchestrator.api.client.retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
-#: The server sends heartbeats on streams; nothing for this long means it is gone.
+#: The server sends heartbeats on streams; this long a silence means that it has exited.
 STREAM_SILENCE_SECONDS = 60.0
 #: The server cannot answer now, or something between us and it says so.
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})

@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None, folder: Path = OWN_FOLDER) -> NoRet
     parser.parse_args(arguments)
     with suppress(BrokenPipeError, KeyboardInterrupt):
         StdioSession(sys.stdin.buffer, sys.stdout.buffer, folder).run()
-    # Threads of calls that nobody waits for any more must not hold the end up.
+    # Threads of abandoned calls must not delay the end.
     os._exit(0)
 
 

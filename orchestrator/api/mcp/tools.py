@@ -136,7 +136,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if not isinstance(schema, dict):
         return schema
     if reference := schema.get("$ref"):
-        # What the field says of itself goes before what its type says.
+        # The field's own description has priority over that of its type.
         target = definitions[reference.rsplit("/", 1)[1]]
         return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
     kept = {name: value for name, value in _without_null(schema).items() if name != "title"}

@@ -37,7 +37,7 @@ TAGS = {
     "pages": "For people.",
 }
 
-#: What each path parameter looks like.
+#: The schema of each path parameter.
 PATH_PARAMETERS = {
     "job_id": "Id of a job.",
     "task_id": "Id of a task of the job.",

@@ -31,7 +31,7 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
     extra: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (Problem, "serialization"),
         (EventAnswer, "serialization"),
-        # What an agent that plans answers with; no call takes it.
+        # The answer of a planning agent; no call accepts it.
         (Plan, "validation"),
     ]
     references, definitions = models_json_schema(

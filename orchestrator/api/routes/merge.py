@@ -41,7 +41,7 @@ def merge_job(job_id: str) -> Response:
 @blueprint.post("/tasks/<task_id>/choice")
 def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    # Who may not see the job learns nothing of its calls either.
+    # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), checked_job_id(job_id))
     request = reading.body(ChoiceRequest)
     if service().choose(caller(), job_id, task_id, request.worker_id):

@@ -30,7 +30,7 @@ REST_SECONDS = 30.0
 #: Beside the threads for everything: a cancel that takes its time does not hold up /health.
 VITAL_THREADS = 2
 LARGEST_HEADER_BYTES = 64 * 1024
-#: What waitress itself answers, as problems.
+#: Waitress' own error answers, as problems.
 _SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
 _HEALTH = frozenset({"/health", "/healthz", "/readyz"})
 _JOB = re.compile(r"/api/v1/jobs/[^/]+")
@@ -55,7 +55,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
         self.response_headers.extend(secured(reply.headers))
         self.set_close_on_finish()
         self.content_length = len(reply.body)
-        # Who is refused for lack of room holds none of it.
+        # A connection that is rejected for lack of space holds none.
         self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self.write(reply.body)
 
@@ -108,7 +108,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         #: When it began to wait for a request, or for the rest of one.
         self.waits_since = time.monotonic()
         self._has_asked = False
-        #: It is refused: what follows on the connection is no request.
+        #: It is rejected: further data on the connection is no request.
         self.drops_rest = False
         self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
@@ -170,7 +170,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
         For the server's loop.
         """
-        # Between two requests an answer could be taken for that to the next one.
+        # Between two requests an answer could count as the answer to the next one.
         if self.request is not None or (if_silent and not self._has_asked):
             say(self.socket, problem)
         self.will_close = True
@@ -181,7 +181,7 @@ def say(connection: Any, problem: ProblemError) -> None:
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
-        # Else what the caller has sent already would have the answer thrown away.
+        # Otherwise the unread data of the caller would make the kernel discard the answer.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass

@@ -29,7 +29,7 @@ from orchestrator.core.errors import OrchestratorError
 
 #: Waitress looks at its connections at least so often.
 LOOP_SECONDS = 1.0
-#: What a stopping server gives the requests that are being answered.
+#: Time that a stopping server allows for requests in progress.
 FINISH_SECONDS = 5
 FLUSH_SECONDS = 1.0
 BACKLOG = 1024

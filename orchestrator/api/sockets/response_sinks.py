@@ -47,9 +47,9 @@ class SinkOwner(Protocol):
 class Sink(Protocol):
     """Takes bytes without blocking. Used in the hub's thread only."""
 
-    #: Bytes that were written and not taken yet.
+    #: Bytes that were written and not sent yet.
     pending: int
-    #: When bytes were last taken (monotonic).
+    #: When bytes were last sent (monotonic).
     progress_at: float
 
     def attach(self, owner: SinkOwner) -> None: ...

@@ -82,7 +82,7 @@ class FollowedLog(ParkedConnection):
         self._hub.call_after(period, self._poll, self, align=period)
 
     def _send_more(self) -> None:
-        # Before the read: what was written before the end is read after it.
+        # Before the read: output that was written before the end is read after it.
         ended = self._ended
         if self._sink.pending >= PIECE_BYTES or self._done:
             return

@@ -22,7 +22,7 @@ from orchestrator.api.sockets.response_sinks import SocketSink, ThreadSink
 from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.errors import Unavailable
 
-#: What is answered when every thread that may wait already does.
+#: The answer when every thread that may wait already does.
 Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
