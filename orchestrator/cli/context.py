@@ -110,7 +110,7 @@ class Seconds(click.FloatRange):
 pass_surroundings = click.make_pass_decorator(CliContext, ensure=True)
 
 
-#: What ``--project`` sets, for this command and for a server that it starts.
+#: The variable that ``--project`` sets, for this command and for a server that it starts.
 PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 

@@ -11,7 +11,7 @@ class HealthCheck:
     #: None: nothing is wrong, but it is worth knowing.
     ok: bool | None
     message: str
-    #: How to mend it; never empty when ``ok`` is False.
+    #: How to fix it; never empty if ``ok`` is False.
     fix: str = ""
 
 

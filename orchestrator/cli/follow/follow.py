@@ -113,7 +113,7 @@ class FollowListener:
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
-        # A daemon: whoever leaves early does not wait for the server.
+        # A daemon: a user who leaves early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
 
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:

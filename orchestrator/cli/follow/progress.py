@@ -153,7 +153,7 @@ def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
         return f"{who}gate {gate}: {first_line(facts.get('on'), 80)}"
     seconds = float(facts.get("seconds") or 0)
     if kind == "gate_run_ended":
-        # The seconds of a worker's own run are told with its outcome.
+        # The seconds of a worker's own run are shown with its outcome.
         is_of_worker, on = facts.get("on") == worker, first_line(facts.get("on"), 80)
         is_told = seconds >= LEAST_TOLD_SECONDS and not is_of_worker
         return f"{who}gate {gate}: {on} took {duration(seconds)}" if is_told else None

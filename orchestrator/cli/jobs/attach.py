@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: They reach the tool as well, which decides what comes of them.
+#: They reach the tool as well, which decides about their effect.
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 

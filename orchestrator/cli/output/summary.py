@@ -24,7 +24,7 @@ from orchestrator.core.text.formatting import cut
 #: Between the first and the last line of an answer.
 BETWEEN = " ... "
 SHOWN_TASKS = 30
-#: So many workers that failed are told with their whole reason, each of at most that length.
+#: Number of failed workers shown with their whole reason, and its maximum length.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
 SHOWN_COMMANDS = 3
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}

@@ -30,7 +30,7 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: Says which server was left by its starter for the jobs of others.
+#: Names the server that its starter left running for the jobs of others.
 LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
@@ -162,7 +162,7 @@ def _changed_at(path: Path) -> float:
         return 0.0
 
 
-#: Nobody but the owner reads what a server says.
+#: Only the owner may read a server's output.
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 

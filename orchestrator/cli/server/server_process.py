@@ -35,7 +35,7 @@ from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)
 
-#: What requests that are being answered get when the server stops.
+#: Time for requests in progress when the server stops.
 SHUTDOWN_SECONDS = 10.0
 SWITCH_SECONDS = 0.0003
 SIGNAL_SECONDS = 0.5
@@ -137,7 +137,7 @@ def _serve(
         server.close()
         server.wait(SHUTDOWN_SECONDS)
         manager.stop()
-        # Workers that go on call this address: the next server takes it again.
+        # Workers that keep running call this address: the next server takes it again.
         if not manager.leaves_workers:
             record.unlink(missing_ok=True)
 

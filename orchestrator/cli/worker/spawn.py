@@ -59,7 +59,7 @@ class Server:
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: In whose name it speaks.
     command = "spawn"
-    #: An answer was lost: what it was about may have been done.
+    #: An answer was lost: the requested action may have been done.
     lost = False
 
     def __init__(self, url: str, key: str) -> None:
@@ -348,7 +348,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone; a second complaint at exit helps nobody.
+        # The reader has gone; a second error at exit is useless.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = FAILED
     sys.exit(code)
