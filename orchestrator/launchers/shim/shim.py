@@ -78,7 +78,7 @@ class _Shim:
         output, notices = self._watched
         ready = dict(self._poll.poll(self._patience()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
-            # Before the end of a worker that ends at the same time: only this process saves it.
+            # Before the end of a worker that ends at the same time: no server saves its record.
             self._attempt.has_server = False
         if self._untold and time.monotonic() >= self._tell_at:
             self._tell_start()
