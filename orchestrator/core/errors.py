@@ -27,7 +27,7 @@ from collections.abc import Mapping
 
 
 class OrchestratorError(Exception):
-    """Something went wrong in a way the product foresaw."""
+    """An error that is raised on purpose."""
 
     #: Stable slug: the last part of a problem's ``type`` in the API.
     kind = "error"
@@ -47,7 +47,7 @@ class ConfigError(OrchestratorError):
 
 
 class InvalidRequest(OrchestratorError):
-    """The request cannot be carried out as it is written."""
+    """The request is invalid."""
 
     kind = "invalid-request"
 
@@ -58,19 +58,19 @@ class InvalidRequest(OrchestratorError):
 
 
 class UnknownAgent(InvalidRequest):
-    """There is no agent of that name."""
+    """Unknown agent."""
 
     kind = "unknown-agent"
 
 
 class UnknownRole(InvalidRequest):
-    """There is no role of that name."""
+    """Unknown role."""
 
     kind = "unknown-role"
 
 
 class PlanCycle(InvalidRequest):
-    """Tasks depend on each other in a circle."""
+    """The dependencies of tasks form a cycle."""
 
     kind = "plan-cycle"
 
@@ -92,7 +92,7 @@ class MaxDepthReached(Refused):
 
     def __init__(self, why: str, left: Mapping[str, object]) -> None:
         super().__init__(
-            f"Max recursion depth reached: {why}; do the work yourself",
+            f"Max recursion depth reached: {why}; do the work without a child job",
             kind="limit-depth",
             left=left,
         )
@@ -124,56 +124,56 @@ class LimitReached(OrchestratorError):
 
 
 class NotFound(OrchestratorError):
-    """There is no such thing."""
+    """The object does not exist."""
 
     kind = "not-found"
 
 
 class NoSuchJob(NotFound):
-    """There is no such job."""
+    """The job does not exist."""
 
     def __init__(self, job_id: str, where: str = "") -> None:
         super().__init__(f"there is no job {job_id}{where}")
 
 
 class Conflict(OrchestratorError):
-    """The thing is not in a state that allows this."""
+    """The object is in a state that does not allow the action."""
 
     kind = "conflict"
 
 
 class Locked(Conflict):
-    """Somebody else holds this."""
+    """Another worker holds the lock."""
 
     kind = "locked"
 
 
 class Deadlock(Conflict):
-    """Everybody concerned would wait for each other for ever."""
+    """Waiting for the lock would create a cycle of waits."""
 
     kind = "deadlock"
 
 
 class Unauthorized(OrchestratorError):
-    """The key is missing or opens nothing."""
+    """The API key is missing or invalid."""
 
     kind = "unauthorized"
 
 
 class Forbidden(OrchestratorError):
-    """The key does not allow this."""
+    """The API key does not have the scope for the action."""
 
     kind = "forbidden"
 
 
 class Unavailable(OrchestratorError):
-    """This cannot be done now; try again later."""
+    """Not possible now; retry later."""
 
     kind = "unavailable"
 
 
 class WorkspaceBusy(OrchestratorError):
-    """Another server holds this workspace."""
+    """Another server uses the workspace."""
 
     kind = "workspace-busy"
 
@@ -195,12 +195,12 @@ class LaunchError(OrchestratorError):
 
 
 class RepositoryError(OrchestratorError):
-    """Git could not do what it was asked to."""
+    """A git command failed."""
 
     kind = "repository"
 
 
 class ContainmentUnavailable(OrchestratorError):
-    """Workers cannot be held together as the settings ask."""
+    """The configured containment of workers is not available."""
 
     kind = "containment"

@@ -158,7 +158,7 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Cost of the candidate; once the selection is made, with all jobs below it."""
+    """Return cost of the candidate; once the selection is made, with all jobs below it."""
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None
     return worker.cost_usd if known is None else known

@@ -68,7 +68,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """One criterion: the smaller key is better; the text says what the second candidate lacks."""
+    """One criterion of a comparison: the smaller key is better. Its text names what the worse
+    candidate lacks.
+    """
 
     by: Criterion
     key: Callable[[Candidate], tuple[float, ...]]
@@ -170,7 +172,7 @@ def _candidate(
 
 
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
-    """By worker, its new tests that count: named by the task, or passed on two candidates.
+    """Return each worker's new tests that count: named by the task, or passed on two candidates.
 
     Other new tests show only that a candidate agrees with itself.
     """
@@ -196,7 +198,7 @@ def _is_named(test: str, words: str) -> bool:
 
 
 def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
-    """By gate, the lowest number of tests that passed for a candidate that succeeded."""
+    """Return, by gate, the lowest number of tests that passed for a successful candidate."""
     fewest: dict[str, int] = {}
     results = (each.result for each in workers if each.status.succeeded and each.result)
     for gate in chain.from_iterable(each.gates for each in results):
@@ -217,13 +219,13 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Tests that passed. Changes that do not concern the gate have broken and added none."""
+    """Return tests that passed. Changes that do not concern the gate have broken and added none."""
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
 
 
 def _counted(gate: GateResult) -> int | None:
-    """Rows of earlier versions have only the count of all tests."""
+    """Return the number of passed tests of the base; of all tests in rows of earlier versions."""
     return gate.tests if gate.base_tests is None else gate.base_tests
 
 
@@ -232,7 +234,7 @@ def _findings(gate: GateResult) -> int:
 
 
 def _cost(worker: Worker, below: float) -> float | None:
-    """Cost of the candidate, including its child jobs."""
+    """Return cost of the candidate, including its child jobs."""
     return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 
@@ -249,18 +251,18 @@ def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
 
 
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    """The first criterion by which ``other`` is worse."""
+    """Return the first criterion by which ``other`` is worse."""
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 
 
 def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
     if not behind:
-        return Criterion.ORDER, "the only one"
+        return Criterion.ORDER, "only candidate"
     second, by, why = behind[0]
     if by is Criterion.SUCCESS:
-        return by, "the only one that succeeded"
-    return by, f"{second.worker_id} comes next: {why}"
+        return by, "only candidate that succeeded"
+    return by, f"runner-up {second.worker_id}: {why}"
 
 
 def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> CandidateRank:
@@ -279,7 +281,7 @@ def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> Cand
 
 def _success_words(best: Candidate, other: Candidate) -> str:
     why = f": {_failing(other.blocking)}" if other.blocking else ""
-    return f"it ended {other.status}{why}"
+    return f"status {other.status}{why}"
 
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
@@ -293,12 +295,12 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
     if len(other.blocking) > len(best.blocking):
         return _failing(other.blocking)
     if other.unchecked and not best.unchecked:
-        return "its gates did not run"
+        return "gates did not run"
     if other.unrun and not best.unrun:
         return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
     if other.judges and not best.judges:
-        return f"it changed what it is judged by ({other.judges[0]})"
-    return f"{_count(other.failures - best.failures, 'failure')} more in gates"
+        return f"changed tests or gate settings that judge its work ({other.judges[0]})"
+    return f"{_more(other.failures - best.failures, 'gate failure')}"
 
 
 def _failing(names: Sequence[str]) -> str:
@@ -311,22 +313,22 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _base_tests_words(best: Candidate, other: Candidate) -> str:
-    return f"it passes {best.base_tests - other.base_tests:,} fewer of the base's tests"
+    return f"{_fewer(best.base_tests - other.base_tests, 'passing test')} of the base"
 
 
 def _new_tests_words(best: Candidate, other: Candidate) -> str:
     fewer = len(best.new_tests) - len(other.new_tests)
     lacking = [each for each in best.new_tests if each not in other.new_tests]
-    return f"{_count(fewer, 'new test')} fewer that counts ({_named(lacking)})"
+    return f"{_fewer(fewer, 'counted new test')} ({_named(lacking)})"
 
 
 def _lint_words(best: Candidate, other: Candidate) -> str:
-    return f"{_count(other.lint - best.lint, 'finding')} more in files"
+    return _more(other.lint - best.lint, "finding")
 
 
 def _review_words(best: Candidate, other: Candidate) -> str:
     if other.review is None:
-        return "it was not reviewed"
+        return "not reviewed"
     return f"place {other.review} in the review" + (f": {other.remark}" if other.remark else "")
 
 
@@ -336,22 +338,30 @@ def _size_key(each: Candidate) -> tuple[float, ...]:
 
 def _size_words(best: Candidate, other: Candidate) -> str:
     if other.nothing and not best.nothing:
-        return "it changed nothing"
+        return "no changes"
     if other.lines == best.lines:
-        return f"{_count(other.files - best.files, 'file')} more"
+        return _more(other.files - best.files, "file")
     if other.lines is None or best.lines is None:
-        return "it is not known how much it changed"
-    return f"{_count(other.lines - best.lines, 'line')} more"
+        return "size of the change unknown"
+    return _more(other.lines - best.lines, "line")
 
 
 def _cost_words(best: Candidate, other: Candidate) -> str:
     if other.cost_usd is None or best.cost_usd is None:
-        return "its cost is not known"
+        return "cost unknown"
     return f"${other.cost_usd - best.cost_usd:.4f} more"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _more(number: int, noun: str) -> str:
+    return _count(number, f"more {noun}")
+
+
+def _fewer(number: int, noun: str) -> str:
+    return _count(number, f"fewer {noun}")
 
 
 _CRITERIA = (
@@ -383,6 +393,6 @@ _CRITERIA = (
     Comparing(
         Criterion.ORDER,
         lambda each: (each.index,),
-        lambda best, it: "it stands later in the list, and nothing else tells them apart",
+        lambda best, it: "equal in all criteria; later in the list",
     ),
 )

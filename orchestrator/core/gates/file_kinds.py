@@ -114,7 +114,7 @@ def is_of_tests(path: str) -> bool:
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """Yield the project's files of one kind, those nearest to its top directory first."""
+    """Yield the project's files of one kind, starting with those nearest to the top directory."""
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
         if kind.fullmatch(path) and not is_foreign(path):
             yield path

@@ -242,9 +242,11 @@ def _decide(ran: Ran) -> _Decide:
 
 
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
-    """Return the result of a gate that says nothing of the change; it blocks if it is required.
+    """Return the result of a gate that could not judge the change. It blocks the change if the
+    gate is required.
 
-    Required are gates that a person asked for, and the scan for secrets, which needs no program.
+    A gate is required if a person asked for it. The scan for secrets is always required, because
+    it needs no program.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
@@ -258,7 +260,9 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """Like ``did_not_run``, for a gate that was started: with its time, log, and other fields."""
+    """Return the result of a gate that was started and could not judge, with its time, log, and
+    other fields.
+    """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
@@ -275,7 +279,7 @@ def _broken(
         found = _unrun(gate, cause, ran.broken, result)
         blocks = cause in _MAY_BE_CAUSED
         return replace(found, status=GateStatus.BROKEN) if blocks else found
-    found = _unrun(gate, cause, f"{ran.broken}; at the base, too", result)
+    found = _unrun(gate, cause, f"{ran.broken}; the same on the base commit", result)
     is_asked_for = found.status is GateStatus.BROKEN
     return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
 
@@ -283,7 +287,7 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Result of a run without tests: if tests ran at the base, they are lost."""
+    """Return result of a run without tests: if tests ran at the base, they are lost."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -331,7 +335,9 @@ def _judged(
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
-    """Digest of findings by their keys; for tests also by their messages, which show progress."""
+    """Return digest of findings by their keys; for tests also by their messages, which show
+    progress.
+    """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
     reports = reading.passed is not None
@@ -340,7 +346,9 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """A base run that was killed or timed out excuses nothing."""
+    """Return the base's reading; empty if the base run was killed or timed out, because it excuses
+    nothing.
+    """
     return base.reading if base is not None and not base.broken else Reading()
 
 
@@ -351,8 +359,8 @@ def tells_nothing(reading: Reading) -> bool:
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
-    """Result of a gate that fails as it does at the base, and of which nothing passes."""
-    what = "it already fails" if ran.reading.passed is None else "tests already fail"
+    """Return result of a gate that fails as it does at the base, and of which nothing passes."""
+    what = "already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
     # The base excuses a test that ran, and an exit code, but not what could not run.
@@ -374,7 +382,9 @@ def _first_error(ran: Ran) -> str:
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
-    """The finding as text; a bare exit code with the failing tests or the error from the output."""
+    """Return the finding as text; a bare exit code with the failing tests or the error from
+    the output.
+    """
     if flaw.key != EXIT_KEY:
         return flaw.text
     found = _ERROR.search(ran.output)
@@ -386,15 +396,15 @@ def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
 DIFFERS = "fails differently from the base"
 #: Characters of each of the two.
 LONGEST_REASON = 100
-LOST = "it passed on the base commit, and does not run now"
-NONE_LEFT = "tests ran on the base commit, and none runs now"
+LOST = "passed on the base commit, but does not run now"
+NONE_LEFT = "tests ran on the base commit, but none runs now"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
-    """Return the findings that are not in ``before``; of two equal ones, the second is new.
+    """Return the findings that are not in ``before``. Of two equal findings, the second is new.
 
-    A moved test, or a finding in a moved file, is the same as before. A test that fails for another
-    reason than before is new.
+    A finding in a moved file, and a moved test, count as the same. A test that fails for a
+    different reason counts as new.
     """
     known: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:
@@ -416,7 +426,7 @@ def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
 
 def _differently(now: Flaw, before: Flaw) -> str:
     was = before.message[:LONGEST_REASON]
-    return f"{now.key}: {DIFFERS}: {now.message[:LONGEST_REASON]} (there: {was})"
+    return f"{now.key}: {DIFFERS}: {now.message[:LONGEST_REASON]} (base: {was})"
 
 
 def _without_moved(
@@ -456,7 +466,7 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 
 
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
-    """Lost tests that the gate counts.
+    """Return lost tests that the gate counts.
 
     Product code may determine the parameters of tests. So if a change touches no tests and the gate
     has no other findings, only skipped tests count.
@@ -476,7 +486,7 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Tests that are skipped, each alone or with its whole module."""
+    """Return tests that are skipped, each alone or with its whole module."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
@@ -489,7 +499,7 @@ def _own_name(test: str) -> str:
 
 
 def _without_path(key: str) -> str:
-    """A linter's finding without its place."""
+    """Return a linter's finding without its place."""
     return key.partition("|")[2] or key
 
 
@@ -498,7 +508,7 @@ def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
     if not found:
         return ""
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"the change touches what configures this gate: {', '.join(found[:5])}{more}"
+    return f"the change modifies settings of this gate: {', '.join(found[:5])}{more}"
 
 
 def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
@@ -531,7 +541,7 @@ def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
         return ""
     share = max(300, room // len(blocking))
     parts = [_told(each, share) for each in blocking]
-    words = "Your result was checked and did not pass. Mend what was found; weaken no check."
+    words = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
     return "\n\n".join([words, *parts])[:room]
 
 
@@ -542,4 +552,4 @@ def _told(result: GateResult, room: int) -> str:
     text = "\n".join(lines)[: room * 2 // 3]
     left = room - len(text) - 40
     end = result.output[-left:] if left > 200 else ""
-    return f"{text}\nThe end of what it printed:\n{end}" if end.strip() else text
+    return f"{text}\nThe end of its output:\n{end}" if end.strip() else text

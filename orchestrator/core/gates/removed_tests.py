@@ -37,12 +37,16 @@ class RemovedTest:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """Return what to type so that these tests may be removed."""
+        """Return the setting or option, as text to type, that allows a task to remove
+        these tests.
+        """
         found = (path for each in tests for path in self._files_of(each))
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
-        """For a test without a known file, every file that can have removed the test counts."""
+        """True if the test may be removed. If its file is unknown, every file that may have
+        removed it counts.
+        """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
 
@@ -57,13 +61,15 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
     """Return what to type so that a task may alter these files; long lists are cut."""
-    named = f"writes: [{', '.join(paths[:MOST_ADVISED])}] in the task" if paths else ""
-    general = f"{setting}: true in config.yaml" if setting else ""
+    named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
+    general = f"set {setting}: true in config.yaml" if setting else ""
     return f"to allow it: {', or '.join(filter(None, [named, general]))}"
 
 
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
-    """``touched``: the paths that the change touches, and whether the base has them."""
+    """Return the removal of a test. ``touched``: changed paths, each with True if the
+    base has it.
+    """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(
         files={path: any(_may_alter(gate, path, each) for each in leaves) for path in files}

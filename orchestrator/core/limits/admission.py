@@ -45,7 +45,7 @@ def check_budget(budget: Mapping[str, float]) -> None:
     for name, amount in budget.items():
         if amount <= 0:
             raise Refused(
-                f"{name} of this job is used up; retry it with a larger one",
+                f"limit reached: {name} of this job is used up; retry with a higher {name}",
                 kind=f"limit-{name.removeprefix('max_').split('_')[0]}",
                 left={name.removeprefix("max_"): 0},
             )
@@ -58,8 +58,8 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
     """
     if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
-            "execution_mode windows is for a whole server: set orchestrator.execution_mode: "
-            "windows in its config.yaml, or use native (or wsl, which is the same)",
+            "execution_mode 'windows' applies to a whole server: set orchestrator.execution_mode: "
+            "windows in its config.yaml, or use 'native'",
             kind="not-supported",
         )
 
@@ -71,26 +71,27 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     claimed, says = line.parent_job.config.claimed_depth, asked.values.claimed_depth
     if "claimed_depth" in asked.given and says != claimed + depth:
         raise InvalidRequest(
-            f"current_depth is {says}, but this job would be at depth "
-            f"{claimed + depth}; "
-            "leave current_depth out or send ORCHESTRATOR_DEPTH + 1",
+            f"wrong current_depth {says}: this job has depth {claimed + depth}; "
+            "omit current_depth, or send ORCHESTRATOR_DEPTH + 1",
             kind="depth-mismatch",
         )
     if not line.parent_job.config.enable_recursion:
         raise Refused(
-            "this job may not start child jobs (enable_recursion is false); do the work yourself",
+            "child jobs are disabled for this job (enable_recursion: false); "
+            "do the work in this worker",
             kind="recursion-disabled",
             left=left,
         )
     if depth > line.parent_job.config.max_depth:
         deepest = line.parent_job.config.max_depth
         raise MaxDepthReached(
-            f"a child job would be at depth {claimed + depth}, "
-            f"and {claimed + deepest} is the deepest allowed",
+            f"a child job would have depth {claimed + depth}, maximum {claimed + deepest}",
             left,
         )
     _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
-    _check_count(left["child_jobs_in_root"], "child jobs of the root", "limit-descendants", left)
+    _check_count(
+        left["child_jobs_in_root"], "child jobs of the root job", "limit-descendants", left
+    )
     _check_count(left["wall_seconds"], "seconds of the root job", "limit-wall", left)
     for name, amount in line.budget.items():
         what = name.removeprefix("max_")
@@ -101,8 +102,8 @@ def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> N
     """Raise Refused if a job has more tasks than one job may have."""
     if max(len(tasks), workers) > ceilings.max_tasks_per_job:
         raise Refused(
-            f"{len(tasks)} tasks ({workers} workers), and {ceilings.max_tasks_per_job} is the most "
-            "that one job may have; split the request",
+            f"task limit exceeded: {len(tasks)} tasks ({workers} workers), maximum "
+            f"{ceilings.max_tasks_per_job} (limits.max_tasks_per_job); split the request",
             kind="limit-tasks",
             left={"tasks": ceilings.max_tasks_per_job},
         )
@@ -113,8 +114,8 @@ def check_total(config: JobConfig, already: int, more: int) -> None:
     allowed = config.max_total_workers
     if allowed is not None and already + more > allowed:
         raise Refused(
-            f"{more} more workers would make {already + more} in all, and max_total_workers is "
-            f"{allowed}; ask for fewer tasks or do the work yourself",
+            f"worker limit reached: {already} of {allowed} used (max_total_workers), {more} "
+            "requested; submit fewer tasks, or do the work without a child job",
             kind="limit-workers",
             left={"workers": max(0, allowed - already)},
         )
@@ -130,13 +131,15 @@ def check_cycle(
     for job in line.ancestors:
         if job.digest == asked_digest:
             raise Refused(
-                f"job {job.id}, an ancestor, was asked the same; ask for a part of it instead",
+                f"recursion rejected: ancestor job {job.id} has the same request; "
+                "request a part of it",
                 kind="cycle",
                 left=left,
             )
     if prompt_digest is not None and prompt_digest in line.worker_digests:
         raise Refused(
-            "this is the task of the asking worker, or of one above it; ask for a part of it",
+            "recursion rejected: the calling worker, or one above it, has the same task; "
+            "request a part of it",
             kind="cycle",
             left=left,
         )
@@ -145,5 +148,7 @@ def check_cycle(
 def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, object]) -> None:
     if left == 0:
         raise Refused(
-            f"no {what} are left; do the rest of the work yourself", kind=kind, left=all_left
+            f"limit reached: no {what} remaining; do the rest of the work in this worker",
+            kind=kind,
+            left=all_left,
         )

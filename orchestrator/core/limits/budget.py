@@ -127,11 +127,11 @@ def passed(
 
 
 def passed_in_words(cap: CapPassed) -> str:
-    """Format an exceeded limit, such as "cost cap passed: $1.23 of $1.00 (23 % over)"."""
+    """Format an exceeded limit, such as "cost cap exceeded: $1.23 of $1.00 (23 % over)"."""
     percent = max(1, round((cap.used / cap.most - 1) * 100))
     more = "at least " if cap.at_least else ""
     used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
-    return f"{_CAPS[cap.limit]} cap passed: {more}{used} of {most} ({percent:,} % over)"
+    return f"{_CAPS[cap.limit]} cap exceeded: {more}{used} of {most} ({percent:,} % over)"
 
 
 def amount(limit: str, value: float) -> str:

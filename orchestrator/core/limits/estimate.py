@@ -33,8 +33,10 @@ def estimate(
     earlier: Callable[[str], Sequence[Usage]],
     reviewers: Sequence[str] = (),
 ) -> Estimate:
-    """For one attempt of a worker and of a reviewer each, without child jobs, retries, and returns
-    by gates or merging. ``earlier``: usage of earlier workers, by agent.
+    """Return the estimate for one attempt of each worker and reviewer, without child jobs and
+    retries.
+
+    ``earlier``: usage of earlier workers, by agent.
     """
     asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}

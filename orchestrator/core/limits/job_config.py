@@ -29,7 +29,7 @@ def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -
     depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
         raise MaxDepthReached(
-            f"current_depth is {claimed}, and max_recursion_depth is {depth}", {"depth": 0}
+            f"current_depth {claimed} is above max_recursion_depth {depth}", {"depth": 0}
         )
     values["max_depth"] = depth - claimed
     values["retries_asked"] = "max_retries" in asked.given
@@ -63,7 +63,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
 
 
 def _remaining(line: Ancestry) -> JobConfig:
-    """The settings of the parent, with the remaining time and budget."""
+    """Return the settings of the parent, with the remaining time and budget."""
     above = line.parent_job.config
     budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
     return replace(
@@ -139,15 +139,15 @@ def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, .
 def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
     if value > ceiling:
         raise Refused(
-            f"{name}{whose} is {value:.15g}, and limits.{limit} of this server is {ceiling:.15g}; "
-            "ask for less or raise it in config.yaml",
+            f"{name}{whose} is {value:.15g}, above the server limit {ceiling:.15g}; "
+            f"use {ceiling:.15g} or less, or raise limits.{limit} in config.yaml",
             kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
             left={name: ceiling},
         )
 
 
 def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
-    """The setting's ceiling; None if it has none."""
+    """Return the setting's ceiling; None if it has none."""
     return getattr(ceilings, setting.ceiling) if setting.ceiling else None
 
 
@@ -162,7 +162,7 @@ def _whole(amount: float | None) -> int | None:
 
 
 def _least(asked: N | None, most: N | None) -> N | None:
-    """The lower limit; None if there is no limit."""
+    """Return the lower limit; None if there is no limit."""
     if asked is None or most is None:
         return asked if most is None else most
     return min(asked, most)

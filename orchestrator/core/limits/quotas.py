@@ -81,7 +81,7 @@ def left_of(
     started: int = 0,
     budget: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """Return the remaining quota of a worker that has ``started`` so many child jobs."""
+    """Return the remaining quota of a worker that has started ``started`` child jobs."""
     config = job.config
     allowed = config.enable_recursion and not job.status.ended
     left: dict[str, object] = {
@@ -134,7 +134,7 @@ class Reached:
     free_at: float | None = None
 
     def __str__(self) -> str:
-        free = f", free again at {utc(self.free_at)}" if self.free_at is not None else ""
+        free = f", resets at {utc(self.free_at)}" if self.free_at is not None else ""
         used, most = (amount("max_cost_usd", each) for each in (self.used, self.most))
         return f"{self.limit} ({used} of {most} used{free})"
 
@@ -197,8 +197,8 @@ class Quotas:
         reached = self.day_reached(key_name, now)
         if reached is not None:
             raise LimitReached(
-                f"today's money is spent: {reached}; submit again then, or raise the limit in "
-                "config.yaml",
+                f"daily cost limit reached: {reached}; submit again after that time, or raise the "
+                "limit in config.yaml",
                 kind="limit-cost-per-day",
                 limit=reached.limit,
                 most=reached.most,
@@ -212,8 +212,8 @@ class Quotas:
         if most is not None and running >= most:
             limit = f"api.keys[{key_name}].limits.max_running_jobs"
             raise LimitReached(
-                f"{running} of {most} jobs of the key {key_name!r} are unfinished ({limit}); "
-                "submit again when one of them has ended",
+                f"job limit reached for key {key_name!r}: {running} of {most} unfinished jobs "
+                f"({limit}); submit again when one of them has ended",
                 kind="limit-running-jobs",
                 limit=limit,
                 most=most,

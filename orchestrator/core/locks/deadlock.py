@@ -50,7 +50,7 @@ class LockWaits:
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return how a worker below waits for one that this grant would block; empty if none does.
+        """Return the cycle of waits that this grant would close; empty if it closes none.
 
         ``waiting``: all waiting entries.
         """

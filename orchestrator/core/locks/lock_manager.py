@@ -91,7 +91,7 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Give up the place of a worker that cannot start now for another reason. Idempotent."""
+        """Remove the claim of a worker that cannot start now for another reason. Idempotent."""
         entry = self._claimants.get(key)
         if entry is not None and entry.place:
             self._leave_queue(entry)
@@ -99,7 +99,7 @@ class LockManager:
             self._gone(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Return workers that may be able to claim their locks now."""
+        """Return the workers whose claims should be checked again, and clear the list."""
         woken, self._woken = self._woken, []
         return woken
 
@@ -207,7 +207,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Workers that wait for claimed locks; those that wait for other reasons are excluded."""
+        """Return the workers that wait only for claimed locks."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:
@@ -223,7 +223,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """The entry to wait for."""
+        """Return the entry to wait for."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -281,4 +281,6 @@ def _claim(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
 
 def _refuse(waits: Sequence[LockWait]) -> None:
     if waits:
-        raise Deadlock(f"this would be a deadlock: {circle(waits)}")
+        raise Deadlock(
+            f"deadlock: {circle(waits)}; release one lock, or acquire locks in another order"
+        )

@@ -11,7 +11,7 @@ MOST_TOLD = 5
 
 
 def who(party: Party) -> str:
-    return f"{party.key.worker_id} of job {party.job_id}"
+    return f"{party.key.worker_id} (job {party.job_id})"
 
 
 def named(names: Sequence[str]) -> str:
@@ -27,17 +27,14 @@ def contested(entry: LockEntry, other: LockEntry) -> list[str]:
 def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
     names = named(contested(entry, blocker))
     if held:
-        return f"waits for {names}, held by {who(blocker.party)}"
-    return f"waits for {names}, after {who(blocker.party)}, which asked before"
+        return f"waiting for lock {names}, held by {who(blocker.party)}"
+    return f"waiting for lock {names}; {who(blocker.party)} is ahead in the queue"
 
 
 def circle(waits: Sequence[LockWait]) -> str:
     """Describe the waits of a deadlock, the last caller first."""
     return "; ".join(
-        f"{who(each.wanted.party)} would wait for {named(contested(each.wanted, each.held))}, "
+        f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"
-        if at == 0
-        else f"{who(each.wanted.party)} waits for {named(contested(each.wanted, each.held))}, "
-        f"held by {who(each.held.party)}"
-        for at, each in enumerate(waits)
+        for each in waits
     )

@@ -14,20 +14,20 @@ MOST_NAMES = 100
 
 
 def lock_name(text: str) -> str:
-    """Return the canonical spelling of a name: ``./src//api/`` is ``src/api``.
+    """Return the canonical spelling of a lock name: ``./src//api/`` becomes ``src/api``.
 
-    A pattern stands for the whole directory that it is about: ``src/**/*.py`` is ``src``, because
-    two different patterns may match the same file. Raise ValueError that says what is wrong.
+    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``, because two different
+    patterns may match the same file. Raise ValueError with the cause if the name is invalid.
     """
     if not 0 < len(text) <= LONGEST_NAME:
-        raise ValueError(f"a lock's name has 1 to {LONGEST_NAME} characters")
+        raise ValueError(f"invalid lock name: use 1 to {LONGEST_NAME} characters")
     if not text.isprintable():
-        raise ValueError("a lock's name has no control characters and no line breaks")
+        raise ValueError("invalid lock name: remove control characters and line breaks")
     parts = normalize("NFC", text.strip()).split("/")
     if not any(parts) or not parts[0]:
-        raise ValueError("a lock's name is a word, or a path relative to the project")
+        raise ValueError("invalid lock name: use a word, or a path relative to the project")
     if ".." in parts:
-        raise ValueError("a lock's name does not lead upwards: leave '..' out")
+        raise ValueError("invalid lock name: remove '..' from the path")
     whole = takewhile(lambda part: "*" not in part, parts)
     return "/".join(part for part in whole if part not in ("", ".")) or EVERYTHING
 

@@ -52,10 +52,10 @@ class LockEntry:
 
 
 def compatible(one: LockEntry, other: LockEntry) -> bool:
-    """True if both may be held at the same time, whatever their names are.
+    """True if both entries may be held at the same time, regardless of their names.
 
-    A child job works for its parent, so a worker never blocks workers above or below it. A claim
-    belongs to its task: the candidates of the task share it.
+    A child job works for its parent, so a worker never blocks its ancestors or descendants. A
+    claim belongs to its task, so the candidates of the task share it.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True
@@ -101,7 +101,9 @@ class LockTable:
                 del self._below[above]
 
     def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
-        """Yield entries at, above or below these names; an entry may be repeated."""
+        """Yield the entries whose path equals, contains, or is below one of these names; may
+        repeat an entry.
+        """
         for bucket in self._buckets(names):
             yield from bucket
 

@@ -1,4 +1,4 @@
-"""Gates: checks that decide if a worker's changes may be merged.
+"""Gates: commands that decide if a worker's changes may be merged, their runs, and results.
 
 Durations are seconds.
 """
@@ -10,16 +10,16 @@ from typing import Protocol
 
 #: The name of the built-in scan of added lines.
 SECRETS = "secrets"
-#: ``looks_at`` of a gate that judges no source.
+#: Value of ``looks_at`` for a gate that judges no source.
 NO_SOURCES = ("!*",)
-#: In place of gates: those detected in the repository; none.
+#: Values in place of gates. AUTO: the gates detected in the repository. OFF: no gates.
 AUTO, OFF = "auto", "off"
 
 
 class GateReport(StrEnum):
     """Format of a gate's report."""
 
-    #: by its exit code alone
+    #: no report: the exit code alone decides
     EXIT = "exit"
     #: JUnit XML
     JUNIT = "junit"
@@ -47,26 +47,26 @@ class GateReport(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Origin of a gate; a gate that no person asked for may be unable to run."""
+    """Origin of a gate. A missing program blocks only if a person requested the gate."""
 
-    #: Requested by the request or the plan.
+    #: The request or the plan of a person names the gate.
     ASKED = "asked"
-    #: Requested by the agent that made the plan.
+    #: The agent that made the plan requested the gate.
     PLANNED = "planned"
-    #: The repository's own file names it.
+    #: The repository's own file names the gate.
     REPOSITORY = "repository"
-    #: It was found out from the files of the base commit.
+    #: The gate was detected from the files of the base commit.
     DETECTED = "detected"
 
 
 class GateStatus(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
-    #: All its findings are in the baseline, too.
+    #: Pre-existing: all findings of the gate are in the baseline, too.
     KNOWN = "known"
-    #: Nothing that it looks at was changed.
+    #: The gate did not judge the change, and need not, such as when no file that it checks changed.
     SKIPPED = "skipped"
-    #: It could not run: for example, its program is missing, or it timed out.
+    #: The gate could not run: for example, its program is missing, or it timed out.
     BROKEN = "broken"
 
 
@@ -75,7 +75,7 @@ class GateOutcome(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
-    #: No verdict on the change; a ``GateCause`` has the reason.
+    #: The gate has no verdict on the change; a ``GateCause`` has the reason.
     DID_NOT_RUN = "did_not_run"
 
     @property
@@ -86,63 +86,63 @@ class GateOutcome(StrEnum):
 class GateCause(StrEnum):
     """Why a gate did not judge the change, whether its command was started or not."""
 
-    #: Nothing that it looks at was changed.
+    #: No file that the gate checks was changed.
     NOTHING_CHANGED = "nothing_changed"
-    #: It found no test, or skipped all.
+    #: The gate found no test, or skipped all tests.
     NO_TESTS = "no_tests"
-    #: It fails on the base commit, too, and its report does not distinguish failures.
+    #: The gate fails on the base commit, too, and its report does not distinguish failures.
     FAILS_AT_BASE = "fails_at_base"
     PROGRAM_MISSING = "program_missing"
-    #: By a signal, the system or a person.
+    #: A signal, the system, or a person ended the gate.
     KILLED = "killed"
     TIMEOUT = "timeout"
-    #: Its output does not have the format of its ``report``.
+    #: The gate's output does not have the format of its ``report``.
     REPORT_UNREADABLE = "report_unreadable"
-    #: The setup of a worktree for it failed.
+    #: The setup of the gate's worktree failed.
     SETUP_FAILED = "setup_failed"
-    #: It read the project's sources from anywhere but its worktree.
+    #: The gate read the project's sources from outside its worktree.
     OUTSIDE_WORKTREE = "outside_worktree"
     NO_NETWORK = "no_network"
-    #: The gate, or what it was to judge, could not be started, opened or read.
+    #: The gate could not be started, or its input could not be opened or read.
     ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """One check, as the base commit or the request defines it."""
+    """One gate, as the base commit or the request defines it."""
 
     name: str
-    #: For ``bash -c``, in the worktree.
+    #: The command, for ``bash -c`` in the worktree.
     run: str
-    #: Patterns of paths; it runs if one of the changed files matches. Empty: always.
+    #: Patterns of paths: the gate runs if a changed file matches. Empty: the gate always runs.
     when: tuple[str, ...] = ()
     timeout: float = 600.0
     report: GateReport = GateReport.EXIT
-    #: Its findings prevent a merge.
+    #: True if the gate's findings prevent a merge.
     required: bool = True
-    #: Findings that the base has, too, do not count.
+    #: True if findings that the base has, too, do not count.
     new_only: bool = True
-    #: Tests that passed at the base may be removed.
+    #: True if tests that passed at the base may be removed.
     tests_may_vanish: bool = False
-    #: Tests that exist at the base may be changed: the work need not pass the base's versions.
+    #: True if tests of the base may be changed: the work need not pass the base's versions.
     tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
     #: Why the gate exists, as text.
     why: str = ""
-    #: The required program; checked before it runs. Empty: the shell reports it.
+    #: The required program, which is searched before the run. Empty: the shell reports its absence.
     program: str = ""
-    #: Patterns of files that set its strictness: their changes are reported.
+    #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: Its findings are in files, even with tests: a linter that uses its exit code.
+    #: True for a linter that uses its exit code: its findings are in files, even in tests.
     is_of_files: bool = False
-    #: Patterns of the sources that it judges; empty: those of ``when``, or all.
+    #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()
-    #: It judges only those Python files that its run executes.
+    #: True if the gate judges only the Python files that its run executes.
     by_imports: bool = False
 
     @property
     def is_asked_for(self) -> bool:
-        """True if a person asked for it: in the request, the plan, or the repository's own file."""
+        """True if a person named the gate: in the request, the plan, or the repository's file."""
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property
@@ -159,41 +159,43 @@ class GateResult:
     seconds: float = 0.0
     #: Findings that the base does not have: names of tests, or places with messages.
     failures: tuple[str, ...] = ()
-    #: How much it found that the base has, too.
+    #: Number of pre-existing findings, which the base has, too.
     known: int = 0
-    #: How many tests passed; None for a gate that does not count them.
+    #: Number of passed tests; None for a gate that does not count tests.
     tests: int | None = None
-    #: The end of its output; only if it did not pass.
+    #: The end of the gate's output; empty if the gate passed.
     output: str = ""
-    #: A note, as text: why it did not run, or what the change did to it.
+    #: A note, as text: why the gate did not run, or how the change affects the gate.
     note: str = ""
-    #: Path of its whole output, below the root job's directory.
+    #: Path of the gate's whole output, below the root job's directory.
     log: str = ""
-    #: Files by which it judges that the work has altered, as its task may.
+    #: Files that decide the gate's verdict, and that the work altered because its task may.
     judges: tuple[str, ...] = ()
-    #: The work changes other code, too.
+    #: True if the work changes other code in addition to ``judges``.
     judges_with_code: bool = False
-    #: What to type to accept its findings; empty if nothing allows them.
+    #: What to type to accept the gate's findings; empty if nothing allows them.
     advice: str = ""
-    #: Why it has no verdict; None if it passed or failed, and in older rows.
+    #: Why the gate has no verdict; None if it passed or failed, and in older rows.
     cause: GateCause | None = None
-    #: Equal for the same findings, on any line and in any order; empty if the report names none.
+    #: Fingerprint of the findings, whatever their lines and order; empty if the report names none.
     digest: str = ""
-    #: Its findings lie in files, as a linter's do.
+    #: True if the gate's findings are in files, as a linter's are.
     is_of_files: bool = False
     #: On a merged state: findings of only one of two runs, which do not count; "": the whole gate.
     flaky: tuple[str, ...] = ()
-    #: Of a candidate: tests of the base that pass with the base's tests and configuration.
+    #: For a candidate: number of the base's tests that pass with the base's tests and
+    #: configuration.
     base_tests: int | None = None
-    #: For a candidate: passed tests that the base does not have; without parameters.
+    #: For a candidate: passed tests that the base does not have, without their parameters.
     new_tests: tuple[str, ...] = ()
-    #: Of a candidate: findings with the base's configuration; None: as many as ``failures``.
+    #: For a candidate: number of findings with the base's configuration; None: as many as
+    #: ``failures``.
     base_findings: int | None = None
-    #: Patterns of the sources that it judges; empty: all, and in older rows.
+    #: Patterns of the sources that the gate judges; empty: all sources, or an older row.
     looks_at: tuple[str, ...] = ()
     #: Python files of the change that no test imported.
     not_imported: tuple[str, ...] = ()
-    #: New comments of the change that switch off its findings, such as "a.py:3".
+    #: Places of new comments that switch off the gate's findings, such as "a.py:3".
     switched_off: tuple[str, ...] = ()
 
     @property
@@ -205,7 +207,10 @@ class GateResult:
 
     @property
     def has_approved(self) -> bool:
-        """True if it judged the work without findings; the scan for secrets judges none."""
+        """True if the gate judged the work and passed; False for the scan for secrets.
+
+        The scan for secrets does not judge if the work is correct.
+        """
         passed = self.status is GateStatus.PASSED and self.outcome is GateOutcome.PASSED
         return passed and self.name != SECRETS
 
@@ -215,7 +220,7 @@ class GateResult:
 
 
 class GatePlace(StrEnum):
-    """What a gate runs on."""
+    """The state of the project on which a gate runs."""
 
     BASE = "base commit"
     WORKER = "worker"
@@ -224,34 +229,34 @@ class GatePlace(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateRun:
-    """A run of one gate that begins, or has ended."""
+    """The start or the end of a run of one gate."""
 
     root_id: str
     job_id: str
-    #: The check that it is for: a worker's name, or that of the check of a merged result.
+    #: Name of the ``Check`` to which the run belongs, such as a worker's name.
     check: str
     gate: str
     place: GatePlace
-    #: How long it took; None: it begins.
+    #: Duration of the run; None: the run begins.
     seconds: float | None = None
 
     @property
     def on(self) -> str:
-        """A worker's name, or another place."""
+        """What the gate runs on: a worker's name, "base commit", or "merged result"."""
         return self.check if self.place is GatePlace.WORKER else str(self.place)
 
     @property
     def words(self) -> str:
-        """Format the run, such as ``gate pytest: base commit``."""
+        """The run as text, such as ``gate pytest: base commit``."""
         return f"gate {self.gate}: {self.on}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Judging files that the work has altered, as its task may."""
+    """Files that decide how gates judge, and that the work altered because its task may."""
 
     paths: tuple[str, ...] = ()
-    #: The work changes other code, too.
+    #: True if the work changes other code, too.
     with_code: bool = False
 
 
@@ -265,15 +270,16 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leave:
-    """What a task may alter of the files by which gates judge its work."""
+    """Permission of a task to alter files that decide how gates judge its work."""
 
-    #: Patterns of files that it promised to write.
+    #: Patterns of files that the task promised to write.
     writes: tuple[str, ...] = ()
-    #: Its work is tests, and nothing but tests.
+    #: True if the task's work is tests only: it may alter all tests.
     tests: bool = False
-    #: Its work is tests, and it changed other code, too: tests that fail at the base are its own.
+    #: True if the task's work is tests, but it changed other code, too: it may alter only tests
+    #: that fail at the base.
     failing_tests: bool = False
-    #: Files that its child jobs made, and that were judged there; from the top of the worktree.
+    #: Files of the task's child jobs, which gates judged there; relative to the worktree's top.
     judged: frozenset[str] = frozenset()
 
 
@@ -285,19 +291,20 @@ class Check:
     job_id: str
     #: Unique in the root job's tree at any time: ``worker_1``, ``result_<job>``.
     name: str
-    #: The worktree that has the state checked out.
+    #: The directory in which the gates run; the state is checked out there.
     directory: str
-    #: Commits: the start of the change, and the change.
+    #: The commit from which the change starts.
     base: str
+    #: The commit with the change.
     commit: str
     gates: tuple[Gate, ...]
-    #: The top of the worktree; empty: ``directory`` is in none.
+    #: The top of the worktree; empty: ``directory`` is in no worktree.
     worktree: str = ""
-    #: Whose state it is.
+    #: Kind of the state that is checked.
     place: GatePlace = GatePlace.WORKER
-    #: By task whose work the state has: what it may alter.
+    #: One permission for each task whose work is in the state.
     leaves: tuple[Leave, ...] = ()
-    #: For a candidate: its gates count the base's tests and the new ones.
+    #: True for a candidate: its gates count the base's tests and the new tests.
     is_compared: bool = False
 
 
@@ -312,9 +319,9 @@ class Gates(Protocol):
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
-        """Stop a running check; ``done`` is called with the results so far. False: there is none.
+        """Stop a running check; ``done`` is called with the results so far.
 
-        Any thread may call. Idempotent.
+        Return False if no such check runs. Any thread may call. Idempotent.
         """
 
 
@@ -328,14 +335,14 @@ class GateFiles(Protocol):
         """Return the entries of a directory; empty if it does not exist."""
 
     def paths(self) -> Collection[str]:
-        """Return every file of the project, except those in the product's own folder."""
+        """Return the paths of all files of the project, except in the product's own folder."""
 
 
 class GateFinder(Protocol):
     """Creates gates from names and commands."""
 
     def found(self, files: GateFiles) -> Sequence[Gate]:
-        """Return a project's default gates. Raise InvalidRequest."""
+        """Return a project's default gates. Raise InvalidRequest if they are invalid."""
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         """Return complete gates for the requested names, commands, or both.

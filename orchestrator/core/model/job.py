@@ -1,4 +1,4 @@
-"""Jobs, tasks, workers and attempts: the frozen values that all packages share.
+"""Jobs, tasks, workers, and attempts: the frozen values that all packages share.
 
 Times are seconds since the epoch, UTC; durations are seconds.
 """
@@ -22,16 +22,16 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.core.model.worker_result import WorkerResult
 
-#: How a stop is signed that comes from the limit on wall time.
+#: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
 WALL_TIME = "max_wall_seconds"
-#: In place of an agent's name: the best that can work. A planner's: the job's agent.
+#: In place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
 
 
 class WorkerKey(NamedTuple):
-    """A worker's name is unique among all workers of one root job."""
+    """Key of a worker: its name is unique among all workers of one root job."""
 
     root_id: str
     worker_id: str
@@ -45,33 +45,33 @@ class TaskSpec:
     title: str = ""
     prompt: str = ""
     command: str | tuple[str, ...] | None = None
-    #: One name, or several candidates that try the same task.
+    #: Names of agents; with several names, each agent's worker is a candidate for the task.
     agents: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int | None = None
     role: str | None = None
     model: str | None = None
-    #: Paths that matter.
+    #: Paths that matter for the task.
     files: tuple[str, ...] = ()
-    #: Paths that it promises to write, relative to the project.
+    #: Paths that the task promises to write, relative to the project.
     writes: tuple[str, ...] = ()
     context: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: If its worker gets a worktree (core.repository.GitUse); None: by its job.
+    #: If the task's worker gets a worktree (core.repository.GitUse); None: the job decides.
     git: str | None = None
-    #: Where its worker starts (core.repository.Workdir): own or project.
+    #: Where the task's worker starts (core.repository.Workdir): own or project.
     workdir: str = "own"
-    #: In addition to the job's gates.
+    #: Gates in addition to the job's gates.
     gates: tuple[Gate, ...] = ()
     #: Paths or names that no other worker may hold at the same time.
     locks: tuple[str, ...] = ()
-    #: The agent that compares candidates; empty: none.
+    #: The agent that compares candidates; empty: no review.
     review: str = ""
-    #: The request does not name that agent: if its login fails, another one compares them.
+    #: True if the request leaves that agent open: if its login fails, another agent reviews.
     review_by_any: bool = False
 
     @property
@@ -80,13 +80,13 @@ class TaskSpec:
         return f"{self.title}\n{self.prompt}"
 
 
-#: The index of a planner, which sorts it before its job's workers. Reviewers have lower ones.
+#: The index of a planner, which sorts it before its job's workers. Reviewers have lower indexes.
 PLANNER_INDEX = -1
 #: The planner, and the ``plan_source``, of a job whose request is split without an agent.
 RULES = "rules"
 #: The ``plan_source`` of a job for which no plan was possible.
 NO_PLAN = "none"
-#: The task of a planner, and the role that it plays.
+#: The task id and the role of a planner.
 PLANNER = "planner"
 #: The role of a reviewer.
 REVIEWER = "reviewer"
@@ -94,7 +94,7 @@ REVIEWER = "reviewer"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One request."""
+    """One request, with its settings and status."""
 
     id: str
     root_id: str
@@ -103,25 +103,25 @@ class Job:
     config: JobConfig
     status: JobStatus = JobStatus.PENDING
     reason: str = ""
-    #: The worker that started it; None for a root job.
+    #: The worker that started the job; None for a root job.
     parent_worker_id: str | None = None
     parent_job_id: str | None = None
-    #: Fingerprint of request and tasks: the same for the same question.
+    #: Fingerprint of request and tasks, which is equal for a repeated request.
     digest: str = ""
-    #: Name of the API key, or of the worker, that submitted it.
+    #: Name of the API key or worker that submitted the job.
     submitted_by: str = ""
     idempotency_key: str | None = None
-    #: "given", "rules", or the agent that makes or has made the tasks.
+    #: Source of the plan: "given", "rules", "none", or the name of the agent that plans.
     plan_source: str = "given"
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
-    #: The caller or the limit that stopped it, for people.
+    #: The caller or the limit that stopped the job, for people.
     cancelled_by: str | None = None
-    #: None: it was not stopped.
+    #: Why the job was stopped; None: it was not stopped.
     stop_cause: StopCause | None = None
     merge_state: MergeState = MergeState.NONE
-    #: It has its tasks, and a person must approve their start.
+    #: True if the job has a plan that waits for approval.
     awaits_approval: bool = False
     facts: JobFacts = NO_FACTS
 
@@ -131,13 +131,15 @@ class Job:
 
     @property
     def unmerged(self) -> bool:
-        """True if its workers' changes were to be merged, and were not."""
+        """True if the workers' changes had to be merged, and merging failed."""
         return self.merge_state is MergeState.FAILED
 
     @property
     def lacks_changes(self) -> bool:
-        """True if the result lacks something that a worker here or below made or promised, and that
-        no person chose to exclude."""
+        """True if the result lacks changes of the job or its descendants that no person excluded.
+
+        Promised files that no worker created count, too.
+        """
         own = any(not each.chosen for each in self.facts.missing)
         return self.unmerged or own or bool(self.facts.lost_below)
 
@@ -151,22 +153,22 @@ class Job:
 
     @property
     def out_of_time(self) -> bool:
-        """True if its wall time, or its root's, expired."""
+        """True if the wall time of the job, or of a job above it, expired."""
         return self.stop_cause is StopCause.WALL_TIME
 
     @property
     def over_budget(self) -> bool:
-        """True if a limit on agents' usage was reached, in this job or above."""
+        """True if this job or a job above it reached a limit on agents' usage."""
         return self.stop_cause is StopCause.LIMIT
 
     @property
     def cancelled(self) -> bool:
-        """True if it was stopped by request, not by a limit."""
+        """True if the job was stopped by request, not by a limit."""
         return self.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
     @property
     def wall_end(self) -> float:
-        """When its wall time ends; counted again from a retry."""
+        """Time at which the job's wall time ends; a retry starts the wall time again."""
         return (self.started_at or self.created_at) + self.config.max_wall_seconds
 
     @property
@@ -176,40 +178,41 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """What a worker waits for, in addition to the sentence in its reason."""
+    """What a worker waits for, as a value; the worker's reason describes it as a sentence."""
 
     kind: WaitKind
-    #: The name, such as of the agent or the worker, if the kind has one.
+    #: Name of the agent, worker, or locks; empty for other kinds.
     name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One process (with its directory and log) that runs a task for one agent."""
+    """One task as one agent runs it, with a directory, a log, and a process for each attempt."""
 
     id: str
     job_id: str
     root_id: str
     task_id: str
-    #: Its place in the order of the job's workers: task order, then candidate order.
+    #: Place in the order of the job's workers: task order, then candidate order.
     index: int
     kind: WorkerKind = WorkerKind.TASK
     depth: int
     agent: str
     status: WorkerStatus = WorkerStatus.PENDING
     reason: str = ""
-    #: None: it runs, has ended, or could start. Code that sets a reason sets it, too.
+    #: What the worker waits for; None if it runs, has ended, or could start. Code that sets a
+    #: reason sets this field, too.
     waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
     #: The number of the attempt at which the present retry budget began.
     budget_from: int = 0
-    #: Fingerprint of the latest failure, to detect the same one twice.
+    #: Fingerprint of the latest failure, to detect that the same failure is repeated.
     failure: str = ""
-    #: Not to be started before this time.
+    #: The worker must not start before this time.
     not_before: float = 0.0
     child_job_ids: tuple[str, ...] = ()
-    #: How many workers were started on its behalf: the next one has the next number.
+    #: Number of workers in the worker's child jobs, from which the next worker gets its name.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
@@ -221,59 +224,61 @@ class Worker:
 
     @property
     def cost_usd(self) -> float | None:
-        """Cost in USD, as far as known."""
+        """Known cost in US dollars; None: unknown."""
         return self.result.usage.cost_usd if self.result else None
 
     @property
     def cost_marks(self) -> int:
-        """See ``Usage.cost_marks``."""
+        """Marks of the known cost: see ``Usage.cost_marks``."""
         return self.result.usage.cost_marks if self.result else 0
 
     @property
     def is_planner(self) -> bool:
-        """True if it creates the job's tasks, and runs none of them."""
+        """True if the worker creates the job's tasks, and runs none of them."""
         return self.kind is WorkerKind.PLANNER
 
     @property
     def is_reviewer(self) -> bool:
-        """True if it compares the candidates of a task."""
+        """True if the worker compares the candidates of a task."""
         return self.kind is WorkerKind.REVIEWER
 
     @property
     def chosen(self) -> bool | None:
-        """True if it is the best of its task's candidates; None before the selection, or if it is
-        the only one."""
+        """True if the worker is its task's chosen candidate.
+
+        None before the selection, or if the task has only one worker.
+        """
         standing = self.result.standing if self.result else None
         return standing.place == 1 if standing else None
 
     @property
     def counts(self) -> bool:
-        """True if its changes belong to the result without a person's decision."""
+        """True if the worker's changes belong to the result without a person's decision."""
         return self.status.succeeded and self.chosen is not False
 
     @property
     def is_adviser(self) -> bool:
-        """True if it plans or reviews: it answers a question, and runs no task."""
+        """True for a planner or reviewer, which answers a question and runs no task."""
         return self.kind is not WorkerKind.TASK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One run of a worker; recorded before it is started."""
+    """One run of a worker's process. The attempt is stored before its process starts."""
 
     root_id: str
     worker_id: str
     number: int
     job_id: str
     started_at: float
-    #: SHA-256 of the key that this attempt alone may use.
+    #: SHA-256 of the API key that only this attempt may use.
     token_hash: str = ""
-    #: SHA-256 of the secret that its exit record must have; empty for an earlier release's.
+    #: SHA-256 of the secret that the exit record must have; empty for attempts of earlier releases.
     record_hash: str = ""
     ended_at: float | None = None
     exit: Exit | None = None
     reason: str = ""
-    #: The tool's session with the model; None without one, or while unknown.
+    #: The tool's session with the model; None if there is none, or it is unknown.
     session: Session | None = None
 
     @property

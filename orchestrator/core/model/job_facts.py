@@ -1,6 +1,6 @@
-"""Facts about a job's end besides its status: frozen values, stored with the job.
+"""Facts about a job's outcome in addition to its status: frozen values, stored with the job.
 
-None of them is a sentence: ``core.outcome.job.reason`` composes the job's ``reason`` from them.
+The facts are values: ``core.outcome.job.reason`` composes the job's ``reason`` from them.
 """
 
 from dataclasses import dataclass
@@ -26,38 +26,38 @@ class LossCause(StrEnum):
     CHOSEN = "chosen"
     #: No branch has the changes.
     NO_BRANCH = "no_branch"
-    #: The worker discarded a child job's changes of its files.
+    #: A worker discarded changes that its child job had made to its files.
     UNDONE = "undone"
     #: The worker created only some of its promised files, and no other worker created the rest.
     NOT_MADE = "not_made"
     #: A branch or worktree that the worker created conflicts with the worker's own branch.
     SIDE_WORK = "side_work"
-    #: The same of an entry of the stash.
+    #: An entry of the stash that the worker created conflicts with the worker's own branch.
     STASH = "stash"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
-    """Changes of one worker that a job's result lacks, or files that one worker promised."""
+    """Changes, or promised files, of one worker that a job's result lacks."""
 
     worker_id: str
-    #: The job of that worker: the job itself, or one below it.
+    #: The job of that worker: the job itself or a descendant.
     job_id: str
-    #: The branch that has the changes; empty: none has.
+    #: The branch that has the changes; empty: no branch has them.
     branch: str = ""
-    #: Jobs of earlier versions have no other cause stored.
+    #: Why the result lacks them. The default is for jobs of earlier versions.
     cause: LossCause = LossCause.CONFLICT
-    #: The same for people, such as "conflict in a.py, b.py".
+    #: The cause as text, such as "conflict in a.py, b.py".
     why: str = ""
-    #: The result has some changes of the worker.
+    #: True if the result has some changes of the worker.
     in_part: bool = False
-    #: A person chose to leave them out: the job is no less complete for that.
+    #: True if a person excluded the changes: the job counts as complete without them.
     chosen: bool = False
-    #: The worker, of a root job, can get another attempt.
+    #: True if the worker belongs to a root job and can get another attempt.
     resolvable: bool = False
-    #: The promised files, for ``LossCause.NOT_MADE``; the child job's, for ``UNDONE``.
+    #: The promised files, for ``LossCause.NOT_MADE``; the child job's files, for ``UNDONE``.
     paths: tuple[str, ...] = ()
-    #: The child job whose changes these are, for ``UNDONE``.
+    #: The child job that made the changes, for ``UNDONE``.
     child_job_id: str = ""
 
     @property
@@ -68,7 +68,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker that succeeded, and was run again for the rest of its promised files."""
+    """Changes of a worker that succeeded, before a retry for the rest of its promised files."""
 
     worker_id: str
     #: The attempt that succeeded.
@@ -77,45 +77,49 @@ class EarlierPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overruled:
-    """Hunks of one worker that are not in the result, because another worker's won (``theirs``), or
-    because the parent worker of its job undid them."""
+    """Hunks of one worker that are not in the result.
+
+    Either another worker's hunks won (``theirs``), or the parent worker of the job undid the hunks.
+    """
 
     worker_id: str
     hunks: int
-    #: The job of that worker; empty in jobs of earlier versions, and then the job itself.
+    #: The job of that worker; empty: the job itself, in jobs of earlier versions.
     job_id: str = ""
     #: The first places, such as "a.py:3-5"; a path alone is a whole file.
     places: tuple[str, ...] = ()
-    #: The child job whose result replaced its parent worker's changes; empty: another worker's.
+    #: The child job whose result replaced the hunks of its parent worker; empty: another worker's
+    #: hunks replaced them.
     by_job: str = ""
-    #: The parent worker that undid them after the child job; empty: ``theirs`` did.
+    #: The parent worker that undid the hunks after the child job; empty: ``theirs`` replaced them.
     by_worker: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """Facts about a worker that succeeded, in addition to what its result lacks."""
+    """Facts about a worker that succeeded, in addition to the changes that the result lacks."""
 
     worker_id: str
-    #: Files outside of its worktree or directory that the agent changed: they are in no result.
+    #: Files outside the worktree or directory that the agent changed: they are in no result.
     outside: tuple[str, ...] = ()
-    #: Files of the project that changed while it ran in a directory of its own.
+    #: Files of the project that changed while the worker ran in its own directory.
     checkout: tuple[str, ...] = ()
-    #: Files by which its work is judged that it altered, as its task may.
+    #: Files that decide how gates judge, and that the worker altered because its task may.
     judges: tuple[str, ...] = ()
-    #: It changed other code, too.
+    #: True if the worker changed other code in addition to ``judges``.
     judges_with_code: bool = False
-    #: New files of its worktree that are not committed.
+    #: New files of the worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: It changed no file, and its task does not show if it had to.
+    #: True if the worker changed no file, and the task does not show if it had to.
     unchanged: bool = False
     has_worktree: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """The rules made the plan, because the requested agent made none."""
+    """Record that the rules made the plan, because the requested agent made no plan."""
 
+    #: The requested agent.
     agent: str
     reason: str
 
@@ -125,11 +129,12 @@ class GateFact:
     """A gate that did not run on a job's result, or failed there and does not block."""
 
     name: str
-    #: Why it did not run; None: it failed.
+    #: Why the gate did not run; None: it failed.
     cause: GateCause | None = None
-    #: The same for people, or the first of its findings.
+    #: The cause as text, or the gate's first finding.
     why: str = ""
-    #: It is required, and did not run although the result changes code that it checks.
+    #: True if the gate is required, and did not run although the result changes code that it
+    #: checks.
     unjudged: bool = False
 
 
@@ -138,16 +143,16 @@ class SwitchedOff:
     """New comments of a job's result that switch off findings of a gate."""
 
     gate: str
-    #: Such as "a.py:3".
+    #: Places of the comments, such as "a.py:3".
     places: tuple[str, ...]
 
 
 class UnjudgedCause(StrEnum):
     """Why no gate judged a source of a result that gates have judged."""
 
-    #: No gate that ran looks at sources of its language.
+    #: No gate that ran checks sources of the file's language.
     NO_GATE = "no_gate"
-    #: Only tests judge its language, and no test imported the file.
+    #: Only tests check the file's language, and no test imported the file.
     NOT_IMPORTED = "not_imported"
 
 
@@ -155,7 +160,7 @@ class UnjudgedCause(StrEnum):
 class UnjudgedFile:
     """A source that a job's result changes, and that no gate judged."""
 
-    #: As tasks name it: from the host project.
+    #: Path relative to the host project, as in tasks.
     path: str
     language: str
     cause: UnjudgedCause
@@ -166,7 +171,7 @@ class FlakyGate:
     """A gate with findings in one of two runs on a job's result."""
 
     name: str
-    #: Names of tests, or places; "": it has no report, and failed as a whole.
+    #: Names of tests, or places; "": the gate has no report, and failed as a whole.
     findings: tuple[str, ...]
 
 
@@ -185,86 +190,90 @@ class UnjudgedWork:
 
     worker_id: str
     files: tuple[str, ...]
-    #: Other workers in the project at that time: each of them may have changed the files.
+    #: Other workers that ran in the project at that time, and may have changed the files.
     beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapPassed:
-    """An exceeded limit on agents' usage."""
+    """An exceeded cap on agents' usage."""
 
-    #: As settings name it, such as ``max_cost_usd``.
+    #: Name of the cap in settings, such as ``max_cost_usd``.
     limit: str
     most: float
     used: float
-    #: The usage was higher: some of it was not reported.
+    #: True if ``used`` is a lower bound, because some usage was not reported.
     at_least: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFacts:
-    """A new fact is a field with a default: rows that were stored without it load as before.
+    """All facts about one job's outcome.
 
-    It also needs a sentence in ``core.outcome.job.reason``.
+    A new fact is a field with a default, so that older rows can still be loaded. It also needs a
+    sentence in ``core.outcome.job.reason``.
     """
 
-    #: Why no task of the job can run: there is no plan, or only a rejected one.
+    #: Why no task of the job can run: there is no plan, or the plan was rejected.
     plan_error: str = ""
-    #: Why the rules made the plan although ``planner: auto`` asked an agent first.
+    #: Why the rules made the plan although ``planner: auto`` ran an agent first.
     plan_fallback: PlanFallback | None = None
     #: Why merging failed, for ``MergeState.FAILED``.
     merge_error: str = ""
-    #: What the result lacks of the job's own workers.
+    #: Changes of the job's own workers that the result lacks.
     missing: tuple[Missing, ...] = ()
-    #: What the results of child jobs lack, at any depth below, and so this one's, too.
+    #: Changes that the results of descendants lack, and therefore also this job's result.
     lost_below: tuple[Missing, ...] = ()
-    #: Of a child job: files that its parent worker changed as well while it waited, so that nothing
-    #: of the result is in the parent worker's files.
+    #: For a child job: files that its parent worker also changed while it waited. Because of this
+    #: conflict, the parent worker's files have nothing of the child job's result.
     not_in_parent: tuple[str, ...] = ()
-    #: Workers that do not count by themselves (failed, or not chosen among candidates), and whose
-    #: committed work a person had merged.
+    #: Workers whose committed work a person merged, although they failed or were not chosen.
     taken: tuple[str, ...] = ()
-    #: Child jobs of its workers whose changes a person had put into the result again.
+    #: Child jobs whose changes a person merged into the result again.
     taken_jobs: tuple[str, ...] = ()
-    #: Hunks that are not in the result because of the user's choice of ``theirs``.
+    #: Hunks that are not in the result because the user selected ``theirs``.
     overruled: tuple[Overruled, ...] = ()
-    #: The same of child jobs, at any depth below.
+    #: Hunks that are not in the results of descendants for the same reason.
     overruled_below: tuple[Overruled, ...] = ()
-    #: Files whose lines merging put in its own order: several workers added lines there.
+    #: Files to which several workers added lines: the merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()
-    #: Of workers whose task succeeded by them.
+    #: Facts about workers that succeeded, for the job's reason.
     shortfalls: tuple[Shortfall, ...] = ()
-    #: Gates that did not pass, though the changes are in the result.
+    #: Gates that did not pass, although the changes are in the result.
     gates: tuple[GateFact, ...] = ()
     #: Gates whose findings on the result a second run did not confirm.
     flaky: tuple[FlakyGate, ...] = ()
-    #: Names of gates that passed on the result; the scan for secrets is none of them.
+    #: Names of gates that passed on the result, without the scan for secrets.
     gates_passed: tuple[str, ...] = ()
-    #: The result changes code, and no gate but the scan for secrets has judged any of it.
+    #: True if the result changes code, and no gate except the scan for secrets judged any of it.
     unjudged: bool = False
-    #: For a result that gates have judged.
+    #: Sources that no gate judged, in a result that gates have judged.
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     switched_off: tuple[SwitchedOff, ...] = ()
-    #: Here and below: gates run on the branches of worktrees.
+    #: Code that workers of the job or its descendants changed without a worktree. No gate judged
+    #: this code, because gates run on the branches of worktrees.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
-    #: In no result: made by a worker of the tree or by the user.
+    #: Changes of the user's checkout that are in no result: a worker of the tree or the user made
+    #: them.
     checkout: tuple[CheckoutChange, ...] = ()
-    #: Limits on steps, tokens, and cost of the job that it used more than.
+    #: Caps on steps, tokens, and cost that the job exceeded.
     caps_passed: tuple[CapPassed, ...] = ()
-    #: Of workers that a retry ran again; once merged, only those that the result lacks.
+    #: Earlier changes of workers that were retried; after a merge, only changes that the result
+    #: lacks.
     earlier_parts: tuple[EarlierPart, ...] = ()
-    #: A person removed the branches of all its tree that had not landed.
+    #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
-    #: Workers whose cost is not known, though the job has a limit on its cost.
+    #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
-    #: The request asks for a change, and no AI agent worked on it: the project was surveyed.
+    #: True if the request asks for a change, and no AI agent worked on it: the project was only
+    #: surveyed.
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
 
     @property
     def lacking(self) -> tuple[Missing, ...]:
-        """What the result lacks, of the job's own workers and of those below."""
+        """Changes that the result lacks, of the job's own workers and of its descendants'."""
         return (*self.missing, *self.lost_below)
 
     @property

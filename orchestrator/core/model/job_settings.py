@@ -19,219 +19,215 @@ from orchestrator.core.model.setting import (
     setting,
 )
 
-#: In place of an agent that resolves conflicts: the worker that has them; none.
+#: Values in place of the agent that resolves conflicts: the worker in conflict, or no agent.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
-#: The limits on agents' usage, as settings name them.
+#: Names of the caps on agents' usage in settings.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobConfig:
-    """A job's settings after defaults, ceilings and its parent's have been applied.
+    """A job's settings, after defaults, ceilings, and the parent job's settings were applied.
 
     Fields without a row are facts about the job, which no caller sets.
     """
 
     max_workers: int = setting(
         Kind.COUNT,
-        "Workers of this job that run at the same time.",
+        "Maximum number of workers of this job that run in parallel.",
         default=10,
         server="workers.max_workers",
         ceiling="max_workers",
         child=Inheritance.AT_MOST,
         on_retry=True,
-        option=Option("--max-workers", "Workers at once.", "N"),
+        option=Option("--max-workers", "Maximum number of workers that run in parallel.", "N"),
     )
     default_timeout: float = setting(
         Kind.SECONDS,
-        "Seconds one attempt of a worker may take.",
+        "Timeout of one attempt of a worker, in seconds.",
         default=300.0,
         server="workers.default_timeout",
         ceiling="max_wall_seconds",
         on_retry=True,
-        option=Option("--timeout", "Seconds that one worker may take.", "S"),
+        option=Option("--timeout", "Timeout of one attempt, in seconds.", "S"),
     )
     execution_mode: str = setting(
         ("native", "wsl", "windows"),
-        "Where a worker's tool runs.",
+        "Platform on which agents run: native, wsl, or windows.",
         default="native",
         server="orchestrator.execution_mode",
     )
     enable_recursion: bool = setting(
         Kind.FLAG,
-        "Whether workers may start child jobs.",
+        "Allow workers to start child jobs.",
         default=True,
         server="recursion.enable",
         child=Inheritance.AT_MOST,
     )
     max_depth: int = setting(
         Kind.COUNT_OR_ZERO,
-        "Depth of the deepest child job, counted from the root.",
+        "Maximum depth of child jobs, counted from the root job.",
         wire="max_recursion_depth",
         default=3,
         server="recursion.max_depth",
         ceiling="max_depth",
         child=Inheritance.AT_MOST,
         on_retry=True,
-        option=Option("--max-depth", "Depth of the deepest child job.", "N"),
+        option=Option("--max-depth", "Maximum depth of child jobs; 0: none.", "N"),
     )
     #: Depth that the caller of a root job claimed; its workers count their depth from there.
     claimed_depth: int = setting(
         Kind.COUNT_OR_ZERO,
-        "Depth of the new job: ORCHESTRATOR_DEPTH + 1 in a worker, whose other values are "
-        "refused.\n\n"
-        "From an API key it is a claim: above max_recursion_depth the job is refused, else "
-        "it has what\n"
-        "is left of the depth.",
+        "Depth of the new job. In a worker: ORCHESTRATOR_DEPTH + 1; other values are rejected.\n\n"
+        "With an API key it is a claim. A claim above max_recursion_depth is rejected;\n"
+        "a smaller claim reduces the remaining depth of the job.",
         wire="current_depth",
         default=0,
         child=Inheritance.PARENT,
     )
     agent: str = setting(
         Kind.NAME,
-        "The agent for tasks that name none.",
+        "Agent of tasks that name no agent.",
         default="auto",
         server="workers.agent",
-        option=Option("--agent", "Agent for tasks that name none.", "NAME"),
+        option=Option("--agent", "Agent of tasks that name no agent.", "NAME"),
     )
     max_retries: int = setting(
         Kind.COUNT_OR_ZERO,
-        "How often a failed worker is tried again.",
+        "Maximum number of retries of a failed worker.",
         default=2,
         server="workers.max_retries",
         on_retry=True,
     )
-    #: The caller set the number of retries; otherwise they stop early when nothing changes.
+    #: True if the caller set ``max_retries``; otherwise retries stop early if nothing changes.
     retries_asked: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),
-        "How workers' changes are merged.",
+        "Merge strategy: auto, theirs, or manual.",
         default="auto",
     )
     history: str = setting(
         ("merge", "linear"),
-        "Whether the merged result has merge commits, or tells the workers' commits in one line.",
+        "History of the merged result: merge (merge commits) or linear (no merge commits).",
         default="merge",
     )
     #: RESOLVE_WORKER, or an agent; empty: conflicts are not merged.
     resolve: str = setting(
         Kind.NAME,
-        "Who resolves conflicts, for a retry of the worker that has them: worker, an agent, off.",
+        "Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off.",
         default=RESOLVE_WORKER,
         older="",
         server="workers.resolve",
         option=Option(
             "--resolve",
-            "Who resolves merge conflicts; default: the worker that has them.",
+            "Resolver of merge conflicts (default: the worker in conflict).",
             "worker|AGENT|off",
         ),
     )
     #: core.repository.GitUse.
     git: str = setting(
         ("auto", "on", "off"),
-        "Which workers get worktrees of the host project's repository; auto: not shell and survey.",
+        "Worktrees for workers: on, off, or auto (for all agents except shell and survey).",
         default="auto",
         child=Inheritance.PARENT,
     )
-    #: The commit from which workers' worktrees start; empty: they have plain directories.
+    #: The commit from which workers' worktrees start; empty: workers have plain directories.
     base: str = setting(
         Kind.REVISION,
-        "The branch, tag or commit that workers start from; the checkout's HEAD if absent.",
+        "Branch, tag, or commit to start from (default: HEAD of the checkout).",
         default="",
         resolved=True,
-        option=Option("--base", "Branch, tag or commit to start from.", "REV"),
+        option=Option("--base", "Branch, tag, or commit to start from.", "REV"),
     )
-    #: The user's branch that the job started from; empty: a commit or tag, or not known.
+    #: The user's branch from which the job started; empty: a commit or tag, or unknown.
     base_branch: str = ""
-    #: The base includes uncommitted changes of the user's checkout.
+    #: True if the base includes uncommitted changes of the user's checkout.
     include_dirty: bool = setting(
         Kind.FLAG,
-        "Workers start from the checkout as it is, uncommitted work included.",
+        "Include uncommitted changes of the checkout.",
         default=False,
         resolved=True,
-        option=Option("--include-dirty", "Start with what is uncommitted, too."),
+        option=Option("--include-dirty", "Include uncommitted changes."),
     )
     #: A note on the base, as text.
     git_note: str = ""
     #: Gates for the result of every worker, and for the merged result.
     gates: tuple[Gate, ...] = setting(
         Kind.GATES,
-        "Checks every result must pass: auto (those found in the repository), off, or a list.",
+        "Gates for every result: auto (found in the repository), off, or a list.",
         default=(),
         resolved=True,
         option=Option(
             "--gate",
-            "Check of results: a command or name; auto or off. May be given again.",
+            "Gate for results: a command, a gate's name, auto, or off (repeatable).",
             "GATE",
         ),
     )
-    #: No gates except those that tasks request themselves.
+    #: True if only gates run that tasks request themselves.
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),
-        "What becomes of a job whose result changes code that no gate has judged.",
+        "Handling of changed code that no gate has judged: tell (in the reason) or fail.",
         default="tell",
         server="gates.unjudged",
         child=Inheritance.AT_LEAST,
     )
     planner: str = setting(
         Kind.NAME,
-        "Who splits the request into tasks: rules, an agent's name, or auto.",
+        "Planner of the tasks: rules, an agent's name, or auto.",
         default="auto",
         older="rules",
         server="workers.planner",
-        option=Option("--planner", "Who splits it: rules, auto or an agent.", "NAME"),
+        option=Option("--planner", "Planner: rules, auto, or an agent's name.", "NAME"),
     )
     approve: bool = setting(
         Kind.FLAG,
-        "The plan waits until a person approves it.",
+        "Require a person's approval of the plan before tasks start.",
         default=False,
         child=Inheritance.NONE,
-        option=Option("--approve", "Wait until a person approves the plan."),
+        option=Option("--approve", "Require approval of the plan before tasks start."),
     )
     max_total_workers: int | None = setting(
         Kind.COUNT,
-        "Workers of the whole tree together.",
+        "Maximum number of workers in the whole job tree.",
         default=None,
         child=Inheritance.AT_MOST,
     )
     max_steps: int | None = setting(
         Kind.COUNT,
-        "Steps of agents, all workers together.",
+        "Step cap of the job and its child jobs; a step is one call of a model.",
         default=None,
         server="workers.max_steps",
         ceiling="max_steps",
         child=Inheritance.AT_MOST,
         on_retry=True,
-        option=Option(
-            "--max-steps", "Stop the job when its agents have called a model N times.", "N"
-        ),
+        option=Option("--max-steps", "Cap on model calls of the job and its child jobs.", "N"),
     )
     max_tokens: int | None = setting(
         Kind.COUNT,
-        "Tokens of agents, all workers together.",
+        "Token cap of the job and its child jobs.",
         default=None,
         server="workers.max_tokens",
         ceiling="max_tokens",
         child=Inheritance.AT_MOST,
         on_retry=True,
-        option=Option("--max-tokens", "Stop the job when its agents have used N tokens.", "N"),
+        option=Option("--max-tokens", "Token cap of the job and its child jobs.", "N"),
     )
     max_cost_usd: float | None = setting(
         Kind.MONEY,
-        "Cost of agents in US dollars, all workers together.",
+        "Cost cap of the job and its child jobs, in US dollars.",
         default=None,
         server="workers.max_cost_usd",
         ceiling="max_cost_usd",
         child=Inheritance.AT_MOST,
         on_retry=True,
-        option=Option("--max-cost", "Stop the job when its agents have cost so much.", "USD"),
+        option=Option("--max-cost", "Cost cap of the job and its child jobs.", "USD"),
     )
-    #: A child job with requested limits of its own: they are reserved for it.
+    #: True if a child job requested its own caps on usage, which are reserved for it.
     budget_asked: bool = False
     max_wall_seconds: float = setting(
         Kind.SECONDS,
-        "Seconds the job may take from start to end.",
+        "Maximum wall time of the job, in seconds.",
         default=inf,
         ceiling="max_wall_seconds",
         child=Inheritance.AT_MOST,
@@ -239,28 +235,28 @@ class JobConfig:
     )
     context: str = setting(
         Kind.TEXT,
-        "What every worker of the job is told, beside the request; not inherited by child jobs.",
+        "Shared context for all workers of the job, as text; child jobs do not inherit it.",
         default="",
         child=Inheritance.NONE,
     )
     context_files: tuple[str, ...] = setting(
         Kind.PATHS,
-        "Files of the project, or of this job's workspace, that every worker is given to read.",
+        "Paths of files for all workers to read, in the project or in this job's workspace.",
         default=(),
         child=Inheritance.NONE,
     )
     labels: Mapping[str, str] = setting(
         Kind.LABELS,
-        "Names and values of your own, kept with the job.",
+        "Names and values of the caller, stored with the job.",
         default={},
         child=Inheritance.BOTH,
     )
-    #: The request asks to make or change something.
+    #: True if the request asks to create or change something.
     asks_to_build: bool = False
     project: str = setting(
         Kind.TEXT,
-        "The host project, if --project or orchestrator.project_root named it: a folder that "
-        "finds its project by itself may be moved with it.",
+        "The host project, if --project or orchestrator.project_root named it. Otherwise the "
+        "folder can be moved together with its project.",
         default="",
         server="orchestrator.project_root",
         child=Inheritance.PARENT,
@@ -275,7 +271,7 @@ def _row(each: "Field[Any]") -> Setting:
 
 #: The rows of the table, in its order.
 SETTINGS = tuple(_row(each) for each in fields(JobConfig) if DECLARED in each.metadata)
-#: The settings in requests, by their names there.
+#: The settings that requests can set, by their names in requests.
 BY_WIRE_NAME: Mapping[str, Setting] = {each.wire: each for each in SETTINGS if each.in_request}
 _BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
 

@@ -1,7 +1,7 @@
-"""The built-in AI agents and their static properties. Data, best agent first.
+"""The built-in AI agents and their static properties: data only, the best agent first.
 
-This is the only list of agents. Settings, help and agents are derived from it, so it is in the
-layer below all of these.
+This module is the only list of agents. Settings, help, and the agents themselves use it, so it is
+in the layer below all of these.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from enum import StrEnum
 
 MIB = 1024 * 1024
 
-#: Maximum duration of a tool's command: long enough to wait for a child job, and less than the
+#: Maximum seconds of a tool's command: long enough to wait for a child job, and shorter than the
 #: silence after which the tool counts as hung.
 COMMAND_SECONDS = 540
 
-#: By provider: keys and addresses that more than one tool uses.
+#: Variables of each provider, with keys and addresses, that more than one tool uses.
 _ANTHROPIC = ("ANTHROPIC_*",)
 _OPENAI = ("OPENAI_*",)
 _GOOGLE = ("GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_*", "CLOUDSDK_*")
 _AWS = ("AWS_*",)
 _OTHERS = ("OPENROUTER_*", "DEEPSEEK_*", "GROQ_*", "MISTRAL_*", "XAI_*", "AZURE_*", "TOGETHER_*")
 
-#: Quiet everywhere: no telemetry, no self-update, no questions.
+#: Variables that stop any tool from sending telemetry, updating itself, or asking questions.
 _QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -42,43 +42,44 @@ class Inherited(StrEnum):
 class KnownTool:
     """One agent that the product can drive."""
 
-    #: With a program also the name of its modules in ``agents/adapters``: an identifier.
+    #: Name of the agent. For an agent with a program also the name of its modules in
+    #: ``agents/adapters``, so it is an identifier.
     name: str
     description: str
-    #: The program to find on the PATH; empty for a loop over HTTP.
+    #: The program to find on the PATH; empty for an agent that calls a model over HTTP.
     program: str = ""
-    #: The program's name in settings; empty: as in the description.
+    #: The program's name in descriptions of settings; empty: the agent's description.
     title: str = ""
-    #: Patterns of the names of variables that it gets from the server's environment.
+    #: Patterns of the variables that the agent gets from the server's environment.
     pass_env: tuple[str, ...] = ()
-    #: Each of these variables is a credential.
+    #: Variables of which each one is a credential.
     credentials: tuple[str, ...] = ()
-    #: For variables that only choose a service: one of these variables, or files as in ``logins``,
+    #: By credential that only selects a service: variables, or files as in ``logins``, of which one
     #: is required, too. A machine of the service may have only its region or project set.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Files of the user's that hold a login. ``{VARIABLE:default}`` is a directory.
+    #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     #: Expected memory of one worker.
     memory_bytes: int = 512 * MIB
-    #: Its provider charges less for a beginning of a prompt that it has read before.
+    #: True if the provider charges less for the part of a prompt that it has read before.
     caches_prompts: bool = False
-    #: It splits requests even if the request does not name it; None: only if it is named.
+    #: True if the agent can plan for a job that does not name a planner; None: only if it is named.
     plans: bool | None = True
-    #: It resumes a session by its id.
+    #: True if the agent can resume a session by its id.
     resumes: bool = False
-    #: It reports its cost.
+    #: True if the agent reports its cost.
     tells_cost: bool = False
-    #: What it may get of its user's configuration without the rest.
+    #: Parts of the user's configuration that the agent can get separately.
     inherits: tuple[Inherited, ...] = ()
-    #: Commands that install what is missing.
+    #: Commands that install the agent's program.
     install: str = ""
     login: str = ""
-    #: For tasks without a model, if the agent has no default; variables that name a model take
-    #: precedence.
+    #: Model for tasks that name no model; ``model_variables`` take precedence.
     model: str = ""
+    #: Variables of the environment that name a model.
     model_variables: tuple[str, ...] = ()
-    #: The default address of its service; empty: not on this machine.
+    #: The default address of the agent's service on this machine; empty for a remote service.
     local_url: str = ""
 
     @property
@@ -151,15 +152,15 @@ CLAUDE = KnownTool(
         "DISABLE_AUTOUPDATER": "1",
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
-        # Its own default is 10, which is three minutes for a wrong key.
+        # The tool's default is 10 retries, which take three minutes for a wrong key.
         "CLAUDE_CODE_MAX_RETRIES": "2",
         "API_TIMEOUT_MS": "600000",
-        # A background command would return after the last word.
+        # A background command would end after the agent's final text.
         "BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "MCP_TOOL_TIMEOUT": "120000",
-        # Its first call of the model would not wait for the tools that start child jobs.
+        # Otherwise the first call of the model does not wait for the tools that start child jobs.
         "MCP_CONNECTION_NONBLOCKING": "0",
     },
     install="npm install -g @anthropic-ai/claude-code",
@@ -200,7 +201,7 @@ GEMINI = KnownTool(
     env={
         **_QUIET,
         "GEMINI_CLI_TRUST_WORKSPACE": "true",
-        # One process instead of two: 120 MB less.
+        # One process instead of two saves 120 MB.
         "GEMINI_CLI_NO_RELAUNCH": "true",
         "GEMINI_TELEMETRY_ENABLED": "false",
     },
@@ -229,7 +230,7 @@ OPENCODE = KnownTool(
         **_QUIET,
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
-        # Its own default is two minutes.
+        # The tool's default is two minutes.
         "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
     },
     memory_bytes=1024 * MIB,
@@ -250,7 +251,7 @@ AIDER = KnownTool(
         "DEEPSEEK_API_KEY",
         "OPENROUTER_API_KEY",
     ),
-    # It answers with text only, and is made for editing.
+    # aider answers with text only, because it is made for editing.
     plans=None,
     env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
     install="python3 -m pip install aider-chat",
@@ -260,7 +261,7 @@ AIDER = KnownTool(
 ANTHROPIC = KnownTool(
     name="anthropic",
     caches_prompts=True,
-    description="Anthropic's Messages API, with tools of our own",
+    description="Anthropic's Messages API, with built-in tools",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
     model="claude-sonnet-4-5",
@@ -271,18 +272,18 @@ ANTHROPIC = KnownTool(
 
 OPENAI_COMPATIBLE = KnownTool(
     name="openai-compatible",
-    description="any server that speaks chat completions, with tools of our own",
+    description="any server with a chat-completions API, with built-in tools",
     pass_env=_OPENAI,
     credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     model="gpt-5.1",
     model_variables=("OPENAI_MODEL",),
     memory_bytes=96 * MIB,
-    login="set OPENAI_BASE_URL (and OPENAI_API_KEY, where the server wants one)",
+    login="set OPENAI_BASE_URL (and OPENAI_API_KEY, if the server needs one)",
 )
 
 OLLAMA = KnownTool(
     name="ollama",
-    description="a model of Ollama, with tools of our own",
+    description="a local Ollama model, with built-in tools",
     pass_env=("OLLAMA_*",),
     model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,
@@ -290,11 +291,11 @@ OLLAMA = KnownTool(
     local_url="http://127.0.0.1:11434",
 )
 
-#: In the order in which ``auto`` prefers them.
+#: All built-in agents, in the order in which ``auto`` prefers them.
 KNOWN = (CLAUDE, CODEX, GEMINI, OPENCODE, ANTHROPIC, OPENAI_COMPATIBLE, OLLAMA, AIDER)
 #: The agents that are programs: each has a module in ``agents/adapters/commands`` and ``readers``.
 PROGRAMS = tuple(each for each in KNOWN if each.program)
-#: Whose output can be read; ``plain`` is that of any other program.
+#: Names of the readers of agents' output; ``plain`` reads the output of any other program.
 READERS = (*(each.name for each in PROGRAMS), "plain")
 
 

@@ -6,9 +6,10 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True if the last matching pattern includes the path. Without a slash: a name at any depth.
+    """Return True if the last pattern that matches the path includes it.
 
-    If the first pattern excludes, all other paths are included.
+    A pattern without a slash matches a name at any depth. If no pattern matches, the path is
+    included only if the first pattern excludes.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -24,10 +25,10 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Matches the pattern, and all paths below.
+    """Return an expression that matches the pattern, and all paths below.
 
-    Uses atomic groups, each as short as possible. Otherwise a long path that nearly matches a
-    pattern with many stars would take almost for ever.
+    The expression uses atomic groups, each as short as possible. Otherwise a long path that nearly
+    matches a pattern with many stars would take exponential time.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
@@ -37,13 +38,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
-#: Between directories; the first is for the beginning of a pattern.
+#: Expressions for the wild cards between directories; "" is for the start of a pattern.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
 _DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """The parts between wild cards for directories, each with the wild card before it."""
+    """Return the parts between wild cards for directories, each after its preceding wild card."""
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:
@@ -61,7 +62,7 @@ _MEMBERS = re.compile(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:
-    """Expression for one chunk; ``ends``: it is the last one."""
+    """Return the expression for one chunk; ``ends``: True for the last chunk."""
     parts = [""]
     for found in _PIECES.finditer(text):
         if found["star"]:
@@ -85,7 +86,7 @@ def _piece(found: re.Match[str]) -> str:
 
 
 def _member(found: re.Match[str]) -> str:
-    """One character, or a range of characters; an empty range matches nothing."""
+    """Return the expression for a character or a range; "" for an empty range."""
     first, last = found[1] or found[2], found[3] or found[4]
     if not last:
         return re.escape(first)

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Begin the names in the state of a checkout (``Repository.checkout_state``).
+#: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
 HEAD, FLAGS = "HEAD", "flags in the index"
-#: What decides, besides git, how files are merged.
+#: Name of the digest of git settings and attributes that decide how files are merged.
 WAYS_TO_MERGE = "how files are merged"
 _HOOKS, _STASH = "hooks/", "refs/stash"
-#: Most changes that are stored with a job, and most that are named in a sentence.
+#: Maximum number of changes that are stored with a job, and that are named in a sentence.
 MOST_STORED, MOST_NAMED = 50, 8
 
 
 class ChangedKind(StrEnum):
-    """Kind of what changed; stored, so that values never change."""
+    """Kind of the changed object. The values are stored, so they never change."""
 
     #: A setting of the repository's own configuration.
     SETTING = "setting"
@@ -29,11 +29,11 @@ class ChangedKind(StrEnum):
     STASH = "stash"
     #: The user's checked-out branch.
     HEAD = "head"
-    #: Files that the index does not look at.
+    #: Flags of the index that make git ignore changes of files.
     FLAGS = "flags"
     #: A leftover lock of git.
     LOCK = "lock"
-    #: What decides, besides git, how files are merged.
+    #: Git settings and attributes that decide how files are merged.
     WAYS_TO_MERGE = "ways_to_merge"
     SUBMODULE = "submodule"
     #: A file of the checkout.
@@ -60,23 +60,24 @@ _NAMED_BY_KIND = {
     ChangedKind.SUBMODULE: "submodule ",
     ChangedKind.FILE: "file ",
 }
-#: All worktrees share these, and nothing proves who changed them.
+#: Objects that all worktrees share, so that nothing proves which worker changed them.
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
-#: For these an entry shows only that something is unusual.
+#: Kinds whose entry shows only that the object differs from its normal state.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
-#: Git logs who moves such a ref, and forgets it when the ref is removed.
+#: Refs for which git logs the author of a move, and deletes the log with the ref.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefMove:
-    """A worker's change of a ref, by the ref's log."""
+    """A worker's change of a ref, as the ref's log shows it."""
 
     worker_id: str
-    #: In full, such as ``refs/remotes/origin/main``, or ``HEAD``.
+    #: Full name, such as ``refs/remotes/origin/main``, or ``HEAD``.
     ref: str
-    #: Commits; empty if the ref did not exist.
+    #: Commit before the change; empty if the ref did not exist.
     before: str = ""
+    #: Commit after the change; empty if the ref no longer exists.
     after: str = ""
     is_push: bool = False
 
@@ -90,9 +91,9 @@ class RepositoryChange:
     #: For refs and pushes: commits. For the checkout: the branch. Otherwise empty.
     before: str = ""
     after: str = ""
-    #: The worker that did it, by git's log; empty: not known.
+    #: The worker that made the change, by git's log; empty: unknown.
     worker_id: str = ""
-    #: Of a push.
+    #: The remote of a push; otherwise empty.
     remote: str = ""
 
     @property
@@ -123,7 +124,7 @@ class RepositoryChange:
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
-    """Return the change of one entry in the state of a checkout; an empty value: no entry."""
+    """Return the change of one entry in the state of a checkout; "": the entry does not exist."""
     kind, short = _kind_of(name)
     is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)
     return RepositoryChange(
@@ -136,7 +137,7 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """A file has an entry as long as it is uncommitted, new or not."""
+    """Return the kind of change; CHANGED for a file, which has an entry while it is uncommitted."""
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
     return RepositoryAlteration.ADDED if after else RepositoryAlteration.REMOVED
@@ -196,7 +197,7 @@ def state_name(change: RepositoryChange) -> str:
 
 
 def listed(changes: Iterable[RepositoryChange]) -> str:
-    """Format changes as text; changes beyond the first ones are counted."""
+    """Return the changes as text: the first ``MOST_NAMED``, and the number of the others."""
     words = [str(each) for each in changes]
     more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
     return f"{', '.join(words[:MOST_NAMED])}{more}"

@@ -29,32 +29,32 @@ class Kind(Enum):
     REVISION = auto()
     #: Paths of files.
     PATHS = auto()
-    #: Names with values of the caller's own.
+    #: The caller's own names and values.
     LABELS = auto()
-    #: Checks of results.
+    #: Gates for results.
     GATES = auto()
 
 
 class Inheritance(Enum):
-    """What a child job inherits of its parent's setting."""
+    """How a child job's value follows from its request and from the parent job's value."""
 
-    #: The child job's request; otherwise its parent's.
+    #: The requested value; otherwise the parent job's.
     ASKED = auto()
-    #: Its parent's, or less.
+    #: The parent job's value, or a smaller requested value.
     AT_MOST = auto()
-    #: Its parent's, or a later one of the choices.
+    #: The parent job's value, or a requested value that comes later in the choices.
     AT_LEAST = auto()
-    #: Its parent's, whatever it requests.
+    #: The parent job's value, whatever the child job requests.
     PARENT = auto()
-    #: Its parent's and its own request.
+    #: The parent job's value and the requested value together.
     BOTH = auto()
-    #: Nothing: its own request; otherwise the default of the table.
+    #: The requested value; otherwise the default of the table.
     NONE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The option of ``run`` and ``submit``."""
+    """Option of ``run`` and ``submit`` that sets a setting."""
 
     flag: str
     help: str
@@ -66,9 +66,9 @@ class Option:
 class Setting:
     """One setting of a job that a caller can set, or that config.yaml sets for all jobs."""
 
-    #: Its field in ``JobConfig``; filled in by the table.
+    #: Name of the setting's field in ``JobConfig``; the table fills it in.
     name: str = ""
-    #: Its name in requests and answers; by default that of its field.
+    #: Name in requests and answers; default: the name of the field.
     wire: str = ""
     description: str
     #: The kind of value, or the values that can be chosen.
@@ -77,16 +77,16 @@ class Setting:
     default: object
     #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
     server: str = ""
-    #: Its ceiling: the name of a field of ``core.limits.quotas.Ceilings``.
+    #: The setting's ceiling: the name of a field of ``core.limits.quotas.Ceilings``.
     ceiling: str = ""
     child: Inheritance = Inheritance.ASKED
-    #: The retry of a job may change it.
+    #: True if the retry of a job may change the setting.
     on_retry: bool = False
-    #: Requests may set it.
+    #: True if requests may contain the setting.
     in_request: bool = True
-    #: ``engine/submission`` computes the job's value from the request.
+    #: True if ``engine/submission`` computes the job's value from the request.
     resolved: bool = False
-    #: The option of ``run`` and ``submit``.
+    #: The option of ``run`` and ``submit``; None: no option.
     option: Option | None = None
 
     @property
@@ -109,9 +109,9 @@ def setting(
     resolved: bool = False,
     option: Option | None = None,
 ) -> Any:
-    """Declare a field of the table, with the columns of ``Setting``.
+    """Return a field of the table, with the columns of ``Setting``.
 
-    ``older``: value for jobs stored before the setting existed, if not the default.
+    ``older``: value for jobs that were stored before the setting existed; None: the default.
     """
     row = Setting(
         values=values,

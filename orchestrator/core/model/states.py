@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    #: Stored, nothing has been started.
+    #: The job is stored, and nothing has started.
     PENDING = "pending"
     #: The request is being split into tasks, or its plan waits for approval.
     PLANNING = "planning"
@@ -13,11 +13,11 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     #: Every task succeeded.
     COMPLETED = "completed"
-    #: Some tasks succeeded, some did not; or their changes could not all be merged.
+    #: Only some tasks succeeded, or not all changes could be merged.
     PARTIAL = "partial"
     #: No task succeeded.
     FAILED = "failed"
-    #: Stopped on request before it was done.
+    #: The job was stopped on request before its end.
     CANCELLED = "cancelled"
 
     @property
@@ -26,17 +26,17 @@ class JobStatus(StrEnum):
 
 
 class StopCause(StrEnum):
-    """Why a job was stopped before it was done."""
+    """Why a job was stopped before its end."""
 
     #: A person, or a program with an API key, requested it.
     USER = "user"
-    #: The worker that started the job cancelled it: the worker does without its result.
+    #: The worker that started the job cancelled it, and continues without the job's result.
     WITHDRAWN = "withdrawn"
     #: A worker above the job ended, or cancelled a job above it.
     PARENT = "parent"
-    #: The wall time of the job, or of a job above it, is used up.
+    #: The wall time of the job, or of a job above it, expired.
     WALL_TIME = "wall_time"
-    #: The job, or a job above it, used the steps, tokens or money that it may.
+    #: The job, or a job above it, reached its cap on steps, tokens, or money.
     LIMIT = "limit"
 
 
@@ -45,9 +45,9 @@ class MergeState(StrEnum):
 
     #: Nothing was merged: no worker had changes, or the merge has not begun.
     NONE = "none"
-    #: The result has the changes of all workers that count.
+    #: The result has the changes of all workers whose changes belong to it (``Worker.counts``).
     MERGED = "merged"
-    #: The result lacks changes, which ``JobFacts.missing`` names.
+    #: The result lacks changes, which ``JobFacts.missing`` lists.
     IN_PART = "in_part"
     #: There is no result: merging failed.
     FAILED = "failed"
@@ -63,46 +63,46 @@ class WorkerKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What keeps a worker from running."""
+    """What keeps a worker from running. The name is ``WaitingFor.name``."""
 
-    #: The context that all workers of its job share is being built.
+    #: The shared context of the worker's job is being created.
     CONTEXT = "context"
-    #: The first worker of the same agent has not had an answer yet; named is that worker.
+    #: The first worker of the same agent has no answer yet; the name is that worker's.
     FIRST_ANSWER = "first_answer"
-    #: The agent's account is rate-limited; named is the agent.
+    #: The agent's account is rate-limited; the name is the agent's.
     ACCOUNT = "account"
-    #: A lock is held; named are the locks.
+    #: Another worker holds a lock; the name is that of the locks.
     LOCK = "lock"
-    #: Child jobs run.
+    #: The worker's child jobs run.
     CHILD_JOBS = "child_jobs"
-    #: It could resume, and no slot is free.
+    #: The worker could resume, but no slot is free.
     SLOT = "slot"
-    #: Disk space.
+    #: Too little disk space is free.
     DISK = "disk"
-    #: Memory.
+    #: Too little memory is free.
     MEMORY = "memory"
-    #: File descriptors of the server.
+    #: The server has too few free file descriptors.
     DESCRIPTORS = "descriptors"
 
 
 class WorkerStatus(StrEnum):
-    #: Not started yet, or waiting for its next attempt.
+    #: The worker has not started, or waits for its next attempt.
     PENDING = "pending"
-    #: Its process runs and holds a slot.
+    #: The worker's process runs and holds a slot.
     RUNNING = "running"
-    #: Its child jobs run; it holds no slot.
+    #: The worker waits for its child jobs or a lock, and holds no slot.
     WAITING = "waiting"
-    #: Done, on evidence.
+    #: The worker succeeded, as the evidence shows.
     SUCCESS = "success"
-    #: Done, and so are the child jobs it started.
+    #: The worker and the child jobs that it started succeeded.
     RECURSIVE_SUCCESS = "recursive_success"
-    #: Ended without success; no attempt remains.
+    #: The worker ended without success, and no attempt remains.
     FAILED = "failed"
-    #: Stopped because its timeout expired.
+    #: The worker was stopped because its timeout expired.
     TIMEOUT = "timeout"
-    #: Stopped on request.
+    #: The worker was stopped on request.
     CANCELLED = "cancelled"
-    #: Never started: something it needs did not succeed.
+    #: The worker never started, because a dependency did not succeed.
     SKIPPED = "skipped"
 
     @property
@@ -133,14 +133,14 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.RUNNING: ENDED_JOB,
     # A worker may resolve unmerged changes later; merged again, the result may lack something.
     JobStatus.COMPLETED: frozenset({JobStatus.RUNNING, JobStatus.PARTIAL}),
-    # A retry runs unsuccessful tasks again; what could not be merged may be merged later.
+    # A retry runs unsuccessful tasks; unmerged changes may be merged later.
     JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
     JobStatus.FAILED: _RUN_AGAIN,
     JobStatus.CANCELLED: _RUN_AGAIN,
 }
 
 _W = WorkerStatus
-#: Its changes failed together with those of the others.
+#: After a success, if the worker's changes conflict or fail together with other workers' changes.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
     # An ended attempt may have child jobs to wait for before the next one starts.
@@ -159,10 +159,10 @@ WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
 def check_job_move(before: JobStatus, after: JobStatus) -> None:
     """Raise ValueError if a job may not change from ``before`` to ``after``."""
     if after not in JOB_TRANSITIONS[before]:
-        raise ValueError(f"a job cannot go from {before} to {after}")
+        raise ValueError(f"a job cannot change from {before} to {after}")
 
 
 def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
     """Raise ValueError if a worker may not change from ``before`` to ``after``."""
     if after not in WORKER_TRANSITIONS[before]:
-        raise ValueError(f"a worker cannot go from {before} to {after}")
+        raise ValueError(f"a worker cannot change from {before} to {after}")

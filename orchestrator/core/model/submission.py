@@ -10,13 +10,13 @@ from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, defaul
 
 
 class Scope(StrEnum):
-    """Permission of an API key; a key may have several."""
+    """Scope of an API key; a key may have several scopes."""
 
-    #: May do everything.
+    #: The key may do everything.
     ADMIN = "admin"
-    #: May submit jobs; sees, cancels and retries only its own.
+    #: The key may submit jobs, and may see, cancel, and retry only its own jobs.
     SUBMIT = "submit"
-    #: Sees every job and the statistics; changes nothing.
+    #: The key may see every job and the statistics, and may change nothing.
     READ = "read"
 
 
@@ -33,12 +33,15 @@ class Caller:
 
     @property
     def signature(self) -> str:
-        """The text that signs a stop by this caller: "cancelled by ..."."""
+        """The caller's name in a reason such as "cancelled by ..."."""
         return f"the caller (key {self.name})" if self.attempt is None else self.name
 
     @property
     def full_name(self) -> str:
-        """A unique name: two trees have a worker_1 each, and no key's name has a slash."""
+        """A unique name of the caller: a key's name, or ``<root job>/<worker>``.
+
+        Worker names are unique only in their job tree, and no key's name has a slash.
+        """
         key = self.worker_key
         return self.name if key is None else f"{key.root_id}/{key.worker_id}"
 
@@ -48,7 +51,7 @@ class Caller:
 
     @property
     def may_change(self) -> bool:
-        """True if the caller may submit, cancel or retry anything at all."""
+        """True if the caller may submit, cancel, or retry any job."""
         return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
 
     @property
@@ -63,9 +66,9 @@ class ConfigRequest:
     ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """
 
-    #: The requested values; otherwise the defaults of the table.
+    #: The requested values, and the defaults of the table for all other fields.
     values: JobConfig
-    #: The requested fields of ``values``.
+    #: Names of the requested fields of ``values``.
     given: frozenset[str]
 
     def __init__(self, **given: object) -> None:
@@ -78,14 +81,14 @@ class ConfigRequest:
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:
-        """Return a requested value, by the name of its field; None: not given."""
+        """Return the requested value of a field; None: not requested."""
         return getattr(self.values, name) if name in self.given else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     request: str
-    #: Explicit tasks; empty: the planner splits the request.
+    #: The caller's tasks; empty: the planner splits the request.
     tasks: tuple[TaskSpec, ...] = ()
     config: ConfigRequest = field(default_factory=ConfigRequest)
     idempotency_key: str | None = None
@@ -96,11 +99,11 @@ class Accepted:
     """The answer to a submission."""
 
     job: Job
-    #: The job existed already: the same question, or the same Idempotency-Key.
+    #: True if the job already existed: with an equal request, or the same Idempotency-Key.
     duplicate: bool = False
     #: Remaining quota of a worker of this job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
-    #: The same for the worker that submitted it; empty for an API key.
+    #: Remaining quota of the worker that submitted the job; empty for an API key.
     caller_left: Mapping[str, object] = field(default_factory=dict)
-    #: The limits of workers that are not held exactly, for an API key; empty for none.
+    #: Worker limits that are not enforced exactly; empty if there are none, or for a worker.
     limits_notice: str = ""

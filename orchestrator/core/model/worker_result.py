@@ -22,40 +22,40 @@ class WorkerResult:
 
     output: str = ""
     files_created: tuple[str, ...] = ()
-    #: In all, the attempt that runs now included.
+    #: Usage of all attempts, including the running attempt.
     usage: Usage = NO_USAGE
-    #: By the attempts before the present one; None: by none.
+    #: Usage of the attempts before the present attempt; None: there are none.
     usage_before: Usage | None = None
     exit_code: int | None = None
     signal: int | None = None
-    #: Summed over all attempts.
+    #: Sum over all attempts.
     work_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     log_truncated: bool = False
     strays: tuple[Stray, ...] = ()
-    #: How many child jobs limits rejected, over all attempts.
+    #: Number of child jobs that limits rejected, over all attempts.
     refused_child_jobs: int = 0
-    #: Of the latest attempt for which it is known.
+    #: Size of the prompt of the latest attempt for which the size is known.
     prompt: PromptSize | None = None
     #: Results of the latest attempt's gates.
     gates: tuple[GateResult, ...] = ()
-    #: Classified failures of attempts, in order; only the latest.
+    #: Classified failures of the latest attempts, in order.
     failures: tuple[Failure, ...] = ()
-    #: Rollbacks by people, in order; only the latest.
+    #: The latest rollbacks by people, in order.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest checkpoint that is worth restoring: its gates passed, or conflicts were given to
-    #: an agent to resolve; empty: none but the start.
+    #: The latest checkpoint that is worth restoring: its gates passed, or an agent was asked to
+    #: resolve its conflicts. Empty: only the worker's start.
     good: str = ""
-    #: Files in which its changes conflict, since an agent was asked to resolve them.
+    #: Files in which the worker's changes conflict, since an agent was asked to resolve them.
     conflicts: tuple[str, ...] = ()
-    #: That agent has finally failed: the worker's work before that counts.
+    #: True if that agent finally failed: then the worker's work before the conflicts counts.
     unresolved: bool = False
-    #: Size of its changes; known for candidates that have a worktree.
+    #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: Its latest attempt's delivery; None without a worktree.
+    #: Delivery of the latest attempt; None without a worktree.
     delivery: Delivery | None = None
-    #: Its rank among the candidates of its task, once all of them have ended.
+    #: Rank among the candidates of the task, once all of them have ended; None for other workers.
     standing: CandidateRank | None = None
-    #: The latest session of its agent, for the next attempt.
+    #: The latest session of the worker's agent, which the next attempt may resume.
     session: Session | None = None

@@ -76,13 +76,13 @@ def _code(exit: Exit, evidence: Evidence) -> str:
 def _out_of_time(exit: Exit) -> str:
     if exit.cause is not ExitCause.TASK_TIMEOUT:
         return f"stopped by {exit.stopped_by}"
-    said = "give it a longer timeout if it needs one"
-    return f"ran into its time limit: {exit.stopped_by}; {said}"
+    return f"stopped by {exit.stopped_by}; to allow more time, set timeout in the task"
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """For a silent attempt without changes: existing changes are those of earlier attempts, and
-    count only if a gate has passed them now.
+    """True if the result of an attempt that printed nothing and changed nothing counts as work.
+
+    Its existing changes come from earlier attempts. They count only if a gate has passed them now.
     """
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
@@ -91,18 +91,20 @@ def _shows_something(evidence: Evidence) -> bool:
 
 def _nothing(evidence: Evidence) -> str:
     if evidence.has_work:
-        return "exit code 0, but it said nothing and changed nothing of what earlier attempts left"
-    return "exit code 0, but no output and no file was left"
+        return "no result: exit code 0, but no output and no changes since the previous attempt"
+    return "no result: exit code 0, but no output and no files"
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """Never while child jobs may still make the changes."""
+    """True if promised changes are missing; False while child jobs may still make them."""
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
-    """If changes are expected and there are none, every question at the end counts as open."""
+    """True if the agent ends with an open question; every question counts if expected changes are
+    missing.
+    """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
@@ -110,9 +112,9 @@ def _asks(evidence: Evidence) -> bool:
 def _no_changes(evidence: Evidence) -> str:
     refused = ""
     if _refuses(evidence):
-        refused = "it reports that it did not do the work, and "
+        refused = "the agent reports that it did not do the work; "
     elif evidence.final_text is FinalText.RECIPE:
-        refused = "it describes the work for somebody else to do, and "
+        refused = "the agent describes the work instead of doing it; "
     remarks = evidence.delivery.remarks if evidence.delivery else ()
     return "; ".join((f"{refused}no file was changed", *remarks))
 
@@ -122,7 +124,7 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """Instructions are an answer only if the task asks for nothing but an answer."""
+    """True if the final text is a recipe, although the task may ask for more than an answer."""
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
     return is_recipe and found is not None and found.is_in_doubt
@@ -136,13 +138,13 @@ def _remarks(evidence: Evidence) -> str:
 
 
 def _notes(evidence: Evidence) -> str:
-    """Notes on a success."""
+    """Return notes on a success."""
     altered = altered_in_words(altered_judges(evidence.gates))
     return "; ".join(filter(None, [_remarks(evidence), *altered, _advice(evidence)]))
 
 
 def _advice(evidence: Evidence) -> str:
-    """Advice on gates that fail and do not block."""
+    """Return advice on gates that fail and do not block."""
     failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
     return "; ".join(f"advisory {in_words(each)}" for each in failed)
 
@@ -150,7 +152,7 @@ def _advice(evidence: Evidence) -> str:
 def _over_limit(exit: Exit) -> str:
     if exit.stopped_by:
         return f"stopped by {exit.stopped_by}"
-    return "killed: used more than its limits allow"
+    return "killed: exceeded its resource limits"
 
 
 _S = WorkerStatus
@@ -160,17 +162,17 @@ NOT_FOUND = 127
 
 #: Meaning of an agent's own failure report, and if a retry may end differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
-    (ErrorClass.AUTH, _S.FAILED, "the agent's key or login was refused", False),
-    (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is limited for now", True),
+    (ErrorClass.AUTH, _S.FAILED, "the agent's login failed", False),
+    (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is rate-limited", True),
     (ErrorClass.API, _S.FAILED, "the model's service failed", True),
-    (ErrorClass.CONFIG, _S.FAILED, "{tool} refuses to work as it was called", False),
+    (ErrorClass.CONFIG, _S.FAILED, "{tool} rejected its options or settings", False),
     (ErrorClass.START, _S.FAILED, "{tool} could not be started", False),
-    (ErrorClass.INTERNAL, _S.FAILED, "{tool} failed by an error of its own", True),
-    (ErrorClass.LIMIT, _S.FAILED, "it used all that it may", False),
-    (ErrorClass.DENIED, _S.FAILED, "it was not allowed to use a tool that it needed", False),
-    (ErrorClass.EMPTY, _S.FAILED, "it ended without an answer", True),
+    (ErrorClass.INTERNAL, _S.FAILED, "{tool} failed with an internal error", True),
+    (ErrorClass.LIMIT, _S.FAILED, "limit reached", False),
+    (ErrorClass.DENIED, _S.FAILED, "permission denied for a tool that the agent needs", False),
+    (ErrorClass.EMPTY, _S.FAILED, "the agent ended without an answer", True),
     (ErrorClass.KILLED, _S.FAILED, "{tool} was killed", True),
-    (ErrorClass.TIMEOUT, _S.TIMEOUT, "{tool} was silent for too long", True),
+    (ErrorClass.TIMEOUT, _S.TIMEOUT, "{tool} stopped responding", True),
 )
 
 
@@ -190,7 +192,7 @@ def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -
 
 
 def _of_tool(words: str, evidence: Evidence) -> str:
-    told = words.format(tool=evidence.tool or "the agent's program")
+    told = words.format(tool=evidence.tool or "the agent")
     return f"{told}: {evidence.error}" if evidence.error else told
 
 
@@ -225,7 +227,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         "lost",
         lambda x, e: x.ended_by is EndedBy.LOST,
         _S.FAILED,
-        lambda x, e: x.error or "its supervisor was killed; how it ended is not known",
+        lambda x, e: x.error or "outcome unknown: the supervising process was killed",
         retry=True,
     ),
     *_OF_CLASS.values(),
@@ -233,7 +235,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         "crash",
         lambda x, e: x.signal is not None and e.output_required,
         _S.FAILED,
-        lambda x, e: f"{e.tool or 'its program'} was {_died(x, e)}",
+        lambda x, e: f"{e.tool or 'the agent'} was {_died(x, e)}",
         retry=True,
         once=True,
     ),
@@ -249,21 +251,21 @@ TABLE: tuple[OutcomeRow, ...] = (
         "log lost",
         lambda x, e: x.log_lost,
         _S.FAILED,
-        lambda x, e: "exit code 0, but its log is not whole: a full disk, or it was removed",
+        lambda x, e: "log incomplete: exit code 0, but the log was removed, or the disk was full",
         retry=True,
     ),
     OutcomeRow(
         "said it failed",
         lambda x, e: e.claimed_success is False,
         _S.FAILED,
-        lambda x, e: e.error or "exit code 0, but the agent says that it did not succeed",
+        lambda x, e: e.error or "exit code 0, but the agent reports a failure",
         retry=True,
     ),
     OutcomeRow(
         ASKED,
         lambda x, e: _asks(e),
         _S.FAILED,
-        lambda x, e: f"no file was changed, and it waits for an answer: {question_of(e.output)}",
+        lambda x, e: f"no file was changed; the agent waits for an answer: {question_of(e.output)}",
         retry=True,
         once=True,
     ),
@@ -327,7 +329,9 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 
 
 def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
-    """Evidence for the last verdict on a worker that had succeeded except for its delivery."""
+    """Return evidence for the last verdict on a worker that had succeeded except for its
+    delivery.
+    """
     evidence = Evidence(
         output=output,
         delivery=delivery,
@@ -348,7 +352,9 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 
 
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
-    """Two failures are the same if only times differ, or if both match a row that allows one retry.
+    """Return the fingerprint of a failure.
+
+    Two failures are the same if only times differ, or if both match a row that allows one retry.
 
     Rejections by gates are the same if their findings are, whatever was changed in between.
 
@@ -369,7 +375,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
 
 
 def _found(result: GateResult) -> str:
-    """Findings of a gate; if its report names none, its output."""
+    """Return findings of a gate; if its report names none, its output."""
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 

@@ -133,14 +133,14 @@ TABLE: tuple[FailureRow, ...] = (
         _of(ErrorClass.RATE_LIMIT),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.95),),
-        _words("the agent's account was limited; the work so far is kept"),
+        _words("the agent's account was rate-limited; the work so far is saved"),
     ),
     FailureRow(
         "api",
         _of(ErrorClass.API),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.9),),
-        _words("the model's service failed; the work so far is kept"),
+        _words("the model's service failed; the work so far is saved"),
     ),
     FailureRow(
         NOT_STARTED,
@@ -154,14 +154,14 @@ TABLE: tuple[FailureRow, ...] = (
         _of(ErrorClass.INTERNAL),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("an internal error of the tool; the work so far is kept"),
+        _words("an internal error of the tool; the work so far is saved"),
     ),
     FailureRow(
         "refused",
         _refused,
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
-        _words("a retry would fail in the same way until a key, a setting or a limit is changed"),
+        _words("a retry would fail in the same way; change the key, setting, or limit first"),
     ),
     FailureRow(
         "not started",
@@ -175,7 +175,7 @@ TABLE: tuple[FailureRow, ...] = (
         _is_row(ASKED),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7),),
-        _words("the agent waits for an answer that does not come, and no file changed"),
+        _words("the agent waits for an answer, and no file changed"),
     ),
     FailureRow(
         NO_CHANGES,
@@ -196,14 +196,14 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.verdict.status is WorkerStatus.TIMEOUT,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4)),
-        _words("the attempt timed out; the work so far is kept"),
+        _words("the attempt timed out; the work so far is saved"),
     ),
     FailureRow(
         "lost",
         lambda case: case.exit.ended_by is EndedBy.LOST,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.8), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
-        _words("the process that supervised the attempt was lost"),
+        _words("the supervising process was killed"),
         is_crash=True,
     ),
     FailureRow(
@@ -219,14 +219,14 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.same,
         _K.LOGIC_ERROR,
         ((_S.ROLLBACK_SAFE, 0.7),),
-        _words("the same failure as in the attempt before, and no file changed"),
+        _words("the same failure as in the previous attempt, and no file changed"),
     ),
     FailureRow(
         "said it failed",
         lambda case: case.evidence.claimed_success is False,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7), (_S.RETRY_CURRENT, 0.5), (_S.ROLLBACK_SAFE, 0.5)),
-        _words("the agent itself reports a failure"),
+        _words("the agent reports a failure"),
     ),
     FailureRow(
         "exit code",
@@ -282,7 +282,9 @@ def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
 
 
 def _times(row: FailureRow, worker: Worker) -> int:
-    """Number of the worker's latest failures of this kind in a row, within its present retries."""
+    """Return number of the worker's latest failures of this kind in a row, within its
+    present retries.
+    """
     times = 0
     for earlier in reversed(worker.result.failures if worker.result else ()):
         if earlier.cause != NEVER_RAN:

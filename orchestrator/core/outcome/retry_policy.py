@@ -12,11 +12,12 @@ MAX_DELAY_SECONDS = 60.0
 def may_retry(
     worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, child_failed: bool
 ) -> bool:
-    """True if a retry follows. Requested retries of commands are all used; others unless futile.
+    """True if a retry follows a failed attempt.
 
-    Futile: the same failure twice in a row with nothing changed; without requested retries also a
-    timeout, or a failed child job (which had retries of its own: retrying at every level would
-    multiply them).
+    Retries that the user requested for a command are always used. All other retries are skipped if
+    they are futile: the same failure twice in a row without a change between them. Without
+    requested retries, a timeout and a failed child job are futile as well; a child job had retries
+    of its own, and retries at every level would multiply.
     """
     if has_no_retry(worker, task, config):
         return False

@@ -1,6 +1,6 @@
 """Protocols of what the engine needs from outside; adapters match them by shape.
 
-The port to processes is in ``core.ports.launcher``, the one to the host project's repository in
+The port to processes is ``core.ports.launcher``; the port to the host project's repository is
 ``core.repository.repository``.
 """
 

@@ -18,15 +18,15 @@ class Invocation:
     """The command by which an agent runs a task."""
 
     argv: tuple[str, ...]
-    #: Written into the worker's directory before the start.
+    #: Files to write into the worker's directory before the start: text by name.
     files: Mapping[str, str] = field(default_factory=dict)
-    #: Name of one of ``files`` to pass on standard input.
+    #: Name of the entry of ``files`` to pass on standard input; None: /dev/null.
     stdin: str | None = None
-    #: Names of variables that are passed through from the server's environment, or patterns of
-    #: names like ``OPENAI_*``.
+    #: Variables to pass through from the server's environment: names, or patterns of names such as
+    #: ``OPENAI_*``.
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: Written to the attempt's control directory, which is outside its working directory.
+    #: Files to write into the attempt's control directory, which is outside its working directory.
     control: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -35,14 +35,14 @@ class Finding:
     """Result of a task that another task depends on."""
 
     worker_id: str
-    #: Its output and files there; without a worktree, also the files that it created.
+    #: The worker's directory, with its output; without a worktree, also the files that it created.
     directory: str
     output: str
-    #: The branch with its changes in the project's repository; empty without a worktree.
+    #: The branch with the worker's changes; empty without a worktree.
     branch: str = ""
     commit: str = ""
     files_created: tuple[str, ...] = ()
-    #: As much of the output as a prompt has room for.
+    #: The output, cut to the room in a prompt.
     summary: str = ""
 
 
@@ -51,44 +51,44 @@ class Entry:
     """A candidate's work, as a reviewer sees it."""
 
     worker_id: str
-    #: Known facts about it, one per line.
+    #: Known facts about the candidate, one per line.
     facts: tuple[str, ...] = ()
     files_created: tuple[str, ...] = ()
-    #: The directory of its files.
+    #: The directory of the candidate's files.
     directory: str = ""
-    #: As much of its output as there is room for.
+    #: The candidate's output, cut to the room in a prompt.
     output: str = ""
-    #: As much of its changes as there is room for, if it had a worktree.
+    #: The candidate's changes as a diff, cut to the room in a prompt; empty without a worktree.
     patch: str = ""
     shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
-    """The session that an attempt may resume, and events since then."""
+    """The session that an attempt may resume, and what happened since that session."""
 
     session: Session
-    #: By which the attempt that had it ended: a key of
+    #: Why the attempt with that session ended: a key of
     #: ``core.model.attempt.session.RESUMED_AFTER``.
     cause: str
-    #: The worker's files are from a checkpoint before the session's end.
+    #: True if the worker's files are from a checkpoint before the session's end.
     rolled_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """An agent's information about its task's job."""
+    """What an agent needs to know to run a task of a job."""
 
     job: Job
     worker: Worker
     task: TaskSpec
-    #: Results of the tasks this one depends on, by task id.
+    #: Results of the task's dependencies, by task id.
     findings: Mapping[str, Finding] = field(default_factory=dict)
-    #: Why the attempt before this one failed; empty for the first.
+    #: Why the previous attempt failed; empty for the first attempt.
     previous_failure: str = ""
-    #: What to do about that, in the product's own words.
+    #: The product's advice on that failure.
     advice: str = ""
-    #: That attempt succeeded, but its changes cannot be merged.
+    #: True if the previous attempt succeeded, but its changes cannot be merged.
     sent_back: bool = False
     #: The job's shared context, byte for byte; only for agents that read a prompt.
     shared: str = ""
@@ -98,13 +98,13 @@ class Assignment:
     left: Mapping[str, object] = field(default_factory=dict)
     #: The JSON schema of the answer, for a planner or reviewer; otherwise empty.
     answer_schema: str = ""
-    #: Gates for its result.
+    #: Gates for the task's result.
     gates: tuple[Gate, ...] = ()
     #: The candidates that a reviewer compares.
     entries: tuple[Entry, ...] = ()
-    #: None: there is no session to resume.
+    #: The session that this attempt may resume; None: no session.
     previous: Previous | None = None
-    #: None: nothing yet, or it has no worktree.
+    #: Commits and changes of the worker's branch so far; None: none yet, or no worktree.
     committed: BranchWork | None = None
     #: A directory for the tool's sessions, the same for all attempts of the worker.
     sessions: str = ""
@@ -125,9 +125,9 @@ class Agent(Protocol):
     def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        """Read the evidence in ``directory``; ``log_tail`` is the end of this attempt's log.
+        """Return the evidence in ``directory``; ``log_tail`` is the end of the attempt's log.
 
-        ``control`` is its control directory, if it was given files there.
+        ``control`` is the attempt's control directory, which exists if files were written there.
         """
 
 
@@ -140,31 +140,31 @@ class Agents(Protocol):
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent's own name for ``auto`` and aliases. Raise UnknownAgent.
 
-        ``auto`` skips agents whose login was ``refused``, as long as there are others.
+        ``auto`` skips the agents in ``refused``, whose logins failed, unless no other agent exists.
         """
 
     def names(self) -> Sequence[str]: ...
 
     def available(self) -> Sequence[Availability]:
-        """Return every agent with its obstacles: the AI agents first, best first."""
+        """Return the readiness of every agent: AI agents first, and of these the best first."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """True if the agent's price is known for a model (None: the agent's own model).
+        """Return True if the agent's price is known for a model (None: the agent's own model).
 
-        None if only the agent's usage can show it.
+        Return None if only the agent's usage can show it.
         """
 
     def uses_model(self, name: str) -> bool:
-        """True if the agent may use a language model, which costs tokens."""
+        """Return True if the agent may use a language model, which costs tokens."""
 
     def reads_prompt(self, name: str) -> bool:
-        """True if the agent accepts a prompt, not only a command."""
+        """Return True if the agent accepts a prompt, not only a command."""
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or an agent's own name.
 
-        ``auto`` is the job's ``agent`` if it can plan, otherwise rules. Raise UnknownAgent, or
-        InvalidRequest for an agent that cannot plan.
+        ``auto`` means the job's ``agent`` if that agent can plan, otherwise ``rules``. Raise
+        UnknownAgent, or InvalidRequest for an agent that cannot plan.
         """
 
 
@@ -174,20 +174,26 @@ class SharedContexts(Protocol):
     def exists(self, job: Job) -> bool: ...
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
-        """Return the process that creates the context, and its directory. Raise OSError."""
+        """Return the directory and the command of the process that creates the context.
+
+        Raise OSError.
+        """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the context, if missing, without what only that process finds. Raise OSError."""
+        """Create the context in this process, if it is missing.
+
+        The context then lacks what only the process of ``command`` finds. Raise OSError.
+        """
 
     def read(self, job: Job) -> str:
-        """Return the context; the same text each time. Raise OSError."""
+        """Return the context, which is the same text each time. Raise OSError."""
 
 
 class Roles(Protocol):
     """The texts of roles."""
 
     def check(self, name: str) -> None:
-        """Raise InvalidRequest with the existing roles."""
+        """Raise InvalidRequest, with the existing roles, if no role has this name."""
 
     def text(self, name: str) -> str:
         """Return the role's text; empty for a role that no longer exists."""
@@ -195,4 +201,4 @@ class Roles(Protocol):
 
 class Planner(Protocol):
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Split a request into tasks; at least one."""
+        """Return the tasks into which a request is split; at least one task."""

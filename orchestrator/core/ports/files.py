@@ -6,6 +6,7 @@ from typing import Protocol
 
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports.store import Tree
+from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
 
 
 class Workspace(Protocol):
@@ -30,7 +31,7 @@ class Workspace(Protocol):
     def sessions(self, worker: Worker) -> str: ...
 
     def is_attached(self, worker: Worker) -> bool:
-        """True if a person works in the worker's worktree (``attach``)."""
+        """Return True if a person works in the worker's worktree (``attach``)."""
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
         """Create an attempt's control directory with ``files`` in it. Raise OSError."""
@@ -41,7 +42,7 @@ class Workspace(Protocol):
         """Return the path of a report; None if no report can have that name."""
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Write into the log that another attempt begins."""
+        """Write a line into the worker's log that marks the start of an attempt."""
 
     def attempt_output(self, worker: Worker, number: int) -> str:
         """Return the end of an attempt's output."""
@@ -50,10 +51,10 @@ class Workspace(Protocol):
         """Show on disk that the worker has started a child job. Idempotent."""
 
     def is_bare(self, worker: Worker) -> bool:
-        """True if the worker's directory is completely empty."""
+        """Return True if the worker's directory is completely empty."""
 
     def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
-        """The worker's own files: size and time of change, by relative path."""
+        """Return size and modification time of the worker's own files, by relative path."""
 
 
 class JobFiles(Protocol):
@@ -63,10 +64,10 @@ class JobFiles(Protocol):
         """Rename the directory, so that its removal is recorded. Idempotent. Raise OSError."""
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError if the disk is too full to keep what ``destroy`` keeps."""
+        """Raise OSError if the disk is too full for the work that ``destroy`` saves."""
 
     def in_use(self, root_id: str) -> bool:
-        """True if a person works in one of its worktrees (``attach``)."""
+        """Return True if a person works in one of the job's worktrees (``attach``)."""
 
     def present(self) -> Sequence[str]:
         """Return the root jobs that have a directory."""
@@ -77,15 +78,15 @@ class JobFiles(Protocol):
     def put_back(self, root_id: str) -> None: ...
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove what was set aside. Idempotent. Raise OSError.
+        """Remove the directory that was set aside. Idempotent. Raise OSError.
 
-        Return the names of git refs under which work is kept.
+        Return the names of the git refs that still have work of the job.
         """
 
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Do what otherwise only the first report would wait for."""
+        """Load in advance what the first report needs, so that it does not wait."""
 
     def render(
         self,
@@ -94,6 +95,6 @@ class Reporter(Protocol):
         directory: Path,
         *,
         notice: str = "",
-        changes: Sequence[str] = (),
+        merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> object:
-        """Write the reports of a job whose workers are all done."""
+        """Write the reports of a job whose workers have all ended. ``merges``: by job id."""

@@ -9,9 +9,10 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Proof that an exit record was written by its shim.
+    """Proof that the attempt's shim wrote its exit record.
 
-    Only the shim knows the secret, once the attempt runs; its SHA-256 is stored before.
+    ``digest`` is the SHA-256 of ``secret``, and is stored before the attempt starts. Once the
+    attempt runs, only its shim knows the secret.
     """
 
     digest: str = ""
@@ -31,78 +32,84 @@ class Launch:
     env: Mapping[str, str]
     #: A file for the process to read as standard input; None is /dev/null.
     stdin: str | None = None
-    #: Output is appended here.
+    #: File to which the output is appended.
     log: str
-    #: exit.json of this attempt; it also is the attempt's lock (see launchers.shim).
+    #: Path of the attempt's exit.json, which is also the attempt's lock (see launchers.shim).
     exit_path: str
-    #: Without a digest, any record counts.
+    #: Proof of the exit record; without a digest, any record counts.
     proof: Proof = Proof()
     #: Seconds of work; time spent waiting for child jobs does not count.
     timeout: float | None = None
     #: Seconds between SIGTERM and SIGKILL.
     grace: float = 5.0
     log_limit_bytes: int = 50 * 1024 * 1024
-    #: Never written to the log, in whatever encoding.
+    #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()
     #: A file that is locked while a server runs.
     lease_lock: str = ""
-    #: Seconds for which the attempt may continue without a server; 0: for ever.
+    #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
 
 
 class LauncherEvents(Protocol):
-    """Handler of a launcher's events, called by the thread that calls ``listen``."""
+    """Handler of a launcher's events; the thread that calls ``listen`` calls its methods."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        """Called exactly once for every attempt that ``start`` accepted."""
+        """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
 
 
 class Launcher(Protocol):
-    """Runs processes."""
+    """Runs the processes of attempts."""
 
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher; may start processes of its own."""
+        """Prepare the launcher, which reports to ``events``; may start processes of its own."""
 
     def listen(self, seconds: float | None) -> bool:
         """Wait for events for at most ``seconds``, and report them; None: the launcher decides.
 
-        For one thread at a time. What a report takes to determine never blocks this thread. Return
-        False if the launcher is not open: then no event will ever come.
+        Only one thread may call at a time. Work that is needed for a report never blocks this
+        thread. Return False if the launcher is not open: then no event will ever come.
         """
 
     def wake(self) -> None:
-        """Make ``listen`` return now, or at once at its next call."""
+        """Make ``listen`` return now; if no thread is in it, its next call returns at once."""
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block; a failure is reported as an ended attempt."""
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
-        """Begin the stop ladder. Idempotent; unknown attempts are ignored."""
+        """Begin to stop an attempt: SIGTERM, then SIGKILL. Idempotent.
+
+        Unknown attempts are ignored.
+        """
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
-        """Stop or resume the clock of an attempt's timeout."""
+        """Pause the clock of an attempt's timeout if ``waiting``; otherwise resume the clock."""
 
     def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
-        """Watch an attempt that an earlier server started; False if the attempt does not run.
+        """Watch an attempt that an earlier server started. Return False if it does not run.
 
-        ``digest`` is that of its ``Proof``: a record without the secret counts as none.
+        ``digest`` is the digest of the attempt's ``Proof``: a record without the secret is ignored.
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run; it can never start then. Idempotent."""
+        """Return the end of an attempt that does not run. Idempotent.
+
+        After this call the attempt can never start.
+        """
 
     def close(self, stop: bool) -> None:
         """Release everything; with ``stop``, stop all attempts first. Idempotent.
 
-        No thread listens any more: further events are reported from within this call.
+        The caller's threads no longer call ``listen``: this call reports the remaining events.
         """
 
     @property
     def containment(self) -> str:
-        """The active containment, for doctor and /health."""
+        """Name of the active containment, for ``doctor`` and ``/health``."""
 
     @property
     def limits_notice(self) -> str:
-        """The workers' limits that are not enforced exactly, in one line; empty for none."""
+        """Worker limits that are not enforced exactly, in one line; empty if there are none."""

@@ -32,32 +32,33 @@ class Detail:
 class Used:
     """Answer to a report of a worker's usage."""
 
-    #: Why it must end now; empty if it may continue.
+    #: Why the worker must end now; empty if it may continue.
     stop: str = ""
-    #: Its child jobs are at work, or it waits for a lock.
+    #: True if the worker waits for its child jobs or for a lock.
     waiting: bool = False
-    #: A limit on agents' usage applies to it.
+    #: True if a limit on agents' usage applies to the worker.
     capped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """State of a worker's worktree at one time."""
+    """A saved state of a worker's worktree."""
 
     worker_id: str
     name: str
-    #: The attempt around which it was created; 0 for the worker's start.
+    #: The attempt before or after which the checkpoint was created; 0 for the worker's start.
     attempt: int
     at: float | None
     commit: str
-    #: How many files differ from the checkpoint before it.
+    #: Number of files that differ from the previous checkpoint.
     files_changed: int
-    #: True if there are ignored files; those that are not saved, with reasons.
+    #: True if the checkpoint has ignored files.
     has_ignored: bool
+    #: Ignored files that are not saved, with reasons.
     not_kept: Mapping[str, str]
     #: The gates' results, as text; empty if there are none.
     gates: str
-    #: The worker's branch is at this checkpoint.
+    #: True if the worker's branch is at this checkpoint.
     is_current: bool
 
 
@@ -67,7 +68,7 @@ class RolledBack:
 
     checkpoint: str
     commit: str
-    #: The checkpoint that keeps the former state.
+    #: The checkpoint with the state before the rollback.
     kept: str
 
 
@@ -76,12 +77,13 @@ class Health:
     """Health of the server and of its parts."""
 
     ready: bool
-    #: By part: "ok", or its problem as text.
+    #: Result of the check of each part: "ok", or the problem as text.
     checks: Mapping[str, str] = field(default_factory=dict)
     #: Why no worker starts now; empty when workers start.
     paused: str = ""
-    #: Numbers of AI agents that can work here, and of known ones.
+    #: Number of AI agents that can work on this machine.
     usable_agents: int = 0
+    #: Number of AI agents that the product can drive.
     known_agents: int = 0
     containment: str
     version: str
@@ -95,21 +97,21 @@ class Availability:
     description: str
     #: The program to find, as the settings name it; empty if none is needed.
     command: str = ""
-    #: Path of its program; empty if none is needed, or if it is missing.
+    #: Path of the agent's program; empty if none is needed, or if it is missing.
     path: str = ""
-    #: As far as known without running it.
+    #: Version of the program, if it is known without running the program.
     version: str = ""
     installed: bool = True
-    #: Source of the credential ("ANTHROPIC_API_KEY", a file); empty: none.
+    #: Source of the credential, such as "ANTHROPIC_API_KEY" or a file; empty: none found.
     credential: str = ""
     authenticated: bool = True
-    #: State of the login: "yes", "no" or "unknown", as workers have shown recently.
+    #: State of the login: "yes", "no", or "unknown"; recent workers have shown it.
     login: Login = "yes"
     #: Why the login failed, as text.
     login_refused: str = ""
-    #: Commands that install what is missing, in order.
+    #: Steps that make the agent ready, in order: commands that install it or log in, as text.
     mend: tuple[str, ...] = ()
-    #: Parts of its user's configuration that reach its workers: mcp, skills, hooks, memory.
+    #: Parts of the user's configuration that reach the agent's workers: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
 
     @property
@@ -121,13 +123,13 @@ class Availability:
         """Why the agent cannot work, and what to do; empty if it can."""
         if self.usable:
             return ""
-        lacks = f"command {self.command!r} was not found" if self.command else "it is not installed"
-        missing = "no credential was found for it" if self.installed else lacks
+        lacks = f"command {self.command!r} not found" if self.command else "not installed"
+        missing = "no credentials found" if self.installed else lacks
         return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Add the state of the agent's login that its workers have shown."""
+    """Return the readiness of an agent, with the state of its login that workers have shown."""
     if seen is None or not agent.authenticated:
         return agent
     if seen.works:

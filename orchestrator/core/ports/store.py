@@ -1,4 +1,4 @@
-"""The port to the store, which keeps the state."""
+"""The port to the store, which holds the durable state of jobs, workers, and attempts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ class Change:
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
-    #: Sums, which replace the stored ones.
+    #: Cost sums of days, which replace the stored sums.
     spent_days: Sequence[DaySpent] = ()
 
     @property
     def durable(self) -> bool:
         """True if the save waits until the change survives a loss of power, not only a crash.
 
-        True for what was promised to a caller: an accepted job, its end. Starts and ends of
-        attempts reach the disk a moment later: after a loss of power no attempt runs any more, and
-        work that ended in its last moment is repeated.
+        True for facts that a caller relies on: an accepted job, and the end of a job. Starts and
+        ends of attempts reach the disk a moment later. After a loss of power no attempt runs any
+        more, and work that ended just before it is repeated.
         """
         return bool(self.new_jobs or self.jobs)
 
@@ -42,10 +42,10 @@ class Tree:
     """A root job with all its descendants. Workers are in the order of their jobs and index."""
 
     jobs: Sequence[Job]
-    #: By job id, in task order.
+    #: Tasks by job id, in task order.
     tasks: Mapping[str, Sequence[TaskSpec]]
     workers: Sequence[Worker]
-    #: The planners of those jobs that have one; not among ``workers``.
+    #: The planners of jobs that have a planner; not among ``workers``.
     planners: Sequence[Worker] = ()
     #: Reviewers; not among ``workers``.
     reviewers: Sequence[Worker] = ()
@@ -71,13 +71,13 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """Cost of agents, as far as known."""
+    """Known cost of agents."""
 
-    #: None: of none of them.
+    #: Cost in US dollars; None: the cost of no agent is known.
     usd: float | None = None
-    #: A part of it was computed from a price table.
+    #: True if a part of the cost was computed from a price table.
     estimated: bool = False
-    #: The cost of some of them is unknown or incomplete.
+    #: True if the cost of some agents is unknown or incomplete.
     partial: bool = False
 
 
@@ -103,22 +103,22 @@ class Store(Protocol):
     def close(self) -> None: ...
 
     def save(self, change: Change) -> None:
-        """Store all of a change or nothing of it.
+        """Store a change in one transaction: all of the change or nothing.
 
         After it returns, a crash of this process loses nothing of the change. A loss of power loses
         nothing of a ``durable`` change, nor of other changes some hundredths of a second later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
-        """Delete root jobs with all that belongs to them. Idempotent.
+        """Delete root jobs with their descendants and all rows of these. Idempotent.
 
-        Jobs that have not ended are skipped, and so are child jobs.
+        Ids of child jobs, and of jobs that have not ended, are skipped.
         """
 
     def job(self, job_id: str) -> Job | None: ...
 
     def ended(self, before: float, limit: int) -> Sequence[Job]:
-        """Return root jobs that had ended by then, the latest first."""
+        """Return at most ``limit`` root jobs that ended before a time, the latest first."""
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
@@ -133,59 +133,67 @@ class Store(Protocol):
         offset: int,
         limit: int,
     ) -> Page:
-        """Newest first. ``parent`` is a job id: its child jobs; ``root``: only that tree.
+        """Return a page of the jobs that match all filters, newest first; None: no filter.
 
-        ``submitted_by``: only root jobs submitted so, with all below them.
+        ``parent``: only child jobs of this job. ``root``: only jobs of this root job's tree.
+        ``submitted_by``: only root jobs that this caller submitted, with their descendants.
         """
 
     def tasks(self, job_id: str) -> Sequence[TaskSpec]:
-        """In task order."""
+        """Return the tasks of a job, in task order."""
 
     def workers(self, job_id: str) -> Sequence[Worker]:
-        """Of one job, in order of index."""
+        """Return the workers of one job, in order of index."""
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
-        """Return the usage of an agent's latest successful workers, the last one first."""
+        """Return the usage of an agent's latest ``most`` successful workers, the latest first."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """Return the planner of the job's tasks; it is in no other list."""
+        """Return the planner of the job's tasks; no list of workers includes the planner."""
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """Return the reviewers of the job's candidates; they are in no other list."""
+        """Return the reviewers of the job's candidates; no list of workers includes reviewers."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
-        """Of a root job and all its descendants, in order of index within each job."""
+        """Return the workers of a root job and its descendants, in order of index in each job."""
 
     def worker(self, key: WorkerKey) -> Worker | None: ...
 
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
-        """Return the attempt that has this key, while the attempt runs; None once it has ended."""
+        """Return the running attempt with the key of this hash; None once the attempt has ended."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """The tree of a root job, attempts included; with ``job_ids``, only these jobs of it."""
+        """Return the tree of a root job, with attempts; with ``job_ids``, only these jobs of it.
+
+        None if the root job does not exist, or if none of ``job_ids`` is in its tree.
+        """
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
-        """Return the cost of each key's jobs on one day, which counts from the epoch, UTC."""
+        """Return the cost of each key's jobs on one day; ``day`` counts from the epoch, UTC."""
 
     def unfinished(self) -> Sequence[str]:
-        """Ids of root jobs that have not ended."""
+        """Return the ids of root jobs that have not ended."""
 
     def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
-        """Return events in order of ``seq``, those with ``seq`` > ``after``."""
+        """Return at most ``limit`` events with ``seq`` > ``after``, in order of ``seq``."""
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
-        """Grant an attempt all of these locks or none, in one step, even if others ask, too.
+        """Grant an attempt all of these locks or none, in one step, even if others request them.
 
-        Locks that it holds already remain. Written like a change: from one thread, and durable.
+        Locks that the attempt already holds remain. Leases are written like a change: from one
+        thread, and durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
-        """End leases. Idempotent. Leases also end automatically with their attempt."""
+        """End a worker's leases of these locks. Idempotent.
+
+        Leases also end automatically with their attempt.
+        """
 
     def leases(self) -> Sequence[Lease]:
-        """Return the active leases, by lock name: those whose attempts run."""
+        """Return the active leases, sorted by lock name. A lease ends with its attempt."""
 
     def stats(self) -> StoreStats: ...
 

@@ -1,4 +1,4 @@
-"""Messages of commits: a subject, and trailers that name job, worker, task and agent."""
+"""Messages of commits: a subject, and trailers with the names of job, worker, task, and agent."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from orchestrator.core.model.job import Worker
 
 
 def of_worker(subject: str, worker: Worker) -> str:
-    """The message of a commit or merge of a worker's changes."""
+    """Return the message of a commit or merge of a worker's changes."""
     trailers = {
         "Orchestrator-Job": worker.job_id,
         "Orchestrator-Worker": worker.id,
@@ -17,12 +17,12 @@ def of_worker(subject: str, worker: Worker) -> str:
 
 
 def of_job(subject: str, job_id: str) -> str:
-    """The message of a merge of a job's result."""
+    """Return the message of a merge of a job's result."""
     return _signed(subject, {"Orchestrator-Job": job_id})
 
 
 def of_child_job(worker_id: str, job_id: str) -> str:
-    """The message of a merge of what a worker's child job changed."""
+    """Return the message of a merge of a child job's changes into its parent worker's branch."""
     trailers = {"Orchestrator-Job": job_id, "Orchestrator-Worker": worker_id}
     return _signed(f"Merge a child job of {worker_id}", trailers)
 

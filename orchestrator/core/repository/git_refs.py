@@ -1,4 +1,7 @@
-"""Names of the branches and refs of jobs in the host project's repository."""
+"""Names of the branches and refs of jobs in the host project's repository.
+
+Each function returns the full name of a ref, or a prefix of such names.
+"""
 
 from orchestrator.core.model.job import Worker
 
@@ -14,98 +17,103 @@ def branch_of(root_id: str, worker_id: str) -> str:
 
 
 def result_branch(root_id: str, job_id: str) -> str:
-    """Result branch of a root job or a child job."""
+    """Return the result branch of a root job or a child job."""
     name = "result" if job_id == root_id else f"result_{job_id}"
     return f"refs/heads/{BRANCHES}/{root_id}/{name}"
 
 
 def start_ref(worker: Worker) -> str:
-    """Start commit of a worker."""
+    """Return the ref with the start commit of a worker."""
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
 def dirty_ref(root_id: str) -> str:
-    """Base of a job that includes the user's uncommitted work."""
+    """Return the ref with a job's base that includes the user's uncommitted changes."""
     return f"{hidden(root_id)}dirty"
 
 
 def base_ref(root_id: str) -> str:
-    """Base that a job named: a branch of the user's may be deleted while the job runs."""
+    """Return the ref with the requested base: the user may delete its branch during the job."""
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """Result so far, for a worker whose merge was rejected; its next attempt begins with it."""
+    """Return the ref with the result so far, after a merge rejection of a worker.
+
+    The worker's next attempt begins with this result.
+    """
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def taken_ref(worker: Worker) -> str:
-    """Result that a worker whose merge was rejected has had on its branch since then."""
+    """Return the ref with the result that a worker's branch has since its merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
 def resolving_ref(worker: Worker) -> str:
-    """The worker's branch before an agent's attempt to resolve its conflicts."""
+    """Return the ref with the worker's branch before an attempt to resolve its conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Progress of an active merge, so that no ``git gc`` removes its commits."""
+    """Return the ref with the progress of an active merge, so that ``git gc`` keeps its commits."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Prefix: the user's branches before and after ``land``, by their names."""
+    """Return the prefix of the user's branches before and after ``land``, by branch name."""
     return f"{hidden(root_id)}landed/{job_id}/"
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Prefix: earlier results of a job, by number."""
+    """Return the prefix of a job's earlier results, by number."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
 def child_refs(root_id: str, worker_id: str) -> str:
-    """Prefix: for each child job of a worker its base, and its result."""
+    """Return the prefix of the base and the result of each child job of a worker."""
     return f"{hidden(root_id)}child/{worker_id}/"
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:
-    """Prefix: a worker's checkpoints, by the names of ``core.model.attempt.failure``."""
+    """Return the prefix of a worker's checkpoints, named as in ``core.model.attempt.failure``."""
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
 def undone_refs(root_id: str) -> str:
-    """Prefix: results of attempts that were rolled back, as ``<worker>/<attempt>``."""
+    """Return the prefix of results of attempts that were rolled back: ``<worker>/<attempt>``."""
     return f"{hidden(root_id)}undone/"
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Prefix: the ignored files of its checkpoints, by the same names."""
+    """Return the prefix of the ignored files of a worker's checkpoints, by checkpoint name."""
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 
 def kept_refs(root_id: str) -> str:
-    """Prefix: work of a removed root job that exists nowhere else."""
+    """Return the prefix of work of a removed root job that exists nowhere else."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Prefix: a worker's branch before it was switched to another one."""
+    """Return the prefix of a worker's former heads, before its worktree was switched to another
+    branch.
+    """
     return f"{hidden(root_id)}aside/{worker_id}/"
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Prefix: histories of repositories that a worker created in its worktree, by path."""
+    """Return the prefix of histories of repositories in a worker's worktree, by path."""
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:
-    """Prefix: workers that tried a task and were not chosen, by their names."""
+    """Return the prefix of branch heads of candidates that were not chosen, by worker name."""
     return f"{hidden(root_id)}candidate/"
 
 
 def hidden(root_id: str) -> str:
-    """Prefix: refs of a root job that are not branches."""
+    """Return the prefix of a root job's refs that are not branches."""
     return f"refs/{BRANCHES}/{root_id}/"
 
 

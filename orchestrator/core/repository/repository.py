@@ -16,9 +16,10 @@ from orchestrator.core.model.repository_changes import RefMove
 class Strategy(StrEnum):
     """How workers' branches are merged."""
 
-    #: what merges cleanly; the rest is reported and kept
+    #: branches without conflicts are merged; conflicts are reported, and their branches stay
     AUTO = "auto"
-    #: in a conflict the better worker's lines win, by evidence; otherwise the later one's
+    #: all branches are merged; in a conflict the lines of the worker with better evidence win, or
+    #: else the later worker's lines
     THEIRS = "theirs"
     #: nothing is merged; conflicts are listed
     MANUAL = "manual"
@@ -38,9 +39,9 @@ class GitUse(StrEnum):
 class Workdir(StrEnum):
     """Where the worker of a task starts."""
 
-    #: a directory of its own, or a worktree if its agent gets one
+    #: the worker's own directory, or a worktree if its agent gets a worktree
     OWN = "own"
-    #: the user's checkout as it is
+    #: the user's checkout in its present state
     PROJECT = "project"
     #: another spelling of the task field ``git: on``
     WORKTREE = "worktree"
@@ -52,18 +53,18 @@ PROJECT_LOCK = "project"
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Files of the user's checkout at one moment, as far as they differ from its commit.
+    """Files of the user's checkout at one moment that differ from its commit.
 
-    Without a repository: all files.
+    Without a repository: all files of the project.
     """
 
-    #: Paths relative to the host project, with a fingerprint of each file's state.
+    #: Fingerprint of each file's state, by path relative to the host project.
     files: Mapping[str, str]
-    #: Empty without a repository, or a commit.
+    #: The checked-out commit; empty without a repository or a commit.
     commit: str = ""
-    #: The host project within its repository, with a slash; empty when it is all of it.
+    #: Path of the host project in its repository, with a slash at the end; empty for the top.
     prefix: str = ""
-    #: Of the repository; empty without one.
+    #: Top directory of the repository; empty without a repository.
     top: str = ""
 
 
@@ -71,13 +72,14 @@ class Checkout:
 class MergeChoice:
     """Options for merging an ended job again."""
 
-    #: Empty: the job's own.
+    #: Merge strategy; empty: the job's.
     strategy: str = ""
     #: Workers whose changes are merged like those of successful workers, such as failed workers and
     #: candidates that were not chosen. They remain selected until they are excluded.
     take: tuple[str, ...] = ()
+    #: Workers whose changes are excluded from the result.
     leave: tuple[str, ...] = ()
-    #: Which agent resolves remaining conflicts, as in a job's config; empty: none.
+    #: The agent that resolves remaining conflicts, as in a job's config; empty: none.
     resolve: str = ""
 
 
@@ -87,13 +89,13 @@ class Base:
 
     #: Empty if no worktrees can be created.
     commit: str = ""
-    #: The branch that was named, or checked out; empty: none.
+    #: The branch that was requested, or is checked out; empty: none.
     branch: str = ""
-    #: It includes uncommitted changes of the user's checkout.
+    #: True if the commit includes uncommitted changes of the user's checkout.
     dirty: bool = False
-    #: A note for the user: why there are no worktrees, or what they lack.
+    #: A note for the user: why there are no worktrees, or which files they lack.
     note: str = ""
-    #: Why no worktree can be created; empty if that was not tried, or there is a commit.
+    #: Why no worktree can be created; empty if there is a commit, or no worktree was requested.
     hindrance: str = ""
 
 
@@ -106,13 +108,13 @@ class Signature:
 
 
 class FileWay(StrEnum):
-    """How a file was merged that git alone would not have merged, or not at this place."""
+    """How the product merged a file that git alone reports as a conflict, or puts elsewhere."""
 
-    #: a new file follows the directory that the other side renamed
+    #: a new file was moved into the directory that the other side renamed
     DIRECTORY_RENAME = "directory_rename"
-    #: blanks and carriage returns at line ends did not count
+    #: differences in blanks and carriage returns at line ends were ignored
     LINE_ENDS = "line_ends"
-    #: both sides only added lines, and both have them
+    #: both sides only added lines, and the merged file has the lines of both sides
     UNION = "union"
 
 
@@ -125,11 +127,11 @@ class Hindrance(StrEnum):
     NO_AGENT = "no_agent"
     #: the worker's retries are used
     NO_RETRY = "no_retry"
-    #: an attempt was made, and did not resolve them
+    #: an attempt ran, and did not resolve the conflicts
     UNRESOLVED = "unresolved"
     #: the job was stopped, by a person or at a limit
     STOPPED = "stopped"
-    #: the job was merged again, which starts no worker
+    #: a person repeated the merge, which starts no worker
     NOT_ASKED = "not_asked"
 
 
@@ -141,19 +143,19 @@ class MergedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LostHunk:
-    """Lines of ours that are not in the result, because theirs won there."""
+    """Lines of ``ours`` that are not in the result, because ``theirs`` won in this hunk."""
 
-    #: Line numbers in our file, from 1; in the common ancestor's, if ours removed lines. Both 0:
-    #: the whole file.
+    #: First line number in the file of ``ours``, from 1. If ``ours`` removed lines: in the file of
+    #: the common ancestor. ``first`` and ``last`` both 0: the whole file.
     first: int = 0
     last: int = 0
-    #: The lost change is the removal of these lines.
+    #: True if the lost change is the removal of these lines.
     removed: bool = False
-    #: How the lines begin.
+    #: The first lines of the hunk, cut.
     text: tuple[str, ...] = ()
-    #: Commits that the lines come from, as far as that is known.
+    #: Known commits that added the lines.
     commits: tuple[str, ...] = ()
-    #: Workers that they are from.
+    #: Workers that wrote the lines.
     workers: tuple[str, ...] = ()
 
 
@@ -161,17 +163,19 @@ class LostHunk:
 class FileConflict:
     """One path with a merge conflict.
 
-    Blob ids of the common ancestor and of both sides; empty if a side has no such file.
+    ``base``, ``ours``, and ``theirs`` are blob ids of the common ancestor and of both sides; ""
+    if that side does not have the file.
     """
 
     path: str
     base: str = ""
     ours: str = ""
     theirs: str = ""
-    #: If theirs won: the lost hunks of ours.
+    #: The lost hunks of ``ours``, if ``theirs`` won.
     lost: tuple[LostHunk, ...] = ()
-    #: Theirs are a child job's changes, made by these workers of it; empty: a worker's own.
+    #: The child job that made the changes of ``theirs``; empty: a worker's own changes.
     child_job_id: str = ""
+    #: Workers of that child job that made the changes.
     child_workers: tuple[str, ...] = ()
 
 
@@ -179,8 +183,9 @@ class FileConflict:
 class BranchWork:
     """Commits and changes of a branch since its start."""
 
-    #: Short ids and subjects, the latest first; ``more`` commits are not listed.
+    #: Short ids and subjects of commits, the latest first.
     commits: tuple[tuple[str, str], ...] = ()
+    #: Number of commits that are not listed.
     more: int = 0
     #: The changed files with their numbers of lines, as ``git diff --stat`` lists them.
     stat: str = ""
@@ -188,10 +193,10 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One conflicting place of a file. Without texts: the file as a whole, or no text file."""
+    """One conflicting place of a file. Without texts: the whole file, or a binary file."""
 
     path: str
-    #: Number of the first line, in our file.
+    #: Number of the first line in the file of ``ours``.
     line: int = 0
     base: str = ""
     ours: str = ""
@@ -212,8 +217,8 @@ class UndonePlace:
     """Lines of a file that a child job changed, and that its parent worker's result lacks."""
 
     path: str
-    #: Line numbers in the child job's file, from 1; in the file before, if it only removed lines.
-    #: Both 0: the whole file.
+    #: First line number in the child job's file, from 1. If the child job only removed lines: in
+    #: the file before. ``first`` and ``last`` both 0: the whole file.
     first: int = 0
     last: int = 0
 
@@ -223,24 +228,24 @@ class Undone:
     """Changes of a child job that a commit no longer has."""
 
     places: tuple[UndonePlace, ...] = ()
-    #: None of the changes remains, and no commit removed them: they were discarded.
+    #: True if none of the changes remains, and no commit removed them: they were discarded.
     whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """The project's own programs for a worktree: they import the worktree's modules."""
+    """The project's own programs for a worktree, which import the worktree's modules."""
 
     #: Directories that come first on the search path.
     path: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: The top of the user's checkout, whose sources are not to be read.
+    #: The top of the user's checkout, whose sources must not be read.
     checkout: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """A worker's branch, merged with the worker's side work."""
+    """Result of ``Repository.fold``: a worker's branch, merged with the worker's side work."""
 
     commit: str
     work: tuple[SideWork, ...] = ()
@@ -249,7 +254,7 @@ class Folded:
 
 
 class Repository(Protocol):
-    """The host project's repository. Directories are absolute; the user's own is only read.
+    """The host project's repository. Directories are absolute; the user's checkout is only read.
 
     Every method may raise RepositoryError, which describes the error as text, and OSError if the
     disk is full. Any thread may call.
@@ -258,8 +263,8 @@ class Repository(Protocol):
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
-        ``dirty``: include uncommitted changes. Raise InvalidRequest if one of both is requested and
-        not possible; otherwise never raise.
+        ``dirty``: include uncommitted changes. Raise InvalidRequest if ``revision`` or ``dirty`` is
+        requested and not possible; otherwise never raise.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
@@ -273,13 +278,22 @@ class Repository(Protocol):
         """Remove a worktree; uncommitted changes are committed to its branch first. Idempotent."""
 
     def drop_spares(self, directory: str) -> None:
-        """Remove a root job's stored files of closed worktrees; ``directory`` is the job's."""
+        """Remove the files that a root job stored of closed worktrees.
+
+        ``directory`` is the root job's directory.
+        """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return settings that stop git from pushing; none without a repository."""
+        """Return git settings, as names and values, that stop git from pushing.
+
+        Empty without a repository.
+        """
 
     def inside(self, directory: str) -> str:
-        """Return the host project's path in a worktree: it may be a part of its repository."""
+        """Return the path of the host project in a worktree.
+
+        The host project may be only a part of its repository.
+        """
 
     def commit(
         self,
@@ -291,7 +305,8 @@ class Repository(Protocol):
     ) -> str:
         """Commit uncommitted changes, if there are any. Return the branch head.
 
-        Dependencies, caches and similar files stay uncommitted, except ``promised`` paths.
+        Files that git.never_commit excludes, such as dependencies and caches, stay uncommitted,
+        except ``promised`` paths.
         """
 
     def fold(
@@ -303,59 +318,61 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> Folded:
-        """Merge branches, worktrees and stash entries that a worker created into its branch.
+        """Merge branches, worktrees, and stash entries that a worker created into its branch.
 
-        All in the worktree is committed, and ``tip`` is that commit. Conflicting work is kept on
-        refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
+        Everything in the worktree must be committed; ``tip`` is that commit. Conflicting work is
+        saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        """Commit the present worktree without changing its branch or its index."""
+        """Commit the present worktree without changing its branch or index. Return the commit."""
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
-        """Repair what an attempt broke of its worktree, so that ``commit`` can store all of it.
+        """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
         Idempotent.
 
-        Return the repairs as text, and the branch head before an unfinished rebase, or nothing. A
+        Return the repairs as text, and the branch head before an unfinished rebase, or "". A
         missing branch is created at ``start``.
         """
 
     def settle(self, directory: str) -> None:
-        """Abort an unfinished merge, rebase or similar; files stay. Idempotent."""
+        """Abort an unfinished merge, rebase, or similar operation; files stay. Idempotent."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return as text where ``end`` has conflict markers that ``start`` does not have."""
+        """Return the places, as text, of conflict markers that ``end`` has and ``start`` lacks."""
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
-        """Commit the ignored files of a worktree, separately; empty if there are none.
+        """Commit the ignored files of a worktree, separately from its branch.
 
-        Very large files are excluded; the commit lists them.
+        Return the commit; empty if there are no ignored files. Very large files are excluded; the
+        commit lists them.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
-        """Return ignored files of a worktree that match one of the paths or patterns, all of them
-        relative to the host project. Files from the user's checkout are excluded.
+        """Return ignored files of a worktree that match one of the paths or patterns.
+
+        All paths are relative to the host project. Files from the user's checkout are excluded.
         """
         ...
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
-        """Write the files of such a commit. Idempotent."""
+        """Write the files of a commit of ``keep_ignored`` into a worktree. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
-        """Return files that a commit of ignored files lacks, with reasons."""
+        """Return the files that a commit of ``keep_ignored`` lacks, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit, with the ignored files of ``kept``.
 
-        All other files of the worktree are removed, except ignored files too large to be kept.
+        All other files of the worktree are removed, except ignored files too large to be saved.
         Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
-        """Change the files of a worktree from the state ``now`` to the state ``then``.
+        """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
-        Its branch and index stay. Raise RepositoryError, and change nothing, if a file to be
-        changed no longer has the state ``now``.
+        The worktree's branch and index stay. Raise RepositoryError, and change nothing, if a file
+        to be changed no longer is as in ``now``.
         """
 
     def tip(self, name: str) -> str:
@@ -376,20 +393,21 @@ class Repository(Protocol):
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
     def changed(self, start: str, end: str) -> Sequence[str]:
-        """Return paths of files that ``end`` has, and ``start`` lacks or has differently."""
+        """Return paths of files that ``end`` has, and that ``start`` lacks or has differently."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Return every path that differs; True if ``start`` has it."""
+        """Return every path that differs between the commits; True if ``start`` has the path."""
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
-        """Yield what each commit from ``start`` to ``end`` adds, the oldest first.
+        """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
 
-        A line ``commit <name>``, its message indented by one space, and a diff without context, in
-        which all files are text. In pieces, so that the caller can stop early.
+        For each commit: a line ``commit <name>``, the message indented by one space, and a diff
+        without context, in which all files are text. The log comes in pieces, so that the caller
+        can stop early.
         """
 
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
-        """Return those texts, which have no line ends, that occur in a file of a commit."""
+        """Return the texts that occur in a file of a commit. No text may have line ends."""
 
     def files(self, commit: str) -> GateFiles:
         """Return the files of the host project in a commit."""
@@ -398,23 +416,23 @@ class Repository(Protocol):
         """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Create the project's own programs for a worktree; ``programs`` is a directory for them.
+        """Create the project's own programs for a worktree in the directory ``programs``.
 
-        Its former content is removed. ``search`` is the path that is otherwise searched for
-        programs. ``trusted``: nothing that a worker put into the worktree runs in place of the
-        programs of the user's checkout.
+        The former content of ``programs`` is removed. ``search`` is the path that is otherwise
+        searched for programs. ``trusted``: nothing that a worker put into the worktree runs in
+        place of the programs of the user's checkout.
         """
 
     def close_at(self, directory: str) -> None:
-        """Remove such a worktree with all its content. Idempotent."""
+        """Remove a worktree of ``open_at`` with all its content. Idempotent."""
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
-        """Return files that ``end`` has elsewhere: old path by new path, and if they equal."""
+        """Return moved files: by path in ``end``, the path in ``start``, and True if unchanged."""
 
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Set a worktree's files to ``commit``, but some to ``base``; its branch stays.
+        """Set a worktree's files to ``commit``, except the files in ``swap``; its branch stays.
 
         ``swap``: by path, the path in ``base`` that has the content; None: the file is removed.
         """
@@ -422,38 +440,42 @@ class Repository(Protocol):
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Return tracked files that differ from a commit, with a digest of each changed place.
 
-        The digests do not depend on the position in the file.
+        The digests do not depend on the places' positions in the file.
         """
 
     def restore(self, directory: str, commit: str) -> None:
-        """Restore a worktree to a commit; ignored files stay."""
+        """Restore the files of a worktree to a commit; ignored files stay."""
 
     def work(self, start: str, end: str) -> "BranchWork":
-        """Return the commits of a branch since its start, as far as a prompt has room for them."""
+        """Return the commits and changes of a branch since its start, cut to a prompt's room."""
 
     def size(self, start: str, end: str) -> ChangeSize:
         """Return the size of a difference; a binary file counts without lines."""
 
+    def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
+        """Return numbers of added and removed lines, by git's path; zeros for a binary file."""
+
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        """Return the difference as text; a longer one is cut, with a note."""
+        """Return the difference as text; more than ``most_bytes`` are cut, with a note."""
 
     def tracks(self, commit: str, path: str) -> bool: ...
 
     def join(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
-        """Return a commit with both as parents, and the content of ``content`` or ``first``."""
+        """Return a merge commit of both parents, with the content of ``content`` or ``first``."""
 
     def line(self, start: str, tip: str) -> Sequence[str]:
         """Return commits from ``start`` to ``tip``, oldest first: first parents, no merges."""
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return those paths that a commit after ``start``, up to ``tip``, has changed."""
+        """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the next one.
 
-        ``tip`` itself if it is not on top of them, or if one of them, or a later one, is a merge.
+        Return ``tip`` itself if it is not on top of these commits, or if one of them, or the
+        commit after them, is a merge. ``message`` is for the folded commit.
         """
 
     def replay(
@@ -464,9 +486,10 @@ class Repository(Protocol):
         message: str,
         signature: Signature,
     ) -> str:
-        """Replay commits on top of ``onto``, in a line, with their authors and messages.
+        """Replay commits on top of ``onto``, one after another, with their authors and messages.
 
-        The result has the content of ``final``; ``message`` is for changes that no commit has.
+        Return the last new commit, which has the content of ``final``. ``message`` is for changes
+        that no commit has.
         """
 
     def merge(
@@ -481,8 +504,8 @@ class Repository(Protocol):
     ) -> Merge:
         """Merge two commits without touching any file.
 
-        With ``union`` both sides' lines count if both only add lines. With ``force`` theirs win, by
-        hunk in text files, otherwise by file.
+        ``union``: if both sides only add lines in a place, the result has the lines of both.
+        ``force``: in a conflict ``theirs`` wins, by hunk in text files, otherwise by file.
         """
 
     def undone(
@@ -490,60 +513,64 @@ class Repository(Protocol):
     ) -> Undone:
         """Return the changes from ``base`` to ``result`` that ``tip`` no longer has.
 
-        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits with
-        what files may be restored to, besides ``base``. ``others``: changes of other child jobs, as
-        ``<base>..<result>``.
+        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits
+        besides ``base`` whose content an undo may have restored. ``others``: changes of other child
+        jobs, as ``<base>..<result>``.
         """
         ...
 
     def reapplied(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
-        """Apply the changes from ``base`` to ``result`` to ``tip``, which may have merged them
-        before and lost them; return ``tip`` itself if it has them.
+        """Apply the changes from ``base`` to ``result`` to ``tip``.
+
+        ``tip`` may have merged these changes before, and lost them. Return ``tip`` itself if it
+        still has them.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
-        """Merge two commits, with conflict markers in the files that conflict."""
+        """Return a merge of two commits, with conflict markers in the files that conflict."""
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
-        """Return the texts of two commits where they conflict, in order."""
+        """Return the conflicting places of two commits with their texts, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Return conflicting files of two commits that a third one does not resolve.
+        """Return conflicting files of two commits that a third commit does not resolve.
 
-        Those with markers; all, if the third commit is just what ``marked`` made.
+        These are the files with markers; all files if the third commit equals the result of
+        ``marked``.
         """
 
     def ways_to_merge(self) -> str:
-        """Return a digest of what decides, besides git, how files are merged; "" for nothing.
+        """Return a digest of git settings and attributes that decide how files are merged.
 
-        In ``checkout_state`` by the name ``WAYS_TO_MERGE``.
+        "" if there are none. ``checkout_state`` has it by the name ``WAYS_TO_MERGE``.
         """
         ...
 
     def note(self, directory: str) -> None:
-        """Back up the present files that git needs to work; ``directory`` is a root job's.
+        """Back up the present files that git needs to work.
 
-        Idempotent: a later state does not replace the backup.
+        ``directory`` is a root job's. Idempotent: a later state does not replace the backup.
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
-        """Restore the backup of files that git cannot use in their present state.
+        """Restore backed-up files that git cannot use in their present state.
 
-        Return all that was restored since the job began, as text. Idempotent.
+        Return all restorations since the job began, as text. Idempotent.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
-        """The user's state that must not change: branch, refs, stash, config, files."""
+        """Return the user's state that must not change: branch, refs, stash, config, files."""
 
     def exists(self) -> bool:
-        """True if the project is in a repository. Never raises."""
+        """Return True if the project is in a repository. Never raises."""
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        """Return what workers of a root job did to refs besides their branches since a time, and
-        pushed, as far as git's logs show it.
+        """Return changes of refs and pushes by workers of a root job since a time.
+
+        Excludes the workers' own branches. Only changes that git's logs show are known.
         """
         ...
 
@@ -553,27 +580,27 @@ class Repository(Protocol):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job; a result that was not landed remains.
 
-        ``directory`` was the job's, its files are in ``present`` now. Work of workers that is in no
-        result and on no branch of the user's is kept below ``kept_refs``; the full names are
-        returned. Idempotent.
+        ``directory`` was the job's directory; its files are in ``present`` now. Workers' changes
+        that are in no result and on no branch of the user are saved below ``kept_refs``. Return the
+        full names of these refs. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job, also those that ``forget`` keeps.
+        """Remove worktrees and refs of a root job, including refs that ``forget`` keeps.
 
-        What is on a branch of the user's stays, with what ``undo`` needs. Return the full names of
-        removed branches and kept refs. Idempotent.
+        Commits on a branch of the user stay, with the refs that ``undo`` needs. Return the full
+        names of removed branches and kept refs. Idempotent.
         """
 
 
 def needs_worktree(task: TaskSpec, git: str) -> bool:
-    """True if ``git: on`` holds for the task; ``git``: of its job."""
+    """Return True if ``git: on`` applies to the task; ``git`` is the setting of its job."""
     if task.workdir == Workdir.PROJECT or git == GitUse.OFF:
         return False
     return (task.git or git) == GitUse.ON
 
 
-#: End the addresses of workers and of the orchestrator, which lead nowhere.
+#: End of the mail addresses of workers and of the orchestrator, which are not deliverable.
 ADDRESSES = ".orchestrator.invalid"
 
 

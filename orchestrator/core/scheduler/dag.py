@@ -13,15 +13,15 @@ def check(tasks: Sequence[TaskSpec]) -> None:
     known: set[str] = set()
     for task in tasks:
         if task.id in known:
-            raise InvalidRequest(f"two tasks have the id {task.id!r}; ids are unique within a job")
+            raise InvalidRequest(f"duplicate task id {task.id!r}; give each task its own id")
         known.add(task.id)
     for task in tasks:
         _check_known(task, known)
     try:
         TopologicalSorter({task.id: task.depends_on for task in tasks}).prepare()
     except CycleError as error:
-        circle = " -> ".join(error.args[1])
-        raise PlanCycle(f"tasks wait for each other: {circle}; remove one depends_on") from error
+        cycle = " -> ".join(error.args[1])
+        raise PlanCycle(f"dependency cycle: {cycle}; remove one depends_on") from error
 
 
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
@@ -36,16 +36,16 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
             for other in first.setdefault(file, []):
                 if other.id not in above[task.id] and task.id not in above[other.id]:
                     raise InvalidRequest(
-                        f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, and "
-                        "neither depends on the other; let one depend on the other, or give the "
-                        "file to one of them",
+                        f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, but "
+                        "neither depends on the other; add a depends_on, or name the file in "
+                        "one task only",
                         kind="overlap",
                     )
             first[file].append(task)
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
-    """By task id, the ids of all tasks that must succeed before it."""
+    """Return, by task id, the ids of all tasks that must succeed before it."""
     needs = {task.id: task.depends_on for task in tasks}
     above: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
@@ -59,13 +59,13 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
         if needed not in known:
             names = ", ".join(sorted(known)[:10])
             raise InvalidRequest(
-                f"task {task.id!r} depends on {needed!r}, which is not a task here; known: {names}",
+                f"task {task.id!r} depends on unknown task {needed!r}; known: {names}",
                 kind="unknown-dependency",
             )
 
 
 def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
-    """By task id, the ids of the tasks that depend on it, in task order."""
+    """Return, by task id, the ids of the tasks that depend on it, in task order."""
     waiting: dict[str, list[str]] = {}
     for task in tasks:
         for needed in dict.fromkeys(task.depends_on):

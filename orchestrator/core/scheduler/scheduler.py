@@ -142,7 +142,9 @@ class Scheduler:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks. ``source`` made them; ``reason`` says why the planner did not."""
+        """Add the job's tasks from its plan. ``source``: the planner; ``reason``: why another
+        planner was used.
+        """
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
@@ -180,7 +182,7 @@ class Scheduler:
             return
         detail = error.message
         if number == MOST_REFUSALS_TOLD:
-            detail += " (from here on refusals of this worker are only counted)"
+            detail += " (further rejections of this worker are only counted)"
         self._unit_of_work.emit(
             EventKind.CHILD_JOB_REFUSED,
             self._trees.job_of(worker),
@@ -233,7 +235,7 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt. Ignored if the attempt is not the current one."""
+        """Process the end of an attempt. Ignore an attempt that is not the current one."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -287,7 +289,7 @@ class Scheduler:
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of a lost attempt; ``record`` is where the end is written."""
+        """Process the end of a lost attempt. ``record``: path of its exit record."""
         self._late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
@@ -301,7 +303,7 @@ class Scheduler:
         self._completion.stop_tree(job_id, cause, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry these workers. Return True if the job continues for that."""
+        """Retry the workers of rejected branches. Return True if the job therefore continues."""
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:
@@ -313,7 +315,7 @@ class Scheduler:
         self._merge_rejections.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
-        """End the job, because its reports are written or could not be."""
+        """End a job after its reports were written, or after writing them failed."""
         if job_id not in self._completion.rendering:
             return
         self._completion.rendering.discard(job_id)
@@ -418,7 +420,7 @@ class Scheduler:
         self._trees.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """Drop an ended tree after this turn: it was restored for one change."""
+        """Drop an ended tree after this turn, because it was restored for one change only."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:

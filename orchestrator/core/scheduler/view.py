@@ -63,7 +63,9 @@ class SchedulerView:
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
-        """The smallest remaining budget of the job and its ancestors, without reserved parts."""
+        """Return the smallest remaining budget of the job and its ancestors, without
+        reserved parts.
+        """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
         for above in line:
@@ -76,7 +78,7 @@ class SchedulerView:
         return left
 
     def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
-        """The part of its unfinished child jobs' budgets that is not used yet."""
+        """Return the part of its unfinished child jobs' budgets that is not used yet."""
         reserved, own = 0.0, {job.id for job in line}
         children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
         for child in (each for each in children if each is not None):
@@ -145,8 +147,8 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Files that its child jobs made, at any depth, and what commands left; None if none
-        changed.
+        """Return files that its child jobs made, at any depth, and what commands left; None
+        if none changed.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -164,8 +166,9 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Code that child jobs of a worker changed in the project, and that gates of their own
-        tasks judged there, with the time at which that task had ended."""
+        """Return code that child jobs of a worker changed in the project, and that gates of
+        their own tasks judged there, with the time at which that task had ended.
+        """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
         for each in (each for job in present.child_job_ids for each in self.workers_of(job)):

@@ -76,7 +76,7 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Like ``amount``, also if the number is a string."""
+    """Return a number, as ``amount`` does, also from a string."""
     if isinstance(value, str):
         try:
             value = float(value)

@@ -31,8 +31,8 @@ from .kept import Kept
 
 #: More than any story needs to end.
 MOST_STEPS = 5_000
-NO_MEMORY = Lack(WaitKind.MEMORY, "waits for memory")
-NO_DISK = Lack(WaitKind.DISK, "waits for disk space")
+NO_MEMORY = Lack(WaitKind.MEMORY, "waiting for memory")
+NO_DISK = Lack(WaitKind.DISK, "waiting for disk space")
 
 
 class Story:

@@ -43,7 +43,7 @@ def _type(failure: str) -> str:
 
 
 def _head(failure: str) -> Sequence[str]:
-    """The words of the failure, sorted."""
+    """Return the words of the failure, sorted."""
     text = one_line(failure[: 4 * HEAD])
     if _ASSERTION.match(text):
         text = _QUOTED.sub("TEXT", text)

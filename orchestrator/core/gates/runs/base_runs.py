@@ -45,7 +45,7 @@ def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Fla
 
 
 def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Findings of both runs; a failure that differs between them is compared by its name."""
+    """Yield findings of both runs; a failure that differs between them is compared by its name."""
     left: dict[str, list[Flaw]] = {}
     for each in other:
         left.setdefault(each.key, []).append(each)
@@ -72,4 +72,4 @@ def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
         return ""
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     named = ", ".join(found[:MOST_NAMED])
-    return f"not the same in two runs on the base commit: {named}{more}"
+    return f"two runs on the base commit differ: {named}{more}"

@@ -37,7 +37,9 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
 
 
 def without_parameters(test: str) -> str:
-    """``test_one[2-3]`` is ``test_one``: parameters multiply tests at no cost."""
+    """Return a test's name without parameters (``test_one[2-3]`` is ``test_one``), which multiply
+    tests at no cost.
+    """
     return test.partition("[")[0]
 
 

@@ -43,7 +43,7 @@ def confirmed(first: Ran, second: Ran) -> Ran:
 
 
 def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
-    """Return names that failed in one run and passed in the other; "" stands for the whole gate."""
+    """Return the names that failed in one run and passed in the other; "" means the whole gate."""
     if second.broken:
         return ()
     if first.broken:

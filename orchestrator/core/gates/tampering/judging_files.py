@@ -83,7 +83,8 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """``touched``: the paths that the change touches, and whether the base has them.
+    """Return the change of judging files. ``touched``: changed paths, each with True if the base
+    has it.
 
     ``moves``: by their new path. ``equal``: mixed files whose judging part is as at the base.
     ``removed``: paths that the base has, and the change does not. ``is_compared``: new tests alone
@@ -120,7 +121,7 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Kind of judging file; "" for a file that does not affect the gate's findings."""
+    """Return kind of judging file; "" for a file that does not affect the gate's findings."""
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -159,7 +160,9 @@ def with_second_run(
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
     files = named(altered.judges)
-    told = [f"with the base's {files}: {each.text}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]]
+    told = [
+        f"with {files} of the base commit: {each.text}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]
+    ]
     return replace(
         result,
         status=GateStatus.FAILED,
@@ -190,7 +193,10 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """The second run has the base's tests. New tests are excluded: they may need new code."""
+    """Return tests that pass only with the worker's versions of judging files.
+
+    The second run has the base's versions. New tests are excluded, because they may need new code.
+    """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
     flaws = [
@@ -204,7 +210,7 @@ def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> l
     why = f" ({errors[0]})" if errors else ""
     return [
         *flaws,
-        *(Flaw(name, f"{name}: it does not run{why}") for name in sorted(lost)),
+        *(Flaw(name, f"{name}: does not run{why}") for name in sorted(lost)),
     ]
 
 

@@ -21,7 +21,10 @@ _OF_SETUP = ("metadata", "options")
 
 
 def judging_part(path: str, text: str) -> object:
-    """Return a value that is equal for two versions that judge alike; the whole text if unknown."""
+    """Return the part of a file that configures gates; versions with equal parts judge alike.
+
+    Return the whole text of another file, and of a file that cannot be parsed.
+    """
     read = _READERS.get(path.rpartition("/")[2])
     try:
         return text if read is None else read(text)
@@ -51,5 +54,5 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "package.json": _package,
     "setup.cfg": _setup,
 }
-#: Their names.
+#: Names of the files that it can read.
 MIXED = tuple(_READERS)

@@ -7,7 +7,7 @@ from orchestrator.core.gates.failures.fingerprint import digest_of
 from orchestrator.core.gates.findings import Ran, Reading, new_flaws
 from orchestrator.core.model.gate import GateResult, GateStatus
 
-REWRITTEN = "the gate changed this tracked file, and a gate may only judge"
+REWRITTEN = "the gate changed this tracked file; gates must not change files"
 
 
 def with_rewrites(
@@ -26,9 +26,9 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Return paths that a gate changed, except those that it also changes at the base.
+    """Return paths that a gate changed, except paths that it also changes at the base.
 
-    In a file that the work touches, each changed place counts that the base does not have.
+    In a file that the worker changed, a rewritten place counts only if the base does not have it.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -16,21 +16,21 @@ from orchestrator.core.model.gate import GateResult
 class EndedBy(StrEnum):
     #: The process exited.
     EXIT = "exit"
-    #: Its timeout expired.
+    #: The attempt's timeout expired.
     TIMEOUT = "timeout"
-    #: A caller requested it.
+    #: A caller requested the end.
     CANCEL = "cancel"
-    #: It used more than its limits allow.
+    #: The attempt exceeded a cap.
     LIMIT = "limit"
     #: The program could not be started.
     SPAWN_FAILED = "spawn_failed"
-    #: Its shim died; how it ended is not known.
+    #: The attempt's shim died, so its end is unknown.
     LOST = "lost"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stray:
-    """A leftover process: it was killed after the worker's own process had ended."""
+    """A leftover process, which was killed after the worker's main process had exited."""
 
     pid: int
     command: str
@@ -54,12 +54,12 @@ class Exit:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     log_bytes: int = 0
-    #: Output was dropped because it was more than the log may hold.
+    #: True if output was dropped because the log reached its maximum size.
     log_truncated: bool = False
-    #: Output was lost because the log could not be written.
+    #: True if output was lost because the log could not be written.
     log_lost: bool = False
     strays: tuple[Stray, ...] = ()
-    #: How its processes were held together; empty when that is not known.
+    #: Name of the containment of the attempt's processes; empty: unknown.
     containment: str = ""
 
     @property
@@ -69,39 +69,38 @@ class Exit:
 
 
 class ErrorClass(StrEnum):
-    """Kind of an agent's error; it decides if a retry can help."""
+    """Kind of an agent's error, which decides if a retry can help."""
 
     NONE = ""
-    #: Its key or login failed, or is missing.
+    #: The agent's key or login failed, or is missing.
     AUTH = "auth"
-    #: Its account may not call the model just now.
+    #: The agent's account must wait before it may call the model again.
     RATE_LIMIT = "rate_limit"
     #: The model's service failed, or cannot be reached.
     API = "api"
     #: The tool does not accept its arguments or configuration.
     CONFIG = "config"
-    #: It used as many steps, tokens or as much money as it may.
+    #: The agent reached its cap on steps, tokens, or money.
     LIMIT = "limit"
-    #: It was not allowed to use a tool that it needed.
+    #: The agent was not allowed to use a tool that it needed.
     DENIED = "denied"
-    #: It ended without an error and without output.
+    #: The agent ended without an error and without output.
     EMPTY = "empty"
-    #: The tool failed by a fault of its own: an internal error, an exit code without a reason.
+    #: The tool itself failed: an internal error, or an exit code without a reason.
     INTERNAL = "internal"
     #: The tool's program does not exist, may not be executed, or is being replaced.
     START = "start"
-    #: It was stopped by a signal that the orchestrator did not send.
+    #: The agent was stopped by a signal that the orchestrator did not send.
     KILLED = "killed"
-    #: It was silent for too long, or did not end after its last word.
+    #: The agent was silent for too long, or did not end after its final text.
     TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Usage as an agent reports it; None is "not known", never zero.
+    """Usage as an agent reports it; None means unknown, never zero.
 
-    ``input_tokens`` do not include tokens read from a provider's cache or written to it, which are
-    counted separately.
+    ``input_tokens`` excludes tokens that a provider's cache read or wrote: these have own fields.
     """
 
     steps: int | None = None
@@ -110,14 +109,14 @@ class Usage:
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     cost_usd: float | None = None
-    #: The cost was computed from a price table, not reported by the agent.
+    #: True if the cost was computed from a price table, not reported by the agent.
     cost_estimated: bool = False
-    #: The agent was stopped before it reported its whole usage: these are lower bounds.
+    #: True if the agent was stopped before it reported all usage: the figures are lower bounds.
     partial: bool = False
 
     @property
     def cost_marks(self) -> int:
-        """Marks of its cost: ESTIMATED, INCOMPLETE, both (added) or none (0)."""
+        """Marks of the cost: ESTIMATED, INCOMPLETE, their sum, or 0 for no mark."""
         known = self.cost_usd is not None
         lacks = self.partial or (not known and self != NO_USAGE)
         return ESTIMATED * (known and self.cost_estimated) + INCOMPLETE * lacks
@@ -125,7 +124,7 @@ class Usage:
 
 #: Bits of ``Usage.cost_marks``, which are stored: their values never change.
 ESTIMATED, INCOMPLETE = 1, 2
-#: Nothing is known. One shared value: creating one takes as long as the rest of a short result.
+#: Unknown usage: one shared value, because a new one costs as much as the rest of a short result.
 NO_USAGE = Usage()
 
 
@@ -134,9 +133,9 @@ class PromptSize:
     """Size of an attempt's prompt, in bytes of UTF-8."""
 
     whole: int
-    #: Of its beginning, which is the same for every worker of the job.
+    #: Size of the shared beginning, which is the same for every worker of the job.
     shared: int = 0
-    #: Results of other tasks for which it names a path instead of the text.
+    #: Size of results of other tasks for which the prompt has a path instead of the text.
     left_out: int = 0
 
 
@@ -144,7 +143,7 @@ class PromptSize:
 class WorktreeState:
     """State of a worktree after its attempt."""
 
-    #: What was broken, as text; repaired so far that all changes could be saved.
+    #: Faults of the worktree, as text. All of them were repaired so that changes could be saved.
     faults: tuple[str, ...] = ()
 
 
@@ -167,7 +166,7 @@ class Evidence:
 
     output: str = ""
     files_created: tuple[str, ...] = ()
-    #: By the latest attempt.
+    #: True if the latest attempt changed files.
     files_changed: bool = False
     #: True if there are changes of this or an earlier attempt.
     has_work: bool = False
@@ -175,28 +174,28 @@ class Evidence:
     claimed_success: bool | None = None
     #: Name of the AI tool that ran, for reasons; empty for commands.
     tool: str = ""
-    #: Files that it reports to have written outside of its directory: absolute paths.
+    #: Absolute paths of files that the agent reports to have written outside its directory.
     outside: tuple[str, ...] = ()
     #: A note on a successful attempt, as text.
     note: str = ""
     usage: Usage = NO_USAGE
-    #: The agent's kind of evidence: an empty output is no failure for a shell command.
+    #: True if an empty output is a failure, which it is not for a shell command.
     output_required: bool = False
     error: str = ""
     error_class: ErrorClass = ErrorClass.NONE
     #: When the agent's account may be used again, according to its provider.
     resets_at: float | None = None
-    #: None: it had no prompt, or an earlier server started it.
+    #: Size of the prompt; None: the attempt had no prompt, or an earlier server started it.
     prompt: PromptSize | None = None
-    #: Results of its gates.
+    #: Results of the attempt's gates.
     gates: tuple[GateResult, ...] = ()
-    #: None: it had a plain directory.
+    #: None: the attempt had a plain directory.
     worktree: WorktreeState | None = None
-    #: Known for candidates that have a worktree.
+    #: Size of the changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: None: it had a plain directory.
+    #: None: the attempt had a plain directory.
     delivery: Delivery | None = None
-    #: Kind of its output, read for an agent that changed no file.
+    #: Kind of the output, determined for an agent that changed no file.
     final_text: FinalText = FinalText.ANSWER
-    #: None: its tool has no sessions, or ended before it named one.
+    #: None: the tool has no sessions, or ended before it named its session.
     session: Session | None = None

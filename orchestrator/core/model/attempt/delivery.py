@@ -17,9 +17,9 @@ BUILDING_ROLES = frozenset(
 )
 #: Roles whose work is their output: a planner lists the files that it read.
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
-#: Begins the sentence on files that a worker promised and did not create.
+#: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
-#: Longer lists are cut in texts for people.
+#: Maximum number of files that a text for people names.
 NAMED_FILES = 5
 
 
@@ -27,45 +27,46 @@ class Intent(StrEnum):
     """Kind of result that a task asks for."""
 
     CHANGE = "change"
-    #: An explanation, a review, a list: its output is the work.
+    #: An explanation, a review, or a list: the worker's output is the work.
     ANSWER = "answer"
     UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """Stored with the result of a worker whose files are its work; paths as its task names them.
+    """Comparison of a worker's changes with what its task promised, stored with its result.
 
-    Workers without a worktree have no delivery if they are to change no file, and changed no code.
+    Paths are as the task names them. A worker without a worktree has no delivery if it had to
+    change no file, and changed no code.
     """
 
-    #: Files differ from the worker's start, or were saved.
+    #: True if files differ from the worker's start, or were saved.
     changed: bool
-    #: The task promises files, its role builds, or its text clearly asks for a change: without a
-    #: change the worker has failed.
+    #: True if the worker fails without a change: its task promises files, its role builds, or its
+    #: text clearly asks for a change.
     expected: bool = False
-    #: ANSWER also for results of earlier versions.
+    #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the worker's last text if its process ended before its child jobs: it is judged after
-    #: their end. None: it was judged.
+    #: Kind of the worker's final text if its process ended before its child jobs: the worker is
+    #: judged after their end. None: the worker was judged.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
-    #: Promised files that git ignores: they are in ``files/`` of the worker's directory.
+    #: Promised files that git ignores; they are saved in ``files/`` of the worker's directory.
     saved: tuple[str, ...] = ()
-    #: Files outside of the worktree or directory that the agent changed: absolute paths.
+    #: Absolute paths of files outside the worktree or directory that the agent changed.
     outside: tuple[str, ...] = ()
-    #: Files of the user's checkout that changed while it ran, possibly by another process.
+    #: Files of the user's checkout that changed while the worker ran, possibly by another process.
     checkout: tuple[str, ...] = ()
-    #: Work of the agent outside its worktree: merged, or kept on refs.
+    #: Git objects that the agent created outside its branch: merged, or saved on refs.
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: A person has committed on its branch since: its gates have not judged the commit.
+    #: True if a person has since committed on the worker's branch: no gate judged that commit.
     by_hand: bool = False
     #: The branch head at the end of the attempt.
     commit: str = ""
-    #: False: it works in a directory of its own, or in the project.
+    #: False if the worker runs in its own plain directory, or in the project.
     has_worktree: bool = True
     #: Code that a worker without a worktree changed or removed.
     code: tuple[str, ...] = ()
@@ -81,12 +82,12 @@ class Delivery:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remarks for readers of the result, each as text; empty for a plain success."""
+        """Remarks for readers of the result, as texts; empty for a plain success."""
         place = "worktree" if self.has_worktree else "directory"
         found = (
             (PROMISED, self.missing),
             ("promised files that git ignores are saved in the worker's directory", self.saved),
-            (f"changed outside of its {place}", self.outside),
+            (f"files changed outside its {place}", self.outside),
             (
                 f"{'your checkout' if self.has_worktree else 'the project'} changed while it ran",
                 self.checkout,
@@ -97,7 +98,7 @@ class Delivery:
 
 
 def with_children(delivery: Delivery, files: Sequence[str] | None) -> Delivery:
-    """Add changes of child jobs that ended later; None: no file."""
+    """Return the delivery with the files that child jobs changed later; None: no file changed."""
     missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
     changed = delivery.changed or files is not None
     return replace(delivery, changed=changed, missing=missing, deferred=None)
@@ -108,11 +109,11 @@ def promised_in_words(missing: Sequence[str]) -> str:
 
 
 def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
-    """Return a remark on altered files by which gates judge the work, if there are any."""
+    """Return a remark on altered files that decide how gates judge; empty if there are none."""
     if not altered.paths:
         return ()
-    more = " together with code" if altered.with_code else ""
-    return (f"changed the files it is judged by{more}: {listed(altered.paths)}",)
+    more = ", together with code" if altered.with_code else ""
+    return (f"changed tests or gate settings that judge its work{more}: {listed(altered.paths)}",)
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
@@ -121,13 +122,13 @@ def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool)
 
 
 def held_by(promised: str, paths: Iterable[str]) -> bool:
-    """True if one of the paths equals, matches or is below the promised path."""
+    """Return True if one of the paths equals, matches, or is below the promised path."""
     path = normalized(promised)
     return path == "." or bool(matching(paths, [f"/{path}"]))
 
 
 def is_relative(promised: str) -> bool:
-    """True for a path that can be inside the project."""
+    """Return True if the path can be inside the project."""
     return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
 
 

@@ -1,7 +1,7 @@
-"""Reads exits recorded by versions before ``ExitCause``, which gave the cause as a sentence.
+"""Finds the ``ExitCause`` of exits from earlier versions, which recorded the cause as a sentence.
 
-Only this module reads these sentences, for exit records and for stored attempts. They never change,
-even if the messages of this version do.
+Only this module reads these sentences, in exit records and in stored attempts. The sentences here
+must never change, even if the messages of this version do.
 """
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy

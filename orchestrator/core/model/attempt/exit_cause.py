@@ -1,32 +1,35 @@
-"""Causes of an attempt's end, besides ``EndedBy``. Shims import this: it imports nothing."""
+"""Causes of an attempt's end, in addition to ``EndedBy``.
+
+Shims import this module, so it imports only the standard library.
+"""
 
 from enum import StrEnum
 
 
 class ExitCause(StrEnum):
-    """Written into ``exit.json``; the values never change their meaning."""
+    """Cause of an attempt's end in ``exit.json``. The values never change their meaning."""
 
     #: ``EndedBy`` is specific enough.
     NONE = ""
-    #: The attempt was recorded, and its server ended before it was started.
+    #: The server stored the attempt, and ended before the attempt started.
     NEVER_BEGAN = "never_began"
-    #: It could not be started: the disk was full, or no process or thread was available.
+    #: The attempt could not start: the disk was full, or no process or thread was available.
     NO_ROOM = "no_room"
-    #: The program does not exist, may not be executed, or is being written just now.
+    #: The program does not exist, may not be executed, or is being written.
     PROGRAM = "program"
     #: The attempt's own timeout expired, not its job's wall time.
     TASK_TIMEOUT = "task_timeout"
-    #: It was stopped with its server.
+    #: The attempt was stopped with its server.
     SHUTDOWN = "shutdown"
-    #: Its shim received a signal, whose sender is unknown.
+    #: The attempt's shim received a signal from an unknown sender.
     SIGNAL = "signal"
-    #: No server had run for ``workers.orphan_lease`` seconds.
+    #: No server had run for ``workers.orphan_timeout`` seconds.
     ORPHAN_LEASE = "orphan_lease"
-    #: Its shim was killed: how the worker ended is unknown.
+    #: The attempt's shim was killed, so the worker's end is unknown.
     SHIM_DIED = "shim_died"
-    #: Its shim was killed, and the existing exit record lacked the shim's secret.
+    #: The attempt's shim was killed, and the existing exit record lacked the shim's secret.
     RECORD_FORGED = "record_forged"
 
 
-#: The attempt did not run.
+#: Causes with which the attempt ran nothing.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: The checkpoint that a worker began with.
+#: Name of the checkpoint of a worker's start.
 START = "start"
 
 
@@ -19,27 +19,28 @@ def after(attempt: int) -> str:
 
 
 #: Causes of failures, and names of their rows in ``core.outcome.attempt_outcome``.
-#: The worker was to change files and changed none, or reported that it did not do the work.
+#: The worker had to change files and changed none, or reported that it did not do the work.
 NO_CHANGES = "no_changes"
-#: It changed no file and waits for an answer that does not come.
+#: The worker changed no file, because it waits for an answer that does not come.
 ASKED = "asked"
-#: A gate blocks its work.
+#: A gate blocks the worker's changes.
 GATES = "gates"
 
-#: It succeeded, but its changes cannot be merged: the kind of failure of its next attempt.
+#: Merge rejection: the attempt succeeded, but its changes cannot be merged.
 SENT_BACK = "sent back"
-#: Failure fingerprint of an attempt that was passed to another agent, which continues.
+#: Failure fingerprint of an attempt that was passed to another agent, so that the same-failure
+#: check does not stop its retry.
 HANDED_ON = "handed on"
-#: Its tool's program could not be started.
+#: The tool's program could not be started.
 NOT_STARTED = "tool not started"
 
 
 class FailureKind(StrEnum):
     #: A temporary cause: a rate limit, a lost process, a timeout.
     TRANSIENT = "transient"
-    #: No attempt can continue from its state: a broken worktree, half-written files.
+    #: No attempt can continue from the worktree's state: it is broken, or files are incomplete.
     CORRUPTED_STATE = "corrupted_state"
-    #: Its work is wrong, or it would fail in the same way again.
+    #: The worker's changes are wrong, or a retry would fail in the same way.
     LOGIC_ERROR = "logic_error"
     UNKNOWN = "unknown"
 
@@ -59,7 +60,7 @@ _KINDS = {
 class RetryStrategy(StrEnum):
     #: The next attempt continues from this one's state.
     RETRY_CURRENT = "retry_current"
-    #: Back to the checkpoint before this attempt.
+    #: Roll back to the checkpoint before this attempt.
     ROLLBACK_LAST = "rollback_last"
     #: Roll back to the last good checkpoint, whose gates passed; otherwise to the worker's start.
     ROLLBACK_SAFE = "rollback_safe"
@@ -77,7 +78,7 @@ class Rollback:
     attempt: int
     checkpoint: str
     commit: str
-    #: The checkpoint that keeps the former state.
+    #: The checkpoint with the state before the rollback.
     kept: str
 
     def told(self) -> Mapping[str, object]:
@@ -93,24 +94,24 @@ class Rollback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """One failed attempt, classified. Stored before any action follows."""
+    """Classified failure of one attempt. The failure is stored before any action follows."""
 
     attempt: int
     kind: FailureKind
     strategy: RetryStrategy
-    #: Why this strategy, as text.
+    #: Why this strategy was selected, as text.
     reason: str
-    #: From 0 to 1.
+    #: Confidence of the classification, from 0 to 1.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
-    #: Which row of the table it was: equal for failures that are alike.
+    #: Name of the row in the classification table, which is equal for similar failures.
     cause: str = ""
-    #: The checkpoint from which the next attempt starts; empty: from this one's state.
+    #: The checkpoint from which the next attempt starts; empty: from this attempt's state.
     checkpoint: str = ""
-    #: The checkpoint that keeps this attempt's changes; empty without a worktree.
+    #: The checkpoint with this attempt's changes; empty without a worktree.
     kept: str = ""
-    #: The next attempt lacks changes of this one: only ``kept`` has them.
+    #: True if the next attempt starts without changes of this attempt: only ``kept`` has them.
     undone: bool = False
 
     def told(self) -> Mapping[str, object]:

@@ -1,7 +1,7 @@
-"""Classifies an agent's final text: an answer, an open question, an offer, or a refusal.
+"""Classifies an agent's final text, such as an answer, an open question, or a refusal. Pure.
 
-Used only for an attempt that changed no file. Conservative: a text is an answer unless it is surely
-a question or a refusal. Uses patterns, because no agent reports the kind in a field. Pure.
+Used only for an attempt that changed no file. If in doubt, a text is an answer. The classification
+uses patterns, because no agent reports the kind in a field.
 """
 
 import re
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from orchestrator.core.text.formatting import cut, one_line
 
-#: Of a long text, only the beginning and the end are read.
+#: Characters of a text that are read at its beginning, and at its end.
 HEAD_CHARACTERS = 600
 TAIL_CHARACTERS = 1500
 #: A longer text counts as a report, even if its last sentence is a question.
@@ -21,7 +21,7 @@ QUESTION_CHARACTERS = 300
 
 class FinalText(StrEnum):
     ANSWER = "answer"
-    #: It ends with a question, which need not wait for an answer.
+    #: The text ends with a question that need not be answered.
     OFFER = "offer"
     #: The agent waits for an answer before it begins.
     QUESTION = "question"
@@ -29,7 +29,7 @@ class FinalText(StrEnum):
     REFUSAL = "refusal"
     #: The agent reports that nothing had to be done.
     ALREADY = "already"
-    #: Describes the work, with code, for another person to do.
+    #: The text describes the work, with code, and leaves it to the reader.
     RECIPE = "recipe"
 
 
@@ -37,14 +37,14 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
 
 
-#: Code, quotes and quoted words are not the agent's own.
+#: Code, quotes, and quoted words, which are not the agent's own words.
 _QUOTED = re.compile(
     r"^(```|~~~).*?(?:^\1[^\n]*$|\Z)|^>[^\n]*$|`[^`\n]*`|\"[^\"\n]{0,200}\"", re.M | re.S
 )
 _BETWEEN = re.compile(r"(?<=[.!?])[\"')*_»”]*\s+|(?<=[。！？])|\n+")
 _ENDS_ASKING = re.compile(r"[?？؟][\"')*_»”\s]*$")
 
-#: Offers of more, after work that is done.
+#: Offers of more work, after the task's work.
 _OFFERS = _any(
     r"\b(?:let me know|tell me|just (?:say|ask)|feel free|happy to|glad to)\b.{0,40}\bif\b",
     r"^(?:if|should) you\b.{0,120}\b(?:let me know|tell me|just (?:say|ask))",
@@ -99,7 +99,7 @@ _WORK = (
     r"(?:complete|do|make|modify|edit|write|create|implement|apply|fix|finish|fulfil+|help|assist"
     r"|perform|access|proceed|carry out|save|change|update|add|generate|build|execute)"
 )
-#: Words by which work was not done.
+#: Phrases of an agent that did not do the work.
 _NOT_DONE = _any(
     r"\bI(?:'m| am) (?:sorry|afraid)\b.{0,60}\b(?:can(?:not|'t)|could(?: not|n't)|unable"
     r"|not able|not possible|won't)(?! find| see| reproduce)",
@@ -121,7 +121,7 @@ _NOT_DONE = _any(
     r"(?:抱歉|对不起|很遗憾).{0,40}(?:无法|不能|没能)|申し訳.{0,60}(?:できません|できなかった)",
     r"\b(?:к сожалению|извините)\b.{0,60}\b(?:не могу|не удалось)\b",
 )
-#: After such words the text reports something all the same.
+#: Words after which the text reports work or findings in spite of a refusal.
 _ALL_THE_SAME = _any(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",
@@ -142,7 +142,7 @@ _NOTHING_TO_DO = _any(
     r"\bdéjà (?:implémentée?|présente?|en place)\b|\bya (?:existe|está implementad[oa])\b",
     r"已经?(?:存在|实现)|すでに(?:実装|存在)|\bуже (?:реализован|существует)",
 )
-#: The text reports own work: then nothing was "already" as requested.
+#: Reports of the agent's own work: with these, "already" does not mean that it did nothing.
 _DID = _any(
     r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
     r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
@@ -163,7 +163,7 @@ _INSTRUCTS = _any(
     rf"^(?:step )?\d[.):] .{{0,40}}\b{_DO_IT}\b",
     r"\b(?:du kannst|Sie können|fügen Sie|füge)\b.{0,80}\b(?:hinzu|einfügen|hinzufügen|ändern)\b",
 )
-#: The text contains code: a block, an indented line, or a line with the signs of code.
+#: Signs of code: a block, an indented line, or a line with code characters.
 _CODE = re.compile(
     r"^[ \t]*(?:```|~~~)|\n\n(?: {4}|\t)\S|`[^`\n]*[(){}=<>;][^`\n]*`|:[ \t]*\S*[(){}=<>]", re.M
 )

@@ -1,4 +1,4 @@
-"""Session of an AI tool with its model, and the decision if the next attempt resumes it."""
+"""Session of an AI tool with its model, and the decision whether the next attempt resumes it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from orchestrator.core.model.attempt.failure import ASKED, NO_CHANGES, SENT_BACK, Failure, Rollback
 
-#: A session's id becomes an argument of its tool. A worker can write into the file that names it.
+#: Allowed session ids: an id becomes an argument of its tool, and a worker can alter its file.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -16,16 +16,16 @@ class Session:
     """The session of one attempt."""
 
     id: str
-    #: The agent, and the requested model; empty: the tool's default.
     agent: str
+    #: The requested model; empty: the tool's default.
     model: str = ""
-    #: The attempt that had it last.
+    #: The latest attempt that used the session.
     attempt: int = 0
-    #: True if that attempt resumed it; otherwise it began it.
+    #: True if that attempt resumed the session; False if it began the session.
     resumed: bool = False
-    #: The checkpoint with the worker's files at its end; empty without a worktree.
+    #: The checkpoint with the worker's files at the session's end; empty without a worktree.
     checkpoint: str = ""
-    #: False: its tool could not resume it.
+    #: False if the tool could not resume the session.
     usable: bool = True
 
 
@@ -40,9 +40,8 @@ class Start(StrEnum):
     RESUME = "resume"
 
 
-#: True if a session is worth resuming after an attempt with this outcome: names of the rows in
-#: ``core.outcome.failure_classifier``. Not if its files are in doubt, or the same failure was
-#: repeated.
+#: By cause (a name of a row in ``core.outcome.failure_classifier``): True if the next attempt
+#: resumes the session. False if the files are in doubt, or the same failure was repeated.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     "gates": True,
@@ -56,13 +55,13 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting or a limit, which a person has changed since.
+    #: A key, a setting, or a limit stopped the attempt, and a person has changed it since.
     "refused": True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,
     "unknown": False,
-    # These attempts ran nothing, so they have no session. The session before them counts.
+    # Such attempts ran nothing and have no session, so the earlier session counts.
     "never ran": True,
     "tool not started": True,
     "not started": True,
@@ -78,10 +77,10 @@ def start_of(
     model: str,
     able: bool,
 ) -> Start:
-    """Return how the next attempt begins after one that ended by ``cause``.
+    """Return how the next attempt begins after an attempt that ended by ``cause``.
 
-    ``rolled_back``: the session remembers work that was undone since. ``able``: the agent's tool
-    can resume sessions, and the settings allow it.
+    ``rolled_back``: True if work of the session was undone since. ``able``: True if the agent's
+    tool can resume sessions, and the settings allow it.
     """
     if session is None or not session.usable or not able or rolled_back:
         return Start.NEW

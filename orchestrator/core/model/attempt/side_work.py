@@ -1,4 +1,4 @@
-"""Work that an agent put outside its worktree's branch, and the outcome of that work."""
+"""Side work: branches, worktrees, stash entries, and repositories that an agent created itself."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -6,28 +6,29 @@ from enum import StrEnum
 
 
 class SideWorkKind(StrEnum):
-    """Kind of git object that an agent creates; the values are parts of names of refs."""
+    """Kind of git object that an agent created. The values are parts of names of refs."""
 
-    #: A branch of its own.
+    #: A branch besides the worker's own.
     BRANCH = "branch"
-    #: A worktree of its own, with its loose files.
+    #: A worktree besides the worker's own, with its uncommitted files.
     WORKTREE = "worktree"
     #: An entry of the stash.
     STASH = "stash"
-    #: A repository in its worktree: the files are in the worker's branch, its history on a ref.
+    #: A repository in the worker's worktree: its files are in the worker's branch, its history is
+    #: on a ref.
     NESTED = "nested"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideWork:
-    """One piece of such work."""
+    """One git object with work outside the worker's branch."""
 
     kind: SideWorkKind
-    #: As the agent named it: a branch, a directory, a message, a path.
+    #: The agent's name for the object: a branch, a directory, a message, or a path.
     name: str
-    #: The ref that has it; empty: it is part of the worker's branch.
+    #: The ref with the work; empty: it is merged into the worker's branch.
     ref: str = ""
-    #: The worker's attempt that did it; 0: unknown, in results of earlier versions.
+    #: The worker's attempt that created the object; 0: unknown, in results of earlier versions.
     attempt: int = 0
 
     @property
@@ -39,7 +40,7 @@ class SideWork:
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """Return the present side work, each piece with the attempt that created it.
+    """Return the present side work, each object with the attempt that created it.
 
     ``before``: the side work before the attempt.
     """
@@ -48,7 +49,7 @@ def by_attempt(
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
-    """Return remarks for readers of the result, each as text."""
+    """Return remarks on side work for readers of the result, as texts."""
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
@@ -61,7 +62,7 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 
 
 def missing_in_words(each: SideWork) -> str:
-    """Describe the missing work, with the command that fetches it."""
+    """Return a sentence on missing side work, with the command that merges it."""
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
     return f"{each.kind} {each.name} conflicts with its branch and was not merged: {command}"
 
@@ -71,7 +72,7 @@ def merge_of(ref: str, *, is_stash: bool) -> str:
     return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
 
 
-#: Longer lists are cut in texts for people.
+#: Maximum number of names in texts for people.
 _NAMED = 5
 
 

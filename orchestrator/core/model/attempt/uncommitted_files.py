@@ -4,44 +4,46 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Most files that are stored, and most that are named in texts for people.
+#: Maximum number of files that are stored, and that are named in texts for people.
 MOST_STORED, _NAMED = 50, 5
 
 
 class HeldBackRule(StrEnum):
-    """Why a file is not committed; stored, so that values never change."""
+    """Why a file is not committed. The values are stored, so they never change."""
 
-    #: Its name, or the name of a directory above it, is on the list.
+    #: The name of the file, or of a directory above it, is in `git.never_commit`.
     NAME = "name"
-    #: A virtual environment: the directory has `pyvenv.cfg`.
+    #: The directory is a virtual environment: it has `pyvenv.cfg`.
     ENVIRONMENT = "environment"
-    #: A cache: the directory has `CACHEDIR.TAG`.
+    #: The directory is a cache: it has `CACHEDIR.TAG`.
     CACHE = "cache"
-    #: A core dump.
+    #: The file is a core dump.
     CORE = "core"
-    #: Larger than `git.never_commit_over`.
+    #: The file is larger than `git.never_commit_over`.
     SIZE = "size"
 
     @property
     def is_of_a_file(self) -> bool:
-        """True if no command recreates such a file: it is saved."""
+        """True if the rule is about single files, which are saved: no command recreates them."""
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldBack:
-    """A file, or all new files of a directory."""
+    """An uncommitted new file, or all uncommitted new files of a directory."""
 
-    #: From the top of the repository.
+    #: Path relative to the top of the repository.
     path: str
     rule: HeldBackRule
+    #: Number of files.
     files: int = 1
+    #: Size in bytes.
     size: int = 0
-    #: It is in `files/` of the worker's directory.
+    #: True if the file is saved in `files/` of the worker's directory.
     saved: bool = False
-    #: The agent had committed the file, and its commits were folded into one without it.
+    #: True if the agent had committed the file, and one commit without it replaced the commits.
     folded: bool = False
-    #: Commits of the worker still have the file.
+    #: True if commits of the worker still have the file.
     in_history: bool = False
 
 
@@ -53,9 +55,9 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
     told = [f"not committed (git.never_commit): {named}{more}"]
     if any(each.folded for each in held):
-        told.append("its own commits had such files and were folded into one commit without them")
+        told.append("its commits contained such files and were replaced by one commit without them")
     if any(each.in_history for each in held):
-        told.append("its own commits still have such files")
+        told.append("its commits still contain such files")
     return tuple(told)
 
 

@@ -124,7 +124,7 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Facts about gates that did not run, or failed and do not block; each name once.
+    """Return facts about gates that did not run, or failed and do not block; each name once.
 
     Results on the merged state come before results of the workers. ``touched``: the paths that the
     merged state changes.
@@ -157,7 +157,9 @@ def comments_against(
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
-    """Names of gates that passed: on the merged state, otherwise on every worker that has them."""
+    """Return names of gates that passed: on the merged state, otherwise on every worker that
+    has them.
+    """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
     for each in (gate for worker in workers if worker.result for gate in worker.result.gates):

@@ -43,7 +43,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """By task id, in worker order: True if one of the task's candidates succeeded."""
+    """Return, by task id, True if one of the task's candidates succeeded; in worker order."""
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded

@@ -30,7 +30,8 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Losses of workers that succeeded in a plain directory although ``git: on`` holds for them.
+    """Yield losses of workers that succeeded in a plain directory although ``git: on`` holds for
+    them.
 
     A submission with known tasks is rejected earlier; the tasks of a planner come later.
     """
@@ -45,8 +46,8 @@ def lost_without_worktree(
 
 
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Promised files of workers that count which the result lacks; ``present``: files that it
-    changes.
+    """Yield promised files of workers that count which the result lacks; ``present``: files
+    that it changes.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -64,7 +65,8 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """For workers whose changes the result has: side work that conflicts with their own branches.
+    """Yield side work that conflicts with its worker's own branch, for workers whose changes are
+    merged.
 
     Side work of an attempt that was rolled back is excluded: the result lacks it on purpose.
     """
@@ -85,13 +87,13 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    """Number of the worker's latest attempt whose changes were undone; 0 if none were."""
+    """Return number of the worker's latest attempt whose changes were undone; 0 if none were."""
     failures = worker.result.failures if worker.result else ()
     return max((each.attempt for each in failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
-    """Changes on the branches of workers that are about to run again."""
+    """Yield changes on the branches of workers that are about to run again."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
@@ -113,8 +115,8 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Changes at any depth below a worker that no person chose to exclude; ``children`` are its
-    child jobs, in their order.
+    """Yield changes at any depth below a worker that no person chose to exclude; ``children`` are
+    its child jobs, in their order.
 
     None for a worker whose own work does not count. A child job has lost nothing if it was
     withdrawn, or if another one with the same request made up for it.
@@ -125,14 +127,14 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Hunks at any depth below a worker that better results replaced, or that were undone."""
+    """Yield hunks at any depth below a worker that better results replaced, or that were undone."""
     for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """Child jobs whose losses are the worker's losses; ``children`` are in their order."""
+    """Yield child jobs whose losses are the worker's losses; ``children`` are in their order."""
     if not worker.counts:
         return
     made_up, found = set[str](), []
@@ -158,11 +160,12 @@ class Way:
 
 
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
-    """Return the command that can succeed, by the cause of the loss.
+    """Return the command that can bring the lost changes into the result, by the cause of the
+    loss.
 
-    ``above``: the jobs above the one that lacks the changes, from its parent job to the root.
-    Merging repeats the gates, so only another attempt changes what the gates reject. A command
-    repeats what it did before, and the workers of a child job do not run again.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root. A merge
+    repeats the gates, so only another attempt helps against a rejection by gates. A retry does not
+    run the workers of a child job again.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
@@ -186,7 +189,7 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
             is_stash = missing.cause is LossCause.STASH
             return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
         case LossCause.UNDONE:
-            return Way(command=merged(f" --take {missing.child_job_id}"), brings_in=True)
+            return Way(command=merged(f" --include {missing.child_job_id}"), brings_in=True)
         case LossCause.CHOSEN:
             return Way(command=merged(""), brings_in=True)
         case _:
@@ -194,7 +197,9 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
 
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
-    """A worker of a root job gets another attempt; for a child job's worker, a new job follows."""
+    """Return how to create the missing files: another attempt for a root job's worker, else a new
+    child job.
+    """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
@@ -216,7 +221,7 @@ def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
 
     Not joined by ``&&``: a job in which a worker failed stays partial, and so does the exit code.
     """
-    return "; ".join([f"{COMMAND} merge {job_id} --take {worker_id}", *_above(above)])
+    return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
 
 
 def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:

@@ -23,9 +23,9 @@ from orchestrator.core.outcome.job.losses import way_in
 #: Most workers that are named in a sentence.
 MOST_NAMED = 5
 #: The reason of a job whose tasks wait for a person's approval.
-WAITS_FOR_APPROVAL = "waits for approval"
+WAITS_FOR_APPROVAL = "waiting for approval"
 #: Begins the sentence on a job whose workers' changes could not be merged.
-NOT_MERGED = "what its workers changed could not be merged when it ended"
+NOT_MERGED = "merge failed"
 #: The sentence on a job whose branches were removed.
 DISCARDED = "its branches and checkpoints were discarded"
 #: Begins the sentence on a job that changed code that no gate judged.
@@ -33,7 +33,7 @@ NOT_JUDGED = "not judged: "
 #: For a job that some gates have judged.
 JUDGED_IN_PART = "judged in part: "
 #: Why no gate judged a worker's changes in its own directory, or in the project.
-NO_WORKTREE = "no gate looks at work without a worktree"
+NO_WORKTREE = "gates do not check work without a worktree"
 #: Begins the sentence on a request to build that no AI agent worked on.
 NOTHING_BUILT = "nothing was built: no AI agent"
 #: Begins the sentence on workers that changed no file, perhaps unintentionally.
@@ -51,7 +51,8 @@ UNDONE = "undone after a child job"
 
 
 def reason_of(job: Job) -> str:
-    """One sentence for each fact of the job, the most serious first, joined by "; "; "" for none.
+    """Return one sentence for each fact of the job, the most serious first, joined by "; "; "" for
+    none.
 
     To add a fact: a field in ``job_facts.JobFacts`` (the job's settings and other fields may be
     read as well), a function here that returns its sentence or "", and its place in ``SENTENCES``.
@@ -62,12 +63,23 @@ def reason_of(job: Job) -> str:
     return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
 
 
+def remarks_of(job: Job) -> list[str]:
+    """Return the sentences of a job's reason for its report, which lists unmerged changes itself.
+
+    The whole reason in one for a job of an earlier version, which has no facts.
+    """
+    is_listed = job.merge_state is MergeState.IN_PART
+    said = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
+    found = [sentence for sentence in said if sentence]
+    return found or ([job.reason] if job.reason and not is_listed else [])
+
+
 def _approval(job: Job) -> str:
     return WAITS_FOR_APPROVAL if job.awaits_approval else ""
 
 
 def _stop(job: Job) -> str:
-    """Empty for a completed job: all its tasks had succeeded before the stop."""
+    """Return the sentence about a stop; "" if all tasks had succeeded before the stop."""
     if job.stop_cause is None or job.status is JobStatus.COMPLETED:
         return ""
     limits = (StopCause.WALL_TIME, StopCause.LIMIT)
@@ -84,7 +96,7 @@ def _unpriced(job: Job) -> str:
         return ""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     who = f"{', '.join(names[:MOST_NAMED])}{more}"
-    return f"the cost cap does not hold for {who}: the price of the model is not known"
+    return f"cost cap not enforced for {who}: the price of the model is unknown"
 
 
 def _plan(job: Job) -> str:
@@ -112,7 +124,7 @@ def _nothing_built(job: Job) -> str:
     if not job.facts.nothing_built:
         return ""
     return (
-        f"{NOTHING_BUILT} worked on the request, the project was only surveyed; to connect one: "
+        f"{NOTHING_BUILT} worked on the request; the project was only surveyed; connect an agent: "
         f"{COMMAND} agents"
     )
 
@@ -123,7 +135,7 @@ def _unchanged(job: Job) -> str:
 
 
 def changed_nothing(job: Job) -> list[str]:
-    """Workers that succeeded without a change, although their tasks may require one."""
+    """Return workers that succeeded without a change, although their tasks may require one."""
     return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
 
 
@@ -171,14 +183,16 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """Missing files, with the command to create them; in a child job, the parent worker decides."""
+    """Return missing files, with the command to create them; in a child job, the parent
+    worker decides.
+    """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
         return ""
     told = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
     told += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
-        told.append(f"to have them created: {way_in(lacking[0], [job.id]).command}")
+        told.append(f"to create them: {way_in(lacking[0], [job.id]).command}")
     return "; ".join(told)
 
 
@@ -200,10 +214,10 @@ def _earlier_parts(job: Job) -> str:
     for each in job.facts.earlier_parts[:MOST_NAMED]:
         names = f"{job.id} {each.worker_id}"
         back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
-        take = f"{COMMAND} merge {job.id} --take {each.worker_id}"
+        take = f"{COMMAND} merge {job.id} --include {each.worker_id}"
         told.append(
             f"{each.worker_id}: the files of its attempt {each.attempt} are not in the result, "
-            f"because the retry did not succeed; to have them: {back} && {take}"
+            f"because the retry did not succeed; to merge them: {back} && {take}"
         )
     return "; ".join(told)
 
@@ -220,7 +234,7 @@ def _taken(job: Job) -> str:
     lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
     names = [each for each in job.facts.taken if each not in lacking]
     names += [f"child job {each}" for each in job.facts.taken_jobs]
-    return f"taken into the result by a person: {listed(names)}" if names else ""
+    return f"merged by a person: {listed(names)}" if names else ""
 
 
 def _overruled(job: Job) -> str:
@@ -291,10 +305,10 @@ def _merged_unjudged(job: Job) -> str:
     if told or files:
         return "; ".join(filter(None, (_unrun(told), files)))
     if unrun:
-        return "no gate checks what was changed"
+        return "no gate checks the changed files"
     asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
     only = job.config.gates and asked
-    return f"only the gate {SECRETS} was asked for" if only else "no tests found"
+    return f"only the gate {SECRETS} was requested" if only else "no tests found"
 
 
 def _unjudged_files(job: Job) -> str:
@@ -338,7 +352,7 @@ def _switched_off(job: Job) -> str:
 
 
 def _more(found: Sequence[object], noun: str) -> str:
-    """The rest of a cut list, such as ``2 more workers``."""
+    """Return the rest of a cut list, such as ``2 more workers``."""
     many = len(found) - MOST_NAMED
     return f"{many} more {noun}{'s' * (many != 1)}"
 

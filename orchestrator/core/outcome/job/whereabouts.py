@@ -86,7 +86,9 @@ class Whereabouts:
     workers: Mapping[str, Sequence[Worker]]
 
     def in_result(self, job: Job) -> list[Worker]:
-        """Return the job's own workers whose changes, with those below them, are in its result."""
+        """Return the job's workers whose changes are in its result, including the changes of their
+        child jobs.
+        """
         if job.merge_state not in _HAS_RESULT:
             return []
         lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
@@ -109,7 +111,7 @@ class Whereabouts:
         if job.merge_state is MergeState.FAILED:
             command = merge_chain("", job.id, self._above(job.id, top))
             for worker in self._counting(job):
-                why = f"merging failed: {job.facts.merge_error}"
+                why = f"merge failed: {job.facts.merge_error}"
                 yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
         # A worker with rejected changes has failed because of that.
         named = {each.worker_id for each in job.facts.missing if each.is_made}
@@ -130,7 +132,7 @@ class Whereabouts:
                 yield self._kept(worker, OutsideCause.FAILED, _failed(worker), command)
 
     def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
-        """Changes of attempts that were rolled back before a further attempt."""
+        """Yield changes of attempts that were rolled back before a further attempt."""
         for failure in worker.result.failures if worker.result else ():
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
@@ -177,7 +179,7 @@ class Whereabouts:
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
-        """The result of a child job, for a worker that changed nothing itself."""
+        """Return the result of a child job, for a worker that changed nothing itself."""
         branch = short(worker_branch(worker))
         if not _changed(worker):
             child = self._merged_children(worker)[-1]
@@ -208,8 +210,10 @@ class Whereabouts:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        """The job and the jobs below workers that count. A worker that does not count stands for
-        all below it. A child job that was withdrawn or made up for has lost nothing.
+        """Yield the job and its counting descendants.
+
+        A worker that does not count loses the changes of its descendants with its own, so they are
+        not listed. A child job that was withdrawn or replaced has lost nothing.
         """
         yield job
         for worker in self.workers.get(job.id, ()):
@@ -220,7 +224,7 @@ class Whereabouts:
                 yield from self._jobs_that_count(child)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
-        """Job ids from the parent job up to the top one."""
+        """Return job ids from the parent job up to the top one."""
         found = []
         while job_id != top.id and job_id in self.jobs:
             job_id = self.jobs[job_id].parent_job_id or top.id
@@ -245,7 +249,9 @@ def _cause(missing: Missing, job: Job) -> OutsideCause:
 
 
 def has_worktree(worker: Worker) -> bool:
-    """True if the worker had a worktree. Without any in a tree, nothing is said of its changes."""
+    """True if the worker had a worktree. Reports do not mention changes if no worker of the tree
+    had one.
+    """
     delivery = worker.result.delivery if worker.result else None
     return delivery is not None and delivery.has_worktree
 

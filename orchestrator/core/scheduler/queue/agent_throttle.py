@@ -39,9 +39,10 @@ class AgentThrottle:
         self._running[agent] -= 1
 
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
-        """Record that an account limit ended a worker. Return when the agent may be tried again.
+        """Record that an account limit ended a worker. Return when the agent may be used again
+        (Unix time).
 
-        Call after ``gone`` of that worker.
+        Call after ``gone`` for that worker.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)

@@ -1,4 +1,4 @@
-"""Queue of the workers that could start or resume, in order, and those that are held back."""
+"""Ready queue: workers that can start or resume, in order, and workers that are held back."""
 
 import heapq
 from collections import deque
@@ -197,7 +197,7 @@ class StartHolds:
 
     @property
     def next_time(self) -> float | None:
-        """When the next hold times out."""
+        """Return when the next hold times out."""
         waited_for = (group.until for group in self._ahead.values() if group.behind)
         return min(waited_for, default=None)
 

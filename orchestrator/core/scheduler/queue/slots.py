@@ -83,7 +83,9 @@ class Slots:
         self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
 
     def has_room_to_start(self, job_id: str) -> bool:
-        """True if a new worker may start, with slots kept for those that are about to resume."""
+        """True if a slot is free for a new worker, beyond the slots reserved for workers about to
+        resume.
+        """
         if not self._kept_total:
             return self.has_room(job_id)
         if self._total + self._kept_total >= self._max_workers:

@@ -37,7 +37,7 @@ class ToolStarts:
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Seconds until the retry of a worker whose tool did not start; None: no retry."""
+        """Return seconds until the retry of a worker whose tool did not start; None: no retry."""
         if worker.result is None or not self._worked(worker.agent):
             return None
         times = 0
@@ -124,7 +124,7 @@ class JobTrees:
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
-        """Files that child jobs of a worker made, at any depth; None if they changed none.
+        """Return files that child jobs of a worker made, at any depth; None if they changed none.
 
         ``own_directories``: also files that commands left in directories of their own.
         """

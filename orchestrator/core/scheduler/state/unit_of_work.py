@@ -29,10 +29,11 @@ _set = object.__setattr__
 
 
 def changed(value: Value, /, **changes: Any) -> Value:
-    """Like ``dataclasses.replace``, for frozen dataclasses with slots and no ``__post_init__``.
+    """Return a changed copy, as ``dataclasses.replace`` does; for frozen dataclasses with slots
+    and no ``__post_init__``.
 
-    Takes half the time: the unit of work does it five times per worker. Raise AttributeError for an
-    unknown field.
+    Takes half the time: the unit of work does it five times per worker. Raise AttributeError for
+    an unknown field.
     """
     kind: Any = type(value)
     new: Value = object.__new__(kind)
@@ -46,7 +47,7 @@ def changed(value: Value, /, **changes: Any) -> Value:
 
 @cache
 def _slots(kind: type) -> tuple[list[Any], Any]:
-    """Setters of all fields, and a getter of all. For kinds of at least two fields."""
+    """Return setters of all fields, and a getter of all. For kinds of at least two fields."""
     names: Any = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     return [getattr(kind, name).__set__ for name in names], attrgetter(*names)
 

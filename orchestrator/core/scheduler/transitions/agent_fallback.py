@@ -43,11 +43,13 @@ class AgentFallback:
 
     def plans_now(self, planner: Worker, agent: str) -> None:
         """Replace the agent that plans the job."""
-        self._unit_of_work.update_job(planner.job_id, plan_source=agent, reason=f"{agent} plans it")
+        self._unit_of_work.update_job(
+            planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
+        )
 
 
 def in_its_place(agent: str, other: str, why: str) -> str:
-    return f"{agent} in place of {other}: {why}"
+    return f"using {agent} instead of {other} ({why})"
 
 
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:

@@ -111,7 +111,7 @@ class CandidateSelection:
         )
 
     def _cost_below(self, worker: Worker) -> float:
-        """Known cost of its child jobs and all jobs below them, in USD."""
+        """Return known cost of its child jobs and all jobs below them, in USD."""
         spent = self._trees.spending.of
         return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
 
@@ -124,8 +124,8 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
         )
     if not worker.status.succeeded:
         raise Conflict(
-            f"{worker.id} cannot be chosen: it is {worker.status}; nothing was changed; to take "
-            f"its commits: {COMMAND} merge {worker.job_id} --take {worker.id}"
+            f"cannot choose {worker.id}: status {worker.status}; nothing was changed; to merge "
+            f"its commits: {COMMAND} merge {worker.job_id} --include {worker.id}"
         )
 
 

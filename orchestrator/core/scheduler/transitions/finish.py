@@ -69,7 +69,7 @@ class Completion:
             return
         if not verdict.succeeded:
             for child in sorted(node.open_children):
-                by = f"{worker.id}, which ended {verdict.status}"
+                by = f"{worker.id} ({verdict.status})"
                 self.stop_tree(child, StopCause.PARENT, by, now)
         if node.open_children:
             self._wait_without_process(worker, node, verdict)
@@ -137,7 +137,10 @@ class Completion:
         self._note(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
-        """Below a worker with a worktree, that worker is responsible for its child jobs' work."""
+        """Yield the code that no gate judged, with the workers that may have changed it.
+
+        A worker with a worktree is responsible for the work of its child jobs.
+        """
         if job.config.gates_off:
             return
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
@@ -157,7 +160,9 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Files of the project that changed while other workers worked there at the same time."""
+        """Return files of the project that changed while other workers worked there at the
+        same time.
+        """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
@@ -197,7 +202,7 @@ class Completion:
             self.settle(worker.key, node.verdict, now)
 
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
-        """The worker's outcome if its job is being stopped."""
+        """Return the worker's outcome if its job is being stopped; otherwise None."""
         job = self._trees.job_of(worker)
         return None if job.stop_cause is None else _stopped(_ENDED_BY[job.stop_cause], _by(job))
 
@@ -246,7 +251,7 @@ class Completion:
 
     def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
         node.verdict = verdict
-        why = f"its process has ended ({verdict.reason or 'exit code 0'}); its child jobs run"
+        why = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
         told = {"reason": why, "waiting_for": waiting}
         if worker.status is WorkerStatus.WAITING:
@@ -281,7 +286,7 @@ class Completion:
             return verdict
         failed = self._failed_child(worker)
         if failed is not None:
-            reason = f"child job {failed.id} ended {failed.status}"
+            reason = f"child job {failed.id} ended with status {failed.status}"
             return Verdict(status=WorkerStatus.FAILED, reason=reason)
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
@@ -320,17 +325,19 @@ class Completion:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """A worker had succeeded by itself even if an agent could not resolve its conflicts."""
+        """Return success for a worker if only the attempt of an agent to resolve its conflicts
+        failed.
+        """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
             return verdict
         self._unit_of_work.update_worker(worker.key, result=replace(result, unresolved=True))
         status = WorkerStatus.RECURSIVE_SUCCESS if worker.child_job_ids else WorkerStatus.SUCCESS
-        return Verdict(status=status, reason=f"its conflicts are not resolved: {verdict.reason}")
+        return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
         """Replace the agent of workers that wait in the tree, or end them: its login fails."""
-        why = f"not started: {verdict.reason} ({first.id} failed with it)"
+        why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
                 node = self._trees.nodes.get(worker.key)
@@ -362,7 +369,7 @@ class Completion:
         self.selection.after(ended, now)
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        """The end of its latest attempt may have become known late; its child jobs end with it."""
+        """Return when the worker ended: the end of its latest attempt, or of its last child job."""
         told = self._trees.nodes[worker.key].ended_at
         if told is None:
             return now
@@ -398,7 +405,7 @@ class Completion:
     def _skip(self, worker: Worker, cause: str, now: float) -> None:
         task, plan = self._trees.task_of(worker), self._trees.plans[worker.job_id]
         needed = next((each for each in task.depends_on if plan.hopeless(each)), cause)
-        reason = f"task {needed!r}, which it needs, did not succeed"
+        reason = f"dependency {needed!r} did not succeed"
         self._record_end(worker, Verdict(status=WorkerStatus.SKIPPED, reason=reason), now)
 
     def _stop_workers(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
@@ -455,7 +462,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
 
 
 def _by(job: Job) -> str:
-    """The caller that stopped the job, for people."""
+    """Return the caller that stopped the job, for people."""
     return job.cancelled_by or ""
 
 

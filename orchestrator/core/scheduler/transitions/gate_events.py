@@ -24,7 +24,7 @@ class GateEvents:
             return
         worker = self._unit_of_work.workers[key]
         if worker.status is WorkerStatus.RUNNING:
-            self._unit_of_work.update_worker(key, reason=f"its gates run: {', '.join(gates)}")
+            self._unit_of_work.update_worker(key, reason=f"running gates: {', '.join(gates)}")
         job = self._trees.job_of(worker)
         said = {"attempt": attempt, "gates": list(gates)}
         self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **said)
@@ -39,7 +39,7 @@ class GateEvents:
             return
         begins = run.seconds is None
         if worker and begins:
-            self._unit_of_work.update_worker(worker.key, reason=f"its gates run: {run.words}")
+            self._unit_of_work.update_worker(worker.key, reason=f"running {run.words}")
         kind = EventKind.GATE_RUN_STARTED if begins else EventKind.GATE_RUN_ENDED
         said: dict[str, object] = {"gate": run.gate, "on": run.on}
         if not begins:

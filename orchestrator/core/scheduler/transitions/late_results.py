@@ -78,7 +78,7 @@ class LateResults:
     def arrived(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of a ``sought`` attempt; ``record`` is where the end is written."""
+        """Process the end of a ``sought`` attempt. ``record``: path of its exit record."""
         if self._given_up.get(attempt.key, {}).pop(attempt.number, None) is None:
             return
         worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
@@ -91,7 +91,7 @@ class LateResults:
         if taken:
             self._take(worker, attempt, exit, evidence, verdict, now)
         else:
-            kept = f"a result that came after that ({how}) is kept as salvage: {record}"
+            kept = f"late result not used ({how}); saved in {record}"
             reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
             self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
 

@@ -112,7 +112,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """When the next action is due without any event."""
+        """Return when the next action is due without any event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

@@ -60,8 +60,10 @@ class MergeRejections:
         return again
 
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Of workers that conflict in one file the first is retried first. The others follow on top
-        of its new version of that file, so that each of them needs one attempt.
+        """Retry rejected workers. Return True if any is retried.
+
+        Of the workers that conflict in one file, the first is retried first. The others follow on
+        top of its new version of the file, so that each of them needs one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:
@@ -111,7 +113,7 @@ class MergeRejections:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
-        """The fields of a job that merging changes."""
+        """Return the fields of a job that merging changes."""
         lost, overruled = self._below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
@@ -158,7 +160,9 @@ class MergeRejections:
         return {"merge_state": state, "facts": facts}
 
     def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
-        """What the results of child jobs lack: changes, and hunks that other changes replaced."""
+        """Return what the results of child jobs lack: changes, and hunks that other changes
+        replaced.
+        """
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -179,7 +183,7 @@ class MergeRejections:
         again = may_retry(worker, task, job.config, verdict, child_failed=False)
         if again and (why := self._deadlock(job, task)):
             again = False
-            refusal = replace(refusal, reason=f"{refusal.reason}; not tried again: {why}")
+            refusal = replace(refusal, reason=f"{refusal.reason}; no retry: {why}")
         if again or refusal.required:
             self._move(worker, refusal, now, again=again)
         return again
@@ -216,7 +220,7 @@ class MergeRejections:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Files that no merge reports: of workers whose files are their result."""
+    """Yield files that no merge reports: of workers whose files are their result."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

@@ -55,7 +55,9 @@ class PlanApproval:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks. ``source`` made them; ``reason`` says why the planner did not."""
+        """Add the job's tasks from its plan. ``source``: the planner; ``reason``: why another
+        planner was used.
+        """
         self._completion.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
@@ -101,7 +103,7 @@ class PlanApproval:
         """Raise Conflict if the job does not wait for approval."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
-            raise Conflict(f"job {job_id} does not wait for approval")
+            raise Conflict(f"job {job_id} is not waiting for approval")
 
     def begin_again(self, job_id: str, **changes: object) -> Job:
         """Return an ended job to where it continues: its planning, or its tasks."""

@@ -73,7 +73,8 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """The verdict on an attempt without evidence: each failed attempt has its failure stored.
+    """Return the verdict on an attempt without evidence: each failed attempt has its failure
+    stored.
 
     A success may have a reason, too: a note.
     """

@@ -40,7 +40,7 @@ class Retries:
     def begin(
         self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
     ) -> None:
-        """Queue another attempt; ``told`` are the fields of the event that explain why."""
+        """Queue another attempt. ``told``: fields of the event that explain the retry."""
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )

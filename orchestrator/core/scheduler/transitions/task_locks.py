@@ -83,8 +83,8 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    """A worker of a requested job."""
-    key, of_task = WorkerKey(job.root_id, f"{task.id} (a new task)"), (job.id, task.id)
+    """Return a worker of a requested job."""
+    key, of_task = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
     return Party(
         key=key,
         job_id=job.id,

@@ -61,7 +61,7 @@ class Accounting:
         for above in (*reversed(self._trees.ancestors(job)), job):
             limited = above.config.max_cost_usd is not None and not above.status.ended
             if limited and self._trees.plans[above.id].unfinished:
-                by = f"max_cost_usd of job {above.id}: what {worker.id} cost is not known"
+                by = f"max_cost_usd of job {above.id}: the cost of {worker.id} is unknown"
                 self._completion.stop_tree(above.id, StopCause.LIMIT, by, now)
                 return
 

@@ -35,7 +35,8 @@ class RunningWorkers:
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Workers whose child jobs are done except for their reports, which take almost no time.
+        """Return workers whose child jobs are done except for their reports, which take almost no
+        time.
 
         Merging with gates may take long: no slot is kept for that.
         """
@@ -176,7 +177,7 @@ class RunningWorkers:
             self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def wait_for_slot(self, worker: Worker) -> None:
-        reason, waiting = "waits for a slot to go on", WaitingFor(WaitKind.SLOT)
+        reason, waiting = "waiting for a free slot to resume", WaitingFor(WaitKind.SLOT)
         self._unit_of_work.update_worker(worker.key, reason=reason, waiting_for=waiting)
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
@@ -222,7 +223,7 @@ class RunningWorkers:
     def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
         children = sorted(node.open_children)
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(children))
-        worker = self._lend_slot(key, node, "its child jobs run", waiting)
+        worker = self._lend_slot(key, node, "waiting for its child jobs", waiting)
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
             EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children
@@ -253,18 +254,18 @@ class RunningWorkers:
         self._slots.release(worker.job_id)
 
 
-WAITS_FOR_CONTEXT = "waits for the context that all workers of its job share"
+WAITS_FOR_CONTEXT = "waiting: shared context is being built"
 
 
 def waits_behind(first: Worker, *, cached: bool) -> str:
-    then = "what both are told is in the provider's cache" if cached else "their login works"
-    return f"waits until {first.id} has begun to answer: then {then}"
+    task = (
+        "filling the provider's prompt cache" if cached else f"checking the login of {first.agent}"
+    )
+    return f"waiting: {first.id} is {task}"
 
 
 def waits_for_account(agent: str, seconds: float) -> str:
-    return (
-        f"waits for the rate limit of {agent}'s account; tried again in {max(0.0, seconds):.0f} s"
-    )
+    return f"waiting: {agent} is rate-limited; retrying in {max(0.0, seconds):.0f} s"
 
 
 def _attempt(worker: Worker, now: float) -> Attempt:

@@ -23,7 +23,7 @@ GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=12)
 
 #: What the first has, what the second has, what decides, and what is said of the second.
 TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
-    ({}, {"succeeded": False, "status": "timeout"}, Criterion.SUCCESS, "it ended timeout"),
+    ({}, {"succeeded": False, "status": "timeout"}, Criterion.SUCCESS, "status timeout"),
     ({}, {"blocking": ("pytest",)}, Criterion.GATES, "1 gate fails (pytest)"),
     (
         {"blocking": ("a",)},
@@ -31,42 +31,47 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         Criterion.GATES,
         "4 gates fail (a, b, c, ...)",
     ),
-    ({"failures": 1}, {"failures": 3}, Criterion.GATES, "2 failures more in gates"),
-    ({}, {"unchecked": True}, Criterion.GATES, "its gates did not run"),
+    ({"failures": 1}, {"failures": 3}, Criterion.GATES, "2 more gate failures"),
+    ({}, {"unchecked": True}, Criterion.GATES, "gates did not run"),
     ({"unchecked": True}, {"blocking": ("a",)}, Criterion.GATES, "1 gate fails (a)"),
-    ({}, {"judges": ("a.py",)}, Criterion.GATES, "it changed what it is judged by (a.py)"),
+    (
+        {},
+        {"judges": ("a.py",)},
+        Criterion.GATES,
+        "changed tests or gate settings that judge its work (a.py)",
+    ),
     (
         {"base_tests": 14},
         {"base_tests": 12},
         Criterion.BASE_TESTS,
-        "it passes 2 fewer of the base's tests",
+        "2 fewer passing tests of the base",
     ),
     (
         {"new_tests": ("t::a", "t::b")},
         {"new_tests": ("t::b",)},
         Criterion.NEW_TESTS,
-        "1 new test fewer that counts (t::a)",
+        "1 fewer counted new test (t::a)",
     ),
-    ({"lint": 1}, {"lint": 3}, Criterion.LINT, "2 findings more in files"),
+    ({"lint": 1}, {"lint": 3}, Criterion.LINT, "2 more findings"),
     (
         {"review": 1},
         {"review": 2, "remark": "leaks a file"},
         Criterion.REVIEW,
         "place 2 in the review: leaks a file",
     ),
-    ({"review": 1}, {}, Criterion.REVIEW, "it was not reviewed"),
-    ({"lines": 500}, {"nothing": True, "lines": 0}, Criterion.SIZE, "it changed nothing"),
-    ({"lines": 8}, {"lines": 50}, Criterion.SIZE, "42 lines more"),
-    ({"lines": 8, "files": 1}, {"lines": 8, "files": 2}, Criterion.SIZE, "1 file more"),
-    ({"lines": 8}, {}, Criterion.SIZE, "it is not known how much it changed"),
+    ({"review": 1}, {}, Criterion.REVIEW, "not reviewed"),
+    ({"lines": 500}, {"nothing": True, "lines": 0}, Criterion.SIZE, "no changes"),
+    ({"lines": 8}, {"lines": 50}, Criterion.SIZE, "42 more lines"),
+    ({"lines": 8, "files": 1}, {"lines": 8, "files": 2}, Criterion.SIZE, "1 more file"),
+    ({"lines": 8}, {}, Criterion.SIZE, "size of the change unknown"),
     ({"cost_usd": 0.5}, {"cost_usd": 0.75}, Criterion.COST, "$0.2500 more"),
-    ({"cost_usd": 9.0}, {}, Criterion.COST, "its cost is not known"),
+    ({"cost_usd": 9.0}, {}, Criterion.COST, "cost unknown"),
     ({"seconds": 1.0}, {"seconds": 4.25}, Criterion.TIME, "3.25 s longer"),
     (
         {},
         {},
         Criterion.ORDER,
-        "it stands later in the list, and nothing else tells them apart",
+        "equal in all criteria; later in the list",
     ),
 )
 
@@ -88,7 +93,7 @@ def test_what_decides_and_why(
     assert (first.place, second.place) == (1, 2)
     assert (second.by, second.why, first.by) == (by, why, by)
     if by is not Criterion.SUCCESS:
-        assert first.why == f"{bad.worker_id} comes next: {why}"
+        assert first.why == f"runner-up {bad.worker_id}: {why}"
 
 
 @pytest.mark.parametrize("stronger", range(len(TABLE) - 1))
@@ -103,7 +108,7 @@ def test_a_criterion_outweighs_all_that_come_after_it(stronger: int) -> None:
 
 def test_the_only_one_that_succeeded_is_told_so() -> None:
     (_, first), _ = ranked([a_candidate(0, succeeded=False, status="failed"), a_candidate(1)])
-    assert (first.by, first.why) == (Criterion.SUCCESS, "the only one that succeeded")
+    assert (first.by, first.why) == (Criterion.SUCCESS, "only candidate that succeeded")
 
 
 names = st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True).map(tuple)
@@ -187,7 +192,7 @@ def test_without_a_worktree_the_files_that_were_made_are_its_size() -> None:
     (best, first), (_, second) = ranked(
         candidates_of([a_done(1, files_created=("a", "b")), a_done(2, files_created=("a",))])
     )
-    assert (best.worker_id, first.by, second.why) == ("worker_2", Criterion.SIZE, "1 file more")
+    assert (best.worker_id, first.by, second.why) == ("worker_2", Criterion.SIZE, "1 more file")
 
 
 def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() -> None:

@@ -142,11 +142,11 @@ def test_who_changes_what_configures_a_gate_is_told() -> None:
     result = result_of(GATE, ran(passed=("a",)), None, ["conftest.py", "src/a.py"])
 
     assert result.status is GateStatus.PASSED
-    assert result.note == "the change touches what configures this gate: conftest.py"
+    assert result.note == "the change modifies settings of this gate: conftest.py"
 
 
 def test_a_gate_out_of_time_did_not_run_and_a_base_out_of_time_excuses_nothing() -> None:
-    broken = Ran(broken="ran into its time limit of 3 s", cause=GateCause.TIMEOUT)
+    broken = Ran(broken="timed out after 3 s", cause=GateCause.TIMEOUT)
     runs_at_base = result_of(DETECTED, broken, ran(passed=("a",)), [])
     too = result_of(DETECTED, broken, broken, [])
 
@@ -155,7 +155,7 @@ def test_a_gate_out_of_time_did_not_run_and_a_base_out_of_time_excuses_nothing()
         *("known", "did_not_run", "timeout"),
         False,
     )
-    assert too.note.endswith("at the base, too")
+    assert too.note.endswith("the same on the base commit")
     assert result_of(GATE, broken, broken, []).blocks
     assert result_of(GATE, ran("a"), broken, []).failures == ("a: it failed",)
 
@@ -283,7 +283,7 @@ def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
         "fails_at_base",
     )
     said = "exit code 1: ModuleNotFoundError: No module named 'requests'"
-    assert result.note == f"it already fails on the base commit: {said}"
+    assert result.note == f"already fails on the base commit: {said}"
     assert not result.blocks
 
 
@@ -347,7 +347,7 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() ->
     assert (other.status, other.known) == (GateStatus.FAILED, 0)
     assert other.failures == (
         "t::a: fails differently from the base: NameError: name 'x' is not defined "
-        "(there: KeyError: 'a')",
+        "(base: KeyError: 'a')",
     )
 
 

@@ -44,7 +44,7 @@ def test_a_worker_within_all_limits_may_start_a_child_job() -> None:
 
 @pytest.mark.parametrize("claimed", [0, 2, -1])
 def test_a_depth_that_disagrees_with_the_records_is_refused(claimed: int) -> None:
-    with pytest.raises(InvalidRequest, match="would be at depth 1") as refused:
+    with pytest.raises(InvalidRequest, match="has depth 1") as refused:
         check_child(ConfigRequest(current_depth=claimed), an_ancestry(), CEILINGS)
     assert refused.value.kind == "depth-mismatch"
 
@@ -125,7 +125,7 @@ def test_a_job_has_so_many_tasks_and_workers_and_no_more(tasks: int, workers: in
 def test_a_tree_has_so_many_workers_and_no_more() -> None:
     config = a_config(max_total_workers=10)
     check_total(config, 7, 3)
-    with pytest.raises(Refused, match="would make 11") as refused:
+    with pytest.raises(Refused, match=r"7 of 10 used .*, 4 requested") as refused:
         check_total(config, 7, 4)
     assert refused.value.kind == "limit-workers"
     assert refused.value.left == {"workers": 3}
@@ -151,7 +151,7 @@ def test_asking_what_an_ancestor_was_asked_is_refused() -> None:
 def test_asking_for_the_askers_own_task_is_refused() -> None:
     line = an_ancestry(worker_digests=frozenset({"own"}))
     check_cycle("other", "other", line)
-    with pytest.raises(Refused, match="task of the asking worker") as refused:
+    with pytest.raises(Refused, match="has the same task") as refused:
         check_cycle("other", "own", line)
     assert refused.value.kind == "cycle"
 

@@ -166,7 +166,7 @@ def test_what_a_child_job_asked_for_is_kept_free_for_it() -> None:
 
 def test_a_job_that_has_used_up_its_money_runs_again_only_with_more() -> None:
     check_budget({"max_cost_usd": 0.1})
-    with pytest.raises(Refused, match="retry it with a larger one"):
+    with pytest.raises(Refused, match="retry with a higher"):
         check_budget({"max_cost_usd": 0.0})
 
 
@@ -191,20 +191,20 @@ def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
         (
             {"max_cost_usd": 1.0},
             {"cost_usd": 1.23},
-            ["cost cap passed: $1.23 of $1.00 (23 % over)"],
+            ["cost cap exceeded: $1.23 of $1.00 (23 % over)"],
         ),
         (
             {"max_cost_usd": 0.002},
             {"cost_usd": 0.00352},
-            ["cost cap passed: $0.0035 of $0.0020 (76 % over)"],
+            ["cost cap exceeded: $0.0035 of $0.0020 (76 % over)"],
         ),
-        ({"max_steps": 10}, {"steps": 12}, ["step cap passed: 12 of 10 (20 % over)"]),
+        ({"max_steps": 10}, {"steps": 12}, ["step cap exceeded: 12 of 10 (20 % over)"]),
         (
             {"max_tokens": 1000, "max_steps": 1},
             {"output_tokens": 1001, "steps": 3},
             [
-                "step cap passed: 3 of 1 (200 % over)",
-                "token cap passed: 1,001 of 1,000 (1 % over)",
+                "step cap exceeded: 3 of 1 (200 % over)",
+                "token cap exceeded: 1,001 of 1,000 (1 % over)",
             ],
         ),
     ],
@@ -218,7 +218,7 @@ def test_a_cap_that_was_passed_is_told_with_how_much(
 
 def test_a_sum_that_lacks_something_is_a_lower_bound() -> None:
     [cap] = passed(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
-    assert passed_in_words(cap) == "step cap passed: at least 2 of 1 (100 % over)"
+    assert passed_in_words(cap) == "step cap exceeded: at least 2 of 1 (100 % over)"
 
 
 COMPLETE = Evidence(
@@ -254,7 +254,7 @@ def test_who_was_complete_when_the_cap_was_reached_has_succeeded(
     assert story.status(first).succeeded is succeeds
     assert ended.status is (JobStatus.PARTIAL if succeeds else JobStatus.FAILED)
     assert "stopped by max_cost_usd (1 USD)" in ended.reason
-    assert "cost cap passed: $1.23 of $1.00 (23 % over)" in ended.reason
+    assert "cost cap exceeded: $1.23 of $1.00 (23 % over)" in ended.reason
 
 
 def test_gates_of_who_was_complete_decide() -> None:
@@ -270,7 +270,7 @@ def test_a_job_whose_last_worker_passed_the_cap_says_so() -> None:
     story.left_alone()
     ended = story.job(job.id)
     assert ended.status is JobStatus.COMPLETED
-    assert ended.reason == "cost cap passed: $1.23 of $1.00 (23 % over)"
+    assert ended.reason == "cost cap exceeded: $1.23 of $1.00 (23 % over)"
 
 
 def test_a_worker_that_passed_the_cap_of_its_task_says_so() -> None:
@@ -278,7 +278,7 @@ def test_a_worker_that_passed_the_cap_of_its_task_says_so() -> None:
     job = story.root(a_task(max_cost_usd=1.0))
     story.ends(story.key(job), EXIT_0, COMPLETE)
     story.left_alone()
-    assert story.worker(story.key(job)).reason == "cost cap passed: $1.23 of $1.00 (23 % over)"
+    assert story.worker(story.key(job)).reason == "cost cap exceeded: $1.23 of $1.00 (23 % over)"
 
 
 def test_a_worker_under_a_cap_reports_every_step_at_once() -> None:

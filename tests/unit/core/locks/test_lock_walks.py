@@ -64,7 +64,7 @@ class Walk:
         try:
             step()
         except Deadlock as refused:
-            assert "waits for" in refused.message or "would wait for" in refused.message
+            assert " needs " in refused.message
             assert len(self.story.kept.jobs) == before, "no part of a refused job is stored"
             self.met["deadlock"] += 1
         except Conflict:

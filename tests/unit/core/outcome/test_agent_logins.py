@@ -36,7 +36,7 @@ def test_one_worker_goes_ahead_and_the_rest_follow_when_its_login_works() -> Non
     story = a_story()
     _, keys = several(story, "opencode", "opencode", "shell")
     assert states(story, keys) == [RUNNING, PENDING, RUNNING]
-    assert story.worker(keys[1]).reason.endswith("begun to answer: then their login works")
+    assert story.worker(keys[1]).reason.endswith("checking the login of opencode")
 
     story.scheduler.used(keys[0], 1, Usage(output_tokens=3), story.now)
     story.turn()
@@ -51,7 +51,7 @@ def test_a_refused_login_is_tried_once_and_the_reason_says_what_mends_it() -> No
     story.ends(keys[0], EXIT_1, REFUSED)
 
     assert states(story, keys) == [FAILED, FAILED, FAILED]
-    said = "the agent's key or login was refused: invalid x-api-key; to mend it: opencode auth"
+    said = "the agent's login failed: invalid x-api-key; to fix it: opencode auth"
     assert story.worker(keys[0]).reason.startswith(said)
     assert story.worker(keys[2]).reason.startswith(f"not started: {said}")
     assert [story.worker(key).attempt for key in keys] == [1, 0, 0]
@@ -107,7 +107,7 @@ def test_after_a_refusal_a_job_tries_again() -> None:
     seen = story.scheduler.view.logins_seen(story.now)["opencode"]
     assert (seen.works, seen.why) == (
         False,
-        "the agent's key or login was refused: invalid x-api-key",
+        "the agent's login failed: invalid x-api-key",
     )
 
     _, keys = several(story, "opencode", "opencode")

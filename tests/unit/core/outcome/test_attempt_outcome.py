@@ -15,17 +15,17 @@ from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIM
 
 #: What an agent says of its failure, and what follows.
 CLASSES = [
-    (ErrorClass.AUTH, "failed", "key or login was refused", False),
-    (ErrorClass.RATE_LIMIT, "failed", "account is limited", True),
+    (ErrorClass.AUTH, "failed", "login failed", False),
+    (ErrorClass.RATE_LIMIT, "failed", "account is rate-limited", True),
     (ErrorClass.API, "failed", "the model's service failed", True),
-    (ErrorClass.CONFIG, "failed", "claude refuses to work as it was called", False),
+    (ErrorClass.CONFIG, "failed", "claude rejected its options or settings", False),
     (ErrorClass.START, "failed", "claude could not be started", False),
-    (ErrorClass.INTERNAL, "failed", "claude failed by an error of its own", True),
-    (ErrorClass.LIMIT, "failed", "used all that it may", False),
-    (ErrorClass.DENIED, "failed", "not allowed to use a tool", False),
+    (ErrorClass.INTERNAL, "failed", "claude failed with an internal error", True),
+    (ErrorClass.LIMIT, "failed", "limit reached", False),
+    (ErrorClass.DENIED, "failed", "permission denied for a tool", False),
     (ErrorClass.EMPTY, "failed", "ended without an answer", True),
     (ErrorClass.KILLED, "failed", "claude was killed", True),
-    (ErrorClass.TIMEOUT, "timeout", "claude was silent for too long", True),
+    (ErrorClass.TIMEOUT, "timeout", "claude stopped responding", True),
 ]
 
 FAILED = GateResult(name="tests", status=GateStatus.FAILED, failures=("a",))
@@ -38,7 +38,7 @@ SILENT = Evidence(output_required=True)
 #: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
     ("cancelled", CANCELLED, DONE, "cancelled", "cancelled by user", False),
-    ("timeout", TIMED_OUT, DONE, "timeout", "into its time limit: timeout (5 s);", False),
+    ("timeout", TIMED_OUT, DONE, "timeout", "stopped by timeout (5 s);", False),
     (
         "limit",
         Exit(ended_by=EndedBy.LIMIT, signal=9, error="killed: used more than 512 MiB of memory"),
@@ -55,7 +55,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         "no such file: claude",
         False,
     ),
-    ("lost", LOST, DONE, "failed", "supervisor was killed", True),
+    ("lost", LOST, DONE, "failed", "supervising process was killed", True),
     *(
         (
             f"agent: {kind}",
@@ -85,13 +85,13 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         "exit code 1: no credit",
         True,
     ),
-    ("log lost", replace(EXIT_0, log_lost=True), DONE, "failed", "log is not whole", True),
+    ("log lost", replace(EXIT_0, log_lost=True), DONE, "failed", "log incomplete", True),
     (
         "said it failed",
         EXIT_0,
         Evidence(claimed_success=False, output_required=True),
         "failed",
-        "the agent says that it did not succeed",
+        "the agent reports a failure",
         True,
     ),
     (
@@ -104,7 +104,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
             gates=(FAILED,),
         ),
         "failed",
-        "no file was changed, and it waits for an answer: Should I proceed?",
+        "no file was changed; the agent waits for an answer: Should I proceed?",
         True,
     ),
     (
@@ -198,7 +198,7 @@ def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
     assert verdict.succeeded
     assert verdict.reason == (
         "promised files are missing: a, b; promised files that git ignores are saved in the "
-        "worker's directory: c; changed outside of its worktree: /home/u/d"
+        "worker's directory: c; files changed outside its worktree: /home/u/d"
     )
 
 

@@ -42,7 +42,7 @@ from tests.unit.core.factories import (
 from tests.unit.core.story import Story
 
 SOUND = WorktreeState()
-BROKEN = WorktreeState(faults=("a merge was not finished",))
+BROKEN = WorktreeState(faults=("unfinished merge",))
 RED = GateResult(name="pytest", status=GateStatus.FAILED)
 GREEN = GateResult(name="ruff", status=GateStatus.PASSED)
 NOTHING = Delivery(changed=False, expected=True)

@@ -17,7 +17,7 @@ from tests.unit.core.story import Story
 
 PASSES = (GateResult(name="pytest", status=GateStatus.PASSED, tests=3),)
 FAILS = (GateResult(name="pytest", status=GateStatus.FAILED, failures=("test_x",)),)
-REFUSED = Evidence(claimed_success=False, error="its review was refused: no JSON")
+REFUSED = Evidence(claimed_success=False, error="its review was rejected: no JSON")
 
 
 def changed(lines: int, gates: tuple[GateResult, ...] = PASSES) -> Evidence:
@@ -53,9 +53,9 @@ def test_the_choice_is_made_when_the_last_candidate_has_ended_and_is_stored() ->
     story.ends(three, EXIT_0, changed(8))
 
     assert [standing(story, key).place for key in (one, two, three)] == [3, 2, 1]
-    assert standing(story, one).why == "it ended failed: 1 gate fails (pytest)"
-    assert standing(story, two).why == "42 lines more"
-    assert standing(story, three).why == "worker_2 comes next: 42 lines more"
+    assert standing(story, one).why == "status failed: 1 gate fails (pytest)"
+    assert standing(story, two).why == "42 more lines"
+    assert standing(story, three).why == "runner-up worker_2: 42 more lines"
     assert story.events(root).count(EventKind.CANDIDATE_CHOSEN) == 1
     assert story.status(after) is WorkerStatus.RUNNING
     assert taken(story, root) == "worker_3"

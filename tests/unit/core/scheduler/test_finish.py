@@ -20,7 +20,7 @@ def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> Non
     story, root, parent, _, worker = a_family()
     story.ends(parent)
     assert story.status(parent) is WorkerStatus.WAITING
-    assert story.worker(parent).reason.startswith("its process has ended (exit code 0)")
+    assert story.worker(parent).reason.startswith("process exited (exit code 0)")
     assert story.scheduler.view.slots()["live"] == 1
     assert story.job_status(root) is JobStatus.RUNNING
     story.ends(worker)
@@ -77,7 +77,7 @@ def test_a_failed_child_job_goes_before_a_promise() -> None:
     story.fails(worker)
     story.later(60)
     story.left_alone()
-    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+    assert story.worker(parent).reason == f"child job {child.id} ended with status failed"
 
 
 def test_what_changed_nothing_without_a_promise_is_noted_at_the_end() -> None:
@@ -93,7 +93,7 @@ def test_a_parent_never_succeeds_when_a_child_job_failed() -> None:
     story.fails(worker)
     story.ends(parent)
     assert story.status(parent) is WorkerStatus.FAILED
-    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+    assert story.worker(parent).reason == f"child job {child.id} ended with status failed"
     assert story.job_status(root) is JobStatus.FAILED
 
 

@@ -78,10 +78,10 @@ def test_a_child_job_may_be_retried_while_its_parent_runs() -> None:
 def test_a_completed_or_running_job_is_not_retried() -> None:
     story = Story()
     root = story.root()
-    with pytest.raises(Conflict, match="is running; wait for its end"):
+    with pytest.raises(Conflict, match=r"has not ended \(running\); wait for it"):
         story.retry(root)
     story.ends(story.key(root))
-    with pytest.raises(Conflict, match="nothing to run again"):
+    with pytest.raises(Conflict, match="nothing to retry"):
         story.retry(story.job(root.id))
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_completed_in_spite_of_a_failed_candidate_is_not_retried() ->
     story.ends(story.key(root, 2))
     assert story.job_status(root) is JobStatus.COMPLETED
 
-    with pytest.raises(Conflict, match="nothing to run again"):
+    with pytest.raises(Conflict, match="nothing to retry"):
         story.retry(root)
 
 
@@ -107,7 +107,7 @@ def test_a_child_job_is_not_retried_while_its_parent_waits_to_run_again() -> Non
     story.retry(story.job(root.id))
     assert story.status(parent) is WorkerStatus.PENDING
 
-    with pytest.raises(Conflict, match=r"worker_1, which started job .*, is to run again"):
+    with pytest.raises(Conflict, match=r"worker_1, which started it, is queued"):
         story.retry(story.job(child.id))
 
 

@@ -153,7 +153,7 @@ def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> 
 
     worker = story.worker(second)
     assert (worker.status, worker.attempt) == (WorkerStatus.SUCCESS, 3)
-    assert worker.reason.startswith("its conflicts are not resolved: ")
+    assert worker.reason.startswith("conflicts not resolved: ")
     assert worker.result is not None
     assert worker.result.unresolved
     # Nobody is asked again.

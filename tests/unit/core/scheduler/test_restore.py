@@ -89,7 +89,7 @@ def test_a_failure_that_only_its_evidence_showed_is_still_a_failure() -> None:
     story.crash()
     story.ends(story.key(child))
     assert story.status(parent) is WorkerStatus.FAILED
-    assert "the agent says that it did not succeed" in story.worker(parent).reason
+    assert "the agent reports a failure" in story.worker(parent).reason
 
 
 @pytest.mark.parametrize(

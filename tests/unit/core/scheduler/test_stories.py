@@ -99,7 +99,7 @@ def test_while_changes_are_merged_others_use_the_slot() -> None:
     other = story.running[0]
     story.rendered(child.id)
     assert story.scheduler.view.waits_for_slot(parent)
-    assert story.worker(parent).reason == "waits for a slot to go on"
+    assert story.worker(parent).reason == "waiting for a free slot to resume"
     story.ends(other)
     assert story.running == [parent]
 
@@ -266,7 +266,7 @@ def test_a_full_disk_holds_back_everything_that_has_not_started() -> None:
     story.paused = NO_DISK
     root = story.root(a_task("a"), a_task("b"))
     assert story.running == []
-    assert story.worker(story.key(root, 1)).reason == "waits for disk space"
+    assert story.worker(story.key(root, 1)).reason == "waiting for disk space"
     story.paused = None
     story.turn()
     assert len(story.running) == 2
@@ -304,8 +304,8 @@ def test_a_failure_skips_all_that_needs_it_and_nothing_else() -> None:
     status = [str(story.status(key)) for key in story.keys(root)]
     assert status == ["failed", "skipped", "skipped", "success"]
     assert story.job_status(root) is JobStatus.PARTIAL
-    assert story.worker(story.key(root, 2)).reason == "task 'a', which it needs, did not succeed"
-    assert story.worker(story.key(root, 3)).reason == "task 'b', which it needs, did not succeed"
+    assert story.worker(story.key(root, 2)).reason == "dependency 'a' did not succeed"
+    assert story.worker(story.key(root, 3)).reason == "dependency 'b' did not succeed"
 
 
 @pytest.mark.parametrize("how", ["badly", "cancelled"])

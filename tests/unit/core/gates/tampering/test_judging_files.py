@@ -105,7 +105,7 @@ def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
             ran(passed=("a::x",)),
             ran("a"),
             ran(passed=("a::x",)),
-            ["a::x: it does not run (a: it failed)"],
+            ["a::x: does not run (a: it failed)"],
         ),
         (ran(passed=("a::x",)), ran("a::x"), None, []),
         (ran(passed=None), ran("f|E1|m", passed=None), ran(passed=None), ["f|E1|m: it failed"]),
@@ -126,7 +126,7 @@ def test_the_finding_names_the_file() -> None:
     failed = with_second_run(TESTS, passed, now, ran("a::x"), base, changed)
     same = with_second_run(TESTS, passed, now, now, base, changed)
 
-    assert failed.failures == ("with the base's tests/test_a.py: a::x: it failed",)
+    assert failed.failures == ("with tests/test_a.py of the base commit: a::x: it failed",)
     assert failed.blocks
     assert same == passed
 

@@ -90,7 +90,8 @@ def test_a_storm_costs_no_worker_a_retry() -> None:
             story.ends(key, EXIT_1, FULL)
         story.later(600)
     assert all(
-        "rate limit" in story.worker(key).reason or story.worker(key).status is WorkerStatus.RUNNING
+        "rate-limited" in story.worker(key).reason
+        or story.worker(key).status is WorkerStatus.RUNNING
         for key in story.keys(job)
     )
     story.left_alone()
@@ -104,7 +105,7 @@ def test_workers_wait_until_the_account_resets_and_say_so() -> None:
     story.ends(story.key(job), EXIT_1, full_until(reset))
     worker = story.worker(story.key(job))
     assert worker.status is WorkerStatus.PENDING
-    assert worker.reason == "waits for the rate limit of shell's account; tried again in 90 s"
+    assert worker.reason == "waiting: shell is rate-limited; retrying in 90 s"
     story.later(89)
     assert story.status(story.key(job)) is WorkerStatus.PENDING
     story.later(1)

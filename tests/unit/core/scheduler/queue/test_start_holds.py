@@ -66,7 +66,7 @@ def test_when_the_first_fails_unheard_the_next_one_is_the_first() -> None:
     story.ends(keys[0], EXIT_1)
 
     assert states(story, keys)[1:] == [RUNNING, PENDING]
-    assert "waits until worker_2" in story.worker(keys[2]).reason
+    assert "waiting: worker_2" in story.worker(keys[2]).reason
 
 
 def test_agents_without_a_cache_start_together() -> None:
@@ -100,7 +100,7 @@ def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() 
 
     assert states(story, shells) == [RUNNING] * 3
     assert states(story, keys) == [PENDING] * 3
-    assert "workers of its job share" in story.worker(keys[0]).reason
+    assert "shared context is being built" in story.worker(keys[0]).reason
     assert [each for each in story.commands if isinstance(each, MakeContext)] == [
         MakeContext(job.id)
     ]

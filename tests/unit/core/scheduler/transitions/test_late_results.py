@@ -73,7 +73,7 @@ def test_after_the_next_start_it_is_salvage(crash: bool) -> None:
     assert story.status(key) is WorkerStatus.SUCCESS
     attempts = story.kept.tree(key.root_id).attempts
     first = next(each for each in attempts if each.key == key)
-    assert first.exit == EXIT_0 and "salvage: the record" in first.reason
+    assert first.exit == EXIT_0 and "saved in the record" in first.reason
     kinds = [event.kind for event in story.kept.events[key.root_id]]
     assert kinds.count(EventKind.LATE_RESULT) == 1
 

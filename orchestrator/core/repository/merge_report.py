@@ -1,0 +1,40 @@
+"""The outcome of a job's merge, as its reports state it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
+from orchestrator.core.model.gate import GateOutcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergedGate:
+    """The result of one gate on the merged state."""
+
+    name: str
+    outcome: GateOutcome
+    #: The gate's first findings, or why it did not run; empty if it passed.
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeReport:
+    """The outcome of a job's merge; all fields are empty for a job without changes or git."""
+
+    #: The result branch; empty: nothing was merged.
+    branch: str = ""
+    commit: str = ""
+    #: Added and removed lines by path of the changed file, as in tasks; empty: unknown.
+    lines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: Size of all changes; None: unknown.
+    size: ChangeSize | None = None
+    gates: tuple[MergedGate, ...] = ()
+    #: Seconds from the end of the last worker to the end of the merge, including gates.
+    seconds: float = 0.0
+    #: Further facts, one line each.
+    notes: tuple[str, ...] = ()
+
+
+#: No merge.
+NO_MERGE = MergeReport()
+NO_MERGES: Mapping[str, MergeReport] = {}
