@@ -1,13 +1,13 @@
-"""The job manager: use cases, the one loop that owns state, planning.
+"""The job manager: its use cases, the supervisor that owns all state, and the work of an attempt.
 
-- ``attempts``: Running attempts: starts, stops, gates on their changes, and results
-- ``gates``: Running gates: which ones a job has, their processes, runs on the base
-- ``merge``: Merging the branches of a job's workers, and the gates on the merged state
-- ``planning``: Splitting a request into tasks by rules; reviewers' prompts
-- ``preparation``: What an attempt needs before its process starts: directory, files, environment
-- ``runtime``: What the engine runs on: messages, processes, clock, threads, memory, disk, ports
-- ``service``: The use cases: what the API and the command line call
-- ``submission``: From a submission to a stored job: its agents, its plan, its ancestors
-- ``supervisor``: The one loop that owns state: inbox, recovery, publisher, leases
-- ``worktrees``: Where workers work: worktrees, checkpoints, the user's checkout
+- ``attempts``: Attempts: start, stop, gates on the changes, results
+- ``gates``: Gates: selection for a job, processes, runs on the base
+- ``merge``: Merges of the branches of a job's workers, and gates on the merged state
+- ``planning``: Planning of a request by rules; prompts of reviewers
+- ``preparation``: Preparation of an attempt: directory, files, environment
+- ``runtime``: Infrastructure: messages, processes, clock, threads, memory, disk, ports
+- ``service``: Use cases that the API and the command line call
+- ``submission``: Submission of a job: agents, plan, ancestors, storage
+- ``supervisor``: The supervisor, the one loop that owns state: inbox, recovery, publisher, leases
+- ``worktrees``: Worktrees of workers, checkpoints, the user's checkout
 """

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -10,6 +10,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
+from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.scheduler.commands import Render
 from orchestrator.engine.runtime.background import when_reachable
 from orchestrator.engine.runtime.messages import Post, ReportsRendered
@@ -35,7 +36,7 @@ class Reporting:
         workspace: Workspace,
         notice: Callable[[Tree], str],
         post: Post,
-        integrate: Callable[[Tree, str], Sequence[str]] = lambda tree, job_id: (),
+        integrate: Callable[[Tree, str], Mapping[str, MergeReport]] = lambda tree, job_id: {},
     ) -> None:
         self._store = store
         self._reporter = reporter
@@ -43,7 +44,7 @@ class Reporting:
         #: Notice for the top of a tree's reports; empty for none.
         self._notice = notice
         self._post = post
-        #: Merges the workers' changes, and returns a description of the outcome.
+        #: Merges the workers' changes, unless that is done, and returns the outcome by job.
         self._integrate = integrate
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: Unwritten reports, by job.
@@ -100,7 +101,9 @@ class Reporting:
             self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
-        """Reports only observe: the job ends without them, and they follow if possible."""
+        """Try to write reports. The job ends without them if that fails, and they follow if
+        possible.
+        """
         try:
             self._render(render)
         except Exception as error:
@@ -112,7 +115,9 @@ class Reporting:
 
     def _owe(self, render: Render, error: Exception) -> None:
         if render.job_id not in self._owed:
-            logger.warning("a report follows later: %s", error, extra={"job_id": render.job_id})
+            logger.warning(
+                "cannot write a report; retrying: %s", error, extra={"job_id": render.job_id}
+            )
         self._owed[render.job_id] = render
 
     def _write_owed(self) -> None:
@@ -132,5 +137,5 @@ class Reporting:
                 render.job_id,
                 directory,
                 notice=self._notice(tree),
-                changes=self._integrate(tree, render.job_id),
+                merges=self._integrate(tree, render.job_id),
             )

@@ -54,8 +54,8 @@ class JobRemoval:
             if not is_full_disk(error):
                 raise
             raise Conflict(
-                f"the disk has no space to keep uncommitted work of job {root_id}; nothing was "
-                f"removed; free some space, or give the work up: {COMMAND} discard {root_id}"
+                f"cannot save the uncommitted work of job {root_id}: the disk is full; nothing was "
+                f"removed; free disk space, or discard the work: {COMMAND} discard {root_id}"
             ) from error
 
     def begin(self, root_id: str) -> bool:
@@ -118,7 +118,7 @@ class Housekeeping:
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds`` None: no job is removed. ``mend`` repairs a job's files."""
+        """``keep_seconds``: None keeps all jobs. ``mend`` repairs a job's files."""
         self._store = store
         self._removal = removal
         self._loop = loop
@@ -128,7 +128,7 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self, removed: Callable[[Job], None]) -> None:
-        """``removed`` is called in its thread for every job that it removes."""
+        """Start the thread. ``removed`` is called in it for every job that it removes."""
         self._removed = removed
         self._thread.start()
 
@@ -155,15 +155,18 @@ class Housekeeping:
         try:
             step()
         except Exception:
-            logger.exception("housekeeping failed; it is tried again")
+            logger.exception("housekeeping failed; it is retried")
 
     def _name_unknown(self) -> None:
-        """SQLite treats a damaged write-ahead log as its end, without an error."""
+        """Log the names of directories without a job in the database, whose end may be lost.
+
+        SQLite reports no error for a damaged write-ahead log: it ignores the rest.
+        """
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
-                "the store knows nothing of %d directories in the workspace (%s): the end of the "
-                "database was lost, or they come from elsewhere; they are left as they are",
+                "%d directories in the workspace are not in the database (%s): its end was lost, "
+                "or they come from elsewhere; they are not changed",
                 len(unknown),
                 shown + (", ..." if len(unknown) > MOST_NAMED else ""),
             )
@@ -199,7 +202,7 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """Runs in the loop, so that nothing can run the job again."""
+        """Begin a removal, in the supervisor's loop, so that the job cannot run again."""
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

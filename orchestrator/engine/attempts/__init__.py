@@ -1,1 +1,1 @@
-"""Running attempts: starts, stops, gates on their changes, and results."""
+"""Attempts: start, stop, gates on the changes, results."""

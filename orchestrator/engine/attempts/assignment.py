@@ -31,28 +31,28 @@ GATE_CHARACTERS = 6000
 
 #: For an agent that continues after another one.
 OTHER_AGENT = (
-    "Another agent had begun this task when its login was refused. Whatever it left is still "
-    "there: look at that first."
+    "Another agent began this task, and then its login failed. Its files are still there: read "
+    "them first."
 )
 #: Advice for an agent on its failure, in addition to its facts, by the failure's cause.
 ADVICE = {
     NO_CHANGES: (
-        "The attempt before this one changed no file, so it has failed. A description of the work, "
-        "or code in your answer, does not count: change the files yourself."
+        "The previous attempt failed because it changed no file. A description of the work, or "
+        "code in your answer, does not count: change the files yourself."
     ),
     ASKED: (
-        "The attempt before this one changed no file and ended with a question. Nobody will "
-        "answer; decide yourself. Write down in your result what you decided, and do the work."
+        "The previous attempt changed no file and ended with a question. No person will answer: "
+        "decide yourself, write the decision into your result, and do the work."
     ),
 }
 #: For the agent that resolves a worker's conflicts.
 CONFLICTS = (
-    "What this worker changed excludes what other workers changed, in {paths}. Both sides are in "
-    "the worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not "
-    "merge; git grep -n '^<<<<<<<' finds them. Binary files, links and files that one side removed "
-    "have no marks, and are as one side has them: git merge-tree --write-tree $(git rev-parse "
-    "$(git rev-list --merges -1 HEAD)^@) tells every conflict. Keep what both sides meant, remove "
-    "every mark, and change nothing else."
+    "The changes of this worker conflict with the changes of other workers in {paths}. Both "
+    "versions are in the worktree, with conflict markers (<<<<<<<, =======, >>>>>>>) in the files "
+    "that git could not merge. To find them: git grep -n '^<<<<<<<'. Binary files, links, and "
+    "files that one side removed have no markers, and contain one version. To list every "
+    "conflict: git merge-tree --write-tree $(git rev-parse $(git rev-list --merges -1 HEAD)^@). "
+    "Keep the intent of both sides, remove every marker, and change nothing else."
 )
 
 #: Remaining quota of a worker at a time.
@@ -116,7 +116,7 @@ class AssignmentBuilder:
 
 
 def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
-    """Gates that run a command."""
+    """Return gates that run a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
@@ -128,7 +128,9 @@ def _answer_schema(worker: Worker) -> str:
 
 
 def _refused_changes(result: WorkerResult) -> str:
-    """Findings of the gates on the merged state, for the worker that has to repair its changes."""
+    """Return findings of the gates on the merged state, for the worker that has to repair
+    its changes.
+    """
     blocking = [each for each in result.gates if each.blocks]
     said = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
@@ -137,8 +139,8 @@ def _refused_changes(result: WorkerResult) -> str:
     ]
     return "\n\n".join(
         [
-            "It succeeded, but what it changed does not pass together with what the other workers "
-            "changed. Your branch has their changes now, where they go together with yours.",
+            "It succeeded, but its changes fail the gates together with the changes of the other "
+            "workers. Your branch now contains their changes, except where they conflict.",
             *said,
         ]
     )
@@ -170,7 +172,7 @@ def _previous_failure(worker: Worker) -> str:
 
 
 def _advice(worker: Worker) -> str:
-    """Advice by the cause of the latest failure of an attempt that ran."""
+    """Return advice by the cause of the latest failure of an attempt that ran."""
     if worker.attempt < 2 or worker.result is None or worker.failure in (HANDED_ON, SENT_BACK):
         return ""
     ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
@@ -178,26 +180,29 @@ def _advice(worker: Worker) -> str:
 
 
 def _conflicts(worker: Worker, result: WorkerResult) -> str:
-    """Also for another worker that tries it after the first could not."""
+    """Return the prompt's text about conflicts, with the failure of an earlier attempt to resolve
+    them.
+    """
     told = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
         return told
-    return f"{told}\n\nSomebody has tried to resolve that before. {_of_its_own(worker, result)}"
+    failed = "An earlier attempt to resolve these conflicts failed."
+    return f"{told}\n\n{failed} {_of_its_own(worker, result)}"
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
-    """Result of the latest attempt."""
+    """Return result of the latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed
     code, signal = result.exit_code, result.signal
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
-        how = "no exit code: it was stopped"
+        how = "no exit code, because it was stopped"
     # The name of its row of outcomes, such as "timeout"; not always known.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()
-    lacks = f" After it, {promised_in_words(missing)}." if missing else ""
+    lacks = f" Afterwards, {promised_in_words(missing)}." if missing else ""
     ended = f"It ended with {how}{f' ({kind})' if kind else ''}."
     return f"{ended}{lacks} The end of its output:\n\n{end}"

@@ -87,7 +87,10 @@ class ResultGates:
     def begin(
         self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence, told: Told
     ) -> None:
-        """Run the gates of a successful attempt, then call ``told``; otherwise call it at once."""
+        """Run the gates of a successful attempt, then call ``told`` with the results.
+
+        For any other attempt, call ``told`` at once.
+        """
         gates = self._wanted(flight, job, exit, evidence)
         if not gates:
             self._forget(flight.worker)
@@ -109,7 +112,7 @@ class ResultGates:
         try:
             check = self._check(flight, gates)
         except (RepositoryError, OSError) as error:
-            words = f"its gates cannot be run: {error}"
+            words = f"cannot run its gates: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
             self._tell(flight, exit, evidence, told)
             return
@@ -121,10 +124,10 @@ class ResultGates:
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Evidence of a late result of a lost attempt: without gates, it is no success."""
+        """Return evidence of a late result of a lost attempt: without gates, it is no success."""
         if not self._wanted(flight, job, exit, evidence):
             return evidence
-        words = "it ended after it was given up, and its gates were not run"
+        words = "late result: its gates were not run"
         return replace(evidence, claimed_success=False, error=words)
 
     def _wanted(

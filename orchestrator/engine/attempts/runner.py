@@ -44,9 +44,9 @@ from orchestrator.engine.worktrees.working_directories import Changes, Ground, W
 
 logger = logging.getLogger(__name__)
 
-LEASE_OVER = "its server was gone for longer than workers.orphan_lease"
+LEASE_OVER = "the server was not running for longer than workers.orphan_timeout"
 _NOT_ASKED = {
-    ExitCause.SIGNAL: "its shim was told to end from outside",
+    ExitCause.SIGNAL: "another process stopped the shim",
     ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
 
@@ -114,7 +114,7 @@ class AttemptRunner:
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
-        """Prepare and launch an attempt; one that cannot start is reported as ended."""
+        """Prepare and launch an attempt. An attempt that cannot start is reported as ended."""
         worker = self._scheduler.view.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
@@ -141,7 +141,9 @@ class AttemptRunner:
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if its result may be in the project although it has a directory of its own."""
+        """True if the attempt may write into the project although its working directory is
+        elsewhere.
+        """
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
@@ -198,14 +200,14 @@ class AttemptRunner:
         self._cannot_start(worker, error)
 
     def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
-        reason = self._moved() or f"waits for disk space: {_last_line(error)}"
+        reason = self._moved() or f"waiting for disk space: {_last_line(error)}"
         if self._background.space.hold(attempt_id(worker), work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
     def _goes_on(self, worker: Worker) -> None:
         """Report that the attempt no longer waits for disk space."""
         if self._background.space.done(attempt_id(worker)):
-            logger.info("there is disk space again", extra={"worker": worker.id})
+            logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
@@ -284,7 +286,9 @@ class AttemptRunner:
         try:
             self._workspace.link_recursive(worker)
         except OSError:
-            logger.warning("no _recursive link", extra={"worker": worker.id}, exc_info=True)
+            logger.warning(
+                "cannot create a _recursive link", extra={"worker": worker.id}, exc_info=True
+            )
 
     def make_context(self, command: MakeContext) -> None:
         """Start creating the job's shared context; ``ContextPrepared`` follows."""
@@ -342,7 +346,7 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work before anything else; if the disk is full, wait."""
+        """Save the attempt's work, then report its end. If the disk is full, wait and repeat."""
         worker = flight.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -353,7 +357,7 @@ class AttemptRunner:
                 if self._result_gates.is_stopped(worker):
                     self._background.space.wake(attempt_id(worker))
                 return
-            evidence = _unreadable(flight, f"what it left is not committed: {error}")
+            evidence = _unreadable(flight, f"cannot commit its changes: {error}")
         self._goes_on(worker)
         self._result_gates.begin(flight, job, exit, evidence, self._tell)
 
@@ -394,10 +398,10 @@ class AttemptRunner:
             if is_full_disk(error):
                 raise
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
-            return _unreadable(flight, f"its result is unreadable: {error}")
+            return _unreadable(flight, f"cannot read its result: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Files there that changed during an attempt; none if tasks may change them."""
+        """Return files there that changed during an attempt; none if tasks may change them."""
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
         checkout = self._worktrees.checkout
@@ -406,7 +410,11 @@ class AttemptRunner:
         return ()
 
     def _in_project(self, flight: RunningAttempt) -> Changes:
-        """Gates of child jobs have judged files in the state in which those jobs left them."""
+        """Return the files of the attempt that its gates must judge in the project.
+
+        Files as a child job left them are excluded, because the child job's gates have judged
+        them.
+        """
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
         changes = self._project_work.with_shared(changes, others)
@@ -429,7 +437,7 @@ class AttemptRunner:
         return replace(changes, has_work=True, missing=missing)
 
     def _has_open_children(self, worker: Worker) -> bool:
-        """True if its child jobs may still create what it promised."""
+        """True if unfinished child jobs may still create the files that the worker promised."""
         view = self._scheduler.view
         present = view.workers.get(worker.key)
         children = present.child_job_ids if present else ()
@@ -442,8 +450,11 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _as_lost_unless_asked(exit: Exit) -> Exit:
-    """No cancel: an unsigned stop comes from outside (such as a machine shutdown), and a stop by
-    the lease had begun when this server adopted the worker."""
+    """Return a cancel that no caller requested as a lost attempt.
+
+    An unsigned stop comes from outside, such as a machine shutdown. A stop by the orphan timeout
+    began before this server adopted the worker.
+    """
     why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
 
@@ -458,7 +469,7 @@ def _never_started(error: Exception) -> Exit:
     if is_shortage(error):
         why = f"{NO_ROOM}: {error}"
         return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=why)
-    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
+    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"cannot start: {error}")
 
 
 def _id(key: WorkerKey, attempt: int) -> str:

@@ -1,1 +1,1 @@
-"""Running gates: which ones a job has, their processes, runs on the base."""
+"""Gates: selection for a job, processes, runs on the base."""

@@ -119,7 +119,10 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """The file, and the packages beside it: a Python script is the same file for each version."""
+    """Yield the identity of a program: its file, and the packages of its environment.
+
+    A Python script alone is not enough: it has the same content for each version of its package.
+    """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)
 

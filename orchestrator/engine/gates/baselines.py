@@ -150,13 +150,15 @@ class Baselines:
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
             # A caller waits for an answer, whatever goes wrong.
-            logger.warning("no baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True)
+            logger.warning(
+                "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
+            )
             self._tell(site, None)
             return
         with self._lock:
             process = site.process if site.running is wanted and not wanted.waiting else ""
         if process:
-            self._runs.stop(process, "cancel", "nobody waits for it")
+            self._runs.stop(process, "cancel", "no check waits for it")
 
     def _named(self, site: _Site, process: str) -> None:
         with self._lock:
@@ -171,7 +173,11 @@ class Baselines:
         try:
             self._repository.restore(directory, site.commit)
         except Exception as error:
-            logger.warning("a base is not restored: %s", error, extra={"root_id": site.root_id})
+            logger.warning(
+                "cannot restore the worktree of a base commit: %s",
+                error,
+                extra={"root_id": site.root_id},
+            )
         if ran is not None and wanted.first is None and needs_another(ran):
             wanted.first = ran
             self._open(site)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.security.untrusted_files import read_regular
 
-#: Yarn writes the others in place of the directory.
+#: Yarn writes the ``.pnp`` files instead of the directory.
 _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 _NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
@@ -30,13 +30,13 @@ def is_missing(package: str, cwd: str, top: str) -> bool:
 
 
 def were_missed(printed: str, cwd: str, top: str) -> bool:
-    """True if a program with this output searched for one of them."""
+    """True if the output reports that a missing package was not found."""
     missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
     return bool(missed) and not missed.isdisjoint(_missing(cwd, top))
 
 
 def _missing(cwd: str, top: str) -> set[str]:
-    """Names; empty if any package is installed."""
+    """Return names; empty if any package is installed."""
     named: set[str] = set()
     for place in _upwards(cwd, top):
         if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):

@@ -74,7 +74,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Prefix of the names of all runs of an owner. A gate's name has no dot."""
+    """Return prefix of the names of all runs of an owner. A gate's name has no dot."""
     return f"gate_{owner}."
 
 
@@ -155,7 +155,7 @@ class GateProcesses:
         try:
             self._begin(run, told, named)
         except OSError as error:
-            told(Ran(broken=f"it cannot be started: {error}", cause=GateCause.ERROR))
+            told(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
     def _begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
@@ -195,7 +195,9 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Its end is reported in any case; at once, if it does not run."""
+        """Stop a gate that an earlier server started. Its end is reported in any case, at once if
+        it does not run.
+        """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
             if self._launcher.adopt(name, record):
@@ -219,7 +221,7 @@ class GateProcesses:
             ran = self._read(found, exit)
         except Exception as error:
             logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
-            words = f"what it left cannot be read: {error}"
+            words = f"cannot read its report: {error}"
             ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.told(replace(ran, seconds=exit.ended_at - exit.started_at))
 
@@ -252,14 +254,14 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _place(self, tree: Path, run: GateProcess) -> Path:
-        """The run's own directory, which is writable in a sandbox, too."""
+        """Return the run's own directory, which is writable in a sandbox, too."""
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
     def _next_number(self, run: GateProcess) -> int:
-        """Keeps logs and records of earlier runs."""
+        """Return the number of the next run, so that logs and records of earlier runs are kept."""
         tree = self._workspace.job_directory(run.root_id)
         begun = [
             int(number)
@@ -270,7 +272,7 @@ class GateProcesses:
         return max(begun, default=0) + 1
 
     def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
-        """Names and records of runs that may still exist."""
+        """Return names and records of runs that may still exist."""
         tree = self._workspace.job_directory(root_id)
         ours = self._processes.ids
         found = []
@@ -310,7 +312,9 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """Makes the gate run programs of the worktree, which import the worktree's modules."""
+        """Return variables with which the gate runs the worktree's programs, and imports its
+        modules.
+        """
         base = base_environment(self._around)
         search = base.get("PATH") or os.defpath
         try:
@@ -337,7 +341,8 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Files of the worktree, relative to the gate's start, and packages of the user's checkout.
+    """Return files of the worktree, relative to the gate's start, and packages of the user's
+    checkout.
 
     None for the files if they are unknown.
     """
@@ -357,7 +362,7 @@ def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list
 
 
 def _package(path: str) -> str:
-    """The name by which a Python file is imported, up to the first dot."""
+    """Return the name by which a Python file is imported, up to the first dot."""
     above, name = os.path.split(path)
     while os.path.isfile(os.path.join(above, "__init__.py")):
         above, name = os.path.split(above)
@@ -381,7 +386,8 @@ class _Countdown:
 
 
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
-    """Like a worker's, without a key; the project's own programs come first.
+    """Return the environment of gates: a worker's, without a key, and with the project's programs
+    first.
 
     They are the user's checkout's: what a worker puts into its worktree does not replace them.
     """
@@ -399,7 +405,7 @@ def _listed(directory: Path, beginning: str) -> Sequence[Path]:
 
 
 def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
-    """True if it failed because Node.js packages are not installed."""
+    """True if the gate failed because Node.js packages are not installed."""
     if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
         return False
     top = run.worktree or run.cwd
@@ -409,19 +415,19 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Why the end of a gate says nothing of the project, also as text; None if it does."""
+    """Return why the gate did not judge the project, as cause and as text; None if it did."""
     if exit.ended_by is EndedBy.CANCEL:
-        return GateCause.KILLED, "its shim was told to end from outside"
+        return GateCause.KILLED, "another process stopped the shim"
     if exit.ended_by is EndedBy.TIMEOUT:
-        return GateCause.TIMEOUT, f"ran into its time limit of {gate.timeout:g} s"
+        return GateCause.TIMEOUT, f"timed out after {gate.timeout:g} s"
     if exit.ended_by is EndedBy.SPAWN_FAILED:
-        return GateCause.ERROR, exit.error or "it could not be started"
+        return GateCause.ERROR, exit.error or "could not be started"
     if exit.ended_by is not EndedBy.EXIT:
-        return GateCause.KILLED, exit.error or f"it did not come to its end ({exit.ended_by})"
+        return GateCause.KILLED, exit.error or f"did not complete ({exit.ended_by})"
     if exit.signal is not None:
         return GateCause.KILLED, f"killed by signal {exit.signal}"
     if exit.code == _NOT_FOUND:
-        return GateCause.PROGRAM_MISSING, f"a program that it needs is not there: {gate.run}"
+        return GateCause.PROGRAM_MISSING, f"program not found: {gate.run}"
     if exit.code == _NOT_EXECUTABLE:
-        return GateCause.PROGRAM_MISSING, f"its program cannot be run: {gate.run}"
+        return GateCause.PROGRAM_MISSING, f"program is not executable: {gate.run}"
     return None, ""

@@ -22,7 +22,7 @@ def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw,
             return ()
         project = os.path.relpath(repository.inside(directory), directory)
     except (RepositoryError, OSError) as error:
-        logger.warning("a worktree is not compared: %s", error, extra={"path": directory})
+        logger.warning("cannot compare a worktree: %s", error, extra={"path": directory})
         return ()
     return tuple(
         Flaw(f"{path}|{place}", path)

@@ -125,17 +125,17 @@ class GateRunner:
     def set_up(
         self, run: GateProcess, told: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
-        """Prepare the worktree of a run that is about to begin.
+        """Prepare the worktree of a gate run that is about to begin.
 
-        ``told`` is called with the result, from any thread; None: it was stopped. An earlier
-        server's setup of it is ended first.
+        ``told`` is called from any thread with the result, or with None if the setup was stopped.
+        A setup that an earlier server started in this worktree is stopped first.
         """
 
         def begin() -> None:
             try:
                 self._runs.set_up(run, told, named)
             except OSError as error:
-                told(Ran(broken=f"it cannot be started: {error}", cause=GateCause.ERROR))
+                told(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
         self._runs.clear(run.root_id, run.owner, begin)
 
@@ -173,12 +173,12 @@ class GateRunner:
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Ends the check on any error, because a caller waits for its end."""
+        """Run a function; end the check on any error, because a caller waits for its end."""
         try:
             step(course, *more)
         except Exception as error:
             logger.exception("a check failed", extra={"check": course.check.name})
-            self._finish(course, f"it could not be run: {error}")
+            self._finish(course, f"could not run: {error}")
 
     # -- one gate after another -----------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class GateRunner:
                 touched = self._repository.touched(check.base, check.commit)
                 course.touched = _from(os.path.relpath(course.cwd, check.directory), touched)
         except (RepositoryError, OSError) as error:
-            why = f"the change cannot be seen: {error}"
+            why = f"cannot read the change: {error}"
             course.results += [_failed_to_run(gate, why) for gate in check.gates]
         self._next(course)
 
@@ -220,13 +220,13 @@ class GateRunner:
     def _scanned(self, course: _GateSequence, gate: Gate) -> GateResult:
         check = course.check
         if not check.base:
-            why = "there is no commit to compare with"
+            why = "no base commit to compare with"
             return did_not_run(gate, GateCause.NOTHING_CHANGED, why)
         added = self._repository.added(check.base, check.commit)
         try:
             reading = self._secrets.scan(added, partial(self._repository.present, check.base))
         except (RepositoryError, OSError) as error:
-            return _failed_to_run(gate, f"the change cannot be read: {error}")
+            return _failed_to_run(gate, f"cannot read the change: {error}")
         return result_of(gate, Ran(reading=reading), None, course.touched)
 
     def _run(self, course: _GateSequence, gate: Gate, then: _Then) -> None:
@@ -244,7 +244,7 @@ class GateRunner:
             self._runs.begin(run, told, partial(self._named, course))
         except OSError as error:
             self._restore(course)
-            self._take(course, _failed_to_run(gate, f"it cannot be started: {error}"))
+            self._take(course, _failed_to_run(gate, f"cannot start: {error}"))
             return
         with self._lock:
             process, by = course.process, course.stopped
@@ -327,7 +327,7 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """``first``: the run that ``ran`` was to confirm."""
+        """Judge a run. ``first``: the run that ``ran`` confirms."""
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
@@ -362,7 +362,7 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Places of new comments that switch off findings of the gate."""
+        """Return places of new comments that switch off findings of the gate."""
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:
             return ()
@@ -430,16 +430,19 @@ class GateRunner:
         try:
             self._repository.restore(check.directory, check.commit)
         except (RepositoryError, OSError) as error:
-            logger.warning("a worktree is not restored: %s", error, extra={"check": check.name})
+            logger.warning("cannot restore a worktree: %s", error, extra={"check": check.name})
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """A failure not caused by a missing requirement: it blocks, whoever asked for the gate."""
+    """Return the result of a gate that failed to run although its requirements exist.
+
+    Such a gate blocks the change, whatever the gate's origin.
+    """
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
-    """Python files of the change that its tests did not execute; none if that is unknown.
+    """Yield Python files of the change that its tests did not execute; none if that is unknown.
 
     A report without any test file comes from another Python than the tests' Python.
     """
@@ -457,7 +460,7 @@ def _has_statements(path: str) -> bool:
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Paths relative to the host project, which may be a part of its repository."""
+    """Return paths relative to the host project, which may be a subdirectory of its repository."""
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

@@ -54,7 +54,9 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """For a file with other settings, too: True if the judging part is as at the base."""
+        """True if the file is as at the base; in a file with other settings, only the part that
+        judges counts.
+        """
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
             for commit in (check.base, check.commit)
@@ -70,7 +72,9 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """Candidates are also compared by findings that do not block."""
+    """True if a gate needs a second run; for candidates also if it does not block, because they
+    are compared.
+    """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 
@@ -78,7 +82,7 @@ def _needs_it(check: Check, result: GateResult) -> bool:
 def leaves_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[Leave, ...]:
-    """What the tasks may alter, with all paths relative to the host project."""
+    """Return what the tasks may alter, with all paths relative to the host project."""
     project = os.path.relpath(cwd, check.directory)
 
     def seen(leave: Leave) -> Leave:

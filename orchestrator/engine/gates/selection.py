@@ -61,19 +61,23 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """A job without worktrees and gates may have child jobs with worktrees."""
+        """Return the settings of a child job's parent, which may have no worktrees and gates
+        itself.
+        """
         if parent.base or parent.gates or parent.gates_off:
             return parent
         return replace(parent, gates=self.of_root(None, base).gates)
 
     def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
-        """``asked``: None if the request does not say; empty if it wants none."""
+        """Return the gates of a root job. ``asked``: None if the request does not say; empty if it
+        wants none.
+        """
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
         return GatePlan(self._named(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Return its parent's gates and its own additional ones: it cannot have fewer."""
+        """Return the gates of a child job: all gates of its parent, plus its additional gates."""
         names = {gate.name for gate in parent.gates}
         more = [each for each in self._named(asked or (), root_base) if each.name not in names]
         return GatePlan((*parent.gates, *more), parent.gates_off and not more)

@@ -1,1 +1,1 @@
-"""Merging the branches of a job's workers, and the gates on the merged state."""
+"""Merges of the branches of a job's workers, and gates on the merged state."""

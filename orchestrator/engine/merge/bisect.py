@@ -1,4 +1,4 @@
-"""Merges workers' changes one on top of the other; finds by bisection those that fail the gates.
+"""Merges workers' changes in order; finds by bisection the changes with which gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
 second culprit on, up to twice as many: the real cause may be an earlier change that conflicts with
@@ -27,7 +27,7 @@ class MergeStep:
     #: True if no part of it was excluded.
     taken: bool = True
     conflicts: tuple[FileConflict, ...] = ()
-    #: Files that git alone would have reported as conflicts, or put elsewhere.
+    #: Files that git alone would have reported as conflicts, or merged into another path.
     files: tuple[MergedFile, ...] = ()
 
     @property
@@ -68,14 +68,15 @@ class Batch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: How many of the culprits stay such, since two others went together without each.
+        #: Number of culprits that are final: without each of them, two other parts passed together.
         self._final = 0
         self._dropped: list[MergePart] = []
-        #: Workers whose parts no union may put together.
+        #: Workers whose parts must be merged without a union of lines.
         self._without_union: set[str] = set()
 
     def settle(self) -> Settled:
-        """Return the largest result that passes, in order, without the failing parts."""
+        """Return the largest merged state that passes the gates: all parts in order, except the
+        culprits and the parts that build on them."""
         good = 0
         while True:
             self._put_on_top(good)
@@ -97,7 +98,7 @@ class Batch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Rebuild the steps after the first ``good`` ones."""
+        """Discard the steps after the first ``good`` steps, and rebuild them."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -117,7 +118,7 @@ class Batch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Find the number of steps at which the gates fail: between ``good``, and all of them."""
+        """Return the smallest number of steps, more than ``good``, with which the gates fail."""
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -139,7 +140,7 @@ class Batch:
             return good
         cause = self._cause(good)
         if cause is not None:
-            # The others are judged again, without it.
+            # All other parts are judged again, without the cause.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -148,7 +149,7 @@ class Batch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """One of the first steps, if this culprit and the one before pass with all the others."""
+        """Return an earlier part if, without it, the other steps and the last two culprits pass."""
         if not good or len(self._culprits) == self._final:
             return None
         before = [step.part for step in self._steps[:good]]
@@ -159,7 +160,7 @@ class Batch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """The first of them with which it fails, or with the parts before that one."""
+        """Return the last part of the shortest start of ``before`` with which the culprit fails."""
         good, bad = 0, len(before)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -170,7 +171,7 @@ class Batch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if they pass together, and no part of them is excluded."""
+        """True if the parts pass together, and nothing of them is excluded from the merge."""
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -180,7 +181,7 @@ class Batch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Remaining parts without the culprits, and those that build on them."""
+        """Set the remaining parts: without culprits, and without parts that build on a culprit."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining

@@ -17,10 +17,11 @@ class ChildResultMerge:
         self._worktrees = worktrees
 
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
-        """Add the result to the parent worker's changes; to its files while it waits.
+        """Add the child job's result to the parent worker's changes, or to its files while it
+        waits.
 
-        Idempotent. Nothing for a root job, or without a result. If the parent worker is done, the
-        next merge of its own job includes the result.
+        Idempotent. Does nothing for a root job, and without a result. If the parent worker has
+        ended, the next merge of its own job includes the result.
         """
         if job.parent_worker_id is None or not record.commit:
             return

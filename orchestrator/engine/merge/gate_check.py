@@ -53,7 +53,7 @@ class Abandoned(Exception):
 
 
 class Unfit(Exception):
-    """The gates cannot tell good changes from bad ones here."""
+    """A required gate fails at the base itself, so it cannot judge the changes."""
 
 
 class MergedGates:
@@ -78,11 +78,11 @@ class MergedGates:
         halted: Halted,
         sound: set[str],
     ) -> Sequence[GateResult]:
-        """Return the results of the job's gates on a commit that was made from ``base``.
+        """Return the results of the job's gates on a commit that was created from ``base``.
 
-        Raise Abandoned as soon as it is ``halted``, and Unfit if a gate has the same findings at
-        the base itself although it must pass there: that is no worker's fault. ``sound``: names of
-        gates that are known to pass there; new ones are added.
+        Raise Abandoned when ``halted`` is set. Raise Unfit if a required gate has the same
+        findings at the base, because no worker caused them. ``sound``: names of gates that are
+        known to pass at the base; new names are added.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -101,8 +101,8 @@ class MergedGates:
             names = ", ".join(each.name for each in blocking)
             said = one_line(blocking[0].output)[-300:]
             raise Unfit(
-                f"gates block although nothing was changed: {names}{f' ({said})' if said else ''}; "
-                f"nothing was merged; repair them, then: {COMMAND} merge {job.id}"
+                f"gates already fail on the base commit: {names}{f' ({said})' if said else ''}; "
+                f"nothing was merged; fix them, then: {COMMAND} merge {job.id}"
             )
 
     def _run(
@@ -163,7 +163,7 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Gates that block, and may do so whatever is changed."""
+    """Return gates that block, and may do so whatever is changed."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:

@@ -5,7 +5,7 @@ Candidates that were not selected keep their work on separate branches.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -17,19 +17,17 @@ from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
-from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.job_outcome import job_outcome
-from orchestrator.core.outcome.job.reason import DISCARDED
 from orchestrator.core.outcome.resource_exhaustion import is_full_disk
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import candidate_refs, short, start_ref, worker_branch
+from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import MergeChoice, Repository, Strategy, Workdir
 from orchestrator.core.scheduler.dag import in_order
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.engine.merge.child_result import ChildResultMerge
 from orchestrator.engine.merge.gate_check import Halted, MergedGates
 from orchestrator.engine.merge.merge_branches import BranchMerge, leave
-from orchestrator.engine.merge.merge_messages import in_words
+from orchestrator.engine.merge.merge_messages import report_of
 from orchestrator.engine.merge.record import (
     MergeRecord,
     MergeRecords,
@@ -64,8 +62,8 @@ def _others(tree: Tree, job: Job) -> Iterator[Worker]:
 
 T = TypeVar("T")
 _WITHOUT_SPACE = (
-    "the worktree of {worker} stays: the disk has no space to commit what it holds ({at}); free "
-    "some space, then {command} clean; or remove it: {command} discard {job}"
+    "the worktree of {worker} was not removed: the disk has no space to commit its files ({at}); "
+    "free disk space, then: {command} clean; or discard it: {command} discard {job}"
 )
 
 logger = logging.getLogger(__name__)
@@ -88,19 +86,24 @@ class JobMerge:
         self._merging = BranchMerge(repository, worktrees, gates)
         self._folding = ChildResultMerge(repository, worktrees)
 
-    def told(self, tree: Tree, job_id: str) -> Sequence[str]:
-        """Return the outcome of the changes as text; merges them first if necessary."""
+    def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
+        """Return the outcome of the changes of a job, and of the jobs below a root job.
+
+        The changes of the job itself are merged first if necessary.
+        """
         job = _job(tree, job_id)
-        note = (job.config.git_note,) if job.config.git_note else ()
-        if not _base(tree, job):
-            return note
-        if self._records.read(job) is None:
+        if _base(tree, job) and self._records.read(job) is None:
             self.integrate(tree, job_id)
-        record = self._records.read(job)
-        if job.facts.discarded:
-            return [*note, f"{DISCARDED.capitalize()}."]
-        above = list(_above(tree, job))
-        return [*note, *(in_words(record, _status(tree, job), above) if record else ())]
+        jobs = tree.jobs if job.is_root else [job]
+        return {each.id: self._report(tree, each) for each in jobs}
+
+    def _report(self, tree: Tree, job: Job) -> MergeReport:
+        note = (job.config.git_note,) if job.config.git_note else ()
+        record = self._records.read(job) if _base(tree, job) else None
+        if record is None or job.facts.discarded:
+            return MergeReport(notes=note)
+        found = report_of(record, list(_above(tree, job)))
+        return replace(found, notes=(*note, *found.notes))
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
         """Merge, remove the worktrees, check the user's checkout. Idempotent.
@@ -143,7 +146,7 @@ class JobMerge:
         return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
 
     def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
-        """Changed files that no worker reported, with the workers that ran at that time."""
+        """Yield changed files that no worker reported, with the workers that ran at that time."""
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
             workers = at_work(tree.attempts, at)
@@ -166,7 +169,7 @@ class JobMerge:
         )
         record = replace(_record(job, _base(tree, job)), again=True)
         if not record.base:
-            raise Conflict(f"job {job_id} has nothing to do with git: nothing can be merged")
+            raise Conflict(f"cannot merge job {job_id}: it did not use git worktrees")
         choice, jobs = _by_kind(tree, job, choice)
         taken_jobs = tuple({*job.facts.taken_jobs, *jobs.take} - {*jobs.leave})
         job = replace(job, facts=replace(job.facts, taken_jobs=taken_jobs))
@@ -198,8 +201,8 @@ class JobMerge:
         started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)
         if started and not self._repository.tip(branch):
             raise Conflict(
-                f"the branch {short(branch)} is gone, so {worker.id} cannot be merged again; "
-                f"leave it out (--leave {worker.id}), or bring the branch back"
+                f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
+                f"branch, or merge without it: --exclude {worker.id}"
             )
 
     def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
@@ -210,8 +213,8 @@ class JobMerge:
             tips = self._worktrees.tips_of(job, name) if worker else []
             if worker is None or tips in ([], [self._repository.tip(start_ref(worker))]):
                 raise Conflict(
-                    f"{name} cannot be taken: no branch has changes of it; nothing was changed; "
-                    f"workers of the job: {COMMAND} status {job.id}"
+                    f"cannot merge {name}: no branch has its changes; nothing was changed; "
+                    f"list the workers: {COMMAND} status {job.id}"
                 )
 
     def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
@@ -219,7 +222,8 @@ class JobMerge:
         for child in jobs.take:
             if not any(self._merging.children.has_result(each, child) for each in workers):
                 raise Conflict(
-                    f"child job {child} has no result to take; nothing was changed; to see it: "
+                    f"cannot merge child job {child}: it has no result branch; nothing was "
+                    "changed; check it: "
                     f"{COMMAND} status {child}"
                 )
 
@@ -259,7 +263,7 @@ class JobMerge:
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """The choice for workers, and the choice for child jobs."""
+    """Return the choice for workers, and the choice for child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -273,14 +277,16 @@ def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, Me
 def _leave_by_choice(
     record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
 ) -> None:
-    """A former cause of exclusion remains: unless it is resolved, another merge would exclude the
-    worker again."""
+    """Exclude a worker that a person excluded.
+
+    An earlier cause of exclusion is kept: otherwise another merge would exclude the worker again.
+    """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
     cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
     if earlier and earlier.cause in (LossCause.CONFLICT, LossCause.REFUSED):
         cause = earlier.cause
-    leave(record, worker, "you left it out", cause)
+    leave(record, worker, "excluded by you", cause)
     record.chosen.append(worker.id)
     if earlier and earlier.resolvable and cause is LossCause.CONFLICT:
         record.resolvable.append(worker.id)
@@ -317,7 +323,7 @@ def _job(tree: Tree, job_id: str) -> Job:
 
 
 def _above(tree: Tree, job: Job) -> Iterator[str]:
-    """Job ids from the parent job to the root."""
+    """Yield job ids from the parent job to the root."""
     parents = {each.id: each.parent_job_id for each in tree.jobs}
     above = job.parent_job_id
     while above:
@@ -325,18 +331,8 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
         above = parents.get(above)
 
 
-def _status(tree: Tree, job: Job) -> JobStatus:
-    """The status with which the job ends, even before it has ended."""
-    if job.status.ended:
-        return job.status
-    workers = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
-    return job_outcome(
-        workers, job.cancelled, incomplete=job.lacks_changes, fails_unjudged=job.fails_unjudged
-    )
-
-
 def _base(tree: Tree, job: Job) -> str:
-    """A job whose own workers change nothing may have child jobs whose workers do."""
+    """Return the base of the merge, also if only workers of child jobs change anything."""
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)
@@ -344,8 +340,10 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """In order of dependencies: for each task the worker whose work counts, then those that a
-    person selected."""
+    """Yield the workers to merge, in order of dependencies.
+
+    They are the worker that counts for each task, then the workers that a person selected.
+    """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):
         own = [each for each in workers if each.task_id == task.id]

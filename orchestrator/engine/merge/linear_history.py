@@ -50,6 +50,8 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """The last of a worker's own commits from which its child job began; empty if there is none."""
+    """Return the last of a worker's own commits from which its child job began; empty if
+    there is none.
+    """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

@@ -34,7 +34,7 @@ class Losses:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """The first worker whose branch has a commit; "" for one of the base, or a merge."""
+        """Return the first worker whose branch has a commit; "" for one of the base, or a merge."""
         if commit not in self._origins:
             self._origins[commit] = self._found(commit)
         return self._origins[commit]

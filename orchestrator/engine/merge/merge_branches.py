@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import islice
 
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
@@ -80,8 +81,10 @@ logger = logging.getLogger(__name__)
 
 #: Most conflicts of a worker that are reported to the agent that resolves them.
 MOST_CONFLICTS = 100
+#: Most files of a result whose added and removed lines are stored.
+MOST_MEASURED = 1_000
 #: Of a worker whose changes pass its own gates.
-NOT_TOGETHER = "its changes do not pass with the others'"
+NOT_TOGETHER = "gates fail with the changes of other workers"
 #: Seconds between tries. A user's ``git gc --prune=now`` removes commits without a ref, and another
 #: git may hold a lock for a moment.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -120,7 +123,8 @@ class BranchMerge:
             settled = self._stored(record, job, parts, judge)
         except (Unfit, Abandoned) as error:
             for part in parts:
-                why = f"{error} ({COMMAND} merge {job.id} tries again)"
+                retry = f"; retry: {COMMAND} merge {job.id}"
+                why = f"{error}{retry * isinstance(error, Abandoned)}"
                 leave(record, part.worker, why, LossCause.REFUSED)
             return Merged(error=str(error))
         self._note(record, tree, job, settled)
@@ -168,7 +172,11 @@ class BranchMerge:
         )
 
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
-        """Later workers win if files are taken from one of two."""
+        """Sort parts by dependencies.
+
+        With the strategy ``theirs``, parts with better evidence come later, because a later part
+        wins.
+        """
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
@@ -183,13 +191,15 @@ class BranchMerge:
         if commit and not any(LEFT in name for name in kept):
             self._repository.point(branch, commit)
             return True
-        gone = "its branch was removed, and its checkpoints, too"
+        gone = "its branch and its checkpoints were removed"
         leave(record, worker, gone, LossCause.NO_BRANCH)
         record.gone.append(worker.id)
         return False
 
     def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
-        """By commit, candidates with changes that were not chosen, and that no person selected."""
+        """Return, by commit, candidates with changes that were neither chosen nor selected by a
+        person.
+        """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
         return {
@@ -207,7 +217,7 @@ class BranchMerge:
         start = self._repository.tip(start_ref(worker)) if needs else ""
         for tip, loser in losers.items():
             if start and loser.task_id in needs and self._repository.contains(start, tip):
-                why = f"it builds on {loser.id}, which is not chosen any more"
+                why = f"depends on {loser.id}, which is no longer the chosen candidate"
                 leave(record, worker, why, LossCause.BUILDS_ON)
                 return True
         return False
@@ -250,7 +260,7 @@ class BranchMerge:
         halted: Halted,
         unrun: Sequence[GateResult],
     ) -> Judge:
-        """``unrun``: results of gates that are not to run."""
+        """Return the function that judges a commit. ``unrun``: results of gates that do not run."""
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
         names = {each.name for each in unrun}
@@ -279,7 +289,9 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's changes on top of others: all, or only those without conflicts."""
+        """Merge a worker's changes onto the others: all changes, or only files without
+        conflicts.
+        """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -327,7 +339,9 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """Branch heads of a worker; its former own branch if its conflicts are not resolved."""
+        """Return branch heads of a worker; its former own branch if its conflicts are not
+        resolved.
+        """
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
@@ -347,7 +361,7 @@ class BranchMerge:
             worker = step.part.worker
             if not step.taken:
                 left = ", ".join(conflict_attempt.unresolved(self._repository, worker)[:MOST_PATHS])
-                why = f"conflicts are not resolved in {left}" if left else ""
+                why = f"unresolved conflicts in {left}" if left else ""
                 leave(record, worker, why, LossCause.CONFLICT)
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
@@ -360,7 +374,7 @@ class BranchMerge:
         for part, results in settled.culprits:
             self._leave_refused(record, job, part.worker, results)
         for part in settled.dropped:
-            why = "it builds on a task that is not in the result"
+            why = "depends on a task that is not in the result"
             leave(record, part.worker, why, LossCause.BUILDS_ON)
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
@@ -395,8 +409,11 @@ class BranchMerge:
         self._note_resolvable(record, job, worker)
 
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """The worker above a child job has ended, so nothing runs again there. A worker also does
-        not run again if its task failed, or was done by another worker."""
+        """Record that a worker can still resolve its conflicts.
+
+        The worker above a child job has ended, so nothing runs again there. A worker also does not
+        run again if its task failed, or another worker did the task.
+        """
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
             record.resolvable.append(worker.id)
@@ -426,6 +443,19 @@ class BranchMerge:
         self._repository.point(branch, commit)
         self._repository.point(f"{hidden(job.root_id)}base/{job.id}", record.base)
         record.branch, record.commit = short(branch), commit
+        self._measure(record)
+
+    def _measure(self, record: MergeRecord) -> None:
+        lines = self._repository.lines(record.base, record.commit)
+        project = self._repository.inside("") or "."
+        first = islice(lines.items(), MOST_MEASURED)
+        record.lines = {os.path.relpath(path, project): list(each) for path, each in first}
+        counts = lines.values()
+        record.size = {
+            "files": len(lines),
+            "added": sum(added for added, _ in counts),
+            "removed": sum(removed for _, removed in counts),
+        }
 
     def _keep_earlier(self, record: MergeRecord, job: Job, before: str) -> None:
         kept = self._repository.tips(merged_refs(job.root_id, job.id))
@@ -436,19 +466,21 @@ class BranchMerge:
     def _refusal(
         self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
     ) -> MergeRejection:
-        """Its next attempt, if any, begins with the other workers' result."""
+        """Return the rejection of a worker; its next attempt, if any, begins with the other
+        workers' result.
+        """
         if record.commit and not record.again:
             # With the workers' own commits, not the rewritten ones of the linear history.
             self._repository.point(sent_ref(part.worker), settled.commit)
         is_alone = len(settled.steps) + len(settled.culprits) == 1
-        what = "the merged result does not pass" if is_alone else NOT_TOGETHER
+        what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
         why = f"{what}: {failing(results)}"
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
     def _to_resolve(
         self, record: MergeRecord, job: Job, settled: Settled
     ) -> Iterator[MergeRejection]:
-        """Conflicts that the job's agent for conflicts is to resolve."""
+        """Yield conflicts that the job's agent for conflicts is to resolve."""
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
@@ -461,7 +493,7 @@ class BranchMerge:
             paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
             yield MergeRejection(
                 worker_id=worker.id,
-                reason=f"its changes conflict with the others': {', '.join(paths[:MOST_PATHS])}",
+                reason=f"conflict with other workers in {', '.join(paths[:MOST_PATHS])}",
                 conflicts=paths,
                 agent="" if by_itself else job.config.resolve,
                 required=False,
@@ -478,14 +510,14 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Gates that would only delay the end of a cancelled tree; never the scan for secrets.
+    """Return gates that would only delay the end of a cancelled tree; never the scan for secrets.
 
     The gates of a job whose tasks were all done before the cancel run: it is completed.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
         return ()
-    why = f"the job was cancelled; {COMMAND} merge {job.id} runs it"
+    why = f"the job was cancelled; run it: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
     # A job that is cancelled is no success, whatever they would find.
@@ -493,16 +525,20 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
 
 
 def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
-    """Workers whose own changes conflict; if only those of a child job conflict, the worker cannot
-    resolve anything."""
+    """Yield the workers whose own changes conflict.
+
+    A worker is excluded if only its child job's changes conflict, because it cannot resolve those.
+    """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
             yield step.part.worker
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
-    """Workers that failed in an earlier merge because gates rejected its state; ``workers``: those
-    that count."""
+    """Yield workers that failed in an earlier merge because gates rejected the merged state.
+
+    Tasks of ``workers``, the workers that count now, are excluded.
+    """
     done = {each.task_id for each in workers}
     for each in tree.workers:
         if _is_refused(each) and each.job_id == job.id and each.task_id not in done:
@@ -514,7 +550,9 @@ def _is_refused(worker: Worker) -> bool:
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Mark the conflicts as those of a child job's result, if the job is a child job."""
+    """Yield the conflicts; if ``job_id`` is given, marked as conflicts of that child
+    job's result.
+    """
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 
@@ -528,7 +566,7 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
 
 
 def _leave_all(record: MergeRecord, job: Job) -> None:
-    """The findings are reported; nothing of the merge was kept."""
+    """Exclude all workers. The gates' findings are reported, and the merge is not kept."""
     names = [*record.merged, *record.left_out]
     record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
     record.merged = []
@@ -541,6 +579,6 @@ def _parts(
     needs = {task.id: frozenset(task.depends_on) for task in tasks}
     whole, without = split([MergePart(each, needs[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
-        why = f"task {task_id!r}, which it builds on, is not in the result"
+        why = f"depends on task {task_id!r}, which is not in the result"
         leave(record, part.worker, why, LossCause.BUILDS_ON)
     return whole

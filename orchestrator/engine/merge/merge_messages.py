@@ -6,9 +6,11 @@ from typing import Any
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.gates.findings import advice_on
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.losses import merge_chain
+from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
 from orchestrator.engine.merge.record import (
     MOST_PATHS,
@@ -29,49 +31,81 @@ MOST_LINES = 100
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Describe the outcome of the changes of a job that ends with this status, for its report.
+    """Describe the outcome of the changes of a job that ends with this status, line by line.
 
     ``above``: the jobs above it, from its parent job to the root: they are merged after it.
     """
-    yield from _merged(record, status)
+    yield from _result(record, status) if record.branch else ()
+    yield from _unmerged(record, above)
+    yield from _details(record)
+    yield from _time(record)
+
+
+def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
+    """Return the outcome of a job's changes for its reports.
+
+    Reports of a root job list unmerged changes with their commands, so that no note repeats them.
+    """
+    unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
+    return MergeReport(
+        branch=record.branch,
+        commit=record.commit,
+        lines={path: (added, removed) for path, (added, removed) in record.lines.items()},
+        size=ChangeSize(**record.size) if record.size else None,
+        gates=tuple(map(_gate, record.gates)),
+        seconds=record.seconds if _has_merged(record) else 0.0,
+        notes=(*unmerged, *_details(record)),
+    )
+
+
+def _gate(gate: Mapping[str, Any]) -> MergedGate:
+    outcome = _outcome(gate)
+    return MergedGate(name=gate["name"], outcome=GateOutcome(outcome), why=_why_not_passed(gate))
+
+
+def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
-    yield from _of_children(record)
+    for each in discarded_in(record):
+        who, child = each["worker_id"], each["child_job_id"]
+        paths = dict.fromkeys(place["path"] for place in each["places"])
+        yield (
+            f"Not merged: child job {child}, because {who} discarded its changes of "
+            f"{_listed(list(paths))}; branch {each['branch']}. To merge them: "
+            f"{COMMAND} merge {record.job_id} --include {child}."
+        )
     # Workers of a child job get no other attempt once the worker that started it has ended.
-    yield from () if above else _to_resolve(record)
+    yield from () if above else (*_by_workers(record), *_by_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f", once job {above[-1]} has ended" if above else ""
         yield (
-            f"To have one worker's lines where two exclude each other{when}: "
+            f"To let one version win where lines conflict{when}: "
             f"{merge_chain(' --strategy theirs', record.job_id, above)}."
         )
+
+
+def _details(record: MergeRecord) -> Iterator[str]:
+    yield from _undone(record)
     yield from _won(record)
     yield from _ways(record)
     yield from _handed(record)
     if record.leaks:
         yield (
-            "Your checkout changed while the job ran (by the worker that is named, by you, or by a "
-            "worker that left its worktree). To see and restore what the job changed: "
+            "Your checkout changed while the job ran: by the named worker, by you, or by a "
+            "worker outside its worktree. To see and restore the changes of the job: "
             f"{COMMAND} restore {record.job_id}."
         )
         yield from (f"Changed in your checkout: {each}." for each in record.leaks[:MOST_PATHS])
     if record.leaks[MOST_PATHS:]:
         name = record_name(record.job_id)
-        yield f"{len(record.leaks) - MOST_PATHS} more changes there: see reports/{name}."
+        yield f"{len(record.leaks) - MOST_PATHS} more changes in your checkout: reports/{name}."
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
-    yield from (f"Not done: {error}" for error in record.errors)
-    yield from _time(record)
+    yield from (f"Merge error: {error}" for error in record.errors)
+    if record.earlier:
+        yield f"Previous result: {record.earlier}."
 
 
-def _of_children(record: MergeRecord) -> Iterator[str]:
-    for each in discarded_in(record):
-        paths = list(dict.fromkeys(place["path"] for place in each["places"]))
-        who, child = each["worker_id"], each["child_job_id"]
-        yield (
-            f"Not in the result: {who} discarded what child job {child} changed "
-            f"({_listed(paths)}), which is on branch {each['branch']}. To bring it in: "
-            f"{COMMAND} merge {record.job_id} --take {child}."
-        )
+def _undone(record: MergeRecord) -> Iterator[str]:
     for each in (each for each in record.undone if not each["discarded"]):
         child, who = each["child_job_id"], each["worker_id"]
         for name, places in each["by_worker"].items():
@@ -83,25 +117,39 @@ def _of_children(record: MergeRecord) -> Iterator[str]:
 #: Why no attempt resolves conflicts.
 HINDRANCES: Mapping[str, str] = {
     Hindrance.OFF: "the job's resolve is off",
-    Hindrance.NO_AGENT: "its command cannot be told of conflicts",
-    Hindrance.NO_RETRY: "it has no retry left for them",
-    Hindrance.UNRESOLVED: "an attempt did not resolve them",
-    Hindrance.STOPPED: "its job was stopped",
-    Hindrance.NOT_ASKED: "no worker was asked to resolve them",
+    Hindrance.NO_AGENT: "a command cannot resolve conflicts",
+    Hindrance.NO_RETRY: "no retry remains",
+    Hindrance.UNRESOLVED: "an attempt tried without success",
+    Hindrance.STOPPED: "the job was stopped",
+    Hindrance.NOT_ASKED: "the merge did not ask for an attempt",
 }
 
 
-def _to_resolve(record: MergeRecord) -> Iterator[str]:
-    told = [name for name, why in record.hindrances.items() if why != Hindrance.NO_AGENT]
-    if told:
+def _by_workers(record: MergeRecord) -> Iterator[str]:
+    names = [name for name, why in record.hindrances.items() if why != Hindrance.NO_AGENT]
+    if names:
         command = f"{COMMAND} merge {record.job_id} --resolve worker"
-        yield f"To have {', '.join(told)} resolve the conflicts in another attempt: {command}."
-    commands = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
-    if commands:
+        yield f"To let {', '.join(names)} resolve the conflicts in another attempt: {command}."
+
+
+def _by_agents(record: MergeRecord) -> Iterator[str]:
+    names = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
+    if names:
         yield (
-            f"An AI agent can resolve the conflicts of {', '.join(commands)}: option --resolve of "
+            f"An AI agent can resolve the conflicts of {', '.join(names)}: option --resolve of "
             f"merge, with its name. To list agents: {COMMAND} agents."
         )
+
+
+def _hindrances(record: MergeRecord) -> Iterator[str]:
+    by_cause: dict[str, list[str]] = {}
+    for name, why in record.hindrances.items():
+        if why == Hindrance.NO_AGENT:
+            continue  # see _by_agents
+        by_cause.setdefault(HINDRANCES.get(why, ""), []).append(name)
+    for words, names in by_cause.items():
+        if words:
+            yield f"No attempt resolved the conflicts of {', '.join(names)}: {words}."
 
 
 def _won(record: MergeRecord) -> Iterator[str]:
@@ -109,14 +157,14 @@ def _won(record: MergeRecord) -> Iterator[str]:
     yield from told[:MOST_LINES]
     if told[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"So it was in {len(told) - MOST_LINES} more places: see reports/{name}."
+        yield f"{len(told) - MOST_LINES} more overruled places: reports/{name}."
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """Lines of one file that are not in the result, one message for each place."""
+    """Yield lines of one file that are not in the result, one message for each place."""
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
-    kept = f" (kept: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
+    kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
     by = "the child job's" if is_own else f"{winner}'s"
     if not conflict.get("lost"):
         yield f"{path}: {by} version won{kept}."
@@ -153,21 +201,14 @@ def _ways(record: MergeRecord) -> Iterator[str]:
             yield f"{words}: {_listed(paths)}."
 
 
-def _merged(record: MergeRecord, status: JobStatus) -> Iterator[str]:
-    if record.branch:
-        yield from _result(record, status)
-    if record.earlier:
-        yield f"The result before it is kept: {record.earlier}."
-
-
 def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     who = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
-    but = f", but for {_places(lost)} where another worker's version won" if lost else ""
-    yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}{but}."
+    but = f"; in {_places(lost)}, another worker's version won" if lost else ""
+    yield f"Merged: {who}, to branch {record.branch} (commit {record.commit[:12]}){but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
     if passed:
-        yield f"It passed the {_plural('gate', len(passed))} {', '.join(passed)}."
+        yield f"Gates passed on the merged result: {', '.join(passed)}."
     for each in record.gates:
         if _outcome(each) != GateOutcome.PASSED:
             yield _not_passed(each)
@@ -175,58 +216,68 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     if record.branch.endswith("/result"):
         # For a root job: the reader of a child job's report is its worker, which has it already.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
-        yield f"To have it on your branch: {COMMAND} land {record.job_id}{partial}."
+        yield f"To merge it into your branch: {COMMAND} land {record.job_id}{partial}."
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
-    """Records of earlier versions have a status alone."""
+    """Return a gate's outcome; records of earlier versions have only a status."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
 
 def _not_passed(gate: Mapping[str, Any]) -> str:
-    if _outcome(gate) == GateOutcome.FAILED:
-        found = "; ".join(gate["failures"][:MOST_FINDINGS])
-        return f"The advisory gate {gate['name']} failed: {found}."
-    note = gate.get("note") or "no reason is known"
-    return f"The gate {gate['name']} did not run: {note}."
+    how = "failed" if _outcome(gate) == GateOutcome.FAILED else "did not run"
+    kind = "Advisory gate" if how == "failed" else "Gate"
+    return f"{kind} {gate['name']} {how} on the merged result: {_why_not_passed(gate)}."
 
 
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"
+def _why_not_passed(gate: Mapping[str, Any]) -> str:
+    match _outcome(gate):
+        case GateOutcome.PASSED:
+            return ""
+        case GateOutcome.FAILED:
+            return "; ".join(gate["failures"][:MOST_FINDINGS])
+        case _:
+            return gate.get("note") or "cause unknown"
+
+
+def _has_merged(record: MergeRecord) -> bool:
+    """False for a job whose workers changed nothing."""
+    return bool(record.branch or record.left_out or record.gates)
 
 
 def _time(record: MergeRecord) -> Iterator[str]:
-    # Of a job whose workers changed nothing, nothing was merged.
-    if record.seconds and (record.branch or record.left_out or record.gates):
-        gates = " and the gates on the merged state" if record.gates else ""
-        yield f"Merging{gates} took {record.seconds:.1f} s more, after the last worker had ended."
+    if record.seconds and _has_merged(record):
+        gates = " and its gates" if record.gates else ""
+        yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """For the worker that started the job: which conflicts it has to resolve, and how."""
+    """Yield the text for the worker that started the job: which conflicts it has to resolve, and
+    how.
+    """
     if record.without_worktree:
         yield (
-            f"Nothing of it is in the directory of {record.without_worktree}, which has no "
-            f"worktree; the result of its job will have it. Branch: {record.branch}."
+            f"The changes are not in the directory of {record.without_worktree}, because it has "
+            f"no worktree. They will be in the result of its job. Branch: {record.branch}."
         )
     if not record.handed:
         return
     worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
     paths = record.handed["paths"]
     yield (
-        f"Nothing of it was put into the files of {worker}: both sides changed {_listed(paths)}. "
-        f"The result of job {record.job_id} is on branch {theirs}; what {worker} had then is "
-        f"commit {ours[:12]}, to become part of branch {record.handed['branch']}."
+        f"Not merged into the files of {worker}: both sides changed {_listed(paths)}. "
+        f"The result of job {record.job_id} is on branch {theirs}. The files of {worker} at that "
+        f"time are commit {ours[:12]}, for branch {record.handed['branch']}."
     )
-    yield f"To see where they differ: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
+    yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
         # Without the option git does not remove files that the child job has removed.
         take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
-        yield f"To have the child job's: git add -A && {take}"
-    yield f"To settle it by hand: commit, then git merge {theirs}, mend the files, and commit."
-    yield f"To stay with your own: commit, then git merge -s ours {theirs}"
+        yield f"To use the child job's files: git add -A && {take}"
+    yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."
+    yield f"To keep your own files: commit, then git merge -s ours {theirs}"
 
 
 def _listed(paths: Sequence[str]) -> str:
@@ -235,13 +286,13 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """The end of a command; empty, and so for all files, if there are too many."""
+    """Return the end of a command; empty, and so for all files, if there are too many."""
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 
 
 def _pathspec(path: str) -> str:
-    """For git, whatever the current directory: the project may be a part of its repository."""
+    """Return a path for git that works in any current directory of the user's repository."""
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 
@@ -249,21 +300,21 @@ def _left_out(record: MergeRecord, worker: str, branch: str) -> str:
     why = _why(record, worker)
     if worker in record.merged:
         return (
-            f"Merged only in part: {worker}{why}. What is missing is kept: its own changes on "
-            f"branch {branch}, those of its child jobs on theirs."
+            f"Partly merged: {worker}{why}. The missing changes are on branch {branch} and on the "
+            "branches of its child jobs."
         )
-    kept = "" if worker in record.gone else f", which is kept on branch {branch}"
-    return f"Not merged: {worker}{kept}{why}."
+    kept = "" if worker in record.gone else f"; branch {branch}"
+    return f"Not merged: {worker}{why}{kept}."
 
 
 def _why(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
-        return f": {record.reasons[worker]}"
+        return f" ({record.reasons[worker]})"
     own = [each for each in record.conflicts if each["worker_id"] == worker]
     paths = [each["path"] for each in own]
     hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
-    why = f" ({hindrance})" if hindrance else ""
-    return f", for conflicts in {_listed(paths)}{child_in_words(own)}{why}" if paths else ""
+    why = f"; {hindrance}" if hindrance else ""
+    return f" (conflict in {_listed(paths)}{child_in_words(own)}{why})" if paths else ""
 
 
 def failing(results: Sequence[GateResult]) -> str:

@@ -35,10 +35,10 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """Sort by dependencies, and otherwise parts with better evidence after the others.
+    """Sort parts by dependencies, and independent parts by evidence, the best evidence last.
 
-    The evidence is that of candidates, as far as workers of different tasks can be compared: the
-    gates' findings, then the tests that passed. With equal evidence the order stays.
+    The evidence is the evidence of candidates that workers of different tasks share: findings of
+    gates, then passed tests. Parts with equal evidence keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])

@@ -1,4 +1,4 @@
-"""Queue of jobs to merge, each in a thread of its own: gates may take minutes."""
+"""Queue of jobs to merge. Each merge has its own thread, because gates may take minutes."""
 
 import logging
 import threading
@@ -55,7 +55,10 @@ class MergeQueue:
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:
-            logger.info("the server is stopping: the next one merges", extra=_of(render.job_id))
+            logger.info(
+                "the server is stopping: the job is merged after the next start",
+                extra=_of(render.job_id),
+            )
 
     def again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
@@ -66,7 +69,7 @@ class MergeQueue:
         """
         with self._lock:
             if job_id in self._under_way:
-                raise Conflict(f"job {job_id} is being merged; ask again when that is done")
+                raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
         work = self._begin(job_id)
         return self._threads.submit(self._merge_again, root_id, job_id, choice, work, then)
 
@@ -129,7 +132,7 @@ class MergeQueue:
                 if not is_shortage(error) or stopped or work.stop.is_set():
                     raise
                 if pause == RETRY_SECONDS:
-                    logger.warning("a job is merged later: %s", error, extra=_of(job_id))
+                    logger.warning("cannot merge a job; retrying: %s", error, extra=_of(job_id))
                 if work.stop.wait(pause):
                     raise
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)

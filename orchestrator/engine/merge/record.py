@@ -34,6 +34,10 @@ class MergeRecord:
     #: The merged result; empty when nothing was merged, or nothing was changed.
     branch: str = ""
     commit: str = ""
+    #: Added and removed lines of each of its files, of the first ones of many.
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    #: Of all its files: ``files``, ``added`` and ``removed``; empty in older records.
+    size: dict[str, int] = field(default_factory=dict)
     #: Workers whose changes are in it.
     merged: list[str] = field(default_factory=list)
     #: Workers whose changes are not, with their branches.
@@ -105,7 +109,9 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """None if the value is no record; unknown fields of other versions are dropped."""
+    """Return the merge record; None if the value is none. Unknown fields of other versions are
+    dropped.
+    """
     known = {each.name for each in fields(MergeRecord)}
     try:
         record = MergeRecord(**{name: values[name] for name in values if name in known})
@@ -130,13 +136,13 @@ def _discarded(record: MergeRecord) -> Iterator[Missing]:
     for each in discarded_in(record):
         paths = tuple(dict.fromkeys(place["path"] for place in each["places"]))
         child = each["child_job_id"]
-        verb = "you left out" if each["left"] else "it discarded"
+        verb = "you excluded" if each["left"] else "discarded"
         yield Missing(
             worker_id=each["worker_id"],
             job_id=record.job_id,
             branch=each["branch"],
             cause=LossCause.UNDONE,
-            why=f"{verb} what child job {child} changed: {paths_in_words(paths)}",
+            why=f"{verb} the changes of child job {child}: {paths_in_words(paths)}",
             in_part=True,
             chosen=each["left"],
             paths=paths,
@@ -161,8 +167,10 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """By worker, hunks of its changes that are not in the result: another worker's won there, or
-    the parent worker of its job undid them."""
+    """Return, by worker, hunks of its changes that are not in the result.
+
+    Another worker's hunk won, or the parent worker of its job undid them.
+    """
     return (*_won_over(record), *_undone(record))
 
 
@@ -186,7 +194,7 @@ def _undone(record: MergeRecord) -> Iterator[Overruled]:
 
 
 def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Files of the result with lines that several workers added at one place."""
+    """Return files of the result with lines that several workers added at one place."""
     paths = (each for each in record.files if each["way"] == FileWay.UNION)
     return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
@@ -206,7 +214,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """By worker, places of its hunks that conflicts of ``winners`` removed."""
+    """Return, by worker, places of its hunks that conflicts of ``winners`` removed."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -262,7 +270,9 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """The branch with the changes; a child job's own, if nothing else of it is missing."""
+    """Return the branch with the missing changes: the child job's branch, if only that
+    conflicts.
+    """
     if worker not in record.merged:
         return branch
     own = (each for each in record.conflicts if each["worker_id"] == worker)

@@ -1,1 +1,1 @@
-"""Splitting a request into tasks by rules; reviewers' prompts."""
+"""Planning of a request by rules; prompts of reviewers."""

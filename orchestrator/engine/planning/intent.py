@@ -178,7 +178,7 @@ def _asks_for_something(text: str) -> bool:
 
 
 def _own_part(task: TaskSpec) -> str:
-    """The prompt without the text that the rules add before an item of a list."""
+    """Return the prompt without the text that the rules add before an item of a list."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
@@ -200,7 +200,7 @@ def intent_of(text: str) -> Intent:
 
 
 def _plain(text: str) -> str:
-    """The text without code blocks and quotes; a quoted file name stays."""
+    """Return the text without code blocks and quotes; a quoted file name stays."""
     return _INLINE.sub(
         lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),

@@ -78,7 +78,7 @@ def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
     name = agents.resolve(asked, TaskSpec(id=REVIEWER), refused)
     if not agents.uses_model(name):
         raise InvalidRequest(
-            f"agent {name!r} cannot review: it answers no questions; review is an AI agent",
+            f"agent {name!r} cannot review, because it uses no model; set review to an AI agent",
             kind="no-reviewer",
         )
     agents.get(name).check(TaskSpec(id=REVIEWER, title="Review"))
@@ -86,7 +86,7 @@ def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
 
 
 def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
-    """Return the candidates that a reviewer compares, without patches; else none."""
+    """Return the candidates that a reviewer compares, without patches; empty for other workers."""
     if not worker.is_reviewer:
         return ()
     candidates = _candidates(scheduler, worker)
@@ -99,7 +99,9 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Without the candidate's agent, because the reviewer may be of the same kind."""
+    """Return a candidate's entry. It omits the agent, because the reviewer may be the
+    same agent.
+    """
     result = worker.result or WorkerResult()
     return Entry(
         worker_id=worker.id,
@@ -128,6 +130,6 @@ def _refused(evidence: Evidence, why: str) -> Evidence:
     return replace(
         evidence,
         claimed_success=False,
-        error=f"its review was refused: {why}",
-        output=f"Your review was refused: {why}\n\nYour answer was:\n\n{answer}",
+        error=f"its review was rejected: {why}",
+        output=f"Your review was rejected: {why}\n\nYour answer was:\n\n{answer}",
     )

@@ -59,7 +59,7 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """The markers that count from 1 without a gap; others ("Python 3. Then") are words."""
+    """Return the markers that count from 1 without a gap; others ("Python 3. Then") are words."""
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
         if number != len(chosen) + 1:
@@ -80,7 +80,7 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 
 
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
-    """The items without the words that join them; "then" goes with the item it introduces."""
+    """Yield the items without the words that join them; "then" goes with the item it introduces."""
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
     for marker, end in zip(markers, ends, strict=True):
@@ -254,7 +254,7 @@ def _one(text: str) -> Split:
 
 
 def _listed(text: str) -> _Parts | None:
-    """The items of a list that ask for work, if there are at least two."""
+    """Return the items of a list that ask for work, if there are at least two."""
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
@@ -268,7 +268,10 @@ def _listed(text: str) -> _Parts | None:
 
 
 def _is_work(item: str) -> bool:
-    """False for "keep it small" or "Python 3.11"; a thing may stand for making it."""
+    """True if a phrase names work; False for "keep it small" or "Python 3.11".
+
+    A noun alone counts: "a login form" means that it should be built.
+    """
     line = _first_line(item)
     return mood_of(line) not in _ASIDE and not is_technology(line)
 
@@ -298,7 +301,9 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Only if the task surely writes something: a building role must change files."""
+    """Return the role of a task, only if it surely writes something, because a building role must
+    change files.
+    """
     if _WRITES_TESTS.match(verb):
         return "testing"
     return "documentation" if _WRITES_DOCUMENTATION.match(verb) else None
@@ -313,7 +318,7 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """The text before a list, its items, and the text below, which belongs to all items."""
+    """Return the text before a list, its items, and the text below, which belongs to all items."""
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
@@ -358,7 +363,7 @@ def _first_indent(text: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    """The parts of "X with A, B and C", if X is large enough to have parts."""
+    """Return the parts of "X with A, B and C", if X is large enough to have parts."""
     # Runs of blanks would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))

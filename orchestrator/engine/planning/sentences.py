@@ -1,4 +1,4 @@
-"""Classifies the sentences of a request: those that ask for work, and those that say how to do it.
+"""Classifies the sentences of a request: requests for work, and instructions for how to do it.
 
 Only English is recognised. A request with an unrecognised sentence is one task.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 def _any_of(alternatives: str) -> str:
-    """A pattern for each line of a text; a line may have several, with bars between."""
+    """Return a pattern for each line of a text; a line may have several, with bars between."""
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 

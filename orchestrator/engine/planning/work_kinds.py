@@ -162,7 +162,7 @@ def _fits_scope(kind: Kind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """The technologies of a requested application, by its layers."""
+    """Return the technologies of a requested application, by its layers."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -191,7 +191,7 @@ def _task(task: KindTask, named: Mapping[str, Sequence[str]], request: str) -> T
 def _others(titles: Sequence[str], own: str) -> str:
     others = ", ".join(title for title in titles if title != own)
     return (
-        f"\nOther workers have the other parts: {others}. Leave these to them. Where the parts "
+        f"\nOther workers do the other parts: {others}. Do not do these. Where the parts "
         "meet, keep to what the request and the project say, and write down what you assume."
     )
 
@@ -231,7 +231,7 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """A pattern with the lists of words that it names."""
+    """Return a pattern with the lists of words that it names."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return re.compile(text, re.IGNORECASE) if text else None

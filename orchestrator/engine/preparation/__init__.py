@@ -1,1 +1,1 @@
-"""What an attempt needs before its process starts: directory, files, environment."""
+"""Preparation of an attempt: directory, files, environment."""

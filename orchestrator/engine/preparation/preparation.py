@@ -238,10 +238,10 @@ class AttemptPreparation:
         *,
         has_open_children: bool = False,
     ) -> Evidence:
-        """Return the evidence of the attempt. Reads files, never writes. Raise UnknownAgent.
+        """Return the evidence of the attempt. Read files only. Raise UnknownAgent.
 
-        ``changes`` are those in its worktree, if it has one. An agent can be missing from
-        config.yaml if an earlier server started the attempt.
+        ``changes``: the changes in the attempt's worktree, if there is one. An agent can be
+        missing from config.yaml if an earlier server started the attempt.
         """
         worker = flight.worker
         directory = Path(self._workspace.worker_directory(worker))
@@ -281,8 +281,11 @@ class AttemptPreparation:
         return bool(getattr(self._agents.get(worker.agent), "changes_files", True))
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Of the files that an agent reports to have written outside of its worktree: those of the
-        checkout and of the user's home that exist and are newer than the attempt."""
+        """Return the files that an agent reports to have written outside of its worktree.
+
+        Only files of the checkout and of the user's home that exist and are newer than the attempt
+        count.
+        """
         if not paths:
             return []
         places = [self._project, self._around.environment.get("HOME", "")]
@@ -300,7 +303,8 @@ class AttemptPreparation:
     def _without_secrets(
         self, evidence: Evidence, flight: RunningAttempt, printed: str
     ) -> Evidence:
-        """Masks the evidence, which goes into events, reports and other workers' prompts.
+        """Return the evidence with secrets masked, for events, reports, and prompts of other
+        workers.
 
         Its log was masked when it was written.
         """
@@ -370,10 +374,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Add its delivery, and the kind of its final text if it changed nothing.
+    """Return the evidence with the delivery, and with the kind of the final text if nothing
+    changed.
 
-    ``builds``: its agent's work is a change of files. ``deferred``: child jobs at work may still
-    change what it promised.
+    ``builds``: the agent's work is a change of files. ``deferred``: unfinished child jobs that may
+    still change the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, said = evidence.output_required, FinalText.ANSWER
@@ -421,7 +426,7 @@ def _is_named(path: str, others: Sequence[str]) -> bool:
 
 
 def _modified_at(path: str) -> float:
-    """In seconds since the epoch; 0 for what does not exist."""
+    """Return when a file changed (Unix time); 0 if it does not exist."""
     try:
         return os.lstat(path).st_mtime
     except (OSError, ValueError):
@@ -429,7 +434,9 @@ def _modified_at(path: str) -> float:
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
-    """Variables whose name is given, or matches a pattern; never one of the orchestrator's."""
+    """Return variables whose name is given, or matches a pattern; never one of the
+    orchestrator's.
+    """
     names = {each for each in patterns if each in server}
     wild = [each for each in patterns if "*" in each]
     names |= {name for name in server for each in wild if fnmatchcase(name, each)}
@@ -437,7 +444,9 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
 
 
 def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
-    """The project is the worktree, not the user's checkout; commits have the worker's identity."""
+    """Return variables of a worker in a worktree: the project is the worktree; commits have the
+    worker's identity.
+    """
     signature = signature_of(worker)
     return {
         "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,

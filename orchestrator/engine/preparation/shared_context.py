@@ -66,7 +66,9 @@ class SharedContextRuns:
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
         else:
-            logger.warning("no digest of the project", extra={"job_id": job.id, "exit": repr(exit)})
+            logger.warning(
+                "cannot create the project digest", extra={"job_id": job.id, "exit": repr(exit)}
+            )
             self._do_without(job, root)
 
     def read(self, job: Job, root: Job, agent: str) -> str:
@@ -82,7 +84,9 @@ class SharedContextRuns:
             self._shared.make_plain(job, root)
         except OSError:
             # The workers that cannot read it will report why.
-            logger.warning("no shared context", extra={"job_id": job.id}, exc_info=True)
+            logger.warning(
+                "cannot write the shared context", extra={"job_id": job.id}, exc_info=True
+            )
         finally:
             self._post(ContextPrepared(job.id))
 

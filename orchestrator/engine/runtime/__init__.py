@@ -1,1 +1,1 @@
-"""What the engine runs on: messages, processes, clock, threads, memory, disk, ports."""
+"""Infrastructure: messages, processes, clock, threads, memory, disk, ports."""

@@ -28,7 +28,7 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
         try:
             return read()
         except StoreAway as error:
-            logger.warning("the store is read again in a moment: %s", error)
+            logger.warning("the store is unavailable; retrying: %s", error)
             if given_up.wait(RETRY_SECONDS):
                 raise
 
@@ -54,7 +54,7 @@ class PrestartedThreadPool(ThreadPoolExecutor):
 
 
 def _nothing() -> None:
-    """Makes the pool start its first thread."""
+    """Do nothing; makes the pool start its first thread."""
 
 
 #: Seconds until the first repetition. The pause doubles from one to the next.
@@ -191,7 +191,7 @@ class BackgroundPool:
         try:
             self._threads.submit(_logged, work)
         except RuntimeError:
-            logger.info("the server is stopping: the next one goes on")
+            logger.info("the server is stopping: the work continues after the next start")
 
     def close(self) -> None:
         """Wait for running work; begin and launch nothing more. Idempotent."""
@@ -205,4 +205,4 @@ def _logged(work: Callable[[], None]) -> None:
     try:
         work()
     except Exception:
-        logger.exception("work beside the loop failed")
+        logger.exception("background work failed")

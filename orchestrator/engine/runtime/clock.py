@@ -1,4 +1,4 @@
-"""Clock of jobs: setting the machine's clock, by hand or from the network, does not change it."""
+"""Clock of jobs. Changes of the machine's clock, by hand or from the network, do not affect it."""
 
 import json
 import math
@@ -14,10 +14,10 @@ _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Seconds since the epoch at this process's first call, continued by a monotonic clock.
+    """Return the Unix time at this process's first call, advanced by a monotonic clock.
 
-    Otherwise a clock that jumps ahead would end jobs that have time left, and one that jumps back
-    would keep a retry waiting. Sleep of the machine counts.
+    A clock that jumps ahead would end jobs too early. A clock that jumps back would delay retries.
+    Time that the machine sleeps counts.
     """
     return _began()[0] + _elapsed()
 
@@ -50,9 +50,9 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Time of the machine's start, by the clock of the first call.
+    """Return the time of the machine's start, by the wall clock at the first call.
 
-    A list of one value, so that callers can replace the cached value.
+    The time is the only item of a list, so that ``keep`` can replace the cached value.
     """
     return [time.time() - _elapsed()]
 

@@ -164,6 +164,8 @@ class Headroom:
         #: Their sum: hundreds start in a second.
         self._expected_bytes = 0
         self.paused = ""
+        #: What becomes available again, for the log.
+        self._again = ""
         #: Its space is reserved again when there is enough.
         self._gave_up_reserve = False
         #: A worker was held back in the latest turn: the next check should come soon.
@@ -189,7 +191,7 @@ class Headroom:
                 return
 
     def store_failed(self) -> None:
-        """The state cannot be stored, perhaps because the disk is full: free disk space."""
+        """Free disk space, because the state cannot be stored, perhaps on a full disk."""
         self._reserve.release()
         self._gave_up_reserve = True
 
@@ -209,13 +211,14 @@ class Headroom:
         self._look_at_disk()
 
     def _look_at_disk(self) -> None:
-        paused = self._moved() or self._too_little_disk()
+        moved = self._moved()
+        paused = moved or self._too_little_disk()
         if bool(paused) != bool(self.paused):
-            was_full = self.paused.startswith("waits for disk space")
-            again = (
-                "there is disk space" if was_full else "the workspace and the project are in place"
+            logger.warning(paused or f"{self._again} again: workers start")
+        if paused:
+            self._again = (
+                "the workspace and the project are in place" if moved else "disk space is free"
             )
-            logger.warning(paused or f"{again} again: workers start")
         if not paused:
             self._reserve.hold()
             self._gave_up_reserve = False
@@ -230,12 +233,12 @@ class Headroom:
         free, least = self._from.disk(directory), self._bounds.least_disk_bytes
         if free is not None and free < least:
             return (
-                f"waits for disk space: {free // MIB} MiB free under {directory}, "
+                f"waiting for disk space: {free // MIB} MiB free under {directory}, "
                 f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
             )
         files = self._from.files(directory)
         if files is not None and files < LEAST_FILES:
-            return f"waits for disk space: room for {files} more files under {directory}"
+            return f"waiting for disk space: room for {files} more files under {directory}"
         return ""
 
     def _lack(self, agent: str) -> Lack | None:
@@ -255,7 +258,7 @@ class Headroom:
     def _too_few_descriptors(self) -> Lack | None:
         if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
             return None
-        why = "waits for file descriptors: the server has few left (see ulimit -n)"
+        why = "waiting for file descriptors: the server has few free ones (see ulimit -n)"
         return Lack(WaitKind.DESCRIPTORS, why)
 
     def _too_much_pressure(self) -> Lack | None:
@@ -263,8 +266,8 @@ class Headroom:
             return None
         return Lack(
             WaitKind.MEMORY,
-            "waits for memory: processes wait for it "
-            f"{self._pressure:.0f} % of the time (workers.max_memory_pressure)",
+            f"waiting for memory: memory pressure {self._pressure:.0f} %, maximum "
+            f"{self._bounds.most_pressure:g} % (workers.max_memory_pressure)",
         )
 
     def _too_little_memory(self, available: int, needed: int) -> Lack | None:
@@ -273,7 +276,7 @@ class Headroom:
             return None
         return Lack(
             WaitKind.MEMORY,
-            f"waits for memory: {available // MIB} MiB available, {needed // MIB} MiB expected "
-            f"for it, {self._bounds.least_memory_bytes // MIB} MiB to be left "
-            "(workers.min_available_memory_bytes)",
+            f"waiting for memory: needs {needed // MIB} MiB plus a reserve of "
+            f"{self._bounds.least_memory_bytes // MIB} MiB (workers.min_available_memory_bytes), "
+            f"{available // MIB} MiB available",
         )

@@ -1,1 +1,1 @@
-"""The use cases: what the API and the command line call."""
+"""Use cases that the API and the command line call."""

@@ -32,8 +32,8 @@ def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None
     if not named or named in former or os.path.realpath(named) == os.path.realpath(project):
         return
     raise Conflict(
-        f"job {job.id} works on {named}, and this server on {project}; nothing was changed; stop "
-        f"this server, and: {COMMAND} serve --project {quote(named)}"
+        f"job {job.id} belongs to project {named}, but this server serves {project}; nothing was "
+        f"changed; stop this server, then: {COMMAND} serve --project {quote(named)}"
     )
 
 
@@ -56,7 +56,7 @@ class Access:
     def authenticate(self, key: str | None) -> Caller:
         """Raise Unauthorized for an invalid key: unknown, or of an attempt that ended."""
         if not key:
-            raise Unauthorized("the key is missing")
+            raise Unauthorized("missing API key")
         holder = self._keys.holder_of(key)
         if holder is not None:
             return Caller(name=holder.name, scopes=holder.scopes)
@@ -69,22 +69,22 @@ class Access:
         """Raise Forbidden if there is nothing that this caller may change."""
         if not caller.may_change:
             raise Forbidden(
-                f"the key {caller.name!r} is for reading only; submitting, cancelling and "
-                "retrying need a key with the scope submit or admin (api.keys in config.yaml)"
+                f"key {caller.name!r} has read access only; use a key with the scope submit or "
+                "admin (api.keys in config.yaml)"
             )
 
     def check_person(self, caller: Caller) -> None:
         """Raise Forbidden for a worker: only people may approve."""
         if caller.attempt is not None:
-            raise Forbidden("a plan is approved or rejected by a person, not by a worker")
+            raise Forbidden("a worker may not do this; use an API key from config.yaml")
 
     def check_statistics(self, caller: Caller) -> None:
         """Raise NotFound or Forbidden: counts over all jobs include other callers' jobs."""
         if caller.attempt is not None:
-            raise NotFound("there are no statistics for workers")
+            raise NotFound("statistics are not available to workers")
         if not caller.sees_all:
             raise Forbidden(
-                f"the key {caller.name!r} sees its own jobs only; statistics need a key with the "
+                f"key {caller.name!r} sees only its own jobs; statistics need a key with the "
                 "scope read or admin (api.keys in config.yaml)"
             )
 
@@ -100,8 +100,8 @@ class Access:
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):
             raise Forbidden(
-                f"job {job_id} was submitted with another key; the key {caller.name!r} may "
-                "change the jobs that it submitted"
+                f"job {job_id} was submitted with another key; key {caller.name!r} may change only "
+                "its own jobs"
             )
         return job
 
@@ -119,7 +119,9 @@ class Access:
         return worker
 
     def _covers(self, job: Job, worker: Worker) -> bool:
-        """A root job's logs include those of its descendants."""
+        """True if the job's logs include the worker's. Logs of a root job include those of its
+        descendants.
+        """
         return job.is_root or worker.job_id == job.id
 
     def sees(self, caller: Caller, job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""The use cases for checkpoints: listing those of a job's workers, and rolling back to one."""
+"""Use cases for checkpoints: list the checkpoints of a job's workers, roll back to a checkpoint."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ class CheckpointCalls:
         with kept.held(worker.key):
             # Read again: an attempt that begins now waits until this is done.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "and roll it back then")
+            self._check_is_still(worker, "then roll it back")
             name = checkpoint or before(worker.attempt)
             done = kept.roll_back(self._worktrees.place_of(worker), name)
             self._note(caller, worker, done)
@@ -97,7 +97,7 @@ class CheckpointCalls:
         with self._worktrees.checkpoints.held(worker.key):
             # Read again: an attempt that begins now waits until this is done.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "and count its changes then")
+            self._check_is_still(worker, "then count its changes")
             files = self._worktrees.own_files(worker)
             self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
@@ -124,14 +124,15 @@ class CheckpointCalls:
     def _check_is_still(self, worker: Worker, then: str) -> None:
         if worker.status in _LIVES:
             raise Conflict(
-                f"{worker.id} is {worker.status}: wait for its end, or cancel its job, {then}"
+                f"{worker.id} has not ended ({worker.status}); wait for its end, or cancel its "
+                f"job, {then}"
             )
         self._trees.check_not_attached(worker)
         place = self._worktrees.place_of(worker)
         if not worker.attempt or not self._has_branch(worker, place.branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(place.branch)}: it never began, or works "
-                "without a worktree"
+                f"{worker.id} has no branch {short(place.branch)}: it has not started, or has "
+                "no worktree"
             )
 
 
@@ -156,7 +157,7 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Results of a checkpoint's gates as text; empty if none ran, or they are unknown."""
+    """Return results of a checkpoint's gates as text; empty if none ran, or they are unknown."""
     if worker.result is None or name != after(number_of(name)):
         return ""
     if name == worker.result.good:

@@ -20,7 +20,7 @@ class JobControl:
     def used(self, caller: Caller, usage: Usage) -> Used:
         attempt = caller.attempt
         if attempt is None:
-            raise Forbidden("only a worker tells what it has used, with its own key")
+            raise Forbidden("only a worker may report usage, with its own key")
 
         def action(scheduler: Scheduler, now: float) -> Used:
             stop = scheduler.used(attempt.key, attempt.number, usage, now)

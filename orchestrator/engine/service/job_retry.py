@@ -11,11 +11,13 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
     """Raise Conflict if there is nothing to run again, or it cannot run; a Deadlock is one."""
     if not job.status.ended:
-        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+        )
     workers = scheduler.view.workers_of(job.id)
     done = scheduler.view.is_planned(job.id) and not job.lacks_changes
     if done and all(tasks_succeeded(workers).values()):
-        raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
+        raise Conflict(f"every task of job {job.id} succeeded; nothing to retry")
     if job.parent_key is not None:
         _check_parent(scheduler, job)
         scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
@@ -24,9 +26,11 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
 def check_conflicts(scheduler: Scheduler, job: Job) -> None:
     """Raise Conflict if no worker of an ended job has conflicts to resolve."""
     if not job.status.ended:
-        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+        )
     if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:
-        raise Conflict(f"job {job.id} has no conflicts to resolve; its result lacks nothing")
+        raise Conflict(f"job {job.id} has no conflicts to resolve; its result is complete")
     if job.parent_key is not None:
         _check_parent(scheduler, job)
         scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
@@ -36,10 +40,12 @@ def _check_parent(scheduler: Scheduler, job: Job) -> None:
     assert job.parent_key is not None
     if not scheduler.view.is_open(job.parent_key):
         raise Conflict(
-            f"the worker that started job {job.id} has ended: its workers cannot run again; to see "
-            f"what the result lacks, with commands: {COMMAND} status {job.root_id}"
+            f"cannot retry job {job.id}: the worker that started it has ended; list the missing "
+            f"changes, with commands: {COMMAND} status {job.root_id}"
         )
     parent = scheduler.view.workers[job.parent_key]
     if parent.status is WorkerStatus.PENDING:
-        name = f"{parent.id}, which started job {job.id}"
-        raise Conflict(f"{name}, is to run again and may ask for it anew")
+        raise Conflict(
+            f"cannot retry job {job.id}: {parent.id}, which started it, is queued and may request "
+            f"it again; wait for the root job: {COMMAND} wait {job.root_id}"
+        )

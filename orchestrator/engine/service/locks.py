@@ -27,7 +27,7 @@ class LockService:
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         attempt = caller.attempt
         if attempt is None:
-            raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
+            raise Forbidden("leases are for workers, with their own keys; in a task, set locks")
         return self._supervisor.call(
             lambda scheduler, now: self._lease_calls.ask(attempt, names, now, wait=wait)
         )
@@ -63,8 +63,8 @@ class LockService:
         if not found:
             claimed = any(name in each.names for each in self._task_locks())
             if claimed:
-                raise Conflict(f"{name} is claimed by a task: cancel its job to free it")
-            raise NotFound(f"nobody holds a lease on {name}")
+                raise Conflict(f"lock {name} is claimed by a task; cancel its job to release it")
+            raise NotFound(f"no lease on {name} exists")
         for lease in found:
             self._access.changeable(caller, lease.job_id)
         return found

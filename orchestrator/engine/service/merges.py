@@ -58,21 +58,21 @@ class MergeCalls:
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
         job = self._access.workable(caller, job_id)
         if not job.status.ended:
-            raise Conflict(
-                f"job {job_id} is {job.status}; it can be merged again when it has ended"
-            )
+            raise _not_ended(job)
         workers = self._store.workers(job_id)
         known = {worker.id for worker in workers}
         children = {child for worker in workers for child in worker.child_job_ids}
         unknown = sorted({*choice.take, *choice.leave} - known - children)
         if unknown:
             raise InvalidRequest(
-                f"job {job_id} has no worker {unknown[0]}; it has: "
+                f"job {job_id} has no worker {unknown[0]}; known: "
                 f"{', '.join([*sorted(known), *sorted(children)][:20])}"
             )
         both = sorted({*choice.take} & {*choice.leave})
         if both:
-            raise InvalidRequest(f"{both[0]} is to be taken and left out: say one of both")
+            raise InvalidRequest(
+                f"{both[0]} cannot be both merged (take) and excluded (leave); name it in only one"
+            )
         _check_has_branches(job)
         if choice.resolve:
             self._resolve(caller, job, choice)
@@ -99,18 +99,22 @@ class MergeCalls:
         worker = next((each for each in candidates if each.id == worker_id), None)
         if worker is None:
             names = ", ".join(each.id for each in candidates[:20])
-            raise InvalidRequest(f"{worker_id} is no candidate of task {task_id!r}; known: {names}")
+            raise InvalidRequest(
+                f"{worker_id} is not a candidate of task {task_id!r}; known: {names}"
+            )
         if not job.status.ended:
-            raise Conflict(f"job {job_id} is {job.status}; choose when it has ended")
+            raise _not_ended(job)
         _check_has_branches(job)
         if self._merge_queue.is_under_way(job_id):
-            raise Conflict(f"job {job_id} is being merged; ask again when that is done")
+            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, job.root_id, now)
             present = scheduler.view.jobs.get(job_id)
             if present is None or not present.status.ended:
-                raise Conflict(f"job {job_id} runs again; choose when it has ended")
+                raise Conflict(
+                    f"job {job_id} is being retried; wait for it: {COMMAND} wait {job_id}"
+                )
             scheduler.choose(scheduler.view.workers[worker.key], caller.name, now)
 
         self._supervisor.call(action)
@@ -121,7 +125,9 @@ class MergeCalls:
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the result already has all selected changes, and nothing else is requested."""
+        """True if the result already contains all selected changes, and no other change is
+        requested.
+        """
         if not choice.take or choice.leave or choice.strategy:
             return False
         record = self._queries.merge_record(caller, job.id)
@@ -137,10 +143,12 @@ class MergeCalls:
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         """Run the job again for workers that are to resolve their conflicts."""
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
-            raise InvalidRequest("resolve goes with all workers and strategy auto: say no other")
+            raise InvalidRequest(
+                "resolve cannot be combined with take, leave, or a strategy other than auto"
+            )
         self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
         if self._merge_queue.is_under_way(job.id):
-            raise Conflict(f"job {job.id} is being merged; ask again when that is done")
+            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
         self._trees.check_not_attached(*self._store.workers(job.id))
         if choice.resolve == RESOLVE_WORKER and job.is_root:
             _check_resolvable(job)
@@ -167,12 +175,18 @@ class MergeCalls:
         return self._merge_queue.is_under_way(job_id)
 
 
+def _not_ended(job: Job) -> Conflict:
+    return Conflict(
+        f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+    )
+
+
 def _check_has_branches(job: Job) -> None:
     """Raise Conflict if a person discarded them."""
     if job.facts.discarded:
         raise Conflict(
-            f"the branches of job {job.id} were discarded: nothing can be merged; run the request "
-            f"again: {COMMAND} report {job.id} shows it"
+            f"cannot merge job {job.id}: its branches were discarded; submit its request again; "
+            f"show it: {COMMAND} report {job.id}"
         )
 
 
@@ -181,6 +195,6 @@ def _check_resolvable(job: Job) -> None:
     lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
     if lacks and not any(each.resolvable for each in lacks):
         raise Conflict(
-            "no worker of the job can resolve conflicts; nothing was changed; commands that bring "
-            f"changes in: {COMMAND} status {job.id}"
+            "no worker of the job can resolve conflicts; nothing was changed; list commands "
+            f"that merge the changes: {COMMAND} status {job.id}"
         )

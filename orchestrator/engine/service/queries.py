@@ -147,7 +147,7 @@ class Queries:
                 f"job {job_id} has no report {name!r}; reports are written when a job ends"
             )
         if caller.attempt is not None and path != self._workspace.final_report(job):
-            raise NotFound(f"there is no report {name!r} for this worker")
+            raise NotFound(f"report {name!r} is not available to this worker")
         return path
 
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
@@ -168,7 +168,7 @@ class Queries:
         return list(in_words(record, job.status, list(self._above(job)))) if record else ()
 
     def _above(self, job: Job) -> Iterator[str]:
-        """Job ids from the parent job to the root."""
+        """Yield job ids from the parent job to the root."""
         above = job.parent_job_id
         while above:
             yield above
@@ -186,7 +186,7 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """The file is untrusted: a worker could have written it."""
+    """Return the JSON object of an untrusted file: a worker may have written it."""
     try:
         found = json.loads(content)
     except ValueError:
@@ -195,7 +195,7 @@ def _object(content: bytes) -> Mapping[str, Any]:
 
 
 def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:
-    """The job and its descendants."""
+    """Return the job and its descendants."""
     children: dict[str | None, list[Job]] = {}
     for job in jobs:
         children.setdefault(job.parent_job_id, []).append(job)

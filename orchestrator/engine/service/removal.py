@@ -67,7 +67,7 @@ class RemovalCalls:
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
         if not job.is_root:
-            raise Conflict(f"job {job_id} is a child job; name its root job, {job.root_id}")
+            raise Conflict(f"job {job_id} is a child job; use its root job {job.root_id}")
         if not job.status.ended:
             raise Conflict(
                 f"job {job_id} is {job.status}; nothing was removed; wait for its end, or stop it: "
@@ -75,7 +75,7 @@ class RemovalCalls:
             )
         for each in self._tree_of(job):
             if self._merge_queue.is_under_way(each.id):
-                raise Conflict(f"job {each.id} is being merged; ask again when that is done")
+                raise Conflict(f"job {each.id} is being merged; retry when the merge has ended")
             self._trees.check_not_attached(*self._store.workers(each.id))
         return job
 

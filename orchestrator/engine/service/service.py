@@ -1,4 +1,4 @@
-"""The use cases. The API and the command line call nothing else of the engine."""
+"""Use cases: the only part of the engine that the API and the command line call."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,9 +36,9 @@ Listener = Callable[[Sequence[Event]], None]
 
 
 class Service:
-    """Every method with a caller raises NotFound for what the caller may not see.
+    """Each method with a caller raises NotFound for an object that the caller may not see.
 
-    Methods that change something raise Forbidden for what it sees and may not change.
+    Methods that change an object raise Forbidden if the caller sees it and may not change it.
     """
 
     def __init__(
@@ -128,25 +128,25 @@ class Service:
         return self._merges.choose(caller, job_id, task_id, worker_id)
 
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove a job from disk and store, as ``clean`` does.
+        """Remove a job from disk and store, as the command ``clean`` does.
 
-        Return the names of git refs that keep work which is nowhere else. Raise Forbidden for a
-        worker, and Conflict for a job that is no root, runs, is merged, or is attached to a
-        terminal.
+        Return the names of git refs that keep work which no other ref contains. Raise Forbidden
+        for a worker. Raise Conflict if the job is not a root job, runs, is being merged, or is
+        attached to a terminal.
         """
         return self._removal.remove(caller, job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove branches, worktrees, and kept refs of a job that have not landed. Idempotent.
 
-        Return the names of those that existed. Raise RepositoryError, and what ``remove`` raises.
+        Return the names of the removed refs. Raise RepositoryError, and the errors of ``remove``.
         """
         return self._removal.discard(caller, job_id)
 
     # Checkpoints of workers; each raises RepositoryError for errors of git
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
-        """Return those of a job's own workers, in the order of creation; none without worktrees."""
+        """Return checkpoints of the job's own workers, oldest first; empty without worktrees."""
         return self._checkpoints.checkpoints(caller, job_id)
 
     def roll_back(
@@ -178,7 +178,9 @@ class Service:
         return self._locks.lock(caller, names, wait=wait)
 
     def lock_decided(self, call: LockCall) -> bool:
-        """True if a call may be answered: a worker that released its slot needs one first."""
+        """True if the lock call can be answered. A worker that released its slot needs a slot
+        first.
+        """
         return self._locks.lock_decided(call)
 
     def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
@@ -197,7 +199,7 @@ class Service:
         return self._locks.unlock(caller, names)
 
     def locks(self, caller: Caller) -> Sequence[LockView]:
-        """Return held and requested locks, as far as the caller sees their jobs."""
+        """Return held and requested locks of jobs that the caller may see."""
         return self._locks.locks(caller)
 
     def leases_on(self, name: str) -> Sequence[Lease]:
@@ -211,7 +213,7 @@ class Service:
     # Reading jobs
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job without its tasks and workers; those are in ``detail``."""
+        """Return a job without its tasks and workers, which ``detail`` returns."""
         return self._access.job(caller, job_id)
 
     def jobs(
@@ -230,15 +232,15 @@ class Service:
         )
 
     def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
-        """``tasks`` is empty unless ``with_tasks`` is set."""
+        """Return the job with its workers; ``tasks`` is empty unless ``with_tasks`` is set."""
         return self._queries.detail(caller, job_id, with_tasks=with_tasks)
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
-        """Return workers of the job's whole root tree; for a worker, only those below it."""
+        """Return the workers of the job's root tree; for a worker's key, only its descendants."""
         return self._queries.workers_in_tree(caller, job_id)
 
     def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
-        """Of the job's workers."""
+        """Return the attempts of the job's workers."""
         return self._queries.attempts(caller, job_id)
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
@@ -250,9 +252,9 @@ class Service:
         return self._queries.subtree(caller, job_id)
 
     def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
-        """Return the job if a ``wait`` for it may be answered now, otherwise None.
+        """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        A worker that released its slot is answered when it has one again.
+        It may end when the job has ended. A worker that released its slot must have one again.
         """
         return self._queries.answer_wait(caller, job_id)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
 from orchestrator.core.limits import admission
 from orchestrator.core.model.job import RULES, Job, TaskSpec, WorkerKey
@@ -90,7 +91,8 @@ class SubmissionCalls:
         self._check_place()
         if job.facts.discarded:
             raise Conflict(
-                f"the branches of job {job_id} were discarded: nothing is left to run again from"
+                f"cannot retry job {job_id}: its branches were discarded; submit its request "
+                f"again; show it: {COMMAND} report {job_id}"
             )
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -118,7 +120,9 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Completed child jobs with the same request whose changes their worker has discarded."""
+        """Return completed child jobs with the same request whose changes their worker has
+        discarded.
+        """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
             return frozenset()
@@ -149,7 +153,7 @@ class SubmissionCalls:
     def _same_submission(self, job: Job, digest: str) -> Accepted:
         if job.digest != digest:
             raise InvalidRequest(
-                f"this Idempotency-Key was used for job {job.id}, which asked for something else; "
+                f"Idempotency-Key was already used for job {job.id} with another request; "
                 "use a new key",
                 kind="idempotency-mismatch",
             )

@@ -1,1 +1,1 @@
-"""From a submission to a stored job: its agents, its plan, its ancestors."""
+"""Submission of a job: agents, plan, ancestors, storage."""

@@ -67,7 +67,7 @@ class AgentPlans:
         job, planner = view.jobs[job_id], view.planner_of(job_id)
         refused = view.logins_refused(now)
         if not planner.status.succeeded:
-            reason = f"{planner.agent} made no plan: {planner.reason}"
+            reason = f"{planner.agent} created no plan: {planner.reason}"
         for source, made in self._plans(job, planner):
             try:
                 tasks = made()
@@ -75,7 +75,7 @@ class AgentPlans:
                 workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
                 self._scheduler.check_locks(job, tasks)
             except (InvalidRequest, Deadlock) as error:
-                reason = f"the plan of {source} cannot be carried out: {error.message}"
+                reason = f"the plan of {source} is invalid: {error.message}"
             else:
                 self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
                 self._submitting.choice.tell_passed_over(self._scheduler, job, now)
@@ -85,7 +85,7 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """The possible planners, the best first, with their functions."""
+        """Yield the possible planners, the best first, with their functions."""
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: plan_in(text).to_tasks()
@@ -103,14 +103,14 @@ def checked_plan(text: str) -> Plan:
 
 
 def _what_now(job: Job) -> str:
-    """Advice for a job without a plan."""
-    told = f"nothing was started; try again: {COMMAND} retry {job.id}"
+    """Return advice for a job without a plan."""
+    told = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return told
     # Last in the sentence, because the request may have any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
-    return f"{told}; or let the rules split it: {rules}"
+    return f"{told}; or split it by rules: {rules}"
 
 
 def _refused(evidence: Evidence, why: str) -> Evidence:
@@ -118,6 +118,6 @@ def _refused(evidence: Evidence, why: str) -> Evidence:
     return replace(
         evidence,
         claimed_success=False,
-        error=f"its plan was refused: {why}",
-        output=f"Your plan was refused: {why}\n\nYour answer was:\n\n{answer}",
+        error=f"its plan was rejected: {why}",
+        output=f"Your plan was rejected: {why}\n\nYour answer was:\n\n{answer}",
     )

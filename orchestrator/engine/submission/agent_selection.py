@@ -18,7 +18,7 @@ class AgentChoice:
         self._roles = roles
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """An unknown name is rejected, even if its agent would have no task."""
+        """Reject unknown names of agents, even if the agent would have no task."""
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)

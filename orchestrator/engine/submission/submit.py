@@ -167,11 +167,11 @@ class Submitting:
         if line.parent.is_adviser:
             who = "planner" if line.parent.is_planner else "reviewer"
             raise Refused(
-                f"a {who} starts no child jobs; it only answers",
+                f"a {who} may not start child jobs; answer without them",
                 kind="recursion-disabled",
             )
         if line.parent_job.stop_cause is not None:
-            raise Conflict("the job of this worker is being cancelled; it can start nothing more")
+            raise Conflict("the job of this worker is being cancelled; it may not start child jobs")
         again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
         if again is not None:
             scheduler.attach(key, again.id, now)
@@ -207,7 +207,10 @@ class Submitting:
         if agent is not None:
             admission.check_total(job.config, already, 1)
             job = replace(
-                job, status=JobStatus.PLANNING, plan_source=agent, reason=f"{agent} plans it"
+                job,
+                status=JobStatus.PLANNING,
+                plan_source=agent,
+                reason=f"being planned by {agent}",
             )
             planner = planner_of(job, agent, _planner_name(scheduler, job))
             scheduler.submit(job, (), (), now, planner)
@@ -261,8 +264,8 @@ class Submitting:
             if capped and self._agents.is_priced(worker.agent, task.model) is False:
                 model = task.model or "its model"
                 raise Refused(
-                    f"max_cost_usd cannot hold for task {task.id!r}: the price of {model} "
-                    f"({worker.agent}) is not known; give it a price in config.yaml "
+                    f"max_cost_usd cannot be enforced for task {task.id!r}: the price of {model} "
+                    f"({worker.agent}) is unknown; set its price in config.yaml "
                     "(workers.prices; 0 for a local model), or set workers.unknown_price: first",
                     kind="unknown-price",
                 )
@@ -334,15 +337,17 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """Limit the workers to those that all jobs of the key may have. Raise Refused."""
+    """Limit the job's ``max_workers`` to the limit of the API key. Raise Refused if it asks for
+    more.
+    """
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
         return config
     wanted = asked.submission.config.get("max_workers")
     if wanted is not None and wanted > most:
         raise Refused(
-            f"max_workers is {wanted}, and api.keys[{name}].limits.max_workers is {most}; ask for "
-            "less or raise it in config.yaml",
+            f"max_workers is {wanted}, above the limit {most} of the key; use {most} or less, or "
+            f"raise api.keys[{name}].limits.max_workers in config.yaml",
             kind="limit-workers",
             left={"max_workers": most},
         )
@@ -350,19 +355,19 @@ def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits)
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if the tasks make no graph that can be carried out."""
+    """Raise InvalidRequest if there are no tasks, or their graph cannot be run."""
     if not tasks:
-        raise InvalidRequest("the request asks for nothing to be done; say what to do")
+        raise InvalidRequest("no tasks; add tasks to the plan, or describe the work in the request")
     dag.check(tasks)
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a child job asks for the checkout that its worker lacks."""
+    """Raise InvalidRequest if a task has ``workdir: project``, but the job's worker has not."""
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
-            f"task {wanted[0]}: workdir project is for root jobs, and for child jobs of workers "
-            "that have it; leave it out"
+            f"task {wanted[0]}: workdir: project is only for root jobs, and for child jobs of "
+            "workers that have it; remove it"
         )
 
 
@@ -382,13 +387,13 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    """The number of the job's first worker."""
+    """Return the number of the job's first worker."""
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """A unique name in the tree: a worker may start several child jobs with planners."""
+    """Return a unique name in the tree: a worker may start several child jobs with planners."""
     key = job.parent_key
     if key is None:
         return PLANNER

@@ -1,1 +1,1 @@
-"""The one loop that owns state: inbox, recovery, publisher, leases."""
+"""The supervisor, the one loop that owns state: inbox, recovery, publisher, leases."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import (
     Deadlock,
     Locked,
@@ -86,7 +87,7 @@ class LeaseCalls:
         if call.leases is None:
             if not wait:
                 leases.withdraw(call.entry)
-                raise Locked(f"{call.why}; --wait SECONDS (wait in a call) waits for it")
+                raise Locked(f"not granted, {call.why}; to wait: --wait SECONDS (wait in a call)")
             leases.wait(call.entry)
             self._calls[call.entry] = call
         return call
@@ -106,10 +107,10 @@ class LeaseCalls:
             return None
         why = self._scheduler.leases.obstacle_again(call.entry) or call.why
         self._withdraw(call)
-        raise Locked(f"{why}; the time to wait is over")
+        raise Locked(f"timed out {why}")
 
     def drop(self, call: LockCall, now: float) -> None:
-        """The client disconnected: release leases that were granted but never returned to it."""
+        """Release leases that were granted to a client that disconnected before the answer."""
         if call.answered:
             return
         self._withdraw(call)
@@ -119,7 +120,9 @@ class LeaseCalls:
             self._scheduler.leases.give_back(call.key, new, now)
 
     def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
-        """End all of these or none. Raise NotFound for one that the attempt does not hold."""
+        """Release all of these leases, or none. Raise NotFound if the attempt does not hold one of
+        them.
+        """
         key = self._worker_of(attempt)
         # Leases that the store has ended already are ended here as well.
         held = {each.name for each in self._store.leases() if each.key == key}
@@ -127,8 +130,8 @@ class LeaseCalls:
         missing = [name for name in names if name not in held]
         if missing:
             raise NotFound(
-                f"{key.worker_id} holds no lease on {named(missing)}; bin/orchestrator locks shows "
-                "who does"
+                f"{key.worker_id} holds no lease on {named(missing)}; list all locks: "
+                f"{COMMAND} locks"
             )
         self._end(key, names, "", now)
         return names
@@ -164,7 +167,7 @@ class LeaseCalls:
                 self._decide(call, now)
             except StoreError:
                 # It still waits, and other calls must not fail with it.
-                logger.exception("a lease cannot be stored")
+                logger.exception("cannot store a lease")
                 self._retry_at = now + RETRY_SECONDS
         return any(call.decided for call in due)
 
@@ -184,7 +187,7 @@ class LeaseCalls:
         grant = self._store.take_leases(call.attempt, call.entry.names, now)
         if grant.blocked_by:
             held = grant.blocked_by[0]
-            call.why = f"waits for {held.name}, held by {held.worker_id} of job {held.job_id}"
+            call.why = f"waiting for lock {held.name}, held by {held.worker_id} (job {held.job_id})"
             self._retry_at = now + RETRY_SECONDS
         else:
             call.leases = grant.leases
@@ -193,7 +196,7 @@ class LeaseCalls:
     def _fail_those_that_ended(self) -> None:
         for call in self._calls.values():
             if not call.decided and not self._is_current(call.attempt):
-                call.failure = Unauthorized("the attempt that asked for it has ended")
+                call.failure = Unauthorized("the attempt that requested the lock has ended")
 
     def _withdraw(self, call: LockCall) -> None:
         self._calls.pop(call.entry, None)

@@ -1,4 +1,6 @@
-"""Recovery after a restart: each attempt without a known end is adopted, read, or given up."""
+"""Recovery after a restart: adopts attempts that run, reads the ends of others, and gives up the
+rest.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 #: Stops that no caller requested.
 _WITH_THE_SERVER = {
-    ExitCause.SHUTDOWN: "the server was stopped while it ran",
+    ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     # A signal, which is how the shims of an earlier server are stopped, has no known sender.
-    ExitCause.SIGNAL: "its shim was told to end while it ran, and nobody had cancelled its job",
+    ExitCause.SIGNAL: "another process stopped the shim during the attempt",
     ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
-_CUT_OFF = "the machine was restarted while it ran"
+_CUT_OFF = "the machine was restarted during the attempt"
 #: The causes for which an attempt uses no retry; for others the supervisor decides that.
 _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
 #: Most attempts in a row that never began and use no retry of their worker.
@@ -91,7 +93,10 @@ def _take_up(
 
 
 def _never_begins(worker: Worker, exit: Exit) -> bool:
-    """Only files show that an attempt never began, and a worker may have removed them."""
+    """True if attempts of the worker repeatedly never began.
+
+    Only files show that an attempt never began, and a worker may have removed them.
+    """
     if exit.cause is not ExitCause.NEVER_BEGAN or worker.result is None:
         return False
     latest = worker.result.failures[-MOST_NEVER_BEGAN:]
@@ -99,7 +104,9 @@ def _never_begins(worker: Worker, exit: Exit) -> bool:
 
 
 def _as_lost(exit: Exit) -> Exit:
-    """A worker that was stopped with its server has not finished: it runs again."""
+    """Return the exit as lost if the worker was stopped with its server, so that the worker runs
+    again.
+    """
     if not _was_shut_down(exit):
         return exit
     return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.cause])

@@ -184,8 +184,8 @@ class Supervisor:
         except TimeoutError:
             why = self.store_trouble or "is the disk full?"
             raise Unavailable(
-                f"the job manager cannot store anything now ({why}); this may still be taken in "
-                "when it can: to try again, send the same Idempotency-Key, or look first"
+                f"cannot save state ({why}); the server may still accept the request later; retry "
+                "with the same Idempotency-Key, or check the jobs first"
             ) from None
 
     def _run(self) -> None:
@@ -196,7 +196,7 @@ class Supervisor:
                 self._turn(items)
             except Exception:
                 # A bug must not end the loop: every other job depends on it.
-                logger.exception("a turn failed")
+                logger.exception("a scheduler turn failed")
                 _refuse(items)
             if self._stopping.is_set():
                 break
@@ -208,7 +208,7 @@ class Supervisor:
         try:
             return self._inbox.wait(self._idle_seconds())
         except Exception:
-            logger.exception("waiting failed")
+            logger.exception("the wait for messages failed")
             self._stopping.wait(RETRY_SECONDS)
             return self._inbox.rest()
 
@@ -263,7 +263,9 @@ class Supervisor:
         return lambda: None
 
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Its reports follow, unless workers with rejected changes work again first."""
+        """Handle the end of a merge: render the reports, unless rejected workers get another
+        attempt.
+        """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
             return lambda: None
@@ -302,7 +304,7 @@ class Supervisor:
         return issued
 
     def _save(self, change: Change) -> None:
-        """Nothing happens before the change is stored: if that fails, everything waits."""
+        """Store the change before anything else happens. If that fails, everything waits."""
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
         while True:
@@ -312,7 +314,7 @@ class Supervisor:
                 return
             except StoreError as error:
                 self.store_trouble = error.message
-                logger.exception("the state cannot be stored; nothing starts until it can")
+                logger.exception("cannot save state; no worker starts until it is saved")
                 self._headroom.store_failed()
                 if self._stopping.wait(pause):
                     self._publisher.withdraw()
@@ -344,7 +346,9 @@ class Supervisor:
                 self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
-        """Merge changes first, if there may be any to merge or to miss."""
+        """Queue the reports of an ended job; if there may be changes to merge, queue its merge
+        first.
+        """
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
@@ -362,4 +366,4 @@ def _refuse(items: Sequence[Message]) -> None:
 
 
 def _stopping() -> Unavailable:
-    return Unavailable("the job manager is stopping or has failed; ask again in a moment")
+    return Unavailable("the server is stopping, or has failed; retry later")

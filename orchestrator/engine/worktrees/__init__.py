@@ -1,4 +1,4 @@
-"""Where workers work: worktrees, checkpoints, the user's checkout.
+"""Worktrees of workers, checkpoints, the user's checkout.
 
 - ``start``: Start commits of attempts that build on other work
 """

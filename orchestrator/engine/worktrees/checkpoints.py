@@ -53,7 +53,7 @@ class Checkpoints:
 
     @contextmanager
     def held(self, key: WorkerKey) -> Iterator[None]:
-        """One thread at a time for each worker."""
+        """Lock a worker's checkpoints: one thread at a time for each worker."""
         with self._guard:
             lock, users = self._holds.get(key, (threading.Lock(), 0))
             self._holds[key] = lock, users + 1
@@ -117,7 +117,7 @@ class Checkpoints:
         logger.info("rolled back", extra=said)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Keep an attempt's changes beyond its checkpoint, because nobody has seen them yet."""
+        """Save an attempt's changes beyond its checkpoint, because no person has seen them yet."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
@@ -135,7 +135,7 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """``commit`` has the files already; empty: a snapshot is created."""
+        """Save a checkpoint. ``commit`` has its files; "": a snapshot is created."""
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)
         ignored = self._kept_ignored(place, message)
@@ -143,13 +143,15 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """A successful attempt must not fail because its caches cannot be saved."""
+        """Save ignored files in a commit. Return "" on an error: caches must not make an attempt
+        fail.
+        """
         who = signature_of(place.worker)
         try:
             return self.repository.keep_ignored(place.directory, message, who)
         except (RepositoryError, OSError) as error:
             said = {"worker": place.worker.id, "error": str(error)}
-            logger.warning("ignored files are in no checkpoint", extra=said)
+            logger.warning("cannot save ignored files in a checkpoint", extra=said)
             return ""
 
     def _point(
@@ -172,7 +174,7 @@ class Checkpoints:
         return _named(self.repository.tips(beside), beside)
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
-        """By checkpoint: ignored files that it lacks, with reasons."""
+        """Return, by checkpoint, ignored files that it lacks, with reasons."""
         found = self._ignored_of(worker)
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
@@ -181,13 +183,15 @@ class Checkpoints:
         commit = self.repository.tip(start_ref(worker)) if name == START else present.get(name)
         if not commit:
             names = ", ".join((START, *in_order(present)))
-            raise NotFound(f"{worker.id} has no checkpoint {name!r}; it has: {names}")
+            raise NotFound(f"{worker.id} has no checkpoint {name!r}; known: {names}")
         return commit
 
     # -- by a person ----------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """For a worker that does not run. The present state is kept under a name of its own."""
+        """Roll a worker without a running attempt back to a checkpoint. Save its present state
+        first.
+        """
         worker, present = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, present)
         kept = _free(f"{worker.attempt}{LEFT}", present)
@@ -204,7 +208,9 @@ class Checkpoints:
     def _tip(self, place: CheckpointPlace) -> str:
         tip = self.repository.tip(place.branch)
         if not tip:
-            raise RepositoryError(f"{place.worker.id} has no branch: the job may be cleaned up")
+            raise RepositoryError(
+                f"{place.worker.id} has no branch; the job may have been cleaned up"
+            )
         return tip
 
 

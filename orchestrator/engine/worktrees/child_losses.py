@@ -24,7 +24,7 @@ class ChildLosses:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Return a record for each child job whose changes a merged worker lost.
+        """Yield a record for each child job whose changes a merged worker lost.
 
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
@@ -45,7 +45,7 @@ class ChildLosses:
                 yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Return child jobs that were put into a worker's files and of which ``tip``, a later state
+        """Yield child jobs that were put into a worker's files and of which ``tip``, a later state
         of the worker, has nothing. Raise RepositoryError."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
@@ -83,7 +83,7 @@ class ChildLosses:
         return child_id in self._results(worker)
 
     def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
-        """By child job: its base, and its result."""
+        """Return, by child job, its base and its result."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         return {
             name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
@@ -124,7 +124,7 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """The places by the child job's worker that changed the file last in order."""
+        """Return the places by the child job's worker that changed the file last in order."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

@@ -44,7 +44,7 @@ def _shown(
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """By worker whose changes are in the result so far: its changed paths."""
+    """Return the changed paths of each worker whose changes are in the result so far."""
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

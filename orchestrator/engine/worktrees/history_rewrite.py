@@ -79,7 +79,10 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    """The first attempt of the rejected ones just before this one; this one if there is none."""
+    """Return the number of the first of the consecutive rejected attempts before this attempt.
+
+    If there is none, return the number of this attempt.
+    """
     failures = worker.result.failures if worker.result else ()
     refused = {failure.attempt for failure in failures if failure.gates}
     first = worker.attempt

@@ -30,7 +30,7 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """True if its agent can read conflicts; a command only repeats what it did before."""
+        """True if the worker's agent can read conflicts; a command only repeats its work."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
@@ -40,7 +40,7 @@ class WorktreeRule:
         return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """True if an agent's work is a change of files; a command's work is what it ran."""
+        """True if the agent's work is a change of files; the work of a command is its run."""
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:
@@ -95,14 +95,14 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """Removals that have not begun are deferred to the job's end. Idempotent."""
+        """Stop: removals that have not begun are deferred to the job's end. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:
         try:
             self._grounds.remove(worker)
         except Exception:
-            logger.warning("a worktree stays", extra={"worker": worker.id}, exc_info=True)
+            logger.warning("cannot remove a worktree", extra={"worker": worker.id}, exc_info=True)
 
 
 def _is_done(worker: Worker) -> bool:

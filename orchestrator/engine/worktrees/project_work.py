@@ -72,7 +72,7 @@ class ProjectWork:
         write_private(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
-        """Record the state before an attempt in a directory of its own, if possible."""
+        """Record the state of the project before an attempt in another directory, if possible."""
         try:
             self.begin(worker)
         except (RepositoryError, OSError) as error:
@@ -115,11 +115,11 @@ class ProjectWork:
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return what a worker has in a directory of its own, whose files were ``before``, and what
-        differs in the project since it began, if that was recorded.
+        """Return a worker's changes without a worktree: in its own directory, and in the project.
 
-        ``builds``: its agent's work is a change of files, whatever the project is. A command's
-        files are a part of the result only in a project without git.
+        ``before``: the earlier files of its directory. Changes in the project are found only if
+        their state was recorded at the start. ``builds``: the agent's work is a change of files,
+        in any project. Files of a command are a part of the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -147,8 +147,8 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, *, takes_left: bool
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Paths that differ since the first attempt, True if some of them that are work differ
-        since the latest, and the paths that are work.
+        """Return paths that differ since the first attempt, True if some of them that are work
+        differ since the latest, and the paths that are work.
 
         Nothing if the state before was not recorded.
         """
@@ -173,8 +173,10 @@ class ProjectWork:
         return is_new and matches(path, self._never_commit)
 
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
-        """True if a promised path is among the changed ones, or exists in ``place`` (empty: in the
-        project, but only if it is new)."""
+        """Return if a promised path was written, only exists, or is missing.
+
+        ``place``: the directory to search; "" for the project, where an older file does not count.
+        """
         if held_by(promised, touched):
             return _Promise.WRITTEN
         began = self._began(worker)
@@ -185,7 +187,7 @@ class ProjectWork:
         return _Promise.PRESENT if place and found else _Promise.MISSING
 
     def _began(self, worker: Worker) -> float:
-        """By the clock of the file system; 0 if unknown."""
+        """Return when the worker began, by the file system's clock; 0 if unknown."""
         return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
@@ -197,7 +199,9 @@ class ProjectWork:
         return found
 
     def _take_left(self, worker: Worker, before: Checkout, now: Checkout) -> set[str]:
-        """Its report is for the orchestrator, unless the project has such a file itself."""
+        """Move the worker's report out of the project, unless the project has a file of that name
+        itself.
+        """
         made = {name for name in LEFT if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
         for name in untracked:
@@ -235,7 +239,7 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Files and directories that equal, match, or are below what was promised."""
+    """Yield files and directories that equal, match, or are below what was promised."""
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):
@@ -246,7 +250,7 @@ def _found(place: str, path: str) -> Iterator[str]:
 
 
 def _changed_at(path: str) -> float:
-    """In seconds since the epoch; 0 for what does not exist."""
+    """Return when a file changed (Unix time); 0 if it does not exist."""
     try:
         return os.lstat(path).st_ctime
     except (OSError, ValueError):

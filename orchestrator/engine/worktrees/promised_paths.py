@@ -55,7 +55,7 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save those files that no command recreates. Idempotent."""
+        """Save the promised files that no command can recreate. Idempotent."""
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
 

@@ -50,7 +50,7 @@ NO_SETUP = Setup()
 
 
 def _mark_of(worktree: str) -> Path | None:
-    """None if a worker has removed the link to the repository."""
+    """Return the path of the mark; None if a worker has removed the link to the repository."""
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")
     return Path(place, _MARK) if place != link and os.path.isdir(place) else None

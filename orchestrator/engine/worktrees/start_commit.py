@@ -21,11 +21,17 @@ class Bases:
         self._children = ChildLosses(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """No base if no task changes files, unless one is requested. Raise InvalidRequest."""
+        """Return the base of a root job, without a commit if no task changes files and none is
+        requested.
+
+        Raise InvalidRequest.
+        """
         asked, git = _asked(config), config.values.git
         if git == GitUse.OFF:
             if asked:
-                raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
+                raise InvalidRequest(
+                    f"git: off cannot be combined with {asked}; remove one of them"
+                )
             return Base()
         if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
             return Base()
@@ -66,7 +72,9 @@ class Bases:
             self._repository.point(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
             # Git keeps unreferenced commits for two weeks; the first worker adds a ref.
-            logger.warning("no ref for a job's base", extra={"job_id": job.id}, exc_info=True)
+            logger.warning(
+                "cannot create a ref for a job's base", extra={"job_id": job.id}, exc_info=True
+            )
 
 
 def check_child(config: ConfigRequest) -> None:
@@ -74,7 +82,7 @@ def check_child(config: ConfigRequest) -> None:
     asked = _asked(config)
     if asked:
         raise InvalidRequest(
-            f"a child job starts from the files of the worker that starts it; leave {asked} out"
+            f"a child job starts from the files of the worker that starts it; remove {asked}"
         )
 
 
@@ -83,14 +91,14 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     if base.commit or not any(needs_worktree(task, git) for task in tasks):
         return base
     raise InvalidRequest(
-        f"git: on cannot be had: {base.hindrance}; leave git: on and workdir: worktree out, or "
-        "correct that first",
+        f"cannot create a worktree (git: on): {base.hindrance}; fix this, or remove git: on and "
+        "workdir: worktree",
         kind="base",
     )
 
 
 def _asked(config: ConfigRequest) -> str:
-    """The requested base, by name; empty if there is none."""
+    """Return the requested base, by name; empty if there is none."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

@@ -71,13 +71,13 @@ class UsersCheckout:
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
-            "while the job ran, somebody changed how git merges files (merge drivers or "
-            "core.attributesFile in the configuration, or .git/info/attributes); undo that, or "
-            f"accept it: {COMMAND} merge {root_id}"
+            "the way git merges files was changed while the job ran (merge drivers or "
+            "core.attributesFile in the configuration, or .git/info/attributes); undo the change, "
+            f"or accept it: {COMMAND} merge {root_id}"
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:
-        """Return what has changed since then, and the author as far as git's logs show it.
+        """Return the changes since then, with the author if git's logs show it.
 
         Both states are recorded for ``restore``.
         """
@@ -99,7 +99,7 @@ class UsersCheckout:
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Without the locks of a running git."""
+        """Return the differences, without lock files of a running git."""
         found = self._different(before)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
@@ -112,8 +112,8 @@ class UsersCheckout:
         return found
 
     def changed_files(self, root_id: str, since: float) -> dict[str, float]:
-        """Times of changes of files that differ from then, and are no older than ``since``; by path
-        relative to the top of the checkout. Without ignored files.
+        """Return times of changes of files that differ from then, and are no older than
+        ``since``; by path relative to the top of the checkout. Without ignored files.
         """
         before, now = self._before(root_id), self._repository.checkout_files()
         if not before or now is None:
@@ -132,7 +132,7 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """The present state; empty if missing, or if another version did not check it."""
+        """Return the present state; empty if missing, or if another version did not check it."""
         after = dict(self._repository.checkout_state())
         names = {*before, *after}
         if not any(each.startswith(SETTING) for each in before):
@@ -140,7 +140,7 @@ class UsersCheckout:
         return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
 
     def _before(self, root_id: str) -> Mapping[str, object] | None:
-        """None if no job began."""
+        """Return the recorded state; None if no job began."""
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
@@ -162,7 +162,7 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """In seconds since the epoch; for a removed file, the time of its directory."""
+    """Return when a file changed (Unix time); for a removed file, the time of its directory."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

@@ -145,7 +145,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, as far as it was added to a worker's files."""
+    """A child job's result, with the parts of it that were added to a worker's files."""
 
     #: The worker's state before.
     ours: str
@@ -179,9 +179,10 @@ class Worktrees:
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: its worktree with uncommitted work.
+        """Return the base for a worker's child job: the worker's worktree with its uncommitted
+        work.
 
-        Without a worktree, the base of its own job, or else the project.
+        Without a worktree: the base of the worker's job, or else the project.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -192,7 +193,7 @@ class Worktrees:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
 
     def _snapshot(self, worker: Worker) -> str:
-        """The state that a child job of the worker starts from; empty without a worktree."""
+        """Return the state that a child job of the worker starts from; empty without a worktree."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return ""
@@ -211,7 +212,7 @@ class Worktrees:
             except RepositoryError:
                 # A worktree is just being closed, or another git holds a lock for a moment.
                 about = {"worker": assignment.worker.id}
-                logger.warning("a worktree is opened again", extra=about, exc_info=True)
+                logger.warning("cannot open a worktree; retrying", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
 
@@ -269,7 +270,7 @@ class Worktrees:
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
-        """The worktree of the worker that started the job; empty for a root job's worker."""
+        """Return the worktree of the worker that started the job; empty for a root job's worker."""
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
@@ -286,7 +287,9 @@ class Worktrees:
         return Ground(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """The job's base with its dependencies' changes, as far as these merge."""
+        """Return the job's base with the changes of its dependencies, except those that
+        conflict.
+        """
         job, commit = assignment.job, assignment.job.config.base
         for task_id, finding in assignment.findings.items():
             for tip in self.tips_of(job, finding.worker_id):
@@ -322,7 +325,9 @@ class Worktrees:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
             # Another worker, or a person, may have broken it between two of the steps.
-            logger.warning("an attempt is closed again", extra={"worker": worker.id}, exc_info=True)
+            logger.warning(
+                "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
+            )
             return self._close_attempt(worker, task, ground)
 
     def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
@@ -374,7 +379,8 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
-        """If the attempt was closed before: changes that gates have made since are not its work.
+        """Restore the worktree of a closed attempt, because changes that gates have made since are
+        not its work.
 
         A server may have ended while they ran.
         """
@@ -434,7 +440,9 @@ class Worktrees:
         return found
 
     def _take_left(self, worker: Worker, ground: Ground) -> None:
-        """Its report is for the orchestrator, unless the project has such a file itself."""
+        """Move the worker's report out of the worktree, unless the project tracks a file of that
+        name.
+        """
         home = self._workspace.worker_directory(worker)
         cwd = self._repository.inside(ground.directory)
         for name in (each for each in LEFT if os.path.isfile(f"{cwd}/{each}")):

@@ -23,9 +23,10 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return a commit with the results of a worker's child jobs, and those that conflict.
+        """Return a commit with the results of a worker's child jobs merged in, and the result
+        commits that conflict.
 
-        ``brought``: ``tip`` has what was put into the worker's files, as the worker wants it.
+        ``brought``: ``tip`` may already have results that were put into the worker's files.
         """
         alone: list[str] = []
         refs = self._repository.tips(child_refs(job.root_id, worker_id))
@@ -41,14 +42,14 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """A worker's branch with a child job's result as a second parent."""
+        """Return a worker's branch with a child job's result as a second parent."""
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """A worker's branch with a child job's result; empty if they conflict."""
+        """Return a worker's branch with a child job's result; empty if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip

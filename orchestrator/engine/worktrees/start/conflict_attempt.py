@@ -1,8 +1,9 @@
-"""Attempts that resolve conflicts: another attempt of a worker, with conflict marks in its files.
+"""Attempts that resolve conflicts: one more attempt of a worker, with conflict markers in its
+files.
 
-The agent that ``config.resolve`` names runs the attempt in the worker's worktree; it uses one of
-the worker's retries. A file that still has marks is not resolved. If the attempt changed nothing or
-failed, no file is resolved: the worker's own branch counts, as it was before.
+The agent that ``config.resolve`` names runs the attempt in the worker's worktree, as one of the
+worker's retries. A file that still has markers is not resolved. If the attempt changed nothing or
+failed, no file is resolved, and the worker's earlier branch counts.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """The worker's branch, or its state before a failed attempt to resolve its conflicts."""
+    """Return the worker's branch, or its state before a failed attempt to resolve its conflicts."""
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
