@@ -10,6 +10,7 @@ from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability
+from orchestrator.security.product_files import PACKAGES
 
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
@@ -19,7 +20,7 @@ Look = Callable[[], Availability]
 
 
 class AgentRegistry:
-    """Built-in agents and those of the user; a user's agent may take a built-in one's name."""
+    """Built-in agents and the user's agents. A user's agent may have the name of a built-in one."""
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """The best AI agent that can work here, for ``auto``; empty: none of the others can."""
+        """Return the best AI agent that can work here, for ``auto``; empty: none of the
+        others can.
+        """
         if self._preferred != AUTO:
             return ""
         names = (name for name, look in self._looks.items() if name not in refused)
@@ -76,7 +79,7 @@ class AgentRegistry:
             return RULES
         if self._plans(self.get(name).name) is False:
             raise InvalidRequest(
-                f"agent {name!r} cannot plan; planner is rules, auto, or an agent that can",
+                f"agent {name!r} cannot plan; set planner to rules, auto, or an AI agent",
                 kind="no-planner",
             )
         return name
@@ -86,7 +89,9 @@ class AgentRegistry:
         return self._plans(self.get(name).name) is not False
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the agent's cost with a model is known; None: only its usage can tell."""
+        """True if the agent's cost with a model is known; None if only the reported usage will
+        show it.
+        """
         if not self.uses_model(name):
             return True
         known: Callable[[str | None], bool | None] | None
@@ -102,7 +107,7 @@ class AgentRegistry:
         return sorted(self._agents)
 
     def available(self) -> Sequence[Availability]:
-        """Every agent: the AI agents, best first, then the others."""
+        """Return every agent: the AI agents, best first, then the others."""
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
@@ -118,7 +123,7 @@ class AgentRegistry:
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def needs_login(self, name: str) -> bool:
-        """Return True if it calls a model with a key or a login that may be refused."""
+        """True if the agent calls a model with a key or a login that may be rejected."""
         return bool(getattr(self._agents.get(name), "login", ""))
 
     def login(self, name: str) -> str:
@@ -136,7 +141,7 @@ class AgentRegistry:
 
 
 def _availability(agent: Agent) -> Availability:
-    """Of an agent without a login, or an unknown one; an agent in code need not say more."""
+    """Return the availability of an agent without a login, or of one defined in code."""
     hindrance = getattr(agent, "hindrance", str)()
     return Availability(
         name=agent.name,
@@ -146,15 +151,12 @@ def _availability(agent: Agent) -> Availability:
     )
 
 
-def survey_agent(home: str) -> ProgramAgent:
-    """The embedded agent for machines without an AI agent: it maps the host project.
-
-    ``home`` is the product's own folder, where the worker finds the package.
-    """
+def survey_agent() -> ProgramAgent:
+    """Return the embedded agent for machines without an AI agent: it maps the host project."""
     return ProgramAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),
-        env={"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
         description="maps the host project; builds nothing",
         reads_prompt=False,
         memory_bytes=64 * MIB,
@@ -163,5 +165,5 @@ def survey_agent(home: str) -> ProgramAgent:
     )
 
 
-def built_in(home: str) -> Sequence[Agent]:
-    return [ShellAgent(), survey_agent(home)]
+def built_in() -> Sequence[Agent]:
+    return [ShellAgent(), survey_agent()]

@@ -31,13 +31,17 @@ from orchestrator.core.model.attempt.session import Session, Start, start_of
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.security.product_files import PACKAGES
 from orchestrator.security.untrusted_files import read_regular
 
 _KEPT = ("type", "description", "enum", "const")
 
 
 def strict(text: str) -> dict[str, Any]:
-    """The schema in ``text``, spelt out; it says less, and what it accepts has every property."""
+    """Return the schema in ``text`` with its references resolved, in the subset that tools accept.
+
+    A document that matches it has every property.
+    """
     whole: Mapping[str, Any] = json.loads(text)
     return _plain(whole, whole.get("$defs", {}))
 
@@ -63,7 +67,6 @@ N = TypeVar("N", int, float)
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.driver.main import run; run()"
 )
-_ROOT = str(Path(__file__).resolve().parents[3])
 #: Programs that report what they cost.
 _TELL_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
 #: Programs that resume a session by its id.
@@ -134,7 +137,9 @@ class DrivenAgent:
         check_fits(task, self.name, self.hindrance())
 
     def is_priced(self, model: str | None) -> bool | None:
-        """Return True if the price of a model is known; None: only its usage can tell."""
+        """True if the price of a model is known; None if only the reported usage will show the
+        model.
+        """
         reader = str(self.more.get("reader") or self.tool)
         if reader in _TELL_COST:
             return True
@@ -152,7 +157,7 @@ class DrivenAgent:
         if told.resume:
             control[spec.RESUME_PROMPT] = resume_document(assignment)
         return Invocation(
-            argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
+            argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES),
             files=files,
             stdin="prompt.md",
             pass_env=(*self.pass_env, *(INTEROP if self._on_windows(assignment) else ())),
@@ -198,7 +203,7 @@ class DrivenAgent:
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:
-        """The session that the attempt resumes; empty: it begins one."""
+        """Return the session that the attempt resumes; empty: it begins one."""
         previous = assignment.previous
         if previous is None:
             return ""
@@ -234,7 +239,7 @@ class DrivenAgent:
 
 
 def _with_answer(outcome: Outcome, written: str) -> Outcome:
-    """The content of ``output.md`` is the answer if its last message was empty."""
+    """Return the outcome; if the last message was empty, ``output.md`` is the answer."""
     if written and outcome.error_class is ErrorClass.EMPTY:
         return replace(outcome, error_class=ErrorClass.NONE, error="")
     return outcome
@@ -281,9 +286,10 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """The remaining limits of the task and the job for this attempt, after the earlier ones.
+    """Return the limits of this attempt: what earlier attempts left of the task's and the job's
+    limits.
 
-    The remaining limits of the whole job hold as well: the server enforces them.
+    The server also enforces what remains of the limits of the whole job.
     """
     task, config, result = assignment.task, assignment.job.config, assignment.worker.result
     used = spent_by(result.usage if result else NOTHING)
@@ -298,7 +304,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _left(limit: N | None, used: N, least: N) -> N | None:
-    """At least this minimum, because zero would mean no limit to an agent."""
+    """Return the remaining limit, at least ``least``, because zero means no limit to an agent."""
     return None if limit is None else max(limit - used, least)
 
 

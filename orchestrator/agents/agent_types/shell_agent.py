@@ -36,7 +36,7 @@ class ShellAgent:
     def check(self, task: TaskSpec) -> None:
         if not task.command:
             raise InvalidRequest(
-                f"task {task.id!r} is for agent 'shell' and has no command; give it one, for "
+                f"task {task.id!r} has no command, but agent 'shell' needs one; add it, for "
                 'example "command": "make test"',
                 kind="no-command",
             )
@@ -44,9 +44,8 @@ class ShellAgent:
         for number, word in enumerate(words, 1):
             if (size := len(word.encode())) > LONGEST_ARGUMENT:
                 raise InvalidRequest(
-                    f"task {task.id!r}: argument {number} of its command has {size} bytes, and no "
-                    f"program starts with more than {LONGEST_ARGUMENT} in one; give the command as "
-                    "a text for bash -c, or have it read a file",
+                    f"task {task.id!r}: argument {number} of its command has {size} bytes, maximum "
+                    f"{LONGEST_ARGUMENT}; write the command as a text for bash -c, or pass a file",
                     kind="long-argument",
                 )
 

@@ -1,4 +1,4 @@
-"""Availability of the known agents here, and how to fix the missing ones. Runs no program."""
+"""Availability of the known agents here, and how to fix missing ones. Runs no program."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
 def program_argv(command: str) -> tuple[str, ...]:
-    """A command as the settings give it: a program, or a program with arguments."""
+    """Return a command as the settings give it: a program, or a program with arguments."""
     if shutil.which(command) or not shlex.split(command):
         return (command,)
     return tuple(shlex.split(command))
@@ -70,7 +70,7 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """The login, as far as known without a call: a reachable server of this machine needs none."""
+    """Return if the agent is logged in; "unknown" if only a call to its service would show it."""
     if not credential:
         return "no"
     return "unknown" if needs_login(known) else "yes"
@@ -93,7 +93,7 @@ def version_beside(path: str) -> str:
 
 
 def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    """The path of a program; WSL has the directories of Windows at the end of its PATH."""
+    """Return the path of a program; WSL has the directories of Windows at the end of its PATH."""
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
     found = (shutil.which(each, path=environ.get("PATH")) for each in names)
@@ -127,7 +127,7 @@ def _reaches_its_service(
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """A stamp of the files with its logins: it differs after each change."""
+    """Return a stamp of the files with its logins: it differs after each change."""
     return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
@@ -157,7 +157,7 @@ def _has_content(path: Path) -> bool:
 
 
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """The address of a service of this machine: OLLAMA_HOST is ``host:port`` or a URL."""
+    """Return the address of a service of this machine: OLLAMA_HOST is ``host:port`` or a URL."""
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:
         return known.local_url
@@ -166,7 +166,7 @@ def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def local_models(url: str) -> Sequence[str]:
-    """The models that it has; none when it does not answer at once."""
+    """Return the models that it has; none when it does not answer at once."""
     try:
         with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
             document = json.loads(answer.read(1 << 20))

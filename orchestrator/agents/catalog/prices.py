@@ -46,7 +46,9 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """Names from the most exact one: with its provider, without, and without variant suffixes."""
+    """Return names from the most exact one: with its provider, without, and without variant
+    suffixes.
+    """
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
 

@@ -12,8 +12,8 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
     """Raise InvalidRequest for a command, or if something prevents the agent's work."""
     if task.command:
         raise InvalidRequest(
-            f"task {task.id!r} has a command and is for agent {agent!r}; commands are "
-            "for agent 'shell'",
+            f"task {task.id!r} has a command, but agent {agent!r} runs none; use agent 'shell', "
+            "or remove the command",
             kind="command-without-shell",
         )
     if hindrance:
@@ -31,4 +31,4 @@ def lacking(program: str, bin: str, environ: Mapping[str, str]) -> str:
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
     if relative or shutil.which(program, path=path):
         return ""
-    return f"{program} is not installed: install it, or set agents.<name>.command in config.yaml"
+    return f"{program} is not installed; install it, or set agents.<name>.command in config.yaml"

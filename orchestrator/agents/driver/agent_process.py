@@ -50,7 +50,7 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code as in subprocess; None while it runs."""
+        """Exit code of the process, as in subprocess; None while it runs."""
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
@@ -71,7 +71,7 @@ class Child:
                 selector.register(descriptor, selectors.EVENT_READ)
 
     def rest(self, descriptor: int) -> Iterator[bytes]:
-        """Return the remaining output of an ended program, without waiting."""
+        """Yield the remaining output of an ended program, without waiting."""
         left = _LAST_BYTES
         while left > 0 and (data := read(descriptor)):
             left -= len(data)

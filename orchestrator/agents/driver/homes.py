@@ -22,9 +22,9 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 
 
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
-    """Run ``home.argv`` unless that was done before by the same program. Never raises OSError.
+    """Run ``home.argv``, unless the same program has done that before. Never raises OSError.
 
-    Comes back soon once ``stopped`` says so.
+    Returns soon after ``stopped`` returns True.
     """
     until = time.monotonic() + LONGEST_SECONDS
 
@@ -41,7 +41,7 @@ def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bo
 
 
 def _stamp(program: str, environ: Mapping[str, str]) -> str:
-    """Another one for each version of the program."""
+    """Return a stamp that differs for each version of the program."""
     path = os.path.realpath(shutil.which(program, path=environ.get("PATH")) or program)
     status = os.stat(path)
     return f"{path} {status.st_mtime_ns} {status.st_size}"

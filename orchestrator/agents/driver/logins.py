@@ -53,9 +53,9 @@ def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> 
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
-    """Renewed logins replace the user's own, unless these were changed since.
+    """Replace the user's logins by renewed ones, unless the user's logins have changed since.
 
-    Never raises OSError. May be called any number of times.
+    Never raises OSError. Idempotent.
     """
     for each in linked:
         with contextlib.suppress(OSError):
@@ -106,7 +106,7 @@ def _recover(target: Path, source: Path) -> None:
 
 
 def _whole(path: Path) -> bytes | None:
-    """A login file's content; None while it is being written."""
+    """Return a login file's content; None while it is being written."""
     content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
     with contextlib.suppress(ValueError):
         return content if json.loads(content) else None
@@ -114,7 +114,7 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _put_link(login: Login) -> None:
-    """At once, also in a directory that attempts share: one may be reading it."""
+    """Replace the link atomically: another attempt may be reading it in a shared directory."""
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

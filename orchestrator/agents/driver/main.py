@@ -47,7 +47,7 @@ _IN_DOUBT = frozenset(
 )
 #: The next attempt does not try a session that ended so before any answer.
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
-_STOPPED = "the orchestrator stopped it"
+_STOPPED = "stopped by the orchestrator"
 #: For each of two calls to the server, where the driver itself may be killed soon.
 _TELL_SECONDS = 0.5
 
@@ -62,7 +62,7 @@ def main() -> int:
     try:
         outcome = driver.run()
     except (OSError, ValueError, OrchestratorError) as error:
-        outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"it cannot be started: {error}")
+        outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"cannot start: {error}")
     result_file.write(control, result_file.masked(outcome, Masker(secrets_in(os.environ))))
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
@@ -117,11 +117,11 @@ class Driver:
         self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
 
     def _warn_of_price(self, usage: Usage) -> None:
-        """A loop warns before it continues; a program may report its cost only at its end."""
+        """Warn that the cost cap was not enforced, because the model's price is unknown."""
         limited = self._spec.command and self._spec.limits.max_cost_usd is not None
         if limited and usage.cost_usd is None and tokens(usage):
             model = self._spec.model or "its model"
-            self._journal.say(f"! no price of {model} is known: max_cost_usd was not held")
+            self._journal.say(f"! the price of {model} is unknown: max_cost_usd was not enforced")
 
     def _run_loop(self) -> Outcome:
         from orchestrator.agents.driver import model_loop  # most agents are programs
@@ -142,8 +142,8 @@ class Driver:
             outcome = self._run_call(self._spec, stream)
             if self.termed or self._watch.answered or outcome.error_class not in _IN_DOUBT:
                 return outcome
-            self._journal.say(f"! the session cannot be resumed: {outcome.error}")
-            self._journal.say("! a new session begins")
+            self._journal.say(f"! cannot resume the session: {outcome.error}")
+            self._journal.say("! starting a new session")
             again = self._run_call(replace(self._spec, resume=""), stream)
             if not self._watch.answered and again.error_class is outcome.error_class:
                 # A new session fails alike: the one before is not to blame.
@@ -166,7 +166,7 @@ class Driver:
         try:
             session_file.write(self._control, named)
         except OSError as error:
-            self._journal.say(f"! the session is not noted: {error}")
+            self._journal.say(f"! cannot record the session: {error}")
 
     def _run_call(self, told: Spec, stream: Stream) -> Outcome:
         call = call_of(told, self._control)
@@ -203,7 +203,9 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
-        """A session without an answer holds nothing that was paid for, unless it held it before."""
+        """Mark a session as unusable if no attempt got an answer in it, because nothing in it was
+        paid for.
+        """
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
             self._note(session, resumed=resumed, usable=False)
@@ -280,7 +282,7 @@ def prepared(call: AgentCall) -> list[logins.Linked]:
 
 
 def earlier_attempts(control: Path) -> list[Path]:
-    """Control directories of the worker's attempts before this one."""
+    """Return the control directories of the worker's earlier attempts."""
     worker, _, number = control.name.rpartition(".")
     if not worker or not number.isdecimal():
         return []
@@ -296,7 +298,7 @@ def written(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    """The existing directories among the program's leftovers; links are skipped."""
+    """Return the existing directories among the program's leftovers; links are skipped."""
     found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 
@@ -324,7 +326,7 @@ def load_reader(name: str, told: Spec) -> Reader:
 
 
 def price_of(told: Spec) -> Price:
-    """Money for tokens, by the price table; it is loaded when it is first needed."""
+    """Return money for tokens, by the price table; it is loaded when it is first needed."""
 
     def price(usage: Usage) -> float | None:
         if not told.model or usage == Usage():

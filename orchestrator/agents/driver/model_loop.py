@@ -41,7 +41,9 @@ class Loop:
         self._main = signal.pthread_kill, _main_thread()
 
     def stop(self, why: EarlyStop) -> None:
-        """From a handler or another thread. The first reason counts, and the least patience."""
+        """Stop the loop. A signal handler or another thread may call. The first reason counts, and
+        the shortest patience.
+        """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
             # A step that continues is stopped as soon as it reports that.
@@ -51,7 +53,7 @@ class Loop:
         kill(thread, signal.SIGALRM)
 
     def run(self, run: Run, prompt: str) -> Outcome:
-        """Never raises, whatever the loop does."""
+        """Run the loop. Never raises."""
         signal.signal(signal.SIGALRM, self._interrupt)
         self._running = True
         try:
@@ -85,7 +87,7 @@ class Loop:
             self._wind()
             return
         self._running = False  # one exception is enough
-        silent = f"nothing was heard of it for {self._spec.stall_seconds:g} s"
+        silent = f"no output for {self._spec.stall_seconds:g} s"
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
 
     def _stopped(self, why: EarlyStop) -> Outcome:
@@ -100,7 +102,7 @@ def _main_thread() -> int:
 
 
 def settings(spec: Spec) -> Mapping[str, Any]:
-    """The settings of a loop."""
+    """Return the settings of a loop."""
     limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
     return {
         "model": spec.model,
@@ -118,7 +120,7 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The address and the key of a loop: from the user's variables, if they are set."""
+    """Return the address and the key of a loop: from the user's variables, if they are set."""
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
@@ -134,7 +136,7 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec) -> Run:
-    """The loop, or a single question if the answer is to be JSON."""
+    """Return the loop, or a single question if the answer is to be JSON."""
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run

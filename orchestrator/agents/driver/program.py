@@ -37,7 +37,7 @@ PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """Seconds; 0 is for ever."""
+    """Timeouts in seconds; 0 means no timeout."""
 
     stall: float
     #: Of silence after it was told to slow down.
@@ -49,7 +49,7 @@ class Patience:
 
 
 class Program:
-    """One run. ``stop`` may be called from another thread or a signal's handler."""
+    """One run of a program. Any thread and a signal handler may call ``stop``."""
 
     def __init__(
         self, reader: Reader, watch: Watchdog, patience: Patience, journal: Journal, stream: Stream
@@ -101,7 +101,7 @@ class Program:
                 call.argv, environ, prompt_on_stdin=call.prompt_on_stdin, prompt=call.prompt
             )
         except OSError as error:
-            text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
+            text = f"cannot start {call.argv[0]}: {error.strerror or error}"
             changing = error.errno in PASSING_ERRNOS
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return Outcome(error_class=kind, error=text)
@@ -168,7 +168,7 @@ class Program:
             self.on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
-        """What a resumed session has used before is not of this run."""
+        """Read what a resumed session has used before, so that it does not count for this run."""
         if isinstance(self._reader, SessionReader):
             for source, line in follower.earlier():
                 self._reader.session_line(line, source)
@@ -226,7 +226,7 @@ class Program:
             child.ask_to_stop()
 
     def _due(self, now: float) -> EarlyStop | None:
-        """The stop that was asked for, when its time has come."""
+        """Return the stop that was asked for, when its time has come."""
         asked = self._asked
         if asked is None or now < self._stop_at:
             return None
@@ -245,7 +245,9 @@ class Program:
             late = now - self._finished_at > patience.finish > 0
             # It has done its work: that it does not end is no failure of the work.
             return (
-                EarlyStop(ErrorClass.NONE, "it did not end after its last word") if late else None
+                EarlyStop(ErrorClass.NONE, "it did not exit after its final result")
+                if late
+                else None
             )
         silent = now - self._heard
         if self._watch.limited and silent > patience.pause > 0:
@@ -255,7 +257,7 @@ class Program:
         if self._watch.waits():
             self._heard = now
             return None
-        return EarlyStop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
+        return EarlyStop(ErrorClass.TIMEOUT, f"no output for {patience.stall:g} s")
 
     def _ending(self, child: Child) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")

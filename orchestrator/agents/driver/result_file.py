@@ -28,7 +28,7 @@ def from_json(text: bytes | str) -> Outcome:
 
 
 def masked(outcome: Outcome, masker: Masker) -> Outcome:
-    """Return the outcome without secrets in what the tool said."""
+    """Return the outcome with secrets masked in the tool's text."""
     return replace(
         outcome,
         text=masker.text(outcome.text),
@@ -59,7 +59,7 @@ def _usage(document: dict[str, Any]) -> Usage:
     for name, kind in Usage.__annotations__.items():
         value = document.get(name)
         if kind is not bool and value is not None and not _is_amount(value):
-            raise ValueError(f"{name} is no amount")
+            raise ValueError(f"{name} is not an amount")
     return Usage(**document)
 
 

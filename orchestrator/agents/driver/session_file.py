@@ -22,7 +22,9 @@ def write(control: Path, session: Session) -> None:
 
 
 def from_json(text: bytes | str) -> Session | None:
-    """None if it names no session: a worker can write into its control directory."""
+    """Return the session; None if the file names none. Untrusted: a worker can write into its
+    control directory.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """One attempt of one agent. Holds no secret: those are in the environment."""
+    """One attempt of one agent. Contains no secret: secrets are in the environment."""
 
     agent: str
     #: A name of ``adapters.commands`` or of ``loop.providers``.

@@ -30,7 +30,7 @@ class Resumable:
 
 
 def resumable(attempts: Path, worker_id: str) -> Resumable | None:
-    """The worker's latest session that its tool can resume; None if there is none.
+    """Return the worker's latest session that its tool can resume; None if there is none.
 
     ``attempts`` holds the control directories of the job's attempts.
     """
@@ -60,7 +60,8 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 def in_terminal(
     found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """The command line and the environment that open the session; a renewed login is kept.
+    """Yield the command line and the environment that open the session; bring back a renewed
+    login.
 
     ``given`` are the agent's variables. Raise OSError.
     """

@@ -18,7 +18,7 @@ PATH = "/api/v1/usage"
 
 
 class Telling:
-    """Calls from a thread of its own, which starts with the first usage there is."""
+    """Reports usage to the server from a background thread, which starts with the first usage."""
 
     def __init__(self, environ: Mapping[str, str], stop: Callable[[str], None]) -> None:
         self._url = environ.get("ORCHESTRATOR_API_URL", "")
@@ -30,7 +30,7 @@ class Telling:
         self._thread: threading.Thread | None = None
 
     def tell(self, usage: Usage) -> None:
-        """Soon; the totals that were told last count."""
+        """Queue the usage totals for a report; later totals replace queued ones."""
         if not self._url or not self._key:
             return
         with self._changed:
@@ -41,7 +41,9 @@ class Telling:
             self._thread.start()
 
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
-        """Send the final totals, or give up: ``seconds`` for a call under way, and for the last."""
+        """Send the final totals. Wait ``seconds`` for a running report, then at most as long for
+        the last one.
+        """
         with self._changed:
             self._done = True
             self._changed.notify()
@@ -51,7 +53,7 @@ class Telling:
             self._call(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
-        """Whether this worker waits for child jobs or a lock, as the server knows it."""
+        """True if the server reports that this worker waits for child jobs or a lock."""
         reachable = bool(self._url and self._key)
         return reachable and self._call(usage, CALL_SECONDS).get("waiting") is True
 
@@ -68,7 +70,7 @@ class Telling:
                     self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
 
     def _tell_again(self, usage: Usage) -> None:
-        """A server that restarts has to know what was used meanwhile."""
+        """Queue totals that the server did not receive, because it may be restarting."""
         with self._changed:
             self._latest = self._latest or usage
 
@@ -79,7 +81,7 @@ class Telling:
             return None if self._done else usage
 
     def _call(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
-        """What the server says to it; nothing when it did not answer."""
+        """Send totals. Return the server's answer; empty if it did not answer."""
         from orchestrator.security.light_client import LightClient  # not always needed
 
         try:

@@ -21,7 +21,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
 def in_words(usage: Usage) -> str:
-    """One line for people; what is not known is left out."""
+    """Format the usage as one line for people, without unknown values."""
     amounts = [
         ("steps", usage.steps),
         ("tokens in", usage.input_tokens),
@@ -33,11 +33,11 @@ def in_words(usage: Usage) -> str:
     if usage.cost_usd is not None:
         words.append(f"${usage.cost_usd:.4f}{' (estimated)' if usage.cost_estimated else ''}")
     if usage.partial and words:
-        words.append("and what it did not tell of")
-    return ", ".join(words) or "not known"
+        words.append("and unreported usage")
+    return ", ".join(words) or "unknown"
 
 
-#: Cost of a usage in USD; None where no price is known.
+#: Cost of a usage in USD; None if no price is known.
 Price = Callable[[Usage], float | None]
 
 
@@ -47,12 +47,12 @@ class EarlyStop:
 
     reason: ErrorClass
     because: str
-    #: Seconds that it has to end by itself: the step that used up a limit may be its last.
+    #: Seconds until the agent is stopped: the step that used up a limit may be its last.
     patience: float = 0.0
 
 
 class Watchdog:
-    """Takes in signs; says when it is enough."""
+    """Counts the usage in an agent's events; decides when the agent must be stopped."""
 
     def __init__(
         self, limits: CallLimits, journal: Journal, telling: Telling, price: Price
@@ -62,29 +62,29 @@ class Watchdog:
         self._telling = telling
         self._price = price
         self._told = Usage()
-        #: Why the server has it stopped; empty: it has not.
+        #: Why ``close`` was called; empty if it was not.
         self._why = ""
-        #: It has said its last word, and nothing since.
+        #: True if its latest event is its final answer, or the usage of that answer.
         self.finished = False
-        #: The account's limit that it has met, and nothing since; empty for none.
+        #: The account's limit that its latest event reports; empty for none.
         self.limited = ""
-        #: The model has said or asked for something.
+        #: True if the model has answered, with text or a tool call.
         self.answered = False
-        #: Which limit is used up; empty while none is.
+        #: The limit that is used up; empty if none is.
         self._used_up = ""
-        #: Its latest step may be its last: it has used no tool since.
+        #: True if its latest step may be its last, because it has used no tool since.
         self.may_be_done = False
         self._uses_tool = False
 
     def begin(self) -> None:
-        """A program starts: what one before it said last says nothing of this one."""
+        """Reset the state of the latest event, because another program starts."""
         self.finished, self.limited = False, ""
         self.may_be_done = self._uses_tool = False
 
     def take(self, sign: Sign) -> EarlyStop | None:
-        """Write it down and count it; a reason to stop when it goes on beyond a limit.
+        """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
-        A step that reaches a limit is allowed, and so is its last word; no more is.
+        The step that reaches a limit is allowed, and a final answer after it; nothing more is.
         """
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
@@ -98,9 +98,9 @@ class Watchdog:
             self._count(sign.usage)
         if isinstance(sign, Stuck):
             return EarlyStop(ErrorClass.API, sign.text)
-        # Its step used a tool before it was known what the step cost: another step follows.
+        # The step used a tool before its cost was known, so that another step follows.
         beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, Spent))
-        because = self._why or f"it has used up {self._used_up}"
+        because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
 
     def _notice(self, sign: Sign) -> None:
@@ -111,7 +111,7 @@ class Watchdog:
             self.may_be_done, self._uses_tool = False, isinstance(sign, Did | Asked)
 
     def close(self, why: str) -> None:
-        """The server says that nothing more may be used. Any thread may call."""
+        """Allow no further usage, because of ``why``. Any thread may call."""
         self._why = self._used_up = why
 
     def _count(self, usage: Usage) -> None:
@@ -120,12 +120,12 @@ class Watchdog:
         self._used_up = self._why or breach(self._limits, spent_by(self.usage))
 
     def waits(self) -> bool:
-        """For its child jobs, or a lock: that it is silent is no sign of a hang."""
+        """True if it waits for child jobs or a lock; its silence is then no sign of a hang."""
         return self._telling.waits(self.usage)
 
     @property
     def usage(self) -> Usage:
-        """So far, with a cost of our own reckoning where it told none."""
+        """Usage so far; its cost is computed from the price if the agent reported none."""
         return priced(self._told, self._price)
 
 
@@ -136,7 +136,9 @@ def _is_answer(sign: Sign) -> bool:
 
 
 def _goes_on(sign: Sign) -> bool:
-    """Whether it shows that the agent is not at its end: words and sums may be the last."""
+    """True if the event shows that the agent is still working; text and usage may be its last
+    events.
+    """
     if isinstance(sign, Spent):
         return bool(sign.usage.steps)
     return not isinstance(sign, Finished | Said)

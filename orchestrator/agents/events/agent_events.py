@@ -54,7 +54,7 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """It calls a service that fails again and again, without an end of its own."""
+    """The agent calls a service that fails repeatedly, and would never stop by itself."""
 
     text: str
 
@@ -116,7 +116,7 @@ class SessionReader(Protocol):
         """Take in one line of a file whose name is ``source``."""
 
     def resumed(self) -> None:
-        """The lines so far belong to earlier runs. Called once, before the run."""
+        """Treat the lines so far as lines of earlier runs. Called once, before the run."""
 
 
 @runtime_checkable
@@ -138,4 +138,4 @@ class Reader(Protocol):
         """Take in one line of standard output, without its end."""
 
     def outcome(self, ending: Ending) -> Outcome:
-        """The whole, after the last line. Called once."""
+        """Return the whole, after the last line. Called once."""

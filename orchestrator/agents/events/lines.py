@@ -13,7 +13,7 @@ class Lines:
         self._size = 0
 
     def add(self, data: bytes) -> Iterator[str]:
-        """The lines that are whole now, without their ends."""
+        """Yield the lines that are whole now, without their ends."""
         *whole, rest = data.split(b"\n")
         for part in whole:
             self._take(part)

@@ -1,4 +1,4 @@
-"""Files that an agent wrote outside of its working directory, as far as its events name them."""
+"""Files that an agent wrote outside of its working directory, if its events name them."""
 
 import os
 
@@ -25,7 +25,7 @@ class Edits:
 
 
 def _own() -> list[str]:
-    """The working directory, and its worker's directories."""
+    """Return the working directory, and its worker's directories."""
     named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
     return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
 

@@ -38,7 +38,7 @@ class Follower:
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """All existing lines before the program starts."""
+        """Yield all lines that exist before the program starts."""
         found = True
         while found:
             found = False
@@ -47,7 +47,7 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Lines completed since the previous call, with their file's name."""
+        """Yield lines completed since the previous call, with their file's name."""
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

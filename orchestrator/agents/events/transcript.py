@@ -33,7 +33,7 @@ def _in_words(sign: Sign) -> str:
             refused = " (refused)" if sign.denied else ""
             return f"> {sign.tool}{refused}: {sign.summary}".rstrip(": ")
         case Troubled():
-            again = f"; again in {sign.seconds:.0f} s" if sign.seconds is not None else ""
+            again = f"; retrying in {sign.seconds:.0f} s" if sign.seconds is not None else ""
             return f"! {sign.text}{again}"
         case _:
             return ""
@@ -52,7 +52,7 @@ class Stream:
             handle = os.open(control / STREAM_NAME, flags, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)
         except OSError as error:
-            sys.stderr.write(f"! the stream is not kept: {error}\n")
+            sys.stderr.write(f"! cannot save the stream: {error}\n")
 
     def keep(self, data: bytes) -> None:
         if self._file is not None:

@@ -37,10 +37,12 @@ class ModelCaller:
         to, settings = self._to, self._settings
         in_the_clear = to.scheme == "http" and not to.loopback and not settings.allow_plain_http
         if in_the_clear and settings.api_key:
-            words = f"a key is not sent to {to} in the clear; use https or allow_plain_http"
+            words = (
+                f"refusing to send a key to {to} without TLS; use https, or set allow_plain_http"
+            )
             raise ModelFailure(ErrorClass.CONFIG, words)
         if settings.key_needed and not settings.api_key and not to.loopback:
-            words = f"no key: {settings.api_key_env} is not set"
+            words = f"no API key; set {settings.api_key_env}"
             raise ModelFailure(ErrorClass.AUTH, words)
 
     def _check_headers(self) -> None:
@@ -75,11 +77,11 @@ class ModelCaller:
         try:
             return json_values.decoded(reply.body)
         except ValueError as error:
-            words = f"{self._to}{whole} answered what is no JSON"
+            words = f"{self._to}{whole} returned an answer that is not JSON"
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _pause(self, failure: ModelFailure, tried: int) -> float | None:
-        """Seconds until the next retry; None if there is none."""
+        """Return seconds until the next retry; None if there is none."""
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:
             return None

@@ -45,7 +45,7 @@ def completed(
 
 def _value(turn: Turn) -> object | None:
     if turn.stop is StopReason.CUT:
-        raise ModelFailure(ErrorClass.LIMIT, "the answer is longer than max_tokens per call")
+        raise ModelFailure(ErrorClass.LIMIT, "the answer exceeds max_tokens per call")
     if turn.stop is StopReason.FULL:
         raise overflow("the model stopped there")
     if turn.uses:
@@ -60,11 +60,11 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> Outcome:
         return outcome
     if not turn.text.strip():
         return replace(outcome, error_class=ErrorClass.EMPTY, error="the answer is empty")
-    return replace(outcome, error_class=ErrorClass.API, error="the answer holds no JSON")
+    return replace(outcome, error_class=ErrorClass.API, error="the answer contains no JSON")
 
 
 def json_in(text: str) -> object | None:
-    """Return the text's JSON value, or else the longest object or list in it."""
+    """Return the JSON value of the text; otherwise the longest object or list in it."""
     try:
         whole: object = json.loads(text)
         return whole
@@ -74,7 +74,7 @@ def json_in(text: str) -> object | None:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    """Length and value of each object or list that can be parsed."""
+    """Yield length and value of each object or list that can be parsed."""
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_STARTS):
@@ -92,7 +92,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """APIs take objects only: others are put into one, under ``answer``."""
+    """Return a schema whose value is an object, because APIs accept no others, and True if it was
+    wrapped.
+    """
     if schema.get("type") == "object":
         return dict(schema), False
     inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}

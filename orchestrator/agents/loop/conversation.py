@@ -54,7 +54,9 @@ class Conversation:
         self._dialect.begin(instructions.system(self._settings), prompt, tools)
 
     def _step(self, caller: ModelCaller) -> bool:
-        """One model call and the tools that it requests; True if that was the last."""
+        """Make one model call and run the tools that it requests. Return True if it was the last
+        call.
+        """
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
         turn = ask(caller, self._dialect, self._ledger, self._emit)
@@ -82,14 +84,16 @@ class Conversation:
         return False
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Each use gets a result: an API rejects a conversation with a missing one."""
+        """Add a result for each tool call, because an API rejects a conversation in which one is
+        missing.
+        """
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
         self._dialect.give([*results, *((use, too_many) for use in uses[_MOST_USES:])])
 
     def _cut(self, turn: Turn) -> None:
         most = self._settings.max_tokens
-        self._in_vain(ErrorClass.LIMIT, f"its answers are longer than max_tokens={most} per call")
+        self._in_vain(ErrorClass.LIMIT, f"its answers exceed max_tokens={most} per call")
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
         self._dialect.give([(use, not_run) for use in turn.uses], words)
@@ -126,7 +130,7 @@ class Conversation:
         return result
 
     def _remember(self, name: str, result: Result) -> None:
-        """A refused use does not matter if the tool worked afterwards."""
+        """Record a refused tool call; it does not matter if the tool worked afterwards."""
         if result.denied:
             self._denied[name] = None
         elif not result.failed:
@@ -134,14 +138,16 @@ class Conversation:
 
     def _warn_of_price(self) -> None:
         if self._ledger.unpriced and self._ledger.usage.steps == 1:
-            words = f"no price of {self._settings.model} is known: max_cost_usd cannot be held"
+            words = (
+                f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced"
+            )
             self._emit(Troubled(words, ErrorClass.CONFIG))
 
     def _done(self) -> Outcome:
         outcome = Outcome(text=self._text, usage=self._ledger.usage, denied=tuple(self._denied))
         if not self._denied:
             return outcome
-        words = f"refused to it: {', '.join(self._denied)}"
+        words = f"denied: {', '.join(self._denied)}"
         return replace(outcome, error_class=ErrorClass.DENIED, error=words)
 
     def _ended(self, failure: ModelFailure) -> Outcome:

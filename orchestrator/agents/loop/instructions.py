@@ -10,10 +10,10 @@ from orchestrator.agents.loop.settings import LoopSettings
 _HOW = """\
 You are an agent that works through a task with tools, without a person to ask.
 All paths are relative to the working directory{confined}.
-Go on until the task is done: look before you change, check after it.
+Continue until the task is done: read before you change, check afterwards.
 Call several tools at once where they do not depend on each other.
-When you are done, answer without calling a tool: say in a few lines what you did, what you found \
-and what is left. That last answer is your result."""
+When you are done, answer without calling a tool: say in a few lines what you did, what you found, \
+and what remains. That last answer is your result."""
 
 _POLICY = {
     "full": "",
@@ -22,11 +22,11 @@ _POLICY = {
 }
 
 CUT = (
-    "Your answer was cut off: it had more than {most} tokens. What it asked for was not done."
-    " Go on in smaller steps."
+    "Your answer was cut off: it had more than {most} tokens. Its tool calls were not run."
+    " Continue in smaller steps."
 )
-EMPTY = "Your answer was empty. Go on with the task, or say in a few lines what came of it."
-NOT_RUN = "not run: the answer that asked for it was cut off"
+EMPTY = "Your answer was empty. Continue the task, or state its result in a few lines."
+NOT_RUN = "not run: the answer with this call was cut off"
 _ONLY_JSON = (
     "Answer with one JSON value and nothing else: no words around it, no code fence."
     " It must fit this JSON schema:\n{schema}"
@@ -39,5 +39,7 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    """Said also to servers that take a schema: not all that take one keep to it."""
+    """Return the instruction to answer in JSON. Servers that accept a schema get it, too: some
+    ignore it.
+    """
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

@@ -106,9 +106,7 @@ def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
         known["cwd"] = Path(known.get("cwd") or ".").resolve()
         return _checked(LoopSettings(**known))
     except (TypeError, ValueError, OSError) as error:
-        raise ModelFailure(
-            ErrorClass.CONFIG, f"the agent's settings are not usable: {error}"
-        ) from error
+        raise ModelFailure(ErrorClass.CONFIG, f"invalid settings of the agent: {error}") from error
 
 
 def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
@@ -132,7 +130,7 @@ def _given(values: object) -> dict[str, Any]:
 
 def _checked(settings: LoopSettings) -> LoopSettings:
     if not settings.model:
-        raise ValueError("no model is given; set one")
+        raise ValueError("no model; set model")
     if settings.policy not in POLICIES:
         raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
     if not settings.cwd.is_dir():

@@ -34,7 +34,7 @@ class UsageLimits:
         return spent
 
     def lacks_some(self) -> None:
-        """The model used more than it reported. Idempotent."""
+        """Record that the model used more than it reported. Idempotent."""
         self.usage = replace(self.usage, partial=True)
 
     @property
@@ -42,7 +42,7 @@ class UsageLimits:
         """Return why no other call is allowed, as text; "" if one is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
-        return f"it used up {used_up} and was not done" if used_up else ""
+        return f"used up {used_up} before the task was done" if used_up else ""
 
     @property
     def next_answer(self) -> int:

@@ -2,5 +2,5 @@
 then the worker's own part.
 
 The first part is made once for each job, by a separate process (``python -m`` this package),
-because it holds a digest of the project; see ``docs/prompts.md``.
+because it holds a digest of the project; see ``docs/reference/prompts.md``.
 """

@@ -8,13 +8,12 @@ from pathlib import Path
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
+from orchestrator.security.product_files import PACKAGES
 from orchestrator.security.untrusted_files import read_regular
 
 DIRECTORY = "context"
 #: More than the requests, the context, the files and the digest can come to.
 _MOST_BYTES = 1024 * 1024
-#: Where this package is found, wherever the process works.
-_PACKAGES = str(Path(__file__).resolve().parents[3])
 
 
 class JobContexts:
@@ -27,7 +26,7 @@ class JobContexts:
         return os.path.lexists(self._path(job))
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
-        """The process that makes it, and the directory that it works in. Raise OSError."""
+        """Return the process that makes it, and the directory that it works in. Raise OSError."""
         directory = self._path(job).parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"job_{job.id}.json"
@@ -35,7 +34,7 @@ class JobContexts:
             argv=(sys.executable, "-m", "orchestrator.agents.prompts", self._path(job).name),
             files={name: Recipe.of(job, root).to_json()},
             stdin=name,
-            env={"PYTHONPATH": _PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
@@ -48,7 +47,7 @@ class JobContexts:
         path = self._path(job)
         found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
         if found is None:
-            raise FileNotFoundError(f"{path}, what all workers are told, cannot be read")
+            raise FileNotFoundError(f"cannot read the shared context {path}")
         return found.decode("utf-8", "replace")
 
     def _path(self, job: Job) -> Path:

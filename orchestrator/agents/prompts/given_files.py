@@ -25,19 +25,19 @@ def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str,
 
 def _text(name: str, places: Sequence[Path], limit: int) -> str:
     if limit <= 0:
-        return "(left out: there is no room for more; read it yourself)"
+        return "(omitted: no space remaining; read the file yourself)"
     path = places[0] / name
     for place in places:
         # Rejects a path that does not lie below that place.
         content = read_regular(path, limit + 1, within=place)
         if content is not None:
             return _shown(content, limit)
-    return "(it cannot be read: no plain file of the project or of this job)"
+    return "(unreadable: not a regular file of the project or of this job)"
 
 
 def _shown(content: bytes, limit: int) -> str:
     if b"\0" in content:
-        return "(not shown: it is no text)"
+        return "(not shown: not a text file)"
     text = content.decode("utf-8", "replace")
     if len(content) <= limit:
         return text

@@ -8,22 +8,22 @@ from orchestrator.core.ports import Assignment
 _LEFT = {
     "child_jobs": "child jobs that you may start",
     "child_jobs_in_root": "child jobs that all workers together may start",
-    "workers": "workers that may still be started",
-    "steps": "steps that your job has left",
-    "tokens": "tokens that your job has left",
-    "cost_usd": "US dollars that your job has left",
+    "workers": "workers that all jobs together may still start",
+    "steps": "steps that your job may still use",
+    "tokens": "tokens that your job may still use",
+    "cost_usd": "US dollars that your job may still spend",
 }
 
 
 def limits(assignment: Assignment) -> list[str]:
-    """One line for each limit; the time is always one."""
+    """Return one line for each limit; the time is always one."""
     return [*_own(assignment), *_left(assignment.left)]
 
 
 def _own(assignment: Assignment) -> Iterator[str]:
     task = assignment.task
     seconds = task.timeout or assignment.job.config.default_timeout
-    yield f"{seconds:g} seconds for this attempt, without the time in which child jobs run"
+    yield f"{seconds:g} seconds for this attempt, except while child jobs run"
     for amount, unit in (
         (task.max_steps, "steps"),
         (task.max_tokens, "tokens"),
@@ -41,4 +41,4 @@ def _left(left: Mapping[str, object]) -> Iterator[str]:
         if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
             yield f"{left[name]} {words}"
     if "wall_seconds" in left:
-        yield f"{left['wall_seconds']} seconds that your job has left"
+        yield f"{left['wall_seconds']} seconds until your job ends"

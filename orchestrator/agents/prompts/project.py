@@ -101,7 +101,9 @@ def _made(root: Path, listing: Listing) -> str:
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
-    """Differs if the project does: the commit with uncommitted changes, or every file."""
+    """Return a value that changes with the project: its commit and uncommitted changes, or every
+    file.
+    """
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest that was made without grammars says less.
     edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"

@@ -34,7 +34,7 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 def task_document(assignment: Assignment) -> str:
-    """The task as JSON, for agents that are programs."""
+    """Return the task as JSON, for agents that are programs."""
     task, job = assignment.task, assignment.job
     document = {
         "id": task.id,
@@ -66,7 +66,9 @@ def output_document(directory: Path) -> str:
 
 
 def last_line(printed: str) -> str:
-    """The last line of an output that is not empty: for people, and on one line of a terminal."""
+    """Return the last line of an output that is not empty: for people, and on one line of a
+    terminal.
+    """
     lines = (_for_people(line) for line in reversed(printed.splitlines()))
     return next(filter(None, lines), "")
 
@@ -77,8 +79,9 @@ def _for_people(line: str) -> str:
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """The task as text, for agents that read a prompt: the job's shared context, then the
-    worker's own part."""
+    """Return the task as text, for agents that read a prompt: the job's shared context, then
+    the worker's own part.
+    """
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
     own = template(_template_of(assignment.worker)).render(
@@ -101,7 +104,7 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """The prompt for an agent that resumes its session, and so knows its task."""
+    """Return the prompt for an agent that resumes its session, and so knows its task."""
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
@@ -114,7 +117,9 @@ def resume_document(assignment: Assignment) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """The commits of the attempts before, and the files that they changed; empty for none."""
+    """Return the commits of the attempts before, and the files that they changed; empty for
+    none.
+    """
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
@@ -124,7 +129,9 @@ def committed(work: BranchWork | None) -> str:
 
 
 def by_hand(command: str) -> str:
-    """A gate's command without the options by which it writes a report for the orchestrator."""
+    """Return a gate's command without the options by which it writes a report for the
+    orchestrator.
+    """
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
 

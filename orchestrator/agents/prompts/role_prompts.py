@@ -1,4 +1,4 @@
-"""Roles: Markdown that tells an agent which part it plays. Users may replace and add roles."""
+"""Roles: Markdown texts that tell an agent its part. Users may replace and add roles."""
 
 import os
 import re
@@ -17,16 +17,16 @@ _SUFFIX = ".md"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Role:
     name: str
-    #: Its first line that says something, without marks of Markdown.
+    #: The first line that is not empty, without ``#`` marks.
     description: str
     path: Path
     built_in: bool
 
 
 class RolePrompts:
-    """A role is a file ``<name>.md``; one of the user's directory comes before a built-in one.
+    """The roles. Each is a file ``<name>.md``; the user's file overrides a built-in one.
 
-    Files are read when they are needed: a change counts from the next worker on.
+    Files are read when they are needed: a change applies to the next worker.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -36,12 +36,12 @@ class RolePrompts:
         return sorted({path.stem for place in self._directories for path in _files(place)})
 
     def check(self, name: str) -> None:
-        """Raise UnknownRole with the roles that there are."""
+        """Raise UnknownRole if the role does not exist; the message lists the existing roles."""
         if self._path(name) is None:
             known = ", ".join(self.names())
             raise UnknownRole(
-                f"unknown role {name!r}; known: {known}. Add one as a file NAME.md in the "
-                "directory of workers.roles_dir in config.yaml"
+                f"unknown role {name!r}; known: {known}. To add one, write the file "
+                f".orchestrator/roles/{name}.md in the project"
             )
 
     def text(self, name: str) -> str:
@@ -50,7 +50,7 @@ class RolePrompts:
         return _read(path).strip() if path else ""
 
     def roles(self) -> Sequence[Role]:
-        """All of them, by name."""
+        """Return all roles, sorted by name."""
         found = ((name, self._path(name)) for name in self.names())
         return [_role(name, path) for name, path in found if path is not None]
 

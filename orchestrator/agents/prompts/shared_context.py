@@ -52,7 +52,7 @@ class Recipe:
 
 
 def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, str]] = ()) -> str:
-    """The first part of the prompts of all workers of a job."""
+    """Return the first part of the prompts of all workers of a job."""
     return template("shared").render(recipe=recipe, project=project, files=files)
 
 

@@ -12,10 +12,10 @@ _LONGEST_LINE = 200
 
 
 def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
-    """At most ``MOST_BYTES``; the same for the same survey."""
+    """Return at most ``MOST_BYTES``; the same for the same survey."""
     lines = [f"Project {one_line(name) or '/'}: {headline(result).replace('**', '')}"]
     if left_out:
-        lines.append(f"{left_out:,} files that lie deeper were not looked at.")
+        lines.append(f"{left_out:,} files in deeper directories were not read.")
     if result.unparsed:
         languages = ", ".join(sorted(result.unparsed))
         lines.append(f"Public names, imports and test cases of {languages} were not read.")

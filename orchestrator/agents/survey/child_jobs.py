@@ -87,7 +87,7 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
 
 
 def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
-    """Return the workers of the job by their tasks; of candidates the one that succeeded."""
+    """Return the workers of the job by task; of several candidates, the one that succeeded."""
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))
@@ -120,5 +120,5 @@ def _collect(jobs: ChildJobs, division: Division, workers: Mapping[str, Mapping[
 def _workspace(worker: Mapping[str, Any]) -> Path:
     workspace = worker.get("workspace")
     if not isinstance(workspace, str) or not workspace.startswith("/"):
-        raise SurveyError("its worker left no result")
+        raise SurveyError("its worker returned no result")
     return Path(workspace)

@@ -73,7 +73,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories below ``paths`` (none: the project) that become child jobs.
 
-    Outer directories win over inner ones; the largest come first, MOST_CHILD_JOBS at most.
+    Outer directories are preferred to inner ones, and larger ones come first; MOST_CHILD_JOBS at
+    most.
     """
     top = _Directory(".")
     for file in files:
@@ -146,7 +147,9 @@ def _direct_part(directory: _Directory) -> SurveyPart:
 
 
 def _bundles(small: list[SurveyPart], directory: _Directory) -> Iterator[SurveyPart]:
-    """Join neighbours until each bundle is worth a worker; the last one may be smaller."""
+    """Join adjacent parts until each bundle is large enough for a worker; the last may be
+    smaller.
+    """
     enough = max(_least_size(directory), directory.size // BUNDLE_SHARE)
     open_bundle: list[SurveyPart] = []
     for part in small:

@@ -57,7 +57,7 @@ def _words(task: Task) -> str:
 
 
 def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
-    """The task with the paths that its text names, if it is about them alone."""
+    """Return the task with the paths that its text names, if it is about them alone."""
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
         return task, listing
@@ -90,7 +90,7 @@ def _map(task: Task, around: Surroundings, listing: Listing) -> tuple[SurveyResu
     result = map_files(around.root, own, list(task.files), say)
     jobs = _child_jobs(divisions, around)
     for division, reason in jobs.refused:
-        say(f"{_named(division.directory)} is surveyed here, without child job: {reason}")
+        say(f"{_named(division.directory)} is surveyed without a child job: {reason}")
         paths = _paths(division)
         result.absorb(map_files(around.root, listing.select(within(paths)), paths, say))
     for child in jobs.results:
@@ -104,10 +104,10 @@ def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> 
     divisions = divide(listing.files, paths)
     if not divisions or (around.has_server and around.depth < around.max_depth):
         return divisions
-    reason = "no server in the environment"
+    reason = "the environment names no server"
     if around.has_server:
-        reason = f"depth {around.depth} of {around.max_depth} is reached"
-    say(f"surveying all parts here, without child jobs: {reason}")
+        reason = f"depth {around.depth} of {around.max_depth} reached"
+    say(f"surveying all parts without child jobs: {reason}")
     return []
 
 

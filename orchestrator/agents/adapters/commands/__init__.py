@@ -14,13 +14,13 @@ def call_for(tool: str) -> Callable[[Ask], AgentCall]:
     """Import the tool's module alone. Raise ValueError for a tool that is none of ours."""
     module = f"{__name__}.{tool}"
     if not tool.isidentifier() or find_spec(module) is None:
-        raise ValueError(f"no such tool: {tool!r}; there are {', '.join(tools())}")
+        raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")
     call: Callable[[Ask], AgentCall] = import_module(module).call
     return call
 
 
 def tools() -> tuple[str, ...]:
-    """The tools that have a module here."""
+    """Return the tools that have a module here."""
     from orchestrator.core.model.known_agents import PROGRAMS  # an attempt needs one of them
 
     return (*(each.name for each in PROGRAMS), "custom")

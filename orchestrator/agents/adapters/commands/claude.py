@@ -132,7 +132,7 @@ def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
 
 
 def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
-    """The user's for all projects and for this one, and the product's own."""
+    """Return the user's for all projects and for this one, and the product's own."""
     account = _account(ask, own) if "mcp" in ask.inherit else {}
     project = table(table(account.get("projects")).get(ask.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}

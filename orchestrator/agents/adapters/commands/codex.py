@@ -115,7 +115,7 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
 
 
 def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """MCP servers and hooks that the attempt inherits, and skills that it does not."""
+    """Return MCP servers and hooks that the attempt inherits, and skills that it does not."""
     settings: dict[str, Any] = {}
     servers = {
         # In a sandbox it would ask a person before each call, and none is present.
@@ -136,7 +136,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Codex runs only hooks that its user trusts, and identifies them by their file."""
+    """Return the state by which codex trusts its hooks; codex identifies a hook by its file."""
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
@@ -153,7 +153,9 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Skills that it reads from the home directory, whatever its own configuration says."""
+    """Return the skills in the home directory, which codex reads whatever its
+    configuration says.
+    """
     return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
 
 
@@ -174,7 +176,9 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[Login, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """From the user's variables; an address counts before a login, a login before a key alone."""
+    """Return the model provider by the user's variables: a base URL counts before a login, a login
+    before a key alone.
+    """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
     if not url and (logged_in or not key):
@@ -201,7 +205,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
 
 
 def as_toml(table: Mapping[str, Any]) -> str:
-    """Plain values and tables of such; a string of JSON is one of TOML, too."""
+    """Return plain values and tables of such; a string of JSON is one of TOML, too."""
     lines: list[str] = []
     _write_table(table, (), lines)
     return "\n".join(lines) + "\n"

@@ -7,7 +7,9 @@ from orchestrator.agents.adapters.invocation.shell_env import shell_environment,
 
 
 def call(ask: Ask) -> AgentCall:
-    """``more`` has ``reader``, ``policies`` (arguments by policy) and ``model_option``."""
+    """Return the call. ``more`` has ``reader``, ``policies`` (arguments by policy) and
+    ``model_option``.
+    """
     policies: Mapping[str, list[str]] = ask.more.get("policies") or {}
     argv = [*ask.command, *policies.get(ask.policy, ())]
     option = str(ask.more.get("model_option") or "")

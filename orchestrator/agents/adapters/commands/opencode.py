@@ -75,12 +75,17 @@ def call(ask: Ask) -> AgentCall:
 
 
 def _database(ask: Ask) -> dict[str, str]:
-    """Its sessions are in a database; by default in the home that attempts share."""
+    """Return the path of the database with opencode's sessions, by default in the home that
+    attempts share.
+    """
     return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
 
 
 def _home(ask: Ask) -> AgentHome | None:
-    """Any command creates the database; this one reads nothing else."""
+    """Return the shared home with a command that creates its database.
+
+    Any command creates the database; ``session list`` reads nothing else.
+    """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
 
@@ -109,7 +114,10 @@ def _settings(ask: Ask) -> dict[str, Any]:
 
 
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
-    """Its own file, or else that of claude; and the files that its settings name."""
+    """Return the files with the user's instructions.
+
+    They are opencode's own AGENTS.md, or else claude's file, and the files that its settings name.
+    """
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
     named = theirs.get("instructions")
@@ -125,7 +133,7 @@ def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _at_home(ask: Ask, paths: object) -> list[str]:
-    """Paths of the user's settings; it takes ``~`` for the home that attempts share."""
+    """Return paths of the user's settings; it takes ``~`` for the home that attempts share."""
     named = paths if isinstance(paths, list) else []
     return [
         str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)

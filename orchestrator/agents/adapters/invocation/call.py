@@ -132,10 +132,10 @@ def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
 
 
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
-    """The user's MCP servers by name, if the tool inherits them.
+    """Return the user's MCP servers by name, if the tool inherits them.
 
-    None if it may only look, because a server may change files. Never one of this product: a
-    worker has a server with a key of its own, and the user's starts jobs without its limits.
+    None with a read-only policy, because a server may change files. Servers of this product are
+    omitted: a worker has a server with its own key, and the user's key has none of its limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
         return {}
@@ -150,7 +150,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:
-    """Variables that the product's own MCP server needs to act for the worker."""
+    """Return variables that the product's own MCP server needs to act for the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
     # It comes back to Linux by wsl.exe, which takes along what is named here.

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 
 LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
@@ -44,7 +45,7 @@ def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
     if lacking:
         raise OrchestratorError(
             f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
-            "bin/orchestrator doctor says more"
+            f"check it: {COMMAND} doctor"
         )
     prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
     argv = [translated(Path(each)) if each.startswith("/") else each for each in call.argv]
@@ -121,12 +122,12 @@ def _translated(path: Path) -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise OrchestratorError(f"{path} has no name on the Windows side: {error}") from error
+        raise OrchestratorError(f"{path} has no path on the Windows side: {error}") from error
     return said.stdout.removesuffix("\n")
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
-    """The variables that a Windows program gets; ``/p`` has a path translated."""
+    """Return the variables that a Windows program gets; ``/p`` has a path translated."""
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
     return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])

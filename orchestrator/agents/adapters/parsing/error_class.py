@@ -74,9 +74,9 @@ def is_internal(text: str) -> bool:
 
 
 def of_status(status: int | None) -> ErrorClass:
-    """The class of an HTTP status; NONE if the status alone does not decide.
+    """Return the class of an HTTP status; NONE if the status alone is ambiguous.
 
-    400 and 422 do not: the cause may be an invalid key, or a broken conversation.
+    400 and 422 return NONE: the cause may be an invalid key, or a broken conversation.
     """
     if status in (401, 402, 403):
         return ErrorClass.AUTH
@@ -92,7 +92,7 @@ def of_status(status: int | None) -> ErrorClass:
 def classify(
     text: str, status: int | None = None, otherwise: ErrorClass = ErrorClass.API
 ) -> ErrorClass:
-    """The class of an error that came with these words, and this HTTP status if any."""
+    """Return the class of an error by its text, and by its HTTP status if it has one."""
     words = clipped(text)
     if status == 402 or re.search(_UNPAID, words, re.I):
         return ErrorClass.AUTH
@@ -103,7 +103,7 @@ def classify(
 
 
 def status_in(text: str) -> int | None:
-    """The last HTTP status of an error that a text speaks of."""
+    """Return the last HTTP status of an error that a text speaks of."""
     found = [int(digits) for digits in re.findall(_STATUS, clipped(text), re.I)]
     return next((each for each in reversed(found) if 400 <= each < 600), None)
 

@@ -15,7 +15,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """The message inside of the JSON that an error of its API is."""
+    """Return the message inside of the JSON that an error of its API is."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words

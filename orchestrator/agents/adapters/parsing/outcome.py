@@ -50,7 +50,7 @@ class Told:
 
 
 def concluded(told: Told, ending: Ending, now: float) -> Outcome:
-    """``now`` is in seconds since the epoch, for "try again in 20s"."""
+    """Return the outcome of a run. ``now``: Unix time, for messages such as "try again in 20s"."""
     kind, words = next(filter(None, (row(told, ending) for row in _ROWS)), FINE)
     used = _as_told(told.usage)
     accounted = told.accounted and used is told.usage
@@ -68,7 +68,9 @@ def concluded(told: Told, ending: Ending, now: float) -> Outcome:
 
 
 def _as_told(usage: Usage) -> Usage:
-    """Every call uses tokens: if a program counts none, its provider reported none."""
+    """Return the usage; without tokens if the program counted none, because every model call uses
+    tokens.
+    """
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)
@@ -87,7 +89,7 @@ def _reset(told: Told, ending: Ending, now: float) -> float | None:
 
 def _stopped_by_us(_: Told, ending: Ending) -> Fault | None:
     # After our own TERM some programs end with code 0, and with words of success.
-    because = ending.stopped_because or "it was stopped"
+    because = ending.stopped_because or "stopped"
     return (ending.stopped_for, because) if ending.stopped_for else None
 
 
@@ -119,16 +121,16 @@ def _unexplained(told: Told, traces: str) -> ErrorClass:
 
 def _refused_tools(told: Told, _: Ending) -> Fault | None:
     names = ", ".join(told.denied)
-    return (ErrorClass.DENIED, f"it was refused: {names}") if told.denied else None
+    return (ErrorClass.DENIED, f"denied: {names}") if told.denied else None
 
 
 def _cut_off(told: Told, _: Ending) -> Fault | None:
     early = told.began and not told.finished
-    return (ErrorClass.KILLED, "it ended before its last word") if early else None
+    return (ErrorClass.KILLED, "it ended before its final result") if early else None
 
 
 def _empty(told: Told, _: Ending) -> Fault | None:
-    return None if told.text.strip() else (ErrorClass.EMPTY, "there is no text in its answer")
+    return None if told.text.strip() else (ErrorClass.EMPTY, "its answer has no text")
 
 
 _ROWS: tuple[Callable[[Told, Ending], Fault | None], ...] = (

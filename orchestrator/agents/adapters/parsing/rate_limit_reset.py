@@ -1,4 +1,4 @@
-"""The time at which a rate-limited account may be used again, from a provider's message."""
+"""Reset time of a rate-limited account, from a provider's message."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -36,9 +36,9 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 
 
 def resets_at(text: str, now: float) -> float | None:
-    """Seconds since the epoch; None when the words do not say, or in a time zone not known here.
+    """Return the reset time (Unix time); None if the message has none, or an unknown time zone.
 
-    A time of day without a zone is that of this machine: the program that says it runs here.
+    A time of day without a zone is in this machine's zone, because the program runs here.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
@@ -58,7 +58,7 @@ def _epoch(text: str, _: float) -> float | None:
 
 
 def epoch_seconds(value: float) -> float:
-    """Some programs give milliseconds."""
+    """Return a Unix time in seconds; values of programs that report milliseconds are converted."""
     return value / 1000 if value >= 1e11 else value
 
 
@@ -104,7 +104,9 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """The first time from ``now`` on at which the clock, and the calendar if named, say so."""
+    """Return the first time from ``now`` on at which the clock, and the calendar if named,
+    say so.
+    """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     if not found[1]:
@@ -118,7 +120,9 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Or tomorrow's. A time in minutes means that minute, also if it has begun."""
+    """Return the next such time of day, today or tomorrow. A time in minutes means the whole
+    minute.
+    """
     if when > now:
         return when
     just_now = now - when < timedelta(minutes=2)
@@ -137,7 +141,7 @@ def _time_of_day(found: re.Match[str]) -> tuple[int, int]:
 
 
 def _zone(name: str) -> tzinfo | None:
-    """By its name in the tz database, or one of the usual short ones."""
+    """Return a time zone by its name in the tz database, or by a common abbreviation."""
     short = _SHORT_ZONES.get(name.lower())
     if short is not None:
         return timezone(timedelta(hours=short))

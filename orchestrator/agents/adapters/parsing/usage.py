@@ -19,7 +19,7 @@ _ALL = ("steps", *_COUNTS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownUsage:
-    """Facts about a run that a reader gets before it begins; all of them may be unknown."""
+    """Facts about a run that a reader gets before it starts; each may be unknown."""
 
     #: That was asked for; what the program says of it goes before.
     model: str = ""
@@ -30,7 +30,7 @@ class KnownUsage:
 
 
 def plus(one: Usage, other: Usage) -> Usage:
-    """The sum; not known plus a number is that number."""
+    """Return the sum; not known plus a number is that number."""
     sums: dict[str, Any] = {name: _added(getattr(one, name), getattr(other, name)) for name in _ALL}
     return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
 
@@ -86,7 +86,9 @@ class Steps:
         self._open = False
 
     def put_out(self) -> list[Usage]:
-        """The model said or asked for something; one step more if that is the first of its call."""
+        """Record output of the model: text, or a tool call. The first output of a model call is
+        one step.
+        """
         if self._open:
             return []
         self._open = True
@@ -94,5 +96,5 @@ class Steps:
         return [Usage(steps=1)]
 
     def answered(self) -> None:
-        """A tool returned: the model's next output belongs to a new call."""
+        """Record a tool's result: the model's next output belongs to a new call."""
         self._open = False

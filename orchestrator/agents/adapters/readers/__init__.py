@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest
 
 
 def reader(name: str, known: KnownUsage | None = None) -> Reader:
-    """A fresh reader for one run; raise InvalidRequest with the names that exist."""
+    """Return a fresh reader for one run; raise InvalidRequest with the names that exist."""
     module = f"{__name__}.{name}"
     found = import_module(module) if name.isidentifier() and find_spec(module) else None
     make = getattr(found, f"{name.capitalize()}Reader", None)

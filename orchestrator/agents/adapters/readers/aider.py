@@ -74,8 +74,8 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of its history. Aider's output begins with "> " there and ends with two blanks,
-        several lines later if need be; its input begins with "#### ".
+        """Read a line of its history. Aider's output begins with "> " there and ends with
+        two blanks, several lines later if need be; its input begins with "#### ".
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -89,7 +89,7 @@ class AiderReader:
         return []
 
     def resumed(self) -> None:
-        """Its history begins with each run."""
+        """Do nothing: aider's history begins with each run."""
 
     def outcome(self, ending: Ending) -> Outcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()
@@ -106,7 +106,7 @@ class AiderReader:
         return concluded(told, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[Sign]:
-        """The model answered: it recovered from the earlier failure."""
+        """Record an answer of the model, which has thus recovered from an earlier failure."""
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
@@ -130,14 +130,20 @@ class AiderReader:
 
 
 def _class_of(name: str, words: str) -> ErrorClass:
-    """A purse that is empty has the name of a rate limit, and does not fill by itself."""
+    """Return the class of an error. An empty account is AUTH, although aider names it a rate
+    limit.
+
+    An account without credit does not recover by itself, as a rate limit does.
+    """
     found = classify(words)
     empty = found is ErrorClass.AUTH or _UNPAID.search(words)
     return ErrorClass.AUTH if empty else _BY_NAME.get(name) or found
 
 
 def _usage(tokens: re.Match[str]) -> Usage:
-    """Its "sent" tokens include cache reads and writes; it rounds thousands."""
+    """Return the usage in a line. aider's "sent" tokens include cache reads and writes, and
+    thousands are rounded.
+    """
     sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
     cost = _number(tokens[5])
     return Usage(

@@ -103,7 +103,9 @@ class ClaudeReader:
         return signs
 
     def _partial(self, event: Object) -> list[Sign]:
-        """The end of a message says how many tokens it has; its blocks came before, and did not."""
+        """Count the output tokens that a message's end reports beyond the tokens of its earlier
+        blocks.
+        """
         if json_values.text(event, "event", "type") != "message_delta":
             return []
         total = json_values.count(event, "event", "usage", "output_tokens") or 0
@@ -116,7 +118,9 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
-        """Once per message: every block of it comes as an event with the usage of them all."""
+        """Count the usage of a message once, although each of its blocks is an event with the
+        usage of them all.
+        """
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
@@ -162,7 +166,9 @@ class ClaudeReader:
         return []
 
     def _end(self, event: Object) -> list[Sign]:
-        """There may be several: work in the background wakes it again. The last one counts."""
+        """Read a result event. The last one counts, because work in the background starts claude
+        again.
+        """
         self._result, self._behind = event, False
         self._turns += json_values.count(event, "num_turns") or 0
         self._answer = _answer(event) or self._answer
@@ -174,7 +180,7 @@ class ClaudeReader:
         return [*spent, Finished()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Its totals count a session from its beginning; without a session, this run."""
+        """Return the usage of this run. claude's totals count a session from its beginning."""
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)
@@ -189,7 +195,7 @@ class ClaudeReader:
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of a resumed session's file: usage of the earlier runs."""
+        """Read a line of a resumed session's file: usage of the earlier runs."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
             if event is not None and json_values.text(event, "type") == _COST:
@@ -210,13 +216,13 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Its text; or the requested value, whatever the program printed afterwards."""
+    """Return claude's final text, or the requested JSON value, whatever it printed afterwards."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
 
 def _refused(event: Object) -> list[str]:
-    """The ids of the uses of tools that were refused."""
+    """Return the ids of the uses of tools that were refused."""
     decided = [
         json_values.text(meta, "id")
         for meta in json_values.objects(event, "tool_result_meta")
@@ -252,7 +258,9 @@ def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
 
 
 def _totals(result: Object) -> Usage:
-    """``modelUsage`` has all calls of the session; ``usage`` lacks some, and is there for none."""
+    """Return the totals in ``modelUsage``, which has all calls of the session; ``usage`` lacks
+    some.
+    """
     total = Usage()
     for _, each in json_values.entries(result, "modelUsage"):
         total = plus(total, _tokens(each, _CAMEL))
@@ -265,7 +273,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """Tokens reported without a cost belong to a call whose answer was interrupted."""
+    """True if tokens are reported without a cost: they belong to a call that was interrupted."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0
@@ -275,7 +283,9 @@ def _broke_off(result: Object) -> bool:
 
 
 def _fault(result: Object) -> Fault:
-    """``subtype`` says success for errors of the API too: it decides nothing."""
+    """Return the fault of a result. ``subtype`` is ignored, because it is "success" for API
+    errors, too.
+    """
     reason = json_values.text(result, "terminal_reason")
     words = (
         json_values.text(result, "result")
@@ -289,7 +299,7 @@ def _fault(result: Object) -> Fault:
     if reason == "api_error" or json_values.flag(result, "is_error") is not False:
         kind = json_values.text(result, "api_error_type")
         status = json_values.count(result, "api_error_status")
-        return classify(f"{kind} {words}", status), words or "it says that it failed"
+        return classify(f"{kind} {words}", status), words or "it reports a failure"
     return FINE
 
 
@@ -299,7 +309,7 @@ def _retry(event: Object) -> Troubled:
     shown = " ".join(filter(None, (words, str(status or ""))))
     delay = json_values.amount(event, "retry_delay_ms")
     return Troubled(
-        log_line(f"{shown}; try {attempt} of {most}"),
+        log_line(f"{shown}; retry {attempt} of {most}"),
         classify(words, status),
         None if delay is None else delay / 1000,
     )

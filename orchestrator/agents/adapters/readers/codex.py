@@ -74,7 +74,9 @@ class CodexReader:
         return concluded(told, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        """An error that it got over is none: only a failed turn, or an end right after it, is."""
+        """Return the fault of the run. An error from which codex recovered is none: only a failed
+        turn is, or an error right before the end.
+        """
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
             return FINE
@@ -125,7 +127,9 @@ class CodexReader:
         return [*signs, did] if did.denied or not begun else signs
 
     def _step(self) -> list[Sign]:
-        """The session's file has priority: the stream lacks commands that ended at once."""
+        """Count a step. The count of the session's file has priority: the stream lacks some
+        commands.
+        """
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 
@@ -161,7 +165,7 @@ class CodexReader:
         return priced(usage, model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of a file of its session."""
+        """Read a line of a file of its session."""
         if self._known.policy == "read-only" and refused(text):
             # Of a command that ends at once the stream has no item.
             self._denied["command_execution"] = None
@@ -172,7 +176,9 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
-        """It counts a session from its beginning."""
+        """Subtract the earlier runs of the session, because codex counts a session from its
+        beginning.
+        """
         self._before = self._told.total
         self._steps_before = self._told.steps
         self._meter = Meter()

@@ -1,7 +1,7 @@
 """The session file of Codex: facts that its stream reports late or never.
 
-These are the usage so far, the number of model calls, and the commands that ended at
-once, of which the stream has no item.
+These are the usage so far, the number of model calls, and commands that ended at once. The stream
+has no item for such a command.
 """
 
 import re
@@ -33,8 +33,11 @@ def refused(text: str) -> bool:
 
 
 def _refused_in_code_mode(part: Object) -> bool:
-    """The model's script decides which part of a command's answer it prints: the exit code may be
-    missing, and the output may be inside of JSON."""
+    """True if a script of the model printed the answer to a refused command.
+
+    The script decides which part it prints, so the exit code may be missing, and the output may be
+    inside JSON.
+    """
     said = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(said):
         return "\n" not in said and kept_from_writing(said)
@@ -42,22 +45,22 @@ def _refused_in_code_mode(part: Object) -> bool:
 
 
 class CodexSession:
-    """One session may have several files: those of its helpers are separate."""
+    """Facts of one session. It may have several files, because each helper writes its own file."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
-        #: Of each answer of its model, as soon as it is there: the totals come when its tools have
-        #: ended. A helper's file may repeat the answers before it began.
+        #: Usage of each answer of the model, known at once: the totals are written only after the
+        #: answer's tools have ended. A helper's file may repeat answers from before its start.
         self._answers: dict[tuple[str, str, int | None], Usage] = {}
         #: Files whose model has asked for a tool in the answer that is under way.
         self._asking: set[str] = set()
-        #: The latest answer that was taken in asks for a tool.
+        #: True if the latest answer that was read asks for a tool.
         self.asks = False
-        #: As the session says, where nobody asked for one.
+        #: The model that the session names; empty if it names none.
         self.model = ""
 
     def line(self, text: str, source: str) -> bool:
-        """Take in a line; whether there are new totals."""
+        """Read a line. Return True if it changes the totals."""
         event = json_values.parsed(text)
         payload = json_values.dig(event, "payload")
         if json_values.text(event, "type") == "token_usage_record":
@@ -102,7 +105,7 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 
 
 def tokens(usage: Object | None) -> Usage:
-    """Its input counts include cache reads and writes."""
+    """Return the usage; codex counts cache reads and writes as input, so they are subtracted."""
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")
     written = json_values.count(usage, "cache_write_input_tokens")

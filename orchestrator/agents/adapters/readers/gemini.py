@@ -28,7 +28,9 @@ from orchestrator.core.text.json_values import Object
 
 
 def used(stats: object, prices: Prices) -> Usage:
-    """Over all models, each at its own price; with one that has none the cost is not known."""
+    """Return the usage of all models, each at its own price; if one has no price, the cost is
+    unknown.
+    """
     models = json_values.entries(stats, "models")
     parts = [priced(_of_model(each), name, prices) for name, each in models]
     if not parts:
@@ -47,7 +49,9 @@ def _of_model(model: object) -> Usage:
 
 
 def _streamed(stats: object) -> Usage:
-    """``input`` excludes cache reads. Thinking tokens are only in ``total_tokens``."""
+    """Return the usage. ``input`` excludes cache reads; thinking tokens are only in
+    ``total_tokens``.
+    """
     read = json_values.count(stats, "input_tokens")
     cached = json_values.count(stats, "cached")
     fresh = json_values.count(stats, "input")
@@ -74,7 +78,7 @@ def _of_document(model: object, tokens: object) -> Usage:
 
 
 def of_answer(tokens: object) -> Usage:
-    """Usage of one model answer, as in the session's file."""
+    """Return usage of one model answer, as in the session's file."""
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0
@@ -164,7 +168,9 @@ class GeminiReader:
         return concluded(told, ending, time.time())
 
     def _flush(self) -> list[Sign]:
-        """Words come in pieces; people read them whole."""
+        """Return the collected text as one event, because it arrives in pieces and people read it
+        whole.
+        """
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
@@ -173,7 +179,7 @@ class GeminiReader:
         return [Said(words)]
 
     def _document(self, ending: Ending) -> None:
-        """The one object of ``-o json``; that of a failure comes at the end of stderr."""
+        """Read the one object of ``-o json``; after a failure it is at the end of stderr."""
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
         if document is None:
@@ -208,7 +214,8 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """The one object of ``-o json`` counts them itself; that of a failure does not.
+        """Return the steps in the object of ``-o json``; None after a failure, which does not
+        count them.
 
         Its stream does not count calls that used tokens without a result.
         """
@@ -238,7 +245,7 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[Sign]:
-        """A missing tool was not offered, or was made up by the model.
+        """Read a tool's result. A missing tool was not offered, or the model invented it.
 
         It was made up if the model found another tool that works: a success discards it.
         """
@@ -254,7 +261,9 @@ class GeminiReader:
         return [Did(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
-        """An agent with full rights is offered all tools: a missing one was made up."""
+        """Return missing tools that were not offered; none for an agent with full rights, which
+        gets all tools.
+        """
         return {} if self._known.policy == "full" else self._missing
 
     def _error(self, event: Object) -> list[Sign]:
@@ -271,7 +280,7 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """A line of a file of its session: each answer of the model, perhaps several times."""
+        """Read a line of a file of its session: each answer of the model, perhaps several times."""
         event = json_values.parsed(text)
         name, told = json_values.text(event, "id"), json_values.dig(event, "tokens")
         if json_values.text(event, "type") != "gemini" or told is None or name in self._answers:
@@ -283,7 +292,9 @@ class GeminiReader:
         ]
 
     def resumed(self) -> None:
-        """Answers that it copies into a new file of its session stay known."""
+        """Forget the earlier runs, except answers that gemini copies into a new file of its
+        session.
+        """
         self._meter = Meter()
 
     def _step(self) -> list[Sign]:

@@ -88,7 +88,9 @@ class OpencodeReader:
         return concluded(told, ending, time.time())
 
     def _used(self) -> Usage:
-        """A cost of nothing for tokens of something is a price that it does not know."""
+        """Return the usage; a cost of 0 for more than 0 tokens means that opencode does not know
+        the price.
+        """
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:
             used = priced(replace(used, cost_usd=None), self._known.model, self._known.prices)
@@ -98,7 +100,7 @@ class OpencodeReader:
         if self._error is not None:
             return _fault(self._error)
         if self._reason == "length":
-            return ErrorClass.LIMIT, "its answer was longer than the model may write at once"
+            return ErrorClass.LIMIT, "its answer exceeded the output limit of the model"
         return FINE
 
     def _step_start(self, _: Object) -> list[Sign]:
@@ -142,7 +144,7 @@ class OpencodeReader:
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [Stuck(f"{_MOST_UNENDED} answers in a row of its model had no end that can be read")]
+        return [Stuck(f"{_MOST_UNENDED} answers of its model in a row had no readable end")]
 
     def _failed(self, event: Object) -> list[Sign]:
         error = json_values.dig(event, "error")
@@ -160,7 +162,7 @@ class OpencodeReader:
 
 
 def _tokens(part: object) -> Usage:
-    """Thinking tokens are output as well; ``total`` shows if ``output`` lacks them."""
+    """Return the usage with thinking tokens as output; ``total`` shows if ``output`` lacks them."""
     read = json_values.count(part, "tokens", "input")
     cached = json_values.count(part, "tokens", "cache", "read")
     caching = json_values.count(part, "tokens", "cache", "write")
@@ -181,7 +183,7 @@ def _tokens(part: object) -> Usage:
 
 def _fault(error: Object) -> Fault:
     name, status = json_values.text(error, "name"), json_values.count(error, "data", "statusCode")
-    message = json_values.text(error, "data", "message") or name or "it says that it failed"
+    message = json_values.text(error, "data", "message") or name or "it reports a failure"
     # Its time of reset is in a header; the words of the body tell an empty purse from a limit.
     after = json_values.text(error, "data", "responseHeaders", "retry-after")
     body = json_values.text(error, "data", "responseBody")

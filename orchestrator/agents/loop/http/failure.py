@@ -25,7 +25,7 @@ _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IG
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
 #: The model wrote a call of a tool that the server could not read; the next one may be better.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
-_OVERFLOWS = "the conversation no longer fits into the model's context window"
+_OVERFLOWS = "the conversation exceeds the model's context window"
 
 
 class ModelFailure(Exception):
@@ -63,7 +63,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")[:200]
         return ModelFailure(
-            ErrorClass.CONFIG, f"{words}, which points to {where}; set base_url to it"
+            ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to it"
         )
     if status in _RATE:
         return _limited(words, status, headers, said)
@@ -111,7 +111,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """The words of an error, whatever shape it has."""
+    """Return the words of an error, whatever shape it has."""
     try:
         value = json_values.decoded(body)
     except ValueError:

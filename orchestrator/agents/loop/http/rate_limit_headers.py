@@ -1,4 +1,4 @@
-"""The time at which a rate-limited account may be used again, from a provider's headers."""
+"""Reset time of a rate-limited account, from a provider's headers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _FARTHEST = 90 * 86400.0
 
 
 def pause(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, of ``retry-after`` (seconds or a date) or ``retry-after-ms``."""
+    """Return seconds to wait, of ``retry-after`` (seconds or a date) or ``retry-after-ms``."""
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
         return exact / 1000
@@ -36,7 +36,7 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
-    """Seconds since the epoch. The error's own text has priority over the headers.
+    """Return seconds since the epoch. The error's own text has priority over the headers.
 
     Of several windows, the latest unexpired one counts: all must be open for a call.
     """
@@ -56,7 +56,7 @@ def _each(
 
 
 def _span(text: str) -> float | None:
-    """Seconds of "6m0s", "20s", "250ms"."""
+    """Return seconds of "6m0s", "20s", "250ms"."""
     found = _SPAN.findall(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
 

@@ -70,7 +70,7 @@ def endpoint(base_url: str) -> Endpoint:
         host, port = "", None
     usable = host and url.scheme in ("http", "https") and _PATH.fullmatch(url.path)
     if not usable:
-        raise ModelFailure(ErrorClass.CONFIG, f"base_url {base_url!r} is no http or https address")
+        raise ModelFailure(ErrorClass.CONFIG, f"base_url {base_url!r} is not an http or https URL")
     return Endpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
 
 
@@ -84,7 +84,9 @@ def is_loopback(host: str) -> bool:
 def post(
     to: Endpoint, path: str, headers: Mapping[str, str], body: bytes, *, connect: float, call: float
 ) -> HttpReply:
-    """POST and read the whole answer. Seconds; raise Failure. Redirections are not followed."""
+    """Send a POST request and read the whole answer. ``timeout`` in seconds; raise Failure.
+    Follows no redirects.
+    """
     connection = _connection(to, connect)
     try:
         _reach(connection, to)
@@ -109,7 +111,7 @@ def _connection(to: Endpoint, seconds: float) -> http.client.HTTPConnection:
 
 
 def _proxy(to: Endpoint) -> Endpoint | None:
-    """The proxy that the environment names for https."""
+    """Return the proxy that the environment names for https."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed
@@ -127,7 +129,7 @@ def _reach(connection: http.client.HTTPConnection, to: Endpoint) -> None:
         raise ModelFailure(ErrorClass.CONFIG, words) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ModelFailure(
-            ErrorClass.API, f"{to} cannot be reached: {_why(error)}", again=True
+            ErrorClass.API, f"cannot reach {to}: {_why(error)}", again=True
         ) from error
 
 
@@ -160,7 +162,7 @@ def _exchange(
     if len(text) > MAX_ANSWER_BYTES:
         raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
     if response.length:
-        raise ValueError("the answer ended before its end")
+        raise ValueError("the answer is incomplete")
     names = {name.lower(): value for name, value in response.getheaders()}
     return HttpReply(status=response.status, headers=names, body=text)
 
@@ -169,5 +171,5 @@ def _broken(to: Endpoint, error: Exception, seconds: float, deadline: _Deadline)
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
         return ModelFailure(ErrorClass.TIMEOUT, words, again=True, answering=True)
-    words = f"the answer of {to} broke off: {_why(error)}"
+    words = f"connection to {to} lost during its answer: {_why(error)}"
     return ModelFailure(ErrorClass.API, words, again=True, answering=True)

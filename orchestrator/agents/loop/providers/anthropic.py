@@ -68,7 +68,9 @@ class Messages:
             yield {"type": "text", "text": prompt[length:]}
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Three marks of the four that a request may have: system with tools, shared part, end."""
+        """Return the request, with three of the four possible cache marks: system with tools,
+        shared part, end.
+        """
         value: dict[str, Any] = {
             "model": self._settings.model,
             "max_tokens": max_tokens,
@@ -82,7 +84,9 @@ class Messages:
         return value
 
     def _marked(self) -> list[dict[str, Any]]:
-        """The next call reads this call's messages from the cache."""
+        """Return the messages with a cache mark, so that the next call reads them from
+        the cache.
+        """
         *before, last = self._messages
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
@@ -121,7 +125,9 @@ class Messages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """By a tool that must be called: every model with tools can do that."""
+        """Demand JSON by a tool that the model must call, because every model with tools can do
+        that.
+        """
         words = "Hand over the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
@@ -131,7 +137,9 @@ class Messages:
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Parts of an answer that the next request repeats: only those that the API accepts."""
+    """Yield the parts of an answer that the next request may repeat: the parts that the API
+    accepts.
+    """
     for block in blocks:
         kind = block.get("type")
         if kind == "text" and json_values.text(block, "text").strip():

@@ -24,7 +24,7 @@ def declared(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def use_of(call: object, fallback_id: str) -> Use:
-    """A call as the model made it; its arguments are JSON text or an object already."""
+    """Return the tool call of the model; its arguments are JSON text or already an object."""
     function = json_values.mapping(call, "function")
     arguments, problem = _arguments(function.get("arguments"))
     return Use(
@@ -49,6 +49,6 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """The call as it is said again in the next request."""
+    """Return the call as the next request repeats it."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}

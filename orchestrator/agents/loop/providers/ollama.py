@@ -19,7 +19,7 @@ _MOST_CHARACTERS_PER_TOKEN = 5
 
 
 class OllamaChat(Chat):
-    """A conversation. The context window is asked for: by itself Ollama gives a short one."""
+    """A conversation. Requests set the context window, because Ollama's default is small."""
 
     @property
     def path(self) -> str:
@@ -77,7 +77,7 @@ class OllamaChat(Chat):
         self._format = {"format": dict(schema)}
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """Older servers know no schema."""
+        """Omit the schema, because older servers do not accept one."""
         had, self._format = self._format, {}
         return bool(had) and status == 400
 

@@ -70,7 +70,7 @@ class ChatCompletions(Chat):
         )
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        """Only fields that every server accepts, without an answer's other fields."""
+        """Add the answer to the conversation, with only the fields that every server accepts."""
         said: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
             said["tool_calls"] = [shown(use) for use in uses]
@@ -91,7 +91,7 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """Servers differ in features: the name of a limit, and JSON by schema."""
+        """Rename the token limit, or omit the schema: servers differ in both."""
         if status not in _NOT_TAKEN:
             return False
         if not self._renamed and ("max_completion_tokens" in said or "max_tokens" in said):
@@ -111,7 +111,7 @@ def _text(content: object) -> str:
 
 
 def _usage(told: Mapping[str, Any]) -> Usage:
-    """Their input counts include cache reads."""
+    """Return the usage; the API counts cache reads as input, so they are subtracted."""
     read_in = json_values.count(told, "prompt_tokens")
     cached = json_values.count(told, "prompt_tokens_details", "cached_tokens")
     return Usage(

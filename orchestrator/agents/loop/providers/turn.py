@@ -66,4 +66,4 @@ class Dialect(Protocol):
         """Ask for JSON of this schema instead of words."""
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """After a refused request: whether it is put differently now; says so a few times only."""
+        """Change the form of a refused request. Return False if there is no other form to try."""

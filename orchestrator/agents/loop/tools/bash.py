@@ -23,7 +23,9 @@ _GRACE_SECONDS = 2.0
 
 
 def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
-    """``hidden``: variables that commands do not get to see, such as the key of the model."""
+    """Return the tool. ``hidden``: variables that commands do not get, such as the key of the
+    model.
+    """
 
     def use(arguments: Mapping[str, Any]) -> str:
         wanted = amount(arguments, "timeout", times.command)
@@ -34,8 +36,8 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
     return Tool(
         name="bash",
         description=(
-            "Run a command. It has no input, and is stopped after"
-            f" {times.command:g} s or what timeout says, at most {times.longest_command:g} s."
+            "Run a command without input. Its timeout is"
+            f" {times.command:g} s by default, and at most {times.longest_command:g} s."
         ),
         properties={
             "command": {"type": "string"},
@@ -67,7 +69,7 @@ class _Output:
             self.dropped += over
 
     def text(self) -> str:
-        between = f"\n... {self.dropped} bytes left out ...\n".encode() if self.dropped else b""
+        between = f"\n... {self.dropped} bytes omitted ...\n".encode() if self.dropped else b""
         return (bytes(self.start) + between + bytes(self.end)).decode("utf-8", "replace")
 
 
@@ -89,7 +91,7 @@ def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) ->
         if process.stdout is not None:
             process.stdout.close()
     if not ended:
-        raise Unusable(f"{output.text()}\n[stopped: it ran for more than {seconds:g} s]".strip())
+        raise Unusable(f"{output.text()}\n[stopped: timed out after {seconds:g} s]".strip())
     return _told(process.returncode, output.text())
 
 
@@ -144,13 +146,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline and not _is_dead(process.pid):
         time.sleep(0.02)
-    # Also when it has ended: its children may have ignored the first signal.
+    # Also if the process has exited: its children may have ignored the first signal.
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _is_dead(pid: int) -> bool:
-    """Without waiting for it; macOS cannot tell."""
+    """True if the process has exited; does not reap it. Always False on macOS: it has no waitid."""
     if not hasattr(os, "waitid"):
         return False
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -25,7 +25,7 @@ def reading(where: Places) -> Tool:
 
     return Tool(
         name="read",
-        description=f"Read a text file, or a part of it; {_LINES} lines if nothing else is said.",
+        description=f"Read a text file, or a part of it; {_LINES} lines by default.",
         properties={"path": _TEXT, "first_line": _COUNT, "lines": _COUNT},
         required=("path",),
         use=use,
@@ -36,7 +36,7 @@ def _part(lines: list[str], first: int, count: int) -> str:
     part = "".join(lines[first - 1 : first - 1 + count])
     left = len(lines) - (first - 1 + count)
     more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
-    return part + more or "[nothing there]"
+    return part + more or "[empty]"
 
 
 def writing(where: Places) -> Tool:
@@ -48,7 +48,7 @@ def writing(where: Places) -> Tool:
 
     return Tool(
         name="write",
-        description="Write a whole text file; its directories are made.",
+        description="Write a whole text file; its directories are created.",
         properties={"path": _TEXT, "content": _TEXT},
         required=("path", "content"),
         use=use,
@@ -66,12 +66,12 @@ def editing(where: Places) -> Tool:
 
     return Tool(
         name="edit",
-        description="Replace a text in a file, which must be in there exactly once.",
+        description="Replace a text that occurs exactly once in a file.",
         properties={
             "path": _TEXT,
             "old_text": _TEXT,
             "new_text": _TEXT,
-            "replace_all": {"type": "boolean", "description": "however often it is in there"},
+            "replace_all": {"type": "boolean", "description": "all occurrences"},
         },
         required=("path", "old_text", "new_text"),
         use=use,
@@ -81,14 +81,14 @@ def editing(where: Places) -> Tool:
 def _occurrences(text: str, old: str, *, every: bool) -> int:
     found = text.count(old) if old else 0
     if not found:
-        raise Unusable("old_text is not in the file; read it and give the exact text")
+        raise Unusable("old_text is not in the file; read the file, and use its exact text")
     if found > 1 and not every:
-        raise Unusable(f"old_text is in there {found} times; give more of it, or replace_all")
+        raise Unusable(f"old_text occurs {found} times; use a longer text, or replace_all")
     return found
 
 
 def _text(place: Path) -> str:
-    """The whole file, its line ends as they are."""
+    """Return the whole file, its line ends as they are."""
     with os.fdopen(paths.open_to_read(place), "rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
@@ -96,4 +96,4 @@ def _text(place: Path) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Unusable(f"{place.name} is no text in UTF-8 ({len(content)} bytes)") from None
+        raise Unusable(f"{place.name} is not UTF-8 text ({len(content)} bytes)") from None

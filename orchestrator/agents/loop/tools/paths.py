@@ -16,14 +16,20 @@ class Places:
     confined: bool
 
     def find(self, given: str) -> Path:
-        """The place that a path names, links resolved; raise Refused when it is not allowed."""
+        """Return the place that a path names, links resolved; raise Refused when it is not
+        allowed.
+        """
         place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
         if self.confined and not place.is_relative_to(self.root):
-            raise ToolRefused(f"{given} is outside of {self.root}, which this agent may not leave")
+            raise ToolRefused(
+                f"{given} is outside of {self.root}, the only directory that this agent may use"
+            )
         return place
 
     def to_change(self, given: str) -> Path:
-        """Like ``find``, for writing. Git's own files decide what others run: hooks, filters."""
+        """Return the place to write, as ``find`` does. Git's own files are refused, because hooks
+        and filters run programs.
+        """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:
             raise ToolRefused(f"{given} belongs to git, which this agent may not change")

@@ -57,8 +57,11 @@ def searching(where: Places) -> Tool:
         description="Find lines that a regular expression (Python's) matches in files.",
         properties={
             "pattern": _TEXT,
-            "path": {"type": "string", "description": "a file or directory; here if not given"},
-            "files": {"type": "string", "description": "names of files to look into, as *.py"},
+            "path": {
+                "type": "string",
+                "description": "a file or directory; default: the working directory",
+            },
+            "files": {"type": "string", "description": "names of files to search, such as *.py"},
         },
         required=("pattern",),
         use=use,
@@ -67,7 +70,9 @@ def searching(where: Places) -> Tool:
 
 
 def _in_another_process(asked: Mapping[str, str]) -> str:
-    """Some expressions take for ever on some lines, and only another process can be stopped."""
+    """Search in another process: some expressions never end on some lines, and only a process can
+    be killed.
+    """
     try:
         done = subprocess.run(
             (sys.executable, "-I", search_process.__file__),

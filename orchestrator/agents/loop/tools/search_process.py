@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _files(place: Path, names: str) -> Iterator[Path]:
-    """Links are not followed: they may lead out of the allowed directory."""
+    """Yield files; links are not followed, because they may lead out of the allowed directory."""
     if place.is_file():
         yield place
     for folder, folders, files in os.walk(place):

@@ -16,7 +16,7 @@ class ToolRefused(Exception):
 
 
 class Unusable(Exception):
-    """The tool cannot do what it was asked; the message is for the model."""
+    """The tool cannot run the call; the message is for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Tool:
 
 
 def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    """A text argument; raise Unusable when it is missing or no text."""
+    """Return a text argument; raise Unusable when it is missing or no text."""
     value = arguments.get(name, default)
     if not isinstance(value, str):
-        raise Unusable(f"{name} must be given, as text")
+        raise Unusable(f"{name} is required, as text")
     return json_values.text(value)
 
 
@@ -67,4 +67,4 @@ def shortened(text: str, most: int = MAX_RESULT) -> str:
     """
     text = json_values.text(text)
     half = most // 2
-    return cut_middle(text, half, f"\n... {len(text) - 2 * half} characters left out ...\n")
+    return cut_middle(text, half, f"\n... {len(text) - 2 * half} characters omitted ...\n")

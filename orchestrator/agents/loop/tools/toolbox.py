@@ -35,7 +35,9 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
-        """None if it does not start: the agent then works without child jobs."""
+        """Return the tools of the MCP server; None if it does not start. The agent then works
+        without child jobs.
+        """
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
             self._server = child_jobs.JobServer(settings.child_jobs, environ)
@@ -61,14 +63,14 @@ class Toolbox:
             return Result(shortened(f"failed: {error}"), failed=True)
 
     def _missing(self, name: str) -> Result:
-        there = f"there are: {', '.join(self.tools)}"
+        there = f"available: {', '.join(self.tools)}"
         if name in _KNOWN:
-            words = f"refused: the policy {self._policy!r} has no {name}; {there}"
+            words = f"refused: the policy {self._policy!r} does not allow {name}; {there}"
             return Result(words, failed=True, denied=True)
-        return Result(f"no tool {name[:100]!r}; {there}", failed=True)
+        return Result(f"unknown tool {name[:100]!r}; {there}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """The file that a tool is to write, as an absolute path; none of a command."""
+        """Return the file that a tool is to write, as an absolute path; none of a command."""
         given = arguments.get("path")
         if name not in _WRITING or name not in self.tools or not isinstance(given, str):
             return ()

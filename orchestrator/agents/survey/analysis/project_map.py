@@ -64,7 +64,7 @@ def _notes(listing: Listing) -> list[str]:
     if not listing.directories_skipped:
         return []
     names = sorted({os.path.basename(path) for path in listing.directories_skipped})
-    return [f"Not a git repository, so these directories were left out: {shown(', '.join(names))}."]
+    return [f"Not a git repository, so these directories were skipped: {shown(', '.join(names))}."]
 
 
 def _add_file(result: SurveyResult, file: ReadFile) -> None:

@@ -1,4 +1,4 @@
-"""Queries to git about the surveyed project; git may be missing, the project no repository."""
+"""Queries to git about the surveyed project; without git or a repository, the answers are empty."""
 
 import os
 import subprocess

@@ -138,7 +138,7 @@ def _todos(text: str, masked: str) -> tuple[Todo, ...]:
 
 
 def _comment_start(mask: str, position: int) -> int:
-    """Where the comment begins that goes on, spaces included, to the position."""
+    """Return the start of the comment, including spaces, that ends at the position."""
     while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
         position -= 1
     return position

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from orchestrator.agents.survey.report.markdown import count
 from orchestrator.agents.survey.result.result import Counts, SurveyResult
 from orchestrator.agents.survey.source.languages import BINARY
+from orchestrator.core.command_name import GRAMMARS
 
 _MOST_LANGUAGES = 3
 
@@ -24,7 +25,7 @@ def headline(result: SurveyResult) -> str:
 
 
 def summary(result: SurveyResult) -> str:
-    """Return the last line that a worker says."""
+    """Return the last line of a worker's output."""
     return f"surveyed {_files_and_code(result)}"
 
 
@@ -35,7 +36,7 @@ def only_counted(result: SurveyResult) -> str:
     return (
         f"Of {', '.join(sorted(result.unparsed))}, only lines were counted: symbols, imports, and"
         " test cases were not read, because the grammars are not installed. To install them, run"
-        " `./install.sh --grammars` in the orchestrator's folder."
+        f" {GRAMMARS}."
     )
 
 
@@ -66,4 +67,4 @@ def _unread(result: SurveyResult) -> str:
         if number
     ]
     text = f" Not counted as lines: {', '.join(parts)}." if parts else ""
-    return text + (f" Left out: {', '.join(skipped)}." if skipped else "")
+    return text + (f" Skipped: {', '.join(skipped)}." if skipped else "")

@@ -73,7 +73,9 @@ def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
         rows = [(code(m.path), m.code, ", ".join(map(code, m.reasons))) for m in result.matches]
         lines += table(("File", "Code", "Why"), rows)
     else:
-        lines.append("Nothing in the project matches the words of this task: it would be new.")
+        lines.append(
+            "No file of the project matches the words of this task: the work would be new."
+        )
     if dependencies := matching_dependencies(result, task):
         lines += ["", "Dependencies that concern it: " + ", ".join(map(code, dependencies)) + "."]
     return [*lines, "", "## The whole project", "", headline(result), "", *_languages(result)]
@@ -183,7 +185,8 @@ def _tests(result: SurveyResult) -> list[str]:
     if unread:
         lines += [""] if lines else []
         lines.append(
-            f"Test cases of {count(unread, 'file')} were not counted for lack of a grammar."
+            f"Test cases of {count(unread, 'file')} were not counted: their grammars are not "
+            "installed."
         )
     return lines or ["No tests were found."]
 
@@ -254,7 +257,7 @@ def _configuration(result: SurveyResult) -> list[str]:
 
 def _hot_spots(result: SurveyResult) -> list[str]:
     if not result.churn:
-        return [f"Not known: {result.churn_note or 'no commits in the time looked at'}."]
+        return [f"Unknown: {result.churn_note or 'no commits in this period'}."]
     best = sorted(result.churn, key=lambda row: (-row.changes, -row.added, row.path))[:MOST_ROWS]
     rows = [(code(row.path), row.changes, row.added, row.deleted) for row in best]
     lines = table(("File", "Commits", "Lines added", "Lines deleted"), rows)

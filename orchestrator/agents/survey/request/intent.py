@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from orchestrator.core.command_name import COMMAND
+
 #: Said in the terminal and on top of the report when a request asks for something to be built.
 NOTHING_BUILT = (
-    "Nothing was built: this request asks for something to be made or changed, and no AI agent"
-    " worked on it; the parts of the project that it concerns were surveyed instead. To connect"
-    " an agent, install its tool and log in (`bin/orchestrator agents` says how, for each), then"
-    " run the request again: the best one that can work here is taken, or the one that you name,"
-    " such as `--agent claude`. One of your own goes under `agents:` in config.yaml."
+    "Nothing was built: the request asks for a change, but no AI agent worked on it. The parts of"
+    " the project that it concerns were surveyed instead. To connect an agent, install its tool"
+    f" and log in; for instructions, run `{COMMAND} agents`. Then run the request again. The"
+    " best available agent is used, or the one that you name, such as `--agent claude`. To add"
+    " your own agent, use `agents:` in config.yaml."
 )
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'+#]*")
@@ -101,7 +103,7 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the stems to look for, each with the word of the request that it stands for."""
+    """Return the word stems to search for, each with the word of the request that led to it."""
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)

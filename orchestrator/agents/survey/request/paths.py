@@ -18,9 +18,9 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that ``words`` are about; empty if they are (also) about something else.
+    """Return the paths that the request names; empty if the request also names something else.
 
-    ``files`` are the paths of the project: "the docs" is a path only if ``docs`` exists.
+    ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists.
     """
     known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
     places: dict[str, None] = {}

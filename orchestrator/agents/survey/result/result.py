@@ -181,7 +181,9 @@ class SurveyResult:
         self.churn_note = self.churn_note or other.churn_note
 
     def sort(self) -> None:
-        """Put all rows into the order of their paths, whoever found them."""
+        """Sort all rows by path, so that the order does not depend on the worker that
+        found them.
+        """
         for name in _MERGED_ROWS:
             getattr(self, name).sort(key=_order)
 

@@ -46,10 +46,9 @@ NO_LINES = LineCount()
 
 
 def mask_comments(text: str, language: str) -> str:
-    """Return ``text`` with each character of a comment replaced by COMMENT_MARK.
+    """Return ``text`` with each character of a comment replaced by COMMENT_MARK. Line breaks stay.
 
-    Line breaks stay. For languages without a grammar; markers inside strings that span lines are
-    taken for comments.
+    For languages without a grammar. Comment markers inside multi-line strings count as comments.
     """
     syntax = syntax_of(language)
     if syntax.prose:

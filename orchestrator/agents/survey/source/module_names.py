@@ -64,10 +64,10 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def beside(self, importer: str, module: str) -> str:
-        """Return the Python file next to ``importer`` that ``module`` means there, or nothing.
+        """Return the Python file next to ``importer`` that ``module`` names, or "".
 
-        Python looks beside a script, as pytest does beside a test, but not beside the module of
-        a package.
+        Python searches the directory of a script, and pytest the directory of a test, but not the
+        directory of a package's module.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

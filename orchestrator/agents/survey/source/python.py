@@ -92,7 +92,7 @@ def _public_symbols(tree: ast.Module) -> Iterator[Symbol]:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield top-level statements, also those under ``if`` and ``try``."""
+    """Yield top-level statements, including statements under ``if`` and ``try``."""
     pending = list(body)
     while pending:
         node = pending.pop()

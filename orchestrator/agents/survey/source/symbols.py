@@ -14,7 +14,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Import:
-    """A module as the source names it (absolute for Python), with the names taken from it."""
+    """A module as the source names it (absolute for Python), with the names that it imports."""
 
     module: str
     names: tuple[str, ...] = ()
