@@ -35,7 +35,7 @@ _PLAIN = (
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
-    """Commits that ``end`` has and ``start`` has not, the oldest first.
+    """Return commits that ``end`` has and ``start`` has not, the oldest first.
 
     Each begins with ``commit <name>`` and its message, moved in by one space. ``below`` comes
     before paths.
@@ -48,7 +48,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
-    """All that is in a commit, as if it had no history."""
+    """Yield all that is in a commit, as if it had no history."""
     empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     yield f"commit {commit}\n".encode()
@@ -56,7 +56,7 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Return those that occur in a file of a commit; none may have a line end."""
+    """Return the given texts that occur in a file of a commit; each text is one line."""
     if not texts:
         return set()
     # On its standard input: arguments of programs can be read by others.
@@ -132,6 +132,9 @@ class Committed(ABC):
 
     def size(self, start: str, end: str) -> ChangeSize:
         return diff.size(self.place().git, start, end)
+
+    def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
+        return diff.lines(self.place().git, start, end)
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
         return diff.patch(self.place().git, start, end, most_bytes)

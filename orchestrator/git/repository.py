@@ -53,7 +53,7 @@ def roll_back(
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
     if found is None:
-        raise RepositoryError(f"the worktree {directory} is gone")
+        raise RepositoryError(f"the worktree {directory} no longer exists")
     git = worktrees.git_of(found)
     commits.make_readable(directory)
     left = ignored_files.look(git, top).not_kept
@@ -121,7 +121,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Settings of git by which it pushes nowhere, as names and values; fetching stays as it is.
+    """Yield settings of git by which it pushes nowhere, as names and values; fetching stays as it
+    is.
 
     Of the user's own rules for addresses the longest wins: each remote is named in full.
     """
@@ -221,7 +222,7 @@ class GitRepository(Committed):
         return Base(commit=taken, branch=branch, dirty=taken != commit, note="; ".join(notes))
 
     def _ours(self, place: GitLocation) -> list[str]:
-        """The product's own folders, relative to the top."""
+        """Return the product's own folders, relative to the top."""
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
     def place(self) -> GitLocation:
@@ -232,11 +233,11 @@ class GitRepository(Committed):
             return self._place
 
     def known_common(self) -> Path | None:
-        """The repository's common directory, once something has needed it. Runs no git."""
+        """Return the repository's common directory, once something has needed it. Runs no git."""
         return self._place.common if self._place else None
 
     def directories(self) -> Sequence[str]:
-        """The repository's top and its common directory; empty without a repository."""
+        """Return the repository's top and its common directory; empty without a repository."""
         if not has_repository(self._project):
             return ()
         try:
@@ -328,7 +329,9 @@ class GitRepository(Committed):
         signature: Signature,
         promised: Sequence[str] | None = None,
     ) -> str:
-        """``promised`` are those of the commit before if they are not given."""
+        """Commit the worktree's changes. ``promised``: None takes the promised paths of the
+        previous commit.
+        """
         git, top = self._git_of(found), self.place().top
         worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)
         rules = self._rules_of(found, promised)
@@ -535,7 +538,7 @@ class GitRepository(Committed):
                 return job_deletion.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository does not prevent the removal of a job.
-            logger.warning("worktrees or branches are left", extra={"error": error.message})
+            logger.warning("worktrees or branches remain", extra={"error": error.message})
         return ()
 
     def secure(self, root_id: str, directory: str) -> None:

@@ -29,7 +29,7 @@ class GitLocation:
         """Return an existing worktree. Raise RepositoryError."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
-            raise RepositoryError(f"the worktree {directory} is gone, or not known to be whole")
+            raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")
         return found
 
 
@@ -48,7 +48,7 @@ def place_of(project: Path, workspace: Path) -> GitLocation:
 
 
 def has_repository(project: Path) -> bool:
-    """Checks without running git: most projects on a machine without git have no repository."""
+    """True if the project has a repository. Checks files only, because git may not be installed."""
     above = Path(os.path.abspath(project))
     is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
     return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))
@@ -58,8 +58,8 @@ def check_has_files(git: Git) -> None:
     """Raise RepositoryError for a bare repository."""
     if git.ask("rev-parse", "--is-inside-work-tree") == "false":
         raise RepositoryError(
-            "the project is a bare repository, which has no files; have a clone or a worktree of "
-            "it as the project"
+            "the project is a bare repository, which has no files; use a clone or a worktree of it "
+            "as the project"
         )
 
 
@@ -69,4 +69,4 @@ def check_version(git: Git) -> None:
     numbers = [part for part in said.split() if part[:1].isdigit()]
     found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
     if found < OLDEST:
-        raise RepositoryError(f"{said} is too old: {OLDEST[0]}.{OLDEST[1]} is needed")
+        raise RepositoryError(f"{said} is too old; install {OLDEST[0]}.{OLDEST[1]} or newer")

@@ -7,8 +7,8 @@ from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 
 _LFS = (
-    "the repository keeps files with Git LFS, and git-lfs is not {}: workers find pointers in "
-    "their place"
+    "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
+    "the contents"
 )
 #: So many submodules are named.
 _MOST_PATHS = 10
@@ -20,8 +20,8 @@ def notes(git: Git, commit: str) -> list[str]:
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
         found.append(
-            f"the submodules {', '.join(empty[:_MOST_PATHS])} are empty directories in workers' "
-            "worktrees, as your checkout does not have them (git submodule update --init)"
+            f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in workers' worktrees, because "
+            "your checkout does not have them; fetch them: git submodule update --init"
         )
     if "filter=lfs" in git.ask("show", f"{commit}:.gitattributes"):
         if not has_lfs():
@@ -34,7 +34,7 @@ def notes(git: Git, commit: str) -> list[str]:
 
 
 def commit_of(git: Git, revision: str) -> str:
-    """The commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
+    """Return the commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
     name = f"{revision or 'HEAD'}^{{commit}}"
     found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
     # Some versions repeat the option.
@@ -43,14 +43,14 @@ def commit_of(git: Git, revision: str) -> str:
         # Git may also refuse the repository, such as another user's, and then says why.
         git.run("rev-parse", "--git-dir")
     if not commit and revision:
-        raise RepositoryError("there is no such branch, tag or commit in the repository")
+        raise RepositoryError("no such branch, tag, or commit in the repository")
     if not commit:
-        raise RepositoryError("the repository has no commit yet to start from")
+        raise RepositoryError("the repository has no commit")
     return commit
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """The user's branch that a revision names, or that is checked out; empty: none."""
+    """Return the user's branch that a revision names, or that is checked out; empty: none."""
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
     name = git.ask("rev-parse", *how, revision or "HEAD").split("\n")[-1]
     is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
@@ -61,11 +61,12 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
     """Raise RepositoryError if workers cannot start from that commit."""
     if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
-            f"a branch is named {BRANCHES!r}, which leaves no room for workers' branches"
+            f"cannot create branches below {BRANCHES}/: a branch has the name {BRANCHES!r}; "
+            f"rename it: git branch -m {BRANCHES} NEW"
         )
     if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"
-        raise RepositoryError(f"the project is not in {what} of {place.top}")
+        raise RepositoryError(f"the project directory is not in {what} of {place.top}")
     if revision:
         _check_files_are_here(place.git, commit)
 
@@ -83,8 +84,8 @@ def _check_files_are_here(git: Git, commit: str) -> None:
     missing = sum(line.startswith("?") for line in listed)
     if missing:
         raise RepositoryError(
-            f"the clone is a partial one, in which {missing} of its files are not here; "
-            f"`git diff HEAD {commit[:12]} > /dev/null` fetches them"
+            f"{missing} of its files are missing in this partial clone; fetch them: "
+            f"`git diff HEAD {commit[:12]} > /dev/null`"
         )
 
 
@@ -95,4 +96,4 @@ def tracks(git: Git, commit: str, path: str) -> bool:
 
 def refused(revision: str, error: Exception) -> InvalidRequest:
     what = f"base {revision!r}" if revision else "include_dirty"
-    return InvalidRequest(f"{what} cannot be had: {error}", kind="base")
+    return InvalidRequest(f"cannot start from {what}: {error}", kind="base")

@@ -18,13 +18,15 @@ _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """Return a commit on top of ``commit``, which must be HEAD, and notes on what it omits.
+    """Return a commit with the uncommitted files on top of ``commit``, which must be HEAD, and
+    notes on what it omits.
 
-    ``commit`` itself if nothing is uncommitted. Raise RepositoryError if it cannot be made.
+    Return ``commit`` itself if nothing is uncommitted. Raise RepositoryError if no commit can be
+    made.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
-            "the uncommitted work belongs to HEAD; leave base out, or check that base out"
+            "uncommitted changes belong to HEAD; omit base, or check out that base first"
         )
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
@@ -56,8 +58,8 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     unmerged = [path_of(each) for each in fields if each.startswith("u ")]
     if unmerged:
         raise RepositoryError(
-            f"the checkout is in the middle of a merge ({', '.join(unmerged[:_MOST_PATHS])}); "
-            "finish that first"
+            f"the checkout has an unfinished merge ({', '.join(unmerged[:_MOST_PATHS])}); "
+            "finish or abort it first"
         )
     return fields
 
@@ -68,15 +70,16 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 
 
 def _is_gone(field: str) -> bool:
-    """From the files, or from the index; what is there and not ignored is untracked besides.
+    """True if a status entry is a removed file, in the files or in the index.
 
-    Git would look for it, and complain where a link stands in place of its directory.
+    An existing file that is not ignored is listed as untracked as well. Removed files are omitted
+    when git reads paths: git fails if a link replaced the directory of one.
     """
     return field[:1] == "1" and "D" in field[2:4]
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Repositories inside the repository: their content is not committed here."""
+    """Yield repositories inside the repository: their content is not committed here."""
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")
@@ -92,4 +95,4 @@ def _in_words(left: Sequence[str]) -> list[str]:
     if not left:
         return []
     paths = ", ".join(left[:_MOST_PATHS])
-    return [f"changes in repositories within the project are not taken along: {paths}"]
+    return [f"changes in nested repositories are not included: {paths}"]

@@ -30,12 +30,12 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     try:
         user_submodules.forget(place.git, place.top, root_id)
     except RepositoryError as error:
-        logger.warning("branches in submodules are left", extra={"error": error.message})
+        logger.warning("branches in submodules remain", extra={"error": error.message})
     return kept
 
 
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
-    """Commits by full ref: work of a root job that is on none of the user's branches.
+    """Return commits by full ref: work of a root job that is on none of the user's branches.
 
     Also worktrees that a full disk or a crash left, by path: their content is uncommitted.
     """
@@ -95,7 +95,7 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """A result that is on no branch of the user's, also not by other commits."""
+    """True if no branch of the user's has the result, also not by other commits."""
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False

@@ -1,4 +1,4 @@
-"""Saves a removed job's work on separate refs if it exists nowhere else."""
+"""Saves a removed job's work on separate refs if no other ref contains it."""
 
 import logging
 import os
@@ -57,14 +57,14 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
 
 
 def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    """Commits of results, and of workers by name."""
+    """Return commits of results, and of workers by name."""
     branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
 
 
 def _undone(git: Git, root_id: str) -> dict[str, str]:
-    """Commits that rollbacks undid."""
+    """Return commits that rollbacks undid."""
     found = _below(git, undone_refs(root_id))
     return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
@@ -83,7 +83,9 @@ def _uncommitted(
     directory: str,
     present: str,
 ) -> Iterator[tuple[str, str]]:
-    """Saved files of worktrees after a crash: in place of the worker's branch, or besides it."""
+    """Yield saved files of worktrees after a crash: in place of the worker's branch, or
+    besides it.
+    """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
         if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
@@ -105,7 +107,7 @@ def _uncommitted(
             commit, _ = commits.snapshot(git, found.admin, said, _NOBODY, inner, rules)
         except RepositoryError as error:
             about = {"worktree": found.directory, "error": error.message}
-            logger.warning("what is in a worktree cannot be kept", extra=about)
+            logger.warning("cannot save the files of a worktree", extra=about)
             continue
         tip = tips.get(worker, commit)
         on_top = git.run("merge-base", "--is-ancestor", tip, commit, accept=(0, 1)).code == 0

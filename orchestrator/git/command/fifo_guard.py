@@ -26,15 +26,17 @@ _LONGEST_LINK = 65536
 
 
 def clear(admin: Path) -> bool:
-    """A worktree's own part of the repository, before git is asked. Whether there was one."""
+    """Remove FIFOs from a worktree's own git directory, before git runs. Return True if there was
+    one.
+    """
     return _removed(_entries(admin))
 
 
 def release(directory: str, env: Mapping[str, str]) -> bool:
-    """Have a git that was started there like this wait no longer, and take the cause away.
+    """Remove FIFOs that block a git command with this directory and environment.
 
-    False when there was none. To look for it takes longer than most commands do: it is for those
-    that take long.
+    Return False if there was none. The search takes longer than most commands, so it is only for
+    commands that have already run long.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own

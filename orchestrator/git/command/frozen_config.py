@@ -63,7 +63,7 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """A name alone means true; of several values the last one counts."""
+    """Return the settings: a name alone means true, and of several values the last one counts."""
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 

@@ -75,7 +75,7 @@ ITSELF = ("--no-deref",)
 
 
 def has_lfs() -> bool:
-    """Return True if git-lfs can be run here; it may be installed while the server runs."""
+    """True if git-lfs can be run here. It may be installed while the server runs."""
     return shutil.which("git-lfs") is not None
 
 
@@ -96,13 +96,13 @@ class GitOutput:
 
     @property
     def fields(self) -> list[str]:
-        """The fields that ``-z`` separates."""
+        """Fields of the output, separated by NUL (``-z``)."""
         return os.fsdecode(self.out).split("\0")[:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Git in one directory, or with one repository and its files, as ``env`` says."""
+    """Git in one directory, or for the repository and working tree that ``env`` names."""
 
     directory: str
     env: Mapping[str, str]
@@ -151,7 +151,7 @@ class Git:
     def _once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
-        """And whether it waited at a pipe."""
+        """Run the command once. Return its output, and True if it waited at a FIFO."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         try:
             with subprocess.Popen(
@@ -165,10 +165,10 @@ class Git:
                 _feed(process, given)
                 out, said, released = self._ended(process, env)
         except FileNotFoundError as error:
-            raise RepositoryError(f"git cannot be run in {self.directory}: {error}") from error
+            raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error
         except subprocess.TimeoutExpired:
             raise RepositoryError(
-                f"git {arguments[0]} did not end within {LONGEST_SECONDS:g} seconds"
+                f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s"
             ) from None
         return GitOutput(process.returncode, out, os.fsdecode(said).strip()), released
 
@@ -212,7 +212,7 @@ class Git:
             raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
 
     def ask(self, *arguments: str) -> str:
-        """The answer in one line; empty when git has none."""
+        """Return the answer in one line; empty when git has none."""
         answer = self._asked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
@@ -267,12 +267,14 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
 
 
 def failure(what: str, answer: GitOutput) -> Exception:
-    """OSError when the disk is full, so that it is tried again when it is not."""
+    """Return the error of a failed command; OSError if the disk is full, so that it is retried
+    later.
+    """
     if _says_full(answer):
         return _full(what, answer)
     said = one_line(answer.err)[-500:]
     said = stale_locks.in_words(answer.err) or said
     if answer.code < 0:
         # Its earlier output is no cause.
-        said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"
+        said = f"killed by signal {-answer.code}{f' ({said})' if said else ''}"
     return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")

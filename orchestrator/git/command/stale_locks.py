@@ -30,8 +30,8 @@ def in_words(said: str) -> str:
         return ""
     what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
     return (
-        f"{path or _TABLE} is there, as another git is at work in the repository, or was killed "
-        f"there; when none is: `rm {what}`, and try again"
+        f"{path or _TABLE} exists: another git process is running in the repository, or was "
+        f"killed; if none is running: `rm {what}`, then retry"
     )
 
 

@@ -47,7 +47,7 @@ def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int
 
 
 def _open_files() -> set[tuple[int, int]] | None:
-    """Device and inode of every file that a process of this user has open; None: unknown."""
+    """Return device and inode of every file that a process of this user has open; None: unknown."""
     found = set()
     if not os.path.isdir("/proc/self/fd"):
         return None

@@ -69,7 +69,7 @@ class CommitRules:
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """Files of an index besides those that git adds itself."""
+    """Special files of an index: nested repositories, and files that were held back."""
 
     nested: Sequence[Nested]
     #: What was taken out again.
@@ -94,12 +94,14 @@ def commit_rest(
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
-    git.run("update-ref", *ITSELF, "-m", "orchestrator: what the worker left", branch, head)
+    git.run(
+        "update-ref", *ITSELF, "-m", "orchestrator: uncommitted files of the worker", branch, head
+    )
     return head, found
 
 
 def _head(git: Git) -> tuple[str, str, str]:
-    """The commit, its tree, and the branch; no full name if HEAD is detached."""
+    """Return the commit, its tree, and the branch; no full name if HEAD is detached."""
     asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
     # Where an agent has given a branch the name HEAD, git does not print the last one.
     commit, tree, *branch = git.run("rev-parse", *asked).text.split("\n")
@@ -131,7 +133,7 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """On a full disk, retry without the files that are held back.
+    """Return the tree; on a full disk, retry without the files that are held back.
 
     Searching for them first would cost each commit a process.
     """
@@ -167,7 +169,9 @@ def _written(
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files of an ended attempt, including those that git cannot read as they are."""
+    """Add all files of an ended attempt; if git cannot read a file, make the files
+    readable first.
+    """
     try:
         return _add(git, rules, without)
     except RepositoryError:
@@ -176,9 +180,9 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 
 
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Have an index hold all files, also those of repositories in the worktree.
+    """Add all files to the index, including files of repositories in the worktree.
 
-    Files in ``without`` are held back already.
+    ``without``: files that are held back already.
     """
     unborn: Sequence[str] = ()
     left_out = [each.path for each in without]
@@ -221,8 +225,9 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Files that their owner may not read, and a pipe or a socket in place of a file, keep git from
-    adding anything at all."""
+    """Repair what prevents git from adding files: files without read permission, and FIFOs and
+    sockets.
+    """
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
@@ -239,7 +244,7 @@ def _allow(path: str, mode: int) -> None:
 
 
 def _put_aside(path: str) -> None:
-    """What is no file: whatever was there before counts as removed."""
+    """Rename a FIFO, socket, or device; the path then counts as removed."""
     if fifo_guard.is_special(path):
         os.rename(path, free(path))
 
@@ -277,7 +282,7 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit with a private index, so that an agent that may be running is not disturbed.
 
-    ``modules`` are commits of submodules that are not at these.
+    ``modules``: for submodules that are at another commit, the commit to record, by path.
     """
     head, present, _ = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
@@ -308,7 +313,7 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Every path that differs; whether ``start`` has it."""
+    """Return every path that differs, each with True if ``start`` has it."""
     found = git.run("diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end).fields
     return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
 
@@ -339,7 +344,7 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """Mode, kind and name of a commit's entries at some paths."""
+    """Return mode, kind and name of a commit's entries at some paths."""
     found: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
         some = paths[begin : begin + _MOST_PATHS]

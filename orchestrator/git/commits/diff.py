@@ -39,8 +39,7 @@ def _commit(field: str) -> tuple[str, str]:
 
 
 def size(git: Git, start: str, end: str) -> ChangeSize:
-    shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
-    counts = list(_counts(shown.fields))
+    counts = lines(git, start, end).values()
     return ChangeSize(
         files=len(counts),
         added=sum(added for added, _ in counts),
@@ -48,11 +47,15 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
     )
 
 
-def _counts(fields: list[str]) -> Iterator[tuple[int, int]]:
-    """Added and removed lines of each file; "-" for a file that is not text."""
-    for field in fields:
-        added, removed, _ = field.split("\t", 2)
-        yield int(added) if added != "-" else 0, int(removed) if removed != "-" else 0
+def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
+    """Return added and removed lines by path; zeros for a file that is not text."""
+    shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
+    found = (field.split("\t", 2) for field in shown.fields)
+    return {path: (_count(added), _count(removed)) for added, removed, path in found}
+
+
+def _count(lines: str) -> int:
+    return 0 if lines == "-" else int(lines)
 
 
 def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
@@ -73,9 +76,10 @@ def between(project: Path, first: str, second: str) -> bytes:
 def of_worker(
     project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
 ) -> bytes:
-    """Return a patch of one worker's changes, with those of its child jobs. Raise NotFound without
-    a branch. The worker may have failed, or have lost against another candidate. With ``attempt``,
-    the changes at the end of that attempt.
+    """Return a patch of one worker's changes, including those of its child jobs.
+
+    The worker may have failed, or lost against another candidate. ``attempt``: the changes at the
+    end of that attempt. Raise NotFound without a branch.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -86,7 +90,7 @@ def of_worker(
     if not spans:
         raise NotFound(
             f"no branch has changes of {worker_id} in job {root_id}: it had no worktree, has not "
-            f"started, or its job was removed; workers of the job: {COMMAND} status {root_id}"
+            f"started, or its job was removed; list the workers: {COMMAND} status {root_id}"
         )
     return b"".join(git.run("diff", *how, *_PLAIN, *span, "--").out for span in spans)
 
@@ -104,8 +108,9 @@ def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tu
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
-    """Pairs of commits: start and end of the worker, and the same for child jobs whose results
-    its branch does not have."""
+    """Yield pairs of commits: start and end of the worker, and the same for child jobs whose
+    results its branch does not have.
+    """
     start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
     tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
     if start and tip:
@@ -122,7 +127,7 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
 def _commit_of(git: Git, branch: str) -> str:
     commit = git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
     if not commit:
-        raise NotFound(f"there is no branch {branch}; what a job leaves is removed with the job")
+        raise NotFound(f"there is no branch {branch}; branches are removed with their job")
     return commit
 
 
@@ -138,6 +143,6 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Removed and added lines without their numbers; the whole file if it is not text."""
+    """Return removed and added lines without their numbers; the whole file if it is not text."""
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

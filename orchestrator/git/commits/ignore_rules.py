@@ -38,7 +38,9 @@ class Patterns:
         return bool(hidden)
 
     def _have_changed(self) -> bool:
-        """Compared by time: another change of the configuration costs one check."""
+        """True if the rules may have changed, by file times; another change costs only
+        one check.
+        """
         if not self.noted.exists():
             return False
         began = self.noted.stat().st_mtime_ns
@@ -51,7 +53,7 @@ class Patterns:
 
 
 def _of_user(git: Git) -> Path:
-    """The user's own patterns, for all repositories."""
+    """Return the user's own patterns, for all repositories."""
     named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(git.directory, named or f"{home}/git/ignore")

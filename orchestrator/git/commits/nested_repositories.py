@@ -53,7 +53,7 @@ class Nested:
 
 
 def at(git: Git, path: str) -> Nested:
-    """A path in a worktree; empty for its top."""
+    """Return a path in a worktree; empty for its top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
@@ -66,7 +66,7 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Nested repositories without a commit: git refuses to add anything because of them."""
+    """Return nested repositories without a commit: git refuses to add anything because of them."""
     found = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
@@ -78,9 +78,9 @@ def unborn(git: Git) -> list[str]:
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
-    """Have the index hold the files of nested repositories in place of links to them.
+    """Replace the index entries of nested repositories, which are links, by their files.
 
-    Return all of them, also those at deeper levels. The files and the repositories stay.
+    Return all nested repositories, at any depth. The files and the repositories are not changed.
     """
     found: list[Nested] = []
     files: list[str] = []
@@ -116,7 +116,7 @@ def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> N
 def _ignored(
     git: Git, path: str, names: Iterable[str], tracked: set[str], empty: Mapping[str, str]
 ) -> set[str]:
-    """Names that the project's rules ignore.
+    """Return names that the project's rules ignore.
 
     Files that the nested repository tracks are not ignored by its own `.gitignore`.
     """
@@ -142,7 +142,7 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Repositories in directories of changed files: git commits those files by itself."""
+    """Yield repositories in directories of changed files, whose files git commits as usual."""
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
         for each in sorted(directories - {""}):
@@ -152,7 +152,7 @@ def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
 
 
 def declared(git: Git) -> set[str]:
-    """Paths of submodules that `.gitmodules` names."""
+    """Return paths of submodules that `.gitmodules` names."""
     if not os.path.isfile(f"{git.directory}/.gitmodules"):
         return set()
     asked = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
@@ -174,11 +174,11 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
             _keep(git, each, f"{prefix}{name}")
         except RepositoryError as error:
             about = {"nested": each.path, "error": error.message}
-            logger.warning("the history of a nested repository is not kept", extra=about)
+            logger.warning("the history of a nested repository is not saved", extra=about)
 
 
 def _name(path: str, above: Sequence[str]) -> str:
-    """A ref cannot have the name of a directory of refs."""
+    """Return the name of a ref; a ref cannot have the name of a directory of refs."""
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
@@ -209,7 +209,7 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Commits to keep, by their new names: HEAD, and branches that HEAD lacks."""
+    """Return commits to keep, by their new names: HEAD, and branches that HEAD lacks."""
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
         return {ref: _alone(git, head)} if head else {}
@@ -224,7 +224,9 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 
 
 def _alone(git: Git, head: str) -> _Source:
-    """Fetching a shallow clone's history would make the user's repository shallow."""
+    """Return a commit without history: fetching a shallow clone's would make the user's repository
+    shallow.
+    """
     when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)
     env = {name: f"@{seconds} +0000" for name, seconds in dates} | _NOBODY
@@ -235,7 +237,7 @@ def _alone(git: Git, head: str) -> _Source:
 
 
 def _present(git: Git, ref: str) -> dict[str, str]:
-    """Of all refs whose names begin so."""
+    """Return all refs whose names begin with the prefix."""
     above = ref.rpartition("/")[0]
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", above).text
     return dict(line.split(" ") for line in shown.splitlines())

@@ -63,7 +63,7 @@ def held(
     staged: Iterable[Staged],
     promised: Sequence[str] = (),
 ) -> HeldFiles:
-    """Files to hold back among those that the worker's start lacks; ``promised`` are committed."""
+    """Return the new files to hold back. Files in ``promised`` are committed."""
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
@@ -152,7 +152,9 @@ def _is_core(place: str) -> bool:
 
 
 def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
-    """A promise of a directory is no promise of the dependencies in it: it has to name them."""
+    """True if the task promises the file. A promised directory does not include dependencies in
+    it.
+    """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
         if each != "." and names_it and held_by(each, [path]):
@@ -161,7 +163,9 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Those with an entry in the start commit: the project wants them."""
+    """Return the paths that the start commit has: they are committed, because the project tracks
+    them.
+    """
     answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     return set(answer.fields)
 
@@ -188,7 +192,9 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Options of ``git clean`` that spare held-back files, which the worker's checks used."""
+    """Return options of ``git clean`` that spare held-back files, which the worker's checks
+    used.
+    """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 
 

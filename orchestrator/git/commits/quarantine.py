@@ -21,19 +21,20 @@ from orchestrator.git.command.runner import Git
 
 #: Such a directory is in a worktree's own part of the repository, and is removed with it.
 PREFIX = "orchestrator-objects-"
-#: Of this process; others are of a server that was killed.
+#: Directories of this process; all others belong to a server that was killed.
 _in_use: set[str] = set()
 _opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    #: Writes objects here, and reads those of the repository, too.
+    #: Writes objects to ``directory``; also reads objects of the repository.
     git: Git
     directory: Path
 
     def drop(self, objects: Collection[str]) -> None:
-        """Have new objects stay out of the repository; of a pack, only if it has no others."""
+        """Delete new objects, so that they do not reach the repository. A pack is deleted only if
+        it holds no other objects."""
         for name in objects:
             (self.directory / name[:2] / name[2:]).unlink(missing_ok=True)
         for index in self.directory.glob("pack/*.idx") if objects else ():
@@ -70,7 +71,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
             _move(apart, objects)
             with suppress(FileNotFoundError):
                 os.replace(index, f"{admin}/index")
-                # It is still there if git changed nothing: both names are of one file.
+                # The name still exists if git changed nothing: both names are links to one file.
                 os.unlink(index)
     finally:
         # Cheaper than to remove a tree, and most are empty by now.
@@ -83,7 +84,9 @@ def opened(git: Git) -> Iterator[Quarantine]:
 
 
 def _copy_index(present: str, copy: str) -> None:
-    """A second name will do: git never writes into an index, it replaces the file."""
+    """Link the index; a second name suffices, because git replaces an index and never writes into
+    it.
+    """
     try:
         os.link(present, copy)
     except FileNotFoundError:
@@ -123,7 +126,7 @@ def _move(directory: str, objects: str) -> None:
         try:
             os.rename(source, target)
         except OSError:
-            # The repository has such a directory, or it is on another disk.
+            # The repository has a directory of this name, or is on another disk.
             os.makedirs(target, exist_ok=True)
             # The index of a pack comes last: git reads the pack from then on.
             for file in sorted(os.listdir(source), key=lambda name: name.endswith(".idx")):

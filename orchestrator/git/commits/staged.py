@@ -32,7 +32,7 @@ class Staged:
 
 
 def as_new(path: str) -> Staged:
-    """A file that no index has yet."""
+    """Return a file that no index has yet."""
     return Staged(path, "000000", "100644", "")
 
 

@@ -128,7 +128,7 @@ def note(admin: Path, path: str) -> None:
 
 
 def carried(admin: Path) -> list[str]:
-    """Paths in the worktree, without a slash at the end."""
+    """Return paths in the worktree, without a slash at the end."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 
@@ -142,7 +142,7 @@ def _included(top: str) -> list[str]:
 
 
 def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
-    """Ignored files, and directories with a slash at the end, that match."""
+    """Return ignored files, and directories with a slash at the end, that match."""
     if not patterns:
         return []
     wanted = [each.strip("/") for each in patterns]
@@ -178,11 +178,13 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
     except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
-        logger.warning("not carried into a worktree: %s", source, exc_info=True)
+        logger.warning("not copied into a worktree: %s", source, exc_info=True)
 
 
 def _copy(source: str, target: str) -> None:
-    """A file for its owner alone, as it may hold secrets; a directory as it is."""
+    """Copy a file with access for its owner alone, because it may hold secrets; a directory as it
+    is.
+    """
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
         return
@@ -206,7 +208,9 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Shares blocks if the file system can; never uses hard links, which share later writes."""
+    """Copy a directory, with shared blocks if the file system can. Hard links would share later
+    writes.
+    """
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
         subprocess.run(command, check=True, capture_output=True)

@@ -46,9 +46,11 @@ class Toolchains:
         return PathMove(self._top, self.worktree)
 
     def derive(self, admin: Path) -> None:
-        """Derive the checkout's installed packages in the worktree. Idempotent: existing ones stay.
+        """Derive the checkout's installed packages in the worktree. Idempotent: existing packages
+        stay.
 
-        They are recorded as no worker's work; packages that cannot be derived are omitted.
+        The derived packages do not count as a worker's work. Packages that cannot be derived are
+        omitted.
         """
         for place in self._places() if self.derives else ():
             for name in ENVIRONMENTS:
@@ -73,7 +75,7 @@ class Toolchains:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """The same source in the worktree; None if it is installed, or lies elsewhere."""
+        """Return the same source in the worktree; None if it is installed, or lies elsewhere."""
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
         is_source = parts[0] != ".." and node_modules.NAME not in parts
@@ -82,7 +84,7 @@ class Toolchains:
         return os.path.join(self.worktree, inside)
 
     def _places(self) -> list[str]:
-        """Directories, from the top, in which something may be installed."""
+        """Return directories that may have installed packages, the top directory first."""
         named = ("--no-literal-pathspecs", "ls-files", "-z", "--")
         listed = self.checkout.run(*named, *(f":(glob)**/{each}" for each in _MANIFESTS)).fields
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])

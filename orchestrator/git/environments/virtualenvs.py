@@ -96,7 +96,7 @@ def _leads(packages: str, source: str, sources: PathMove) -> bool:
 
 
 def packages_of(directory: str) -> list[str]:
-    """The directories of an environment that hold its packages."""
+    """Return the directories of an environment that hold its packages."""
     return list(_packages(directory))
 
 
@@ -123,7 +123,9 @@ def _derive_program(source: str, target: str, own: PathMove) -> None:
 
 
 def _with_shebang(script: bytes) -> bytes:
-    """Like pip, if the path of the interpreter is too long for the system."""
+    """Return a script with the interpreter's path; like pip, with a shell line if the path is too
+    long for the system.
+    """
     first, _, rest = script.partition(b"\n")
     if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
         return script
@@ -150,7 +152,9 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 
 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
-    """Paths of sources; and lines of code, with the module that each of them calls."""
+    """Derive a ``.pth`` file: paths of sources, and lines of code with the modules that they
+    import.
+    """
     if listed.endswith("-nspkg.pth"):  # Python has such packages without it.
         return
     lines = []
@@ -167,7 +171,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
 
 
 def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
-    """Those that name sources of the checkout."""
+    """Copy the imported modules that contain paths of the checkout, with the paths changed."""
     for name in re.findall(r"import\s+([\w.]+)", line):
         module = f"{packages}/{name}.py"
         text = read_regular(module, _MOST_BYTES) or b""

@@ -46,7 +46,7 @@ def signature_of_user(git: Git) -> Signature | None:
 
 
 def coauthor(author: Signature) -> str:
-    """The trailer for a worker; empty for the orchestrator itself."""
+    """Return the trailer for a worker; empty for the orchestrator itself."""
     is_merger = is_ours(author) and author.email.startswith(_MERGER)
     return "" if is_merger else f"Co-authored-by: {author.name} <{author.email}>"
 

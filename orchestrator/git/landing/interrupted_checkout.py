@@ -18,9 +18,10 @@ def has_only_added(git: Git, before: str, after: str) -> bool:
 
 
 def put_back(git: Git, before: str, after: str) -> bool:
-    """Restore the files of ``before``, where HEAD is, although some are as in ``after``.
+    """Restore the files of ``before``, the commit of HEAD, if some files are as in ``after``.
 
-    Return False, with nothing changed, if a file matches neither, or if another git may be running.
+    Return False, with nothing changed, if a file matches neither commit, or another git may be
+    running.
     """
     indexed = any(_is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
@@ -49,7 +50,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    """Tracked files that are not as in a commit, as git compares them."""
+    """Return tracked files that are not as in a commit, as git compares them."""
     with tempfile.TemporaryDirectory() as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)

@@ -60,7 +60,7 @@ def content(git: Git, found: Changed) -> bytes:
     except RepositoryError as error:
         raise OSError(error.message) from error
     if written.startswith(_POINTER):
-        raise OSError("Git LFS keeps it, and its content is not here (git lfs fetch)")
+        raise OSError("its content is in Git LFS and was not fetched (git lfs fetch)")
     return written
 
 
@@ -107,16 +107,20 @@ class Landing:
 
     @property
     def _retold(self) -> str:
-        """The result that was landed by other commits: as one, or as the user's."""
+        """Ref of a result that was landed as other commits: squashed, or with the user as
+        author.
+        """
         return self._ref("result")
 
     @property
     def _undoing(self) -> str:
-        """There while ``undo`` moves the checkout."""
+        """Ref that exists while ``undo`` moves the checkout."""
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Of the branch that is checked out: what was landed on another one is not undone here."""
+        """Return a ref for the branch that is checked out. A landing on another branch is not
+        undone here.
+        """
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
         return f"{self._notes}{what}/{branch or 'HEAD'}"
 
@@ -125,7 +129,7 @@ class Landing:
         return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
-        """The commit that came out of the job. Raise NotFound when nothing did."""
+        """Return the commit that came out of the job. Raise NotFound when nothing did."""
         commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
         if not commit:
             raise NotFound(
@@ -136,7 +140,7 @@ class Landing:
 
     def _instead(self) -> str:
         if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
-            return f"commands that bring changes into the result: {COMMAND} status {self.job_id}"
+            return f"list commands that merge its changes: {COMMAND} status {self.job_id}"
         return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
 
     def diff(self, *, stat: bool) -> bytes:
@@ -160,7 +164,7 @@ class Landing:
         return self._git.ask("merge-base", commit, ancestor) == ancestor
 
     def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
-        """Every path that the job changed, with a function that returns its content."""
+        """Yield every path that the job changed, with a function that returns its content."""
         base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
         for found in changed(self._git, base, self.result()):
             yield found, partial(content, self._git, found)
@@ -183,14 +187,17 @@ class Landing:
         before = self._head()
         common = self._git.ask("merge-base", before, result)
         if common == result:
-            return f"nothing to do: {branch} has all of it"
+            return f"nothing to do: {branch} already has the result"
         retold = self._retold_on(before, result)
         if retold:
-            return f"nothing to do: it is already landed on {branch}, as commit {retold[:12]}"
+            return f"nothing to do: already landed on {branch}, as commit {retold[:12]}"
         if not common:
-            raise Conflict(f"{branch} has nothing in common with what the job began with")
+            raise Conflict(
+                f"cannot land: {branch} and the start of job {self.job_id} have no common "
+                "ancestor; check out the branch on which you submitted the job"
+            )
         if how is LandOptions.FAST_FORWARD and common != before:
-            raise Conflict(f"{branch} went on since the job began: it takes a merge commit")
+            raise Conflict(f"cannot fast-forward: {branch} has new commits; land without --ff-only")
         straight = common == before and how is not LandOptions.MERGE
         after = self._to_land(before, result, straight=straight)
         landed = "fast-forward" if after == result else "a merge commit"
@@ -203,21 +210,22 @@ class Landing:
         return f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
 
     def to_push(self) -> str:
-        """The result as a commit for others to merge, by the user if the user is to be author.
+        """Return the result as a commit for others to merge, by the user if the user is to be
+        author.
 
         Raise Conflict for a job that began with uncommitted work.
         """
         result = self.result()
         if self._dirt:
             raise Conflict(
-                "the job began with what was not committed, which would be pushed, too; commit "
-                f"that, then: {COMMAND} land {self.job_id}, and push your branch"
+                "cannot push: the job started with uncommitted work, which would be pushed, too; "
+                f"commit it, then: {COMMAND} land {self.job_id}, and push your branch"
             )
         base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
 
     def title(self, request: str) -> str:
-        """The request as one line."""
+        """Return the request as one line."""
         return squash.subject_of(request, self.job_id)
 
     @property
@@ -226,7 +234,7 @@ class Landing:
         return short(self._branch)
 
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
-        """The commit that the branch is to be at."""
+        """Return the commit that the branch is to be at."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # That is a merge commit already.
@@ -237,7 +245,7 @@ class Landing:
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
-        """The content of ``landed`` as one commit on top of ``before``."""
+        """Return the content of ``landed`` as one commit on top of ``before``."""
         base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         who = self._user() if self.as_user else self._signature()
@@ -245,21 +253,21 @@ class Landing:
         return squash.squash(self._git, landed, before, words, who)
 
     def _as_users(self, before: str, after: str) -> str:
-        """The commits that ``before`` lacks, as the user's own."""
+        """Return the commits that ``before`` lacks, as the user's own."""
         earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
         is_there = earlier and self._retold_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """The commit by which ``head`` has all of the result; empty for none."""
+        """Return the commit by which ``head`` has all of the result; empty for none."""
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
     def _with_retold(self, head: str) -> str:
-        """``head``, or a commit with an earlier result as parent that ``head`` has otherwise.
+        """Return ``head``, or a commit that also has an earlier landed result as parent.
 
-        Otherwise lines of the earlier result would conflict with those of the present one.
+        With that parent, lines that both results contain do not conflict.
         """
         earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
         if not earlier or not self._retold_on(head, earlier):
@@ -267,7 +275,9 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, retold: str) -> None:
-        """Recorded first, so that a landing that a crash interrupted can be undone."""
+        """Move the branch. The move is recorded first, so that a landing that a crash interrupted
+        can be undone.
+        """
         noted = self._noted()
         had = self._git.ask("rev-parse", "-q", "--verify", self._retold)
         self._note(before, after, retold)
@@ -279,7 +289,7 @@ class Landing:
             raise
 
     def _noted(self) -> tuple[str, str]:
-        """Where the branch was, and where landing left it; empty when it was not landed."""
+        """Return the branch's commits before and after the landing; empty if it was not landed."""
         before, after = (
             self._git.ask("rev-parse", "-q", "--verify", each)
             for each in (self._before, self._after)
@@ -287,7 +297,7 @@ class Landing:
         return before, after
 
     def _note(self, before: str, after: str, retold: str) -> None:
-        """The result comes last: it counts by the commit that is noted then."""
+        """Record the landing. The result is recorded last, because it makes the record valid."""
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
         for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
@@ -298,15 +308,14 @@ class Landing:
         branch = self.branch()
         before, after = self._noted()
         if resumed and self._head() == before:
-            return f"{branch} is at {before[:12]} again; landing was interrupted among the files"
+            return f"{branch} is at {before[:12]} again; an interrupted landing was undone"
         if not before or not after or self._head() == before:
             self._check_not_elsewhere(branch)
-            raise NotFound(f"job {self.job_id} was not landed, or that was undone already")
+            raise NotFound(f"job {self.job_id} was not landed, or was already undone")
         if self._head() != after:
             raise Conflict(
-                f"{branch} is not at {after[:12]}, where landing left it; "
-                f"`{self._takes_back(before, after)}` takes the changes back without touching what "
-                "came later"
+                f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
+                f"its changes: `{self._takes_back(before, after)}`"
             )
         has_retold = self._git.ask("rev-parse", "-q", "--verify", self._retold)
         noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
@@ -325,8 +334,8 @@ class Landing:
             )
             if name != "HEAD" and tip and self._has(tip, landed):
                 raise Conflict(
-                    f"job {self.job_id} was landed on {short(f'refs/{name}')}, and {branch} is "
-                    "checked out; check that out first"
+                    f"job {self.job_id} was landed on {short(f'refs/{name}')}, but {branch} is "
+                    "checked out; check out the former first"
                 )
 
     def _resume(self) -> bool:
@@ -340,9 +349,9 @@ class Landing:
         undoing = self._git.ask("rev-parse", "-q", "--verify", self._undoing)
         head = self._head()
         if head == before:
-            meant, what = after, "landing"
+            meant, what = after, "landing of"
         elif head == after and undoing:
-            meant, what = before, "taking back"
+            meant, what = before, "undo of"
         else:
             return False
         between = update_checkout.is_between(self._git, head, meant)
@@ -355,17 +364,18 @@ class Landing:
         if not between:
             return False
         raise Conflict(
-            f"{what} job {self.job_id} was interrupted: some files are as in {meant[:12]}, and "
-            f"others were changed since, or another git is at work; {self._ends(meant)}"
+            f"{what} job {self.job_id} was interrupted: some files are those of {meant[:12]}, and "
+            "others were changed since, or another git process is running; "
+            f"{self._ends(meant)}"
         )
 
     def _ends(self, commit: str) -> str:
-        """What brings it to its end, in words."""
+        """Return text with the command that completes an interrupted checkout."""
         lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
-            command, when = f"rm {quote(lock)} && {command}", "when no other git is at work here, "
-        return f"{when}`{command}` brings it to its end (what you changed since then is lost)"
+            command, when = f"rm {quote(lock)} && {command}", ", if no other git process is running"
+        return f"to complete it{when}: `{command}` (changes since then are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
         """Return a command that undoes it. Git reverts one commit; the result may have more."""
@@ -396,11 +406,11 @@ class Landing:
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(
-                "git.author is user, and git knows no user; nothing was changed; set "
+                "git.author is user, but git has no user; nothing was changed; set "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
         return found
 
     def _signature(self) -> Signature:
-        """The user's own signature, or ours if the user has none."""
+        """Return the user's own signature, or ours if the user has none."""
         return signature_of_user(self._git) or _NOBODY

@@ -36,7 +36,9 @@ class PullRequest:
     body: str
 
     def check(self) -> tuple[str, str]:
-        """The remote, and the program that opens the request. Raise Conflict without them."""
+        """Return the remote, and the program that opens the request. Raise Conflict without
+        them.
+        """
         remote = self._remote()
         return remote, self._tool(remote)
 
@@ -47,13 +49,13 @@ class PullRequest:
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:
-            raise Conflict(f"git did not push to {remote}; no pull request was opened")
+            raise Conflict(f"git push to {remote} failed; no pull request was opened")
         command = self._command(tool)
         done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
         if done.returncode:
             raise Conflict(
-                f"{self.head} was pushed to {remote}, and {tool} opened no pull request: "
-                f"{join(command[:3])} ended with exit code {done.returncode}"
+                f"{self.head} was pushed to {remote}, but no pull request was opened: "
+                f"{join(command[:3])} failed with exit code {done.returncode}"
             )
         return str(done.stdout).strip()
 
@@ -65,10 +67,10 @@ class PullRequest:
         if known or len(remotes) == 1:
             return (*known, *remotes)[0]
         if not remotes:
-            raise Conflict("the repository has no remote; git remote add origin ADDRESS")
+            raise Conflict("the repository has no remote; add one: git remote add origin ADDRESS")
         raise Conflict(
-            f"{self.base} has no remote of its own, and there are {', '.join(remotes)}; "
-            f"git config branch.{self.base}.remote NAME"
+            f"branch {self.base} has no remote, and there are several ({', '.join(remotes)}); "
+            f"select one: git config branch.{self.base}.remote NAME"
         )
 
     def _tool(self, remote: str) -> str:
@@ -81,7 +83,8 @@ class PullRequest:
         places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in wanted)
         push = join(["git", "push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
         raise Conflict(
-            f"no program opens a pull request at {remote}; nothing was changed; install {places}, "
+            f"no program to open a pull request at {remote}; nothing was changed; install "
+            f"{places}, "
             f"or push and open the pull request by hand: {push}"
         )
 
@@ -115,11 +118,13 @@ class PullRequest:
                 check=False,
             )
         except OSError as error:
-            raise Conflict(f"{command[0]} cannot be run: {error}") from None
+            raise Conflict(f"cannot run {command[0]}: {error}") from None
 
 
 def _host(address: str) -> str:
-    """The host in ``https://host/path``, ``ssh://user@host/path`` or ``user@host:path``, or ""."""
+    """Return the host in ``https://host/path``, ``ssh://user@host/path`` or
+    ``user@host:path``, or "".
+    """
     _, has_scheme, rest = address.partition("://")
     if has_scheme:
         return rest.partition("/")[0].rpartition("@")[2].lower()

@@ -14,12 +14,13 @@ _MOST_SUBJECT = 72
 
 
 def squash(git: Git, tree: str, before: str, message: str, signature: Signature) -> str:
-    """A commit on top of ``before`` with the content of ``tree``."""
+    """Return a commit on top of ``before`` with the content of ``tree``."""
     return commit_tree(git, tree_of(git, tree), [before], message, signature)
 
 
 def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
-    """The job's request, the subjects of the commits in ``span``, and all their trailers once.
+    """Return the job's request, the subjects of the commits in ``span``, and all their trailers
+    once.
 
     Other authors than the user are added as ``Co-authored-by``.
     """
@@ -31,7 +32,7 @@ def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signat
 
 
 def subject_of(title: str, job_id: str) -> str:
-    """The first line of a request, as one line that people read whole."""
+    """Return the first line of a request, as one line that people read whole."""
     lines = title.strip().splitlines()
     subject = lines[0] if lines else f"Result of job {job_id}"
     return cut(subject, _MOST_SUBJECT)
@@ -47,14 +48,14 @@ def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> It
 
 
 def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
-    """Lines of a format, of the oldest commit first, each once."""
+    """Return lines of a format, of the oldest commit first, each once."""
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
     shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
     return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Commits that have all of ``result``, though it is none of their ancestors."""
+    """Yield commits that have all of ``result``, though it is none of their ancestors."""
     notes = landed_refs(root_id, job_id)
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text
     for name, _, landed in (line.partition(" ") for line in shown.splitlines()):

@@ -24,9 +24,9 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     still = sorted({path_of(each) for each in status}.intersection(taken))
     if still:
         raise Conflict(
-            f"the job began with your uncommitted work, and {len(still)} of those files are "
-            f"uncommitted still ({', '.join(still[:_MOST_NAMED])}); nothing was changed; first: "
-            f"{_committing(top, still)}; then: {COMMAND} land {job_id}"
+            f"cannot land: {len(still)} file{'s' * (len(still) != 1)} with which the job started "
+            f"are still uncommitted ({', '.join(still[:_MOST_NAMED])}); nothing was changed; "
+            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}"
         )
 
 
@@ -49,8 +49,7 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         many = len(tried.conflicts)
         raise Conflict(
-            f"{'1 file differs' if many == 1 else f'{many} files differ'} from what the job began "
-            f"with: {paths}; commit "
-            "what was uncommitted then, or merge the changes by hand"
+            f"{'1 file differs' if many == 1 else f'{many} files differ'} from the start of "
+            f"the job: {paths}; commit the work that was uncommitted then, or merge by hand"
         )
     return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

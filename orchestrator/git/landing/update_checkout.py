@@ -54,7 +54,7 @@ def check_clean(git: Git) -> None:
     changed = _changed(git)
     if changed:
         files = f"{len(changed)} changed file{'s' * (len(changed) != 1)}"
-        raise Conflict(f"the checkout has {files}; commit or stash first")
+        raise Conflict(f"the checkout has {files}; commit or stash them first")
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
@@ -68,14 +68,14 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """An unfinished git operation would continue from another commit than it stopped at."""
+    """Raise Conflict if a git operation is unfinished: it would continue from another commit."""
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
-        raise Conflict(f"a {kinds[0]} is under way in the checkout; finish or end it first")
+        raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
 
 
 def _check_untracked(git: Git, before: str, after: str) -> None:
-    """Git itself would write over files that are ignored."""
+    """Raise Conflict for untracked files in the way; git itself would overwrite ignored ones."""
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
     tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
@@ -89,7 +89,7 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Paths; ``kinds`` as for --diff-filter."""
+    """Return paths; ``kinds`` as for --diff-filter."""
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
@@ -106,7 +106,7 @@ def _in_the_way(top: str, path: str) -> str:
 
 
 def _files(top: str, path: str) -> Iterator[str]:
-    """Files that are lost with a path: the file itself, or all files of a directory."""
+    """Yield files that are lost with a path: the file itself, or all files of a directory."""
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
         yield path
         return
@@ -116,7 +116,7 @@ def _files(top: str, path: str) -> Iterator[str]:
 
 
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
-    """Git looks whether a branch can be moved only when all files are written."""
+    """Raise Conflict if a ref is locked: git would notice it only after all files are written."""
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
     given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
@@ -142,7 +142,7 @@ def _drop(git: Git, ref: str) -> None:
 
 
 def _locks(git: Git) -> set[str]:
-    """The existing lock files that git uses for it."""
+    """Return the existing lock files that git uses for it."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")

@@ -61,9 +61,10 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """What they have under a name that we gave up for one where something of theirs comes.
+    """Yield their version of a file that we renamed, if our new name is taken by another file of
+    theirs.
 
-    Neither our new name nor the old one would have it else.
+    Otherwise neither the new name nor the old name would have their version.
     """
     places = {path for *_, path in kept}
     above = _above(places)
@@ -77,7 +78,9 @@ def _displaced(
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """What they have under another name than the conflict, where nothing of theirs is."""
+    """Yield their version of a conflicting file under their name, if no other file of theirs is
+    there.
+    """
     above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
         if stage == 3 and path not in above:
@@ -85,7 +88,7 @@ def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
-    """Entries at these paths, and in directories of that name."""
+    """Yield entries at these paths, and in directories of that name."""
     few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
     for field in listed.fields:
@@ -96,7 +99,7 @@ def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
 
 
 def _above(paths: Iterable[str]) -> set[str]:
-    """They themselves, and all directories that they are in."""
+    """Return the paths, and all their parent directories."""
     found: set[str] = set()
     for path in paths:
         while path and path not in found:

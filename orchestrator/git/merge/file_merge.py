@@ -1,4 +1,4 @@
-"""Merges files that two sides changed, line by line, if git gives up; or one side wins."""
+"""Merges conflicting files line by line if git cannot, or takes one side's version."""
 
 import os
 import tempfile
@@ -181,7 +181,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """The end of every line of the result; None: as the lines have it."""
+        """Return the end of every line of the result; None: as the lines have it."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -243,7 +243,7 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Those whose place in the merged tree is theirs, and that git may merge as text."""
+    """Yield conflicting text files that are present as regular files in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
@@ -271,7 +271,7 @@ def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 
 
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
-    """Texts by their ids, without binary and too large files."""
+    """Return texts by their ids, without binary and too large files."""
     listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
     told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
@@ -288,7 +288,7 @@ def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
 
 
 def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
-    """Paths for which the repository says how they are merged."""
+    """Return the paths for which the repository's attributes select a merge driver."""
     given = os.fsencode("".join(f"{path}\0" for path in paths))
     fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
     told = zip(fields[::3], fields[2::3], strict=True)
@@ -296,7 +296,7 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
-    """Changes of each side, by number; line ends do not count."""
+    """Return changes of each side, by number; line ends do not count."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         folder = Path(name)
         for side in ("base", "ours", "theirs"):

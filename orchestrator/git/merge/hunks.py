@@ -51,7 +51,7 @@ def key(line: bytes) -> bytes:
 
 
 def edits_of(diff: bytes) -> list[Edit]:
-    """The hunks of a diff without context."""
+    """Return the hunks of a diff without context."""
     found: list[Edit] = []
     for match in _HEADER.finditer(diff):
         numbers = [1 if each is None else int(each) for each in match.groups()]
@@ -60,13 +60,13 @@ def edits_of(diff: bytes) -> list[Edit]:
 
 
 def _span(first: int, count: int) -> Span:
-    """If there are no lines, git names the line before."""
+    """Return the lines of a hunk's side. For an empty side, git names the line before."""
     start = first - 1 if count else first
     return start, start + count
 
 
 def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
-    """The whole of three texts, in order. ``sides``: the edits of ours, and of theirs.
+    """Yield the whole of three texts, in order. ``sides``: the edits of ours, and of theirs.
 
     As with git, changes of both sides that touch are one conflict.
     """
@@ -86,7 +86,7 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 
 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
-    """The next edits that touch, removed from both lists, and the lines of the base."""
+    """Return the next edits that touch, removed from both lists, and the lines of the base."""
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []
     taken_right: list[Edit] = []
@@ -102,7 +102,10 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Lines of a side that stand for lines of the base; the side's begin ``at``, if unchanged."""
+    """Return the lines of a side that correspond to the lines ``base`` of the base.
+
+    ``at``: their first line if ``edits`` is empty.
+    """
     low, high = base
     if not edits:
         return at, at + high - low

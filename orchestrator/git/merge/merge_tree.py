@@ -99,7 +99,7 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """Conflicting files that can be merged by lines, by path."""
+    """Return conflicting files that can be merged by lines, by path."""
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -113,13 +113,15 @@ def _texts(
 
 
 def _renamed(git: Git, base: str, commit: str) -> list[str]:
-    """Names that files have got since ``base``; nothing without one."""
+    """Return names that files have got since ``base``; nothing without one."""
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
 
 def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
-    """The tree that git made, with these texts; other files that conflict as they have them."""
+    """Return the tree that git made, with these texts; other files that conflict as they
+    have them.
+    """
     tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
     if others:
         tree = all_theirs(git, tree, ours, theirs, others)
@@ -152,7 +154,10 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
 
 
 def _moves(messages: Sequence[str]) -> Iterator[str]:
-    """Each message: how many paths, the paths, a kind that stays the same, words for people."""
+    """Yield the first path of each message about a moved file.
+
+    A message is the number of paths, the paths, a stable kind, and text for people.
+    """
     fields = iter(messages)
     for count in fields:
         if not count.isdigit():

@@ -25,7 +25,7 @@ class _Told:
 
 
 def line(git: Git, start: str, tip: str) -> list[str]:
-    """Commits from ``start`` to ``tip``, the oldest first, without those that only merge."""
+    """Return the commits from ``start`` to ``tip``, the oldest first, without merges."""
     how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
     return git.run("rev-list", *how, "--").text.split()
 
@@ -87,13 +87,14 @@ def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signatu
 
 
 def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Return those paths that a commit after ``start`` and up to ``tip`` has changed."""
+    """Return the given paths that a commit after ``start``, up to ``tip``, has changed."""
     how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*how, path).text]
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
+    """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the commit after
+    them.
 
     ``message`` is for that commit, where the others have other subjects. ``tip`` itself if it is
     not on top of them, or if one of them, or what follows them, is a merge.
@@ -121,14 +122,16 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
 
 
 def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
-    """Parents of the commits that ``tip`` has and ``start`` lacks, oldest first."""
+    """Return parents of the commits that ``tip`` has and ``start`` lacks, oldest first."""
     how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
     lines = git.run("rev-list", *how, "--").text.splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
-    """Of commits besides ``title``, with those that one of that title lists."""
+    """Return the subjects of the commits. A commit with the subject ``title`` gives the subjects
+    that its message lists.
+    """
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []
     for text in git.run("log", *how, *commits, "--").text.split("\0"):

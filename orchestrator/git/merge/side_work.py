@@ -148,7 +148,7 @@ class _Folding:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merged(self, piece: _Piece) -> str:
-        """Empty if it conflicts."""
+        """Return empty if it conflicts."""
         git, who = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
@@ -161,11 +161,14 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Files first: after a crash, they are committed as the worker's, and merged again."""
+        """Move HEAD to the commit, files first. Return True if it moved.
+
+        After a crash between the two, the files are committed as the worker's and merged again.
+        """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
-            logger.warning("a file is in the way of side work", exc_info=True)
+            logger.warning("a file blocks side work", exc_info=True)
             return False
         failpoints.reached("side work: files are merged")
         reason = "orchestrator: merged what the worker did elsewhere"
@@ -175,7 +178,7 @@ class _Folding:
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
-        """Another work of the same name, of an earlier attempt, stays."""
+        """Return the ref for a piece of work; another name if an earlier attempt's work has it."""
         ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
         if piece.kind is SideWorkKind.STASH:
@@ -183,12 +186,18 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Gates would find its files a second time; those of the user's directories stay."""
+        """Remove a side worktree in the job's directory, because gates would find its files a
+        second time.
+
+        Worktrees in the user's directories stay.
+        """
         if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Further work on refs: of earlier attempts, of this one before a crash, and nested."""
+        """Yield further work on refs: of earlier attempts, of this one before a crash, and
+        nested.
+        """
         told = {each.ref for each in self.work}
         for ref, commit in _below(self._git, self._home.kept).items():
             kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
@@ -202,16 +211,16 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Unreadable work stays in place: it must not fail the worker's own work."""
+    """Log errors: unreadable side work stays in place, and must not fail the worker's own work."""
     try:
         yield
     except RepositoryError as error:
         about = {"kind": kind, "named": name, "error": error.message}
-        logger.warning("what an agent did elsewhere is not merged", extra=about)
+        logger.warning("side work of an agent is not merged", extra=about)
 
 
 def _refs(home: Home) -> _Refs:
-    """All in one call: most workers have none."""
+    """Return all refs of side work in one call, because most workers have none."""
     before = checkpoint_refs(home.root_id, home.worker_id)
     aside = aside_refs(home.root_id, home.worker_id)
     how = "--format=%(refname) %(objectname) %(committeremail)"
@@ -231,7 +240,7 @@ def _refs(home: Home) -> _Refs:
 
 
 def _is_own(home: Home, ref: str) -> bool:
-    """A branch besides the orchestrator's that the worker created."""
+    """True for a branch that the worker created, except the orchestrator's branches."""
     if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
         return False
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
@@ -245,7 +254,7 @@ def _own_worktrees(home: Home, worktrees: GitWorktrees) -> Iterator[Found]:
 
 
 def _log(path: Path) -> list[bytes]:
-    """The log of a ref, the oldest entry first."""
+    """Return the log of a ref, the oldest entry first."""
     return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
 
 
@@ -267,7 +276,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
 
 
 def _stashed(home: Home) -> list[tuple[str, str]]:
-    """The worker's entries, the oldest first, and their messages."""
+    """Return the worker's entries, the oldest first, and their messages."""
     lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
 
@@ -277,7 +286,7 @@ def _commit_of(line: bytes) -> str:
 
 
 def _of_stash(git: Git, entry: str, name: str) -> _Piece:
-    """The change of the files, with those that were untracked."""
+    """Return a stash entry as one commit with its changes and its untracked files."""
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:

@@ -142,8 +142,11 @@ class _Search:
 def reapplied(
     git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
 ) -> Merge:
-    """See ``core.repository.repository.Repository``. Git never merges what it has merged before,
-    so commits without that history represent the three sides."""
+    """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
+
+    Git does not merge a commit twice, so copies of the three sides without their history are
+    merged.
+    """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
     merged = merge_tree.merge(
@@ -171,7 +174,7 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Path, and its entry before and after."""
+    """Yield path, and its entry before and after."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -187,12 +190,12 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines that are not only blanks and brackets."""
+    """Return lines that are not only blanks and brackets."""
     return (key(each) for each in lines if _WORD.search(each))
 
 
 def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
-    """Hunks of text files, by path; None if there are too many."""
+    """Return hunks of text files, by path; None if there are too many."""
     pieces, size = [], 0
     for piece in git.streamed(*_DIFF, start, end, "--"):
         pieces.append(piece)

@@ -34,7 +34,9 @@ _IMPORT = re.compile(
 
 
 def may_unite(path: str, *, is_new: bool) -> bool:
-    """``is_new``: both sides made the file, so that every line of it was added."""
+    """True if the added lines of both sides may be kept in this file. ``is_new``: both sides
+    created it.
+    """
     if _LOCKS.search(path):
         return False
     return not is_new or bool(_SETS.search(path) or _OF_LINES.search(path))
@@ -86,7 +88,7 @@ def _check_names(names: Iterable[object]) -> None:
     seen = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{name!r} stands there twice")
+            raise ValueError(f"{name!r} occurs twice")
         seen.add(name)
 
 
@@ -132,7 +134,7 @@ def _python(content: bytes) -> None:
 
 
 def _check_scopes(tree: ast.Module) -> None:
-    """Two functions or classes of one name: only the later one would count."""
+    """Raise an error for two functions or classes of one name: only the later one would count."""
     scopes: list[Sequence[ast.stmt]] = [tree.body]
     while scopes:
         body = scopes.pop()

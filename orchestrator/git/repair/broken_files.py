@@ -48,7 +48,7 @@ class Quarantine:
             shutil.copyfile(path, place)
         else:
             shutil.move(path, place)
-        return f"; what was there is kept as {place}"
+        return f"; the former content is saved as {place}"
 
     def _free(self, path: str) -> str:
         (self.job / NAME).mkdir(exist_ok=True, mode=0o700)
@@ -59,7 +59,7 @@ class Quarantine:
 
 
 def at_work(workspace: Path) -> Sequence[Path]:
-    """Worktrees of workers."""
+    """Return worktrees of workers."""
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 

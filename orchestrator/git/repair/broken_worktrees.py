@@ -39,15 +39,15 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
         os.rename(aside, directory)
     if not os.path.lexists(directory):
         worktrees.open(directory, branch, start)
-        return ["it was deleted"]
+        return ["its directory was deleted"]
     broken = list(_link(worktrees, directory, branch))
     found = worktrees.find(directory)
     if found is None:
-        raise RepositoryError(f"the worktree {directory} is gone")
+        raise RepositoryError(f"the worktree {directory} no longer exists")
     worktrees.unlock(found, branch)
     git = worktrees.git_of(found)
     broken += [*_head(git, found, branch, start), *_index(git, found)]
-    return broken + [f"a {kind} was not finished" for kind in unfinished(found.admin)]
+    return broken + [f"unfinished {kind}" for kind in unfinished(found.admin)]
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
-        yield "its part of the repository was removed"
+        yield "its git directory was removed"
     link, wanted = f"{directory}/.git", f"gitdir: {found.admin}\n".encode()
     if not os.path.lexists(link):
         yield "its .git was deleted"
@@ -63,7 +63,7 @@ def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]
         yield "its .git was replaced"
         os.rename(link, free(f"{directory}.git"))
     elif Path(link).read_bytes().strip() != wanted.strip():
-        yield "its .git leads elsewhere"
+        yield "its .git points elsewhere"
     else:
         return
     Path(link).write_bytes(wanted)
@@ -76,14 +76,16 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
         yield "its HEAD was unreadable"
     if git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         return
-    yield "its HEAD led nowhere"
+    yield "its HEAD pointed to no commit"
     if not git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"):
         git.run("update-ref", *ITSELF, branch, start)
     git.run("symbolic-ref", "HEAD", branch)
 
 
 def is_head(path: Path) -> bool:
-    """Otherwise git does not even take it for a repository."""
+    """True if a file is a valid HEAD; otherwise git does not recognise its directory as a
+    repository.
+    """
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
     except (OSError, ValueError):
@@ -105,7 +107,7 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         return
     paths = dict.fromkeys(field.partition("\t")[2] for field in unmerged)
     if paths:
-        yield f"conflicts were not resolved in {_named(list(paths))}"
+        yield f"unresolved conflicts in {_named(list(paths))}"
 
 
 def unfinished(admin: Path) -> list[str]:
@@ -127,7 +129,7 @@ def interrupted(found: Found) -> str:
 
 
 def settle(found: Found) -> None:
-    """Nothing is under way any more, as ``git merge --quit`` has it. Files stay. Idempotent."""
+    """Abort an operation in progress, as ``git merge --quit`` does. Files stay. Idempotent."""
     for name in (*_UNFINISHED, *_BESIDE, *_BISECT):
         path = found.admin / name
         if path.is_dir() and not path.is_symlink():
@@ -137,7 +139,7 @@ def settle(found: Found) -> None:
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:
-    """Files that have conflict markers in lines that they did not have at ``start``."""
+    """Return files that have conflict markers in lines that they did not have at ``start``."""
     return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
 
 
@@ -147,4 +149,4 @@ def _named(paths: list[str]) -> str:
 
 
 def in_words(paths: list[str]) -> list[str]:
-    return [f"conflict markers are left in {_named(paths)}"] if paths else []
+    return [f"conflict markers remain in {_named(paths)}"] if paths else []

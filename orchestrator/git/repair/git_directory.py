@@ -1,7 +1,7 @@
-"""Restores what git needs to recognise a directory as a repository: HEAD, config, branches, tags.
+"""Restores the files by which git recognises a repository: HEAD, config, branches, tags.
 
 All worktrees share these files, so one broken file would fail every worker. Only files that git
-cannot use are restored: any other change may be the user's intention.
+cannot use are restored, because any other change may be the user's intention.
 """
 
 import os
@@ -35,7 +35,7 @@ def noted(git: Git) -> bytes:
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Names to commits; invalid or incomplete lines are omitted."""
+    """Return names to commits; invalid or incomplete lines are omitted."""
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
@@ -98,14 +98,14 @@ class _Again:
 
     def put_back(self) -> None:
         if not os.path.isdir(self.before.common):
-            raise RepositoryError(f"the repository {self.before.common} is gone")
+            raise RepositoryError(f"the repository {self.before.common} no longer exists")
         if self.before.is_usable():
             return
         time.sleep(PAUSE_SECONDS)
         refs_are_gone = self._make_directories()
         for path in self.before.unusable():
-            what = "could not be used by git" if os.path.lexists(path) else "was gone"
-            self._tell(path, what, f"it is as before the job{self._exchange(path)}")
+            what = "could not be used by git" if os.path.lexists(path) else "was removed"
+            self._tell(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
             for mend in (self._settle, self._exchange_config):
                 if not self.before.works():
@@ -127,8 +127,8 @@ class _Again:
             if os.path.isfile(path):
                 os.unlink(path)
             os.mkdir(path)
-            content = "with what was in it before the job" if path.endswith("/refs") else "empty"
-            self._tell(path, "was no directory", f"it is one again, {content}{kept}")
+            content = "with its content from before the job" if path.endswith("/refs") else "empty"
+            self._tell(path, "was no directory", f"recreated {content}{kept}")
         # With a table of refs there is nothing in it.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in gone and not in_table
@@ -142,16 +142,16 @@ class _Again:
         kept = self.aside.keep(path)
         for name in names:
             configure(path, name, then.get(name))
-        what = f"had {', '.join(names)} set so that git did not work"
-        self._tell(path, what, f"that is as before the job{kept}")
+        what = f"had {', '.join(names)} set so that git failed"
+        self._tell(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Unless it is something else that git cannot work with."""
+        """Restore the configuration if git works with it; otherwise the cause is another file."""
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():
-            what = "had settings with which git did not work"
-            self._tell(path, what, f"it is as before the job{kept}")
+            what = "had settings with which git failed"
+            self._tell(path, what, f"restored to its state before the job{kept}")
         elif now is not None:
             write_whole(path, now, self.before.modes.get(path, 0o644))
 
@@ -169,10 +169,14 @@ class _Again:
         if content:
             kept = self.aside.keep(path)
             write_whole(path, content, 0o644)
-            self._tell(path, "could not be used by git", f"it is as before the job{kept}")
+            self._tell(
+                path, "could not be used by git", f"restored to its state before the job{kept}"
+            )
 
     def _put_back_refs(self, all_gone: bool) -> None:
-        """As before the job; if only packed refs are lost, as in the broken file."""
+        """Restore refs to their state before the job; if only packed refs are lost, from the
+        broken file.
+        """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
         if all_gone and self.before.has_refs():
@@ -183,7 +187,7 @@ class _Again:
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         put_back(git, refs, missing=not all_gone)
-        what = "what refs it had are there again, or as before the job"
+        what = "its refs were restored, or set to their state before the job"
         self._tell(path, "could not be used by git", f"{what}{kept}")
 
     def _tell(self, path: str, what: str, now: str) -> None:
@@ -191,7 +195,7 @@ class _Again:
 
 
 def put_back_at_work(workspace: Path) -> None:
-    """What any job needs that has a worker with a worktree."""
+    """Restore what any job with a worker in a worktree needs."""
     for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
         RepositoryBackup(job).put_back()
 

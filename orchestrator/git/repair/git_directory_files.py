@@ -1,4 +1,4 @@
-"""A snapshot of the repository files that git reads before anything else."""
+"""Snapshot of the repository files that git reads first."""
 
 import json
 import os
@@ -78,7 +78,7 @@ class Before:
         return False
 
     def missing(self) -> Iterator[str]:
-        """Missing directories; something else may be in their place."""
+        """Yield required directories that do not exist, or are no directories."""
         places = (f"{self.common}/{name}" for name in _DIRECTORIES)
         yield from (each for each in places if not os.path.isdir(each))
         worktrees = f"{self.common}/worktrees"
@@ -86,7 +86,7 @@ class Before:
             yield worktrees
 
     def unusable(self) -> list[str]:
-        """Files that are missing, or that git cannot parse."""
+        """Return files that are missing, or that git cannot parse."""
         return [path for path in self.files if not self._is_usable(path)]
 
     def _is_usable(self, path: str) -> bool:
@@ -101,7 +101,7 @@ class Before:
 
 
 def configure(path: str, name: str, value: str | None) -> None:
-    """None: nothing is set."""
+    """Set a value in a git configuration file; None removes the setting."""
     how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
     _outside("--file", path, *how)
 
@@ -110,7 +110,7 @@ def written(git: Git, common: Path) -> bytes:
     """Return the snapshot for ``read``. Raise RepositoryError if git cannot work with it."""
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
-        raise RepositoryError("git does not take the checkout for one at present")
+        raise RepositoryError("git does not recognise the project as a repository")
     admin = git.run("rev-parse", "--absolute-git-dir").line
     names = ("config", "config.worktree", "shallow", "HEAD")
     paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
@@ -121,7 +121,7 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def _where(git: Git) -> str:
-    """The kind of ids, and the top of the checkout. Raise RepositoryError."""
+    """Return the kind of ids, and the top of the checkout. Raise RepositoryError."""
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
 
@@ -199,6 +199,6 @@ def deciding(config: bytes) -> dict[str, str]:
 
 
 def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
-    """Run git outside any repository, because the one in question may be broken."""
+    """Run ``git config`` outside of any repository, because the job's repository may be broken."""
     git = Git("/", {"GIT_DIR": os.devnull})
     return git.run("config", *arguments, given=given, accept=range(256))

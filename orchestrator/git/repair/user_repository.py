@@ -59,7 +59,7 @@ class BranchRestore:
     """Restores the changes of one root job. Idempotent; later changes by others stay."""
 
     project: Path
-    #: What both states of each change are noted in, by name.
+    #: File with the states before and after each change, by the change's name.
     noted: Path
 
     @cached_property
@@ -81,7 +81,7 @@ class BranchRestore:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Conflict(f"nothing can be restored: {self.noted} cannot be read")
+            raise Conflict(f"cannot restore: the record {self.noted} is missing or damaged")
         return found
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
@@ -107,7 +107,7 @@ class BranchRestore:
         if now != after:
             return RestoreState.CHANGED_SINCE, ""
         if change.kind in _FILES and before and " " not in before:
-            return RestoreState.BY_HAND, "what it contained is not stored"
+            return RestoreState.BY_HAND, "its former content is not stored"
         if change.kind is ChangedKind.BRANCH and (why := self._is_in_use(change)):
             return RestoreState.BY_HAND, why
         return RestoreState.CAN_BE_RESTORED, ""
@@ -125,19 +125,21 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Why a branch is not moved: it is checked out, and files would not follow."""
+        """Return why a branch cannot be moved: it is checked out, and the files would not
+        follow.
+        """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
         if not where or (is_here and change.alteration is RepositoryAlteration.CHANGED):
             return ""
-        return f"it is checked out in {where}"
+        return f"checked out in {where}"
 
     def restore(self, each: Restorable) -> None:
-        """Raise Conflict if it cannot be done; it stays as it is then."""
+        """Restore one item. Raise Conflict if that fails; the item then keeps its state."""
         change, name = each.change, state_name(each.change)
         try:
             if self._now(change) != each.after:
-                raise Conflict(f"{change.name} was changed just now")
+                raise Conflict(f"{change.name} has changed since it was checked")
             if change.kind is ChangedKind.SETTING:
                 self._set(change.name, json.loads(each.before) if each.before else [])
             elif change.kind in _FILES:
@@ -159,7 +161,7 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Lines that show what the job changed."""
+        """Yield lines that show what the job changed."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))
@@ -214,6 +216,6 @@ def _of_other(change: RepositoryChange) -> str:
         case ChangedKind.STASH:
             return "git stash list"
         case ChangedKind.LOCK:
-            return "remove it if no git is at work"
+            return "remove it if no git process is running"
         case _:
             return "restore does not change it"

@@ -1,4 +1,4 @@
-"""The user's own submodule repositories: missing ones, added commits, and state to preserve."""
+"""The user's submodule repositories: missing ones, added commits, and their state to preserve."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,13 +9,15 @@ from orchestrator.git.submodules.worktree_submodules import has, links, listed
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Submodules that the user does not have here, so that workers find empty directories."""
+    """Return submodules that the user does not have here, so that workers find empty
+    directories.
+    """
     found = listed(git, Path(top), top, commit)
     return [each.path for each in found if not each.is_here]
 
 
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
-    """For each submodule that differs: the user's repository of it, its path, and both commits.
+    """Yield each submodule that differs: the user's repository of it, its path, and both commits.
 
     The earlier commit is "" if the submodule did not exist.
     """
@@ -29,7 +31,9 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
-    """State of the user's submodule repositories that must not change: descriptions to values."""
+    """Yield state of the user's submodule repositories that must not change: descriptions to
+    values.
+    """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
@@ -40,7 +44,7 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
 
 def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove the refs of a root job; a branch with commits that exist nowhere else stays."""
+    """Remove the refs of a root job; keep a branch with commits that no other ref contains."""
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:

@@ -1,8 +1,9 @@
-"""Submodules in worktrees: filled from the user's own copies of them, without any network.
+"""Submodules in worktrees: filled from the user's submodule repositories, without a network.
 
-Each is a separate repository, in the worktree's part of the host project's, that borrows the
-objects of the user's. A worker's changes are committed there, and fetched from there onto a
-branch of the user's, so that its commits outlive the worktree. Nothing else there is changed.
+Each is a separate repository inside the worktree's git directory, and borrows objects from the
+user's submodule repository. A worker's changes are committed there and fetched onto a branch of
+the user's repository, so that the commits outlive the worktree. Nothing else in the user's
+repository is changed.
 """
 
 import hashlib
@@ -73,7 +74,7 @@ def has(git: Git, commit: str) -> bool:
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
-    """Paths of submodules, and their commits."""
+    """Return paths of submodules, and their commits."""
     if not git.ask("ls-tree", commit, "--", ".gitmodules"):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
@@ -88,12 +89,14 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _may_have_some(git: Git, admin: Path) -> bool:
-    """Checks a worktree without running git: most repositories have no submodules."""
+    """True if a worktree may have submodules. Checks files only, because most repositories have
+    none.
+    """
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
 
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
-    """Set a worktree's submodules to a commit, as far as the user has their objects.
+    """Check out a worktree's submodules at a commit, if the user's repositories have the objects.
 
     ``anew``: also refill submodules that are filled already.
     """
@@ -105,8 +108,11 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
 
 def _check_out(module: Module) -> bool:
-    """Return False if the user's repository lacks files of the commit (a partial clone): the
-    submodule stays empty, like one that the user does not have."""
+    """Check out a submodule. Return False if the user's repository lacks files of the commit.
+
+    That can happen in a partial clone. The submodule is then empty, as one that the user does not
+    have.
+    """
     _relink(module)
     try:
         module.git.run("checkout", "--quiet", "--force", "--detach", module.commit)
@@ -114,7 +120,7 @@ def _check_out(module: Module) -> bool:
         if module.is_filled:
             raise
         about = {"submodule": module.path, "error": error.message}
-        logger.warning("a submodule stays empty", extra=about)
+        logger.warning("cannot fill a submodule", extra=about)
         shutil.rmtree(module.directory)
         shutil.rmtree(module.own)
         os.mkdir(module.directory)
@@ -148,7 +154,7 @@ def _make(module: Module) -> bool:
 
 
 def _relink(module: Module) -> None:
-    """A worker may have put a repository of its own there, with any configuration."""
+    """Restore the link to our repository, because a worker may have created its own one there."""
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
         return
@@ -160,7 +166,7 @@ def _relink(module: Module) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
-    """Submodules that were filled, and that the worker has not removed."""
+    """Yield submodules that were filled, and that the worker has not removed."""
     for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -171,7 +177,7 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _revive(module: Module) -> bool:
-    """Of a worktree whose part of the repository was removed: what differs counts as changed."""
+    """Recreate a submodule's removed repository. All differing files then count as changed."""
     if not _make(module):
         return False
     module.git.run("update-ref", "--no-deref", "HEAD", module.commit)
@@ -193,16 +199,18 @@ def commit_all(
         tree = inner.run("write-tree").text
         if tree != tree_of(inner, head):
             head = commit_tree(inner, tree, [head], message, signature)
-            inner.run("update-ref", "-m", "orchestrator: what the worker left", "HEAD", head)
+            inner.run(
+                "update-ref", "-m", "orchestrator: uncommitted files of the worker", "HEAD", head
+            )
         _keep(module, head, branch)
 
 
 def _keep(module: Module, commit: str, name: str) -> None:
-    """Fetched by the user's repository: a push would run its hooks."""
+    """Fetch the commits into the user's repository; a push would run its hooks."""
     source = module.source
     if source is None:
         raise RepositoryError(
-            f"what was done in the submodule {module.path} cannot be kept: your copy of it is gone"
+            f"cannot save the changes in submodule {module.path}: your copy of it no longer exists"
         )
     if _is_kept(source, commit, hidden=name.startswith(_HIDDEN)):
         return
@@ -227,7 +235,8 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Commits of submodules as they are, which are not as their HEAD; nothing of theirs changes.
+    """Return commits of submodules as they are, which are not as their HEAD; nothing of theirs
+    changes.
 
     They are kept below ``name`` in the user's repositories of them.
     """
@@ -256,11 +265,11 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     for module in listed(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)
         if moves and module.git.run("status", "--porcelain", "-z").fields:
-            raise RepositoryError(f"there is uncommitted work in submodule {module.path}")
+            raise RepositoryError(f"uncommitted changes in submodule {module.path}")
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Have those that differ between two commits as in the second one."""
+    """Check out submodules at the commits of ``then`` if they differ from those of ``now``."""
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

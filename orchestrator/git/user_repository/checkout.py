@@ -55,7 +55,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
 
 
 def settings(common: Path) -> dict[str, str]:
-    """The repository's own configuration: for each setting its values, as a JSON list."""
+    """Return the repository's own configuration: for each setting its values, as a JSON list."""
     config = common / "config"
     how = ("--file", str(config), "--no-includes", "--list", "-z")
     listed = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
@@ -68,8 +68,9 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """A file as text from which ``restoring`` makes it again; of a large one, or an example of a
-    hook, a digest. Empty for none."""
+    """Return a file as text from which ``restoring`` makes it again; of a large one, or an
+    example of a hook, a digest. Empty for none.
+    """
     try:
         mode = os.lstat(path).st_mode
         read = path.read_bytes()
@@ -82,7 +83,7 @@ def content(path: Path) -> str:
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
-    """Uncommitted files by path, without ignored files and the product's own folders."""
+    """Return uncommitted files by path, without ignored files and the product's own folders."""
     fields = [each for each in _status(git, top) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
@@ -101,7 +102,7 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Empty if git fails, for example in a filter: this check must harm no job.
+    """Return empty if git fails, for example in a filter: this check must harm no job.
 
     A worker may have set ``core.worktree`` to a directory that takes forever to scan.
     """
@@ -112,7 +113,7 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """Flags of files in the index, such as those that make git skip a file."""
+    """Return a digest of flags in the index, such as flags that make git skip a file."""
     listed = git.run("ls-files", "-v", "-z", accept=range(256)).fields
     marked = "\0".join(each for each in listed if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
@@ -120,7 +121,7 @@ def _flags(git: Git) -> dict[str, str]:
 
 
 def path_of(field: str) -> str:
-    """The path in an entry of ``status``: ``? path``, or several words and the path."""
+    """Return the path in an entry of ``status``: ``? path``, or several words and the path."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]
 
@@ -134,7 +135,7 @@ def _seen(path: str) -> str:
 
 
 def _all(path: Path) -> list[Path]:
-    """The file itself, or those in a directory."""
+    """Return the file itself, or the entries of a directory."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
@@ -147,25 +148,29 @@ def within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(f"{directory}/")
 
 
-def hide(git: Git, top: str, common: Path, directory: str) -> None:
-    """Have the user's git not see a directory that lies in the checkout. Idempotent."""
+def hide(git: Git, top: str, common: Path, directory: str) -> bool:
+    """Have the user's git not see a directory that lies in the checkout. Idempotent.
+
+    True if a line was added to ``info/exclude``.
+    """
     relative = os.path.relpath(directory, top)
     if relative.startswith(".."):
-        return
+        return False
     if ignored(git, [f"{relative}/x"]):
-        return
+        return False
     line = f"/{_escaped(relative)}/\n".encode("utf-8", "surrogateescape")
     path = common / "info" / "exclude"
     path.parent.mkdir(exist_ok=True)
     present = path.read_bytes() if path.exists() else b""
     if line in present.splitlines(keepends=True):
-        return
+        return False
     with path.open("ab") as file:
         file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
+    return True
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Ignored and untracked paths; a directory has a slash at its end."""
+    """Return ignored and untracked paths; a directory has a slash at its end."""
     if not paths:
         return []
     # It takes no literal paths; with the dot a colon in front means nothing.

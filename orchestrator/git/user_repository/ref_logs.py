@@ -22,7 +22,8 @@ _MERGER = "merge"
 
 
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Moves by workers of a root job: the first and last commit for each ref, worker, and way.
+    """Yield moves by workers of a root job: the first and last commit for each ref, worker, and
+    way.
 
     Logs that were not written since then are not read. Fetching is not included.
     """
@@ -62,7 +63,7 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Both commits of an entry, and its worker if it has the address of one."""
+    """Return both commits of an entry, and the worker whose address it has, if any."""
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")
     email = rest.rpartition(" <")[2].partition(">")[0]

@@ -58,14 +58,14 @@ def look(git: Git, top: str) -> Ignored:
     for entry in git.run("ls-files", *how).fields:
         name = entry.rstrip("/")
         if name in carried and os.path.isdir(os.path.join(git.directory, name)):
-            found.not_kept[name] = "it came from your checkout"
+            found.not_kept[name] = "copied from your checkout"
         else:
             _take(found, git.directory, name, top)
     return found
 
 
 def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
-    """Ignored files that fit paths or patterns below ``prefix``, relative to it."""
+    """Return ignored files that fit paths or patterns below ``prefix``, relative to it."""
     how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
     asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
@@ -81,7 +81,9 @@ def _is_at_or_below(path: str, top: str) -> bool:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """Files that were linked or copied from the user's checkout when the worktree was created."""
+    """Return files that were linked or copied from the user's checkout when the worktree was
+    created.
+    """
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
@@ -90,12 +92,12 @@ def _take(found: Ignored, directory: str, entry: str, top: str) -> None:
     size = 0
     for path, bytes_ in _below(directory, entry):
         if bytes_ < 0:
-            found.not_kept[entry] = "it has a repository of its own"
+            found.not_kept[entry] = "nested repository"
             return
         files.append(path)
         size += bytes_
         if _too_much(found, len(files), size):
-            found.not_kept[entry] = "it is too large"
+            found.not_kept[entry] = "too large"
             return
     if len(files) == 1 and _is_shared(f"{directory}/{entry}", f"{top}/{entry}"):
         found.shared.append(entry)
@@ -111,7 +113,9 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Files and links with their sizes; -1 for what git does not take. No pipes or devices."""
+    """Yield files and links with their sizes; -1 for what git does not take. No pipes or
+    devices.
+    """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):
         yield from _file(directory, entry)
@@ -132,7 +136,7 @@ def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_shared(own: str, users: str) -> bool:
-    """Copied from the user's checkout. A link is kept as a link, without what it leads to."""
+    """True if the file is an unchanged copy from the user's checkout; False for a link."""
     with suppress(OSError):
         return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
     return False
@@ -155,7 +159,7 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 
 
 def put_back(git: Git, top: str, commit: str) -> None:
-    """Restore the files of ``keep``, over existing ones. Idempotent."""
+    """Restore the files that ``keep`` saved, and overwrite existing ones. Idempotent."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)

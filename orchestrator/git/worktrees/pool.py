@@ -88,9 +88,9 @@ class Spares:
         return True
 
     def take(self, directory: str, admin: Path, start: str) -> bool:
-        """Move the files of a spare worktree to a new one, with an index that fits them.
+        """Move the files of a spare worktree to a new one, with a matching index.
 
-        The files may be changed; return False if no spare worktree fits.
+        The files may differ from ``start``. Return False if no spare worktree fits.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -140,7 +140,9 @@ class Spares:
             return None
 
     def _written_by(self) -> str:
-        """The configuration and attributes that, besides the blob, determine a file's content."""
+        """Return the configuration and attributes that, besides the blob, determine a file's
+        content.
+        """
         said = self._git.run("config", "--list", "-z").out
         attributes = self._common / "info" / "attributes"
         said += attributes.read_bytes() if attributes.exists() else b""
@@ -174,7 +176,7 @@ def _is_open(directory: str) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Out of the way at once; removed by a thread of its own."""
+    """Rename the directory at once, and remove it in a background thread."""
     gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
     with suppress(FileNotFoundError):
         os.rename(path, gone)

@@ -54,7 +54,7 @@ FILLING = ".filling"
 #: Follows the name of a directory that is out of the way for a moment.
 ASIDE = ".aside"
 _LONGEST_LINK = 65536
-_LOCKED = ("--lock", "--reason", "a worker of the orchestrator is at work here")
+_LOCKED = ("--lock", "--reason", "a worker of the orchestrator uses this worktree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class GitWorktrees:
         return made
 
     def open_at(self, directory: str, commit: str) -> Found:
-        """A commit without a branch. Idempotent, like ``open``."""
+        """Check out a commit without a branch. Idempotent, like ``open``."""
         found = self.find(directory)
         if found is not None and found.is_whole:
             self.unlock(found)
@@ -167,7 +167,7 @@ class GitWorktrees:
         with _filling(directory):
             with self._adding:
                 self._drop(directory)
-                reason = ("--lock", "--reason", "the orchestrator looks at a commit here")
+                reason = ("--lock", "--reason", "the orchestrator checks a commit here")
                 detached = ("--no-checkout", "--detach", *reason)
                 self._git.run("worktree", "add", *detached, "--", directory, commit)
                 made = self.find(directory)
@@ -219,7 +219,7 @@ class GitWorktrees:
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:
-        """Remove its files and its entry; its branch stays. Idempotent.
+        """Remove the worktree's files and its entry in git; its branch stays. Idempotent.
 
         ``spare``: the files may be kept for the next worktree of the job.
         """
@@ -253,7 +253,7 @@ def was_whole(directory: str) -> bool:
 
 @contextmanager
 def _filling(directory: str) -> Iterator[None]:
-    """Marks a worktree as incomplete until all its files are written."""
+    """Mark a worktree as incomplete until all its files are written."""
     mark = Path(f"{directory}{FILLING}")
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -282,14 +282,16 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Tolerates another process's ``git gc`` that removes it at the same time."""
+    """Remove a worktree's entry, also if another process's ``git gc`` removes it at the
+    same time.
+    """
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)
 
 
 def _remove(directory: str) -> None:
-    """Also removes directories that an agent made read-only."""
+    """Remove a directory, including directories that an agent made read-only."""
     with suppress(PermissionError):
         shutil.rmtree(directory)
         return

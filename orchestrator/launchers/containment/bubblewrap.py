@@ -73,15 +73,15 @@ class Sandboxes(Namespaces):
 
 
 def _first_inside(guard: int) -> int:
-    """bubblewrap's only child: the first process of the namespace."""
+    """Return the PID of bubblewrap's only child, the first process of the namespace."""
     found = proc.children(guard)
     if len(found) != 1:
-        raise SpawnFailed("bubblewrap has no process inside of the sandbox")
+        raise SpawnFailed("bubblewrap started no process inside the sandbox")
     return found[0]
 
 
 def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
-    """bubblewrap's options for one worker; the later ones lie over the earlier."""
+    """Return bubblewrap's options for one worker. Later mounts cover earlier ones."""
     words = ["--unshare-pid", "--as-pid-1", "--die-with-parent", "--unshare-ipc"]
     words += ["--cap-drop", "ALL"]
     if not sandbox["network"]:

@@ -43,7 +43,7 @@ class ControlGroups(Subreaper):
             return start_worker(argv, cwd, env, source, output, self._join)
         except OSError as error:
             remove(self._directory)
-            raise SpawnFailed(f"no control group: {error}") from None
+            raise SpawnFailed(f"cannot create the worker's control group: {error}") from None
         except SpawnFailed:
             remove(self._directory)
             raise
@@ -72,7 +72,7 @@ class ControlGroups(Subreaper):
 
 
 def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
-    """The files of a worker's group that have to be written, with their content."""
+    """Return the files of a worker's group that have to be written, with their content."""
     files = {}
     if wanted.get("cpu") is not None and "cpu" in controllers:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
@@ -86,7 +86,9 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
 
 
 def find_traced(content: bytes, attempt_id: str) -> str:
-    """The group that an attempt's ``.run`` file names; empty for none, or for one not its own."""
+    """Return the group that an attempt's ``.run`` file names; empty for none, or for one not
+    its own.
+    """
     found = re.search(rb'"cgroup": "([^"\\]+)"', content)
     directory = found[1].decode("ascii", "replace") if found else ""
     own = directory == _directory(os.path.dirname(directory), attempt_id)
@@ -101,12 +103,12 @@ def kill(directory: str) -> None:
 
 
 def members(directory: str) -> list[int]:
-    """The pids in a group itself."""
+    """Return the pids in a group itself."""
     return [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
 
 
 def remove(directory: str) -> None:
-    """Remove an empty group with those that its worker made in it. Idempotent."""
+    """Remove an empty group, and the groups that its worker created in it. Idempotent."""
     if not directory:
         return
     for place, _, _ in os.walk(directory, topdown=False):
@@ -117,7 +119,8 @@ def remove(directory: str) -> None:
 def read(path: str) -> str:
     """Return the content of a file, or "" if it does not exist."""
     try:
-        with open(path, encoding="ascii") as file:
+        # A list of mounts names places of the whole machine, in any encoding.
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:
         return ""
@@ -150,9 +153,11 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Let the groups below ``base`` limit; which of the wanted controllers they can.
+    """Enable controllers for the groups below ``base``. Return those of ``wanted`` that are
+    enabled.
 
-    A group that limits those below it may hold no process itself: this one moves out of the way.
+    A group that limits its children may contain no process, so this process moves to another
+    group.
     """
     for controller in wanted:
         try:
@@ -181,6 +186,6 @@ def _make_room(base: str) -> None:
 
 
 def wanted_controllers(wanted: Any) -> list[str]:
-    """The controllers that limits (``plan.Limits``) need."""
+    """Return the controllers that limits (``plan.Limits``) need."""
     needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
     return [name for name, value in needs if value is not None]

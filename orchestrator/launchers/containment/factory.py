@@ -6,7 +6,9 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """For a shim; ``plan`` is the text of ``Plan.for_shims``. Imports no more than it needs."""
+    """Return the process family for a shim. ``plan``: the text of ``Plan.for_shims``. Imports only
+    what it needs.
+    """
     mode = plan["mode"]
     if mode == "cgroup":
         from orchestrator.launchers.containment.cgroup import ControlGroups
@@ -29,6 +31,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """Limits that need no watching, because the family enforces them."""
+    """Return limits that need no watching, because the family enforces them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

@@ -21,7 +21,7 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
 
 def main() -> None:
-    """Entry point inside of a sandbox; the number of the socket's descriptor is the last word."""
+    """Entry point inside of a sandbox. The last argument is the descriptor of the socket."""
     end = socket.socket(fileno=int(sys.argv[-1]))
     end.set_inheritable(False)
     serve(end, own_mounts=False)
@@ -83,7 +83,7 @@ def _hear(end: socket.socket) -> Message:
         while not line.endswith(b"\n"):
             chunk = lines.read(1 << 16)
             if not chunk:
-                raise OSError("the shim is gone")
+                raise OSError("the shim exited")
             line += chunk
     launch: Message = json.loads(line)
     return launch

@@ -23,9 +23,9 @@ _NO_USAGE = struct_rusage((0.0,) * 2 + (0,) * 14)
 
 
 class Namespaces(Subreaper):
-    """Each worker is the child of an ``init`` of its own, the first process of a namespace.
+    """Containment by PID namespaces: each worker is the child of its own ``init``.
 
-    The init dies with this process, whatever ends it, and with the init dies everything.
+    If this process dies, its inits die, and with an init the kernel kills its whole namespace.
     """
 
     mode = "pidns"
@@ -80,14 +80,14 @@ class Namespaces(Subreaper):
         return worker
 
     def _hear(self) -> Message:
-        """The next line that is said to this process before the worker runs."""
+        """Return the next message from the init, before the worker runs. Raise SpawnFailed."""
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
             # One by one: the following bytes belong to another process.
             byte = self._wire.recv(1)
             if not byte:
-                raise SpawnFailed(f"containment {self.mode}: it ended before the worker began")
+                raise SpawnFailed(f"containment {self.mode} ended before the worker began")
             line += byte
         message: Message = json.loads(line)
         if "error" in message:
@@ -95,7 +95,7 @@ class Namespaces(Subreaper):
         return message
 
     def _abandon(self) -> None:
-        """Nothing has been started in there that could be of use: end it all."""
+        """Kill everything in a namespace whose worker could not be started."""
         give_up_at = time.monotonic() + _END_SECONDS
         while not self.is_empty and time.monotonic() < give_up_at:
             Subreaper.kill(self)
@@ -113,7 +113,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """The worker's end, if its init has reported it."""
+        """Yield the worker's end, if its init has reported it."""
         if self._worker == 0 or self._wire is None:
             return
         try:
@@ -129,7 +129,9 @@ class Namespaces(Subreaper):
             yield worker, json.loads(line)["status"], _NO_USAGE
 
     def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """A worker whose init was killed was killed with it."""
+        """Yield the end of a worker whose init was killed, because the worker was killed
+        with it.
+        """
         if self._worker:
             worker, self._worker = self._worker, 0
             yield worker, signal.SIGKILL, _NO_USAGE
@@ -150,7 +152,7 @@ class Namespaces(Subreaper):
 
 
 def _become_init(end: socket.socket, source: int, output: int) -> None:
-    """In the intermediate process: fork the init into a new namespace, and exit."""
+    """Fork the init into a new namespace, and exit. Runs in the intermediate process."""
     try:
         _unshare()
         pid = os.fork()

@@ -76,7 +76,10 @@ class ProcessGroups(Subreaper):
         return ""
 
     def _in_session(self, process: proc.Process) -> bool:
-        """A stranger can have the leader's number only once its session and group are empty."""
+        """True if a process belongs to the worker's session or group.
+
+        The kernel can reuse the leader's number only after its session and group are empty.
+        """
         if self._leader not in (process.group, process.session):
             return False
         return self._ticks is None or (process.ticks >= self._ticks and not self._is_reused())

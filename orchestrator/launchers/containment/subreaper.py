@@ -55,7 +55,7 @@ class Subreaper:
         return start_worker(argv, cwd, env, source, output, self._enter)
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """(pid, wait status, resources) of every child that has ended."""
+        """Yield (PID, wait status, resources) of every child that has exited."""
         self.is_empty = False
         try:
             while True:
@@ -67,11 +67,11 @@ class Subreaper:
             self.is_empty = True
 
     def members(self) -> list[proc.Process]:
-        """Everything alive in the tree."""
+        """Return everything alive in the tree."""
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
-        """Direct children of this process that are not to be spared."""
+        """Return direct children of this process that are not to be spared."""
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
@@ -83,7 +83,9 @@ class Subreaper:
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> str:
-        """No process remains: release the attempt's resources; return the limit it hit, as text."""
+        """Release the attempt's resources after its last process. Return the limit that it
+        reached, as text.
+        """
         return ""
 
     def _children(self, spare: Collection[int]) -> list[int]:

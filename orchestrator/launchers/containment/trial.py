@@ -65,4 +65,4 @@ def _run(family: Subreaper, worker: int) -> str:
             family.close()
             return "" if os.waitstatus_to_exitcode(status) == _CODE else "a trial worker failed"
         time.sleep(0.001)
-    return "a trial worker was not ended by a kill"
+    return "a trial worker survived a kill"

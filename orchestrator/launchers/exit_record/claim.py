@@ -23,7 +23,7 @@ from orchestrator.launchers.process import proc
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
-#: Whether what is in the place of an exit record was put there by somebody else than a shim.
+#: True if the file at an exit record's path was not written by a shim.
 IsForged = Callable[[str], bool]
 
 
@@ -32,11 +32,11 @@ def _never(_exit_path: str) -> bool:
 
 
 class ClaimRefused(Exception):
-    """The attempt has been run, is being run or was given up: it must not be started."""
+    """The attempt was run, is running, or was abandoned: it must not be started."""
 
 
 class Foreign(OSError):
-    """In the place of an attempt's file is a link, a FIFO or the like, which a worker has put."""
+    """A worker has put a link, FIFO, or other special file at the path of an attempt's file."""
 
 
 def run_path(exit_path: str) -> str:
@@ -49,7 +49,7 @@ class Claim:
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
         self._exit_path = exit_path
-        #: Where the holder's line ends, and where all that was written does, if that is known.
+        #: End of the holder's line, and end of the written content, if it is known.
         self._end = 0
         self._length: float = math.inf
 
@@ -60,7 +60,7 @@ class Claim:
         try:
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            raise ClaimRefused(f"{path} exists: this attempt was started before") from None
+            raise ClaimRefused(f"{path} exists: this attempt was already started") from None
         failpoints.reached("claim: made")
         claim = cls._locked(descriptor, exit_path, is_forged)
         claim._length = 0
@@ -86,8 +86,8 @@ class Claim:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ClaimRefused(f"{path} is locked by a process that is alive") from None
-        # Between the opening and the lock, another may have published this very file.
+            raise ClaimRefused(f"{path} is locked by a running process") from None
+        # Another process may have published this file between our open and our lock.
         if not _is_at(self._descriptor, path):
             raise ClaimRefused(f"{self._exit_path}: this attempt was given up")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
@@ -95,7 +95,7 @@ class Claim:
             raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")
 
     def write_holder(self, attempt_id: str) -> None:
-        """Say who runs the attempt."""
+        """Record the process that runs the attempt."""
         self._end = self._write(0, encoded({"attempt": attempt_id, **_identity(os.getpid())}))
         failpoints.reached("claim: holder written")
 
@@ -104,14 +104,14 @@ class Claim:
         self._write(self._end, encoded({"worker": pid, **traces}))
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
-        """Make the exit record visible, and release the claim. On OSError the claim is kept.
+        """Make the exit record visible, and release the claim. On OSError the claim is still held.
 
-        ``synced`` waits until it survives a loss of power. That costs as much as all other disk
-        work of a short worker, and is not needed if a store has the record a moment later.
+        ``synced`` waits until the record survives a power loss. This costs as much as all other
+        disk work of a short worker. It is not needed if a store has the record a moment later.
         """
-        # In place and shortened last: on a full disk the block that is there is enough.
+        # Overwritten in place, and shortened last: a full disk needs no further block.
         end = self._write(0, record)
-        if end < self._length:  # on a disk it costs as much as a small write
+        if end < self._length:  # costs as much as a small write on a disk
             os.ftruncate(self._descriptor, end)
         if synced:
             os.fsync(self._descriptor)
@@ -154,11 +154,11 @@ def _open(path: str, flags: int) -> int:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise Foreign(f"{path} is not a plain file") from None
+            raise Foreign(f"{path} is not a regular file") from None
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Foreign(f"{path} is not a plain file")
+        raise Foreign(f"{path} is not a regular file")
     return descriptor
 
 

@@ -69,7 +69,9 @@ def inspect(exit_path: str, digest: str = "") -> State:
             # It cannot be taken over while another process has the lock.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
-            raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
+            raise OSError(
+                f"{run_path(exit_path)} is locked by another process than the one it names"
+            )
         time.sleep(0.001)
     return state
 
@@ -147,7 +149,7 @@ def _bytes(said: object) -> bytes:
 
 
 def _mark(digest: str) -> str:
-    """The mark of tombstones. It does not reveal the digest, and proves no other record."""
+    """Return the mark of tombstones. It does not reveal the digest, and proves no other record."""
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
@@ -166,19 +168,19 @@ def exit_from(record: dict[str, Any]) -> Exit:
 
 def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < _LATEST:
-        raise ValueError(f"{value!r:.50} is no time")
+        raise ValueError(f"{value!r:.50} is not a time")
     return float(value)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{value!r:.50} is no count")
+        raise ValueError(f"{value!r:.50} is not a count")
     return value
 
 
 def _code(value: Any) -> int | None:
     if value is not None and (type(value) is not int or abs(value) >= 2**31):
-        raise ValueError(f"{value!r:.50} is no exit code or signal")
+        raise ValueError(f"{value!r:.50} is not an exit code or signal")
     return value
 
 
@@ -191,12 +193,12 @@ def _flag(value: Any) -> bool:
 def _text(value: Any) -> str:
     """Remove lone surrogates, which no store accepts."""
     if type(value) is not str:
-        raise ValueError(f"{value!r:.50} is no text")
+        raise ValueError(f"{value!r:.50} is not text")
     return value.encode("utf-8", "replace").decode()
 
 
 def _cause(value: Any) -> ExitCause:
-    """A cause that only a later version knows is ignored."""
+    """Return the exit cause; None for a cause that only a later version knows."""
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -242,9 +244,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Whoever runs an attempt of which a record is there that is not theirs: the worker's own.
+    """Return the shim that still runs an attempt with an exit record; None if no shim does.
 
-    A record is the claim itself under its second name: where both are, it did not come that way.
+    The worker forged such a record: a shim renames its claim to the record, so that both never
+    exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
@@ -261,7 +264,7 @@ def _complete(claim: Claim, exit_path: str, digest: str) -> State:
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """The shim that holds the lock; None when that cannot be said at this moment. Only reads."""
+    """Return the shim that holds the lock; None if it is unknown at this moment. Only reads."""
     try:
         written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
         said = json.loads(written.split(b"\n", 1)[0])
@@ -274,7 +277,9 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """As the kernel knows it: the file may be cut off, or written by another release."""
+    """Return the lock's holder by the kernel's data, because the file may be truncated or of
+    another version.
+    """
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
@@ -306,7 +311,7 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Keep a forged record next to the one that is about to be published, under the claim."""
+    """Move a forged record away before the exit record is published. Call with the claim held."""
     if os.path.lexists(exit_path):
         set_aside(exit_path)
 

@@ -6,33 +6,35 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.security.product_files import PACKAGES
 
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.launchers.containment.trial import main; main()"
 )
-_ROOT = Path(__file__).resolve().parents[3]
 _TRIAL_SECONDS = 30.0
 
 #: How to fix a mode that does not work.
 ADVICE: Mapping[Mode, str] = {
     Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
     Mode.CGROUP: "start the server in a delegated control group: "
-    "systemd-run --user --scope -p Delegate=yes bin/orchestrator serve",
+    f"systemd-run --user --scope -p Delegate=yes {COMMAND} serve",
     Mode.PIDNS: "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
     "kernel.apparmor_restrict_unprivileged_userns=0) and an unmasked /proc, or run as root",
     Mode.SANDBOX: "install bubblewrap (apt-get install bubblewrap) and allow user namespaces",
-    Mode.BASIC: "make sure that this user may start processes",
+    Mode.BASIC: "check that this user may start processes",
 }
 
 
 def choose(asked: ContainmentPlan) -> ContainmentPlan:
-    """The plan that will be in force. Raise ContainmentUnavailable for one that cannot be."""
+    """Return the containment plan to use. Raise ContainmentUnavailable if the requested one is
+    impossible.
+    """
     plan = _strongest(asked)
     if asked.strict and (loose := plan.loose_limits()):
         advice = ADVICE[Mode.CGROUP]
@@ -83,7 +85,7 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
 
 def _try(plan: ContainmentPlan) -> str:
     """Hold and kill a process in this mode; why that failed, or nothing."""
-    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, str(_ROOT), plan.for_shims()]
+    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
     try:
         done = subprocess.run(
             argv,
@@ -97,11 +99,11 @@ def _try(plan: ContainmentPlan) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"a trial did not end within {_TRIAL_SECONDS:.0f} s"
+        return f"a trial timed out after {_TRIAL_SECONDS:.0f} s"
     if done.returncode == 0:
         return ""
     said = (done.stdout + done.stderr).strip().splitlines()
-    return said[-1] if said else f"a trial ended with {done.returncode}"
+    return said[-1] if said else f"a trial failed with exit code {done.returncode}"
 
 
 def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:
@@ -111,13 +113,13 @@ def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:
 def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
     base = _own_group()
     if not os.access(base, os.W_OK):
-        raise OSError(f"{base} belongs to somebody else")
+        raise OSError(f"{base} belongs to another user")
     controllers = cgroup.enable(base, cgroup.wanted_controllers(plan.limits))
     return replace(plan, cgroup=base, controllers=controllers)
 
 
 def _own_group() -> str:
-    """The control group (v2) in which this server is. Raise OSError."""
+    """Return the control group (v2) in which this server is. Raise OSError."""
     mount = _mount_point()
     path = next(
         (line[3:] for line in cgroup.read("/proc/self/cgroup").splitlines() if line[:3] == "0::"),
@@ -153,7 +155,7 @@ def _is_delegated() -> bool:
 
 
 def _is_marked(group: str) -> bool:
-    """systemd says so in an attribute."""
+    """True if systemd has marked the group as delegated, by an extended attribute."""
     for name in ("user.delegate", "trusted.delegate"):
         try:
             if os.getxattr(group, name) == b"1":
@@ -171,8 +173,8 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _needed() -> tuple[str, ...]:
-    """Paths that a sandbox must be able to read: this package and its Python."""
-    own = (str(_ROOT / "orchestrator"), str(_ROOT / "bin"))
+    """Return paths that a sandbox must be able to read: this package and its Python."""
+    own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
     return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
 
 

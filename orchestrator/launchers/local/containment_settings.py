@@ -7,9 +7,7 @@ from enum import StrEnum
 
 from orchestrator.core.command_name import COMMAND
 
-_WATCHED = (
-    "is looked at ten times a second: a quick rise may go above it before the worker is killed"
-)
+_WATCHED = "is checked ten times a second: a worker may exceed it briefly before it is killed"
 
 
 class Mode(StrEnum):
@@ -79,25 +77,25 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        """The limits that are set and that the mode in force holds exactly."""
+        """Return the limits that are set and that the mode in force holds exactly."""
         controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
         held = (*self.controllers, "")
         asked = asdict(self.limits).items()
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """Requested settings that the effective mode does not enforce, or not exactly."""
+        """Yield requested settings that the effective mode does not enforce, or not exactly."""
         if self.mode is Mode.BASIC:
             yield (
-                "containment basic does not hold a process that leaves its group and clears its "
-                "environment, nor one that forks faster than it is found"
+                "containment basic does not end a process that leaves its group and clears its "
+                "environment, or that forks faster than it is found"
             )
         yield from self.loose_limits().values()
         if self.mode is Mode.SANDBOX and not self.sandbox.network:
             yield "workers.sandbox.network is false: workers cannot start child jobs"
 
     def loose_limits(self) -> dict[str, str]:
-        """The limits that are set and not held exactly, each with the reason."""
+        """Return the limits that are set and not held exactly, each with the reason."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
             found["cpu"] = f"workers.limits.cpu is not held by {self._holder('cpu')}"
@@ -108,7 +106,7 @@ class ContainmentPlan:
         return found
 
     def notice(self) -> str:
-        """The limits of ``loose_limits`` in one line; empty for none."""
+        """Return the limits of ``loose_limits`` in one line; empty for none."""
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
         said = f"not held exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"

@@ -35,7 +35,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Slow queries: scanning all processes, and ending those of an attempt."""
+    """Slow queries: scan all processes, and kill the processes of an attempt."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
         """``tell`` is called with an attempt's id and its end, from any thread."""
@@ -56,13 +56,17 @@ class Inquiries:
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Until it is settled (is the disk full?), the next attempt must not begin."""
+        """Repeat the query until it succeeds (is the disk full?), because the next attempt must
+        not begin before.
+        """
         while not self._closing.is_set():
             try:
                 self._tell(attempt_id, ask())
                 return
             except Exception:
-                logger.exception("an end is not settled", extra={"action": "inquiry"})
+                logger.exception(
+                    "cannot report the end of an attempt; retrying", extra={"action": "inquiry"}
+                )
             self._closing.wait(_RETRY_SECONDS)
 
 
@@ -74,7 +78,7 @@ _LONGEST_SECONDS = 3600.0
 #: Of the end of an attempt whose remains fell to no process of ours.
 _UNHELD = (
     "processes without the marker ORCHESTRATOR_WORKER may remain, because its spawner and keeper "
-    "were killed, too"
+    "were also killed"
 )
 
 
@@ -152,7 +156,7 @@ class LocalLauncher:
             self._pool.watch(link)
 
     def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
-        now, why = time.time(), f"{why} (no shim can be had)"
+        now, why = time.time(), f"{why} (cannot start a shim)"
         ended = Exit(
             ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
         )
@@ -309,7 +313,10 @@ class LocalLauncher:
             self._lose(link, strays)
 
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
-        """A shim has died at work. Nothing that it left is alive, if its spawner says so."""
+        """Handle the death of a shim with a running attempt.
+
+        Its leftover processes are dead if its spawner has reported so.
+        """
         launch, link.launch = link.launch, None
         if launch is None:
             return
@@ -337,7 +344,7 @@ class LocalLauncher:
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """Its shim was killed before it began the attempt, as with a spawner that is killed.
+        """True if the shim was killed before it began the attempt, for example with its spawner.
 
         True once for each attempt: a shim that cannot begin it is not retried forever.
         """

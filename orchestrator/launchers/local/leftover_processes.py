@@ -22,9 +22,9 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Processes of this workspace's attempts that have ended, or whose shim was killed.
+    """Yield processes of this workspace's attempts that have ended, or whose shim was killed.
 
-    As far as this user may see. Never those of the caller's own attempt.
+    Only processes that this user may inspect, and none of the caller's own attempt.
     """
     own = os.environ.get(proc.MARKER)
     for process, attempt_id in proc.marked_by_any():

@@ -16,7 +16,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Have the thread now: when it is needed there may be none to be had. Idempotent."""
+        """Start the thread now, because later the machine may have none free. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 

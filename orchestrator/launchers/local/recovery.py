@@ -16,12 +16,11 @@ from orchestrator.security.untrusted_files import read_regular
 
 #: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
 _KILL_SECONDS = 2.0
-_NEVER = ExitCause.NEVER_BEGAN, "it never began: its server ended before it was started"
-_DIED = ExitCause.SHIM_DIED, "its shim died: how the worker ended is not known"
+_NEVER = ExitCause.NEVER_BEGAN, "not started: the server stopped first"
+_DIED = ExitCause.SHIM_DIED, "outcome unknown: the shim was killed"
 _FORGED = (
     ExitCause.RECORD_FORGED,
-    "its shim died, and the exit record that was there was not written by it: how the worker ended "
-    "is not known",
+    "outcome unknown: the shim was killed, and the existing exit record is not its own",
 )
 
 
@@ -96,7 +95,7 @@ class Adopted:
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
-        """None when no living shim runs the attempt."""
+        """Adopt a running attempt; return None if no living shim runs it."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
             return None
@@ -111,7 +110,7 @@ class Adopted:
         return cls(attempt_id, exit_path, shim, pidfd, digest)
 
     def fileno(self) -> int:
-        """Becomes readable when the shim has ended."""
+        """Return a descriptor that becomes readable when the shim has ended."""
         return self._pidfd
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from orchestrator.core.model.attempt.attempt_result import Stray
@@ -21,6 +20,7 @@ from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.process import crash_injection
 from orchestrator.launchers.process.channel import Channel, Message
+from orchestrator.security.product_files import PACKAGES
 
 #: -S and -E keep start-up small and independent of the server's environment, and leave the import
 #: path without this package: it is named here.
@@ -28,7 +28,6 @@ _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.launchers.spawner.spawner import main; main()"
 )
-_ROOT = Path(__file__).resolve().parents[3]
 _END_SECONDS = 5.0
 _PASSED = ("LD_LIBRARY_PATH", crash_injection.VARIABLE)
 
@@ -101,7 +100,9 @@ class SpawnerProcess:
                 told.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
-        """Let it end: with the last of its shims, which is not waited for if they have work."""
+        """Disconnect: the spawner ends with its last shim. Do not wait for that if shims have
+        work.
+        """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if has_work else _END_SECONDS)
@@ -117,7 +118,7 @@ def _shim_gone(message: dict[str, Any]) -> ShimGone:
 
 def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM]
-    argv += [str(_ROOT), plan.for_shims(), str(control)]
+    argv += [PACKAGES, plan.for_shims(), str(control)]
     # An empty environment: the server's keys are not for every process of this user to read.
     # Without the server's output too, which a shim that outlives it would keep open.
     return subprocess.Popen(
@@ -164,8 +165,11 @@ class ShimLink:
 
     @property
     def may_have_begun(self) -> bool:
-        """Of an exited shim. It reports a start with a delay: a worker may be faster, kill its shim
-        and remove the attempt's claim."""
+        """True if the worker of an exited shim may have started.
+
+        The shim reports a start with a delay. Before that, the worker may kill its shim and remove
+        the attempt's claim.
+        """
         return self.is_at_work or not self._channel.is_unread
 
     @property
@@ -191,7 +195,9 @@ class ShimLink:
         return message
 
     def has_begun(self) -> None:
-        """The shim has the secret and is running: no other process needs the secret any more."""
+        """Record that the shim is running with the secret, and drop the secret: no other process
+        needs it.
+        """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
             self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
@@ -219,12 +225,12 @@ class ShimLink:
         return self._channel.receive()
 
     def close(self) -> None:
-        """An idle shim ends at this; one that is at work does when its attempt has ended."""
+        """Disconnect. An idle shim then ends; a busy shim ends with its attempt."""
         self._channel.close()
 
 
 def _fields(launch: Launch) -> dict[str, Any]:
-    """All but the environment."""
+    """Return all but the environment."""
     return {
         "attempt": launch.attempt_id,
         "argv": launch.argv,
@@ -283,7 +289,7 @@ class ShimPool:
         return self._spawner
 
     def take(self) -> ShimLink:
-        """A shim that is free, or a new one. Raise OSError when there can be none."""
+        """Return a shim that is free, or a new one. Raise OSError when there can be none."""
         return self._idle.pop() if self._idle else self._new_link()
 
     def _new_link(self) -> ShimLink:
@@ -339,7 +345,7 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Busy shims that have ended with all leftovers, as reported by their spawners."""
+        """Return busy shims that have died with all leftovers, as reported by their spawners."""
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
             told, is_there = spawner.receive()
@@ -351,7 +357,7 @@ class ShimPool:
         return [(link, strays) for link, strays in ended if link is not None]
 
     def _noted(self, shim: ShimGone) -> ShimLink | None:
-        """None for one that was let go."""
+        """Record the death of a shim. Return its link; None if the link was closed before."""
         link = self._fallen.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)
@@ -360,7 +366,9 @@ class ShimPool:
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
-        """The spawner has ended with its keeper: return the fallen shims that it did not report."""
+        """Give up a spawner that has ended with its keeper. Return the dead shims that it did not
+        report.
+        """
         self._epoll.unregister(spawner)
         spawner.close()
         self._spawners.remove(spawner)
@@ -380,10 +388,12 @@ class ShimPool:
             _ = self.spawner
         except OSError:
             # The next required shim retries, and its attempt reports the failure.
-            logger.exception("no spawner", extra={"action": "spawner_start"})
+            logger.exception("cannot start a spawner", extra={"action": "spawner_start"})
 
     def close(self) -> None:
-        """Idle shims end; busy shims continue until their attempt has ended."""
+        """Disconnect all shims: idle shims end; busy shims continue until their attempt
+        has ended.
+        """
         has_work = any(link.launch for link in self._links.values())
         for link in list(self._links.values()):
             self._drop(link)

@@ -51,12 +51,12 @@ class Channel:
         self.queue_encoded(_encode(message).encode("ascii"))
 
     def queue_encoded(self, body: bytes) -> None:
-        """A message that is JSON already."""
+        """Queue a message that is already JSON."""
         self._unsent += _LENGTH.pack(len(body))
         self._unsent += body
 
     def flush(self) -> None:
-        """Send queued data as far as the socket accepts it."""
+        """Send queued data until the socket accepts no more."""
         try:
             while self._unsent:
                 del self._unsent[: self._socket.send(self._unsent)]

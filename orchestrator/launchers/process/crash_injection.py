@@ -17,7 +17,7 @@ LINE_BYTES = 64
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm this process if the environment says so."""
+    """Arm this process if the environment requests it."""
     given = environ.get(VARIABLE)
     if given:
         path, _, places = given.rpartition("|")
@@ -48,7 +48,7 @@ class _Crash:
             os.close(file)
 
     def _times(self, name: str, number: int) -> int:
-        """How often this failpoint is among the first so many, in any process."""
+        """Return how often this failpoint is among the first ``number`` ones, in any process."""
         with open(self._path, "rb") as trace:
             lines = trace.read(number * LINE_BYTES).decode().splitlines()
         return sum(line.partition(" ")[2].rstrip() == name for line in lines)

@@ -20,12 +20,12 @@ _EXEC_SECONDS = 1.0
 
 
 class Process:
-    """A process as it was found, at one moment."""
+    """State of a process at one moment."""
 
     __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
 
     def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
-        """``fields`` are those of /proc/<pid>/stat, from the state on."""
+        """``fields``: the fields of /proc/<pid>/stat, starting with the state."""
         self.pid = pid
         self.state = fields[0].decode("ascii")
         self.parent = int(fields[1])
@@ -54,7 +54,7 @@ def look_up(pid: int) -> Process | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot; None when it is not alive."""
+    """Return when a living process started, in clock ticks since boot; None if it is not alive."""
     process = look_up(pid)
     return process.ticks if process and process.alive else None
 
@@ -90,7 +90,9 @@ def resident_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Pids of the direct children, zombies included. May miss one that comes or goes just now."""
+    """Return the PIDs of direct children, including zombies. May miss a child that starts or exits
+    now.
+    """
     if not _has_children_files():
         return _children_by_scan(pid)
     files = (f"/proc/{pid}/task/{thread}/children" for thread in _threads(pid))
@@ -98,7 +100,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> Iterator[Process]:
-    """Everything alive below a process, parents first."""
+    """Yield everything alive below a process, parents first."""
     parents = [pid]
     while parents:
         parent = parents.pop()
@@ -111,13 +113,13 @@ def descendants(pid: int) -> Iterator[Process]:
 
 
 def marked(attempt_id: str) -> list[Process]:
-    """The living processes that carry an attempt's marker, as far as we may see."""
+    """Return living processes with an attempt's marker, if this user may read their environment."""
     found = map(look_up, carrying(_all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
-    """Each living process that carries a marker, with the attempt's id, as far as we may see."""
+    """Yield living processes with a marker, with the attempt's id, if this user may read them."""
     prefix = f"{MARKER}=".encode()
     for process in everything():
         for variable in (_environment(process.pid) or b"").split(b"\0"):
@@ -127,9 +129,9 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 
 
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
-    """Return those processes that carry an attempt's marker, as far as they are readable.
+    """Return the given processes that have an attempt's marker, if this user may read them.
 
-    A process in the middle of an exec has no environment for a moment: waits for that.
+    Waits for a process that is in the middle of an exec: its environment is empty for a moment.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
@@ -142,7 +144,7 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def _environment(pid: int) -> bytes | None:
-    """None if the process has exited or is not readable for us."""
+    """Return a process's environment; None if it has exited or this user may not read it."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -151,11 +153,11 @@ def _environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Of processes whose environment was empty: those that may have one now, or soon.
+    """Return those processes with an empty environment that may be in the middle of an exec.
 
-    An exec creates new memory, and writes arguments and environment there a little later: first
-    their addresses are 0, then both the same. They stay the same if there is none: one pause for
-    all shows that, as every shim and spawner is such a process.
+    An exec creates new memory, and writes arguments and environment there a little later. The
+    addresses of the environment are 0 first, then equal. They stay equal if the environment is
+    really empty, as that of every shim and spawner is; one pause shows that for all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -167,7 +169,7 @@ def _between_programs(pids: list[int]) -> list[int]:
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """(-1, -1) if there can be none."""
+    """Return the start and the end of a process's environment; (-1, -1) if there is none."""
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
     if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
@@ -176,7 +178,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
 
 
 def everything() -> Iterator[Process]:
-    """Every living process of this machine; empty without /proc."""
+    """Yield every living process of this machine; empty without /proc."""
     for pid in _all_pids():
         process = look_up(pid)
         if process is not None and process.alive:
@@ -184,7 +186,9 @@ def everything() -> Iterator[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signal exactly this process, never another one that got its pid. None there: nothing."""
+    """Signal exactly this process, never another one that got its PID. Does nothing if it has
+    exited.
+    """
     try:
         handle = os.pidfd_open(process.pid)
     except OSError:

@@ -1,4 +1,4 @@
-"""Limits of one worker: those that the kernel enforces, and those that its shim has to watch.
+"""Limits of one worker: those that the kernel enforces, and those that its shim checks.
 
 Also measures the memory of its processes.
 """
@@ -50,7 +50,7 @@ def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
         return ""
-    return f"killed: wrote a file of more than {size(limits['file_size'])}"
+    return f"killed: wrote a file larger than {size(limits['file_size'])}"
 
 
 class LimitWatch:
@@ -86,7 +86,7 @@ def memory_words(limit: int) -> str:
 
 
 def size(count: int) -> str:
-    """For example ``512 MiB``."""
+    """Return text such as ``512 MiB``."""
     for unit, name in _UNITS:
         if count >= unit:
             return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
@@ -113,7 +113,7 @@ class Memory:
         return held + sum(_share(pid, files) for pid in pids) > limit
 
     def _files(self, pids: Sequence[int]) -> dict[File, int]:
-        """The sizes of the files that were written, as far as the files still exist."""
+        """Return the sizes of written files that still exist."""
         found: dict[File, int] = {}
         for pid in pids:
             for file, size, is_written in _open_files(pid):
@@ -126,7 +126,9 @@ class Memory:
 
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
-    """(file, bytes, whether it is open for writing) of the files in memory."""
+    """Yield (file, bytes, True if open for writing) of the files in memory that a process has
+    open.
+    """
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -142,7 +144,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    """(file, bytes) of the files in the /dev/shm that a process sees."""
+    """Yield (file, bytes) of the files in the /dev/shm that a process sees."""
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:
@@ -156,7 +158,7 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """A process's part, in bytes, of what lies in memory alone, but for these files."""
+    """Return a process's part, in bytes, of what lies in memory alone, but for these files."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not ours to see
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")
@@ -169,7 +171,7 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """A process's part, in bytes, of these files."""
+    """Return a process's part, in bytes, of these files."""
     total, counts = 0, False
     for line in proc.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

@@ -31,7 +31,7 @@ PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
 class SpawnFailed(Exception):
-    """The program could not be started; the message says which one and why."""
+    """The program could not be started; the message has its name and the cause."""
 
     def __init__(self, message: str, number: int = 0) -> None:
         super().__init__(message)
@@ -46,14 +46,14 @@ def start_worker(
     output: int,
     enter: Enter | None = None,
 ) -> int:
-    """Start a program as the leader of its own session; return its pid. Raise SpawnFailed.
+    """Start a program as the leader of a new session; return its PID. Raise SpawnFailed.
 
-    ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before it
-    becomes the program: to join a group, or to set limits.
+    ``source`` and ``output``: descriptors. The new process calls ``enter`` just before the exec,
+    to join a group or to set limits.
 
-    posix_spawn (vfork inside) took 0.4 of the time of fork and exec; it is used if there is
-    no ``enter``. It has no working directory, so this process, which has one thread and no use
-    for its own, changes directory and comes back.
+    Without ``enter``, posix_spawn (vfork inside) is used, which takes 0.4 of the time of fork and
+    exec. It cannot set a working directory. So this process changes its own directory and back; it
+    has one thread and does not use its own directory.
     """
     try:
         os.chdir(cwd)
@@ -75,8 +75,9 @@ def start_worker(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """From outside: this process, and its child before the exec, may not write there (they are
-    not dumpable)."""
+    """Raise a process's OOM score from outside, because it may not write there itself (not
+    dumpable).
+    """
     score = _oom_score_of_workers(os.getpid())
     if not score:
         return
@@ -96,7 +97,9 @@ def offer_to_oom_killer(pid: int) -> None:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Empty if /proc is that of another namespace: its numbers mean other processes."""
+    """Return the OOM score for workers; "" if /proc belongs to another namespace with
+    other PIDs.
+    """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open("/proc/self/oom_score_adj", "rb") as own:
@@ -182,7 +185,8 @@ def _fork(
 
 @cache
 def _ignored() -> tuple[int, ...]:
-    """Signals that this process ignores for all of its life; exec itself resets handled signals.
+    """Return signals that this process ignores for all of its life; exec itself resets handled
+    signals.
 
     Each one named to posix_spawn is a call to the system.
     """
@@ -202,7 +206,10 @@ def fork_quietly() -> int:
 
 
 def _find(name: str, path: str) -> str:
-    """The file that is meant by a program's name; relative ones from the working directory."""
+    """Return the path of a program by its name and the search path. Raise SpawnFailed.
+
+    Relative directories are relative to the working directory.
+    """
     if "/" in name:
         return name
     candidates = [os.path.join(directory or ".", name) for directory in path.split(":")]
@@ -219,16 +226,16 @@ def _why(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if error.errno == errno.E2BIG:
-        return "its arguments and environment are larger than the system allows"
+        return "its arguments and environment exceed the limit of the system"
     if error.errno == errno.ENOENT:
         return "no such file, or its interpreter is missing"
     return os.strerror(error.errno or 0)
 
 
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
-    """Return ``ended_by``, cause and error of an attempt that could not be started.
+    """Return ``ended_by``, cause, and error of an attempt that could not be started.
 
-    A shortage of resources is nobody's failure.
+    A shortage of resources does not count as the worker's failure.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

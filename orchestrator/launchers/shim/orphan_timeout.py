@@ -1,4 +1,6 @@
-"""Orphan timeout: stops a worker whose server is gone, because the worker may still cost money."""
+"""Orphan timeout: stops a worker whose server has exited, because the worker may still
+cost money.
+"""
 
 import fcntl
 import os
@@ -23,7 +25,7 @@ class OrphanTimeout:
 
     @property
     def wakes_at(self) -> float | None:
-        """When ``is_over`` has something to find out; None: it never is."""
+        """When ``is_over`` must be checked next; None: never."""
         return self._look_at if self._seconds else None
 
     def is_over(self, now: float) -> bool:

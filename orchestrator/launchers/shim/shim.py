@@ -36,7 +36,7 @@ def serve(end: socket.socket, plan: Message) -> None:
 
 
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
-    """A descriptor that gives the number of each of these signals as a byte."""
+    """Return a descriptor that gives the number of each of these signals as a byte."""
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     for number in numbers:
@@ -45,7 +45,7 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    """The byte in the pipe is all that is needed."""
+    """Do nothing: the byte in the pipe is all that is needed."""
 
 
 class _Shim:
@@ -114,7 +114,7 @@ class _Shim:
         self._watched = wanted
 
     def _patience(self) -> float | None:
-        """Milliseconds until something is due; None is for ever."""
+        """Return the milliseconds until the next action is due; None if none is."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._lease is not None and self._lease.wakes_at is not None:
             wakes_at = sooner(wakes_at, self._lease.wakes_at)
@@ -180,7 +180,7 @@ class _Shim:
         self._untold = 0
 
     def _report_if_done(self) -> None:
-        """Say how the attempt ended. One that left something behind is this shim's last."""
+        """Report the attempt's end. The shim ends after an attempt that left a process behind."""
         attempt = self._attempt
         if attempt is None or not attempt.is_done:
             return

@@ -39,7 +39,7 @@ class Clock:
 
     @property
     def deadline(self) -> float | None:
-        """When the time is over if nothing changes; None is never."""
+        """When the timeout expires if nothing changes; None: never."""
         if self._left is None or self._since is None:
             return None
         return self._since + self._left
@@ -97,7 +97,9 @@ class ShimAttempt:
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``held`` are the names of those limits that the family holds by itself."""
+        """``held``: names of the limits that the containment enforces for the whole process
+        family.
+        """
         self._launch = launch
         self._family = family
         self._limits = limits
@@ -210,7 +212,9 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """When ``pass_time`` has something to do; None: not by itself."""
+        """Return when ``pass_time`` must be called next; None if only an event makes that
+        necessary.
+        """
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
             due = sooner(due, self._watch.due)
@@ -243,7 +247,7 @@ class ShimAttempt:
             self._kill(now)
 
     def reap(self, now: float) -> None:
-        """Some process of the tree has ended."""
+        """Handle the exit of a process of the tree."""
         for pid, status, usage in self._family.reap():
             # The peak is never below this shim's own size: Linux counts it until the exec.
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
@@ -277,10 +281,10 @@ class ShimAttempt:
             proc.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """One pass of killing everything; ``reap`` and the next passes handle the rest."""
+        """Kill all processes once; ``reap`` and the next passes handle the rest."""
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
-            self.record["error"] = f"processes that cannot be killed: {left}"
+            self.record["error"] = f"processes that could not be killed: {left}"
             self._finish()
             return
         found = self._family.detached(spare=(self._worker,)) if self._may_list else []
@@ -300,7 +304,7 @@ class ShimAttempt:
         self._phase, self._phase_ends = phase, ends
 
     def _finish(self) -> None:
-        """Nothing runs any more: close the log and publish."""
+        """Close the log and publish the exit record, after all processes have ended."""
         self._drain()
         self._phase = _Phase.DONE
         self._blame(self._family.close())
@@ -344,12 +348,12 @@ class ShimAttempt:
             self._claim.publish(self.encoded_record, synced=not self.has_server)
         except OSError as error:
             # The server still hears of it; a restarted one finds a dead attempt.
-            said = self.record.get("error") or "the exit record could not be written"
+            said = self.record.get("error") or "cannot write the exit record"
             self.record["error"] = f"{said}: {error}"
             self.encoded_record = encoded(self.record)
             self._claim.drop()
 
 
 def sooner(time: float | None, other: float) -> float:
-    """The earlier of two moments; None is never."""
+    """Return the earlier of two moments; None is never."""
     return other if time is None or other < time else time

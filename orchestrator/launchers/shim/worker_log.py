@@ -62,7 +62,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """There was no output for a moment: write output that need not be held back."""
+        """Write held-back output that may be written after a moment without output."""
         self._silent = True
         self._file.keep(self._masker.release())
 
@@ -82,7 +82,7 @@ class WorkerLog:
         self._raw.write(original)
 
     def _is_there(self) -> bool:
-        """A worker that is not shut in can remove its log, put another in its place or empty it."""
+        """True if the log is in place; an unsandboxed worker can remove, replace, or empty it."""
         try:
             in_place = self._file.is_at(self._path)
         except OSError:
@@ -180,7 +180,7 @@ def _open_regular(path: str, directory: int | None = None) -> int:
 
 
 def _open_beside(log: str) -> int:
-    """The file in ``raw``, which may not be a link to a directory elsewhere."""
+    """Return the file in ``raw``, which may not be a link to a directory elsewhere."""
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

@@ -1,8 +1,8 @@
-"""The keeper: parent of shims; kills what a dead shim leaves behind, and reports it to the server.
+"""The keeper: parent of shims. Kills the leftovers of a dead shim, and reports them to the server.
 
-There are two in a row. The spawner is a keeper that also forks shims. Its parent is one that only
-waits: if the spawner is killed, it inherits the shims and their leftovers. Each lives, also without
-a server, until the last shim has ended and no leftover process remains.
+There are two keepers in a row. The spawner is a keeper that also forks shims. Its parent only
+waits: if the spawner is killed, the parent inherits the shims and their leftovers. Each lives, also
+without a server, until the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -61,28 +61,30 @@ class ShimTable:
         # Row 0 says how many rows have ever been used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
-            raise OSError(f"there are {_MOST - 1} shims")
+            raise OSError(f"shim limit reached: {_MOST - 1}")
         self._table[row, _PID] = 0
         self._table[row, _SERIAL] = serial
         self._table[0, _SERIAL] = max(row, self._table[0, _SERIAL])
         self._rows[serial] = row
 
     def enter(self, serial: int) -> None:
-        """In the shim itself."""
+        """Record this process as the shim with the serial number. The shim itself calls it."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
     def reaped(self, serial: int) -> None:
         self._table[self._rows[serial], _PID] = 0
 
     def told(self, serial: int) -> None:
-        """The server knows its end: free the row. Unknown serial numbers are ignored."""
+        """Free the row of a shim whose end the server knows. Unknown serial numbers are ignored."""
         row = self._rows.pop(serial, None)
         if row is not None:
             self._table[row, _SERIAL] = 0
             self._free.append(row)
 
     def take_over(self) -> Iterator[tuple[int, int]]:
-        """(serial number, pid or 0) of each that another process has added, and not forgotten."""
+        """Yield serial number and PID (or 0) of each shim that the spawner added and did not
+        remove.
+        """
         for row in range(1, self._table[0, _SERIAL] + 1):
             serial = self._table[row, _SERIAL]
             if serial:
@@ -116,7 +118,7 @@ class Reaper:
         self._unkillable: set[int] = set()
 
     def take_over(self) -> None:
-        """The one that forked shims has ended: they are this process's children now."""
+        """Adopt the shims of the spawner, which has exited."""
         self._retire()
         for serial, pid in self._roster.take_over():
             child = proc.look_up(pid) if pid else None
@@ -139,7 +141,7 @@ class Reaper:
         return bool(self._shims) or self._killing_since is not None
 
     def _wait(self) -> Collection[int]:
-        """Descriptors that have something to be read."""
+        """Return descriptors that have something to be read."""
         patience = None if self._killing_since is None else _KILL_MILLISECONDS
         ready = {descriptor for descriptor, _ in self._poll.poll(patience)}
         if self._signals in ready:
@@ -147,10 +149,10 @@ class Reaper:
         return ready
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Nothing: shims are forked by the spawner."""
+        """Do nothing: only the spawner forks shims."""
 
     def _retire(self) -> None:
-        """No shim can be asked for any more; the server is to have another spawner."""
+        """Accept no more requests for shims; the server then starts another spawner."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RD)
         while (request := self._receive()) is not None:
@@ -158,7 +160,7 @@ class Reaper:
         self._send({"retired": True})
 
     def _receive(self) -> Request | None:
-        """The next request: a serial number, and the socket of the shim to be."""
+        """Return the next request: a serial number, and the socket of the shim to be."""
         try:
             serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
         except OSError:
@@ -166,7 +168,7 @@ class Reaper:
         return (int(serial), descriptors) if serial else None
 
     def _refuse(self, serial: int, descriptors: list[int]) -> None:
-        """The server learns it from the socket, which closes here, and from the report."""
+        """Reject a request. The server notices that its socket closes here, and gets the report."""
         self._ended.append(serial)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -190,7 +192,9 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """A worker may have stopped its shim, which then enforces no deadline and reads nothing."""
+        """Continue shims that a worker has stopped: a stopped shim enforces no deadline and reads
+        nothing.
+        """
         for pid in _stopped_children():
             if pid in self._shims:
                 self._stops[pid] += 1
@@ -204,7 +208,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Bounds the wait for a process that does not end."""
+        """Limit the wait for a process that does not exit."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:
