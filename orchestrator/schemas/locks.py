@@ -18,27 +18,27 @@ Names = Annotated[tuple[LockName, ...], Field(strict=False, min_length=1, max_le
 
 
 class LockRequest(Wire):
-    """Locks for the calling worker: all of them, or none."""
+    """Request to acquire locks for the calling worker (all or none)."""
 
     names: Names
-    """Paths of the project, or other names; a path stands for all below it."""
+    """Paths of the project, or other names; a path includes everything below it."""
     wait: Annotated[float, Field(ge=0, le=LONGEST_LOCK_WAIT)] = 0.0
-    """Seconds to wait for them; after 110 the answer is 202, and the call is to be made again."""
+    """Maximum seconds to wait. After 110 seconds the answer is 202; repeat the call."""
 
 
 class UnlockRequest(Wire):
-    """Leases to end: the calling worker's own, or, for a person, those of others."""
+    """Request to release leases: of the calling worker, or, with an API key, of any worker."""
 
     names: Names
-    """Names as they were asked for."""
+    """Names, as in the request for the locks."""
 
 
 class LeaseAnswer(Answer):
-    """A lock that a worker holds while its attempt runs."""
+    """A lock that a running worker acquired."""
 
     name: str
     number: int
-    """The fencing number: greater than that of every lease given before."""
+    """Fencing number: greater than that of every earlier lease."""
     job_id: str
     worker_id: str
     attempt: int
@@ -46,42 +46,42 @@ class LeaseAnswer(Answer):
 
 
 class LockedAnswer(Answer):
-    """Leases, in the order asked for."""
+    """Leases, in the order of the request."""
 
     leases: list[LeaseAnswer]
 
 
 class LockWaitAnswer(Answer):
-    """Not yet: make the same call again within 5 seconds, and the place in the queue is kept."""
+    """Not granted yet: repeat the call within 5 seconds to keep the place in the queue."""
 
     waits: bool = True
     reason: str
 
 
 class UnlockedAnswer(Answer):
-    """What is free now."""
+    """Released names."""
 
     names: list[str]
 
 
 class LockNameAnswer(Answer):
-    """One name, and the leases on exactly it."""
+    """One name, and the leases on exactly this name."""
 
     name: str
     held: bool
     number: int | None = None
-    """Of the latest lease that stands."""
+    """Fencing number of the latest active lease."""
     leases: list[LeaseAnswer]
 
 
 class LockAnswer(Answer):
-    """What a worker holds or waits for."""
+    """A lock that a worker holds or waits for."""
 
     names: list[str]
     kind: LockKind
-    """claim: by its task, until the worker is done; lease: taken while it runs."""
+    """claim: named by the task, held until the worker is done; lease: acquired by the worker."""
     waits: bool
-    """It does not have them yet."""
+    """True if the worker waits for the lock."""
     job_id: str
     worker_id: str
     number: int | None = None
@@ -89,6 +89,6 @@ class LockAnswer(Answer):
 
 
 class LocksAnswer(Answer):
-    """What the caller sees of locks; those who wait come last, the first one first."""
+    """Locks that the caller can see: active locks, then waiting workers in the queue's order."""
 
     locks: list[LockAnswer]

@@ -1,4 +1,4 @@
-"""Outcome of workers' changes, and requests to merge them again."""
+"""Merge results, and requests to repeat a merge."""
 
 from typing import Annotated, Literal
 
@@ -19,163 +19,174 @@ WorkerNames = Annotated[
 
 
 class MergeRequest(Wire):
-    """How a job that has ended is merged again."""
+    """Request to repeat the merge of an ended job."""
 
     strategy: Literal["theirs", "auto", "manual"] | None = None
-    """The job's own if absent."""
+    """Merge strategy (default: the job's)."""
+    include: WorkerNames = ()
+    """Workers to include, such as failed workers and candidates that were not chosen; also child
+    jobs whose changes their parent worker discarded. They stay included in later merges."""
     take: WorkerNames = ()
-    """Workers whose changes belong to the result as well, such as failed workers, and candidates
-    that were not chosen; and child jobs whose changes their parent worker discarded. They stay
-    taken in later merges."""
+    """Alias of include; both lists count."""
+    exclude: WorkerNames = ()
+    """Workers or child jobs to exclude."""
     leave: WorkerNames = ()
-    """Not the changes of these workers, or child jobs."""
-
+    """Alias of exclude; both lists count."""
     resolve: Word | None = None
-    """Who resolves conflicts: worker (the one that has them), or an agent. The job runs again."""
+    """Resolver of conflicts: worker (the worker in conflict), or an agent. The job runs again."""
 
     def to_choice(self) -> MergeChoice:
         resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve
         return MergeChoice(
-            strategy=self.strategy or "", take=self.take, leave=self.leave, resolve=resolve or ""
+            strategy=self.strategy or "",
+            take=(*self.take, *self.include),
+            leave=(*self.leave, *self.exclude),
+            resolve=resolve or "",
         )
 
 
 class ChoiceRequest(Wire):
-    """Which candidate of a task is taken, whatever the comparison found."""
+    """Request to choose a candidate of a task."""
 
     worker_id: Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class LostHunkAnswer(Answer):
-    """Lines that are not in the result, since another worker's won there."""
+    """Lines that are not in the result, because another worker's lines replaced them."""
 
     first: int = 0
-    """Number of the first line, in the merged result before; 0: the whole file."""
+    """Number of the first line, in the previous merged result; 0: the whole file."""
     last: int = 0
     removed: bool = False
-    """What is lost is the removal of these lines; their numbers are those of the base."""
+    """True if the removal of these lines is lost; line numbers are those of the base."""
     text: list[str] = Field(default_factory=list)
-    """How the lines begin."""
+    """Beginning of each line."""
     commits: list[str] = Field(default_factory=list)
     workers: list[str] = Field(default_factory=list)
-    """Workers whose lines they are."""
+    """Workers that wrote the lines."""
 
 
 class MergedFileAnswer(Answer):
-    """A file that git alone would have left as a conflict, or in another place."""
+    """A file that git alone would not have merged, or would have merged at another path."""
 
     worker_id: str
     path: str
     way: FileWay
-    """The rule that was used."""
+    """Rule that merged the file."""
 
 
 class ConflictAnswer(Answer):
-    """A file that two workers changed in ways that exclude each other."""
+    """A file that two workers changed incompatibly."""
 
     worker_id: str
-    """The later one of both."""
+    """The worker that was merged later."""
     branch: str
-    """That worker's; for a child job's changes, that of its result."""
+    """Branch of that worker; for a child job's changes, the child job's result branch."""
     path: str
     child_job_id: str = ""
-    """The worker's child job whose changes these are; empty: they are the worker's own."""
+    """Child job of the worker that made the changes; empty: the worker made them."""
     child_workers: list[str] = Field(default_factory=list)
-    """Workers of that child job which changed the file."""
+    """Workers of that child job that changed the file."""
     base: str = ""
-    """The blob that both began with; empty where there was none."""
+    """Blob in the base; empty if none."""
     ours: str = ""
-    """The blob in the merged result before; empty where it has none."""
+    """Blob in the previous merged result; empty if none."""
     theirs: str = ""
-    """The blob on the worker's branch; empty where it has none."""
+    """Blob on the worker's branch; empty if none."""
     resolved: bool = False
-    """By merge_strategy theirs: the worker's lines, or its file, are in the result."""
+    """True if merge_strategy theirs put the worker's lines or file into the result."""
     lost: list[LostHunkAnswer] = Field(default_factory=list)
-    """What of the other side is not in the result then."""
+    """If resolved: lines of the other side that are not in the result."""
 
 
 class MergedGateAnswer(Answer):
-    """What one check says of the merged state."""
+    """Result of a gate on the merged state."""
 
     name: str
     status: GateStatus
     outcome: GateOutcome | None = None
-    """Null in records of earlier versions."""
+    """Outcome of the gate; null in records of earlier versions."""
     cause: GateCause | None = None
-    """Why it did not run; the note says it in words."""
+    """Cause if the gate did not run; note has it as text."""
     note: str = ""
     required: bool = True
     seconds: float = 0.0
     failures: list[str] = Field(default_factory=list)
-    """What it found that the base does not have."""
+    """Findings that are not in the baseline."""
+    baseline_findings: int = 0
+    """Number of findings that are in the baseline."""
     known: int = 0
-    """How much it found that the base has, too."""
+    """Alias of baseline_findings."""
     tests: int | None = None
-    """How many tests passed; null for what does not count them."""
+    """Number of tests that passed; null if the gate does not count tests."""
     output: str = ""
-    """The end of what it printed, if it did not pass."""
+    """End of its output, if it did not pass."""
     flaky: list[str] = Field(default_factory=list)
-    """What only one of its two runs found; an empty name: the gate as a whole."""
+    """Findings of only one of its two runs; an empty name: the gate as a whole."""
 
 
 class HandedAnswer(Answer):
-    """Both sides of what a child job and the worker that asked for it changed."""
+    """A child-result conflict: both sides of the changes."""
 
     worker_id: str
-    """The worker that is to settle it."""
+    """Worker that has to resolve the conflict."""
     branch: str
-    """That worker's."""
+    """Branch of that worker."""
     ours: str
-    """The commit with what that worker had."""
+    """Commit with the worker's changes."""
     theirs: str
-    """The branch with the child job's result."""
+    """Branch with the child job's result."""
     paths: list[str]
 
 
 class ConflictsAnswer(Answer):
-    """What became of a job's changes to the host project's repository."""
+    """Merge results of a job."""
 
     job_id: str
     status: JobStatus | None = None
-    """The job's; merging changes it."""
+    """Status of the job; a merge changes it."""
     strategy: str
     base: str = ""
-    """The commit that workers started from; empty when the job has nothing to do with git."""
+    """Base commit of the workers; empty if the job does not use git."""
     branch: str = ""
-    """Of the merged result; empty when there is none."""
+    """Result branch; empty if none."""
     commit: str = ""
     merged: list[str] = Field(default_factory=list)
-    """Workers whose changes are in it."""
+    """Workers whose changes are in the result."""
+    unmerged: dict[str, str] = Field(default_factory=dict)
+    """Unmerged workers, and their branches."""
     left_out: dict[str, str] = Field(default_factory=dict)
-    """Workers whose changes are not, and the branches that keep them."""
+    """Alias of unmerged."""
     reasons: dict[str, str] = Field(default_factory=dict)
-    """Why, of those that were left out for something else than a conflict."""
+    """Reasons of unmerged workers, except conflicts."""
     missing: list[MissingAnswer] = Field(default_factory=list)
-    """What the result lacks, with what the results of child jobs lack at any depth."""
+    """Changes that the result lacks, including those of child jobs at any depth."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
-    """Everything that was made and is not in the result, with losing candidates and failed workers;
-    once the job has ended."""
+    """All changes that are not in the result, including those of failed workers and of candidates
+    that were not chosen. Present after the end of the job."""
     history: Literal["merge", "linear"] = "merge"
     gates: list[MergedGateAnswer] = Field(default_factory=list)
-    """What the checks of the merged state came to."""
+    """Results of the gates on the merged state."""
+    unapplied: HandedAnswer | None = None
+    """Of a child job: the conflict with the files of its parent worker."""
     handed: HandedAnswer | None = None
-    """Of a child job: what could not be put into the files of the worker that asked for it."""
+    """Alias of unapplied."""
     again: bool = False
-    """It was merged again after the job had ended."""
+    """True if the merge was repeated after the end of the job."""
     earlier: str = ""
-    """A ref that keeps the result before this one."""
+    """Ref of the previous result."""
     merging: bool = False
-    """It is being merged just now: ask again."""
+    """True while the merge is running; repeat the call."""
     conflicts: list[ConflictAnswer] = Field(default_factory=list)
     hindrances: dict[str, Hindrance] = Field(default_factory=dict)
-    """Why no attempt resolves the conflicts of a worker that was left out for them."""
+    """By worker: the reason why no attempt resolves its conflicts."""
     files: list[MergedFileAnswer] = Field(default_factory=list)
     """Files merged by line ends, by a union of added lines, or by a renamed directory."""
     seconds: float = 0.0
-    """How long merging took, its gates included, after the last worker had ended."""
+    """Seconds of the merge with its gates, after the end of the last worker."""
     leaks: list[str] = Field(default_factory=list)
-    """What changed in the user's checkout while the job ran."""
+    """Changes in the user's checkout while the job ran."""
     put_back: list[str] = Field(default_factory=list)
-    """What was put back of the repository, as git could not work with it; in words."""
+    """Repairs of the repository, as text: git could not use it as it was."""
     errors: list[str] = Field(default_factory=list)
-    """What could not be done."""
+    """Errors."""

@@ -54,7 +54,7 @@ class Cleaner:
         return stays, stream[begins_at:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """The end of the stream: the original of a sequence that was never completed."""
+        """Return the end of the stream: the original of a sequence that was never completed."""
         held, self._held = self._held, b""
         return b"" if self._has_removed else held
 
@@ -72,7 +72,9 @@ def _is_clean(stream: bytes) -> bool:
 
 
 def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
-    """The clean text, the first removed byte's position or -1, an unfinished string's start."""
+    """Return the clean text, the first removed byte's position or -1, an unfinished string's
+    start.
+    """
     parts, position, begins_at = [], 0, -1
     found = None
     for found in _REMOVED.finditer(stream):

@@ -39,7 +39,7 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """``NO_PROXY`` and ``no_proxy`` of an environment, with this machine in both."""
+    """Return ``NO_PROXY`` and ``no_proxy`` of an environment, with this machine in both."""
     found = {}
     # Programs read one of the two names; curl prefers the lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
@@ -52,11 +52,11 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that probably denote secrets. Most workers have the same variables."""
+    """Return names that probably denote secrets. Most workers have the same variables."""
     return tuple(name for name in names if _SECRET_NAME.search(name))
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Values that must not appear in a log, judged by the names of their variables."""
+    """Return values that must not appear in a log, judged by the names of their variables."""
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)

@@ -10,12 +10,14 @@ from orchestrator.core.ports.launcher import Proof
 
 
 def new_key() -> str:
-    """256 random bits as text."""
+    """Return 256 random bits as text."""
     return secrets.token_urlsafe(32)
 
 
 def hash_key(key: str) -> str:
-    """SHA-256, hexadecimal. Keys are random, so a slow hash would add nothing."""
+    """Return the key's SHA-256 in hexadecimal. Keys are random, so a slow hash would add
+    nothing.
+    """
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -48,7 +50,7 @@ class ApiKeys:
         return cls({hash_key(key): holder})
 
     def holder_of(self, key: str) -> Holder | None:
-        """The holder of a key, or None; takes as long for a wrong key as for a right one."""
+        """Return the holder of a key, or None; takes as long for a wrong key as for a right one."""
         given, found = hash_key(key), None
         for known, holder in self.holders.items():
             if hmac.compare_digest(given, known):

@@ -89,7 +89,9 @@ class LightClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """An HTTP/1.0 request: its answer comes in one piece and ends with the connection."""
+        """Return an HTTP/1.0 request: its answer comes in one piece and ends with the
+        connection.
+        """
         content = b"" if body is None else json.dumps(body).encode()
         host, port = self._address
         lines = [
@@ -113,7 +115,8 @@ def retried(
     ends_at: float = float("inf"),
     waiting: Callable[[], object] = lambda: None,
 ) -> ServerReply:
-    """The first answer other than "busy"; ``once`` must be idempotent, as by an Idempotency-Key.
+    """Return the first answer other than "busy"; ``once`` must be idempotent, as by an
+    Idempotency-Key.
 
     Retries with back-off, or after ``Retry-After``, for ``patience`` seconds from the
     first failure, and until ``ends_at`` of the monotonic clock at the latest. ``waiting`` is
@@ -149,19 +152,19 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
     if not colon or place.endswith("]"):
         host, port = place, str(PORTS.get(scheme))
     if scheme not in PORTS or not host or not port.isdigit():
-        raise ValueError(f"no address of a server: {url!r}")
+        raise ValueError(f"not the URL of a server: {url!r}")
     return scheme, (host.strip("[]"), int(port)), f"/{prefix}" if prefix else ""
 
 
 def understood(message: bytes) -> ServerReply:
-    """The parts of a whole HTTP answer; raises OSError for one that broke off."""
+    """Return the parts of a complete HTTP answer. Raise OSError if it is incomplete."""
     head, blank, content = message.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     status = first.split(" ")[1:2]
     if not blank or not status or not status[0].isdigit():
-        raise OSError("the connection broke off")
+        raise OSError("the connection was lost")
     fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
     length, after = fields.get("content-length", ""), fields.get("retry-after", "")
     if length.isdigit() and len(content) < int(length):
-        raise OSError("the connection broke off")
+        raise OSError("the connection was lost")
     return ServerReply(int(status[0]), float(after) if after.isdigit() else None, content)

@@ -69,20 +69,20 @@ class Masker:
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """After a silence: return held-back bytes that reveal little of a secret. Idempotent."""
+        """Return held-back bytes that reveal little of a secret, after a silence. Idempotent."""
         if not self.holds_back or not self._tells_little(self._held):
             return b""
         released, self._given = self._held[self._given :], len(self._held)
         return released
 
     def finish(self) -> bytes:
-        """The end of the stream: all that was held back, which was no secret."""
+        """Return the end of the stream: all that was held back, which was no secret."""
         if not self._held:
             return b""
         return self._advance(self._held, len(self._held))
 
     def another(self) -> "Masker":
-        """A masker of the same secrets, for another stream."""
+        """Return a masker of the same secrets, for another stream."""
         masker = Masker(self._secrets)
         masker._forms = self._forms
         return masker
@@ -117,7 +117,7 @@ class Masker:
         return b"".join(parts)
 
     def _spans(self, stream: bytes) -> list[_Span]:
-        """Spans of secrets, in order; overlapping ones are merged."""
+        """Return spans of secrets, in order; overlapping ones are merged."""
         found = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
             found.extend((at, at + len(form)) for at in _places(form, stream))
@@ -127,7 +127,7 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Length of the longest end of ``stream`` that some secret begins with."""
+        """Return length of the longest end of ``stream`` that some secret begins with."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice as much has room for the breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
@@ -155,7 +155,9 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Of so many bytes of the text, in the stream; breaks around them do not count."""
+        """Return the span in the stream of ``length`` bytes of the text, without line breaks
+        around it.
+        """
         positions, removed = self._breaks
         before = bisect_right(positions, at)
         until = bisect_left(positions, at + length)
@@ -163,7 +165,9 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Where each was in the text, and how much is removed up to it, after none, one, two ..."""
+        """Return the positions of line breaks in the text without them, and the total length
+        removed before each.
+        """
         positions, removed = [], [0]
         for found in _BREAK.finditer(self._stream):
             positions.append(found.start() - removed[-1])
@@ -189,7 +193,9 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Length of the longest end of ``stream`` that is a beginning (not the whole) of ``form``."""
+    """Return length of the longest end of ``stream`` that is a beginning (not the whole) of
+    ``form``.
+    """
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):
         if form.startswith(tail[at:]):
@@ -212,7 +218,7 @@ def _longest_first(forms: Iterable[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _forms(secret: str) -> _Forms:
-    """Written forms of a secret: plain, as JSON, in URLs, inside of base64."""
+    """Return written forms of a secret: plain, as JSON, in URLs, inside of base64."""
     raw = secret.encode("utf-8", "surrogateescape")
     return _Forms(plain=list(set(_written(secret, raw))), base64=list(set(_base64_forms(raw))))
 
@@ -245,7 +251,9 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """The characters of base64 that depend on the secret alone, at each of its three offsets."""
+    """Yield the characters of base64 that depend on the secret alone, at each of its three
+    offsets.
+    """
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)
         first = (offset * 8 + 5) // 6

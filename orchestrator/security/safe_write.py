@@ -57,7 +57,7 @@ class Placing:
 def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
-        raise NotPlain("it would leave the directory")
+        raise NotPlain("its path is not a plain path inside the directory")
     if any(part.lower() in _NEVER for part in parts):
         raise NotPlain("it belongs to git")
     return parts
@@ -72,7 +72,7 @@ def _inner(folder: int, name: str, make: bool) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise NotPlain(f"{name} is there and no directory") from error
+        raise NotPlain(f"{name} exists and is not a directory") from error
 
 
 def _content(folder: int, name: str, path: str) -> bytes:
@@ -87,7 +87,7 @@ def _check(folder: int, name: str, path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(found.st_mode):
-        raise NotPlain(f"{path} is there and no plain file")
+        raise NotPlain(f"{path} exists and is not a regular file")
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:

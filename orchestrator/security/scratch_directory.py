@@ -19,7 +19,9 @@ LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """The same for every server, so that the next one finds leftovers of a crash."""
+    """Return the directory, the same for every server, so that the next one finds leftovers of a
+    crash.
+    """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 
 
@@ -47,7 +49,7 @@ def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]
     except OSError:
-        logger.warning("temporary files are not looked at", exc_info=True)
+        logger.warning("temporary files are not checked", exc_info=True)
         return
     for name in names:
         if f"{root}/{name}" not in keep:

@@ -15,7 +15,7 @@ from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-_NONE = "there is none for this directory: the search ends at the orchestrator's workspace"
+_NONE = "the search ends at the orchestrator's workspace, which has none"
 #: A tool that finds no settings of the project either reports that or uses its defaults. Both
 #: stay as they are: a file is empty for the latter, and an error for the former.
 FILES: Mapping[str, str] = {
@@ -60,7 +60,11 @@ def lay(workspace: Path) -> None:
             try:
                 (workspace / name).write_text(text, "utf-8")
             except OSError:
-                logger.warning("no end of searches upwards", extra={"file": name}, exc_info=True)
+                logger.warning(
+                    "cannot write a file that ends upward searches",
+                    extra={"file": name},
+                    exc_info=True,
+                )
 
 
 def variables(workspace: Path) -> dict[str, str]:
@@ -88,9 +92,9 @@ _GIT_SETTINGS = {
 def git_settings(
     environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Settings for the git of a worker, added to those that its environment has already.
+    """Return settings for the git of a worker, added to the settings in its environment.
 
-    ``more`` are names and values; a name may come several times.
+    ``more``: names and values; a name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0

@@ -93,7 +93,7 @@ def kinds_in(block: bytes) -> Sequence[Kind]:
 
 
 def found_in(line: bytes, kinds: Sequence[Kind] = KINDS, *, generic: bool = True) -> Secret | None:
-    """The first one of these kinds that is in a line."""
+    """Return the first one of these kinds that is in a line."""
     if ALLOWED in line:
         return None
     for kind in kinds:
@@ -122,7 +122,9 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """Letters and digits mixed, and no character much more often than the others."""
+    """True if a string looks random: letters and digits mixed, and no character much more often
+    than others.
+    """
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3
@@ -131,7 +133,9 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """Made up by hand, as in tests: a random secret does not repeat six characters."""
+    """True if a string was probably typed, as in tests: a random secret does not repeat six
+    characters.
+    """
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)
 

@@ -13,7 +13,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NotPlain(OSError):
-    """It is there, and no plain file."""
+    """The path exists, and is not a plain file."""
 
 
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
@@ -46,12 +46,12 @@ def _plain(handle: int, path: str) -> BinaryIO:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(handle)
-        raise NotPlain(f"{path} is not a plain file")
+        raise NotPlain(f"{path} is not a regular file")
     return os.fdopen(handle, "rb", buffering=0)
 
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
-    """At most ``limit`` bytes of a file that ``open_plain`` opens; None for all others."""
+    """Return at most ``limit`` bytes of a file that ``open_plain`` opens; None for all others."""
     try:
         with open_plain(path, within) as file:
             return _read(file, limit)
@@ -71,7 +71,9 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """One unbuffered read of a file may return less than available."""
+    """Return the content, read in a loop, because one unbuffered read may return less than
+    requested.
+    """
     found = file.read(limit)
     while found and len(found) < limit and (more := file.read(limit - len(found))):
         found += more
@@ -87,7 +89,7 @@ def open_log(path: Path | str) -> int:
     handle = os.open(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise NotPlain(f"{path} is not a plain file")
+        raise NotPlain(f"{path} is not a regular file")
     return handle
 
 

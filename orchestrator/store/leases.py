@@ -28,7 +28,7 @@ _shown = [column for column in leases.c if column is not leases.c.passed_on]
 def take(
     connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
 ) -> Grant:
-    """``step``: the transaction, which is rolled back if no lease is granted."""
+    """Take the leases in the transaction ``step``, which is rolled back if no lease is granted."""
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))
     related = _related(connection, names)
@@ -59,7 +59,9 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[Lease, bool]]:
-    """Leases of these names and of those above and below, and if they were passed on."""
+    """Return leases of these names and of paths above and below, each with whether it was passed
+    on.
+    """
     statement = select(leases).where(_may_overlap(names))
     found = []
     for row in connection.execute(statement):
@@ -87,7 +89,9 @@ def _given(
     number: int,
     at: float,
 ) -> Lease:
-    """The same lease, unless a greater number was granted below its holder: then a new one."""
+    """Return the same lease, unless a greater number was granted below its holder: then a
+    new one.
+    """
     if held is not None and not held[1]:
         return held[0]
     if held is not None:

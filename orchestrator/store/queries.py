@@ -46,7 +46,7 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 
 def _by(table: Table, *names: str) -> Select[Any]:
-    """Rows whose columns equal the parameters of the same names."""
+    """Return rows whose columns equal the parameters of the same names."""
     return select(*tables.told(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
@@ -156,7 +156,7 @@ def attempts(connection: Connection, key: WorkerKey) -> list[Attempt]:
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """No attempt has an empty token: it means "none"."""
+    """Return the attempt with a token; no attempt has an empty token, which means "none"."""
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -168,7 +168,9 @@ def events(connection: Connection, root_id: str, after: int, limit: int) -> list
 
 
 def is_read_only(connection: Connection) -> bool:
-    """For PostgreSQL: a standby, or set by its administrator. SQLite shows it at the first save."""
+    """True if PostgreSQL is a standby, or read-only by its administrator. SQLite fails at the
+    first save.
+    """
     if connection.dialect.name != "postgresql":
         return False
     return connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"

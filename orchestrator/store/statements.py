@@ -121,7 +121,7 @@ class Writings:
                 writing.run(cursor, values)
 
     def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """In an order in which every row follows the rows that it refers to."""
+        """Yield the parts in an order in which every row follows the rows that it refers to."""
         yield self._new_jobs, change.new_jobs
         yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
         yield self._new_workers, change.new_workers

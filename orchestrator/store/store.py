@@ -52,7 +52,9 @@ class Recent(Generic[Value]):
         self._readings: dict[str, object] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value, else that of ``read``; cached unless the job changes since."""
+        """Return the cached value, or the value of ``read``, which is cached unless the job
+        changes meanwhile.
+        """
         reading = object()
         with self._lock:
             if job_id in self._values:
@@ -123,7 +125,7 @@ _last_seq = select(func.max(events.c.seq)).where(events.c.root_id == bindparam("
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """None when there is no such root job, or none of the jobs is in its tree."""
+    """Return the tree; None if there is no such root job, or none of the jobs is in its tree."""
     named = None if job_ids is None else frozenset(job_ids)
     given: dict[str, object] = {"root_id": root_id}
     loading = _whole
@@ -336,7 +338,7 @@ class SqlStore:
     def check(self) -> None:
         self._read(lambda connection: queries.events(connection, "", 0, 1))
         if self._read(queries.is_read_only):
-            raise StoreError(f"{self._where} is read-only: it takes no changes")
+            raise StoreError(f"{self._where} is read-only")
 
     def _forget_reads(self) -> None:
         self._jobs.clear()
@@ -354,7 +356,7 @@ class SqlStore:
 
 
 def _place(url: URL) -> str:
-    """The database as error messages name it: its file, or its URL without the password."""
+    """Return the database as error messages name it: its file, or its URL without the password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)

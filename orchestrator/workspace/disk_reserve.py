@@ -21,7 +21,9 @@ class DiskReserve:
         self._held = False
 
     def hold(self) -> None:
-        """Without disk space there is no reserve: the code that needs space reports it."""
+        """Allocate the reserve. Without disk space there is none, and the code that needs space
+        reports it.
+        """
         if self._held and self._path.exists():
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,7 +43,7 @@ class DiskReserve:
         """Return True if there was space to release."""
         given = self.drop()
         if given:
-            logger.warning("%s was given up, in case the disk is full", self._path)
+            logger.warning("%s was removed, in case the disk is full", self._path)
         return given
 
     def drop(self) -> bool:

@@ -14,12 +14,13 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Tell the file system that subdirectories of ``directory`` are unrelated.
+    """Tell ext4 that subdirectories of ``directory`` are unrelated, as ``chattr +T`` does.
+    Idempotent.
 
-    Like ``chattr +T``; nothing if that is unknown. Idempotent. Otherwise ext4 creates new files
-    near those of the jobs before, and does not reuse a file's place for a minute or more after its
-    removal. It skips each such place again for every file, which took 0.1 to 0.2 ms per file and a
-    fifth of the time of a job of short workers, where many files had been removed.
+    Does nothing on other file systems. Without it, ext4 creates new files near those of earlier
+    jobs, and does not reuse the place of a removed file for a minute or more. It skips each such
+    place again for every file. That took 0.1 to 0.2 ms per file, a fifth of the time of a job of
+    short workers, where many files had been removed.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

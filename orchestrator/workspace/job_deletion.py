@@ -27,9 +27,13 @@ class JobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` is called with the id of a job to be destroyed, its directory, and where that
-        is now, to remove what belongs to it elsewhere. It returns what it keeps. Idempotent.
-        ``secure`` raises OSError if there is no room to keep it."""
+        """``forget`` removes what a destroyed job has outside its directory, and returns what it
+        keeps.
+
+        Its parameters are the job's id, its directory, and the present place of that directory. It
+        must be idempotent. ``secure`` raises OSError if the disk has no space for what must be
+        kept.
+        """
         self._root = root
         self._forget = forget
         self._secure = secure
@@ -86,7 +90,7 @@ class JobFiles:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Works even if a worker has left directories without write permission."""
+    """Remove a directory, also if a worker has left directories without write permission."""
     os.chmod(directory, stat.S_IRWXU)
     for parent, names, _ in os.walk(directory):
         for name in names:

@@ -32,16 +32,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 class JobLog:
-    """An observer: appends the events of every change to the logs of their root jobs.
+    """Observer that appends the events of every change to the logs of their root jobs.
 
-    The number of lines shows how many of the job's events are logged. Events that a crash or a full
-    disk kept out are read from the store, and written before the next ones.
+    The number of lines is the number of logged events. Events that a crash or a full disk
+    prevented are read from the store and written before the next ones.
     """
 
     def __init__(
         self, workspace: Workspace, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` reads those of a root job from the store: after a number, so many at most."""
+        """``events`` returns events of a root job from the store: those after a number, up to a
+        count.
+        """
         self._workspace = workspace
         self._events = events
         #: Open logs, the least recently used one first.
@@ -94,13 +96,15 @@ class JobLog:
         self._close(root_id)
         self._told.pop(root_id, None)  # a part of a line may be there
         if root_id not in self._behind:
-            logger.warning("orchestrator.log follows later: %s", error, extra={"job_id": root_id})
+            logger.warning(
+                "cannot write orchestrator.log; retrying: %s", error, extra={"job_id": root_id}
+            )
         if is_shortage(error) or isinstance(error, StoreError):
             self._behind.add(root_id)
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """No other change may come: the job may have ended."""
+        """Retry later with a timer, because no other change may follow: the job may have ended."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
@@ -125,7 +129,9 @@ class JobLog:
             self._told.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Some earlier events that the log lacks; without earlier ones: all that exist."""
+        """Return events that the log lacks before ``events``, limited in number; if ``events`` is
+        empty, up to the latest.
+        """
         told = self._told[root_id]
         if not events:
             return self._events(root_id, told, _AT_ONCE)
@@ -159,7 +165,7 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Number of complete lines; a partial line from a crash is removed."""
+        """Return number of complete lines; a partial line from a crash is removed."""
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:
             while block := file.read(_BLOCK):

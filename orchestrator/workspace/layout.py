@@ -59,11 +59,13 @@ class Workspace:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Directory of one attempt: its driver's input and output, and its tool's configuration."""
+        """Return directory of one attempt: its driver's input and output, and its tool's
+        configuration.
+        """
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Directory of the worker's tools; all of its attempts have the same."""
+        """Return directory of the worker's tools; all of its attempts have the same."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
@@ -92,7 +94,7 @@ class Workspace:
         """Raise NotPlain for a link that a worker put in place of the job's directory."""
         directory = self.job_directory(root_id)
         if os.path.islink(directory):
-            raise NotPlain(f"nothing is written to {directory}: a link is in its place")
+            raise NotPlain(f"refusing to write to {directory}: it was replaced by a link")
 
     def prepare_job(self, root_id: str) -> None:
         """Raise NotPlain or another OSError."""
@@ -100,7 +102,7 @@ class Workspace:
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
             # It was moved: a new one at the old path would receive files of the moved one.
-            raise FileNotFoundError(errno.ENOENT, "the workspace is gone", str(self.root))
+            raise FileNotFoundError(errno.ENOENT, "the workspace no longer exists", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)

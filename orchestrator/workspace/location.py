@@ -21,17 +21,17 @@ class Place:
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
         self._record = workspace / NAME
-        #: Paths of the project before it was moved, as far as servers have noticed.
+        #: Former paths of the project, if a server noticed the moves.
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """From now on ``moved`` detects if something else, or nothing, is at the paths."""
+        """Remember the directories at both paths; ``moved`` compares the paths with them."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
     def moved(self) -> str:
-        """Return what was moved while the server runs, and what to type; empty if nothing was."""
+        """Return a message if workspace or project was moved since ``note``; "" otherwise."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -51,13 +51,13 @@ class Place:
         return (before.get("workspace"), was) != (workspace, project)
 
     def keep(self) -> None:
-        """Raise OSError."""
+        """Store the present location. Raise OSError."""
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
         write_private(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
-        """Empty if no readable location is stored."""
+        """Return empty if no readable location is stored."""
         with suppress(ValueError):
             found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
             if isinstance(found, dict):

@@ -37,8 +37,8 @@ class WorkspaceLock:
             holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise WorkspaceBusy(
-                f"process {holder} already serves the workspace {self._path.parent}; use it, or "
-                "stop it first"
+                f"workspace {self._path.parent} is in use by another server (process {holder}); "
+                f"use it, or stop it: kill {holder}"
             )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

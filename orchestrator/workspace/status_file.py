@@ -93,7 +93,7 @@ class StatusFiles:
         # At the beginning of a line, because its workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
-        logger.info("status.json is mended", extra={"job_id": root.id})
+        logger.info("status.json is repaired", extra={"job_id": root.id})
         self.write(root.id)
 
     def write(self, root_id: str) -> None:
@@ -140,7 +140,7 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """The watched state of a root job; a job that runs again is read from the store."""
+        """Return the watched state of a root job; a job that runs again is read from the store."""
         if root.id not in self._watched:
             tree = self._read(root.id)
             self._watched[root.id] = _watched(tree) if tree else _Watched(root)
@@ -170,25 +170,27 @@ class StatusFiles:
                 self._write_later(watched, error)
             else:
                 # The next change is written again.
-                logger.exception("no status.json", extra={"job_id": watched.root.id})
+                logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """No other change may come: the job may have ended."""
+        """Write later with a timer, because no other change may follow: the job may have ended."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
                 return  # it runs again, and what it is now is to be written
             if not watched.owed:
-                logger.warning("status.json follows later: %s", error, extra={"job_id": root_id})
+                logger.warning(
+                    "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
+                )
             watched.owed = True
             watched.due = time.monotonic() + RETRY_SECONDS
             self._changed.add(root_id)
             self._wake.notify()
 
     def _let_go(self, watched: _Watched) -> None:
-        """An ended job was only kept until its last state could be written."""
+        """Forget an ended job, which was kept only until its last state could be written."""
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -277,12 +279,12 @@ def status_document(
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Workers that changed nothing, and if any could change something."""
+    """Return workers that changed nothing, and if any could change something."""
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
-    """Why gates did not judge the code that the result changes."""
+    """Return why gates did not judge the code that the result changes."""
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -292,7 +294,7 @@ def _judging(job: Job) -> dict[str, Any]:
 
 
 def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
-    """Progress of the merge, and what the result lacks."""
+    """Return progress of the merge, and what the result lacks."""
     missing = [(each, whereabouts.way_in(each, job)) for each in job.facts.lacking]
     told = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = whereabouts.made_not_in_result(job) if job.status.ended else []

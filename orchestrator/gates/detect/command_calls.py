@@ -30,11 +30,11 @@ class Calls:
         self._seen: set[str] = set()
 
     def judge_nothing(self, text: str) -> bool:
-        """True for commands that pass on any change, also those that they call."""
+        """True for commands that pass on any change, including commands that they call."""
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """The texts that a command runs; None: unknown. A text followed before is empty."""
+        """Return the texts that a command runs; None: unknown. A text followed before is empty."""
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
             return self._once("npm", _script_called(plain), self._script)
@@ -62,7 +62,7 @@ class Calls:
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _target(self, name: str) -> Sequence[str] | None:
-        """Recipes of a target and of its prerequisites."""
+        """Return recipes of a target and of its prerequisites."""
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)
@@ -70,7 +70,9 @@ class Calls:
 
 
 def _script_called(words: Sequence[str]) -> str:
-    """The script that ``npm run unit``, ``npm test`` or ``yarn unit`` runs; empty: unknown."""
+    """Return the script that ``npm run unit``, ``npm test`` or ``yarn unit`` runs; empty:
+    unknown.
+    """
     rest = [each for each in words[1:] if each not in _RUN]
     if len(rest) != 1 or len(words) > 3:
         return ""
@@ -94,7 +96,7 @@ def mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
-    """The text of a script, with those that npm runs before and after it."""
+    """Yield the text of a script, and of the scripts that npm runs before and after it."""
     for text in map(scripts.get, (f"pre{script}", script, f"post{script}")):
         if isinstance(text, str) and text.strip():
             yield text
@@ -127,7 +129,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
-    """Recipes of a target and of its prerequisites; None if one of these has no rule."""
+    """Return recipes of a target and of its prerequisites; None if one of these has no rule."""
     left, seen, found = [target], {target}, list[str]()
     while left:
         rule = rules.get(left.pop())

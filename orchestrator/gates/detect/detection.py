@@ -39,7 +39,7 @@ def secrets(why: str = "built in") -> Gate:
 
 
 def detected(files: GateFiles) -> Iterator[Gate]:
-    """The quick ones first."""
+    """Yield the detected gates, quick ones first."""
     yield secrets()
     for name, evidence in _EVIDENCE.items():
         why = evidence(files)
@@ -54,9 +54,9 @@ def detected(files: GateFiles) -> Iterator[Gate]:
 def by_name(name: str, files: GateFiles) -> Gate | None:
     """Return a gate that is requested by its name, even if no file indicates it."""
     if name == SECRETS:
-        return secrets("asked for by name")
+        return secrets("requested by name")
     if name in _EVIDENCE:
-        return _gate(name, files, "asked for by name")
+        return _gate(name, files, "requested by name")
     if name in security_tools.NAMES:
         return security_tools.by_name(name, files)
     if name in javascript.NAMES:
@@ -107,7 +107,7 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """A file of tests, also next to the code; empty if only names look like it."""
+    """Return a file of tests, also next to the code; empty if only names look like it."""
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -141,9 +141,10 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """The worktree's own modules come before those of an editable installation elsewhere.
+    """Return the command with a search path on which the worktree's modules precede those of an
+    editable installation elsewhere.
 
-    The probe comes first: a project may have a ``sitecustomize`` of its own.
+    The probe comes first, because a project may have its own ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
@@ -190,7 +191,7 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _plugins(files: GateFiles) -> Iterator[str]:
-    """Modules of the project that its configuration has pytest load."""
+    """Yield modules of the project that its configuration has pytest load."""
     there = set(files.paths())
     texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
     for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
@@ -263,6 +264,6 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """``make test`` usually repeats them."""
+    """True if tests were detected: ``make test`` usually repeats them."""
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

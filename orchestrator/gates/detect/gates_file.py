@@ -31,4 +31,4 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
 
 
 def _wrong(why: str) -> InvalidRequest:
-    return InvalidRequest(f"{FILE} of the base commit is wrong: {why[:500]}", kind=KIND)
+    return InvalidRequest(f"invalid {FILE} in the base commit: {why[:500]}", kind=KIND)

@@ -47,12 +47,13 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """None if the project has no such script, or one that judges nothing.
+    """Return the gate with this name; None if the project has no such script, or it judges
+    nothing.
 
-    A runner of tests needs no sign of it.
+    A test runner needs no such script.
     """
     if name in _RUNNERS:
-        return _runner(name, "asked for by name")
+        return _runner(name, "requested by name")
     return next((gate for gate in _of_scripts(files) if gate.name == name), None)
 
 
@@ -61,7 +62,7 @@ def has_tests(files: GateFiles) -> bool:
 
 
 def _of_scripts(files: GateFiles) -> Iterator[Gate]:
-    """The texts of the scripts, with those that npm runs before and after them."""
+    """Yield the texts of the scripts, with those that npm runs before and after them."""
     scripts = mapping(package_of(files), "scripts")
     for script, name in SCRIPTS.items():
         text = " && ".join(texts_of(scripts, script))
@@ -82,7 +83,7 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
-    """At most one gate: from files of tests, and the runner that the project depends on."""
+    """Yield at most one gate: from files of tests, and the runner that the project depends on."""
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(own_files(files.paths(), JAVASCRIPT))

@@ -27,9 +27,9 @@ class Finder:
         tests_may_change: bool = False,
         tests_may_vanish: bool = False,
     ) -> None:
-        """``timeout``: seconds, for gates without one of their own.
+        """``timeout``: seconds, for gates without their own timeout.
 
-        The others hold for every gate, whatever its definition says.
+        The other parameters apply to every gate.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change
@@ -69,14 +69,14 @@ class Finder:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """A command gets a name; a name gets its command."""
+    """Return the gate with a name for its command, or a command for its name."""
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:
         return _with(known, asked)
     if not asked.run or name in NAMES:
         raise InvalidRequest(
-            f"there is no gate named {name!r} here; give its command, or one of: "
+            f"unknown gate {name!r}; use a command, or one of: "
             f"{', '.join(gate.name for gate in detected(files))}",
             kind=KIND,
         )
@@ -90,7 +90,7 @@ def _known(name: str, files: GateFiles) -> Gate | None:
 
 
 def _with(known: Gate, asked: Gate) -> Gate:
-    """Fields requested for a known gate, in addition to its name, count."""
+    """Return a known gate with the fields that were requested in addition to its name."""
     return replace(
         known,
         when=asked.when or known.when,
@@ -110,7 +110,9 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Two commands may result in one name; two gates may not be given the same name."""
+    """Return the gates, each once; a repeated name gets a number. Raise InvalidRequest for too
+    many.
+    """
     found: list[Gate] = []
     names: Counter[str] = Counter()
     for gate in gates:
@@ -120,11 +122,11 @@ def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
         again = names[gate.name]
         found.append(gate if again == 1 else _second(gate, again))
     if len(found) > MOST_GATES:
-        raise InvalidRequest(f"{len(found)} gates, and {MOST_GATES} is the most", kind=KIND)
+        raise InvalidRequest(f"{len(found)} gates, maximum {MOST_GATES}; remove some", kind=KIND)
     return tuple(found)
 
 
 def _second(gate: Gate, number: int) -> Gate:
     if gate.name != _name_of(gate.run):
-        raise InvalidRequest(f"two gates are named {gate.name!r}; give one another name", kind=KIND)
+        raise InvalidRequest(f"duplicate gate name {gate.name!r}; rename one", kind=KIND)
     return replace(gate, name=f"{gate.name}-{number}")

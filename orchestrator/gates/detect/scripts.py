@@ -70,7 +70,9 @@ def _is_constant(words: list[str], called: Called) -> bool:
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Patterns of the files that commands, or the recipes of a makefile, run; not of operands."""
+    """Return patterns of the files that commands, or the recipes of a makefile, run; not of
+    operands.
+    """
     found = dict.fromkeys(_existing(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
         found.update(dict.fromkeys(_existing(files.read(path), files)))

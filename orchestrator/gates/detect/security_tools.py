@@ -34,7 +34,7 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate:
-    return _gate(name, _TOOLS[name], files, "asked for by name")
+    return _gate(name, _TOOLS[name], files, "requested by name")
 
 
 def _gate(name: str, tool: _Tool, files: GateFiles, why: str) -> Gate:
@@ -58,7 +58,9 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """The project runs the tool itself, and has a file that the tool needs."""
+    """Return the detection of a tool that the project runs itself, with a file that the tool
+    needs.
+    """
 
     def evidence(files: GateFiles) -> str:
         if needs and not any(name in files.names() for name in needs):

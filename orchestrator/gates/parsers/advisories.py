@@ -15,7 +15,7 @@ _LONGEST_PATH = 4096
 
 
 def read_bandit(content: bytes, cwd: str) -> Reading:
-    """``-f json``. Raise UnreadableReport."""
+    """Return the reading of ``bandit -f json``. Raise UnreadableReport."""
     found = mapping(parsed(content, "JSON of bandit"))
     if "results" not in found:
         raise UnreadableReport("its report is JSON, but not bandit's: it has no results")
@@ -30,7 +30,7 @@ def _of_bandit(each: dict[str, Any], cwd: str) -> Flaw:
 
 
 def read_npm(content: bytes) -> Reading:
-    """``npm audit --json``. Raise NoAdvisories."""
+    """Return the reading of ``npm audit --json``. Raise NoAdvisories."""
     found = _answer(content, "vulnerabilities")
     flaws = {}
     for name, each in mapping(found["vulnerabilities"]).items():
@@ -44,7 +44,9 @@ def read_npm(content: bytes) -> Reading:
 
 
 def read_pip(content: bytes) -> Reading:
-    """``pip-audit -f json``. Raise NoAdvisories, also if no package could be looked up."""
+    """Return the reading of ``pip-audit -f json``. Raise NoAdvisories, also if no package could be
+    looked up.
+    """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
     if packages and len(skipped) == len(packages):
@@ -62,7 +64,7 @@ def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
 
 
 def read_cargo(content: bytes) -> Reading:
-    """``cargo audit --json``. Raise NoAdvisories."""
+    """Return the reading of ``cargo audit --json``. Raise NoAdvisories."""
     found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
     return Reading(flaws=tuple(_of_crate(mapping(each)) for each in _list(found, "list")))
 
@@ -75,7 +77,7 @@ def _of_crate(each: dict[str, Any]) -> Flaw:
 
 
 def read_go(content: bytes, cwd: str) -> Reading:
-    """``govulncheck -format sarif``. Raise NoAdvisories."""
+    """Return the reading of ``govulncheck -format sarif``. Raise NoAdvisories."""
     _answer(content, "runs")
     return sarif.read(content, cwd)
 
@@ -86,10 +88,10 @@ def _answer(content: bytes, wanted: str) -> dict[str, Any]:
     try:
         found = mapping(parsed(content, "JSON"))
     except UnreadableReport as error:
-        raise NoAdvisories(f"it got no answer from its source of advisories: {error}") from error
+        raise NoAdvisories(f"no answer from its source of advisories: {error}") from error
     if wanted not in found:
         said = text(found.get("message"))
-        raise NoAdvisories(f"it got no answer from its source of advisories: {said}".rstrip(": "))
+        raise NoAdvisories(f"no answer from its source of advisories: {said}".rstrip(": "))
     return found
 
 

@@ -83,7 +83,7 @@ def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
     cut_off = next((each for each in tests.begun if each not in tests.ended), "")
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
         # It could not be built, or broke down in one of its tests or between them.
-        why = f"{cut_off} did not come to its end"[:LONGEST] if cut_off else package[3] or "failed"
+        why = f"{cut_off} did not complete"[:LONGEST] if cut_off else package[3] or "failed"
         found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
 
 
@@ -130,13 +130,13 @@ class _Cargo:
         elif build := _CARGO_BUILD.match(line):
             self.found.flaws.append(Flaw(build[1], build[1], is_error=True))
         elif died := _CARGO_DIED.match(line):
-            what = f"{self.program or 'a program'}: it did not come to its end"
+            what = f"{self.program or 'a program'}: did not complete"
             self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))
         elif self.telling:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """The tests so far belong to another program."""
+        """Begin another program: the tests so far do not belong to it."""
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

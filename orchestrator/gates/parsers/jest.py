@@ -14,7 +14,7 @@ _FAILED, _PASSED = "failed", "passed"
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Paths are relative to ``cwd``. Raise UnreadableReport."""
+    """Return the reading of a report; its paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
         raise UnreadableReport("its report is JSON, but not jest's: it has no testResults")

@@ -43,14 +43,14 @@ def read(content: bytes) -> Reading:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         # The last two are for encodings that are named there and cannot be read.
-        raise UnreadableReport(f"its report is no JUnit XML: {error}") from error
+        raise UnreadableReport(f"its report is not JUnit XML: {error}") from error
     if not document.is_junit:
-        raise UnreadableReport("its report is XML, but no JUnit XML: it has no test suite")
+        raise UnreadableReport("its report is XML, but not JUnit XML: it has no test suite")
     return document.reading()
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Some runners write the type next to the message, others into it."""
+    """Return a failure's text; some runners write the type next to the message, others into it."""
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
@@ -126,11 +126,11 @@ class _Document:
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
     def _close(self) -> None:
-        """Some runners count failures, and list no test."""
+        """End a suite: some runners count failures, and list no test."""
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
-            flaw = Flaw(name, f"{name}: a failure that is not listed")
+            flaw = Flaw(name, f"{name}: unlisted failure")
             self.flaws += [flaw] * min(suite.failures, MOST_UNLISTED)
 
     def _begin(self, attributes: dict[str, str]) -> None:
@@ -146,7 +146,9 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Also for a failure outside of a test, such as a suite that could not be loaded."""
+        """Record a failure, also one outside of a test, such as a suite that could not be
+        loaded.
+        """
         said = attributes.get("message") or attributes.get("type") or "failed"
         first = one_line(said)[:LONGEST_NAME]
         if self.name and self.message is None:
@@ -157,13 +159,15 @@ class _Document:
             self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
-        """A module has no class, and its tests are named after it."""
+        """Record a skipped test. A skipped module has no class, and its tests are named
+        after it.
+        """
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        """For a file that could not be loaded, pytest gives the reason in the text alone."""
+        """End a failure. For a file that could not be loaded, only pytest's text has the reason."""
         said, self.said = self.said, None
         if said and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]

@@ -27,7 +27,7 @@ def read_ruff(content: bytes, cwd: str) -> Reading:
     """Parse ``--output-format=json``; paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of ruff")
     if not isinstance(found, list):
-        raise UnreadableReport("its report is JSON, but not ruff's: it is no list")
+        raise UnreadableReport("its report is JSON, but not ruff's: it is not a list")
     return Reading(flaws=tuple(_of_ruff(mapping(each), cwd) for each in sequence(found)))
 
 

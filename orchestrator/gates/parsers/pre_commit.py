@@ -12,7 +12,7 @@ _SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 
 def read_pre_commit(content: bytes) -> Reading:
-    """A hook without files to check still exists: it counts as passed."""
+    """Return the reading of pre-commit's output; a hook without files to check counts as passed."""
     flaws: dict[str, list[str]] = {}
     passed, last = [], ""
     for line in content.decode("utf-8", "replace").splitlines():

@@ -58,7 +58,7 @@ class Reports:
 
 
 def _content(file: Path, log: Path) -> bytes:
-    """The report file that the tool was to write, or its output if there is none."""
+    """Return the report file that the tool was to write, or its output if there is none."""
     try:
         return _whole(file)
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def _whole(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UnreadableReport(f"its report cannot be read: {error}") from error
+        raise UnreadableReport(f"cannot read its report: {error}") from error
     if len(content) > MOST_BYTES:
         raise UnreadableReport(f"its report has more than {MOST_BYTES // 2**20} MiB")
     return content

@@ -18,7 +18,7 @@ def parsed(content: bytes, what: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UnreadableReport(f"its report is no {what}: {error}") from error
+        raise UnreadableReport(f"its report is not {what}: {error}") from error
 
 
 def sequence(value: object) -> list[Any]:
@@ -38,7 +38,7 @@ def number(value: object) -> str:
 
 
 def relative(path: str, cwd: str) -> str:
-    """Whole paths differ from one worktree to the next."""
+    """Return a path relative to ``cwd``, because absolute paths differ between worktrees."""
     plain = path if not path.startswith("file://") else unquote(urlsplit(path).path)
     for beginning in (cwd, os.path.realpath(cwd)):
         if plain.startswith(f"{beginning}/"):

@@ -20,10 +20,10 @@ LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Paths are relative to ``cwd``. Raise UnreadableReport."""
+    """Return the reading of a report; its paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "SARIF")
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
-        raise UnreadableReport("its report is JSON, but no SARIF: it has no runs")
+        raise UnreadableReport("its report is JSON, but not SARIF: it has no runs")
     flaws: list[Flaw] = []
     for flaw in _flaws(found["runs"], cwd):
         flaws.append(flaw)
@@ -45,12 +45,14 @@ def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
 
 
 def _check_ended(run: dict[str, Any]) -> None:
-    """A tool that crashed reports no results, although there may be some."""
+    """Raise UnreadableReport if the tool crashed: then missing results do not mean that there are
+    none.
+    """
     for each in map(mapping, sequence(run.get("invocations"))):
         if each.get("executionSuccessful") is False:
             notes = sequence(each.get("toolExecutionNotifications"))
             said = [text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]]
-            words = ": ".join(filter(None, ["its tool did not come to its end", *said]))
+            words = ": ".join(filter(None, ["its tool did not complete", *said]))
             raise UnreadableReport(words)
 
 
@@ -61,7 +63,9 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 
 
 def _is_suppressed(result: dict[str, Any]) -> bool:
-    """A suppression that is only requested, or was rejected, does not count."""
+    """True if a result is suppressed; a suppression that is only requested, or was rejected, does
+    not count.
+    """
     found = map(mapping, sequence(result.get("suppressions")))
     return any(text(each.get("status")) in {"", "accepted"} for each in found)
 
@@ -76,7 +80,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    """Its own URI, or that of one of the files that the run names."""
+    """Return the URI of a location: its own, or that of a file that the run lists."""
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

@@ -21,7 +21,9 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """The rule by its place in the list, or else by its id; empty if it is not described."""
+        """Return the rule by its index, or else by its id; empty if the report does not describe
+        it.
+        """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
             if not name or _is_below(name, text(found.get("id"))):
@@ -44,7 +46,7 @@ class Rules:
         return own or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
-        """The result's own level, or the run's level for its rule, or the tool's default."""
+        """Return the result's own level, or the run's level for its rule, or the tool's default."""
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         told = self._told(result).get(text(rule.get("id")) or self.id_of(result), "")
@@ -65,7 +67,7 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """The rule, with the part of the tool that has it."""
+        """Return the rule, with the part of the tool that has it."""
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
@@ -88,7 +90,7 @@ class Rules:
         return named or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        """Configured levels of one run, by rule."""
+        """Return configured levels of one run, by rule."""
         found = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
@@ -98,7 +100,7 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """The configuration of its run: the only one if the result names none."""
+        """Return the configuration of its run: the only one if the result names none."""
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]
@@ -111,7 +113,7 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """``ruleId`` and ``ruleIndex`` mean the same as in ``rule``."""
+    """Return the reference to a rule; ``ruleId`` and ``ruleIndex`` mean the same as in ``rule``."""
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None
@@ -119,7 +121,7 @@ def _reference(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_below(name: str, rule: str) -> bool:
-    """``CA1000/1`` is a part of the rule ``CA1000``."""
+    """True if the id is a part of the rule, as ``CA1000/1`` of ``CA1000``."""
     return name == rule or name.startswith(f"{rule}/")
 
 

@@ -19,8 +19,8 @@ _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
 #: Text that is shorter than the shortest secret is skipped.
 _LEAST_WIDE = 16
 ADVICE = (
-    "each commit counts: what a later one takes away stays in the history. Take it out of the "
-    "files; what was committed so far becomes one commit with the next attempt's work"
+    "every commit counts, because removed text stays in the history. Remove the secret from the "
+    "files; the next attempt replaces the earlier commits with one commit"
 )
 
 
@@ -61,7 +61,7 @@ class Secrets:
         seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
         there = known(seen)
         flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]
-        cut = [f"only the first {self._most_bytes >> 20} MiB of what was added were searched"]
+        cut = [f"only the first {self._most_bytes >> 20} MiB of what was added were scanned"]
         notes = [*([ADVICE] if flaws else []), *(cut if additions.is_cut else [])]
         return Reading(flaws=tuple(flaws[:MOST_FOUND]), note="; ".join(notes))
 

@@ -30,26 +30,26 @@ class PlannedTask(Wire):
     id: TaskId
     """A short name of letters, digits and _.:@+-, unique within the plan."""
     title: Annotated[str, Field(min_length=1, max_length=200)]
-    """What to do, in a few words."""
+    """Short description of the work."""
     prompt: Annotated[Text, Field(min_length=1)]
-    """All that the worker needs to know; it sees nothing of this plan but its own task."""
+    """All that the worker needs to know: it sees only its own task of the plan."""
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
-    """Ids of tasks that must succeed first; their results are given to this one."""
+    """Ids of tasks that must succeed first; this task receives their results."""
     role: Annotated[str, Field(max_length=100)] | None = None
-    """Who does this kind of work, such as backend, testing or documentation."""
+    """Role for this kind of work, such as backend, testing, or documentation."""
     files: Texts = ()
-    """Paths that it writes; no other task may name them, unless one depends on the other."""
+    """Paths that the task writes. Tasks with the same path must depend on each other."""
     gates: Texts = ()
-    """What must be true when it is done, each in a sentence, which the worker checks, or as the
-    plain command of a test runner or linter, which is run on its result."""
+    """Conditions of the result. Each is a sentence, which the worker checks, or the plain command
+    of a test runner or linter, which is run on the result."""
 
     workdir: Literal["own", "worktree"] | None = None
-    """Where its worker starts: own (default), or worktree, a git worktree of the project even for
-    an agent that gets none by itself."""
+    """Directory of the worker: own (default), or worktree (a git worktree of the project, also for
+    agents that otherwise have none)."""
 
     locks: LockNames = ()
-    """What only one task on this machine may use at a time, such as "port:8080" or "database"; not
-    files, which are kept apart by files and depends_on."""
+    """Names that only one task on this machine may use at a time, such as "port:8080" or
+    "database"; not files, because files and depends_on separate these."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)
@@ -74,14 +74,14 @@ class Plan(Wire):
     tasks: Annotated[
         tuple[PlannedTask, ...], Field(strict=False, min_length=1, max_length=MOST_TASKS)
     ]
-    """In an order in which they could be done one after the other."""
+    """Tasks, in an order in which they could run one after the other."""
 
     def to_tasks(self) -> tuple[TaskSpec, ...]:
         return tuple(task.to_task() for task in self.tasks)
 
 
 def plan_schema() -> str:
-    """The text of ``plan.schema.json``."""
+    """Return the text of ``plan.schema.json``."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = {**head, **Plan.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -109,7 +109,7 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Return the objects in a text, with any text between them; nested ones are skipped."""
+    """Yield the JSON objects in a text, whatever is between them; nested objects are skipped."""
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):
         if at < 0:

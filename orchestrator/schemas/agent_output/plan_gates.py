@@ -41,7 +41,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return those texts that are commands, as gates that must pass."""
+    """Return the texts that are commands, as gates that must pass."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -63,7 +63,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """The whole text, or the text between backticks in it; empty for a sentence."""
+    """Return the whole text, or the text between backticks in it; empty for a sentence."""
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()
@@ -82,7 +82,9 @@ def _is_safe(command: str) -> bool:
 
 
 def _is_safe_argument(word: str) -> bool:
-    """A path inside, or an option; a word of a sentence is neither."""
+    """True for a relative path inside the project, or an option; a word of a sentence is
+    neither.
+    """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None
     inside = not word.startswith("/") and ".." not in word.split("/")

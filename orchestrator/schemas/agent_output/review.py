@@ -34,14 +34,14 @@ class Review(Wire):
 
 
 def review_schema() -> str:
-    """The text of ``review.schema.json``."""
+    """Return the text of ``review.schema.json``."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = {**head, **Review.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def review_in(text: str, candidates: Collection[str]) -> Review:
-    """The review in an agent's answer: the last JSON object in it that has ``ranking``.
+    """Return the review in an agent's answer: the last JSON object in it that has ``ranking``.
 
     Raise InvalidRequest with all that is wrong, also when it is not about these candidates.
     """

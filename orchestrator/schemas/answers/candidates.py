@@ -5,7 +5,7 @@ from orchestrator.schemas.answers.common import Answer
 
 
 class CandidateAnswer(Answer):
-    """One candidate; what is not known, or not yet, is left out."""
+    """One candidate; unknown values are omitted."""
 
     worker_id: str
     agent: str
@@ -13,42 +13,42 @@ class CandidateAnswer(Answer):
     reason: str
     chosen: bool
     place: int | None = None
-    """1 is the best; left out while the choice is open."""
+    """Rank; 1 is the best. Omitted before the comparison."""
     by: str
-    """What told it from the chosen one: success, gates, base_tests, new_tests, lint, review, size,
-    cost, time, order; tests in answers on jobs of earlier versions."""
+    """Criterion that ranked the chosen candidate higher: success, gates, base_tests, new_tests,
+    lint, review, size, cost, time, or order; tests in jobs of earlier versions."""
     why: str
-    """The same in words."""
+    """The criterion as text."""
     gates_passed: int
     gates_failed: list[str]
-    """The names of those that refuse it."""
+    """Names of the gates that failed."""
     failures: int
-    """What all gates have found."""
+    """Number of findings of all gates."""
     tests: int | None = None
-    """How many passed."""
+    """Number of tests that passed."""
     base_tests: int | None = None
-    """How many of the base's tests pass, with the base's tests and configuration."""
+    """Number of the base's tests that pass, with the base's tests and configuration."""
     new_tests: int = 0
-    """How many tests pass that the base does not have."""
+    """Number of tests that pass and are not in the base."""
     new_tests_counted: int = 0
-    """How many of the new tests count: they pass on two candidates, or the task names them."""
+    """Number of new tests that count: they pass on two candidates, or the task names them."""
     review: int | None = None
-    """The place that the reviewer gave it."""
+    """Rank in the review."""
     remark: str
-    """What the reviewer said of it."""
+    """Remark of the reviewer."""
     files: int | None = None
     lines_added: int | None = None
     lines_removed: int | None = None
     cost_usd: float | None = None
-    """With its child jobs, once the choice is made."""
+    """Cost of the candidate and its child jobs; present after the comparison."""
     seconds: float | None = None
-    """Of work, summed over all attempts."""
+    """Work time of all attempts."""
     branch: str
-    """What it did; empty for one that had no worktree."""
+    """Branch with its changes; empty for a worker without a worktree."""
 
 
 class ReviewerAnswer(Answer):
-    """Who was asked to compare them."""
+    """The worker that reviews the candidates."""
 
     worker_id: str
     agent: str
@@ -57,15 +57,15 @@ class ReviewerAnswer(Answer):
 
 
 class CandidatesAnswer(Answer):
-    """Who tried a task, who is taken, and why."""
+    """The candidates of a task, the chosen one, and the reason."""
 
     job_id: str
     task_id: str
     title: str
     chosen: str | None = None
-    """Left out while not all have ended, and where none succeeded."""
+    """The chosen worker; omitted before all candidates have ended, or if none succeeded."""
     by: str
     why: str
     candidates: list[CandidateAnswer]
-    """The best first; in the order of the task's list while the choice is open."""
+    """The best first; before the comparison, in the order of the task's agents."""
     reviewer: ReviewerAnswer | None = None

@@ -14,12 +14,12 @@ from orchestrator.core.outcome.job.whereabouts import OutsideCause
 
 
 class Answer(BaseModel):
-    """An answer's shape. Fields without a value are left out."""
+    """An answer's shape. Fields without a value are omitted."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object that is answered."""
+        """Return the JSON object that is answered."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -27,44 +27,48 @@ Links = dict[str, str]
 
 
 class AcceptedAnswer(Answer):
-    """The job is stored and will be carried out."""
+    """The job is stored and will run."""
 
     job_id: str
     status: JobStatus
     links: Links
     duplicate: bool = False
-    """The job existed already: the same question, or the same Idempotency-Key."""
+    """True if the job already existed: same request, or same Idempotency-Key."""
+    remaining: dict[str, Any] = {}
+    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
     left: dict[str, Any] = {}
-    """What a worker of this job may still start: depth, child jobs, workers, seconds."""
+    """Alias of remaining."""
+    caller_remaining: dict[str, Any] = {}
+    """Remaining quota of the worker that submitted the job."""
     caller_left: dict[str, Any] = {}
-    """The same for the worker that submitted it."""
+    """Alias of caller_remaining."""
     limits_notice: str | None = None
-    """The settings under workers.limits that are not held exactly on this machine."""
+    """Settings in workers.limits that this machine does not enforce exactly."""
 
 
 class UsedAnswer(Answer):
-    """What follows from what a worker has used."""
+    """Answer to a usage report."""
 
     stop: str
-    """Why the worker must end now; empty when it may go on."""
+    """Reason for the worker to stop now; empty if it may continue."""
     waiting: bool
-    """Its child jobs are at work, or it waits for a lock: no wonder that it is silent."""
+    """True if the worker waits for child jobs or a lock, and so may have no output."""
     capped: bool
-    """A limit on steps, tokens, or cost applies to it: each step is to be reported at once."""
+    """True if a cap applies to the worker: report each step at once."""
 
 
 class SessionAnswer(Answer):
-    """The conversation of an agent's tool with its model."""
+    """Session of an AI tool."""
 
     id: str
     attempt: int
-    """The attempt that had it last."""
+    """Number of the latest attempt in the session."""
     resumed: bool
-    """That attempt resumed it; false: that attempt began it."""
+    """True if that attempt resumed the session; false if it started the session."""
 
 
 class TaskResult(Answer):
-    """What one worker came back with."""
+    """Result of one worker."""
 
     worker_id: str
     task_id: str
@@ -73,102 +77,102 @@ class TaskResult(Answer):
     files_created: list[str]
     agent: str
     reason: str
-    """Why it has this status, in words."""
+    """Reason of the status, as text."""
     unchanged: bool | None = None
-    """Whether it changed no file of its worktree; left out for a worker without one."""
+    """True if the worker changed no file in its worktree; omitted without a worktree."""
     missing: list[str] = Field(default_factory=list)
     """Promised files that do not exist."""
     saved: list[str] = Field(default_factory=list)
-    """Promised files that git ignores: they are in files/ of the worker's directory."""
+    """Promised files that git ignores; copies are in files/ of the worker's directory."""
     outside: list[str] = Field(default_factory=list)
-    """Files outside of its worktree that the agent changed."""
+    """Files outside of the worktree that the agent changed."""
     chosen: bool | None = None
-    """Whether it is the best of its task's candidates; left out where it is the only one."""
+    """True for the chosen candidate of a task; omitted for a single worker."""
     attempts: int
     session: SessionAnswer | None = None
-    """The latest one; left out for an agent without sessions."""
+    """Latest session; omitted for an agent without sessions."""
     seconds: float | None = None
-    """From its first start to its end."""
+    """Seconds from the first start to the end."""
     exit_code: int | None = None
     workspace: str
-    """The worker's directory."""
+    """Directory of the worker."""
     log: str | None = None
-    """Left out for a worker that never ran."""
+    """Path of the log; omitted for a worker that has not started."""
     child_job_id: str | None = None
-    """The last of its child jobs."""
+    """Latest child job."""
     child_job_ids: list[str]
     child_results: list["TaskResult"]
-    """The results.tasks of the job that child_job_id names."""
+    """The results.tasks of the job child_job_id."""
 
 
 class Results(Answer):
-    """What the job has brought so far; complete once the job has ended."""
+    """Results of a job so far; complete after its end."""
 
     tasks: list[TaskResult]
-    """One for each worker, in order of their numbers."""
+    """One result for each worker, in the order of the workers' numbers."""
     workspace: str
     final_report: str
     changes: list[str] = Field(default_factory=list)
-    """What became of the workers' changes to the project's repository, once the job has ended."""
+    """Merge results of the workers' changes, as text; present after the end of the job."""
 
 
 class RepositoryChangeAnswer(Answer):
-    """What changed in the user's repository while the job ran, outside of the workers' branches."""
+    """A change in the user's repository while the job ran, outside of workers' branches."""
 
     kind: ChangedKind
     name: str
-    """The setting, the hook, the branch, or the path."""
+    """Name of the setting, hook, branch, or path."""
     alteration: RepositoryAlteration
     before: str
-    """Of refs and pushes: the commit; empty: none."""
+    """Previous commit of a ref or push; empty: none."""
     after: str
     worker_id: str
-    """The worker that did it, by git's log; empty: not known."""
+    """Worker that made the change, by git's log; empty: unknown."""
     remote: str
-    """Of a push."""
+    """Remote of a push."""
 
 
 class PlanFallbackAnswer(Answer):
-    """An agent was asked for the plan and made none, and the rules made it (planner: auto)."""
+    """Fallback of planner auto: the agent made no plan, and the rules made it."""
 
     agent: str
     reason: str
 
 
 class MissingAnswer(Answer):
-    """Changes of one worker that are not in the result, or files that one worker promised."""
+    """Changes of a worker that are not in the result, or promised files that do not exist."""
 
     worker_id: str
     job_id: str
     """The job of that worker: this one, or one below it."""
     branch: str
-    """The branch that has the changes; empty: none has."""
+    """Branch with the changes; empty: none."""
     cause: LossCause = LossCause.CONFLICT
-    """Why the result lacks them."""
+    """Cause of the loss."""
     why: str
     """The cause for people."""
     in_part: bool
     """Some changes of the worker are in the result."""
     chosen: bool
-    """A person chose to leave them out."""
+    """True if a person excluded the changes."""
     command: str
-    """What brings them in, or shows them if only a person can; empty: no branch has them. For
-    promised files: what has them created."""
+    """Command that merges the changes, or that shows them if only a person can merge them; empty:
+    no branch has them. For promised files: the command that has them created."""
     brings_in: bool = True
-    """False if the command leaves this job as it is."""
+    """False if the command does not change this job."""
     otherwise: str = ""
-    """What brings them in at once, if the command asks for another attempt."""
+    """Command that merges the changes at once, if `command` starts another attempt."""
     resolvable: bool = False
-    """The worker can be asked for another attempt."""
+    """True if another attempt of the worker can resolve the conflict."""
     paths: list[str] = Field(default_factory=list)
-    """The promised files that nobody created, for the cause `not_made`; files of the child job, for
-    `undone`."""
+    """For the cause `not_made`: promised files that do not exist; for `undone`: files of the child
+    job."""
     child_job_id: str = ""
-    """The child job whose changes the worker discarded, for `undone`."""
+    """For the cause `undone`: child job whose changes the worker discarded."""
 
 
 class OutsideAnswer(Answer):
-    """Changes that one worker made, and that are not in the result."""
+    """Changes of a worker that are not in the result."""
 
     worker_id: str
     job_id: str
@@ -177,95 +181,97 @@ class OutsideAnswer(Answer):
     why: str
     """The cause for people."""
     branch: str
-    """The branch that has the changes; empty: none has."""
+    """Branch with the changes; empty: none."""
     files: int
-    """How many files it made or changed."""
+    """Number of created or changed files."""
     in_part: bool
     """Some changes of the worker are in the result."""
     command: str
-    """What brings them in, or shows them if only a person can; empty: no branch has them."""
+    """Command that merges the changes, or shows them if only a person can merge them; or empty."""
     show: str = ""
-    """What shows them; empty: no branch has them."""
+    """Command that shows the changes; empty: no branch has them."""
     brings_in: bool = True
-    """False if the command only shows them."""
+    """False if the command only shows the changes."""
     otherwise: str = ""
-    """What brings them in at once, where the command asks for another attempt."""
+    """Command that merges the changes at once, if `command` starts another attempt."""
 
 
 class UnjudgedGateAnswer(Answer):
-    """A required gate that did not judge the code that a job's result changes."""
+    """A required gate that did not judge the changed code of a job's result."""
 
     name: str
     cause: GateCause
     why: str
-    """The cause in words."""
+    """The cause as text."""
 
 
 class UnjudgedFileAnswer(Answer):
-    """A source that a job's result changes, and that none of the gates judged that have run."""
+    """A changed source file in a job's result that no gate judged."""
 
     path: str
     language: str
     cause: UnjudgedCause
-    """no_gate: no gate that ran looks at its language; not_imported: only tests judge its language,
-    and no test imported it."""
+    """no_gate: no gate that ran checks its language; not_imported: only tests check its language,
+    and no test imported the file."""
 
 
 class StatusAnswer(Answer):
-    """The short form of a job."""
+    """Status and results of a job."""
 
     job_id: str
     status: JobStatus
     reason: str
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes, or which required gates, and which
-    of its files none; null if all is judged."""
+    """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
+    all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
-    """Required gates that did not run on the code that its result changes."""
+    """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
-    """Sources that its result changes and that no gate judged, though gates have run."""
+    """Changed source files that no gate judged, although gates ran."""
     changed_nothing: list[str] = Field(default_factory=list)
-    """Workers that succeeded without a change of files, if no answer was all that was asked for."""
+    """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
-    """The request asks for something to be made, and no AI agent worked on it."""
+    """True if the request asks for changes, and no AI agent worked on it."""
     plan_fallback: PlanFallbackAnswer | None = None
-    """Why the rules made the plan in place of an agent; null where they did not."""
+    """Fallback to the rules instead of an agent; null: no fallback."""
     request: str
     """The first 300 characters."""
     results: Results | None = None
-    """There from the first finished worker on."""
+    """Present after the end of the first worker."""
     workers: dict[str, int]
-    """How many workers are in which state."""
+    """Number of workers by status."""
     merge_state: MergeState
-    """How far the changes of its workers are one result."""
+    """Merge state of the workers' changes."""
     missing: list[MissingAnswer]
     """What the result lacks, with what the results of child jobs lack at any depth."""
     not_in_parent: list[str] = Field(default_factory=list)
-    """Of a child job: files that the worker which waits for it changed as well, so that nothing of
-    the result is in that worker's files."""
+    """Of a child job: files that its parent worker also changed, so that the result was not added
+    to the parent worker's files."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
     """Everything that was made and is not in the result, with losing candidates and failed workers;
     once the job has ended."""
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=list)
-    """Settings, hooks, branches, tags and pushes that are in no result; once the job has ended."""
+    """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     counts: dict[str, int]
-    """The same, with the workers of all child jobs below it."""
+    """Number of workers by status, including all child jobs."""
+    remaining: dict[str, Any]
+    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
     left: dict[str, Any]
-    """What a worker of this job may still start: depth, child jobs, workers, seconds."""
+    """Alias of remaining."""
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    """When its reports were written."""
+    """Time at which the reports were written."""
     seconds: float | None = None
-    """From its start to the end of its last worker, as its reports say; once it has ended."""
+    """Wall time in seconds, as in the reports; present after the end of the job."""
     links: Links
 
 
 class WaitAnswer(StatusAnswer):
-    """The short form, when the job has ended or the time was over."""
+    """Status and results, at the end of the job or at the timeout."""
 
     timed_out: bool
-    """The time was over before the job had ended."""
+    """True if the wait timed out before the end of the job."""
 
 
 class JobSummary(Answer):
@@ -284,7 +290,7 @@ class JobSummary(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """From its start until its reports were written."""
+    """Seconds from the start until the reports were written."""
     labels: dict[str, str]
     links: Links
 
@@ -299,7 +305,7 @@ class JobsAnswer(Answer):
 
 
 class CancelAnswer(Answer):
-    """The job is being stopped, or had ended already."""
+    """The job is being stopped, or had already ended."""
 
     job_id: str
     status: JobStatus
@@ -308,7 +314,7 @@ class CancelAnswer(Answer):
 
 
 class DecidedAnswer(CancelAnswer):
-    """The plan was approved, and its tasks start, or it was rejected, and the job ends."""
+    """The plan was approved, and its tasks start; or it was rejected, and the job ends."""
 
 
 class EventAnswer(Answer):
@@ -323,7 +329,7 @@ class EventAnswer(Answer):
 
 
 class StatsAnswer(Answer):
-    """Counts, rates and cost."""
+    """Counts, rates, and cost."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -342,47 +348,47 @@ class StatsAnswer(Answer):
 
 
 class AgentAnswer(Answer):
-    """An agent, and whether it can work here."""
+    """An agent and its availability."""
 
     name: str
     description: str
     usable: bool
-    """A task may name it."""
+    """True if tasks can name the agent."""
     installed: bool
     path: str | None = None
-    """Where its program is."""
+    """Path of its program."""
     version: str | None = None
-    """As far as it can be told without running it."""
+    """Version, if known without running the program."""
     authenticated: bool
-    """A credential was found, or none is needed."""
+    """True if a credential was found, or none is needed."""
     login: Literal["yes", "no", "unknown"]
-    """Whether it is taken, as far as workers have shown in the last ten minutes."""
+    """Result of the login in workers of the last ten minutes."""
     login_refused: str | None = None
-    """Why it is not."""
+    """Reason of a failed login."""
     credential: str | None = None
-    """The variable or the file that it was found in."""
+    """Variable or file of the credential."""
     mend: list[str]
-    """Commands that make it usable."""
+    """Commands that make the agent usable."""
     inherit: list[str]
-    """What of its user's own configuration reaches its workers: mcp, skills, hooks, memory."""
+    """Parts of the user's configuration that workers inherit: mcp, skills, hooks, or memory."""
 
 
 class AgentsAnswer(Answer):
-    """The agents that a task can name: the AI agents first, best first."""
+    """Agents that tasks can name; AI agents first, the best first."""
 
     agents: list[AgentAnswer]
 
 
 class HealthAnswer(Answer):
-    """Whether the server is alive (it answers) and ready (it can do its work)."""
+    """Health of the server: alive (it answers) and ready (it can run jobs)."""
 
     status: str = Field(pattern="^(ok|unavailable)$")
     ready: bool
     checks: dict[str, str]
     paused: str = ""
-    """Why no worker starts now; empty when workers start."""
+    """Reason why no worker starts now; empty if workers start."""
     usable_agents: int = 0
-    """AI agents that are installed and have a login; without one nothing can be built."""
+    """Number of AI agents that are installed and have a login."""
     known_agents: int = 0
     containment: str
     version: str

@@ -17,7 +17,7 @@ from orchestrator.schemas.answers.common import Answer
 
 
 class GateAnswer(Answer):
-    """A gate as it can be asked for."""
+    """A gate as in a request."""
 
     name: str
     run: str | None = None
@@ -32,51 +32,53 @@ class GateAnswer(Answer):
 
 
 class JobGateAnswer(GateAnswer):
-    """A gate that every result of a job must pass, and where it comes from."""
+    """A gate that every result of a job must pass, and its source."""
 
     source: GateSource
     why: str
-    """Why it is there, in words."""
+    """Reason for the gate, as text."""
     program: str
-    """Needed to run it; a detected gate without its program is left out."""
+    """Program that the gate needs; a detected gate without its program is omitted."""
     configured_by: list[str]
-    """Files that say how strict it is: a change of them is told."""
+    """Files that configure the gate; changes of these files are reported."""
 
 
 class GateResultAnswer(Answer):
-    """What one gate came to."""
+    """Result of one gate."""
 
     name: str
     outcome: GateOutcome
-    """Only "passed" speaks for the change."""
+    """Only "passed" confirms the changes."""
     cause: GateCause | None
-    """Why it did not run; the note says it in words."""
+    """Cause if the gate did not run; note has it as text."""
     status: GateStatus
     blocks: bool
-    """It keeps the attempt from being a success."""
+    """True if the result fails the attempt."""
     required: bool
     seconds: float
     failures: list[str]
-    """What it found that the base does not have."""
+    """Findings that are not in the baseline."""
+    baseline_findings: int
+    """Number of findings that are in the baseline."""
     known: int
-    """How much it found that the base has, too."""
+    """Alias of baseline_findings."""
     tests: int | None = None
-    """How many tests passed."""
+    """Number of tests that passed."""
     note: str
     judges: list[str]
-    """Files by which it judges that the work has altered, as its task may."""
+    """Changed files that configure the gate or contain its tests; the task allows the change."""
     judges_with_code: bool = False
-    """The work changes other code, too."""
+    """True if other code is also changed."""
     not_imported: list[str] = Field(default_factory=list)
-    """Python files of the change that no test imported; of pytest."""
+    """Changed Python files that no test imported (pytest only)."""
     switched_off: list[str] = Field(default_factory=list)
-    """New comments of the change that switch off what it would find, such as "a.py:3"."""
+    """New comments that suppress findings, such as "a.py:3"."""
     advice: str
-    """What to type if its findings are intended; empty if nothing allows them."""
+    """Setting that allows the findings; empty if none does."""
     output: str
-    """The end of what it printed; empty for one that passed."""
+    """End of its output; empty if it passed."""
     log: str
-    """Where all of it is, below the root job's directory."""
+    """Path of the whole output, in the root job's directory."""
 
 
 def gate_answer(gate: Gate) -> GateAnswer:
@@ -117,6 +119,7 @@ def gate_result_answer(result: GateResult) -> GateResultAnswer:
         required=result.required,
         seconds=result.seconds,
         failures=list(result.failures),
+        baseline_findings=result.known,
         known=result.known,
         tests=result.tests,
         note=result.note,

@@ -1,4 +1,4 @@
-"""The complete answers about one job: its workers and attempts, and its tree."""
+"""The answers with all details of a job: workers, attempts, and job tree."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, Job
 
 
 class UsageAnswer(Answer):
-    """What agents say they used; what is not known is left out."""
+    """Usage that agents report; unknown values are omitted."""
 
     steps: int | None = None
     input_tokens: int | None = None
@@ -37,35 +37,37 @@ class UsageAnswer(Answer):
     cache_write_tokens: int | None = None
     cost_usd: float | None = None
     cost_estimated: bool | None = None
-    """Some of the cost was computed from a price table."""
+    """True if part of the cost was computed from a price table."""
     cost_partial: bool | None = None
-    """What some of them cost is not known: it is more than this."""
+    """True if part of the cost is unknown; the real cost is higher."""
     partial: bool | None = None
-    """An agent was stopped before it told all: these are lower bounds."""
+    """True if an agent was stopped before its last report; the values are lower bounds."""
 
 
 class StrayAnswer(Answer):
-    """A process that had to be swept after the worker's own had ended."""
+    """A leftover process: still running after the worker's main process exited."""
 
     pid: int
     command: str
 
 
 class FailureAnswer(Answer):
-    """What was made of a failed attempt."""
+    """Classification of a failed attempt."""
 
     kind: FailureKind
     cause: str = ""
-    """What happened: equal for failures that are alike, such as gates, asked or no_changes."""
+    """Cause, equal for similar failures, such as gates, asked, or no_changes."""
     strategy: RetryStrategy
-    """What the next attempt begins with; escalate: none follows by itself."""
+    """Start of the next attempt; escalate: no automatic retry."""
     reason: str
     confidence: float
-    """From 0 to 1."""
+    """Confidence, from 0 to 1."""
     checkpoint: str
-    """The one that was gone back to; empty: the next attempt goes on with what this one left."""
+    """Checkpoint of the rollback; empty: the next attempt continues with the present files."""
+    saved_as: str
+    """Checkpoint with the state after the attempt; empty for a worker without a worktree."""
     kept: str
-    """The checkpoint that keeps what it left; empty for a worker without a worktree."""
+    """Alias of saved_as."""
 
 
 class AttemptAnswer(Answer):
@@ -83,31 +85,31 @@ class AttemptAnswer(Answer):
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     failure: FailureAnswer | None = None
-    """Left out for an attempt that did not fail."""
+    """Classification of the failure; omitted for an attempt that did not fail."""
     session: SessionAnswer | None = None
-    """Left out for an agent without sessions, and while the attempt runs."""
+    """Session of the attempt; omitted for an agent without sessions, and while the attempt runs."""
 
 
 class HeldLock(Answer):
-    """What a worker keeps others off."""
+    """A lock of a worker."""
 
     name: str
     kind: LockKind
-    """claim: by its task, until the worker is done; lease: taken while it runs."""
+    """claim: named by the task, held until the worker is done; lease: acquired by the worker."""
     number: int | None = None
-    """The fencing number of a lease."""
+    """Fencing number of a lease."""
 
 
 class WaitingAnswer(Answer):
-    """What a worker waits for."""
+    """The cause of a wait."""
 
     kind: WaitKind
     name: str
-    """Which one: the agent, the worker or the locks; empty where the kind says it all."""
+    """Name of the agent, worker, or locks; empty if the kind is sufficient."""
 
 
 class WorkerAnswer(Answer):
-    """One worker with everything about it."""
+    """All details of a worker."""
 
     worker_id: str
     task_id: str
@@ -118,12 +120,12 @@ class WorkerAnswer(Answer):
     status: WorkerStatus
     reason: str
     waiting_for: WaitingAnswer | None = None
-    """Left out for a worker that waits for nothing."""
+    """Omitted for a worker that does not wait."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
     work_seconds: float | None = None
-    """Summed over all attempts."""
+    """Sum of all attempts."""
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     exit_code: int | None = None
@@ -133,21 +135,24 @@ class WorkerAnswer(Answer):
     usage: UsageAnswer
     log_truncated: bool
     locks: list[HeldLock] = Field(default_factory=list)
-    """What it holds."""
+    """Locks that the worker holds."""
     refused_child_jobs: int
-    """How many child jobs it asked for in vain because a limit was hit, up to its last end."""
+    """Number of child jobs that a limit rejected, until the end of the latest attempt."""
     gates: list[GateResultAnswer]
-    """What the checks of its latest attempt came to."""
+    """Results of the gates on the latest attempt."""
+    leftover_processes: list[StrayAnswer]
+    """Processes that were still running after the main process of an attempt exited."""
     strays: list[StrayAnswer]
+    """Alias of leftover_processes."""
     attempts: list[AttemptAnswer]
     child_job_ids: list[str]
     workspace: str
     log: str | None = None
-    """Left out for a worker that never ran."""
+    """Path of the log; omitted for a worker that has not started."""
 
 
 class TaskAnswer(Answer):
-    """One task as it was asked for; names of variables only, not their values."""
+    """One task as in the request; env has names of variables without their values."""
 
     id: str
     title: str
@@ -161,9 +166,9 @@ class TaskAnswer(Answer):
     model: str | None = None
     files: list[str]
     writes: list[str] = Field(default_factory=list)
-    """Paths that it promises to write."""
+    """Paths that the task promises to write."""
     locks: list[str] = Field(default_factory=list)
-    """What no other task may hold at the same time."""
+    """Locks that the task holds while it runs."""
     context: str
     env: list[str]
     max_steps: int | None = None
@@ -171,15 +176,15 @@ class TaskAnswer(Answer):
     max_cost_usd: float | None = None
     git: str | None = None
     workdir: str = "own"
-    """Where its worker starts: own, or project."""
+    """Directory of its worker: own or project."""
     gates: list[GateAnswer]
-    """Beside those of the job."""
+    """Gates in addition to the job's."""
     review: str = ""
-    """The agent that compares the candidates; empty: none."""
+    """Agent that reviews the candidates; empty: none."""
     candidates: list[str] = Field(default_factory=list)
-    """The workers that try it, the best first once that is known; empty before it is planned."""
+    """Workers of the task, the best first after the comparison; empty before planning."""
     chosen: str | None = None
-    """The worker whose work counts; left out while that is open, or where none succeeded."""
+    """The chosen worker; omitted before the comparison, or if none succeeded."""
 
 
 class ConfigAnswer(Answer):
@@ -202,19 +207,19 @@ class ConfigAnswer(Answer):
     resolve: str
     git: str
     base: str
-    """The commit that workers' worktrees start from; empty: they have plain directories."""
+    """Base commit of the worktrees; empty: workers have plain directories."""
     base_branch: str = ""
-    """The branch that it was, by name or as checked out; empty: none, or a child job."""
+    """Branch of the base; empty: no branch, or a child job."""
     project: str = ""
     """The host project, if `--project` or `orchestrator.project_root` named it; else empty."""
     include_dirty: bool
-    """Whether that commit has the uncommitted work of the user's checkout."""
+    """True if the base includes uncommitted changes of the user's checkout."""
     git_note: str
-    """What to know of that."""
+    """Note on the base."""
     gates: list[JobGateAnswer]
-    """What the result of every worker must pass."""
+    """Gates that the result of every worker must pass."""
     unjudged: Literal["tell", "fail"]
-    """What becomes of a result that changes code which no gate has judged."""
+    """If gates did not judge all changed code: tell or fail."""
     planner: str
     context: str
     context_files: list[str]
@@ -223,25 +228,25 @@ class ConfigAnswer(Answer):
 
 
 class EstimateAnswer(Answer):
-    """What tasks may come to use: an estimate for one attempt of each worker and reviewer, without
-    child jobs, retries, and what checks or merging send back."""
+    """Estimated usage of one attempt of each worker and reviewer, without child jobs, retries, and
+    merge rejections."""
 
     workers: int
     reviewers: int = 0
-    """Those that compare the candidates of a task, beside the workers."""
+    """Number of reviewers, in addition to the workers."""
     tokens: int
     cost_usd: float | None = None
-    """In US dollars; null when it is not known."""
+    """Cost in US dollars; null: unknown."""
     review_tokens: int = 0
-    """Of the tokens, the part of reviewers."""
+    """Part of the tokens that reviewers use."""
     review_cost_usd: float | None = None
-    """Of the cost, the part of reviewers; null when it is not known."""
+    """Part of the cost that reviewers cause; null: unknown."""
     from_workers: int
-    """Earlier workers whose own figures it is made from; 0: it is a rule of thumb."""
+    """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""
 
 
 class JobAnswer(Answer):
-    """Everything about one job."""
+    """All details of a job."""
 
     job_id: str
     root_job_id: str
@@ -254,26 +259,26 @@ class JobAnswer(Answer):
     submitted_by: str
     cancelled_by: str | None = None
     stop_cause: StopCause | None = None
-    """Left out for a job that was not stopped."""
+    """Cause of the stop; omitted for a job that was not stopped."""
     merge_state: MergeState
-    """How far the changes of its workers are one result."""
+    """Merge state of the workers' changes."""
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes, or which required gates, and which
-    of its files none; null if all is judged."""
+    """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
+    all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
-    """Required gates that did not run on the code that its result changes."""
+    """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
-    """Sources that its result changes and that no gate judged, though gates have run."""
+    """Changed source files that no gate judged, although gates ran."""
     changed_nothing: list[str] = Field(default_factory=list)
-    """Workers that succeeded without a change of files, if no answer was all that was asked for."""
+    """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
-    """The request asks for something to be made, and no AI agent worked on it."""
+    """True if the request asks for changes, and no AI agent worked on it."""
     awaits_approval: bool = False
-    """The job has its tasks, and a person is to let them start."""
+    """True if the job has a plan that waits for a person's approval."""
     plan_source: str
     """``given``, ``rules``, the agent that made the plan, or ``none``: no plan was made."""
     plan_fallback: PlanFallbackAnswer | None = None
-    """Why the rules made the plan in place of an agent; null where they did not."""
+    """Fallback to the rules instead of an agent; null: no fallback."""
     config: ConfigAnswer
     created_at: datetime
     started_at: datetime | None = None
@@ -282,64 +287,69 @@ class JobAnswer(Answer):
     tasks: list[TaskAnswer]
     workers: list[WorkerAnswer]
     planner: WorkerAnswer | None = None
-    """The worker that makes the tasks, or made them; null where no agent does."""
+    """The worker of the planning agent; null if no agent plans."""
     reviewers: list[WorkerAnswer] = Field(default_factory=list)
-    """The workers that compare the candidates of a task, or did."""
+    """Workers of reviewing agents."""
     estimate: EstimateAnswer | None = None
-    """Only while the job waits for approval."""
+    """Estimated usage; present while the job waits for approval."""
     child_job_ids: list[str]
     usage: UsageAnswer
-    """Summed over the job's own workers, its planner and its reviewers."""
+    """Sum of the job's own workers, planner, and reviewers."""
+    remaining: dict[str, Any]
+    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
     left: dict[str, Any]
+    """Alias of remaining."""
     workspace: str
     final_report: str
     links: Links
 
 
 class CheckpointAnswer(Answer):
-    """A worker's worktree as it was at some time."""
+    """A saved state of a worker's worktree."""
 
     worker_id: str
     name: str
-    """start, 1-before, 1-after, ... ; 1-left-1: what was there when a person rolled back."""
+    """Name: start, 1-before, 1-after, ...; 1-left-1: the state before a rollback."""
     attempt: int
-    """0 for what the worker began with."""
+    """Number of the attempt; 0 for the start."""
     at: datetime | None = None
     commit: str
     ref: str
     files_changed: int
-    """How many files differ from the checkpoint before it."""
+    """Number of files that differ from the previous checkpoint."""
     ignored: bool
-    """Files that git ignores are part of it."""
+    """True if git-ignored files are part of the checkpoint."""
     not_kept: dict[str, str]
-    """Those of them that are not, and why."""
+    """Git-ignored files that are not part of it, with the reason."""
     gates: str
-    """What the checks came to; empty when there were none."""
+    """Results of the gates; empty if none ran."""
     current: bool
-    """The worker's branch is there now."""
+    """True if the worker's branch is at this checkpoint."""
 
 
 class CheckpointsAnswer(Answer):
-    """The checkpoints of a job's workers, as they were made."""
+    """The checkpoints of a job's workers, the oldest first."""
 
     job_id: str
     checkpoints: list[CheckpointAnswer]
 
 
 class RolledBackAnswer(Answer):
-    """A worker's branch is at a checkpoint again, and its worktree, where there is one."""
+    """A worker whose branch and worktree were restored to a checkpoint."""
 
     job_id: str
     worker_id: str
     checkpoint: str
     commit: str
+    saved_as: str
+    """Checkpoint with the state before the rollback."""
     kept: str
-    """The checkpoint that keeps what was there before."""
+    """Alias of saved_as."""
     links: Links
 
 
 class RecountedAnswer(Answer):
-    """What a worker's branch changes, with what a person committed there since its end."""
+    """Changed files of a worker's branch, including commits after its end."""
 
     job_id: str
     worker_id: str
@@ -352,7 +362,7 @@ class RemovedAnswer(Answer):
 
     job_id: str
     kept: list[str]
-    """Refs in git that keep what is in no result and on no branch of the user's."""
+    """Git refs of changes that are in no result and on no branch of the user."""
 
 
 class DiscardedAnswer(Answer):
@@ -360,12 +370,12 @@ class DiscardedAnswer(Answer):
 
     job_id: str
     removed: list[str]
-    """The branches and kept refs that were there."""
+    """Removed branches and refs."""
     links: Links
 
 
 class TreeWorker(Answer):
-    """A worker with the child jobs it started."""
+    """A worker with its child jobs."""
 
     worker_id: str
     task_id: str
@@ -373,15 +383,15 @@ class TreeWorker(Answer):
     status: WorkerStatus
     reason: str
     waiting_for: WaitingAnswer | None = None
-    """Left out for a worker that waits for nothing."""
+    """Omitted for a worker that does not wait."""
     seconds: float | None = None
     usage: UsageAnswer | None = None
-    """Its own; absent where nothing is known."""
+    """Usage of the worker; omitted if unknown."""
     child_jobs: list["TreeAnswer"]
 
 
 class TreeAnswer(Answer):
-    """A job with its workers, theirs with their child jobs, and so on."""
+    """A job with its workers, and their child jobs."""
 
     job_id: str
     status: JobStatus
@@ -393,7 +403,7 @@ class TreeAnswer(Answer):
     ended_at: datetime | None = None
     seconds: float | None = None
     usage: UsageAnswer | None = None
-    """Of all its workers and of all child jobs below; absent where nothing is known."""
+    """Usage of all workers and all child jobs; omitted if unknown."""
     caps: dict[str, float] | None = None
-    """What they may use: max_steps, max_tokens, max_cost_usd; absent where there is no limit."""
+    """Caps: max_steps, max_tokens, and max_cost_usd; omitted if there is none."""
     workers: list[TreeWorker]

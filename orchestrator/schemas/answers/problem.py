@@ -1,4 +1,4 @@
-"""The one shape of all errors."""
+"""The shape of all errors."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from orchestrator.schemas.answers.common import Answer
 
 
 class FaultAnswer(Answer):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     pointer: str
     """JSON pointer to the value."""
@@ -24,19 +24,21 @@ class Problem(Answer):
     title: str
     status: int
     detail: str
-    """What went wrong and what to do."""
+    """What failed, and what to do."""
     instance: str | None = None
     """The path that was called."""
     errors: list[FaultAnswer] | None = None
+    remaining: dict[str, Any] | None = None
+    """Remaining quota, if a limit was reached."""
     left: dict[str, Any] | None = None
-    """What may still be done, when a limit was hit."""
+    """Alias of remaining."""
     limit: str | None = None
-    """The limit that is used up, as config.yaml names it."""
+    """Setting of the limit that was reached, as in config.yaml."""
     most: float | None = None
-    """The limit's value."""
+    """Value of the limit."""
     used: float | None = None
-    """How much of it is used."""
+    """Used part of the limit."""
     free_at: str | None = None
-    """When it is free again (ISO 8601, UTC); null: when one of the jobs that use it ends."""
+    """Time of the next free quota (ISO 8601, UTC); null: the end of a job that uses it."""
     example: str | None = None
-    """The same call with what it lacks."""
+    """The same call with the missing part."""

@@ -45,7 +45,7 @@ def not_blank(value: object) -> object:
 
 
 def checked_command(value: object) -> str | tuple[str, ...]:
-    """A text for ``bash -c``, or a list of arguments as a tuple."""
+    """Return a text for ``bash -c``, or a list of arguments as a tuple."""
     if isinstance(value, str):
         not_blank(value)
         _checked_length(value)
@@ -57,7 +57,7 @@ def checked_command(value: object) -> str | tuple[str, ...]:
 
 
 def checked_agents(value: object) -> tuple[str, ...]:
-    """One name, or several candidates."""
+    """Return one name, or several candidates."""
     names = (value,) if isinstance(value, str) else value
     texts = _texts(names, "must be an agent's name, or a list of names")
     for name in texts:

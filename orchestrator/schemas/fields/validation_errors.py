@@ -70,7 +70,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
 
 def summary(found: Sequence[Fault]) -> str:
-    """One sentence: the first fault, and how many more there are."""
+    """Return one sentence: the first fault, and how many more there are."""
     more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
     return f"{found[0]}{more}"
 
@@ -112,7 +112,7 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> Any:
-    """1000000000 rather than 1000000000.0."""
+    """Return 1000000000 in place of 1000000000.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

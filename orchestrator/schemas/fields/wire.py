@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Wire(BaseModel):
-    """A request's shape: unknown fields are refused, types are taken literally."""
+    """Base of requests: unknown fields are rejected, and values are not converted."""
 
     model_config = ConfigDict(
         extra="forbid",

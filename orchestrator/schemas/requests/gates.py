@@ -51,27 +51,27 @@ Report = Literal[
 
 
 class GateRequest(Wire):
-    """One check of a result."""
+    """A gate for a result."""
 
     name: GateName
     """Unique among the gates of a worker; a detected gate needs no run."""
     run: GateCommand | None = None
-    """The command, for bash -c in the worktree; its report goes to $ORCHESTRATOR_GATE_REPORT."""
+    """Command for bash -c in the worktree; it writes its report to $ORCHESTRATOR_GATE_REPORT."""
     when: Patterns = ()
-    """Patterns of paths, as in .gitignore: it runs when a changed file matches; none: always."""
+    """Run only if a changed file matches one of these patterns, as in .gitignore; none: always."""
     timeout: Seconds | None = None
-    """Seconds it may take; the default is the server's gates.timeout."""
+    """Timeout in seconds (default: gates.timeout of the server)."""
     report: Report = "exit"
-    """How it is read what it found: by its exit code, or by the report that it writes."""
+    """Source of the findings: the exit code, or the format of the report."""
     required: bool = True
-    """What it finds fails the attempt; false: it is only told."""
+    """Fail the attempt because of findings; false: only report them."""
     baseline: Literal["new-only", "none"] | None = None
-    """new-only: what it finds at the base, too, does not count (see docs/gates.md)."""
+    """new-only: findings of the base commit do not count (see docs/gates.md)."""
     tests_may_vanish: bool = False
-    """Tests that passed at the base may be gone, or skipped."""
+    """Allow changes that remove or skip tests of the base."""
 
     tests_may_change: bool = False
-    """Tests of the base may be changed: the work need not pass them as they were."""
+    """Allow changes of the base's tests; the unchanged tests then need not pass."""
 
     @model_validator(mode="after")
     def is_no_word_of_ours(self) -> "GateRequest":
@@ -80,7 +80,7 @@ class GateRequest(Wire):
         return self
 
     def to_gate(self, *, new_only: bool = True) -> Gate:
-        """``new_only``: for one that goes by its exit code and does not say."""
+        """Return the gate. ``new_only``: the value for a gate by exit code that does not set it."""
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
             name=self.name,
@@ -96,7 +96,7 @@ class GateRequest(Wire):
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """Names and commands are distinguished once the project is known."""
+    """Return the gate of an entry. Names and commands are distinguished later, with the project."""
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)
     return asked.to_gate(new_only=new_only)

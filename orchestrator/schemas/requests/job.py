@@ -79,7 +79,7 @@ else:
 
 
 class ConfigBody(_Settings):
-    """Settings of one job; what is left out keeps the server's default."""
+    """Settings of one job; omitted settings have the server's defaults."""
 
     def to_config(self) -> ConfigRequest:
         given = dict(self)
@@ -88,55 +88,55 @@ class ConfigBody(_Settings):
 
 
 class TaskRequest(Wire):
-    """One task; it needs a title, a prompt or a command."""
+    """One task; it needs a title, prompt, or command."""
 
     id: TaskId | None = None
-    """Unique within the job; task_<position> if absent."""
+    """Id, unique in the job (default: task_<position>)."""
     title: Text = ""
-    """What to do, in a few words."""
+    """Short description of the work."""
     prompt: Text | None = None
-    """What to do, for AI agents."""
+    """Description of the work, for AI agents."""
     description: Text | None = None
-    """Another name for prompt."""
+    """Alias of prompt."""
     command: Command | None = None
-    """What to run, for the agent shell: a text for bash -c, or a list of arguments."""
+    """Command for the agent shell: a text for bash -c, or a list of arguments."""
     agent: AgentNames | None = None
-    """An agent's name, auto, or a list of candidates that try the task side by side."""
+    """Name of an agent, auto, or a list of candidates that run the task in parallel."""
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
-    """Ids of tasks that must succeed first."""
+    """Ids of tasks that must succeed before this task starts."""
     timeout: Seconds | None = None
-    """Seconds one attempt may take; no more than a whole job may (limits.max_wall_seconds)."""
+    """Timeout of one attempt, in seconds; at most limits.max_wall_seconds."""
     retries: CountOrZero | None = None
-    """How often to try again after a failure."""
+    """Maximum number of retries."""
     role: Text | None = None
-    """What part the agent plays: a built-in role or one of workers.roles_dir."""
+    """Role of the agent: a built-in role, or a file of .orchestrator/roles."""
     model: Text | None = None
-    """The agent's model."""
+    """Model of the agent."""
     files: Texts = ()
-    """Paths that matter."""
+    """Paths of relevant files."""
     writes: Texts = ()
-    """Paths or patterns that it promises to write."""
+    """Paths or patterns that the task promises to write."""
     context: Text = ""
-    """Extra text."""
+    """Additional text for the agent."""
     env: dict[VariableName, Text] = Field(default_factory=dict)
-    """Extra environment; names that begin with ORCHESTRATOR_ are reserved."""
+    """Additional environment variables; names that start with ORCHESTRATOR_ are reserved."""
     max_steps: Count | None = None
-    """Steps the agent may take."""
+    """Step cap of the agent."""
     max_tokens: Count | None = None
-    """Tokens the agent may use."""
+    """Token cap of the agent."""
     max_cost_usd: Money | None = None
-    """What the agent may cost, in US dollars."""
+    """Cost cap of the agent, in US dollars."""
     git: Literal["auto", "on", "off"] | None = None
-    """Whether its worker gets a worktree of the host project; without it, as its job says."""
+    """Worktree for the worker: auto, on, or off (default: the job's setting)."""
     workdir: WorkdirName | None = None
-    """Where it starts; project: the checkout as it is; worktree: as git: on."""
+    """Directory: own, project (the user's checkout), or worktree (same as git: on)."""
     review: Annotated[Text, Field(max_length=200)] = ""
-    """The agent that compares what the candidates made, or auto; only with several agents."""
+    """Agent that reviews the candidates, or auto; only with several agents."""
     gates: Gates = ()
-    """Checks the result must pass, beside the job's: commands, names, or objects."""
+    """Gates in addition to the job's: commands, names, or objects."""
     locks: LockNames | None = None
-    """Paths of the project, or other names, that no other task may hold at the same time. With
-    workdir: project also the name project, unless this list is given and empty."""
+    """Locks that the task holds while it runs: paths of the project, or other names. With
+    workdir: project, the task also holds the lock project, unless this list is given and empty."""
 
     @field_validator("writes")
     @classmethod
@@ -170,7 +170,7 @@ class TaskRequest(Wire):
         return self.prompt or self.description or ""
 
     def to_task(self, task_id: str, workdir: str | None = None) -> TaskSpec:
-        """``workdir`` is for a task that says none."""
+        """Return the task. ``workdir``: the default of a task that sets none."""
         workdir = self.workdir or workdir or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
         values = self.model_dump(exclude={"description", "gates", "agent"})
@@ -179,22 +179,22 @@ class TaskRequest(Wire):
         values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
         shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()
         values["locks"] = tuple(dict.fromkeys((*(self.locks or ()), *shared)))
-        # What a task is to bring about is not there at the base.
+        # The task must make these gates pass, so findings of the base count, too.
         gates = tuple(gate_of(each, new_only=False) for each in self.gates)
         return TaskSpec(**values, gates=gates)
 
 
 class OrchestrateRequest(Wire):
-    """A job: what to do, in words, and optionally how."""
+    """A request for a job, with optional settings and tasks."""
 
     request: RequestText
-    """The task description in natural language."""
+    """Description of the work, in natural language."""
     config: ConfigBody = Field(default_factory=ConfigBody)
     """Settings of this job."""
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False)] = ()
-    """The tasks, given explicitly instead of having the request split."""
+    """Tasks; if absent, the request is split into tasks."""
     workdir: WorkdirName | None = None
-    """That of tasks that say none."""
+    """Default workdir of the tasks."""
 
     @field_validator("tasks")
     @classmethod
@@ -210,7 +210,7 @@ class OrchestrateRequest(Wire):
     @model_validator(mode="after")
     def workdir_is_of_tasks(self) -> "OrchestrateRequest":
         if self.workdir is not None and not self.tasks:
-            raise ValueError("workdir is for given tasks; leave it out, or give tasks")
+            raise ValueError("workdir needs tasks; remove workdir, or add tasks")
         for task in self.tasks if self.workdir is not None else ():
             if task.workdir is None:
                 task._check_workdir(self.workdir)
@@ -229,44 +229,44 @@ class OrchestrateRequest(Wire):
 
 
 class RetryRequest(Wire):
-    """What to change when the job runs again."""
+    """Changes for a retry."""
 
     config: ConfigBody = Field(default_factory=ConfigBody)
-    """Settings that replace the job's own."""
+    """Settings that override the job's."""
 
 
 class UsageRequest(Wire):
-    """What the calling worker's present attempt has used so far, in all; null is "not known"."""
+    """Cumulative usage of the worker's current attempt; null: unknown."""
 
     steps: CountOrZero | None = None
     input_tokens: CountOrZero | None = None
-    """Read anew, neither from a provider's cache nor written to it."""
+    """Input tokens without tokens from or for the provider's cache."""
     output_tokens: CountOrZero | None = None
     cache_read_tokens: CountOrZero | None = None
     cache_write_tokens: CountOrZero | None = None
     cost_usd: MoneyOrZero | None = None
     cost_estimated: bool = False
-    """The cost was computed from a price table."""
+    """True if the cost was computed from a price table."""
     partial: bool = False
-    """There is more that is not known."""
+    """True if part of the usage is unknown."""
 
     def to_usage(self) -> Usage:
         return Usage(**self.model_dump())
 
 
 class RollbackRequest(Wire):
-    """Where to go back to."""
+    """Request for a rollback."""
 
     checkpoint: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
-    """Its name, such as 1-before or start; by default the one before the latest attempt."""
+    """Checkpoint, such as 1-before or start (default: before the latest attempt)."""
 
 
 class EmptyRequest(Wire):
-    """Nothing needs to be said."""
+    """An empty request."""
 
 
 def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
-    """Every task's id; those without one are called ``task_<position>``, counted from 1."""
+    """Return every task's id; a task without one is ``task_<position>``, counted from 1."""
     taken = {task.id for task in tasks if task.id}
     return tuple(
         task.id or next(name for name in _free_names(position) if name not in taken)
@@ -306,5 +306,5 @@ def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
-    """An error that points below the value it was found in."""
+    """Return an error that points below the value it was found in."""
     return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

@@ -14,7 +14,7 @@ MOST_LINES = 1000
 
 
 def _bare(value: object) -> object:
-    """The id in the name of a job's directory."""
+    """Return the id in the name of a job's directory."""
     return value.removeprefix("job_") if isinstance(value, str) else value
 
 
@@ -27,17 +27,17 @@ class OrchestrateArguments(OrchestrateRequest):
 
 class StatusArguments(Wire):
     job_id: JobId | None = None
-    """Id of the job; without it, the newest jobs are listed."""
+    """Id of the job (default: list the newest jobs)."""
 
 
 class JobArguments(Wire):
     job_id: JobId
-    """Id of the job, as orchestrate answered it."""
+    """Id of the job, from the answer of orchestrate."""
 
 
 class WaitArguments(JobArguments):
     timeout_seconds: Annotated[float, Field(ge=0)] = 40.0
-    """How long to wait at most; more than 44 is taken as 44."""
+    """Maximum seconds to wait; at most 44."""
 
     @property
     def seconds(self) -> float:
@@ -48,22 +48,22 @@ class LogsArguments(JobArguments):
     worker_id: Word
     """Name of the worker, such as worker_1; status lists them."""
     lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 50
-    """How many of the last lines."""
+    """Number of last lines."""
 
 
 class ReportArguments(JobArguments):
     name: Word | None = None
-    """FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, timeline.md, ...; the job's own if absent."""
+    """Report: FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, ... (default: the job's report)."""
 
 
 class McpMessage(BaseModel):
-    """A JSON-RPC message of the Model Context Protocol; a description, nothing is checked by it."""
+    """A JSON-RPC message of the Model Context Protocol; for documentation, not for checks."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     jsonrpc: Literal["2.0"]
     id: int | str = 0
-    """Absent in a notification."""
+    """Id of the request; absent in a notification."""
     method: str
-    """initialize, server/discover, ping, tools/list or tools/call."""
+    """initialize, server/discover, ping, tools/list, or tools/call."""
     params: dict[str, Any] = Field(default_factory=dict)

@@ -71,7 +71,7 @@ def _read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
 
 
 def loaded_yaml(text: str) -> Any:
-    """Plain values. Raise yaml.YAMLError."""
+    """Return plain values. Raise yaml.YAMLError."""
     return _read_yaml(text)[0]
 
 
@@ -105,7 +105,7 @@ def _listed(found: list[Fault], source: str, root: yaml.Node | None) -> str:
 
 
 def _position(root: yaml.Node | None, place: Place) -> str:
-    """``:line:column`` of the nearest node at or above ``place``."""
+    """Return ``:line:column`` of the nearest node at or above ``place``."""
     node = root
     for part in place:
         below = _child(node, part)

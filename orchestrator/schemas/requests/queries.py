@@ -11,7 +11,7 @@ LONGEST_WAIT_SECONDS = 110.0
 
 
 class Query(BaseModel):
-    """Parameters of a call: unknown ones are refused."""
+    """Parameters of a call; unknown parameters are rejected."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -24,32 +24,32 @@ class NoQuery(Query):
 
 class JobsQuery(Query):
     status: JobStatus | None = None
-    """Only jobs in this state."""
+    """Filter: jobs with this status."""
     parent: Annotated[str, StringConstraints(max_length=200)] | None = None
-    """Only child jobs of the job with this id."""
+    """Filter: child jobs of the job with this id."""
     depth: int | None = Field(default=None, ge=0, le=1_000_000)
-    """Only jobs at this depth; 0: root jobs."""
+    """Filter: jobs at this depth; 0: root jobs."""
     page: int = Field(default=1, ge=1, le=1_000_000)
-    """Page, counted from 1."""
+    """Page number, from 1."""
     page_size: int = Field(default=50, ge=1, le=200)
-    """Jobs on a page."""
+    """Number of jobs per page."""
 
 
 class EventsQuery(Query):
     last_event_id: int = Field(default=0, ge=0, le=2**53)
-    """Only events after this one; the header Last-Event-ID goes before it."""
+    """Id of the last received event; the header Last-Event-ID has priority."""
 
 
 class LogQuery(Query):
     follow: bool = False
-    """Go on until the worker's end."""
+    """Follow the log until the worker has ended."""
     tail: int | None = Field(default=None, ge=0, le=10_000_000)
-    """Only the last lines; all if absent."""
+    """Number of last lines (default: all)."""
 
 
 class WaitQuery(Query):
     timeout: float = Field(default=30.0, ge=0)
-    """Seconds to wait; more than 110 is taken as 110."""
+    """Maximum seconds to wait; at most 110."""
 
     @property
     def seconds(self) -> float:

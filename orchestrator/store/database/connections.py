@@ -1,7 +1,7 @@
-"""Connections: one that writes and stays open, and a pool of connections that read.
+"""Database connections: one for writing, which stays open, and a pool for reading.
 
-While a reader is taken from the pool it sees one moment of the database; it never waits for the
-writer. Commits are flushed to the disk in the background, many at once.
+A reader from the pool sees one moment of the database, and never waits for the writer. Commits are
+flushed to the disk in the background, many at once.
 """
 
 import logging
@@ -77,7 +77,7 @@ class LateSync:
         except OSError as error:
             # While a disk is missing, commits continue, at least twice a second: log once.
             if self._told != error.errno:
-                logger.warning("%s did not reach the disk: %s", self._path, error.strerror)
+                logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
             self._told = error.errno
         else:
             self._told = None
@@ -164,10 +164,10 @@ class Connections:
         file_lock.release(self._locks)
 
     def write(self, change: Change) -> None:
-        """Write all of a change or nothing of it.
+        """Write all of a change, or none of it.
 
-        May be called again with the same change after a lost connection: a change that had been
-        stored after all is not stored twice.
+        Idempotent: after a lost connection, the same change may be written again; it is stored
+        only once.
         """
         try:
             # Straight to the driver, because the supervisor waits for this in every turn.
@@ -186,11 +186,13 @@ class Connections:
         self._in_doubt = False
 
     def _driver(self) -> Any:
-        """The writer's connection; a new one if it was lost."""
+        """Return the writer's connection; a new one if it was lost."""
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """A change with new rows includes an event, and is stored as a whole or not at all."""
+        """True if the change was stored before: its first event is stored, and a change is stored
+        as a whole.
+        """
         if not change.events:
             return False
         first = change.events[0]
@@ -215,7 +217,7 @@ class Connections:
             self._late_sync.ask()
 
     def durable_writer(self) -> Connection:
-        """The writer, whose next commit waits until the disk has it."""
+        """Return the writer, whose next commit waits until the disk has it."""
         try:
             self._wait_for_disk(self._driver(), True)
         except self._driver_error as error:
@@ -223,7 +225,7 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """On SQLite only a durable change waits until it is on the disk."""
+        """Make the next commit wait for the disk if the change is durable (SQLite)."""
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -268,4 +270,4 @@ def _prepare_file(url: URL) -> None:
     try:
         os.close(os.open(url.database, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreError(f"{url.database} cannot be opened: {error.strerror}") from error
+        raise StoreError(f"cannot open {url.database}: {error.strerror}") from error

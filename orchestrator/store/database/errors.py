@@ -9,21 +9,19 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from orchestrator.core.errors import StoreAway, StoreError
 
 _NOT_A_DATABASE = (
-    "{where} is not a database: move it aside to start with an empty one, or put a copy back"
+    "{where} is not a database; restore a copy, or move it away to start with an empty one"
 )
-_DAMAGED = (
-    "{where} is damaged ({why}): move it aside to start with an empty one, or put a copy back"
-)
+_DAMAGED = "{where} is damaged ({why}); restore a copy, or move it away to start with an empty one"
 
 #: By SQLite's primary result code.
 _SQLITE_ADVICE: Mapping[int, str] = {
-    sqlite3.SQLITE_BUSY: "{where} is locked by another program: stop that program",
-    sqlite3.SQLITE_LOCKED: "{where} is locked by another program: stop that program",
+    sqlite3.SQLITE_BUSY: "{where} is locked by another program; stop that program",
+    sqlite3.SQLITE_LOCKED: "{where} is locked by another program; stop that program",
     sqlite3.SQLITE_NOTADB: _NOT_A_DATABASE,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_FULL: "the disk that holds {where} is full: free some space",
-    sqlite3.SQLITE_READONLY: "{where} cannot be written ({why}): check its permissions",
-    sqlite3.SQLITE_CANTOPEN: "{where} cannot be opened ({why}): check its directory",
+    sqlite3.SQLITE_FULL: "the disk of {where} is full; free disk space",
+    sqlite3.SQLITE_READONLY: "cannot write to {where} ({why}); check its permissions",
+    sqlite3.SQLITE_CANTOPEN: "cannot open {where} ({why}); check its directory",
 }
 
 _SQLITE_MAY_PASS = frozenset(
@@ -42,7 +40,7 @@ def told_as_store_errors(where: str) -> Iterator[None]:
         raise kind(_sentence(where, error)) from error
     except ImportError as error:
         raise StoreError(
-            f"the driver for {where} cannot be loaded ({error}); what there is one for: "
+            f"cannot load the driver for {where} ({error}); supported: "
             "sqlite:////path/to/file and postgresql+psycopg://user@host/database"
         ) from error
 
@@ -54,14 +52,15 @@ def told_as_unreadable(where: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError) as error:
         # Rows are made of checked values, so the database is wrong.
-        raise StoreError(f"{where} holds a value that cannot be read: {error}") from error
+        raise StoreError(f"{where} contains an unreadable value: {error}") from error
 
 
 def in_use(where: str) -> StoreError:
-    """Two servers would run the same jobs twice."""
+    """Return the error for a database that another server uses: two servers would run the same
+    jobs twice.
+    """
     return StoreError(
-        f"another server uses {where}: stop it, or give this one a database of its own "
-        "(setting store.url)"
+        f"another server uses {where}; stop it, or use another database (setting store.url)"
     )
 
 

@@ -16,10 +16,10 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def take(path: str) -> list[int]:
-    """Return the locks' handles, to be closed when no connection remains. Raises StoreError.
+    """Return the handles of the locks, to be closed when no connection remains. Raise StoreError.
 
-    One lock is on a file beside the database. The other is on the database, because people remove
-    lock files: its handle is open for as long as SQLite's are.
+    One lock is on a file next to the database. The other is on the database file itself, because
+    people remove lock files; its handle stays open as long as SQLite's handles.
     """
     # The target of all links: SQLite follows them, too.
     real = os.path.realpath(path)
@@ -47,7 +47,7 @@ def _open(path: str, more: int = 0) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | more, 0o600)
     except OSError as error:
-        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+        raise StoreError(f"cannot open {path}: {error.strerror}") from error
 
 
 def _lock_inside(handle: int) -> None:

@@ -33,14 +33,14 @@ def migrate(connection: Connection, where: str) -> None:
     scripts = ScriptDirectory.from_config(config)
     if found - {script.revision for script in scripts.walk_revisions()}:
         raise StoreError(
-            f"{where} was made by a newer release: use that release, or another store.url"
+            f"{where} was created by a newer release; use that release, or another store.url"
         )
     command.upgrade(config, "head")
     failpoints.reached("migration: before the commit")
 
 
 def _revisions(connection: Connection) -> set[str]:
-    """The database's revisions; none if it is new."""
+    """Return the database's revisions; none if it is new."""
     if not inspect(connection).has_table(_TABLE):
         return set()
     return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))

@@ -91,7 +91,7 @@ def restored(text: str) -> str:
 
 
 def _plain(value: Any) -> object:
-    """The JSON form of a value of the core."""
+    """Return the JSON form of a value of the core."""
     if is_dataclass(value):
         # As ``fields`` does, without building a tuple of them for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -161,7 +161,7 @@ def _stored_or_none(text: str | None) -> str | None:
 
 
 class Member(Kept):
-    """A member of an enum, by its value; it may be compared with any text."""
+    """A member of an enum, stored by its value. May be compared with any text."""
 
     cache_ok = True
 

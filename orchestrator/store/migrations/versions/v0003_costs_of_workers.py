@@ -40,7 +40,7 @@ def upgrade() -> None:
 
 
 def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
-    """Of workers that have told anything."""
+    """Yield the reported costs of workers."""
     place = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
     at = place(_workers.c.result, _MARK)
     usage = sa.func.substr(_workers.c.result, at + len(_MARK) - 1, _CHARACTERS)

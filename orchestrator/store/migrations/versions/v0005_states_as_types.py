@@ -74,7 +74,7 @@ def _add_columns() -> None:
 
 
 def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
-    """Of the jobs of which a text tells something."""
+    """Yield the facts that the texts of jobs contain."""
     columns = _jobs.c
     told = sa.select(*(columns[name] for name in _READ)).where(
         sa.or_(columns.reason != "", columns.cancelled_by.is_not(None))
@@ -118,7 +118,7 @@ def _merging(job_id: str, reason: str) -> tuple[str, dict[str, Any]]:
 
 
 def _missing(job_id: str, told: str) -> Iterator[dict[str, object]]:
-    """Who was left out, and why; ends with all that is told where it cannot be taken apart."""
+    """Yield the unmerged workers and the reasons, up to the first text that cannot be parsed."""
     manual = _MANUAL.match(told)
     names = manual["names"].split(", ") if manual else ()
     for name in names:

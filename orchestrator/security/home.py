@@ -1,0 +1,95 @@
+"""The home: the directory with the config.yaml, the workspace, and the logs of a command.
+
+For the portable folder it is the folder itself. For an installed package it is ``--home`` or
+``ORCHESTRATOR_HOME``, otherwise ``.orchestrator/local`` of the project.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator import IS_INSTALLED
+from orchestrator.core.errors import ConfigError
+from orchestrator.security.product_files import FOLDER
+
+VARIABLE = "ORCHESTRATOR_HOME"
+#: Below the project.
+LOCAL = (".orchestrator", "local")
+
+
+def home_here(environ: Mapping[str, str]) -> Path:
+    """Return the home for a command that starts in the current directory. Creates nothing."""
+    if not IS_INSTALLED:
+        return FOLDER
+    if named := environ.get(VARIABLE):
+        return Path(os.path.abspath(os.path.expanduser(named)))
+    here = current_directory()
+    for above in (here, *here.parents):
+        if is_local(above) and (above / "config.yaml").is_file():
+            return above
+    return local_home(project_at(here))
+
+
+def local_home(project: Path) -> Path:
+    return project.joinpath(*LOCAL)
+
+
+def is_local(home: Path) -> bool:
+    """True if the home is named by its project: the directory two levels above."""
+    return home.parts[-2:] == LOCAL
+
+
+def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
+    """True if ``folder`` is a home without the product around it."""
+    named = environ.get(VARIABLE)
+    return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))
+
+
+def project_at(directory: Path) -> Path:
+    """Return the top of the git repository; without one, the nearest directory with a home,
+    or itself.
+    """
+    above = (directory, *directory.parents)
+    top = next((each for each in above if is_repository(each)), None)
+    with_home = (each for each in above if (local_home(each) / "config.yaml").is_file())
+    return top or next(with_home, directory)
+
+
+def is_repository(directory: Path) -> bool:
+    """Return True for the top of a clone or of a linked worktree, whose ``.git`` is a file.
+
+    As in git, an empty ``.git`` is ignored.
+    """
+    git = directory / ".git"
+    try:
+        return git.is_file() or (git / "HEAD").exists()
+    except OSError:
+        return False
+
+
+def check_private(home: Path) -> None:
+    """Raise ConfigError if other users, or a repository, may have made the home.
+
+    Its settings name programs that are run, so that a clone must not bring them along: git
+    creates no directory of mode 700.
+    """
+    try:
+        found = home.lstat()
+    except OSError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigError(f"{home} is not a directory; remove it, or name another: --home DIR")
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{home} is open to other users, or was not created by this command; its settings name "
+            f"programs that are run; if you trust them: chmod 700 {home}"
+        )
+
+
+def current_directory() -> Path:
+    """Return the root directory if the current one was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
