@@ -35,10 +35,10 @@ _MEMORY_BYTES = 512 * 1024 * 1024
 def registry(
     folder: Path, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> AgentRegistry:
-    """All agents. Raise ConfigError for one in Python that cannot be loaded."""
+    """Return all agents. Raise ConfigError for one in Python that cannot be loaded."""
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}
-    agents: dict[str, Agent] = {each.name: each for each in built_in(str(folder))}
+    agents: dict[str, Agent] = {each.name: each for each in built_in()}
     for each in KNOWN:
         fresh = Fresh(
             partial(
@@ -75,7 +75,7 @@ def _terms(folder: Path, settings: Settings) -> Terms:
 
 
 def _told(price: ModelPrice) -> dict[str, float]:
-    """USD per million tokens, by kind of token."""
+    """Return USD per million tokens, by kind of token."""
     return {name: each for name, each in price if name != "model" and each is not None}
 
 
@@ -95,7 +95,7 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 def _driven(
     each: KnownTool, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
 ) -> DrivenAgent:
-    """A known agent, with the user's changes."""
+    """Return a known agent, with the user's changes."""
     command = settings.orchestrator.command_of(each)
     agent = DrivenAgent(
         name=each.name,
@@ -136,12 +136,12 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
 
 
 def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
-    """Further settings of a loop over HTTP."""
+    """Return further settings of a loop over HTTP."""
     return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    """Default model: from a variable, or the known default, or an installed one."""
+    """Return default model: from a variable, or the known default, or an installed one."""
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:
         return named or each.model
@@ -152,7 +152,7 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
     if user.class_ is not None:
         return _loaded(name, user.class_)
     if not user.command:
-        raise ConfigError(f"agents.{name}: give it a command or a class")
+        raise ConfigError(f"agents.{name}: set command or class")
     passed, given = _variables(user)
     agent = ProgramAgent(
         name=name,
@@ -174,7 +174,7 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
-    """The same, driven: it prints the events of a program that is known."""
+    """Return the same, driven: it prints the events of a program that is known."""
     return DrivenAgent(
         name=agent.name,
         tool="custom",
@@ -203,7 +203,7 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Variables that are passed on, and variables that are set."""
+    """Return variables that are passed on, and variables that are set."""
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 
@@ -213,16 +213,16 @@ def _loaded(name: str, path: str) -> Agent:
     try:
         agent: Agent = getattr(import_module(module), attribute)()
     except Exception as error:
-        raise ConfigError(f"agents.{name}.class: {path} cannot be loaded: {error}") from error
+        raise ConfigError(f"agents.{name}.class: cannot load {path}: {error}") from error
     return _checked(agent, name, f"agents.{name}.class: {path}")
 
 
 def _checked(agent: Agent, name: str, where: str) -> Agent:
     lacking = [each for each in ("check", "command", "evidence") if not hasattr(agent, each)]
     if lacking:
-        raise ConfigError(f"{where} is no agent: it has no {', '.join(lacking)}")
+        raise ConfigError(f"{where} is not an agent: it lacks {', '.join(lacking)}")
     if getattr(agent, "name", None) != name:
-        raise ConfigError(f"{where}: its name should be {name!r}")
+        raise ConfigError(f"{where}: its name must be {name!r}")
     return agent
 
 
@@ -234,5 +234,5 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def availability(
     folder: Path, settings: Settings, environ: Mapping[str, str]
 ) -> Sequence[Availability]:
-    """Every agent, as seen from here and now."""
+    """Return every agent, as seen from here and now."""
     return registry(folder, settings, environ).available()

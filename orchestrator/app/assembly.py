@@ -23,7 +23,7 @@ from orchestrator.app.settings_map import (
     quotas,
     surroundings,
 )
-from orchestrator.config import Settings, project_root
+from orchestrator.config import Settings, project_root, roles_directory
 from orchestrator.config.fields.choices import Attempts, Containment, OnShutdown, Push, UnknownPrice
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.agent_logins import Needs
@@ -94,7 +94,7 @@ class Assembly:
         self._settings = settings
         self._workspace = Workspace(settings.orchestrator.workspace_root)
         self._agents = registry(folder, settings)
-        self._roles = RolePrompts(settings.workers.roles_dir)
+        self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
         self._repository = repository_of(folder, settings, self._workspace.root)
         self._launcher = LocalLauncher(containment(folder, settings, self._visible()))
@@ -104,7 +104,7 @@ class Assembly:
         self._place = Place(self._workspace.root, self._around.project_root)
 
     def _visible(self) -> Sequence[str]:
-        """The parts of product and project that a sandbox shows, also below /tmp."""
+        """Return the parts of product and project that a sandbox shows, also below /tmp."""
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()
         around = self._around
@@ -288,8 +288,8 @@ class Assembly:
         reporter = Reports(
             template_dir=self._settings.reports.template_dir, project=self._around.project_root
         )
-        told = self._job_merge.told
-        return Reporting(self._store, reporter, self._workspace, notice, self._inbox.put, told)
+        merges = self._job_merge.reports
+        return Reporting(self._store, reporter, self._workspace, notice, self._inbox.put, merges)
 
     @cached_property
     def _job_log(self) -> JobLog:
@@ -429,7 +429,7 @@ class Assembly:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
-    """The host project's; there may be none."""
+    """Return the repository of the host project, which need not be a git repository."""
     git = settings.git
     rules = CopyRules(
         copy=git.copy_ignored,
@@ -442,5 +442,5 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepos
 
 
 def notice(tree: Tree) -> str:
-    """The most important notice for a reader of a tree's reports, or ""."""
+    """Return the most important notice for a reader of a tree's reports, or ""."""
     return intent.NOTHING_BUILT if tree.root.facts.nothing_built else ""

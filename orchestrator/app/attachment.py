@@ -77,7 +77,7 @@ def _swept() -> Iterator[None]:
 
 
 def _left() -> list[proc.Process]:
-    """Living descendants of this process; ended ones are reaped."""
+    """Return living descendants of this process. Reaps those that have exited."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -121,7 +121,7 @@ class Attachment:
         worker = self._worker
         if not self._repository.tip(self._branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(self._branch)}: it never began, works without a "
+                f"{worker.id} has no branch {short(self._branch)}: it has not started, has no "
                 "worktree, or its job was removed"
             )
         attempts = self._workspace.job_directory(worker.root_id) / "attempts"
@@ -132,7 +132,7 @@ class Attachment:
             raise Conflict(
                 f"{worker.id} ({worker.agent}) has no session that can be resumed; "
                 f"work on its branch: {add}; then merge it: {COMMAND} merge {worker.job_id} "
-                f"--take {worker.id}"
+                f"--include {worker.id}"
             )
         return found
 
@@ -140,7 +140,7 @@ class Attachment:
         found = signature_of_user(self._repository.place().git)
         if found is None:
             raise Conflict(
-                "git knows no user to commit as; nothing was opened; set "
+                "git has no user to commit as; no session was opened; set "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
         return found
@@ -151,14 +151,14 @@ class Attachment:
         os.makedirs(home, 0o700, exist_ok=True)
         lock = attach(home)
         if lock is None:
-            raise Conflict(f"{self._worker.id} is attached to another terminal already")
+            raise Conflict(f"{self._worker.id} is already attached to another terminal")
         try:
             yield lock
         finally:
             os.close(lock)
 
     def _variables(self, found: Resumable) -> Mapping[str, str]:
-        """The agent's variables, from the present config.yaml."""
+        """Return the agent's variables, from the present config.yaml."""
         try:
             agent = self._agents.get(found.session.agent)
         except UnknownAgent:
@@ -166,7 +166,7 @@ class Attachment:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _inherited(self) -> Mapping[str, str]:
-        """The person's environment, with the project's programs as the worker had them."""
+        """Return the person's environment, with the project's programs as the worker had them."""
         own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"

@@ -128,12 +128,13 @@ class JobManager:
             self.relocate()
             self.place.keep()
         except (RepositoryError, OSError) as error:
-            logger.warning("it is not known whether the project was moved: %s", error)
+            logger.warning("cannot check if the project was moved: %s", error)
 
     def stop_workers(self) -> None:
-        """Stop running workers, to run again after a restart, or let them run. Idempotent.
+        """Stop running workers, which start again after a restart; or leave them running.
+        Idempotent.
 
-        While the API still answers: a worker must not fail because its server is gone.
+        Call while the API still answers, so that no worker fails because its server has exited.
         """
         self.housekeeping.stop()
         self.supervisor.stop()
@@ -161,6 +162,6 @@ def _check_database(path: Path | None, workspace: Workspace) -> None:
     """Raise StoreError for an empty file although there are jobs: their state was lost."""
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
-            f"{path} is empty, but there are jobs in {workspace.root}: put a copy of it back, or "
-            "move it aside to begin without what it held"
+            f"{path} is empty, but {workspace.root} contains jobs; restore a copy of it, or "
+            "move it away to start without its jobs"
         )

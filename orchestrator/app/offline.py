@@ -15,7 +15,9 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """With the workspace locked; starts nothing. Raise WorkspaceBusy while a server runs."""
+    """Yield the use cases with the workspace locked; start nothing. Raise WorkspaceBusy while a
+    server runs.
+    """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
     try:
@@ -28,11 +30,10 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 def remove(
     folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove ended root jobs, and leftovers of an earlier removal; yield each removed job.
+    """Remove ended root jobs, and the rest of an interrupted removal; yield each removed job.
 
-    With the names of git refs that save work that exists nowhere else.
-
-    Raise WorkspaceBusy while a server runs, Conflict if a full disk prevents a removal.
+    Each has the names of git refs that save work which no other ref contains. Raise WorkspaceBusy
+    while a server runs, and Conflict if a full disk prevents a removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.app.agents import registry
-from orchestrator.config import load
+from orchestrator.config import load, roles_directory
 from orchestrator.core.limits.estimate import Estimate, estimate
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.planning_heuristic import worth_planning
@@ -17,7 +17,7 @@ from orchestrator.engine.submission.submit import check_tasks
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:
-    """The tasks that the rules split a request into, with their agents; runs nothing.
+    """Return the tasks that the rules split a request into, with their agents; runs nothing.
 
     Raise InvalidRequest when it asks for nothing.
     """
@@ -30,20 +30,20 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
 
 def kinds_of_work() -> Sequence[Kind]:
-    """The kinds of work that the rules know, in the order in which they are tried."""
+    """Return the kinds of work that the rules know, in the order in which they are tried."""
     return kinds()
 
 
 def roles(folder: Path) -> Sequence[Role]:
-    """The roles that tasks may have, by name."""
+    """Return the roles that tasks may have, by name."""
     settings = load(folder, environ=os.environ, require_key=False).settings
-    return RolePrompts(settings.workers.roles_dir).roles()
+    return RolePrompts(roles_directory(settings, folder)).roles()
 
 
 def role_text(folder: Path, name: str) -> str:
     """Return the text of a role for its agent. Raise UnknownRole."""
     settings = load(folder, environ=os.environ, require_key=False).settings
-    found = RolePrompts(settings.workers.roles_dir)
+    found = RolePrompts(roles_directory(settings, folder))
     found.check(name)
     return found.text(name)
 

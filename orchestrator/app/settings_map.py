@@ -35,7 +35,7 @@ from orchestrator.workspace import (
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
-    """Defaults of a job, and limits that no job exceeds."""
+    """Return defaults of a job, and limits that no job exceeds."""
     found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
     found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
@@ -53,7 +53,7 @@ def _default(settings: Settings, setting: Setting) -> Any:
 
 
 def quotas(settings: Settings) -> Quotas:
-    """Quotas of keys, and of the whole server."""
+    """Return quotas of keys, and of the whole server."""
     return Quotas(
         max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
         keys={
@@ -68,7 +68,9 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """None for the default, so that the bound grows with the workers that jobs may have."""
+    """Return the limit of worker processes; None for the default, which grows with the workers
+    that jobs may have.
+    """
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
 
@@ -97,7 +99,7 @@ def headroom(
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """All callers, by the hash of their keys."""
+    """Return all callers, by the hash of their keys."""
     holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
     for each in settings.api.keys:
         found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
@@ -106,7 +108,7 @@ def api_keys(settings: Settings) -> ApiKeys:
 
 
 def own_secrets(settings: Settings) -> tuple[str, ...]:
-    """Secrets of the server that must not appear in a log or a report."""
+    """Return secrets of the server that must not appear in a log or a report."""
     keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
     found = [key.get_secret_value() for key in keys if key is not None]
     if settings.store.url is not None:
@@ -128,16 +130,16 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
         grace_seconds=settings.workers.grace_seconds,
         log_limit_bytes=settings.workers.log_limit_bytes,
         lease_lock=settings.orchestrator.workspace_root / LOCK_NAME,
-        lease_seconds=settings.workers.orphan_lease,
+        lease_seconds=settings.workers.orphan_timeout,
         offline=_offline(settings),
         secrets=own_secrets(settings),
     )
 
 
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
-    """The containment of workers that the settings request.
+    """Return the containment of workers that the settings request.
 
-    A sandbox shows ``visible`` also if it lies below the host's /tmp.
+    ``visible``: paths that a sandbox shows even if they are below /tmp, which it otherwise hides.
     """
     workers = settings.workers
     return ContainmentPlan(

@@ -7,8 +7,8 @@ from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
 from orchestrator.config.fields.kinds import Processors
 from orchestrator.config.loading import Loaded, load
-from orchestrator.config.project import Project, project_of, project_root
-from orchestrator.config.rendering import render_schema, render_template, visible
+from orchestrator.config.project import Project, project_of, project_root, roles_directory
+from orchestrator.config.rendering import render_schema, render_starter, render_template, visible
 from orchestrator.config.settings import ModelPrice, Settings
 from orchestrator.config.sources import FILE_NAME
 
@@ -25,6 +25,8 @@ __all__ = [
     "project_of",
     "project_root",
     "render_schema",
+    "render_starter",
     "render_template",
+    "roles_directory",
     "visible",
 ]

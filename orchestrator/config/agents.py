@@ -19,9 +19,9 @@ RESERVED_NAMES = frozenset({"auto", "rules"})
 class AgentOutput(StrEnum):
     """Where the output of a user's agent is found."""
 
-    #: in output.md, which it leaves in its directory
+    #: in the file output.md in its directory
     FILE = "file"
-    #: in what it prints
+    #: in its printed output
     LOG = "log"
 
 
@@ -32,17 +32,17 @@ class AgentPolicy(StrEnum):
     FULL = "full"
     #: write files and run commands, as far as its own sandbox allows
     EDIT = "edit"
-    #: look, and change nothing
+    #: read only
     READ_ONLY = "read-only"
 
 
-#: What can be let through to a tool without the rest of its configuration.
+#: Parts of a tool's configuration that can be inherited without the rest.
 INHERITABLE = {each.name: each.inherits for each in KNOWN if each.inherits}
 
 
 def _reader(name: str) -> str:
     if name not in READERS:
-        raise ValueError(f"should be one of {', '.join(READERS)}")
+        raise ValueError(f"must be one of {', '.join(READERS)}")
     return name
 
 
@@ -56,46 +56,46 @@ class PolicyArguments(Section):
     """Arguments added to an agent's command for each policy."""
 
     full: Words = ()
-    """For full."""
+    """Arguments for full."""
     edit: Words = ()
-    """For edit."""
+    """Arguments for edit."""
     read_only: Words = ()
-    """For read-only."""
+    """Arguments for read-only."""
 
 
 class UserAgent(Section):
-    """An agent that you add, or what you change of a known one of the same name."""
+    """An agent that you add, or changes of the known agent with the same name."""
 
     command: Words = ()
-    """The program and its arguments, as a list; it reads a prompt on its standard input."""
+    """Program and arguments, as a list; the program reads the prompt from standard input."""
     env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
-    """Variables of the server's environment that it gets (MY_* means all such), and NAME=value."""
+    """Environment: names of the server's variables (patterns such as MY_*), or NAME=value."""
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
-    """Where its result is found: log (what it prints) or file (output.md in its directory)."""
+    """Place of the result: log (printed output) or file (output.md in the worker's directory)."""
     reader: ReaderName | None = Field(
-        default=None, description=f"Whose events it prints: {', '.join(READERS)}; null: no one's."
+        default=None, description=f"Format of its output: {', '.join(READERS)}; null: plain text."
     )
     model: Text = ""
-    """The model for tasks that name none."""
+    """Model of tasks that name no model."""
     model_option: Text = ""
-    """The option that goes before the model on its command line; only with a reader."""
+    """Command-line option before the model's name; only with a reader."""
     policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
-    """What it may do unasked; null: as workers.policy says."""
+    """What the agent may do without asking; null: as in workers.policy."""
     inherit: Annotated[
         tuple[Annotated[Inherited, Field(strict=False)], ...], Field(strict=False)
     ] = ()
-    """What of your own configuration reaches its workers: mcp, skills, hooks, memory."""
+    """Parts of your configuration that workers inherit: mcp, skills, hooks, or memory."""
     policies: PolicyArguments = PolicyArguments()
-    """Arguments added to its command for each policy; only with a reader."""
+    """Arguments to add to the command for each policy; only with a reader."""
     class_: ClassPath | None = Field(default=None, alias="class")
-    """In place of a command: package.module:Class of an agent in Python."""
+    """Python class of the agent, instead of a command: package.module:Class."""
     description: Text = ""
-    """One line on what it is for."""
+    """Description in one line."""
     caches_prompts: bool = False
-    """Its provider charges less for what a prompt has in common with an earlier one."""
+    """True if the agent's provider caches common beginnings of prompts."""
     memory_bytes: Annotated[Bytes, Field(ge=0)] | None = None
-    """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
+    """Expected memory of one worker, in bytes; null: the known value, or 512 MiB."""
     plans: bool | None = None
-    """Whether planner: auto asks it; true: yes, false: never, null: as known, or where named."""
+    """Allow planner auto to use this agent; null: the built-in choice for this agent."""
     changes_files: bool = True
-    """Whether its workers get a git worktree of the project each, where it is a repository."""
+    """True if each worker gets a git worktree of the project."""

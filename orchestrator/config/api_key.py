@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.config.loading import Loaded, load
+from orchestrator.config.rendering import render_starter
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
 from orchestrator.core.errors import ConfigError
 
-TEMPLATE_NAME = "config.template.yaml"
 #: Where one of these is set, a key in the file would not count.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
 
@@ -35,7 +35,8 @@ def load_with_key(
     flags: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Loaded:
-    """Like ``load``; a key that ``config.yaml`` lacks is written into it, and ``say`` is called.
+    """Load the settings, as ``load`` does. If config.yaml lacks a key, write one into it, and call
+    ``say``.
 
     Nothing is written if the environment has a key, or if other settings are wrong.
     """
@@ -48,7 +49,7 @@ def load_with_key(
     # Where it cannot be written, the settings are refused as before.
     with suppress(OSError, ValueError):
         if ensure_key(folder):
-            say(f"wrote a new api.api_key into {folder / FILE_NAME}, which had none (mode 600)")
+            say(f"no API key in {folder / FILE_NAME}; wrote a new key there (file mode 600)")
     return load(folder, environ=environ, flags=flags)
 
 
@@ -64,7 +65,7 @@ def ensure_key(folder: Path) -> bool:
     """
     path = folder / FILE_NAME
     with _alone(folder):
-        text = _text(path if path.exists() else folder / TEMPLATE_NAME)
+        text = _text(path) if path.exists() else render_starter()
         if path.exists() and not _lacks_key(text):
             return False
         _write_private(path, with_key(text, secrets.token_hex(32)))
@@ -73,7 +74,9 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Of two simultaneous starts, the second one finds the key of the first."""
+    """Lock the key's creation: of two simultaneous starts, the second finds the key of
+    the first.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some filesystems have no locks
@@ -93,13 +96,13 @@ def _text(path: Path) -> str:
 
 
 def with_key(text: str, key: str) -> str:
-    """``text`` with ``key`` as its ``api.api_key``."""
+    """Return ``text`` with ``key`` as its ``api.api_key``."""
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
             return edited
     raise ValueError(
-        f'{FILE_NAME}: write the key in yourself, as two lines, "api:" and below it, indented,'
-        f' "api_key: {key}"'
+        f'{FILE_NAME}: the key cannot be added automatically; add two lines: "api:", and below it, '
+        f'indented: "api_key: {key}"'
     )
 
 
@@ -117,7 +120,7 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Ways to put ``entry`` in, the most natural first; not all of them come out right."""
+    """Yield ways to put ``entry`` in, the most natural first; not all of them come out right."""
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
     if ("api", "api_key") in positions:
@@ -166,14 +169,14 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """0: there is a key; 1: there is none, and the reason is printed."""
+    """Return 0 if there is a key; 1 if there is none, and print the reason."""
     try:
         made = ensure_key(Path(arguments[0]))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     if made:
-        print(f"Wrote a fresh API key into {FILE_NAME}.", file=sys.stderr)
+        print(f"Wrote a new API key into {FILE_NAME}.", file=sys.stderr)
     return 0
 
 

@@ -11,6 +11,7 @@ from orchestrator.config.fields.choices import ExecutionMode
 from orchestrator.config.layer import Layer, Origin, Problem, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
+from orchestrator.core.command_name import COMMAND, KEY_COMMAND
 
 SHORTEST_KEY = 16
 #: The name of api.api_key.
@@ -26,7 +27,7 @@ BOUNDED = [
 
 
 def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Problem]:
-    """Every conflict, at the origin of the setting to change."""
+    """Return every conflict, at the origin of the setting to change."""
     found = [
         *_above_bound(settings),
         *_host(settings),
@@ -51,7 +52,10 @@ def _above_bound(settings: Settings) -> Iterator[Conflict]:
     for path, bound_path in BOUNDED:
         value, bound = _number(settings, path), _number(settings, bound_path)
         if value > bound:
-            yield path, f"{value:g} is above {dotted(bound_path)} ({bound:g}); change one of them"
+            yield (
+                path,
+                f"{value:g} is above {dotted(bound_path)} ({bound:g}); change one of the two",
+            )
 
 
 def _number(settings: Settings, path: tuple[str, str]) -> float:
@@ -62,16 +66,18 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
 #: Ways to make ``api.host`` safe, as they are typed.
 WAYS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
-    "api.trusted_proxies: [ADDRESS] (a proxy in front speaks https), "
-    "or api.insecure: true (on a network that you trust)"
+    "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "
+    "or api.insecure: true (in a trusted network)"
 )
 
 
 def _host(settings: Settings) -> Iterator[Conflict]:
     api = settings.api
     if not (is_loopback(api.host) or api.has_local_address or api.insecure):
-        reason = f"{api.host!r} can be reached from other machines, which can read the API key on "
-        yield ("api", "host"), f"{reason}the way; use localhost, or set one of: {WAYS}"
+        reason = (
+            f"other machines can reach {api.host!r}, and others can read API keys in plain HTTP"
+        )
+        yield ("api", "host"), f"{reason}; use localhost, or set one of: {WAYS}"
 
 
 def _proxies(settings: Settings) -> Iterator[Conflict]:
@@ -79,14 +85,14 @@ def _proxies(settings: Settings) -> Iterator[Conflict]:
         try:
             ipaddress.ip_network(each, strict=False)
         except ValueError:
-            reason = f"{each!r} is no address or network; write it like 10.0.0.5 or 10.0.0.0/24"
+            reason = f"{each!r} is not an address or network, such as 10.0.0.5 or 10.0.0.0/24"
             yield ("api", "trusted_proxies"), reason
 
 
 def _tls_files(settings: Settings) -> Iterator[Conflict]:
     for name, path in settings.api.tls or ():
         if not os.path.isfile(path):
-            yield ("api", "tls"), f"{name}: {str(path)!r} is not a file; give one in PEM form"
+            yield ("api", "tls"), f"{name}: {str(path)!r} is not a file; name a file in PEM format"
 
 
 def is_loopback(host: str) -> bool:
@@ -102,12 +108,12 @@ def is_loopback(host: str) -> bool:
 def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
     for name, agent in agents.items():
         if name in RESERVED_NAMES:
-            yield ("agents", name), f"{name} has a meaning of its own; give the agent another name"
+            yield ("agents", name), f"the name {name} is reserved; rename the agent"
         elif agent.command and agent.class_:
-            yield ("agents", name), "has a command and a class; one of them is enough"
+            yield ("agents", name), "has both a command and a class; remove one of them"
         elif not agent.command and not agent.class_ and name not in KNOWN_AGENTS:
             reason = (
-                "has no command: a list like [program, --option], or class: package.module:Class"
+                "has no command; add command: [program, --option], or class: package.module:Class"
             )
             yield ("agents", name), reason
 
@@ -119,12 +125,12 @@ def _inherited(settings: Settings) -> Iterator[Conflict]:
         if not agent.inherit:
             continue
         if agent.command or agent.class_:
-            reason = "has a command or class of its own, which reads its own configuration"
+            reason = "has its own command or class, and so cannot inherit configuration"
         elif settings.orchestrator.execution_mode is ExecutionMode.WINDOWS and can:
-            reason = "has all of its user's configuration on the Windows side"
+            reason = "has its user's configuration on the Windows side"
         elif lacking:
             reason = f"cannot inherit {lacking}"
-            reason += f"; it can: {', '.join(can)}" if can else ""
+            reason += f"; possible values: {', '.join(can)}" if can else ""
         else:
             continue
         yield ("agents", name), f"{reason}; change agents.{name}.inherit"
@@ -138,20 +144,23 @@ def _directories(settings: Settings) -> Iterator[Conflict]:
     }
     for path, directory in directories.items():
         if directory is not None and not os.path.isdir(directory):
-            yield path, f"{str(directory)!r} is not a directory; give one that exists, or null"
+            yield (
+                path,
+                f"{str(directory)!r} is not a directory; name an existing directory, or null",
+            )
 
 
 def _keys(keys: Sequence[ApiKey]) -> Iterator[Conflict]:
     for name, times in Counter(each.name for each in keys).items():
         if times > 1 or name == TAKEN_NAME:
             owner = "api.api_key" if name == TAKEN_NAME else "another key"
-            yield ("api", "keys"), f"the name {name!r} is that of {owner}; give each its own"
+            yield ("api", "keys"), f"the name {name!r} is used by {owner}; rename this key"
     for each in keys:
         if (each.key is None) == (each.key_hash is None):
-            yield ("api", "keys"), f"{each.name!r} should have key_hash or key, one of them"
+            yield ("api", "keys"), f"{each.name!r} needs either key_hash or key"
         elif each.key is not None and not _is_sendable(each.key.get_secret_value()):
-            reason = f"the key of {each.name!r} should be {SHORTEST_KEY} or more letters and digits"
-            yield ("api", "keys"), f"{reason}; bin/orchestrator keys new {each.name} makes one"
+            reason = f"the key of {each.name!r} must be {SHORTEST_KEY} or more letters and digits"
+            yield ("api", "keys"), f"{reason}; create one: {COMMAND} keys new {each.name}"
 
 
 def _is_sendable(key: str) -> bool:
@@ -165,9 +174,10 @@ def _is_header_text(key: str) -> bool:
 def _key(key: str, require_key: bool) -> Iterator[Conflict]:
     if not key:
         if require_key:
-            yield ("api", "api_key"), "no key yet; run ./install.sh, which makes one"
+            yield ("api", "api_key"), f"no API key; create one: {KEY_COMMAND}"
     elif not _is_header_text(key):
-        yield ("api", "api_key"), 'should be letters and digits; write "" and run ./install.sh'
+        reason = "must be letters and digits"
+        yield ("api", "api_key"), f'{reason}; to create a key, write "" and run {KEY_COMMAND}'
     elif require_key and len(key) < SHORTEST_KEY:
-        reason = f"shorter than {SHORTEST_KEY} characters; "
-        yield ("api", "api_key"), reason + 'write "" and run ./install.sh, which makes one'
+        reason = f"shorter than {SHORTEST_KEY} characters"
+        yield ("api", "api_key"), f'{reason}; to create a key, write "" and run {KEY_COMMAND}'

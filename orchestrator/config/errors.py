@@ -17,7 +17,7 @@ AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
 @cache
 def settings_schema() -> Schema:
-    """The JSON schema of the settings."""
+    """Return the JSON schema of the settings."""
     return Settings.model_json_schema()
 
 
@@ -40,20 +40,20 @@ def is_optional(path: KeyPath) -> bool:
 
 
 def expected_at(path: KeyPath) -> str:
-    """For example ``a whole number from 0 to 65535``."""
+    """Return text such as ``a whole number from 0 to 65535``."""
     schema = schema_at(path)
     return _in_words(schema) + (" or null" if schema.get("optional") else "")
 
 
 def unknown_key(path: KeyPath) -> str:
-    """Why the last name of ``path`` is wrong, with the most likely right one."""
+    """Return the error for the last name of ``path``, with the most likely correct name."""
     *holder, name = path
     known = list(schema_at(tuple(holder)).get("properties", ()))
     kind = "key" if holder else "section"
     likely = _likely(str(name), known)
     if likely:
         return f"unknown {kind} (did you mean '{likely}'?)"
-    return f"unknown {kind}; known here: {', '.join(known)}"
+    return f"unknown {kind}; known: {', '.join(known)}"
 
 
 def _likely(name: str, known: Iterable[str]) -> str | None:
@@ -63,7 +63,7 @@ def _likely(name: str, known: Iterable[str]) -> str | None:
 
 
 def setting_paths() -> list[tuple[str, str]]:
-    """Section and key of every setting that has a fixed name."""
+    """Return section and key of every setting that has a fixed name."""
     return [
         (section, key)
         for section in settings_schema()["properties"]
@@ -86,7 +86,7 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Without references; ``optional`` is set if null is one of the choices."""
+    """Return the schema without references; ``optional`` is set if null is one of the choices."""
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
     choices = schema.get("anyOf")
@@ -98,7 +98,7 @@ def _resolved(schema: Schema) -> Schema:
 def _in_words(schema: Schema) -> str:
     if "enum" in schema:
         *others, last = schema["enum"]
-        return f"{', '.join(others)} or {last}"
+        return f"{', '.join(others)}, or {last}" if len(others) > 1 else f"{others[0]} or {last}"
     if "pattern" in schema:
         return str(schema["title"])
     return _kind_in_words(schema) + _bounds_in_words(schema)
@@ -108,13 +108,13 @@ def _kind_in_words(schema: Schema) -> str:
     if schema.get("format") == "path":
         return "a path"
     if schema.get("type") == "array":
-        return f"a list like [first, second], each {_in_words(_subschema(schema.get('items')))}"
+        return f"a list such as [first, second], each {_in_words(_subschema(schema.get('items')))}"
     return {
         "integer": "a whole number",
         "number": "a number",
         "boolean": "true or false",
-        "string": "text" if not schema.get("minLength") else "text that is not empty",
-    }.get(schema.get("type", ""), "a mapping, 'key: value' on lines of their own")
+        "string": "text" if not schema.get("minLength") else "non-empty text",
+    }.get(schema.get("type", ""), "a mapping: one 'key: value' per line")
 
 
 def _bounds_in_words(schema: Schema) -> str:

@@ -32,7 +32,7 @@ class Problem:
 
 @dataclass
 class Layer:
-    """The values of one source by section and key; later layers win over earlier ones."""
+    """The values of one source, by section and key. Later layers override earlier ones."""
 
     values: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class Layer:
         self.problems.append(Problem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
-        """The origin of the value at ``path``, or of the nearest value that holds it."""
+        """Return the origin of the value at ``path``, or of the nearest value that holds it."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path)
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """All layers in one, key by key."""
+    """Return all layers in one, key by key."""
     result = Layer()
     for layer in layers:
         for section, keys in layer.values.items():
@@ -73,7 +73,7 @@ def _overlay(result: Layer, layer: Layer, section: str, keys: dict[str, object])
 
 
 def dotted(path: KeyPath) -> str:
-    """``("agents", "mine", "command", 0)`` as ``agents.mine.command[0]``."""
+    """Return a path as text: ``("agents", "mine", "command", 0)`` as ``agents.mine.command[0]``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

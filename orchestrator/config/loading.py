@@ -13,7 +13,14 @@ from orchestrator.config.errors import expected_at, schema_at, setting_paths, un
 from orchestrator.config.fields.section import Section
 from orchestrator.config.layer import KeyPath, Layer, Origin, Problem, dotted, merged
 from orchestrator.config.settings import Settings
-from orchestrator.config.sources import FILE_NAME, SECRETS, read_environment, read_file, read_flags
+from orchestrator.config.sources import (
+    FILE_NAME,
+    SECRETS,
+    read_environment,
+    read_file,
+    read_flags,
+    under_present_names,
+)
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.formatting import cut
 
@@ -35,13 +42,14 @@ def load(
     flags: Mapping[str, str] | None = None,
     require_key: bool = True,
 ) -> Loaded:
-    """The settings of the product in ``folder``; its paths come out absolute.
+    """Return the settings of the product in ``folder``; its paths come out absolute.
 
     Raises ConfigError with one line for each problem: source, setting, expected value.
     Without ``require_key`` a missing API key is no problem.
     """
     file = read_file(folder / FILE_NAME)
-    layer = merged([file, read_environment(environ), read_flags(flags or {})])
+    layers = [file, read_environment(environ), read_flags(flags or {})]
+    layer = merged(map(under_present_names, layers))
     _raise_if_any(layer.problems if _unreadable(file) else [])
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))
@@ -49,7 +57,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """If the file is unreadable, complaints about missing settings would only mislead."""
+    """True if the file is unreadable: errors about missing settings would then only mislead."""
     return bool(file.problems) and not file.values
 
 
@@ -82,17 +90,17 @@ def _reason(error: Any, path: KeyPath) -> str:
         return unknown_key(path)
     expected = expected_at(path)
     if error["type"] == "missing":
-        return f"missing; should be {expected}"
-    return f"{_shown(error['input'], path)}; should be {expected}{_hint(error['input'], path)}"
+        return f"missing; must be {expected}"
+    return f"{_shown(error['input'], path)}; must be {expected}{_hint(error['input'], path)}"
 
 
 def _shown(value: object, path: KeyPath) -> str:
     if value is None:
-        return "is empty"
+        return "empty value"
     if path[:2] in SECRETS:
-        return "is not right"
+        return "invalid value"
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"{cut(text, SHOWN_CHARACTERS)} is not right"
+    return f"invalid value {cut(text, SHOWN_CHARACTERS)}"
 
 
 def _hint(value: object, path: KeyPath) -> str:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import IS_INSTALLED
 from orchestrator.config.settings import Settings
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
+from orchestrator.security.home import is_local, is_repository
 
 #: Directories that everybody on the machine uses.
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
+#: Roles that the project commits.
+ROLES = Path(".orchestrator/roles")
 #: Whose entries are home directories, beside those that the user database names.
 HOMES = ("/home", "/Users")
 
@@ -31,24 +36,36 @@ class Project:
 
 
 def project_root(settings: Settings, folder: Path) -> Path:
-    """The host project of the product in ``folder``. Raise ProjectUnknown."""
+    """Return the host project of the product in ``folder``. Raise ProjectUnknown."""
     return project_of(settings, folder).root
+
+
+def roles_directory(settings: Settings, folder: Path) -> Path | None:
+    """Return the directory of the user's roles; None if neither it nor the project is known."""
+    if settings.workers.roles_dir:
+        return settings.workers.roles_dir
+    try:
+        return project_root(settings, folder) / ROLES
+    except ProjectUnknown:
+        return None
 
 
 def project_of(
     settings: Settings, folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
-    """The host project of the product in ``folder``, with the rule. Raise ProjectUnknown."""
+    """Return the host project of the product in ``folder``, with the rule. Raise ProjectUnknown."""
     configured = settings.orchestrator.project_root
     if configured is not None:
-        return Project(configured, "--project or orchestrator.project_root names it")
+        return Project(configured, "named by --project or orchestrator.project_root")
     folder = folder.resolve()
+    if is_local(folder):
+        return _project_of_home(folder, environ)
     parent = folder.parent
-    if any(map(_is_repository, (parent, *parent.parents))):
+    if any(map(is_repository, (parent, *parent.parents))):
         return Project(parent, "the folder's parent is in a git repository")
     beside = _Beside.of(folder)
     if reason := _unfit(parent, beside, environ):
-        if _is_repository(folder):
+        if is_repository(folder):
             return Project(folder, f"the folder is a clone, and its parent {reason}")
         raise ProjectUnknown(_what_to_type(folder, reason))
     if beside.has_file:
@@ -75,28 +92,37 @@ class _Beside:
 
 
 def _unfit(parent: Path, beside: _Beside, environ: Mapping[str, str]) -> str:
-    """Why the folder's parent is no project; empty if it may be one."""
+    """Return why the folder's parent cannot be the project; "" if it can."""
+    reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
+        ("cannot be read", lambda: not beside.is_readable),
+        ("holds other repositories", lambda: any(map(is_repository, beside.directories))),
+        ("holds only directories", lambda: bool(beside.directories) and not beside.has_file),
+    )
+    found = _for_no_project(parent, environ)
+    return found or next((reason for reason, holds in reasons if holds()), "")
+
+
+def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("is /", lambda: parent == parent.parent),
         ("is a home directory", lambda: _is_home(parent, environ)),
         ("is a temporary directory", lambda: _is_temporary(parent, environ)),
-        ("cannot be read", lambda: not beside.is_readable),
-        ("holds other repositories", lambda: any(map(_is_repository, beside.directories))),
-        ("holds only directories", lambda: bool(beside.directories) and not beside.has_file),
     )
     return next((reason for reason, holds in reasons if holds()), "")
 
 
-def _is_repository(directory: Path) -> bool:
-    """Return True for the top of a clone or of a linked worktree, whose ``.git`` is a file.
-
-    As in git, an empty ``.git`` is ignored.
-    """
-    git = directory / ".git"
-    try:
-        return git.is_file() or (git / "HEAD").exists()
-    except OSError:
-        return False
+def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
+    """Raise ProjectUnknown for directories that everybody or everything uses."""
+    project = home.parents[1]
+    if reason := _for_no_project(project, environ):
+        raise ProjectUnknown(
+            f"unknown project: {project} {reason}; type one of\n"
+            f'  cd /path/to/project && {COMMAND} run "..."\n'
+            f'  {COMMAND} run --project /path/to/project "..."'
+        )
+    if is_repository(project):
+        return Project(project, "the current directory is in this git repository")
+    return Project(project, "the current directory is in no git repository")
 
 
 def _is_home(parent: Path, environ: Mapping[str, str]) -> bool:
@@ -119,6 +145,9 @@ def _is_any_of(directory: Path, others: Iterable[str]) -> bool:
 
 
 def _what_to_type(folder: Path, reason: str) -> str:
+    if IS_INSTALLED:
+        home = shlex.quote(str(folder))
+        return f'unknown project; type: {COMMAND} --home {home} run --project DIR "..."'
     start = shlex.quote(str(folder / "quick-start.sh"))
     return (
         f"unknown project: {folder.parent} {reason}, and {folder} is not a git clone; type one of\n"

@@ -13,35 +13,95 @@ from orchestrator.config.errors import settings_schema
 from orchestrator.config.fields.kinds import AUTO, Processors
 from orchestrator.config.fields.section import Section
 from orchestrator.config.settings import Settings
+from orchestrator.config.sources import FORMER_NAMES
+from orchestrator.core.command_name import COMMAND
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json
 #
-# Every setting with its default. ./install.sh copies this file to config.yaml and puts a fresh
-# key in; change config.yaml, not this file. A relative path starts at the folder of this file.
-# The environment wins over the file: ORCHESTRATOR_<SECTION>__<KEY>, for example
-# ORCHESTRATOR_API__PORT=8123; a secret also from a file: ORCHESTRATOR_API__API_KEY_FILE=PATH.
+# All settings with their defaults. Change settings in config.yaml, not in this file: copy the lines
+# that you need, or the whole file. Relative paths start at the folder of this file. Environment
+# variables override the file: ORCHESTRATOR_<SECTION>__<KEY>, such as ORCHESTRATOR_API__PORT=8123.
+# A secret can also be read from a file: ORCHESTRATOR_API__API_KEY_FILE=PATH.
 """
 
+STARTER_HEADER = f"""\
+# yaml-language-server: $schema=./config.schema.json
+# The settings that most people change. To set one, remove "# " before it.
+# All settings with their defaults: config.template.yaml ({COMMAND} config template).
+"""
+#: Settings of the short ``config.yaml`` by section, in addition to the API key.
+STARTER = {
+    "api": ("port",),
+    "workers": ("agent", "max_workers", "default_timeout", "max_retries", "max_cost_usd"),
+    "recursion": ("max_depth",),
+}
+#: Column of the descriptions in the short ``config.yaml``.
+STARTER_COLUMN = 26
+
 EXAMPLE_AGENT = UserAgent(
-    command=("my-tool", "--quiet"), env=("MY_TOOL_KEY",), description="What it is for"
+    command=("my-tool", "--quiet"), env=("MY_TOOL_KEY",), description="Description"
 )
 PASSWORDS = re.compile(r"(?<=:)[^:/@]+(?=@)|(?<=password=)[^&]+")
 
 
 def render_template() -> str:
-    """The text of ``config.template.yaml``."""
+    """Return the text of ``config.template.yaml``."""
     return HEADER + "".join(_template_lines(Settings()))
 
 
+def render_starter() -> str:
+    """Return the text of a new ``config.yaml``: the key, still empty, and the most common
+    settings.
+    """
+    return STARTER_HEADER + "".join(_starter_lines(Settings()))
+
+
+def _starter_lines(settings: Settings) -> Iterator[str]:
+    for name, keys in STARTER.items():
+        section = getattr(settings, name)
+        yield f"{name}:\n"
+        if name == "api":
+            yield '  api_key: ""\n'
+        for key in keys:
+            setting = f"  # {key}: {_as_yaml(getattr(section, key))}"
+            yield f"{setting:{STARTER_COLUMN}}  # {type(section).model_fields[key].description}\n"
+
+
 def render_schema() -> str:
-    """The text of ``config.schema.json``."""
+    """Return the text of ``config.schema.json``. A section may be empty, as in the short
+    config.yaml.
+    """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps({**head, **settings_schema()}, indent=2, ensure_ascii=False) + "\n"
+    schema = settings_schema()
+    sections = {name: _or_null(section) for name, section in schema["properties"].items()}
+    kinds = {name: _with_former_names(kind) for name, kind in schema["$defs"].items()}
+    whole = {**head, **schema, "$defs": kinds, "properties": sections}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _with_former_names(kind: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the schema of a section, with the former names of its settings."""
+    properties = kind.get("properties")
+    if not isinstance(properties, dict):
+        return kind
+    former = {
+        old: {**properties[new], "deprecated": True, "description": f"Former name of {new}."}
+        for (section, old), new in FORMER_NAMES.items()
+        if kind.get("title") == section.title()
+    }
+    return {**kind, "properties": {**properties, **former}}
+
+
+def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
+    if "$ref" not in section:
+        return section
+    rest = {name: value for name, value in section.items() if name != "$ref"}
+    return {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}], **rest}
 
 
 def visible(settings: Settings) -> dict[str, object]:
-    """Every setting by dotted name as a plain value, secrets hidden."""
+    """Return every setting by dotted name as a plain value, secrets hidden."""
     return {
         f"{section_name}.{key}": _plain(value)
         for section_name, section in settings
@@ -62,7 +122,7 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """A database URL without its password; nothing of any other secret."""
+    """Return a database URL without its password; nothing of any other secret."""
     if "://" in secret:
         return PASSWORDS.sub("****", secret)
     return "****" if secret else ""

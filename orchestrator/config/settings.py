@@ -53,9 +53,9 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 class _Workplace(Section, defer_build=True):  # only Orchestrator is used: that saves a millisecond
     execution_mode: Mode = ExecutionMode.NATIVE
-    """How workers run: native; wsl (the same inside Linux or WSL); windows (from WSL)."""
+    """Platform of the agents: native, wsl (the same on Linux and in WSL), or windows (from WSL)."""
     workspace_root: PathText = Path("workspace")
-    """The directory that holds all jobs."""
+    """Directory of all jobs."""
 
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ else:
                 Word,
                 Field(
                     default=each.program,
-                    description=f"The command that starts {each.title or each.description}.",
+                    description=f"Command that starts {each.title or each.description}.",
                 ),
             )
             for each in PROGRAMS
@@ -81,118 +81,118 @@ else:
 
 
 class Orchestrator(_Commands, defer_build=False, use_attribute_docstrings=True):
-    """Where work happens, and for which project."""
+    """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None
-    """The project to work on; null: as README says under "Which project"."""
+    """Project to work on; null: as README says under "Which project"."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
-    """Seconds after which an ended job is removed with its files; null: never."""
+    """Retention of ended jobs, in seconds; null: keep forever."""
 
     def command_of(self, agent: KnownTool) -> str:
-        """The command that starts the agent's program; empty if it has none."""
+        """Return the command that starts the agent's program; empty if it has none."""
         return str(getattr(self, agent.command_setting)) if agent.program else ""
 
 
 class WorkerLimits(Section):
-    """What one worker with all that it starts may use; null: no limit."""
+    """Limits of one worker and all its processes; null: no limit."""
 
     cpu: Annotated[float, Field(ge=0.01, le=100_000)] | None = None
-    """Processors: 0.5 is half of one."""
+    """Number of processors; 0.5 is half of one processor."""
     memory: Annotated[Size, Field(ge=MIB)] | None = None
-    """Memory in bytes, or like 512M or 2G."""
+    """Memory, in bytes or as in 512M or 2G."""
     processes: Count | None = None
-    """Processes and threads."""
+    """Number of processes and threads."""
     file_size: Size | None = None
-    """Size of each file that it writes, in bytes or like 512M."""
+    """Size of each file that the worker writes, in bytes or as in 512M."""
     open_files: Annotated[Count, Field(ge=16)] | None = None
-    """Open files of each process."""
+    """Number of open files of each process."""
     strict: bool = False
-    """Refuse to start workers while one of these limits is not held exactly on this machine."""
+    """Start no worker if this machine cannot enforce one of these limits exactly."""
 
 
 class Sandbox(Section):
-    """What a worker in containment sandbox has of the host."""
+    """Access of workers to the host, if containment is sandbox."""
 
     network: bool = True
-    """Let it use the network; without it, it cannot start child jobs."""
+    """Allow network access; workers without a network cannot start child jobs."""
     hide: Paths = ()
-    """Files and directories that it must not see."""
+    """Files and directories that are hidden from workers."""
     writable: Paths = ()
-    """Directories beside its own that it may write to."""
+    """Writable directories, in addition to the worker's own directory."""
 
 
 class ModelPrice(Section):
-    """What a model costs, in USD per million tokens; null: as in the built-in table."""
+    """Prices of a model, in USD per million tokens; null: the built-in price."""
 
     model: Word
-    """Its name, as agents are given it; with or without its provider."""
+    """Name of the model, with or without its provider."""
     input: Price | None = None
-    """For tokens that are read anew."""
+    """Price of uncached input tokens."""
     output: Price | None = None
-    """For tokens that are written."""
+    """Price of output tokens."""
     cache_read: Price | None = None
-    """For tokens that are read from the provider's cache."""
+    """Price of input tokens from the provider's cache."""
     cache_write: Price | None = None
-    """For tokens that are written into it."""
+    """Price of input tokens that are written to the provider's cache."""
 
 
 class Workers(Section):
-    """Defaults for jobs; a request may change them up to the ceilings under limits."""
+    """Defaults for jobs; a request can change them, up to the ceilings in limits."""
 
     max_workers: CountOrAuto = 10
-    """Workers at the same time, in the whole server and in each job; auto: one per processor."""
+    """Maximum number of parallel workers, in total and in each job; auto: one per processor."""
     default_timeout: Seconds = 300
-    """Seconds one attempt of a worker may take."""
+    """Timeout of one attempt of a worker, in seconds."""
     max_retries: int = Field(default=2, ge=0, le=100)
-    """How often a failed worker is tried again."""
+    """Maximum number of retries of a failed worker."""
     max_live_workers: Count | None = None
-    """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
+    """Maximum number of workers with a process, running and waiting; null: 4 x max_workers."""
     max_cost_usd: Dollars | None = None
-    """Cost cap of a job with its child jobs, in US dollars; null: none."""
+    """Cost cap of a job and its child jobs, in US dollars; null: none."""
     max_tokens: Count | None = None
-    """Token cap of a job with its child jobs; null: none."""
+    """Token cap of a job and its child jobs; null: none."""
     max_steps: Count | None = None
-    """Cap on the steps (calls of a model) of a job with its child jobs; null: none."""
+    """Step cap of a job and its child jobs (a step is one model call); null: none."""
     agent: Word = "auto"
-    """The agent for tasks that name none; auto: the best one that is installed."""
+    """Agent of tasks that name no agent; auto: the best available agent."""
     planner: Word = "auto"
-    """Who splits a request: rules, an agent's name, or auto (the job's agent, else rules)."""
+    """Planner: rules, an agent's name, or auto (the job's agent, otherwise rules)."""
     resolve: Word = "worker"
-    """Who resolves merge conflicts: worker (the worker that has them), an agent's name, or off."""
+    """Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
-    """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
+    """What AI agents may do without asking: full, edit (own directory), or read-only."""
     stall_seconds: SecondsOrZero = 600
-    """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
+    """Seconds without output after which an AI agent is stopped (default 10 min); 0: never."""
     resume_sessions: bool = True
-    """Let a further attempt resume its AI tool's session; false: begin a new session each time."""
+    """Allow a retry to resume its AI tool's session; false: each attempt starts a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """Prices before the built-in ones, in USD per million: [{model: m, input: 1, output: 5}]."""
+    """Prices that override built-in ones, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """A cost cap and a model of unknown price: refuse the job, or stop after its first worker."""
+    """Job with a cost cap and an unknown price: refuse, or first (stop after its first worker)."""
     roles_dir: PathText | None = None
-    """A directory of roles (NAME.md) that replace and add to the built-in ones; null: none."""
+    """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5, ge=0, le=600)
-    """Seconds between asking a worker to stop and killing it."""
+    """Seconds between SIGTERM and SIGKILL to a worker."""
     retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)
-    """Seconds before the first retry; doubled for each one after it."""
+    """Seconds before the first retry; doubled for each further retry."""
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
-    """Size at which a worker's log is cut off (50 MiB)."""
+    """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
-    """How a worker's processes are held: auto, subreaper, cgroup, pidns, sandbox or basic."""
+    """Mechanism that ends all processes: auto, subreaper, cgroup, pidns, sandbox, or basic."""
     limits: WorkerLimits = WorkerLimits()
-    """What one worker with all that it starts may use; null: no limit."""
+    """Limits of one worker and all its processes; null: no limit."""
     sandbox: Sandbox = Sandbox()
-    """What a worker in containment sandbox has of the host."""
+    """Access of workers to the host, if containment is sandbox."""
     on_shutdown: Annotated[OnShutdown, Field(strict=False)] = OnShutdown.STOP
-    """Running workers when the server is stopped: stop (run again after a start) or leave."""
-    orphan_lease: SecondsOrZero = 7200
-    """Seconds that workers go on when their server is gone (2 h); 0: for ever."""
+    """Running workers at server shutdown: stop (restarted later) or leave (keep running)."""
+    orphan_timeout: SecondsOrZero = 7200
+    """Seconds that workers keep running after their server crashed (default 2 h); 0: no limit."""
     min_available_memory_bytes: Bytes = Field(default=256 * MIB, ge=0)
-    """What starting a worker must leave available of memory (256 MiB)."""
+    """Minimum free memory after a worker starts, in bytes (default 256 MiB)."""
     max_memory_pressure: float = Field(default=40, ge=0, le=100)
-    """No further worker starts while processes wait for memory more percent of the time."""
+    """Pause starts above this memory pressure (Linux PSI "some", in percent)."""
     min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
-    """No worker starts while the disk of workspace or repository has less left (256 MiB)."""
+    """Minimum free space on the disks of workspace and repository, in bytes (default 256 MiB)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -207,95 +207,95 @@ class Workers(Section):
 
 
 class Gates(Section):
-    """Checks of what workers changed, before it counts as done (see docs/gates.md)."""
+    """Gates: checks of changes before the changes are accepted (see docs/gates.md)."""
 
     run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
-    """For requests that do not say: auto (those found in the repository) or off."""
+    """Gates of jobs that set none: auto (found in the repository) or off."""
     timeout: Seconds = 600
-    """Seconds one gate may take that has no timeout of its own (10 min)."""
+    """Timeout of a gate that sets none, in seconds (default 10 min)."""
     tests_may_change: bool = False
-    """Let any work change the tests that judge it; by default only tasks that promise them may."""
+    """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
     tests_may_vanish: bool = False
-    """Let any work remove or rename tests; by default only tasks that promise the files may."""
+    """Allow all tasks to remove or rename tests; false: only tasks whose writes name them."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """Code that no gate, or not every required gate, judged: tell (in the job's reason) or fail."""
+    """If gates did not judge all changed code: tell (in the job's reason) or fail."""
 
 
 class Recursion(Section):
-    """Whether workers may start child jobs, and how deep."""
+    """Child jobs of workers."""
 
     enable: bool = True
-    """Let workers start child jobs."""
+    """Allow workers to start child jobs."""
     max_depth: CountOrZero = 3
-    """How deep child jobs may go; the root job has depth 0."""
+    """Maximum depth of child jobs; the root job has depth 0."""
 
 
 class Limits(Section):
     """Ceilings that no request may exceed."""
 
     max_depth: int = Field(default=10, ge=0, le=1000)
-    """Deepest child job."""
+    """Maximum depth of child jobs."""
     max_workers: int = Field(default=100, ge=1, le=10_000)
-    """Workers that run at the same time."""
+    """Maximum number of parallel workers."""
     max_child_jobs_per_worker: CountOrZero = 20
-    """Child jobs that one worker may start."""
+    """Maximum number of child jobs of one worker."""
     max_child_jobs_per_root: CountOrZero = 1000
-    """Child jobs below one root job, at all depths together."""
+    """Maximum number of child jobs in one job tree."""
     max_tasks_per_job: Count = 10_000
-    """Tasks in one job."""
+    """Maximum number of tasks in one job."""
     max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
-    """Seconds a job may take from start to end, and so each attempt of a worker (24 h)."""
+    """Maximum wall time of a job and of each attempt, in seconds (default 24 h)."""
     max_cost_usd: Dollars | None = None
-    """Largest cost cap of a job, in US dollars; a job without a cap gets it; null: any."""
+    """Maximum and default cost cap of a job, in US dollars; null: no limit."""
     max_tokens: Count | None = None
-    """Largest token cap of a job; a job without a cap gets it; null: any."""
+    """Maximum and default token cap of a job; null: no limit."""
     max_steps: Count | None = None
-    """Largest step cap of a job; a job without a cap gets it; null: any."""
+    """Maximum and default step cap of a job; null: no limit."""
     max_cost_usd_per_day: Dollars | None = None
-    """What all jobs together may cost in a day of UTC, in US dollars; null: any amount."""
+    """Maximum cost of all jobs per day (UTC), in US dollars; null: no limit."""
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
-    """Size of one HTTP request's body (8 MiB)."""
+    """Maximum size of an HTTP request's body, in bytes (default 8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
-    """Jobs that one key may submit or retry, a minute's worth at once; null: any number."""
+    """Submissions and retries per key and minute, all at once if needed; null: no limit."""
     reads_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Calls of one key that change nothing; null: any number."""
+    """Read-only calls per key and minute; null: no limit."""
 
 
 class KeyLimits(Section):
-    """What the jobs of one key may use; null: no limit."""
+    """Limits of one key and its jobs; null: no limit."""
 
     max_cost_usd_per_day: Dollars | None = None
-    """Cost of its jobs in a day of UTC, in US dollars."""
+    """Maximum cost of the key's jobs per day (UTC), in US dollars."""
     max_running_jobs: Count | None = None
-    """Root jobs that are unfinished at the same time."""
+    """Maximum number of unfinished root jobs."""
     max_workers: Count | None = None
-    """Workers of all its jobs that run at the same time."""
+    """Maximum number of parallel workers of the key's jobs."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Jobs that it may submit or retry, in place of limits.submissions_per_minute."""
+    """Submissions and retries per minute, instead of limits.submissions_per_minute."""
 
 
 class ApiKey(Section):
-    """A further key, for a person or a program; ``orchestrator keys new`` makes one."""
+    """A further key, for a person or a program; ``orchestrator keys new`` creates one."""
 
     name: KeyName
-    """Whose it is: shown in the audit log and with the jobs that it submits."""
+    """Name of the owner, for the audit log and the jobs of the key."""
     key_hash: KeyHash | None = None
-    """The key's SHA-256; or give the key itself:"""
+    """SHA-256 hash of the key; set either key_hash or key."""
     key: SecretStr | None = None
-    """The key, 16 characters or more, in place of key_hash."""
+    """The key, 16 characters or more; set either key_hash or key."""
     scopes: Annotated[tuple[KeyScope, ...], Field(strict=False, min_length=1)]
-    """What it is for: read (see everything), submit (submit jobs and steer those), admin."""
+    """Scopes: read (all jobs), submit (own jobs: submit and control), or admin (everything)."""
     limits: KeyLimits = KeyLimits()
-    """What its jobs may use: cost in a day, unfinished jobs, workers, submissions."""
+    """Limits of the key: cost per day, unfinished jobs, workers, and submissions."""
 
 
 class Tls(Section):
-    """Files in PEM form."""
+    """Files in PEM format."""
 
     certificate: PathText
-    """The server's certificate, followed by those of its issuers."""
+    """Certificate of the server, followed by the certificates of its issuers."""
     key: PathText
-    """Its private key, without a password."""
+    """Private key of the certificate, without a password."""
 
 
 class Api(Section):
@@ -304,54 +304,54 @@ class Api(Section):
     host: Word = "localhost"
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """Port to listen on; 0: any free one."""
+    """Port to listen on; 0: any free port."""
     api_key: Annotated[SecretStr, BeforeValidator(empty_for_null)] = SecretStr("")
-    """Key that callers send as X-API-Key, 16 characters or more; empty: the server makes one."""
+    """API key (header X-API-Key), 16 characters or more; empty: created at the next start."""
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
-    """Further keys with names and scopes; make one: bin/orchestrator keys new NAME --scope read."""
+    """Further keys with names and scopes; to create one: bin/orchestrator keys new NAME"""
     threads: int = Field(default=16, ge=2, le=1000)
-    """Threads that answer requests."""
+    """Number of threads that answer requests."""
     connection_limit: int = Field(default=2000, ge=10, le=1_000_000)
-    """Connections held open at the same time."""
+    """Maximum number of open connections."""
     tls: Tls | None = None
-    """Certificate and key, as {certificate: FILE.pem, key: FILE.pem}; null: no https."""
+    """Certificate and key for https: {certificate: FILE.pem, key: FILE.pem}; null: no https."""
     trusted_proxies: Words = ()
-    """Proxies in front that speak https, as addresses or networks: only they may call it then."""
+    """Addresses or networks of https proxies in front of the server; others are then rejected."""
     allowed_hosts: Words = ()
-    """Further names by which callers reach the server, as a proxy in front passes them on."""
+    """Further host names of the server, such as the public name behind a proxy."""
     insecure: bool = False
-    """Allow plain HTTP on a host that other machines can reach: keys can be read on the way."""
+    """Allow plain HTTP on a host that other machines can reach (others could read the keys)."""
 
     @property
     def has_local_address(self) -> bool:
-        """Programs on this machine get an address of their own, in plain HTTP."""
+        """True if programs on this machine get a separate address, in plain HTTP."""
         return self.tls is not None or bool(self.trusted_proxies)
 
     @model_validator(mode="before")
     @classmethod
     def without_old_keys(cls, given: Any) -> Any:
-        """Leave out ``allow_remote``, which every older config.yaml has, and nothing reads."""
+        """Ignore ``allow_remote``: older versions wrote it, and no code reads it."""
         if not isinstance(given, Mapping):
             return given
         return {key: value for key, value in given.items() if key != "allow_remote"}
 
 
 class Store(Section):
-    """Where the state of jobs is kept."""
+    """Database of the jobs' state."""
 
     url: SecretStr | None = None
-    """postgresql+psycopg://USER@HOST/NAME, for this server alone; null: SQLite in the workspace."""
+    """postgresql+psycopg://USER@HOST/NAME, for this server only; null: SQLite in the workspace."""
 
 
 class Logging(Section):
-    """The server's own log."""
+    """Log of the server."""
 
     level: Annotated[LogLevel, Field(strict=False), BeforeValidator(upper_case)] = LogLevel.INFO
-    """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
+    """Minimum level: DEBUG, INFO, WARNING, ERROR, or CRITICAL."""
     enable_structured: bool = True
-    """Write JSON, one object a line; false: plain text."""
+    """Write JSON, one object per line; false: plain text."""
     log_dir: PathText = Path("logs")
-    """The directory of the server's log."""
+    """Directory of the server's log."""
 
 
 #: Dependencies, caches, and files of an editor or system.
@@ -363,33 +363,33 @@ NEVER_COMMIT = (
 
 
 class Git(Section):
-    """What worktrees get of the files that git ignores, what is not committed, and history."""
+    """Files of worktrees, files to commit, and history."""
 
     copy_ignored: Words = (".env", ".env.*", ".envrc")
-    """Ignored files and directories that every worktree gets a copy of, as names or paths."""
+    """Names or paths of git-ignored files and directories to copy into each worktree."""
     link_ignored: Words = ()
-    """The same as links: quick, but a worker that writes there changes your checkout."""
+    """Names or paths to link instead of copy: fast, but workers' writes change your checkout."""
     never_commit: Words = NEVER_COMMIT
-    """New files that are not committed, as patterns of .gitignore; [] also commits core dumps."""
+    """Patterns (as in .gitignore) of new files to not commit; [] also commits core dumps."""
     never_commit_over: Size | None = 10 * MIB
-    """Size above which a new file is not committed, in bytes or like 10M; null: no limit."""
+    """Maximum size of a new file to commit, in bytes or as in 10M; null: no limit."""
     setup: Words = ()
-    """Commands for bash that prepare each new worktree; then nothing installed is derived."""
+    """Bash commands that prepare each new worktree; your installed packages are then not linked."""
     setup_timeout: Seconds = 600.0
-    """Seconds that they may take, all together."""
+    """Timeout of all setup commands together, in seconds."""
     author: Annotated[Author, Field(strict=False)] = Author.WORKER
-    """Author of commits that are landed: worker, or user (with Co-authored-by for the worker)."""
+    """Author of landed commits: worker, or user (with Co-authored-by for the worker)."""
     attempts: Annotated[Attempts, Field(strict=False)] = Attempts.FOLD
-    """Commits of an attempt that gates refused: fold (into the next attempt's first) or keep."""
+    """Commits of an attempt that gates rejected: fold (into the next attempt) or keep."""
     push: Annotated[Push, Field(strict=False)] = Push.OFF
-    """Whether AI agents push by git: off (the push URLs in their environment refuse) or on."""
+    """Git pushes of AI agents: off (their push URLs are disabled) or on."""
 
 
 class Reports(Section):
-    """How reports are written."""
+    """Reports of jobs."""
 
     template_dir: PathText | None = None
-    """A directory with templates that replace the built-in ones; null: built-in only."""
+    """Directory with templates that replace built-in templates; null: none."""
 
 
 class Settings(Section):

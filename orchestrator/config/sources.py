@@ -11,6 +11,8 @@ FILE_NAME = "config.yaml"
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
 SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
+#: Settings that have a better name now, by section and old name.
+FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
 #: At the end of a variable: the value is in a file, as container platforms give secrets.
 IN_FILE = "_FILE"
 
@@ -33,7 +35,8 @@ def read_file(path: Path) -> Layer:
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:
-    """``ORCHESTRATOR_<SECTION>__<KEY>``; variables without a double underscore are not settings.
+    """Return the settings in variables ``ORCHESTRATOR_<SECTION>__<KEY>``; a name without a double
+    underscore is no setting.
 
     A secret may be in a file: ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
     """
@@ -55,12 +58,12 @@ def _take_secret_file(
 ) -> None:
     origin, plain = Origin(source=name), name.removesuffix(IN_FILE)
     if plain in environ:
-        layer.refuse(origin, f"{plain} is set as well; keep one of the two")
+        layer.refuse(origin, f"{plain} is also set; set only one of them")
         return
     try:
         text = Path(environ[name]).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         layer.refuse(origin, f"{environ[name]} cannot be read: {reason}")
         return
     if text:
@@ -69,8 +72,27 @@ def _take_secret_file(
         layer.refuse(origin, f"{environ[name]} is empty; write the secret into it")
 
 
+def under_present_names(layer: Layer) -> Layer:
+    """Return the layer with former names of settings replaced. A setting with both names is
+    refused.
+    """
+    for (section, former), present in FORMER_NAMES.items():
+        keys = layer.values.get(section, {})
+        if former not in keys:
+            continue
+        origin = layer.origins[section, former]
+        if present in keys:
+            reason = f"{section}.{former}: former name of {section}.{present}; remove one of them"
+            layer.refuse(origin, reason)
+        values = {present if key == former else key: value for key, value in keys.items()}
+        layer.values[section] = values
+        layer.origins.pop((section, former))
+        layer.origins.setdefault((section, present), origin)
+    return layer
+
+
 def read_flags(flags: Mapping[str, str]) -> Layer:
-    """Settings by dotted name, for example ``{"api.port": "8123"}`` from ``--port 8123``."""
+    """Return settings by dotted name, for example ``{"api.port": "8123"}`` from ``--port 8123``."""
     layer = Layer()
     for name, text in flags.items():
         section, _, key = name.partition(".")
@@ -95,7 +117,9 @@ def _take_document(layer: Layer, source: str, document: YamlText) -> None:
         for section, keys in document.value.items():
             _take_section(layer, section, keys)
     elif document.value is not None:
-        layer.refuse(origin(Position(1, 1)), "should be sections like 'api:' with keys below them")
+        layer.refuse(
+            origin(Position(1, 1)), "must be sections such as 'api:', each with keys below it"
+        )
 
 
 def _take_section(layer: Layer, section: str, keys: object) -> None:
@@ -104,7 +128,7 @@ def _take_section(layer: Layer, section: str, keys: object) -> None:
     elif keys is None or not schema_at((section,)):
         layer.values[section] = {}
     else:
-        reason = f"{section}: should be a section, with its keys indented on the lines below"
+        reason = f"{section}: must be a section, with indented keys on the next lines"
         layer.refuse(layer.origins[section,], reason)
 
 
@@ -122,5 +146,5 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Literal text: a key of digits is no number and ``#`` starts no comment."""
+    """Return the value literally: a key of digits is no number, and ``#`` starts no comment."""
     return None if is_optional(path) and text in ("", "~", "null") else text

@@ -31,7 +31,7 @@ class YamlText:
 
 
 def read_yaml(text: str) -> YamlText:
-    """The value of ``text``: never raises for any text."""
+    """Return the value of ``text``: never raises for any text."""
     result = YamlText()
     try:
         loader = _PlainLoader(text)
@@ -52,7 +52,7 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
-            reason = "an alias (*name); write the value out"
+            reason = "an alias (*name); write the value instead"
             raise yaml.composer.ComposerError(None, None, reason, alias.start_mark)
         return super().compose_node(parent, index)
 
@@ -86,21 +86,21 @@ class _Reader:
         return values
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        """The key's text, or None after a fault: not text, or given before."""
+        """Return the key's text, or None after a fault: not text, or given before."""
         if not isinstance(node, yaml.ScalarNode):
-            self._fault(node, "a key should be plain text")
+            self._fault(node, "a key must be plain text")
             return None
         key = str(node.value)
         first = self._result.positions.setdefault((*path, key), _position(node.start_mark))
         if first != _position(node.start_mark):
             name = dotted((*path, key))
-            self._fault(node, f"{name}: given twice (first at line {first.line})")
+            self._fault(node, f"{name}: set twice (first in line {first.line})")
             return None
         return key
 
     def _scalar(self, node: yaml.Node) -> object:
         if node.tag not in SCALAR_TAGS:
-            self._fault(node, f"the tag {node.tag.replace(TAG, '!!')} is not known here")
+            self._fault(node, f"unknown tag {node.tag.replace(TAG, '!!')}")
             return None
         if node.tag == f"{TAG}timestamp":
             return str(node.value)
@@ -130,7 +130,9 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """The position to check: some errors are detected a line later, or at the end of the file."""
+    """Return the position to check: some errors are detected a line later, or at the end of
+    the file.
+    """
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 
@@ -142,10 +144,10 @@ def _syntax_fault(text: str, error: yaml.MarkedYAMLError) -> str:
     if problem.startswith("mapping values") and _is_second_colon(text, error.problem_mark):
         return "not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     if problem.startswith("mapping values"):
-        reason = "a ':' is missing there, or this one is indented more"
+        reason = "a ':' is missing there, or this line is indented more"
         return f"not valid YAML: does not fit the line above: {reason}"
     if problem.startswith("expected <block end>"):
-        return "not valid YAML: indented differently from the lines beside it"
+        return "not valid YAML: indented differently from its neighboring lines"
     if problem == _NO_END:
         return "not valid YAML: a quote that is not closed"
     if problem.startswith("but "):

@@ -44,7 +44,7 @@ class AuditLog:
         self._mask = mask
 
     def write(self, environ: WSGIEnvironment, status: int) -> None:
-        """Never raises: calls are answered even if they cannot be logged."""
+        """Write an entry. Never raises: calls are answered even if they cannot be logged."""
         entry = {
             "at": _now(),
             "key": environ.get(CALLER),
@@ -64,7 +64,7 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        """The path alone: a query has no business in a log. Keys in it are masked."""
+        """Return the path alone: a query has no business in a log. Keys in it are masked."""
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():

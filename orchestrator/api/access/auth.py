@@ -77,7 +77,7 @@ class RateLimits:
 
 
 def service() -> Service:
-    """The service of the present application."""
+    """Return the service of the present application."""
     found: Service = current_app.extensions["orchestrator.service"]
     return found
 
@@ -122,17 +122,20 @@ def check_rate(*, reads: bool, submits: bool) -> None:
         own, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
         if own is not None:
             setting = f"api.keys[{name}].{setting}"
-        _take(own or limits.submissions, name, "submits more jobs", setting)
+        _take(own or limits.submissions, name, setting)
     elif reads:
-        _take(limits.reads, name, "reads more often", "limits.reads_per_minute")
+        _take(limits.reads, name, "limits.reads_per_minute")
 
 
-def _take(limit: RateLimit, name: str, what: str, setting: str) -> None:
+def _take(limit: RateLimit, name: str, setting: str) -> None:
     if seconds := ceil(limit.take(name)):
         raise ProblemError(
             status=HTTPStatus.TOO_MANY_REQUESTS,
             type="rate-limit",
-            detail=f"the key {name!r} {what} than {setting} allows; go on in {seconds} s",
+            detail=(
+                f"rate limit reached for key {name!r} ({setting}: {limit.per_minute}); "
+                f"retry in {seconds} s"
+            ),
             headers={"Retry-After": str(seconds)},
             more=limit_fields(setting, limit.per_minute, limit.per_minute, time.time() + seconds),
         )
@@ -147,19 +150,18 @@ def given_key(given: Request) -> str | None:
 
 
 def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
-    said = "invalid API key" if key else f"the header {KEY_HEADER} is missing"
-    example = same_call_with_key(request)
+    what = "invalid API key" if key else f"missing header {KEY_HEADER}"
     return ProblemError(
         status=HTTPStatus.UNAUTHORIZED,
         type=error.kind,
-        detail=(f"{said}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker"),
+        detail=f"{what}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker",
         headers={"WWW-Authenticate": CHALLENGE},
-        more={"example": example},
+        more={"example": same_call_with_key(request)},
     )
 
 
 def same_call_with_key(given: Request) -> str:
-    """The present request as a curl line with the header it lacks."""
+    """Return the present request as a curl line with the header it lacks."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

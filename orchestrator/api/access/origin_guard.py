@@ -42,7 +42,7 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Headers with the security headers, unless they say something of their own."""
+    """Return headers with the security headers, unless they say something of their own."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
     added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
@@ -73,7 +73,7 @@ class Guard:
             return ProblemError(
                 status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 type="headers-too-large",
-                detail=f"at most {MOST_HEADERS} headers are taken",
+                detail=f"too many headers: maximum {MOST_HEADERS}",
             )
         host = environ.get("HTTP_HOST")
         if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
@@ -82,21 +82,24 @@ class Guard:
         if environ["wsgi.url_scheme"] != "https" and not self.knows(host or ""):
             return _forbidden(
                 "forbidden-host",
-                f"this server does not answer for the host {(host or '')[:100]!r}; call it as "
-                f"{', '.join(sorted(self._names))}, or add it to api.allowed_hosts",
+                f"unknown host name {(host or '')[:100]!r}; use "
+                f"{', '.join(sorted(self._names))}, or add the name to api.allowed_hosts",
             )
         if self._proxies and (reason := self._not_by_proxy(environ)):
             return _forbidden("forbidden-proxy", reason)
         if _is_foreign(environ, host or "") and not _is_open(environ):
             return _forbidden(
                 "forbidden-origin",
-                "calls from pages of other sites are refused; call the API from a program, "
-                "or from this server's own pages",
+                "calls from pages of other sites are rejected; call the API from a program, "
+                "or from a page of this server",
             )
         return None
 
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
-        """Why this request is refused. One that a trusted proxy made gets its caller's address."""
+        """Return why the request is rejected; None if it is accepted.
+
+        A request from a trusted proxy gets the address of the proxy's client.
+        """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)
         if is_trusted and environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
@@ -107,8 +110,8 @@ class Guard:
             return None
         if is_trusted:
             return (
-                "the header X-Forwarded-Proto: https is missing; call the proxy by https, and have "
-                "it set the header"
+                "the header X-Forwarded-Proto: https is missing; call the proxy by https, and "
+                "configure the proxy to set the header"
             )
         return (
             f"{remote} is not in api.trusted_proxies; call the server through its proxy, or add "
@@ -116,7 +119,7 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """The last address that no trusted proxy has: callers can put any before it."""
+        """Return the last address that no trusted proxy has: callers can put any before it."""
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))
         found = next((each for each in names if not self._is_trusted(each)), "")
@@ -129,7 +132,7 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """Return True if a Host header names this server; its port may be that of a tunnel."""
+        """True if a Host header names this server; its port may be the port of a tunnel."""
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 
@@ -155,7 +158,7 @@ def _bracketed(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """An address cannot be rebound: only names can change their address."""
+    """True for an IP address, which cannot be rebound: only names can change their address."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -35,8 +35,10 @@ class ClientCalls:
         return self._transport.url
 
     def when_waiting(self, tell: Waiting) -> None:
-        """Call ``tell`` with the seconds for which a call will be retried, once each
-        time that the server does not answer for longer than a restart takes."""
+        """Have ``tell`` called when the server does not answer for longer than a restart takes.
+
+        Its argument is the number of seconds for which the call will be retried; once per outage.
+        """
         self._transport.waiting = tell
 
     def close(self) -> None:
@@ -50,7 +52,7 @@ class ClientCalls:
         self.close()
 
     def _lost(self) -> ServerUnreachable:
-        return ServerUnreachable(f"lost the server at {self.api_url}")
+        return ServerUnreachable(f"connection to {self.api_url} lost")
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None, **options: float) -> Answer:
         return object_of(self._transport.get(path, query, **options))
@@ -67,12 +69,12 @@ def object_of(response: requests.Response) -> Answer:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ClientError(f"{response.url} answers, but not as this API does; check the address")
+        raise ClientError(f"the answer from {response.url} is not from this API; check the address")
     return answer
 
 
 def bare_id(job_id: str) -> str:
-    """The id itself; the name of its directory is accepted too."""
+    """Return the id itself; the name of its directory is accepted too."""
     return job_id.removeprefix("job_")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.api.client.calls import Answer, object_of, path_of
-from orchestrator.api.client.discovery import OWN_FOLDER, find_address
+from orchestrator.api.client.discovery import find_address
 from orchestrator.api.client.errors import (
     ApiError,
     AuthError,
@@ -30,6 +30,7 @@ from orchestrator.api.client.errors import (
 )
 from orchestrator.api.client.follow import Following
 from orchestrator.api.client.transport import present
+from orchestrator.security.home import home_here
 
 __all__ = [
     "ApiError",
@@ -62,9 +63,11 @@ class OrchestratorClient(Following):
         """Return the client for this program's environment.
 
         In a worker: its server, with its own key. Elsewhere: the server that runs for ``folder``
-        (default: the one that contains this package). Raises NoServer if none does.
+        (default: the folder that contains this package, or the home of the current directory).
+        Raises NoServer if none does.
         """
-        address = find_address(folder or OWN_FOLDER, os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        address = find_address(folder or home_here(environ), environ)
         return cls(address.url, address.key)
 
     def orchestrate(
@@ -94,11 +97,11 @@ class OrchestratorClient(Following):
         return self._get(path_of(job_id, "tasks", task_id, "candidates"))
 
     def results(self, job_id: str) -> Answer:
-        """The ``results`` object. Raises ConflictError while nothing has finished."""
+        """Return the ``results`` object. Raises ConflictError while nothing has finished."""
         return self._get(path_of(job_id, "results"))
 
     def job(self, job_id: str) -> Answer:
-        """Everything about one job."""
+        """Return all details of a job."""
         return self._get(path_of(job_id))
 
     def jobs(
@@ -109,7 +112,7 @@ class OrchestratorClient(Following):
         page_size: int | None = None,
         depth: int | None = None,
     ) -> Answer:
-        """One page of jobs, newest first: ``jobs``, ``total``, ``page``, ``page_size``.
+        """Return one page of jobs, newest first: ``jobs``, ``total``, ``page``, ``page_size``.
 
         ``depth`` 0 excludes child jobs.
         """
@@ -117,24 +120,24 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
 
     def tree(self, job_id: str) -> Answer:
-        """The job with all its workers and child jobs."""
+        """Return the job with all its workers and child jobs."""
         return self._get(path_of(job_id, "tree"))
 
     def report(self, job_id: str, name: str = "FINAL_RESULT.md") -> str:
-        """A rendered report as text."""
+        """Return a rendered report as text."""
         response = self._transport.get(path_of(job_id, "reports", name))
         return response.content.decode("utf-8", errors="replace")
 
     def approve(self, job_id: str) -> Answer:
-        """Let the tasks of a job start that waits for approval."""
+        """Approve the plan of a job, and start its tasks."""
         return self._post(path_of(job_id, "approve"), {})
 
     def reject(self, job_id: str) -> Answer:
-        """End a job that waits for approval."""
+        """Reject the plan of a job, and end the job."""
         return self._post(path_of(job_id, "reject"), {})
 
     def cancel(self, job_id: str) -> Answer:
-        """Stop the job and all its descendants. Idempotent."""
+        """Cancel the job and its descendants. Idempotent."""
         return self._post(path_of(job_id, "cancel"), {})
 
     def retry(self, job_id: str, **config: Any) -> Answer:
@@ -150,7 +153,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "discard"), {})
 
     def checkpoints(self, job_id: str) -> Answer:
-        """The checkpoints of the job's workers: ``checkpoints``, as they were made."""
+        """Return the checkpoints of the job's workers: ``checkpoints``, as they were made."""
         return self._get(path_of(job_id, "checkpoints"))
 
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
@@ -176,7 +179,7 @@ class OrchestratorClient(Following):
                 return answer
 
     def unlock(self, names: Sequence[str]) -> Answer:
-        """Give back leases of this worker; with an API key, break those of others."""
+        """Release leases of this worker; with an API key, force-release workers' leases."""
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 
     def locks(self) -> Answer:
@@ -188,7 +191,7 @@ class OrchestratorClient(Following):
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Merge an ended job again: ``strategy``, ``take`` and ``leave`` (workers), ``resolve``.
+        """Repeat the merge: ``strategy``, ``include`` and ``exclude`` (workers), ``resolve``.
 
         Waits; with ``resolve`` until the job has ended again.
         """
@@ -211,11 +214,11 @@ class OrchestratorClient(Following):
         return answer
 
     def stats(self) -> Answer:
-        """Counts and rates over all jobs."""
+        """Return counts and rates over all jobs."""
         return self._get("/api/v1/stats")
 
     def agents(self) -> Answer:
-        """The agents that a task can name, and whether they can work: ``agents``."""
+        """Return the agents that a task can name, and whether they can work: ``agents``."""
         return self._get("/api/v1/agents")
 
     def health(self) -> Answer:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
+from orchestrator.core.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIG_NAME = "config.yaml"
@@ -18,8 +20,7 @@ API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
 #: Names a file that has the key; the server reads it, too.
 KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
-#: The folder that this package lies in.
-OWN_FOLDER = Path(__file__).absolute().parents[3]
+START = f"{COMMAND} serve" if IS_INSTALLED else "python api_server.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class ServerRecord:
 
     @property
     def port(self) -> int | None:
-        """None when its URL says none."""
+        """Port in the URL; None if it has no port."""
         try:
             return urlsplit(self.url).port
         except ValueError:
@@ -53,9 +54,9 @@ class ServerRecord:
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
-    """Return the server that the environment names, or else the one that runs for ``folder``.
+    """Return the server that the environment names; otherwise the server that runs for ``folder``.
 
-    Raises NoServer if there is neither. Does not check that the server is alive.
+    Raise NoServer if there is neither. Does not check that the server is alive.
     """
     key = environ.get(API_KEY) or configured_key(folder, environ)
     url = environ.get(API_URL)
@@ -63,18 +64,18 @@ def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
         return Address(url=url, key=key)
     record = read_record(workspace_of(folder, environ))
     if record is None:
-        raise NoServer(f"no server is running for {folder}; start it: python api_server.py")
+        raise NoServer(f"no server is running for {folder}; start it: {START}")
     return Address(url=record.url, key=key)
 
 
 def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
-    """The directory that holds all jobs of ``folder``."""
+    """Return the directory that holds all jobs of ``folder``."""
     configured = setting(folder, environ, "orchestrator", "workspace_root") or "workspace"
     return Path(os.path.abspath(folder / os.path.expanduser(configured)))
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """The API key of ``folder``; None when none is set, or its file cannot be read."""
+    """Return the API key of ``folder``; None when none is set, or its file cannot be read."""
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None
@@ -101,7 +102,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
 
 
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
-    """One plain setting from the environment or ``config.yaml``; None if it is missing.
+    """Return one plain setting from the environment or ``config.yaml``; None if it is missing.
 
     Reads without a YAML parser or the configuration's own rules, which a program that only wants
     to talk to the server need not have installed.
@@ -123,7 +124,7 @@ _VALUE = rf"\s*:[ \t]*(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_PLAIN})"
 
 
 def _setting_in(text: str, section: str, key: str) -> str | None:
-    """The value of ``key`` in a block section or a one-line ``section: {key: value}``."""
+    """Return the value of ``key`` in a block section or a one-line ``section: {key: value}``."""
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     body = re.search(rf"^{section}\s*:(.*(?:\n[ \t]+.*|\n[ \t]*$)*)", lines, re.MULTILINE)
     found = re.search(rf"(?:^|[\s{{,]){key}{_VALUE}", body[1]) if body else None

@@ -22,19 +22,19 @@ LIMIT_KINDS = frozenset({"limit", "cycle", "recursion-disabled"})
 
 
 class ClientError(OrchestratorError):
-    """The server could not be asked, or refused."""
+    """The call failed, or the server rejected it."""
 
     kind = "client"
 
 
 class ServerUnreachable(ClientError):
-    """The server does not answer."""
+    """No answer from the server."""
 
     kind = "server-unreachable"
 
 
 class NoServer(ServerUnreachable):
-    """No server is running here."""
+    """No server is running for this folder."""
 
     kind = "no-server"
 
@@ -74,42 +74,47 @@ class ApiError(ClientError):
 
 
 class AuthError(ApiError):
-    """The key is missing or opens nothing."""
+    """Missing or invalid API key."""
 
     kind = "unauthorized"
 
 
 class NotFoundError(ApiError):
-    """There is no such thing."""
+    """Not found."""
 
     kind = "not-found"
 
 
 class ConflictError(ApiError):
-    """The thing is not in a state that allows this."""
+    """The present state does not allow this call."""
 
     kind = "conflict"
 
 
 class InvalidError(ApiError):
-    """The request cannot be carried out as it is written."""
+    """The request is invalid."""
 
     kind = "invalid-request"
 
 
 class RefusedError(InvalidError):
-    """A limit was hit."""
+    """A limit was reached."""
 
     kind = "limit"
 
     @property
-    def left(self) -> dict[str, Any]:
+    def remaining(self) -> dict[str, Any]:
         """The remaining quota: depth, child_jobs, workers, wall_seconds, ..."""
-        return dict(self.problem.get("left") or {})
+        return dict(self.problem.get("remaining") or self.problem.get("left") or {})
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """Alias of ``remaining``."""
+        return self.remaining
 
 
 class QuotaError(ApiError):
-    """A limit is used up for now; ``free_at`` says when it is free again."""
+    """A limit is reached for the present; ``free_at`` is the time of the next free quota."""
 
     kind = "limit"
 
@@ -128,7 +133,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_of(problem: Mapping[str, Any]) -> ApiError:
-    """The typed error for a problem object that holds a ``status``."""
+    """Return the typed error for a problem object that holds a ``status``."""
     plain = ApiError(problem)
     known = _BY_STATUS.get(plain.status)
     if known is not None:

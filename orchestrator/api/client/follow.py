@@ -24,11 +24,12 @@ class Following(ClientCalls):
     """Calls that last as long as a job does."""
 
     def status(self, job_id: str) -> Answer:
-        """The short form: ``status`` and, once a worker has finished, ``results``."""
+        """Return the short form: ``status`` and, once a worker has finished, ``results``."""
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None) -> Answer:
-        """The status once the job has ended, or after ``timeout`` seconds, with ``timed_out`` true.
+        """Return the status after the job's end; after ``timeout`` seconds, the status with
+        ``timed_out`` true.
 
         Sits out a restart of the server that is shorter than that.
         """
@@ -49,7 +50,8 @@ class Following(ClientCalls):
         )
 
     def events(self, job_id: str, last_event_id: int = 0) -> Iterator[Answer]:
-        """Events in order, from the first after ``last_event_id`` on, until the job has ended.
+        """Yield events in order, from the first after ``last_event_id`` on, until the job has
+        ended.
 
         Continues at the same place after a lost connection or a restart of the server.
         """
@@ -90,7 +92,7 @@ class Following(ClientCalls):
     def logs(
         self, job_id: str, worker_id: str, *, follow: bool = False, tail: int | None = None
     ) -> str | Iterator[str]:
-        """A worker's log as text, or its lines as they come until the worker has ended.
+        """Return a worker's log as text, or its lines as they come until the worker has ended.
 
         ``tail`` is the number of last lines to begin with; all by default.
         """
@@ -115,7 +117,9 @@ def _ends(event: Answer, job_id: str) -> bool:
 
 
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines, without their ends, as soon as they are complete; at the end the remainder."""
+    """Yield whole lines, without their ends, as soon as they are complete; at the end the
+    remainder.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""
     for piece in pieces:
@@ -126,7 +130,7 @@ def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The ``data`` of each complete event that is a JSON object; comments are skipped."""
+    """Yield the ``data`` of each complete event that is a JSON object; comments are skipped."""
     data: list[str] = []
     for line in text_lines(pieces):
         field, _, value = line.partition(":")

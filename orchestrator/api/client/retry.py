@@ -14,9 +14,10 @@ Waiting = Callable[[float], object]
 
 
 class Retry:
-    """One call's retries: back-off that doubles, until ``window`` seconds passed without success.
+    """Retries of one call: the back-off doubles until ``window`` seconds have passed without
+    success.
 
-    A ``Retry-After`` of the server is obeyed; one that exceeds the window ends the retries.
+    ``Retry-After`` of the server is obeyed; a value beyond the window ends the retries.
     """
 
     def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
@@ -45,7 +46,9 @@ class Retry:
 
 
 def seconds_until(retry_after: str | None) -> float | None:
-    """A ``Retry-After`` header, which is seconds or a date, as seconds; None when unreadable."""
+    """Return a ``Retry-After`` header, which is seconds or a date, as seconds; None when
+    unreadable.
+    """
     if retry_after is None:
         return None
     if retry_after.strip().isdigit():

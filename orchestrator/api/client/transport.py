@@ -29,7 +29,9 @@ class Transport:
     def __init__(self, api_url: str, api_key: str | None, retry_seconds: float) -> None:
         parts = urlsplit(api_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"api_url should be like http://localhost:8000, not {api_url!r}")
+            raise ValueError(
+                f"invalid api_url {api_url!r}; use an address such as http://localhost:8000"
+            )
         self.url = api_url.rstrip("/")
         self.retry_seconds = retry_seconds
         self.waiting: Waiting = lambda seconds: None
@@ -65,7 +67,9 @@ class Transport:
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> requests.Response:
-        """Like ``get``; all tries carry one Idempotency-Key, so that they count once."""
+        """Send a POST request, with retries as for ``get``. All tries have one Idempotency-Key, so
+        that they count once.
+        """
         return self._call(
             self.retry(self.retry_seconds),
             "POST",
@@ -76,14 +80,16 @@ class Transport:
         )
 
     def delete(self, path: str, body: Mapping[str, Any]) -> requests.Response:
-        """Like ``get``."""
+        """Send a DELETE request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
     @contextmanager
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
-        """The body in pieces as they arrive; a lost connection raises requests' own errors."""
+        """Yield the body in pieces as they arrive. A lost connection raises requests' own
+        errors.
+        """
         response = self._call(
             retry,
             "GET",
@@ -125,7 +131,7 @@ class Transport:
     def _unreachable(self, began: float, error: Exception) -> ServerUnreachable:
         seconds = time.monotonic() - began
         return ServerUnreachable(
-            f"the server at {self.url} does not answer (tried for {seconds:.0f} s: {_cause(error)})"
+            f"no answer from {self.url} within {seconds:.0f} s: {_cause(error)}"
         )
 
 
@@ -138,12 +144,12 @@ LOST = (
 
 
 def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parts of a query that were given."""
+    """Return the parts of a query that were given."""
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
 def problem_of(response: requests.Response) -> dict[str, Any]:
-    """The problem object of an error answer; made up from the status when it has none."""
+    """Return the problem object of an error answer; made up from the status when it has none."""
     try:
         problem = response.json()
     except ValueError:
@@ -158,7 +164,7 @@ def _unexplained(response: requests.Response) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, such as "Connection refused"."""
+    """Return the innermost reason, such as "Connection refused"."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

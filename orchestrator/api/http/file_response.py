@@ -17,7 +17,7 @@ def text_file(
     tail: int | None = None,
     missing_is_empty: bool = False,
 ) -> Response:
-    """A file's content; no link is followed below ``within``.
+    """Return a file's content; no link is followed below ``within``.
 
     Raise FileNotFoundError, or NotFound when it is no regular file. On waitress it is sent
     without holding a thread.

@@ -20,7 +20,7 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise NotFound(f"{path.name} cannot be read: it is not a regular file") from error
+        raise NotFound(f"{path.name} cannot be read: not a regular file") from error
 
 
 def tail_offset(opened: BinaryIO, lines: int) -> int:

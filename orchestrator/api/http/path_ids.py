@@ -12,22 +12,24 @@ LONGEST_REPORT_NAME = 128
 
 def checked_job_id(name: str) -> str:
     if not JOB_ID.fullmatch(name):
-        raise NoSuchJob("with this id", "; GET /api/v1/jobs lists those there are")
+        raise NoSuchJob("with this id", "; list the jobs: GET /api/v1/jobs")
     return name
 
 
 def checked_worker_id(name: str) -> str:
     if not WORKER_ID.fullmatch(name):
-        raise NotFound("there is no worker with this id; they are called worker_1, worker_2_1, ...")
+        raise NotFound("no worker with this id; ids are worker_1, worker_2_1, and so on")
     return name
 
 
 def checked_report_name(name: str) -> str:
-    """A file's plain name; those under ``reports/`` may be called so."""
+    """Return the plain file name of a report; the prefix ``reports/`` is optional. Raise
+    NotFound.
+    """
     plain = name.removeprefix("reports/")
     if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):
         raise NotFound(
-            "there is no report of this name; try FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt "
-            "or analytics.json"
+            "no report with this name; names are FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, "
+            "analytics.json, and others in reports/"
         )
     return plain

@@ -103,7 +103,7 @@ class ProblemError(Exception):
 def limit_fields(
     limit: str, most: float | None, used: float | None, free_at: float | None
 ) -> Mapping[str, Any]:
-    """The limit as ``config.yaml`` names it, and when it is free again, if that is known."""
+    """Return the limit as ``config.yaml`` names it, and when it is free again, if that is known."""
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {
         "limit": limit,
@@ -123,7 +123,7 @@ def unavailable(detail: str) -> ProblemError:
 
 
 def invalid(found: list[Fault]) -> ProblemError:
-    """A request whose values do not fit."""
+    """Return the problem for a request with invalid values."""
     errors = [
         {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
     ]
@@ -144,13 +144,13 @@ def problem_of(error: BaseException) -> ProblemError:
     if isinstance(error, HTTPException):
         return _of_http(error)
     if is_exhausted(error):
-        logger.warning("a request was refused: %s", error)
-        return unavailable("the server has no descriptors, threads or memory left; try again later")
+        logger.warning("request rejected: %s", error)
+        return unavailable("the server has no free descriptors, threads, or memory; retry later")
     logger.error("a request failed", exc_info=error)
     return ProblemError(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         type="internal",
-        detail="the server failed on this request; its log says why",
+        detail="internal error of the server; the cause is in its log, logs/orchestrator.log",
     )
 
 
@@ -169,12 +169,14 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
     detail = error.message
     if isinstance(error, _GUARDED) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
-        detail = f"{(type(error).__doc__ or '').strip()} The server's log says why."
+        what = (type(error).__doc__ or "").strip()
+        detail = f"{what} The cause is in the server's log, logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
     if isinstance(error, NoSuchJob):
         return replace(problem, more={"subject": "job"})
     if isinstance(error, Refused):
-        return replace(problem, more={"left": dict(error.left)})
+        left = dict(error.left)
+        return replace(problem, more={"remaining": left, "left": left})
     if isinstance(error, LimitReached):
         after = RUNNING_SECONDS
         if error.free_at is not None:
@@ -194,27 +196,27 @@ def _of_http(error: HTTPException) -> ProblemError:
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return replace(
             problem,
-            detail=f"{request.method} is not possible here; possible: {allowed}",
+            detail=f"method {request.method} is not allowed here; use {allowed}",
             headers={"Allow": allowed},
         )
     if isinstance(error, RequestEntityTooLarge):
         return too_large(request.max_content_length)
     if status is HTTPStatus.NOT_FOUND:
-        return replace(problem, detail="there is nothing at this path; see /docs for the calls")
+        return replace(problem, detail="no call at this path; all calls are listed at /docs")
     return problem
 
 
 def too_large(limit: int | None = None) -> ProblemError:
-    size = f"; at most {limit} bytes are taken" if limit else ""
+    size = f": at most {limit} bytes" if limit else ""
     return ProblemError(
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         type="too-large",
-        detail=f"the request's body is too large{size} (setting limits.max_request_bytes)",
+        detail=f"request body too large{size} (setting limits.max_request_bytes)",
     )
 
 
 def response_of(error: BaseException) -> Response:
-    """The answer to the present request."""
+    """Return the answer to the present request."""
     return plain(problem_of(error).reply(request.path))
 
 
@@ -225,7 +227,7 @@ def plain(reply: Reply) -> Response:
 def refuse(
     problem: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """A problem as the answer of a WSGI application."""
+    """Return a problem as the answer of a WSGI application."""
     return plain(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
 
 

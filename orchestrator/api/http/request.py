@@ -21,7 +21,7 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """The request's body. Raise 400, 413, 415 or 422; ``optional``: none at all will do."""
+    """Return the request's body. Raise 400, 413, 415 or 422; ``optional``: none at all will do."""
     raw = request.get_data()
     if not raw and optional:
         return model.model_validate({})
@@ -46,7 +46,7 @@ def check_json() -> None:
         raise ProblemError(
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             type="unsupported-media-type",
-            detail=f"JSON is UTF-8; the charset {charset[:40]!r} is not taken",
+            detail=f"charset {charset[:40]!r} is not supported; send JSON as UTF-8",
         )
 
 
@@ -57,9 +57,9 @@ def parse_json(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except UnicodeDecodeError as error:
-        raise _malformed(f"it is not UTF-8 (byte {error.start})") from None
+        raise _malformed(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
-        raise _malformed("it is nested too deeply") from None
+        raise _malformed("nested too deeply") from None
     except ValueError as error:
         raise _malformed(str(error)) from None
 
@@ -69,7 +69,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:100]!r} is there twice in one object")
+        raise ValueError(f"the name {twice[:100]!r} occurs twice in one object")
     return value
 
 
@@ -82,7 +82,7 @@ def _malformed(what: str) -> ProblemError:
 
 
 def query(model: type[QueryModel]) -> QueryModel:
-    """The request's query; a name without a value counts as absent. Raise a 422."""
+    """Return the request's query; a name without a value counts as absent. Raise a 422."""
     known = list(model.model_fields)
     found = [_query_fault(name, values, known) for name, values in request.args.lists()]
     if wrong := [fault for fault in found if fault]:
@@ -115,7 +115,7 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """The header ``Last-Event-ID``, or else the query's. Raise a 422."""
+    """Return the header ``Last-Event-ID``; otherwise the parameter of the query. Raise a 422."""
     given = request.headers.get("Last-Event-ID", "").strip()
     if not given:
         return from_query

@@ -8,7 +8,7 @@ from typing import Any
 def strict_json(
     raw: bytes, deepest: int, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    """The value in UTF-8 text; ``pairs`` makes its objects.
+    """Return the value in UTF-8 text; ``pairs`` makes its objects.
 
     Raise ValueError, or RecursionError for excessive nesting.
     """

@@ -1,1 +1,1 @@
-"""The Model Context Protocol: the same tools over standard input and over ``POST /mcp``."""
+"""The MCP server: standard input and ``POST /mcp`` offer the same tools."""

@@ -33,11 +33,10 @@ LIST_TTL_MS = 3_600_000
 DEEPEST_JSON = 40
 
 INSTRUCTIONS = """\
-Runs a request as a tree of worker processes and brings their results together in one report.
-Worth it when the work has about five or more parts that do not wait for each other; do smaller work
-yourself. Call orchestrate once (with tasks when you know them), then wait until "retry" is false:
-wait answers within 45 seconds and is called again while the job runs. result has the outputs cut
-short, with the paths of the files that hold all of them."""
+Runs a request as a tree of worker processes and combines their results in one report. Use it for
+work with about five or more independent parts; do smaller work yourself. Call orchestrate once,
+with tasks if you know them. Then call wait until "retry" is false; each call answers within 45
+seconds. result has the outputs, shortened, with the paths of the files that contain all of them."""
 
 
 class RpcError(Exception):
@@ -85,7 +84,7 @@ def parsed(raw: bytes) -> Any:
 
 
 def request_of(message: object) -> Request | None:
-    """The request in a message; None for notifications and answers. Raise RpcError."""
+    """Return the request in a message; None for notifications and answers. Raise RpcError."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(
             INVALID_REQUEST, 'a message is one JSON object with "jsonrpc": "2.0"; no batches'
@@ -119,7 +118,7 @@ def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def version_of(request: Request) -> str:
-    """The revision that a stateless request says it speaks."""
+    """Return the protocol revision that a stateless request names."""
     return str(_meta(request.params).get(VERSION_KEY, ""))
 
 
@@ -142,7 +141,7 @@ def unsupported(asked: str, request_id: RequestId | None = None) -> RpcError:
 
 
 def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
-    """The result of everything but ``tools/call``. Raise RpcError -32601 for the rest."""
+    """Return the result of everything but ``tools/call``. Raise RpcError -32601 for the rest."""
     if request.method == "initialize":
         return _initialized(request)
     if request.method == "server/discover":
@@ -151,7 +150,7 @@ def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
         return {}
     if request.method == "tools/list":
         return {"tools": list(tools), **(_lasting() if request.stateless else {})}
-    raise request.error(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r} here")
+    raise request.error(METHOD_NOT_FOUND, f"unknown method {request.method[:100]!r}")
 
 
 def _initialized(request: Request) -> Values:
@@ -197,7 +196,7 @@ def call_of(request: Request) -> RpcCall:
 
 
 def said(text: str, *, is_error: bool = False) -> Values:
-    """The result of a tool: one text."""
+    """Return the result of a tool: one text."""
     # A file's name may be no valid text at all.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

@@ -20,7 +20,9 @@ SHORT_PATIENCE_SECONDS = 2.0
 
 
 class Forwarding:
-    """Calls the server of the environment (in a worker), or else the server of ``folder``."""
+    """Calls the server that the environment names (in a worker); otherwise the server of
+    ``folder``.
+    """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder, self._environ = folder, environ
@@ -28,7 +30,7 @@ class Forwarding:
     def call(self, call: RpcCall) -> Values:
         """Return the result of a tool; it contains errors as text. Answers within about 45 s."""
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
-            return _wrong("this worker has no network, so it cannot start child jobs")
+            return _wrong("child jobs are not available: this worker has no network")
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
 
         def once() -> ServerReply:
@@ -51,8 +53,8 @@ class Forwarding:
     @property
     def _advice(self) -> str:
         if self._in_worker:
-            return "it may be restarting: call this again in a minute"
-        return f"start the server with: {self._folder / 'bin' / 'orchestrator'} serve"
+            return "it may be restarting; repeat the call in a minute"
+        return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
         """Raise OSError: a server that restarts may have another address."""
@@ -66,11 +68,13 @@ class Forwarding:
         except NoServer as error:
             raise OSError(error.message.partition(";")[0]) from error
         except (OSError, ValueError) as error:
-            raise OSError(f"the server does not answer ({error})") from error
+            raise OSError(f"no answer from the server ({error})") from error
 
 
 def _shortened(call: RpcCall, left: float) -> RpcCall:
-    """A wait that is asked for again must not last longer in all."""
+    """Return the call; a repeated ``wait`` gets the remaining time, so that it lasts no longer in
+    total.
+    """
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call
     asked = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)
@@ -87,8 +91,8 @@ def _message(call: RpcCall) -> Values:
 def _understood(reply: ServerReply) -> Values:
     if reply.status == 401:
         return _wrong(
-            "the server refused the key; it is ORCHESTRATOR_API_KEY in the environment, "
-            "else api.api_key in config.yaml"
+            "invalid API key; set ORCHESTRATOR_API_KEY in the environment, or api.api_key in "
+            "config.yaml"
         )
     found = reply.document
     result = found.get("result")

@@ -19,18 +19,18 @@ from typing import BinaryIO, NoReturn
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
 from orchestrator.api.mcp.tool_list import definitions
+from orchestrator.core.command_name import COMMAND
+from orchestrator.security.home import home_here
 
-#: The folder that this package lies in.
-OWN_FOLDER = Path(__file__).absolute().parents[3]
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
 MOST_CALLS = 64
 #: Calls that are still open when the input ends are answered, if they come to an end.
 DRAIN_SECONDS = 60.0
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
 Model Context Protocol, over standard input and output. In a worker it uses the worker's own key;
-elsewhere the server that runs for this folder (start one: bin/orchestrator serve)."""
+elsewhere the server that runs for this folder (start one: {COMMAND} serve)."""
 
 
 class StdioSession:
@@ -67,7 +67,7 @@ class StdioSession:
             self._write(error.reply())
 
     def _forget(self, message: Mapping[str, object]) -> None:
-        """A call that the client no longer waits for gets no answer."""
+        """Drop a call whose client no longer waits: it gets no answer."""
         params = message.get("params")
         request_id = params.get("requestId") if isinstance(params, dict) else None
         if isinstance(request_id, str | int):
@@ -84,7 +84,7 @@ class StdioSession:
             if not crowded:
                 self._open.add(request.id)
         if crowded:
-            text = f"{MOST_CALLS} calls are open already; wait for some of them"
+            text = f"too many open calls: maximum {MOST_CALLS}; wait for some of them"
             self._write(request.reply(said(text, is_error=True)))
             return
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
@@ -126,11 +126,12 @@ class StdioSession:
             pass
 
 
-def main(arguments: list[str] | None = None, folder: Path = OWN_FOLDER) -> NoReturn:
+def main(arguments: list[str] | None = None, folder: Path | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="orchestrator mcp", description=DESCRIPTION)
-    parser.parse_args(arguments)
+    parser.add_argument("--home", type=Path, default=folder, help=argparse.SUPPRESS)
+    home = parser.parse_args(arguments).home or home_here(os.environ)
     with suppress(BrokenPipeError, KeyboardInterrupt):
-        StdioSession(sys.stdin.buffer, sys.stdout.buffer, folder).run()
+        StdioSession(sys.stdin.buffer, sys.stdout.buffer, home).run()
     # Threads of abandoned calls must not delay the end.
     os._exit(0)
 

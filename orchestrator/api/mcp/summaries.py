@@ -66,7 +66,7 @@ def standing(detail: Detail) -> Values:
 
 
 def _named(workers: Sequence[Worker]) -> Values:
-    """Each worker by name, and how many are not shown."""
+    """Return each worker by name, and the number of workers that are not shown."""
     shown = [_worker(one) for one in workers[:MOST_WORKERS]]
     return {"by_name": shown, **_more(len(workers) - len(shown))}
 
@@ -105,7 +105,9 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """The length limit of each output: short outputs leave their space to long ones."""
+    """Return the length limit of each output, in characters. Space that short outputs do not need
+    goes to long ones.
+    """
     room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
     for position, length in enumerate(shown):
         share = room // (len(shown) - position)
@@ -134,7 +136,7 @@ def _task(task: TaskResult, longest: int) -> Values:
 
 
 def _used(workers: Sequence[Worker]) -> Values:
-    """The usage that the agents of a job's own workers reported, if any."""
+    """Return the usage that the agents of a job's own workers reported, if any."""
     known = usage_answer([result_of(worker).usage for worker in workers])
     used = known.model_dump(exclude_none=True)
     return {"used": used} if used else {}

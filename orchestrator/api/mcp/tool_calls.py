@@ -1,4 +1,4 @@
-"""The calls of the tools, on the same service as the REST API: a worker's key opens its subtree."""
+"""Runs the tools on the service of the REST API: a worker's key grants access to its subtree."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -28,12 +28,12 @@ REPORT_CHARACTERS = 24_000
 
 
 class WrongCall(Exception):
-    """Says what to type instead."""
+    """The tool is unknown, or its arguments are wrong. The message states what to type instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """A call whose arguments fit."""
+    """A call with valid arguments."""
 
     tool: McpTool
     arguments: Any
@@ -49,7 +49,7 @@ class Desk:
 
 
 def asked(call: RpcCall) -> ToolCall:
-    """Raise WrongCall for an unknown tool or wrong arguments."""
+    """Return the validated call. Raise WrongCall for an unknown tool or wrong arguments."""
     tool = BY_NAME.get(call.tool)
     if tool is None:
         raise WrongCall(f"{call.tool[:100]!r}: {unknown_name('tool', call.tool, list(BY_NAME))}")
@@ -58,7 +58,7 @@ def asked(call: RpcCall) -> ToolCall:
     except ValidationError as error:
         wrong = "; ".join(str(one) for one in faults(error, tool.arguments)[:SHOWN_FAULTS])
         example = summaries.as_text(tool.example)
-        raise WrongCall(f"{tool.name}: {wrong}. Call it like {example}") from None
+        raise WrongCall(f"{tool.name}: {wrong}. Example of a call: {example}") from None
 
 
 def carried_out(desk: Desk, one: ToolCall) -> Values:
@@ -67,7 +67,7 @@ def carried_out(desk: Desk, one: ToolCall) -> Values:
 
 
 def refused(error: BaseException) -> Values:
-    """An error as a result that a model can read and act upon."""
+    """Return an error as a tool result, so that the model can read it and act on it."""
     if isinstance(error, WrongCall):
         return said(str(error), is_error=True)
     problem = problem_of(error)
@@ -97,7 +97,7 @@ def _newest(desk: Desk) -> str:
 
 
 def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
-    """The answer after the wait."""
+    """Return the answer after the wait."""
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
@@ -107,7 +107,7 @@ def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
 
 def _cancel(desk: Desk, arguments: mcp.JobArguments) -> str:
     job = desk.service.cancel(desk.caller, checked_job_id(arguments.job_id))
-    more = {} if job.status.ended else {"next": "wait for it to be stopped"}
+    more = {} if job.status.ended else {"next": "call wait until it has stopped"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
@@ -130,7 +130,9 @@ def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """The last lines, of which no more is read than is shown. Raise FileNotFoundError, NotFound."""
+    """Return the last lines, of which no more is read than is shown. Raise
+    FileNotFoundError, NotFound.
+    """
     with open_regular(path, within) as opened:
         end = os.fstat(opened.fileno()).st_size
         start = max(tail_offset(opened, lines), end - LOG_CHARACTERS * 4)
@@ -145,12 +147,12 @@ def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
         opened = open_regular(path, desk.service.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
-            f"{path.name} is not written yet; reports come when a job has ended"
+            f"report {path.name} does not exist yet; reports are written when a job ends"
         ) from None
     with opened:
         raw = os.pread(opened.fileno(), REPORT_CHARACTERS * 4, 0)
     text = printable(raw.decode("utf-8", "replace"))
-    return cut(text, REPORT_CHARACTERS, f"\n... (cut; all of it is in {path})")
+    return cut(text, REPORT_CHARACTERS, f"\n... (shortened; whole report: {path})")
 
 
 def printable(text: str) -> str:

@@ -55,11 +55,10 @@ TOOLS = (
     McpTool(
         name="orchestrate",
         description=(
-            "Start a job and answer at once with its job_id: the request is split into tasks, each "
-            "done by a worker process of its own, side by side. Inside a worker it becomes a child "
-            "job of that worker. Give tasks when you know the parts (id, prompt or command, "
-            "depends_on); else the request is split for you. Then call wait. The answer says how "
-            "much depth, time and how many workers and child jobs are left."
+            "Start a job, and return its job_id at once. Workers run its tasks in parallel, each "
+            "in its own process. In a worker, the job becomes a child job. Pass tasks if you know "
+            "them (id, prompt or command, depends_on); otherwise the request is split into tasks. "
+            "Then call wait. The answer has the remaining depth, time, workers, and child jobs."
         ),
         arguments=mcp.OrchestrateArguments,
         example={
@@ -71,7 +70,7 @@ TOOLS = (
     McpTool(
         name="status",
         description=(
-            "How a job stands now: its state, its workers by state and by name, what is left. "
+            "Get the status of a job: its workers by status and by name, and the remaining quota. "
             "Without job_id: the newest jobs. To wait for the end, call wait instead."
         ),
         arguments=mcp.StatusArguments,
@@ -80,15 +79,15 @@ TOOLS = (
     McpTool(
         name="wait",
         description=(
-            'Wait for a job to end, at most 45 seconds. {"retry": true}: it still runs, call wait '
-            'again. {"retry": false}: it has ended, and the answer is that of result.'
+            'Wait for the end of a job, at most 45 seconds. {"retry": true}: the job is running; '
+            'call wait again. {"retry": false}: the job has ended; the answer is that of result.'
         ),
         arguments=mcp.WaitArguments,
         example={**JOB, "timeout_seconds": 40},
     ),
     McpTool(
         name="cancel",
-        description="Stop a job and all its child jobs, processes included. What is done is kept.",
+        description="Cancel a job and its child jobs; stop their processes. Finished work stays.",
         arguments=mcp.JobArguments,
         example=JOB,
         reads_only=False,
@@ -97,22 +96,22 @@ TOOLS = (
     McpTool(
         name="result",
         description=(
-            "What the workers of a job came back with so far: for each its state, its output (cut "
-            "short), the files it made, and the paths of its directory and log; and the path of "
-            "the final report. Read those files for more."
+            "Get the results of a job's workers so far: status, output (shortened), created "
+            "files, and the paths of directory and log; and the path of the final report. Read "
+            "these files for details."
         ),
         arguments=mcp.JobArguments,
         example=JOB,
     ),
     McpTool(
         name="logs",
-        description="The last lines of one worker's log, also while it runs.",
+        description="Get the last lines of a worker's log, also while the worker runs.",
         arguments=mcp.LogsArguments,
         example={**JOB, "worker_id": "worker_1", "lines": 50},
     ),
     McpTool(
         name="report",
-        description="A report of a job, in Markdown, cut short when long; written at its end.",
+        description="Get a report of an ended job, in Markdown; a long report is shortened.",
         arguments=mcp.ReportArguments,
         example={**JOB, "name": "FINAL_RESULT.md"},
     ),
@@ -122,7 +121,7 @@ BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
 def input_schema(model: type[Wire]) -> Schema:
-    """A JSON Schema without references, titles and nulls, which some models stumble over."""
+    """Return a JSON Schema without references, titles and nulls, which some models stumble over."""
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
     found: Schema = _plain(whole, definitions)

@@ -14,27 +14,35 @@ from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_
 from orchestrator.schemas.answers.common import AcceptedAnswer
 
 DESCRIPTION = """\
-Jobs, their workers, and what they came back with.
+Submit jobs, follow their workers, and get their results.
 
-Every call but those of the pages and of health needs a key: `X-API-Key`, or
-`Authorization: Bearer`. Errors are `application/problem+json` (RFC 9457): `type` is a stable name
-such as `not-found` or `cycle`, `detail` says what to do.
+Every call needs a key, except pages and health: `X-API-Key`, or `Authorization: Bearer`. Errors are
+`application/problem+json` (RFC 9457): `type` is a stable name such as `not-found` or `cycle`, and
+`detail` says what failed and what to do.
 
-A key has scopes. `admin` may do everything; `read` sees every job; `submit` submits jobs, and sees,
-cancels and retries those; a worker's own key does the same with the child jobs below the worker.
-401: the key opens nothing. 404: there is no such thing, or the key does not see it. 403
-`forbidden`: the key sees it and may not change it, or may change nothing at all, or sees no
-statistics. 403 `forbidden-host` and `forbidden-origin`: the call came under another name, or from a
-page of another site. 429: too many calls of this kind; `Retry-After` says when to go on.
+Scopes of keys:
+
+- `read`: see all jobs.
+- `submit`: submit jobs; see, cancel, and retry the key's own jobs.
+- `admin`: everything.
+- A worker's key: like `submit`, for the child jobs below the worker.
+
+Errors of every call:
+
+- 401: missing or invalid key.
+- 403 `forbidden`: the key does not allow this change, or does not show statistics.
+- 403 `forbidden-host`: unknown host name. 403 `forbidden-origin`: call from a page of another site.
+- 404: not found, or not visible to this key.
+- 429: rate limit reached; retry after `Retry-After` seconds.
 """
 
 TAGS = {
-    "jobs": "Submit, read, cancel and retry jobs.",
+    "jobs": "Submit, read, cancel, and retry jobs.",
     "watching": "Follow a job while it runs.",
-    "reports": "Read what was written about a job.",
-    "locks": "Keep workers off what another one works on.",
+    "reports": "Read the reports of a job.",
+    "locks": "Acquire and release exclusive locks for workers.",
     "server": "The server itself.",
-    "pages": "For people.",
+    "pages": "Pages for people.",
 }
 
 #: The schema of each path parameter.
@@ -51,7 +59,7 @@ FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "canc
 
 
 def document() -> bytes:
-    """The OpenAPI 3.1 document as JSON."""
+    """Return the OpenAPI 3.1 document as JSON."""
     schemas, names = shapes()
     whole = {
         "openapi": "3.1.0",
@@ -175,7 +183,9 @@ def _answer(
 
 
 def _free(media: str) -> Schema:
-    """The shape of an answer that has no model. A stream is read event by event, or as a text."""
+    """Return the shape of an answer that has no model. A stream is read event by event, or
+    as a text.
+    """
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},
         MEDIA_TYPE: {"type": "object"},
@@ -186,9 +196,9 @@ def _free(media: str) -> Schema:
 
 def _answer_headers(operation: Operation, status: HTTPStatus) -> Schema:
     if operation.tagged:
-        return {"ETag": header("Changes when the answer does.")}
+        return {"ETag": header("Version of the answer; changes with the answer.")}
     if status is HTTPStatus.ACCEPTED and operation.answers[status]:
-        return {"Location": header("Where the job's status is.")}
+        return {"Location": header("URL of the job's status.")}
     return {}
 
 

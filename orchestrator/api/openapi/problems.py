@@ -19,15 +19,15 @@ COMMON_ERRORS = (
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 ERROR_HEADERS = {
-    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "How to send a key."),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "The methods that are possible."),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds until to try again."),
-    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds until to try again."),
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "Supported ways to send a key."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "Allowed methods."),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds before the next retry."),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds before the next retry."),
 }
 
 
 def problems() -> Schema:
-    """All problems in the table of calls, by name."""
+    """Return all problems in the table of calls, by name."""
     return {problem_name(status): _problem(status) for status in _all_statuses()}
 
 

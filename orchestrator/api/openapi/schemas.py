@@ -18,7 +18,7 @@ REF = "#/components/schemas/{model}"
 
 
 def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
-    """All shapes by name, and the name of each."""
+    """Return all shapes by name, and the name of each."""
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (operation.body, "validation") for operation in OPERATIONS if operation.body
     ]
@@ -55,7 +55,9 @@ def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
-    """In serialization mode every field with a default is "required"; ours may be omitted."""
+    """Make fields with a default optional: pydantic declares them required, but answers may omit
+    them.
+    """
     for schema in schemas.values():
         fields = schema.get("properties", {})
         required = [name for name in schema.get("required", ()) if not fields[name].get("optional")]
@@ -69,7 +71,9 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """Fields without a value are omitted in answers, never null; in requests null is allowed."""
+    """Return the schema without null types: answers omit fields without a value. Requests may have
+    null.
+    """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]
     if not isinstance(schema, dict):

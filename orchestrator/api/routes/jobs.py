@@ -58,8 +58,8 @@ def get_results(job_id: str) -> Response:
         found = results(service(), who, service().detail(who, asked, with_tasks=False))
         if found is None:
             raise Conflict(
-                f"no worker of job {asked} has finished yet; "
-                f"GET /api/v1/jobs/{asked}/wait answers when the job has ended"
+                f"no worker of job {asked} has ended yet; wait for the job: "
+                f"GET /api/v1/jobs/{asked}/wait"
             )
         return found
 

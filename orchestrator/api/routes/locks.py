@@ -96,7 +96,7 @@ def end_locks() -> Response:
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
-    """The result of a call. Never raises; may run outside of any request."""
+    """Return the result of a call. Never raises; may run outside of any request."""
     try:
         leases = engine.lock_answer(call, final=final)
         if leases is None:

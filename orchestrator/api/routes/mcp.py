@@ -66,12 +66,13 @@ def _check_version(one: Request | None) -> None:
     for header, value in expected.items():
         if _header(header) != value:
             raise one.error(
-                protocol.HEADER_MISMATCH, f"the header {header} must say what the body says"
+                protocol.HEADER_MISMATCH,
+                f"the header {header} and the body must have the same value",
             )
 
 
 def _header(name: str) -> str | None:
-    """Clients wrap values that no header can contain: ``=?base64?...?=``."""
+    """Return a header's value, decoded if the client encoded it as ``=?base64?...?=``."""
     value = request.headers.get(name)
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value
@@ -114,7 +115,7 @@ def _called(one: Request, call: ToolCall) -> Response:
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
-    """The whole answer. Never raises; runs outside of any request after a wait."""
+    """Return the whole answer. Never raises; runs outside of any request after a wait."""
     try:
         result = carried_out(desk, call)
     except Exception as error:

@@ -59,6 +59,11 @@ def _answer(job_id: str) -> ConflictsAnswer:
         "status": job.status,
         "strategy": job.config.merge_strategy,
         **record,
+        "unmerged": record.get("left_out") or {},
+        "unapplied": record.get("handed"),
+        "gates": [
+            {**gate, "baseline_findings": gate.get("known", 0)} for gate in record.get("gates", ())
+        ],
         "missing": missing_changes(service(), caller(), job),
         "made_not_in_result": outside_work(service(), caller(), job, workers),
         "merging": service().is_merging(job_id),

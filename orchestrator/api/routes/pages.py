@@ -50,7 +50,7 @@ def get_health() -> Response:
 
 @blueprint.get("/healthz")
 def get_liveness() -> Response:
-    """Asks nothing of store and supervisor: whoever restarts a server by it restarts a dead one."""
+    """Answer without the store or the supervisor, so that only a dead server is restarted."""
     return _word("ok", HTTPStatus.OK)
 
 

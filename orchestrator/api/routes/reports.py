@@ -29,5 +29,5 @@ def get_report(job_id: str, name: str) -> Response:
         return text_file(path, media_type, within=service().workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
-            f"the report {path.name} has not been written; reports come when a job has ended"
+            f"report {path.name} does not exist yet; reports are written when a job ends"
         ) from None

@@ -17,7 +17,7 @@ from orchestrator.api.http.shared_reads import SharedReads
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"
-RUNNING_DOWN = frozenset({"left"})
+RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
 def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
@@ -46,7 +46,7 @@ def json_answer(
 
 
 def tagged_answer(make: Callable[[], BaseModel]) -> Response:
-    """A read with an ETag; 304 when the caller has it already.
+    """Return a read with an ETag; 304 when the caller has it already.
 
     The same read of the same caller at the same time is made once.
     """
@@ -66,7 +66,9 @@ class _Tagged:
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
-    """A weak tag: remaining time decreases continuously and is no reason to send all again."""
+    """Return a weak tag: remaining time decreases continuously and is no reason to send all
+    again.
+    """
     lasting = encoded(answer, without=RUNNING_DOWN)
     tag = blake2b(lasting, digest_size=16).hexdigest()
     return _Tagged(tag, _with_left(lasting, answer))
@@ -76,4 +78,5 @@ def _with_left(lasting: bytes, answer: BaseModel) -> bytes:
     left = getattr(answer, "left", None)
     if left is None:
         return lasting
-    return b'%b,"left":%b}' % (lasting[:-1], json.dumps(left, default=str).encode())
+    text = json.dumps(left, default=str).encode()
+    return b'%b,"remaining":%b,"left":%b}' % (lasting[:-1], text, text)

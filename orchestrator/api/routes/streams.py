@@ -31,9 +31,9 @@ NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 TOO_MANY: Refusal = partial(
     problems.refuse,
-    problems.unavailable("too many streams and waits are open; close some, or try again later"),
+    problems.unavailable("too many open streams and waits; close some, or retry later"),
 )
-STOPPING = problems.unavailable("the server is stopping; ask again in a moment")
+STOPPING = problems.unavailable("the server is stopping; repeat the call in a moment")
 
 
 def parking() -> Parking:
@@ -117,7 +117,7 @@ def parked_wait(
 
 
 def _wait_reply(service: Service, caller: Caller, job_id: str, path: str) -> Reply:
-    """The job's state as a whole answer. Never raises; runs outside of any request."""
+    """Return the job's state as a whole answer. Never raises; runs outside of any request."""
     try:
         body = encoded(wait_answer(service, caller, job_id))
     except Exception as error:
@@ -127,7 +127,9 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, path: str) -> Rep
 
 
 def secured_reply(reply: Reply) -> Reply:
-    """The hub writes it past the middleware that adds these headers elsewhere."""
+    """Return the reply with security headers: the hub writes it past the middleware that adds them
+    elsewhere.
+    """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 
 

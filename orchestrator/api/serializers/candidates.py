@@ -15,7 +15,7 @@ def candidates_answer(
     """Raise NotFound for a task that the job does not have, Conflict before it has any."""
     detail = service.detail(caller, job_id)
     if not detail.tasks:
-        raise Conflict(f"job {job_id} has no tasks yet; ask again when it is planned")
+        raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
     task = next((each for each in detail.tasks if each.id == task_id), None)
     if task is None:
         known = ", ".join(each.id for each in detail.tasks[:20])

@@ -53,6 +53,7 @@ def rolled_back_answer(
         worker_id=worker_id,
         checkpoint=done.checkpoint,
         commit=done.commit,
+        saved_as=done.kept,
         kept=done.kept,
         links=links(job_id),
     )

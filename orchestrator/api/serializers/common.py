@@ -69,7 +69,7 @@ def moment_or_none(seconds: float | None) -> datetime | None:
 
 
 def duration(started_at: float | None, ended_at: float | None) -> float | None:
-    """Seconds between two times; None while one is missing."""
+    """Return seconds between two times; None while one is missing."""
     if started_at is None or ended_at is None:
         return None
     return round(max(0.0, ended_at - started_at), 6)
@@ -91,7 +91,8 @@ def links(job_id: str) -> Links:
 
 
 def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
-    """The log's place in the workspace (CONTRACT section 2), without asking for each worker.
+    """Return the log's place in the workspace (CONTRACT section 2), without asking for each
+    worker.
 
     None for a worker that never ran and never will.
     """
@@ -110,7 +111,9 @@ def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
         status=accepted.job.status,
         links=links(accepted.job.id),
         duplicate=accepted.duplicate,
+        remaining=dict(accepted.left),
         left=dict(accepted.left),
+        caller_remaining=dict(accepted.caller_left),
         caller_left=dict(accepted.caller_left),
         limits_notice=accepted.limits_notice or None,
     )
@@ -203,7 +206,7 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
 
 
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
-    """The sum of known usage; values that no worker knows are omitted."""
+    """Return the sum of known usage; values that no worker knows are omitted."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
     without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
     lacking = True if without and known["cost_usd"] is not None else None
@@ -211,7 +214,7 @@ def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
 
 
 def event_values(event: Event) -> Mapping[str, object]:
-    """The JSON object of an event, in the shape of EventAnswer."""
+    """Return the JSON object of an event, in the shape of EventAnswer."""
     values: dict[str, object] = {
         "seq": event.seq,
         "kind": event.kind,

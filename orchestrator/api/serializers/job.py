@@ -54,7 +54,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
-    """Held locks by worker id; only workers that hold some."""
+    """Return held locks by worker id; only workers that hold some."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[HeldLock]] = {}
     for worker in detail.workers:
@@ -121,6 +121,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
+        remaining=dict(detail.left),
         left=dict(detail.left),
         workspace=str(service.workspace(job)),
         final_report=str(service.final_report(job)),
@@ -129,7 +130,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
-    """Tasks with their candidates, if known."""
+    """Yield tasks with their candidates, if known."""
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):
@@ -145,6 +146,7 @@ def _worker(
     locks: Sequence[HeldLock] = (),
 ) -> WorkerAnswer:
     result = result_of(worker)
+    leftovers = [StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
     ran = worker.result is not None
     # They were read after the worker, which may have begun another one since.
     begun = [one for one in attempts if one.number <= worker.attempt]
@@ -173,7 +175,8 @@ def _worker(
         locks=list(locks),
         refused_child_jobs=result.refused_child_jobs,
         gates=[gate_result_answer(each) for each in result.gates],
-        strays=[StrayAnswer(pid=one.pid, command=one.command) for one in result.strays],
+        leftover_processes=leftovers,
+        strays=leftovers,
         attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
         child_job_ids=list(worker.child_job_ids),
         workspace=str(service.worker_directory(worker)),
@@ -213,6 +216,7 @@ def _failure(failure: Failure) -> FailureAnswer:
         reason=failure.reason,
         confidence=failure.confidence,
         checkpoint=failure.checkpoint,
+        saved_as=failure.kept,
         kept=failure.kept,
     )
 
@@ -233,7 +237,7 @@ def tree_answer(tree: Tree) -> TreeAnswer:
 
 
 def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    """Known usage by job, with that of descendants, planners and reviewers."""
+    """Return known usage by job, with that of descendants, planners and reviewers."""
     jobs = {job.id: job for job in tree.jobs}
     used: dict[str, list[Usage]] = defaultdict(list)
     for worker in (*tree.workers, *tree.advisers):

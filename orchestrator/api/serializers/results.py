@@ -66,6 +66,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
             RepositoryChangeAnswer(**asdict(each)) for each in job.facts.repository_changes
         ],
         counts=counts(_with_all_below(job.id, by_job)),
+        remaining=dict(detail.left),
         left=dict(detail.left),
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
@@ -76,7 +77,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
 
 
 def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
-    """Changes that the job's result lacks, with the commands that merge them."""
+    """Yield changes that the job's result lacks, with the commands that merge them."""
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:
@@ -108,7 +109,7 @@ def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
-    """None until a worker has finished."""
+    """Return the results; None until a worker has finished."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
@@ -127,7 +128,9 @@ def _results(
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Includes workers of child jobs, which are read only if there are any."""
+    """Return workers by job, including those of child jobs, which are read only if there
+    are any.
+    """
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))

@@ -50,7 +50,9 @@ BLUEPRINTS = (
 
 
 def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
-    """The API of one service. Nothing runs before the first request; see ``close_app``."""
+    """Return the WSGI application of one service. Nothing runs before the first request; see
+    ``close_app``.
+    """
     options = options or ApiOptions()
     app = Flask("orchestrator.api", static_folder=Path(__file__).parents[1] / "static")
     app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
@@ -80,7 +82,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
 
 
 def note_removal(app: Flask, job: Job) -> None:
-    """Put into the audit log that the server has removed a job by itself."""
+    """Record in the audit log that the server has removed a job automatically."""
     log: AuditLog | None = app.extensions.get("orchestrator.audit")
     if log is not None:
         log.note("(retention)", "DELETE", job_path(job.id))

@@ -34,9 +34,7 @@ LARGEST_HEADER_BYTES = 64 * 1024
 _SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
 _HEALTH = frozenset({"/health", "/healthz", "/readyz"})
 _JOB = re.compile(r"/api/v1/jobs/[^/]+")
-CROWDED = unavailable(
-    "the server has as many connections as it takes (api.connection_limit); try again later"
-)
+CROWDED = unavailable("connection limit reached (api.connection_limit); retry later")
 _TOO_LATE = ProblemError(
     status=HTTPStatus.REQUEST_TIMEOUT,
     type="request-timeout",
@@ -73,7 +71,7 @@ def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
         return too_large(max_request_bytes)
     detail = f"the request is not valid HTTP: {error.body}"
     if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        detail = f"the headers are too large; at most {LARGEST_HEADER_BYTES} bytes are taken"
+        detail = f"headers too large: at most {LARGEST_HEADER_BYTES} bytes"
     return ProblemError(
         status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
     )
@@ -153,7 +151,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def may_give_way(self) -> bool:
-        """Nothing that it asked is being answered or sent."""
+        """True if the connection has no unanswered request and no unsent answer."""
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
@@ -177,7 +175,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
 
 def say(connection: Any, problem: ProblemError) -> None:
-    """Answer on a connection that is closed next, as far as that is possible without waiting."""
+    """Send an answer on a connection that is closed next, if that is possible without waiting."""
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
@@ -217,7 +215,7 @@ def is_vital(request: Any) -> bool:
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Gives requests to threads. A few are for vital ones, while all others are busy."""
+    """Assigns requests to threads. Some threads are reserved for vital requests."""
 
     def __init__(self, threads: int) -> None:
         super().__init__()
@@ -266,7 +264,7 @@ KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
 #: While not even one can be refused, the server's loop must not spin.
 PAUSE_SECONDS = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_REFUSAL = unavailable("no file descriptors are left for more connections; try again later")
+_REFUSAL = unavailable("no free file descriptor for another connection; retry later")
 
 
 class Door:
@@ -287,7 +285,7 @@ class Door:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Replaces the listener's own; returns None if there is no connection to accept.
+        """Return the next connection; None if there is none. Replaces the listener's own method.
 
         Raise OSError if the connection fails.
         """
@@ -335,7 +333,7 @@ class Door:
             self._spare = None
 
     def _refuse_next(self) -> None:
-        """Uses the descriptor that is reserved for this."""
+        """Reject the next connection, with the descriptor that is reserved for this."""
         self.close()
         try:
             found = wasyncore.dispatcher.accept(self._listener)
@@ -353,7 +351,7 @@ class Door:
 
 
 def _first_kept() -> int:
-    """The kernel gives the lowest that is free: from this one on they are getting scarce."""
+    """Return the kernel gives the lowest that is free: from this one on they are getting scarce."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)
 

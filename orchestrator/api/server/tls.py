@@ -34,7 +34,7 @@ class BadCertificate(OrchestratorError):
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer with this certificate. Raise BadCertificate."""
+    """Return a context for TLS 1.2 or newer with this certificate. Raise BadCertificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -64,7 +64,9 @@ class Relay:
     """Decrypts for waitress. Nothing runs before ``start``."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: beyond so many connections, those whose callers do not read are cut off."""
+        """``limit``: with more connections than this, those whose clients do not read are
+        closed.
+        """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limit = min(limit, soft // SHARE_OF_DESCRIPTORS)
@@ -136,7 +138,7 @@ class Relay:
 
 
 class _Side(asyncio.Protocol):
-    """One side of a relayed connection: what it receives goes to the other side."""
+    """One side of a relayed connection; data that it receives is sent to the other side."""
 
     other: "_Side"
 

@@ -133,11 +133,13 @@ class Server:
 
     @property
     def listens_at(self) -> str:
-        """The address that it listens on, which may be every one of this machine's."""
+        """URL of the address that the server listens on, which may be the address of all
+        interfaces.
+        """
         return _url("https" if self._relay else "http", self.host, self.port)
 
     def channels(self) -> Sequence[HttpChannel]:
-        """Its open connections."""
+        """Open connections of the server."""
         return channels_of(self._map)
 
     def run(self) -> None:
@@ -152,14 +154,14 @@ class Server:
             self._shut_down()
 
     def start(self) -> threading.Thread:
-        """Serve in a thread of its own."""
+        """Serve in a background thread."""
         self._running = True
         thread = threading.Thread(target=self.run, name="http", daemon=True)
         thread.start()
         return thread
 
     def close(self) -> None:
-        """Stop serving. Idempotent; may be called by a signal handler and from any thread."""
+        """Stop serving. Idempotent. Signal handlers and any thread may call."""
         if self._closing.is_set():
             return
         with self._waking:
@@ -277,7 +279,7 @@ def serve(
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets, one for each address of ``host``, all on the same port."""
+    """Return listening sockets, one for each address of ``host``, all on the same port."""
     addresses = _addresses(host, port)
     tries = PORT_ZERO_TRIES if port == 0 else 1
     for left in reversed(range(tries)):
@@ -341,11 +343,11 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.so
 def _refused(error: OSError, host: str, port: int) -> CannotListen:
     if error.errno == errno.EACCES:
         return CannotListen(
-            f"may not listen on port {port}; ports below 1024 need privileges: set api.port "
-            "to a higher one"
+            f"no permission to listen on port {port}; ports below 1024 need privileges: set "
+            "api.port to a higher one"
         )
     return PortTaken(
-        f"port {port} on {host} is taken by another program; stop it, or set another port: "
+        f"port {port} on {host} is in use by another program; stop it, or set another port: "
         "api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
     )
 

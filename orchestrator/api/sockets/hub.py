@@ -85,15 +85,15 @@ class Parked(Protocol):
         """The root job whose events it receives."""
 
     def opened(self) -> None:
-        """It is registered now: it misses no event published from now on."""
+        """Called after registration: the connection misses no event published from now on."""
 
     def published(self, events: Sequence[Event]) -> None: ...
 
     def closed(self) -> None:
-        """Its connection was closed: release everything. Idempotent."""
+        """Called after the connection was closed: release everything. Idempotent."""
 
     def stopped(self) -> None:
-        """The server stops: say so if need be and end."""
+        """Called when the server stops: send a last message if necessary, and end."""
 
 
 class Watched(Protocol):
@@ -131,12 +131,12 @@ class Hub:
         self._start()
         if len(self._parked) >= self.options.parked_limit:
             raise Unavailable(
-                f"{self.options.parked_limit} streams and waits are open, which is the limit; "
-                "close some, or try again later"
+                f"limit of {self.options.parked_limit} open streams and waits reached; "
+                "close some, or retry later"
             )
 
     def park(self, parked: Parked) -> None:
-        """Take over a connection. Any thread may call."""
+        """Accept a connection. Any thread may call."""
         self._start()
         self.call_soon(partial(self._open, parked))
 
@@ -200,7 +200,7 @@ class Hub:
     def _start(self) -> None:
         with self._lock:
             if self._closing:
-                raise Unavailable("the server is stopping; ask again in a moment")
+                raise Unavailable("the server is stopping; repeat the call in a moment")
             if self._thread is not None:
                 return
             thread = threading.Thread(target=self._run, name="hub", daemon=True)
@@ -216,7 +216,7 @@ class Hub:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Everything the thread works with. Raise OSError or RuntimeError, with nothing opened."""
+        """Open what the thread works with. Raise OSError or RuntimeError, with nothing opened."""
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())
@@ -283,7 +283,7 @@ class Hub:
             self._guarded(call, owner)
 
     def _spread(self) -> None:
-        """Hand everything published since the last turn to those who wait for it, at once."""
+        """Pass the events published since the last turn to the connections that wait for them."""
         by_root: dict[str, list[Event]] = defaultdict(list)
         for _ in range(len(self._published)):
             for event in self._published.popleft():
@@ -298,7 +298,7 @@ class Hub:
         self._guarded(parked.opened, parked)
 
     def _guarded(self, call: Callable[[], None], parked: Parked | None = None) -> None:
-        """One connection's failure must not end the others."""
+        """Call a function for one connection; its failure must not end other connections."""
         try:
             call()
         except Exception:

@@ -38,10 +38,10 @@ class SinkOwner(Protocol):
     """The receiver of a sink's events; called in the hub's thread."""
 
     def drained(self) -> None:
-        """All written data has been sent."""
+        """Called when all written data has been sent."""
 
     def gone(self) -> None:
-        """The reader has disconnected."""
+        """Called when the reader has disconnected."""
 
 
 class Sink(Protocol):
@@ -67,7 +67,7 @@ class Sink(Protocol):
 
 
 class SocketSink:
-    """A connection that was taken over from the HTTP server."""
+    """Writes to a connection that was detached from the HTTP server."""
 
     def __init__(self, hub: Hub, taken: socket.socket, *, chunked: bool) -> None:
         self.socket = taken
@@ -166,7 +166,7 @@ class SocketSink:
 
 
 class ThreadSink:
-    """A thread of the HTTP server that waits for the pieces, if sockets cannot be taken over."""
+    """Writes in a thread of the HTTP server, if a connection cannot be detached."""
 
     def __init__(self, hub: Hub, release: Callable[[], None]) -> None:
         self.pending = 0
@@ -198,7 +198,7 @@ class ThreadSink:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece; blocks. Called in the server's thread."""
+        """Return the next piece; blocks. Called in the server's thread."""
         piece = self._pieces.get()
         if not isinstance(piece, bytes):
             self.close()
@@ -207,14 +207,16 @@ class ThreadSink:
         return piece
 
     def close(self) -> None:
-        """No reader is left. Idempotent; a WSGI server calls it at the end."""
+        """End the stream, because no reader remains. Idempotent; a WSGI server calls it at the
+        end.
+        """
         if not self._closed:
             self._closed = True
             self._release()
             self._hub.call_soon(lambda: self._owner.gone())
 
     def reply(self) -> Reply | None:
-        """The whole answer, or None; blocks. Called in the server's thread."""
+        """Return the whole answer, or None; blocks. Called in the server's thread."""
         try:
             answer = self._pieces.get()
             return answer if isinstance(answer, Reply) else None

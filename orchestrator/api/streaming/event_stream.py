@@ -1,4 +1,6 @@
-"""A job's events as Server-Sent Events: the stored ones, then live, without gap or repeat."""
+"""A job's events as Server-Sent Events: stored events, then live ones, without gap or
+repetition.
+"""
 
 import json
 import logging
@@ -24,7 +26,7 @@ HEARTBEAT = b": heartbeat\n\n"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Page:
-    """A read of the store: the job as it was just before, then the next events."""
+    """One read of the store: the state of the job, read first, and the next events."""
 
     ended: bool
     events: Sequence[Event]
@@ -38,7 +40,7 @@ class _Page:
 
 
 def frame(event: Event) -> bytes:
-    """An event as it goes over the wire."""
+    """Return an event as it is sent."""
     data = json.dumps(event_values(event), separators=(",", ":"), ensure_ascii=False)
     text = f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"
     return text.encode("utf-8", "replace")
@@ -178,7 +180,9 @@ class EventStream(ParkedConnection):
             self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
-        """The end is believed only when the store says so: the job may have been retried."""
+        """Read the store when the job ends: the stream ends only if the store agrees, because the
+        job may have been retried.
+        """
         for event in events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
                 self._catch_up()

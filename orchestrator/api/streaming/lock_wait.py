@@ -52,4 +52,6 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """If it fails, the request remains until its attempt ends."""
+    """Ignore the result of dropping a lock request. If that failed, it remains until its attempt
+    ends.
+    """

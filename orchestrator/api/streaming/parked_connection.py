@@ -49,7 +49,7 @@ class ParkedConnection(ABC):
         """Receive stored events of the whole tree, in order."""
 
     def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
-        """All written data has been sent."""
+        """Called after all written data has been sent."""
 
     def gone(self) -> None:
         self._hub.leave(self)

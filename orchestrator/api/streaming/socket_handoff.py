@@ -142,7 +142,7 @@ class ParkedReply(ParkedResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """A duplicate of the connection; None when the server is not waitress.
+    """Return a duplicate of the connection; None when the server is not waitress.
 
     None also when part of an earlier answer on the connection has not been sent yet.
     """

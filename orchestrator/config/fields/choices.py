@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ExecutionMode(StrEnum):
-    """Where a worker's tool runs."""
+    """Platform on which agents run."""
 
     #: as a process of this system
     NATIVE = "native"
@@ -15,87 +15,87 @@ class ExecutionMode(StrEnum):
 
 
 class Containment(StrEnum):
-    """How a worker's processes are held together, so that all of them can be stopped."""
+    """Mechanism that ends all processes of a worker."""
 
-    #: the strongest that works here
+    #: the strongest mechanism that is available
     AUTO = "auto"
-    #: orphans fall to the worker's own supervisor process
+    #: orphaned processes are adopted by the worker's shim
     SUBREAPER = "subreaper"
-    #: a control group (v2) of its own, where one is delegated
+    #: a control group (v2), if one is delegated
     CGROUP = "cgroup"
-    #: a PID namespace of its own
+    #: a PID namespace
     PIDNS = "pidns"
-    #: bubblewrap: a host that is read-only but for the worker's directory, and a PID namespace
+    #: bubblewrap: a host that is read-only except the worker's directory, and a PID namespace
     SANDBOX = "sandbox"
-    #: process groups and a marker, for systems that have nothing else
+    #: process groups and a marker, for systems without the other mechanisms
     BASIC = "basic"
 
 
 class OnShutdown(StrEnum):
-    """What becomes of running workers when the server is stopped."""
+    """Handling of running workers at server shutdown."""
 
-    #: they are stopped, and run again after the next start
+    #: stopped, and restarted after the next start of the server
     STOP = "stop"
-    #: they go on, and the next server takes them over
+    #: keep running; the next server adopts them
     LEAVE = "leave"
 
 
 class Author(StrEnum):
-    """Author and committer of the commits that ``land`` takes onto a branch."""
+    """Author and committer of landed commits."""
 
-    #: each worker of its own commits, and the orchestrator of merges
+    #: the worker for its commits, and the orchestrator for merges
     WORKER = "worker"
     #: the user, with the worker as Co-authored-by
     USER = "user"
 
 
 class Attempts(StrEnum):
-    """The commits of attempts that gates refused."""
+    """Handling of commits of attempts that gates rejected."""
 
-    #: they are part of the next attempt's first commit
+    #: part of the next attempt's first commit
     FOLD = "fold"
-    #: they stay
+    #: kept as separate commits
     KEEP = "keep"
 
 
 class Push(StrEnum):
-    """Whether AI agents push by git."""
+    """Git pushes of AI agents."""
 
-    #: their git has push URLs that refuse
+    #: the push URLs in their environment are disabled
     OFF = "off"
-    #: as the user's git does
+    #: the push URLs are those of the user
     ON = "on"
 
 
 class UnknownPrice(StrEnum):
-    """What a cost cap means for a model whose price is not known."""
+    """Handling of a cost cap if the price of a model is unknown."""
 
-    #: The job is refused.
+    #: The job is rejected.
     REFUSE = "refuse"
-    #: The job is stopped when its first worker of such a model has ended.
+    #: The job is stopped after its first worker with such a model.
     FIRST = "first"
 
 
 class Unjudged(StrEnum):
-    """A job that changed code which no gate has judged."""
+    """Handling of a job that changed code that no gate has judged."""
 
-    #: its reason says so
+    #: the job's reason lists the code
     TELL = "tell"
-    #: it has failed
+    #: the job fails
     FAIL = "fail"
 
 
 class GatesByDefault(StrEnum):
-    """Checks of results, for requests that do not say."""
+    """Gates of jobs that set none."""
 
-    #: those that the repository speaks for
+    #: gates that are found in the repository
     AUTO = "auto"
     #: none
     OFF = "off"
 
 
 class LogLevel(StrEnum):
-    """Log lines below this are left out."""
+    """Minimum level of log lines."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"

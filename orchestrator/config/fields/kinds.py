@@ -20,12 +20,12 @@ from orchestrator.core.model.submission import Scope
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-#: The word for as many as there are processors.
+#: The value for the number of processors.
 AUTO = "auto"
 
 
 class Processors(int):
-    """As many as this process may use of the machine's processors, where a setting says auto."""
+    """Number of processors that this process may use, if a setting is auto."""
 
     @classmethod
     def found(cls) -> "Processors":
@@ -71,20 +71,22 @@ Size = Annotated[
     int,
     BeforeValidator(bytes_of),
     Field(ge=1, le=MOST_BYTES),
-    WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
+    WithJsonSchema(
+        {"pattern": SIZE_PATTERN, "title": "a number of bytes, or a size such as 512M or 2G"}
+    ),
 ]
-#: An amount that is spent or may be.
+#: An amount or a cap, in US dollars.
 Dollars = Annotated[float, Field(gt=0, le=1e9)]
 #: USD per million tokens.
 Price = Annotated[float, Field(ge=0, le=1e12)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
-AGENT_NAME_RULE = "a name of lower-case letters, digits, - and _ that starts with a letter"
+AGENT_NAME_RULE = "a name of lower-case letters, digits, -, and _ that starts with a letter"
 AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]
 KEY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.@-]{0,63}$"
 KeyName = Annotated[
     str,
     StringConstraints(pattern=KEY_NAME_PATTERN),
-    Field(title="a name of letters, digits, '.', '@', '-' and '_' that starts with a letter"),
+    Field(title="a name of letters, digits, '.', '@', '-', and '_' that starts with a letter"),
 ]
 KeyHash = Annotated[
     str,
@@ -95,7 +97,7 @@ KeyScope = Annotated[Scope, Field(strict=False)]
 Variable = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(=[^\x00]*|[A-Za-z0-9_*]*)$"),
-    Field(title="the name of an environment variable, a pattern like MY_*, or NAME=value"),
+    Field(title="the name of an environment variable, a pattern such as MY_*, or NAME=value"),
 ]
 ClassPath = Annotated[
     str,
@@ -105,9 +107,9 @@ ClassPath = Annotated[
 
 
 def checked_path(value: object) -> str:
-    """The text of a path with ``~`` expanded."""
+    """Return the text of a path with ``~`` expanded."""
     if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("should be a path")
+        raise ValueError("must be a path")
     text = without_nul(str(value))
     text.encode()  # a lone surrogate cannot name a file; UnicodeError is a ValueError
     return os.path.expanduser(text)

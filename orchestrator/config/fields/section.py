@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """One part of the settings: unknown keys are refused, values cannot be changed."""
+    """One part of the settings: unknown keys are rejected, values are immutable."""
 
     model_config = ConfigDict(
         extra="forbid",

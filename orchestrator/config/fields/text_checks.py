@@ -7,24 +7,24 @@ _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def without_nul(value: str) -> str:
-    """Refuse text that no path, argument or variable can hold."""
+    """Reject text that no path, argument, or variable can contain."""
     if "\0" in value:
-        raise ValueError("should not contain a NUL character")
+        raise ValueError("must not contain a NUL character")
     return value
 
 
 def upper_case(value: object) -> object:
-    """Let ``info`` stand for ``INFO``."""
+    """Accept ``info`` for ``INFO``."""
     return value.upper() if isinstance(value, str) else value
 
 
 def empty_for_null(value: object) -> object:
-    """Let ``api_key:`` with nothing behind it be a key that is yet to come."""
+    """Accept an empty ``api_key:`` as a key that is not set yet."""
     return "" if value is None else value
 
 
 def bytes_of(value: object) -> object:
-    """Let ``512M``, ``512MiB`` and ``512MB`` stand for as many bytes, counted by 1024."""
+    """Convert ``512M``, ``512MiB``, and ``512MB`` to bytes (unit: 1024)."""
     if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
         return value
     digits = re.match(r"[0-9.]+", value)

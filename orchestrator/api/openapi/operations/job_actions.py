@@ -14,9 +14,8 @@ STEERING = (
         tag="jobs",
         summary="Submit a job",
         description=(
-            "Once it is answered, the job is stored and will be carried out. A worker that calls "
-            "with its own key starts a child job. A limit that is hit is a 422 whose left says "
-            "what may still be done."
+            "202: the job is stored and will run. A call with a worker's key starts a child job. "
+            '422: a limit was reached; "remaining" contains the unused quota ("left" is an alias).'
         ),
         body=requests.OrchestrateRequest,
         body_required=True,
@@ -33,7 +32,10 @@ STEERING = (
         },
         answers={ACCEPTED: common.AcceptedAnswer},
         errors=(CONFLICT,),
-        headers={"Idempotency-Key": "The same key never makes a second job (1 to 200 characters)."},
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "
+            "the same key starts no second job."
+        },
         leads_to_job=True,
     ),
     Operation(
@@ -41,11 +43,11 @@ STEERING = (
         path="/api/v1/usage",
         id="tellUsage",
         tag="jobs",
-        summary="Tell what the calling worker has used so far",
+        summary="Report the usage of the calling worker",
         description=(
-            "For workers, with their own key: steps, tokens and money of the present attempt in "
-            "all, so that telling it twice changes nothing. The answer says whether a limit of "
-            "the task, the job or a job above it is reached."
+            "For workers, with their own key: cumulative steps, tokens, and cost of the current "
+            "attempt; idempotent. The answer says if a cap of the task, the job, or a job above "
+            "it is reached."
         ),
         body=requests.UsageRequest,
         body_required=True,
@@ -57,7 +59,7 @@ STEERING = (
         path=JOB,
         id="deleteJob",
         tag="jobs",
-        summary="Cancel a job, as POST cancel does",
+        summary="Cancel a job (same as POST cancel)",
         body=requests.EmptyRequest,
         answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
         errors=(CONFLICT,),
@@ -67,8 +69,8 @@ STEERING = (
         path=f"{JOB}/cancel",
         id="cancelJob",
         tag="jobs",
-        summary="Stop a job and all its descendants, processes included",
-        description="202 when it is being stopped, 200 when it had ended already.",
+        summary="Cancel a job and its descendants, and stop their processes",
+        description="202: the job is being stopped. 200: the job had already ended.",
         body=requests.EmptyRequest,
         answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
         errors=(CONFLICT,),
@@ -78,8 +80,8 @@ STEERING = (
         path=f"{JOB}/approve",
         id="approveJob",
         tag="jobs",
-        summary="Let the tasks of a job start that waits for approval",
-        description="409 when it does not wait for approval, 403 for a worker.",
+        summary="Approve the plan of a job, and start its tasks",
+        description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=requests.EmptyRequest,
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
@@ -89,8 +91,8 @@ STEERING = (
         path=f"{JOB}/reject",
         id="rejectJob",
         tag="jobs",
-        summary="End a job that waits for approval; nothing of it has run but its planner",
-        description="409 when it does not wait for approval, 403 for a worker.",
+        summary="Reject the plan of a job, and end the job",
+        description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=requests.EmptyRequest,
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
@@ -100,9 +102,9 @@ STEERING = (
         path=f"{JOB}/retry",
         id="retryJob",
         tag="jobs",
-        summary="Run again what did not succeed",
+        summary="Retry the tasks of a job that did not succeed",
         body=requests.RetryRequest,
-        examples={"as it was": {}, "with more time": {"config": {"default_timeout": 600}}},
+        examples={"unchanged": {}, "with more time": {"config": {"default_timeout": 600}}},
         answers={ACCEPTED: common.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
@@ -112,11 +114,11 @@ STEERING = (
         path=f"{JOB}/merge",
         id="mergeJob",
         tag="jobs",
-        summary="Merge the branches of a job that has ended once more",
-        description="202 while it takes its time: GET conflicts tells when it is done. "
-        "The result before is kept.",
+        summary="Repeat the merge of an ended job",
+        description="202: the merge is still running; GET conflicts shows its end. "
+        "The previous result stays on a ref.",
         body=merging.MergeRequest,
-        examples={"another way": {"strategy": "theirs"}},
+        examples={"another strategy": {"strategy": "theirs"}},
         answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
         errors=(CONFLICT,),
     ),
@@ -125,13 +127,13 @@ STEERING = (
         path=f"{JOB}/tasks/{{task_id}}/choice",
         id="chooseCandidate",
         tag="jobs",
-        summary="Choose another candidate of a task than the comparison did",
-        description="The job, which has ended, is merged again with this candidate. 202 while that "
-        "takes its time. 409 for a candidate that did not succeed, or while the job runs; 422 for "
-        "a worker that is no candidate of the task.",
+        summary="Choose another candidate of a task",
+        description="Repeats the merge of the ended job with this candidate. 202: the merge is "
+        "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
+        "is not a candidate of the task.",
         body=merging.ChoiceRequest,
         body_required=True,
-        examples={"the second": {"worker_id": "worker_2"}},
+        examples={"the second candidate": {"worker_id": "worker_2"}},
         answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
         errors=(CONFLICT,),
     ),
@@ -140,9 +142,9 @@ STEERING = (
         path=f"{JOB}/remove",
         id="removeJob",
         tag="jobs",
-        summary="Remove a root job that has ended, from disk and database",
-        description="Work that is in no result and on no branch of the user's is kept in git, as "
-        "`clean` does. 403 for a worker, 409 for a job that has not ended.",
+        summary="Remove an ended root job from disk and database",
+        description="Changes that are in no result and on no branch of the user stay on git refs. "
+        "403: the caller is a worker. 409: the job has not ended.",
         body=requests.EmptyRequest,
         answers={OK: job_answers.RemovedAnswer},
         errors=(CONFLICT,),
@@ -152,9 +154,9 @@ STEERING = (
         path=f"{JOB}/discard",
         id="discardJob",
         tag="jobs",
-        summary="Remove the branches, worktrees, and kept refs of a root job that has ended",
-        description="What has landed stays, and so do the job and its reports. 403 for a worker, "
-        "409 for a job that has not ended.",
+        summary="Remove the branches, worktrees, and refs of an ended root job",
+        description="Landed changes, the job itself, and its reports are not removed. 403: the "
+        "caller is a worker. 409: the job has not ended.",
         body=requests.EmptyRequest,
         answers={OK: job_answers.DiscardedAnswer},
         errors=(CONFLICT,),
@@ -164,13 +166,13 @@ STEERING = (
         path=f"{JOB}/workers/{{worker_id}}/rollback",
         id="rollBackWorker",
         tag="jobs",
-        summary="Have what a worker did as it was in a checkpoint",
+        summary="Restore a worker's changes to a checkpoint",
         description=(
-            "409 while the worker runs. What was there is kept as another checkpoint. The merged "
-            "result of a job that has ended stays as it is."
+            "The present state is saved as another checkpoint. The merged result of an ended job "
+            "does not change. 409: the worker is running."
         ),
         body=requests.RollbackRequest,
-        examples={"before it began": {"checkpoint": "1-before"}},
+        examples={"the start of the first attempt": {"checkpoint": "1-before"}},
         answers={OK: job_answers.RolledBackAnswer},
         errors=(CONFLICT,),
     ),
@@ -179,10 +181,10 @@ STEERING = (
         path=f"{JOB}/workers/{{worker_id}}/recount",
         id="recountWorker",
         tag="jobs",
-        summary="Count what was committed on a worker's branch since its end",
+        summary="Update a worker's files from the commits on its branch",
         description=(
-            "409 while the worker runs. Lists and reports name its files then. The merged result "
-            "stays as it is."
+            "For commits that were made after the end of the worker. Lists and reports then "
+            "contain their files. The merged result does not change. 409: the worker is running."
         ),
         answers={OK: job_answers.RecountedAnswer},
         errors=(CONFLICT,),

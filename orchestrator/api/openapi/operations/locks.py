@@ -11,7 +11,7 @@ LOCKING = (
         path=LOCKS,
         id="listLocks",
         tag="locks",
-        summary="Who holds and who waits for which locks",
+        summary="List active locks, and waiting workers",
         answers={OK: locks.LocksAnswer},
     ),
     Operation(
@@ -19,11 +19,11 @@ LOCKING = (
         path=LOCKS,
         id="takeLocks",
         tag="locks",
-        summary="Take leases, all or none, from inside a worker",
+        summary="Acquire locks for the calling worker (all or none)",
         description=(
-            "409 locked: somebody else holds one, and the time to wait is over. 409 deadlock: to "
-            "wait would be to wait for oneself; detail names the circle. 202: not yet, make the "
-            "same call again. What the worker holds already it keeps, with its number."
+            "409 locked: another worker holds a lock, and the wait timed out. 409 deadlock: "
+            'waiting would create a cycle; "detail" lists it. 202: not granted yet, repeat the '
+            "call. Locks that the worker already holds stay active, with the same numbers."
         ),
         body=locks.LockRequest,
         examples={"wait for a path": {"names": ["src/api/"], "wait": 30}},
@@ -36,7 +36,7 @@ LOCKING = (
         path=LOCKS,
         id="endLocks",
         tag="locks",
-        summary="Give back leases; with an API key, break those of others",
+        summary="Release locks; with an API key, force-release locks of workers",
         body=locks.UnlockRequest,
         examples={"a path": {"names": ["src/api/"]}},
         body_required=True,
@@ -48,7 +48,7 @@ LOCKING = (
         path=f"{LOCKS}/{{lock}}",
         id="getLock",
         tag="locks",
-        summary="Whether a lease on this name stands, and its number",
+        summary="Get the active leases on a name",
         answers={OK: locks.LockNameAnswer},
     ),
 )

@@ -31,8 +31,8 @@ class Operation:
     query: type[queries.Query] = queries.NoQuery
     body: type[BaseModel] | None = None
     body_required: bool = False
-    #: Bodies by what they are for. The first is what "Try it out" sends in /docs: it must be one
-    #: that works, where a page that fills in every field would send one that is refused.
+    #: Bodies by purpose. "Try it out" in /docs sends the first body: it must be valid, because
+    #: otherwise the page fills in every field, and the server rejects the call.
     examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     #: By status: the answer's shape, or media types of an answer that is no JSON object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]

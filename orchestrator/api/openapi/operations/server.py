@@ -19,7 +19,7 @@ SERVER = (
         path="/api/v1/stats",
         id="getStats",
         tag="server",
-        summary="Counts, rates, cost",
+        summary="Get counts, rates, and cost",
         answers={OK: common.StatsAnswer},
     ),
     Operation(
@@ -27,7 +27,7 @@ SERVER = (
         path="/metrics",
         id="getMetrics",
         tag="server",
-        summary="The same and more for Prometheus",
+        summary="Get metrics for Prometheus",
         answers={OK: (TEXT,)},
     ),
     Operation(
@@ -35,11 +35,11 @@ SERVER = (
         path="/mcp",
         id="mcp",
         tag="server",
-        summary="A message of the Model Context Protocol",
+        summary="Send a message of the Model Context Protocol",
         description=(
-            "The tools orchestrate, status, wait, cancel, result, logs and report for AI clients; "
-            "revisions 2026-07-28 and 2025-11-25. One JSON-RPC message, one JSON answer; 202 for "
-            "what needs none. Errors of the protocol are JSON-RPC errors."
+            "For AI clients: the tools orchestrate, status, wait, cancel, result, logs, report. "
+            "Revisions: 2026-07-28 and 2025-11-25. Each JSON-RPC message gets one JSON answer; a "
+            "message without an answer gets 202. Errors of the protocol are JSON-RPC errors."
         ),
         body=mcp.McpMessage,
         examples={"tools": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}},
@@ -50,14 +50,17 @@ SERVER = (
             HTTPStatus.BAD_REQUEST: (JSON, PROBLEM),
             HTTPStatus.NOT_FOUND: (JSON, PROBLEM),
         },
-        headers={"Idempotency-Key": "For orchestrate: the same key never makes a second job."},
+        headers={
+            "Idempotency-Key": "Unique key of a job, for the tool orchestrate; a repeated call "
+            "with the same key starts no second job."
+        },
     ),
     Operation(
         method="get",
         path="/api/v1/agents",
         id="listAgents",
         tag="server",
-        summary="Agents, and whether they can work here",
+        summary="List agents and their availability",
         answers={OK: common.AgentsAnswer},
     ),
     Operation(
@@ -65,7 +68,7 @@ SERVER = (
         path="/health",
         id="getHealth",
         tag="server",
-        summary="Whether the server is alive and ready",
+        summary="Get the health and readiness of the server",
         answers={OK: common.HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: common.HealthAnswer},
         needs_key=False,
     ),
@@ -74,7 +77,7 @@ SERVER = (
         path="/healthz",
         id="getLiveness",
         tag="server",
-        summary="Whether the server answers, for probes",
+        summary="Check if the server is alive (for probes)",
         answers={OK: (TEXT,)},
         needs_key=False,
     ),
@@ -83,7 +86,7 @@ SERVER = (
         path="/readyz",
         id="getReadiness",
         tag="server",
-        summary="Whether the server can do its work, for probes",
+        summary="Check if the server is ready (for probes)",
         answers={OK: (TEXT,), HTTPStatus.SERVICE_UNAVAILABLE: (TEXT,)},
         needs_key=False,
     ),
@@ -92,7 +95,7 @@ SERVER = (
         path="/",
         id="getPage",
         tag="pages",
-        summary="A page that lists jobs",
+        summary="Get the dashboard",
         answers={OK: ("text/html",)},
         needs_key=False,
     ),
@@ -101,7 +104,7 @@ SERVER = (
         path="/docs",
         id="getDocs",
         tag="pages",
-        summary="This document to try out",
+        summary="Get this document as an interactive page",
         answers={OK: ("text/html",)},
         needs_key=False,
     ),
@@ -110,7 +113,7 @@ SERVER = (
         path="/openapi.json",
         id="getOpenapi",
         tag="pages",
-        summary="This document",
+        summary="Get this document",
         answers={OK: (JSON,)},
         needs_key=False,
     ),
