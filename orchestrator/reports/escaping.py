@@ -64,6 +64,11 @@ def bounded(text: str, limit: int) -> str:
     return lines if newline else start
 
 
+def last_lines(text: str, count: int, limit: int) -> str:
+    """Return the last lines of a text, of at most ``limit`` characters in all."""
+    return "\n".join(text[-limit:].strip("\n").splitlines()[-count:])
+
+
 def fence(text: str, language: str = "text") -> str:
     """Return a code block that no line of the text can end."""
     return code_block(plain(text).strip("\n"), language)
@@ -105,7 +110,9 @@ def shell(*words: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """With a backslash, which reads better in the source, if that is safe in a table, too."""
+    """Return the character escaped with a backslash if that is safe in a table; it reads better
+    than an entity.
+    """
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
 
@@ -157,7 +164,9 @@ def document(text: str) -> str:
 
 
 def _is_markdown(text: str) -> bool:
-    """Long lines count as prose, because a code block would not wrap them."""
+    """True if the text is shown as Markdown. Long lines count as prose: a code block would not
+    wrap them.
+    """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
 
@@ -199,7 +208,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """The list item or quote in which a fence was opened; the fence itself goes below it."""
+    """Yield the list item or quote in which a fence was opened; the fence itself goes below it."""
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -248,7 +257,7 @@ def _inert(line: str) -> str:
 def _each_text(
     line: str, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]
 ) -> str:
-    """The line with a pattern replaced outside code spans."""
+    """Return the line with a pattern replaced outside code spans."""
     return "".join(pattern.sub(replacement, text) + span for text, span in _spans(line))
 
 
@@ -260,7 +269,9 @@ def _link_as_text(found: re.Match[str]) -> str:
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
-    """The line as pairs of text and the code span after it; lone backticks become entities."""
+    """Yield the line as pairs of text and the code span after it; lone backticks become
+    entities.
+    """
     text, at = "", 0
     while run := _RUN.search(line, at):
         ticks = run.group(2)
@@ -276,7 +287,7 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """The end of the code span that a run of backticks opens."""
+    """Return the end of the code span that a run of backticks opens."""
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

@@ -1,23 +1,33 @@
-"""Renders the reports: selects the content of each one and its length; also ``tree.txt``."""
+"""Renders the reports: selects the content of each one and its length."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.job.whereabouts import OutsideWork
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.git_refs import short, worker_branch
+from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.reports.atomic_write import ReportError, write_report
-from orchestrator.reports.escaping import one_line
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
+from orchestrator.reports.summary import (
+    MOST_COMMANDS,
+    Step,
+    next_steps,
+    summary_of,
+    unmerged,
+    ways_in,
+    ways_to_see,
+)
 from orchestrator.reports.template_values import (
+    NO_LINES,
+    JobLine,
     JobView,
     MadeFile,
     ReportSpace,
@@ -28,8 +38,8 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.templates import Templates
+from orchestrator.reports.text_tree import text_tree
 from orchestrator.reports.timeline import timeline
-from orchestrator.reports.wording import duration, plural
 
 #: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
 FINAL_ROOM = 120_000
@@ -41,13 +51,10 @@ FAILURE_ROOM = (2_000, 60_000)
 #: Entries of one kind that FINAL_RESULT.md lists; the rest is counted, and is in other reports.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
-FINAL_TREE_LINES = 60
 LEVEL_FILES = 1_000
 
 #: Characters of a reason that FINAL_RESULT.md shows of a worker that was not started.
 FINAL_REASON = 200
-
-_WENT_WRONG = {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +63,8 @@ class _Final:
 
     job: JobView
     successes: Sequence[WorkerView]
+    #: Unsuccessful workers of all levels, if no other candidate succeeded.
+    missed: Sequence[WorkerView]
     failures: Sequence[WorkerView]
     not_run: Sequence[WorkerView]
     #: Another candidate succeeded at the same task.
@@ -69,6 +78,7 @@ class _Final:
             for worker in self.not_run[:FINAL_ENTRIES]
             if not worker.started and len(worker.reason) <= FINAL_REASON
         ]
+        found += [each for each in self.replaced if len(each.reason) <= FINAL_REASON]
         return {worker.id: len(worker.output) for worker in found}
 
 
@@ -86,7 +96,7 @@ class Pages:
         job: Job,
         directory: Path,
         notice: str = "",
-        changes: Sequence[str] = (),
+        merges: Mapping[str, MergeReport] = NO_MERGES,
         project: Path | None = None,
         processors: int = 1,
     ) -> None:
@@ -95,7 +105,7 @@ class Pages:
         self._job = job
         self._directory = directory
         self._notice = notice
-        self._changes = changes
+        self._merges = merges
         self._project = os.path.relpath(project, directory) if project else ""
         self._processors = processors
         self.figures = self._figures(job)
@@ -103,38 +113,66 @@ class Pages:
 
     def final_result(self) -> str:
         final = self._final
-        tree = list(islice(text_tree(self._family, self._job), FINAL_TREE_LINES + 1))
+        status = final.job.line.status
         return self._fill(
             "FINAL_RESULT.md.j2",
             up="",
             job=final.job,
             notice=self._notice,
-            changes=self._changes,
-            inside=self._family.whereabouts.in_result(self._job),
-            outside=self._family.whereabouts.made_not_in_result(self._job),
-            branch_of=lambda worker: short(worker_branch(worker)),
+            summary=summary_of(
+                self._family, self._job, self._merge, self._outside, final.missed, self.figures
+            ),
+            next_steps=next_steps(self._job, status, self._merge, self._outside, final.missed),
+            changes=self._merge.notes,
+            outside=self._outside,
+            merge_commands=self._merge_commands(),
             figures=self.figures,
             failures=final.failures,
             not_run=final.not_run,
             replaced=final.replaced,
             successes=final.successes,
+            child_jobs=self._child_jobs(),
             files=self._all_files,
             entry_limit=FINAL_ENTRIES,
             level_share=LEVEL_ROOM[0],
             file_limit=FINAL_FILES,
-            tree="\n".join(tree[:FINAL_TREE_LINES]),
-            tree_is_cut=len(tree) > FINAL_TREE_LINES,
         )
 
+    @property
+    def _merge(self) -> MergeReport:
+        return self._merges.get(self._job.id, NO_MERGE)
+
+    @cached_property
+    def _outside(self) -> Sequence[OutsideWork]:
+        return self._family.whereabouts.made_not_in_result(self._job)
+
+    def _merge_commands(self) -> Sequence[Step]:
+        """Return commands on unmerged changes that the first screen does not have."""
+        shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
+        rows = self._outside[:FINAL_ENTRIES]
+        there = {each.command for each in shown}
+        return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
+
+    def _child_jobs(self) -> Sequence[JobLine]:
+        """Return all descendant jobs, unsuccessful ones first."""
+        below = self._family.descendants(self._job)
+        lines = [job_line(self._family, each) for each in below if each is not self._job]
+        return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
+
     def level(self, depth: int) -> str:
-        """Return the report of one level; level 0 is without what FINAL_RESULT.md has in full."""
-        room = ReportSpace(*LEVEL_ROOM)
+        """Return the report of one level.
+
+        Outputs are in FINAL_RESULT.md and in the reports of child jobs. Level 0 has only outputs
+        that FINAL_RESULT.md shortens.
+        """
+        no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
-        jobs = [self._view(job, room) for job in below if job.depth == depth and not job.is_root]
+        jobs = [self._view(job, no_room) for job in below if job.depth == depth and not job.is_root]
         files = self._files(each for each in self.figures.workers if each.depth == depth)
         if depth == 0:
-            jobs = [self._beyond_final(room)]
-            files = files if len(self._all_files) > FINAL_FILES else ()
+            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM))]
+        if len(self._all_files) <= FINAL_FILES:
+            files = ()
         return self._fill(
             "LEVEL_REPORT.md.j2",
             up="../",
@@ -150,15 +188,29 @@ class Pages:
     def job(self, job: Job) -> str:
         """Return the report of one child job."""
         view = self._view(job, ReportSpace(*LEVEL_ROOM))
+        figures = self.figures if job is self._job else self._figures(job)
+        merge = self._merges.get(job.id, NO_MERGE)
+        outside = self._family.whereabouts.made_not_in_result(job)
+        failed = [each for each in view.workers if each.has_failed and not each.replaced]
+        rest = (each for each in view.workers if not each.succeeded and not each.replaced)
+        missed = [*failed, *(each for each in rest if each not in failed)]
         return self._fill(
             "job.md.j2",
             up="../",
             job=view,
             notice=self._notice,
-            changes=self._changes if job is self._job else (),
+            summary=summary_of(self._family, job, merge, outside, missed, figures),
+            changes=merge.notes,
+            outside=outside,
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
-            figures=self.figures if job is self._job else self._figures(job),
-            files=self._files(self._of_worker[worker.id] for worker in view.workers),
+            figures=figures,
+            failures=failed,
+            not_run=missed[len(failed) :],
+            replaced=[each for each in view.workers if each.replaced],
+            successes=[each for each in view.workers if each.succeeded and each.counts],
+            files=self._files((self._of_worker[each.id] for each in view.workers), merge.lines),
+            entry_limit=len(view.workers),
+            level_share=LEVEL_ROOM[0],
             file_limit=LEVEL_FILES,
         )
 
@@ -167,7 +219,7 @@ class Pages:
 
     @cached_property
     def _all_files(self) -> Sequence[MadeFile]:
-        return self._files(self.figures.workers)
+        return self._files(self.figures.workers, self._merge.lines)
 
     @cached_property
     def _final(self) -> _Final:
@@ -177,23 +229,23 @@ class Pages:
         return _Final(
             job=view,
             successes=[each for each in view.workers if each.succeeded and each.counts],
+            missed=missed,
             failures=self._failures(missed),
-            not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
+            not_run=[worker for worker in missed if not worker.has_failed],
             replaced=[worker for worker in unsuccessful if worker.replaced],
         )
 
     def _beyond_final(self, room: ReportSpace) -> JobView:
-        """The root job without the content of FINAL_RESULT.md about its workers."""
+        """Return the root job without the content of FINAL_RESULT.md about its workers."""
         view, described = self._final.job, self._final.described()
         return replace(
             view,
             request="",
             workers=[self._rest_of(each, described.get(each.id), room) for each in view.workers],
-            comparisons=view.comparisons[FINAL_ENTRIES:],
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
-        """A worker without FINAL_RESULT.md's content, and its output if there is more."""
+        """Return a worker without FINAL_RESULT.md's content, and its output if there is more."""
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
             return replace(rest, output="", output_length=0)
@@ -201,8 +253,12 @@ class Pages:
         longer = replace(rest, output=room.take(output), output_length=len(output))
         return _without(self._notice, longer)
 
-    def _files(self, workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
-        return made_files(workers, self._family.in_project, self._project)
+    def _files(
+        self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
+    ) -> Sequence[MadeFile]:
+        """Return the table of files. ``lines``: changed lines by file of the merged result."""
+        outside = {each.worker_id for each in self._outside if not each.in_part}
+        return made_files(workers, self._family.in_project, self._project, lines, outside)
 
     def timeline(self) -> str:
         return self._fill(
@@ -213,7 +269,9 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """Adds the paths of the report's directory: ``up`` leads from it to the root job's."""
+        """Return the text with paths of the report's directory. ``up``: path from there to the
+        root job's.
+        """
         return self._templates.fill(template, {"directory": str(self._directory), **context})
 
     def _final_room(self) -> ReportSpace:
@@ -227,7 +285,7 @@ class Pages:
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
-        """Unsuccessful workers of all levels, highest first, without their output."""
+        """Return unsuccessful workers of all levels, highest first, without their output."""
         no_room = ReportSpace(0, 0)
         return [
             worker
@@ -238,17 +296,17 @@ class Pages:
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
-        """Failures with the start of their output."""
+        """Return failures with the start of their output."""
         room = ReportSpace(*FAILURE_ROOM)
         return [
             replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
             for worker in missed
-            if worker.status in _WENT_WRONG
+            if worker.has_failed
         ]
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Workers do not repeat the text at the top of the report."""
+    """Return the workers without the text that is at the top of the report."""
     said = f"**{notice}**\n\n"
     if not notice or said not in worker.output:
         return worker
@@ -270,7 +328,7 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: those that workers share; None: those that this process may use."""
+        """``processors``: number that workers share; None: those that this process may use."""
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
         #: Directory of the files of `workdir: project` tasks, for links.
@@ -287,13 +345,13 @@ class Reports:
         directory: Path,
         *,
         notice: str = "",
-        changes: Sequence[str] = (),
+        merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
         """Write the reports of a job into ``directory``, the root job's own, which must exist.
 
         A child job has one report; the root job has all the others, and rewrites its child jobs'
-        reports, which are complete by then. ``notice``: Markdown for the top of each; ``changes``
-        describes the outcome of changes to the project. Return the written paths. Idempotent:
+        reports, which are complete by then. ``notice``: Markdown for the top of each; ``merges``:
+        the outcome of changes to the project, by job. Return the written paths. Idempotent:
         existing reports are replaced. Raise KeyError for a job that is not in the tree and
         ReportError for a report that cannot be written; the others are written all the same.
         """
@@ -305,7 +363,7 @@ class Reports:
             job,
             directory.absolute(),
             notice,
-            changes,
+            merges,
             self._project,
             self._processors,
         )
@@ -350,39 +408,3 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     yield "reports/analytics.json", as_json(pages.figures)
     # Last, so that all targets of its links exist.
     yield "FINAL_RESULT.md", pages.final_result()
-
-
-def text_tree(family: Family, job: Job) -> Iterator[str]:
-    """Return ``tree.txt``: a line for each job and worker of a tree."""
-    yield _line_of_job(family, job)
-    yield from _lines_below(family, job, "")
-
-
-def _lines_below(family: Family, job: Job, margin: str) -> Iterator[str]:
-    workers = family.workers(job.id)
-    for worker in workers:
-        last = worker is workers[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_worker(family, worker)
-        yield from _lines_of_child_jobs(family, worker, margin + ("    " if last else "│   "))
-
-
-def _lines_of_child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
-    children = family.child_jobs(worker)
-    for child in children:
-        last = child is children[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_job(family, child)
-        yield from _lines_below(family, child, margin + ("    " if last else "│   "))
-
-
-def _line_of_job(family: Family, job: Job) -> str:
-    status = family.status(job).value
-    wall = duration(family.wall_seconds(job))
-    workers = plural(len(family.workers(job.id)), "worker")
-    return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
-
-
-def _line_of_worker(family: Family, worker: Worker) -> str:
-    name = one_line(family.label(worker), 60)
-    runs = family.runs(worker)
-    took = f", {duration(sum(end - start for start, end in runs))}" if runs else ""
-    return f"{worker.id}: {worker.status.value}{took}: {name} ({one_line(worker.agent, 30)})"

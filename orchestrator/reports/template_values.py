@@ -4,6 +4,7 @@ All values except ids, states and numbers may contain text from users and worker
 puts them through a filter (see ``escaping.py``).
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -13,12 +14,12 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
-from orchestrator.core.outcome.job.reason import changed_nothing
+from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.escaping import bounded
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
@@ -27,6 +28,12 @@ from orchestrator.reports.figures.worker_figures import WorkerFigures
 EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
+
+#: Longer outputs have a section each.
+BRIEF_CHARACTERS = 160
+_NOT_BRIEF = frozenset("\n`*#|[<")
+
+NO_LINES: Mapping[str, tuple[int, int]] = {}
 
 SECTION = "\n## "
 #: A shorter last section probably has new content each time.
@@ -45,6 +52,8 @@ class JobLine:
     parent_worker_id: str | None
     #: Its report, seen from the root job's directory.
     report: str
+    tasks: int = 0
+    tasks_succeeded: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,38 +116,49 @@ class WorkerView:
         return len(self.output) < self.output_length
 
     @property
-    def worth_telling(self) -> bool:
-        """True if there is more to say than fits into a line of a table."""
-        why_not = self.reason and not self.succeeded
-        return bool(
-            self.output
-            or why_not
-            or self.earlier_attempts
-            or self.rollbacks
-            or self.strays
-            or self.log_truncated
-            or self.refused_child_jobs
-            or self.locks
-            or any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
-        )
+    def has_failed(self) -> bool:
+        """False for a worker that was skipped or cancelled."""
+        return self.status in {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
+
+    @property
+    def is_judged(self) -> bool:
+        """True if a gate has judged its work, or was to."""
+        return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
+
+    @property
+    def gate_counts(self) -> str:
+        """Return text such as ``2 passed, 1 failed``; empty without gates."""
+        counts = Counter(gate.outcome for gate in self.gates)
+        return ", ".join(f"{counts[each]} {each.words}" for each in GateOutcome if counts[each])
 
     @property
     def left_out(self) -> bool:
         return self.output_length > 0 and not self.output
 
     def measured(self) -> Self:
-        """The worker without its description of events: status, times, gates, and links remain."""
+        """Return the worker without its description in FINAL_RESULT.md: status, attempts,
+        gates, and links remain.
+        """
         return replace(
             self,
             reason="",
-            earlier_attempts=(),
-            failure=None,
-            session=None,
             rollbacks=(),
             log_truncated=False,
             refused_child_jobs=0,
-            strays=(),
         )
+
+    @property
+    def has_remarks(self) -> bool:
+        return bool(
+            self.earlier_attempts or self.rollbacks or self.log_truncated or self.refused_child_jobs
+        )
+
+    @property
+    def is_brief(self) -> bool:
+        """True if its whole output fits into a line of a table, and is no Markdown."""
+        if self.output_length > BRIEF_CHARACTERS or self.left_out:
+            return False
+        return not _NOT_BRIEF & {*self.output}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +170,8 @@ class JobView:
     request: str
     request_length: int
     reason: str
+    #: The sentences of its reason, except those on unmerged changes.
+    remarks: Sequence[str]
     #: Number of its workers that succeeded without a change, unexpectedly.
     changed_nothing: int
     cancelled_by: str | None
@@ -174,6 +196,18 @@ class MadeFile:
     workers: Sequence[Maker]
     #: Path of the file in the project, relative to the root job's directory; otherwise empty.
     link: str = ""
+    #: Added and removed lines in the merged result; None: it is not in the result, or unknown.
+    lines: tuple[int, int] | None = None
+    #: Those of the workers whose changes are not merged.
+    unmerged: Collection[str] = ()
+
+    @property
+    def merged_by(self) -> Sequence[Maker]:
+        return [each for each in self.workers if each.id not in self.unmerged]
+
+    @property
+    def not_merged_by(self) -> Sequence[Maker]:
+        return [each for each in self.workers if each.id in self.unmerged]
 
 
 class ReportSpace:
@@ -186,7 +220,7 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """The output without a last section that the report already has."""
+        """Return the output without a last section that the report already has."""
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text
@@ -203,7 +237,10 @@ class ReportSpace:
 
 
 def job_line(family: Family, job: Job) -> JobLine:
+    succeeded = tasks_succeeded(family.workers(job.id))
     return JobLine(
+        tasks=len(succeeded),
+        tasks_succeeded=sum(succeeded.values()),
         id=job.id,
         depth=job.depth,
         status=family.status(job),
@@ -224,6 +261,7 @@ def job_view(
         request=bounded(job.request, REQUEST_CHARACTERS),
         request_length=len(job.request),
         reason=job.reason,
+        remarks=remarks_of(replace(job, status=family.status(job))),
         changed_nothing=len(changed_nothing(job)),
         cancelled_by=job.cancelled_by,
         workers=[
@@ -294,13 +332,18 @@ def worker_output(worker: Worker) -> str:
 
 
 def made_files(
-    workers: Iterable[WorkerFigures], in_project: Collection[str] = (), project: str = ""
+    workers: Iterable[WorkerFigures],
+    in_project: Collection[str] = (),
+    project: str = "",
+    lines: Mapping[str, tuple[int, int]] = NO_LINES,
+    unmerged: Collection[str] = (),
 ) -> Sequence[MadeFile]:
-    """Return every created file, once, with all workers that created it.
+    """Return every created or changed file, once, with all workers that created or changed it.
 
     ``in_project``: workers that made theirs in ``project``, relative to the root job's directory.
+    ``lines``: added and removed lines of the merged result.
     """
-    makers: dict[str, list[Maker]] = {}
+    makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:
         for path in worker.files_created:
             maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
@@ -311,7 +354,13 @@ def made_files(
         if project and any(each.id in in_project for each in found)
     }
     return [
-        MadeFile(path=path, workers=makers[path], link=there.get(path, ""))
+        MadeFile(
+            path=path,
+            workers=makers[path],
+            link=there.get(path, ""),
+            lines=lines.get(path),
+            unmerged=unmerged,
+        )
         for path in sorted(makers)
     ]
 

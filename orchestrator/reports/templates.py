@@ -9,7 +9,10 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from orchestrator import IS_INSTALLED
+from orchestrator.core.command_name import COMMAND
 from orchestrator.reports import escaping, wording
+from orchestrator.reports.summary import as_text
 from orchestrator.reports.timeline import bar_name
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
@@ -20,8 +23,10 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "fence": escaping.fence,
     "href": escaping.href,
     "inline": escaping.inline,
+    "last_lines": escaping.last_lines,
     # Numbers, times and states.
     "dollars": wording.dollars,
+    "as_text": as_text,
     "bar_name": bar_name,
     "duration": wording.duration,
     "lower_first": wording.lower_first,
@@ -53,13 +58,13 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Return the page; if the user's template has an error, the shipped one's with a note."""
+        """Return the page. If the user's template fails, use the shipped one, and add a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
         try:
             return _filled(self._own, name, context)
-        # Whatever a user's template does wrong, a job's report must not depend on it.
+        # An error of the user's template must not cost a job its report.
         except Exception as error:
             return _note(own, error) + "\n\n" + _filled(self._shipped, name, context)
 
@@ -98,5 +103,10 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
         autoescape=False,
     )
     environment.filters.update(_FILTERS)
-    environment.globals.update(headline=wording.headline, shell=escaping.shell)
+    environment.globals.update(
+        headline=wording.headline,
+        shell=escaping.shell,
+        command=COMMAND,
+        is_installed=IS_INSTALLED,
+    )
     return environment

@@ -43,7 +43,10 @@ class Timeline:
 
 
 def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
-    """Sections are jobs, parents first. The critical path, then the longest bars are kept."""
+    """Return the timeline, with a section for each job, parents first.
+
+    If there are too many bars, the critical path and then the longest bars are kept.
+    """
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
         attempt
@@ -97,5 +100,5 @@ def bar_name(text: str) -> str:
 
 
 def _moment(at: float) -> str:
-    """Mermaid reads and shows this as local time, so what is shown is UTC everywhere."""
+    """Return a time for Mermaid in UTC; Mermaid reads and shows it as local time."""
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

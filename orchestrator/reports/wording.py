@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from orchestrator.core.model.states import JobStatus
 from orchestrator.reports.figures.analytics import Total
 
-UNKNOWN = "not known"
+UNKNOWN = "unknown"
 
 JOB_WORDS = {
     JobStatus.COMPLETED: "Completed",
-    JobStatus.PARTIAL: "Partly done",
+    JobStatus.PARTIAL: "Partial",
     JobStatus.FAILED: "Failed",
     JobStatus.CANCELLED: "Cancelled",
 }
 
 
 def duration(seconds: float | None) -> str:
-    """``0.04 s``, ``1.2 s``, ``3 min 04 s``, ``2 h 03 min 04 s``."""
+    """Return text such as ``0.04 s``, ``1.2 s``, ``3 min 04 s``, ``2 h 03 min 04 s``."""
     if seconds is None:
         return UNKNOWN
     if seconds < 0.005:
@@ -33,7 +33,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Decimal units: ``512 B``, ``12.3 MB``."""
+    """Return a size in decimal units: ``512 B``, ``12.3 MB``."""
     if count is None:
         return UNKNOWN
     if count < 1000:
@@ -60,14 +60,14 @@ def percent(share: float | None) -> str:
 
 
 def moment(at: float | None) -> str:
-    """ISO 8601 in UTC, to the second."""
+    """Return the time in ISO 8601, in UTC, to the second."""
     if at is None:
         return UNKNOWN
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plural(count: int, word: str) -> str:
-    """``1 worker``, ``1,234 workers``, ``2 processes``."""
+    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``."""
     ending = "es" if word.endswith("s") else "s"
     return f"{count:,} {word}{'' if count == 1 else ending}"
 
@@ -90,26 +90,26 @@ def headline(
     tasks: int,
     nothing_built: bool = False,
     changed_nothing: int = 0,
+    merged: int | None = None,
+    in_part: int = 0,
 ) -> str:
-    """Describe a job's outcome in one line: ``Partly done: 2 of 3 tasks succeeded``.
+    """Describe a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
-    ``changed_nothing``: the number of successful workers that unexpectedly changed no file.
+    ``changed_nothing``: the number of successful workers that unexpectedly changed no file;
+    ``merged``: the number of workers whose changes are in the result; None: nothing was merged;
+    ``in_part``: the number of these with changes that are not.
     """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:
         # "Completed" would be read as "built".
-        word = "Surveyed; nothing was built"
+        word = "Surveyed, nothing built"
     if tasks == 0:
-        return f"{word}: there was nothing to run"
-    if succeeded == tasks:
-        told = "its one task succeeded" if tasks == 1 else f"all {tasks:,} tasks succeeded"
-        if status is JobStatus.PARTIAL:
-            told += ", but the result is incomplete"
-    elif tasks == 1:
-        told = "its one task did not succeed"
-    else:
-        count = f"{succeeded:,}" if succeeded else "none"
-        told = f"{count} of {plural(tasks, 'task')} succeeded"
+        return f"{word}: no task"
+    told = f"{succeeded:,} of {plural(tasks, 'task')} succeeded"
+    if merged is not None:
+        told += f", {merged:,} merged" + (f" ({in_part:,} in part)" if in_part else "")
+    elif succeeded == tasks and status is JobStatus.PARTIAL:
+        told += ", but the result is incomplete"
     if changed_nothing and changed_nothing >= succeeded:
         told += ", but nothing was changed"
     elif changed_nothing:

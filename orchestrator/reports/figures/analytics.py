@@ -1,7 +1,7 @@
 """The figures of a job and everything below it, and their form in ``analytics.json``.
 
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
-seconds, memory is bytes, and null means "not known", never zero.
+seconds, memory is bytes, and null means unknown, never zero.
 
 ``schema``
     1. A field may be added under the same number; none changes its meaning.
@@ -14,11 +14,11 @@ seconds, memory is bytes, and null means "not known", never zero.
 ``slots``, ``busy_slots``, ``efficiency``
     ``max_workers`` of the root job; ``work_seconds / wall_seconds``; ``busy_slots / slots``.
 ``processors``, ``usable_slots``, ``parallel_efficiency``
-    Processors that the job manager may use; the least of ``slots``, started workers, and
-    ``processors``; ``busy_slots / usable_slots``, at most 1: workers that wait need no processor.
+    Processors that the job manager may use; the minimum of ``slots``, started workers, and
+    ``processors``; ``busy_slots / usable_slots``, at most 1, because waiting needs no processor.
 ``caps``
-    The job's limits on what agents use: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only
-    those that there are.
+    The job's caps on usage: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only those that are
+    set.
 ``critical_path``
     ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``, ``seconds`` of own work), see
     ``critical_path.py``. ``bottleneck`` is the id of the worker with the longest step.
@@ -26,21 +26,21 @@ seconds, memory is bytes, and null means "not known", never zero.
     Sums over the workers of: time from being able to start until started; time in which child
     jobs were unfinished.
 ``attempts``, ``retries``, ``strays``, ``refused_child_jobs``
-    Counts. A stray is a process that had to be swept after its worker's own process had ended; a
-    refused child job was asked for in vain because a limit was hit.
+    Counts. A stray is a leftover process that was killed after its worker's main process had
+    exited; a refused child job was rejected because a limit was reached.
 ``containment``
-    How the workers' processes were held together: every mode that one of the attempts had.
+    Containment of the attempts: each mode that was used.
 ``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
 ``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
 ``prompt_bytes_left_out``
-    ``{"value", "known", "unknown"}``: the sum over the workers that were started and know it, and
-    how many know it and do not. With ``unknown`` above zero the sum is partial. Input tokens do
-    not count those that a provider read from its cache: ``cache_read_tokens`` are what was saved,
-    as the agents tell it. Prompts, in bytes: all; the beginnings that an earlier worker of the job
-    and agent had been given already, which a provider may have kept; and results of other tasks
-    that were named by their paths and not repeated.
+    ``{"value", "known", "unknown"}``: the sum over started workers whose value is known, the
+    number of these workers, and the number of the others. With ``unknown`` above zero the sum is
+    partial. Input tokens exclude those that a provider read from its cache: ``cache_read_tokens``,
+    as the agents report them. Prompts, in bytes: all; beginnings that an earlier worker of the job
+    and agent received, too, so that a provider may have them in its cache; and results of other
+    tasks that were replaced by their paths.
 ``peak_memory_bytes``, ``peak_memory_worker``
-    The highest peak of one worker, and whose it was.
+    The highest peak of one worker, and its id.
 ``workers_by_status``, ``jobs_by_status``
     Counts.
 ``depths``
@@ -49,10 +49,9 @@ seconds, memory is bytes, and null means "not known", never zero.
     Per job, parents first: ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
     ``wall_seconds``, ``workers``.
 ``workers``
-    Per worker, by depth: the fields of ``WorkerFigures``. ``files_created`` says who made what.
+    Per worker, by depth: the fields of ``WorkerFigures``.
 ``comparisons``
-    Per task that several workers tried: the fields of ``core.candidates.comparison.Comparison``, as
-    the API tells them of its candidates.
+    Per task with candidates: the fields of ``core.candidates.comparison.Comparison``.
 """
 
 import json
@@ -76,7 +75,7 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
-    """A sum over workers; the share of some may be unknown."""
+    """A sum over workers; the values of some workers may be unknown."""
 
     value: float | None
     known: int
@@ -84,7 +83,7 @@ class Total:
 
 
 class Totals(TypedDict):
-    """The sums of a job; the shares of some workers may be unknown."""
+    """The sums of a job; the values of some workers may be unknown."""
 
     cpu_seconds: Total
     input_tokens: Total
@@ -175,7 +174,9 @@ class Analytics:
 
 
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
-    """Return the figures of a job with all its descendants, run on so many processors."""
+    """Return the figures of a job with all its descendants. ``processors``: those of the job
+    manager.
+    """
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
     figures = tuple(worker_figures(family, worker) for worker in workers)
@@ -250,7 +251,7 @@ def _by_name(value: Any) -> dict[str, object]:
 
 
 def _exact(value: object) -> object:
-    """Rounds off digits that are only noise of subtracting times."""
+    """Return the value without digits that are only noise of subtracted times."""
     return round(value, 6) if isinstance(value, float) else value
 
 
@@ -258,7 +259,7 @@ _json_line = json.JSONEncoder(default=_by_name).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
-    """Planners and reviewers spend money, too: ``spenders``."""
+    """Return the sums. ``spenders``: workers, planners, and reviewers, which all cost money."""
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),
         input_tokens=_total(each.input_tokens for each in spenders),

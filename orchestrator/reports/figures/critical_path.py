@@ -62,7 +62,7 @@ def own_seconds(family: Family, worker: Worker) -> float:
 
 
 def _shares(family: Family, job: Job) -> dict[str, CriticalPath]:
-    """By task: the longest of its candidates."""
+    """Return, by task, the longest path of its candidates."""
     shares: dict[str, CriticalPath] = {}
     for worker in family.workers(job.id):
         share = _share(family, worker)
@@ -83,7 +83,7 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """The worker's child jobs; those that ran in parallel form one group."""
+    """Return groups of the worker's child jobs; jobs that ran in parallel are one group."""
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):

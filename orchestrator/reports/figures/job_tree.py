@@ -35,7 +35,7 @@ class Family:
 
     @property
     def whereabouts(self) -> Whereabouts:
-        """For each change: the result that has it, or its other place."""
+        """Return, for each change, the result that has it, or its other place."""
         return Whereabouts(self._jobs, self._workers)
 
     def _index(self) -> None:
@@ -59,7 +59,9 @@ class Family:
         return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """By the worker's own record: the store returns jobs of one instant in any order."""
+        """Sort jobs by the worker's record, because the store returns jobs of one instant in any
+        order.
+        """
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()
         started = {job_id: number for number, job_id in enumerate(known)}
@@ -78,7 +80,7 @@ class Family:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return the subject of its task in a line: the title, else the command, else the id."""
+        """Return one line for the worker's task: its title, or else its prompt, command, or id."""
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
         return task.title or one_line(task.prompt or command or task.id)[:80]
@@ -116,14 +118,14 @@ class Family:
         return self._child_jobs.get(worker.id, ())
 
     def descendants(self, job: Job) -> Iterator[Job]:
-        """Return the job itself, then every job below it, parents first."""
+        """Yield the job itself, then every job below it, parents first."""
         yield job
         for worker in self.workers(job.id):
             for child in self.child_jobs(worker):
                 yield from self.descendants(child)
 
     def ancestry(self, job: Job) -> Sequence[Job]:
-        """From the root job down to the job itself."""
+        """Return the jobs from the root job down to the job itself."""
         line = [job]
         while (parent := line[0].parent_worker_id) is not None:
             line.insert(0, self._jobs[self._worker_by_id[parent].job_id])

@@ -13,7 +13,7 @@ from orchestrator.reports.figures.job_tree import Family, overlap_seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFigures:
-    """Durations are seconds, memory is bytes; None is "not known"."""
+    """Durations are seconds, memory is bytes; None means unknown."""
 
     worker_id: str
     job_id: str
@@ -94,7 +94,9 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 
 def _shared(family: Family, worker: Worker) -> int:
-    """Zero for the first worker of its job and agent with this prompt: its text was new then."""
+    """Return the bytes that an earlier worker's prompt shares; 0 for the first worker of a job and
+    agent.
+    """
     if worker.is_adviser:
         return 0
     given = [
@@ -131,7 +133,9 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Zero means unknown: every process uses memory, but not every process can be measured."""
+    """Return the peak memory; None for 0: every process uses memory, but not each can be
+    measured.
+    """
     measured = [each.peak_memory_bytes for each in exits]
     if worker.result is not None:
         measured.append(worker.result.peak_memory_bytes)

@@ -1,0 +1,162 @@
+"""The first screen of a result: what succeeded, what is merged, and what to type next."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.job import SURVEY, Job
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.whereabouts import OutsideCause, OutsideWork
+from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.reports.figures.analytics import Analytics
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.template_values import WorkerView
+
+#: Most workers that a line names; the others are counted.
+MOST_NAMED = 5
+#: Most commands that bring in changes.
+MOST_COMMANDS = 4
+#: Agents that use no model, and so have no cost.
+_FREE = frozenset({"shell", SURVEY})
+
+#: Changes without a decision against them: not those of a failed worker or of another candidate.
+_UNMERGED = frozenset(OutsideCause) - {
+    OutsideCause.FAILED,
+    OutsideCause.LOST_COMPARISON,
+    OutsideCause.ROLLED_BACK,
+}
+
+_WORDS = {
+    WorkerStatus.FAILED: "Failed",
+    WorkerStatus.TIMEOUT: "Timed out",
+    WorkerStatus.CANCELLED: "Cancelled",
+    WorkerStatus.SKIPPED: "Skipped",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsuccessful:
+    """Workers of one status."""
+
+    title: str
+    workers: Sequence[WorkerView]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    merge: MergeReport
+    #: Ids of the workers whose changes are all in the result.
+    merged: Sequence[str]
+    unmerged: Sequence[OutsideWork]
+    unsuccessful: Sequence[Unsuccessful]
+    #: Number of merged workers with other changes that are not.
+    in_part: int
+    #: True if an agent may have cost money.
+    has_cost: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One command, and its purpose."""
+
+    command: str
+    purpose: str
+
+
+def summary_of(
+    family: Family,
+    job: Job,
+    merge: MergeReport,
+    outside: Sequence[OutsideWork],
+    missed: Sequence[WorkerView],
+    figures: Analytics,
+) -> Summary:
+    """Return the summary. ``missed``: workers that did not succeed, and have no successful
+    candidate.
+    """
+    in_result = family.whereabouts.in_result(job) if merge.branch else ()
+    merged = [each.id for each in in_result]
+    lacking = {each.worker_id for each in outside if each.in_part}
+    return Summary(
+        merge=merge,
+        merged=merged,
+        in_part=sum(each in lacking for each in merged),
+        unmerged=unmerged(outside),
+        unsuccessful=[
+            Unsuccessful(title=title, workers=found)
+            for status, title in _WORDS.items()
+            if (found := [each for each in missed if each.status is status])
+        ],
+        has_cost=any(each.agent not in _FREE for each in figures.workers),
+    )
+
+
+def unmerged(outside: Iterable[OutsideWork]) -> list[OutsideWork]:
+    """Return changes of workers that succeeded, and were not merged."""
+    return [each for each in outside if each.cause in _UNMERGED]
+
+
+def next_steps(
+    job: Job,
+    status: JobStatus,
+    merge: MergeReport,
+    outside: Sequence[OutsideWork],
+    missed: Sequence[WorkerView],
+) -> list[Step]:
+    """Return the commands that most readers of a root job's result need, in their order."""
+    ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
+    retry = _retry(job, status, missed)
+    # Another attempt also brings in changes that the gates rejected.
+    ways = [each for each in ways if each.command not in {step.command for step in retry}]
+    return [*_about_result(job, status, merge), *ways, *retry]
+
+
+def _about_result(job: Job, status: JobStatus, merge: MergeReport) -> Iterator[Step]:
+    if merge.branch:
+        yield Step(command=f"{COMMAND} diff {job.id}", purpose="show the merged change")
+        partial = "" if status is JobStatus.COMPLETED else " --partial"
+        land = f"{COMMAND} land {job.id}{partial}"
+        yield Step(command=land, purpose="merge it into your branch")
+
+
+def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
+    own = [each.id for each in missed if each.job_id == job.id]
+    if not own or status is JobStatus.COMPLETED:
+        return []
+    return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(own)}")]
+
+
+def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
+    """Return the commands that bring changes in; each once, with all workers."""
+    workers: dict[str, list[str]] = {}
+    purposes: dict[str, str] = {}
+    for each in outside:
+        if not each.brings_in:
+            continue
+        workers.setdefault(each.command, []).append(each.worker_id)
+        purposes.setdefault(each.command, "include")
+        if each.otherwise:
+            workers.setdefault(each.otherwise, []).append(each.worker_id)
+            purposes.setdefault(each.otherwise, "or let one version win:")
+    return [
+        Step(command=command, purpose=f"{purposes[command]} {named(names)}")
+        for command, names in workers.items()
+    ]
+
+
+def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
+    """Return the commands that only show changes."""
+    found = {each.show: each.worker_id for each in outside if each.show}
+    return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
+
+
+def as_text(steps: Sequence[Step]) -> str:
+    """Format as lines of a shell, with aligned comments."""
+    width = min(60, max((len(each.command) for each in steps), default=0))
+    return "\n".join(f"{each.command:<{width}}  # {each.purpose}" for each in steps)
+
+
+def named(names: Sequence[str]) -> str:
+    """Format names, such as ``worker_1, worker_2 and 3 more``."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
