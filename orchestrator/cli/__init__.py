@@ -15,69 +15,118 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.context import CliContext, pass_surroundings
 from orchestrator.cli.output import exit_codes
+from orchestrator.cli.output.command_group import CommandGroup, Sections
 from orchestrator.cli.output.errors import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import ARGUMENTS, no_color
-from orchestrator.core.command_name import COMMAND
+from orchestrator.cli.output.style import wants_color
+from orchestrator.cli.output.terminal import ARGUMENTS
+from orchestrator.core.command_name import COMMAND, INSTALL_COMMAND
 from orchestrator.core.errors import OrchestratorError
 
-#: Command name: the module of this package that has it, as an attribute of the same name.
-COMMANDS = {
-    "run": "jobs.run",
-    "demo": "demo.command",
-    "serve": "server.serve",
-    "submit": "jobs.submit",
-    "status": "jobs.status",
-    "logs": "jobs.logs",
-    "wait": "jobs.control",
-    "approve": "jobs.control",
-    "reject": "jobs.control",
-    "cancel": "jobs.control",
-    "retry": "jobs.control",
-    "continue": "jobs.continue_job",
-    "jobs": "jobs.list_jobs",
-    "report": "jobs.report",
-    "merge": "changes.merge",
-    "choose": "changes.merge",
-    "diff": "changes.land",
-    "attach": "jobs.attach",
-    "apply": "changes.apply",
-    "land": "changes.land",
-    "undo": "changes.land",
-    "restore": "changes.restore",
-    "checkpoints": "changes.checkpoints",
-    "rollback": "changes.checkpoints",
-    "compare": "jobs.compare",
-    "spawn": "worker.spawn_command",
-    "lock": "worker.lock_commands",
-    "unlock": "worker.lock_commands",
-    "locks": "worker.lock_commands",
-    "mcp": "worker.mcp",
-    "init": "setup.init",
-    "plan": "plan.plan_command",
-    "roles": "setup.roles",
-    "gates": "plan.gates_command",
-    "config": "setup.config",
-    "agents": "setup.agents",
-    "keys": "setup.keys",
-    "doctor": "doctor.command",
-    "completion": "setup.completion",
-    "clean": "setup.clean",
-    "discard": "setup.clean",
+#: Section of ``help``: command name: the module of this package that has it, as an attribute of
+#: the same name. A name without a module is a group of ``GROUPS``.
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Start a job": {
+        "run": "jobs.run",
+        "submit": "jobs.submit",
+        "plan": "plan.plan_command",
+        "demo": "demo.command",
+    },
+    "Find a job": {
+        "jobs": "jobs.list_jobs",
+        "job": "",
+    },
+    "Follow a job": {
+        "status": "jobs.status",
+        "logs": "jobs.logs",
+        "wait": "jobs.control",
+        "report": "jobs.report",
+        "compare": "jobs.compare",
+    },
+    "Control a job": {
+        "approve": "jobs.control",
+        "reject": "jobs.control",
+        "cancel": "jobs.control",
+        "retry": "jobs.control",
+        "continue": "jobs.continue_job",
+        "attach": "jobs.attach",
+    },
+    "Use the changes of a job": {
+        "diff": "changes.land",
+        "land": "changes.land",
+        "undo": "changes.land",
+        "apply": "changes.apply",
+        "merge": "changes.merge",
+        "choose": "changes.merge",
+    },
+    "Restore and remove": {
+        "checkpoints": "changes.checkpoints",
+        "rollback": "changes.checkpoints",
+        "restore": "changes.restore",
+        "discard": "setup.clean",
+        "clean": "setup.clean",
+    },
+    "Set up": {
+        "agents": "setup.agents",
+        "roles": "setup.roles",
+        "gates": "plan.gates_command",
+        "serve": "server.serve",
+        "service": "server.service",
+        "doctor": "doctor.command",
+        "config": "setup.config",
+        "keys": "setup.keys",
+        "init": "setup.init",
+        "completion": "setup.completion",
+        "help": "setup.help",
+    },
+    "Inside a worker": {
+        "worker": "",
+        "spawn": "worker.spawn_command",
+        "lock": "worker.lock_commands",
+        "unlock": "worker.lock_commands",
+        "locks": "worker.lock_commands",
+        "mcp": "worker.mcp",
+    },
+}
+COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
+EVERY_COMMAND: Sections = {title: tuple(names) for title, names in SECTIONS.items()}
+
+#: The names that ``--help`` lists; the other commands are in the groups and in ``help``.
+FIRST: Sections = {
+    "Run": ("run", "submit", "plan"),
+    "Follow and merge": ("jobs", "job", "diff", "land"),
+    "Set up": ("agents", "serve", "doctor", "config", "help"),
+}
+
+#: Name of a group: what its help states, and its sections.
+GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "job": (
+        "Follow, control, merge, and remove one job.",
+        (
+            "Follow a job",
+            "Control a job",
+            "Use the changes of a job",
+            "Restore and remove",
+        ),
+    ),
+    "worker": ("Start child jobs and hold locks, inside a worker.", ("Inside a worker",)),
 }
 
 EPILOG = f"""\b
+Try it, without an AI tool or a key: {COMMAND} demo
+List every command: {COMMAND} help
+
+\b
 Exit codes:
 {exit_codes.table()}
 
@@ -86,34 +135,31 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 """
 
 
-class Commands(click.Group):
-    """Loads the module of a command when it is asked for."""
+class Commands(CommandGroup):
+    """The program's commands: those with a module, and the groups of them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, modules=COMMANDS, sections=FIRST, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"orchestrator.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return _group(cmd_name) if cmd_name in GROUPS else super().get_command(ctx, cmd_name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = get_close_matches(args[0], COMMANDS, cutoff=0.7)
-            if not near:
-                raise
-            told = f"{error.message} Did you mean {' or '.join(near)}?"
-            raise click.UsageError(told, error.ctx) from error
+
+def _group(name: str) -> CommandGroup:
+    """Return the commands of a group, which are the same without the group's name before them."""
+    purpose, titles = GROUPS[name]
+    sections = {title: tuple(each for each in SECTIONS[title] if each != name) for title in titles}
+    example = next(iter(sections.values()))[0]
+    return CommandGroup(
+        name,
+        modules={each: COMMANDS[each] for names in sections.values() for each in names},
+        sections=sections,
+        help=f"{purpose}\n\nEach command also works without `{name}`: {COMMAND} {example}",
+    )
 
 
 @click.group(
@@ -122,11 +168,22 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="orchestrator")
-def commands() -> None:
-    """Run one request as a tree of worker processes.
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Directory of config.yaml, workspace, and logs (default: this folder; if installed from "
+    "a wheel: $ORCHESTRATOR_HOME, or .orchestrator/local of the project).",
+)
+@pass_surroundings
+def commands(surroundings: CliContext, home: Path | None) -> None:
+    """Run AI agents in parallel on one repository, and merge their results.
 
     Results go to standard output, everything else to standard error.
     """
+    if home is not None:
+        surroundings.use_home(home)
+    surroundings.settle_home()
 
 
 def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
@@ -137,7 +194,7 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
             prog_name="orchestrator",
             standalone_mode=False,
             obj=surroundings,
-            color=False if no_color(surroundings.environ) else None,
+            color=wants_color(surroundings.environ),
         )
     except click.Abort:
         return ExitCode.INTERRUPTED
@@ -149,13 +206,13 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("orchestrator"):
             raise
-        click.echo(f"Error: the package {error.name} is missing; run ./install.sh", err=True)
+        click.echo(f"Error: the package {error.name} is missing; run {INSTALL_COMMAND}", err=True)
         return ExitCode.FAILED
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def main() -> NoReturn:
-    """The program ``orchestrator``."""
+    """Run the program ``orchestrator``."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding than UTF-8 gets question marks, not a crash.
         if isinstance(stream, TextIOWrapper):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.cli.output.terminal import command_with
 from orchestrator.core.errors import Conflict
+from orchestrator.security import home
+from orchestrator.security.home import home_here
 
 if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
 
-#: The folder that this package lies in.
-OWN_FOLDER = Path(__file__).absolute().parents[2]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,7 +26,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class CliContext:
     """One call of the command line."""
 
-    folder: Path = OWN_FOLDER
+    #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
+    folder: Path = field(default_factory=lambda: home_here(os.environ))
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     #: ``--json`` was given: results and errors are JSON objects.
     as_json: bool = False
@@ -39,7 +41,7 @@ class CliContext:
         return workspace_of(self.folder, self.environ)
 
     def client(self) -> "OrchestratorClient":
-        """The client of the server that the environment names or that runs for the folder.
+        """Return the client of the server that the environment names or that runs for the folder.
 
         Raises NoServer if there is none.
         """
@@ -47,11 +49,11 @@ class CliContext:
         if client is None:
             from orchestrator.api.client.errors import NoServer
 
-            raise NoServer(f"no server is running for {self.folder}, and this command needs one")
+            raise NoServer(f"no server is running for {self.folder}; this command needs a server")
         return client
 
     def client_if_running(self) -> "OrchestratorClient | None":
-        """Like ``client``; None when no server runs for the folder."""
+        """Return the client, as ``client`` does; None if no server runs for the folder."""
         from orchestrator.cli.server_record import running_server
 
         if url := self.environ.get("ORCHESTRATOR_API_URL"):
@@ -60,7 +62,7 @@ class CliContext:
         return self.client_at(record.url) if record else None
 
     def client_at(self, url: str) -> "OrchestratorClient":
-        """The client of the server at ``url``, with the key of this folder or worker."""
+        """Return the client of the server at ``url``, with the key of this folder or worker."""
         from orchestrator.api.client import OrchestratorClient
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
@@ -75,22 +77,57 @@ class CliContext:
             self.project = Path(named)
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
+    def use_home(self, named: Path) -> None:
+        """Have the directory that ``--home`` names for this command, and a server it starts."""
+        self.folder = Path(os.path.abspath(named.expanduser()))
+        self.environ = {**self.environ, home.VARIABLE: str(self.folder)}
+
+    def settle_home(self) -> None:
+        """Check the home, and name the project where the home does not. Raise ConfigError."""
+        if not home.is_home(self.folder, self.environ):
+            return
+        home.check_private(self.folder)
+        if not home.is_local(self.folder) and not self._names_project():
+            project = home.project_at(home.current_directory())
+            self.environ = {**self.environ, PROJECT_VARIABLE: str(project)}
+
+    def _names_project(self) -> bool:
+        from orchestrator.api.client.discovery import setting
+
+        return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
+
+    def use_project(self, named: Path) -> None:
+        """Work on the directory that ``--project`` names, in its home unless one was named."""
+        self.project = Path(os.path.abspath(named))
+        self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
+        if home.is_local(self.folder) and home.VARIABLE not in self.environ:
+            self.folder = home.local_home(self.project)
+            home.check_private(self.folder)
+
     def check_user(self, command: str) -> None:
         """Raise Conflict in a worker of this folder, whatever its agent was instructed to do."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
-                f"{command} changes the user's checkout, which is for the user to say: a worker "
-                "leaves what it did in its own directory, and child jobs' changes come there, too"
+                f"{command} is for the user: a worker must not change the user's checkout; leave "
+                "your changes in your own directory; results of child jobs are added there"
             )
 
     def audit_log(self) -> "AuditLog":
-        """The server's, while it does not run: all changes are logged in one file."""
+        """Return the audit log of the server, which this command continues while no server runs."""
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
         found = load(self.folder, environ=self.environ, require_key=False)
         return AuditLog(found.settings.logging.log_dir, lambda text: text)
+
+
+def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
+    """Return the error for an action without ``--yes`` that the user did not confirm."""
+    return Conflict(
+        f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
+        f"{command_with('--yes')}"
+    )
 
 
 class Seconds(click.FloatRange):
@@ -103,7 +140,7 @@ class Seconds(click.FloatRange):
     ) -> float:
         seconds: float = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
-            self.fail(f"{value} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a finite number of seconds", param, ctx)
         return seconds
 
 
@@ -119,10 +156,7 @@ def project_option(command: Command) -> Command:
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
         if value is not None:
-            surroundings = context.ensure_object(CliContext)
-            surroundings.project = Path(os.path.abspath(value))
-            named = {PROJECT_VARIABLE: str(surroundings.project)}
-            surroundings.environ = {**surroundings.environ, **named}
+            context.ensure_object(CliContext).use_project(value)
         return value
 
     option = click.option(
@@ -157,7 +191,7 @@ def job_argument(command: Command) -> Command:
             return None
         name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
         if not name or name in (".", ".."):
-            raise click.BadParameter("should be a job's id, such as abc123")
+            raise click.BadParameter("must be the id of a job, such as abc123")
         return name
 
     return click.argument("job_id", metavar="JOB", callback=bare)(command)

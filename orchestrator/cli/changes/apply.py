@@ -17,13 +17,14 @@ from orchestrator.cli.context import (
     json_option,
     pass_surroundings,
     project_option,
+    unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.summary import already, is_in_project, made_in_project, tasks_of
-from orchestrator.cli.output.terminal import command_with, confirmed, printable
+from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
+from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.safe_write import Placing
 from orchestrator.security.untrusted_files import open_plain
 
@@ -36,7 +37,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 @dataclass(frozen=True, slots=True)
 class PlanSource:
-    """A file that may be copied."""
+    """A file that can be copied, unless ``refused`` is set."""
 
     path: str
     worker_id: str
@@ -62,13 +63,19 @@ class ApplyStep:
 @click.command("apply")
 @job_argument
 @click.option(
-    "--to", "target", type=click.Path(path_type=Path), help="Where to; the project if left out."
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Target directory (default: the project).",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Show the copies without copying.")
 @click.option(
-    "--take", multiple=True, metavar="WORKER", help="Its version of files that several made."
+    "--take",
+    multiple=True,
+    metavar="WORKER",
+    help="Worker whose version of a file to copy, if versions differ.",
 )
-@click.option("--yes", is_flag=True, help="Overwrite without asking.")
+@click.option("--yes", is_flag=True, help="Overwrite without confirmation.")
 @json_option
 @project_option
 @pass_surroundings
@@ -80,12 +87,12 @@ def apply_command(
     take: tuple[str, ...],
     yes: bool,
 ) -> int:
-    """Copy what JOB's workers made into a project without git.
+    """Copy the files of JOB's workers into a project without git.
 
-    From the merged result where there is one, else from the workers' directories. Asks before it
-    overwrites; removes nothing. A file that several workers made with different content is refused
-    until --take names one of them. Files of `workdir: project` tasks are not copied again. Exit
-    code 6 when something was refused.
+    Copies the merged result if there is one; otherwise the files in the workers' directories. Asks
+    before it overwrites a file, and removes no file. If several workers made different versions of
+    a file, it is refused until --take names one of the workers. Files of `workdir: project` tasks
+    are already in the project. Exit code 6: a file was refused.
     """
     if target is None and not dry_run:
         surroundings.check_user("apply without --to")
@@ -118,14 +125,14 @@ def _project(surroundings: CliContext, job_id: str) -> Path:
 
 def _checked(target: Path) -> Path:
     if not target.is_dir():
-        raise InvalidRequest(f"{target} is no directory; say where to with --to DIR")
+        raise InvalidRequest(f"{target} is not a directory; pass another one: --to DIR")
     return target.resolve()
 
 
 def _by_path(
     found: Iterator[PlanSource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, PlanSource]:
-    """One source for each path; rejected if several workers created different versions."""
+    """Return one source for each path; rejected if several workers created different versions."""
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:
         by_path.setdefault(each.path, []).append(each)
@@ -143,7 +150,7 @@ def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> 
         return wanted[-1] if wanted else last
     names = list(dict.fromkeys(each.worker_id for each in sources))
     why = (
-        f"{', '.join(names)} made it with different content; to take the version of {names[-1]}: "
+        f"{', '.join(names)} made different versions; to copy the version of {names[-1]}: "
         f"{COMMAND} apply {job_id} --take {names[-1]}"
     )
     return replace(last, worker_id="", refused=why)
@@ -160,7 +167,7 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
 
 
 def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Several of the same path if several workers created it."""
+    """Yield all sources of files; several for one path if several workers created it."""
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
@@ -169,7 +176,7 @@ def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Empty if nothing was merged, or there is no repository."""
+    """Yield the files of the merged result; none without a merge or a repository."""
     landing = landing_of(surroundings, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
@@ -177,10 +184,10 @@ def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSo
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
-    """Of those that succeeded elsewhere than in the project; of child jobs before the worker that
-    asked for them.
+    """Yield the files of successful workers, except workers in the project.
 
-    Where several tried a task, of the one whose work counts.
+    Files of child jobs come before those of their parent worker. Of several candidates, only the
+    selected one counts.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
@@ -204,7 +211,7 @@ def _read(path: str, directory: str) -> bytes:
     with open_plain(path, directory) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise OSError(f"it is larger than {MOST_BYTES} bytes")
+        raise OSError(f"the file is larger than {MOST_BYTES} bytes")
     return content
 
 
@@ -215,7 +222,7 @@ def _step(placing: Placing, source: PlanSource) -> ApplyStep:
     try:
         present = placing.present(source.path)
         if source.gone:
-            removed = "the job removed it; remove it yourself"
+            removed = "the job removed this file; remove it yourself"
             return told(KEPT, reason=removed) if present is not None else told(SAME)
         if present is None:
             source.content()
@@ -247,9 +254,7 @@ def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes:
     click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
     files = "this file" if len(over) == 1 else f"these {len(over)} files"
     if surroundings.as_json or not confirmed(f"Overwrite {files} in {place}?"):
-        raise Conflict(
-            f"nothing was copied; to overwrite without being asked: {command_with('--yes')}"
-        )
+        raise unconfirmed("overwrite", "copied")
 
 
 def _print(
@@ -266,7 +271,7 @@ def _print(
         click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
     copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
     if not steps:
-        click.echo(f"job {job_id} made no files to copy", err=True)
+        click.echo(f"nothing to copy: job {job_id} created no files", err=True)
     else:
         number = f"{copied} file{'s' * (copied != 1)}"
         click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)

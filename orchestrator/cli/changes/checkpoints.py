@@ -13,10 +13,11 @@ from orchestrator.cli.context import (
     json_option,
     pass_surroundings,
     project_option,
+    unconfirmed,
 )
-from orchestrator.cli.output.terminal import command_with, confirmed, local_time, table
+from orchestrator.cli.output.terminal import confirmed, local_time, table
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import NotFound
 
 if TYPE_CHECKING:
     from orchestrator.core.model.submission import Caller
@@ -35,8 +36,8 @@ _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMI
 def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
     """List the checkpoints of JOB's workers, or of one WORKER.
 
-    In the order they were made. FILES is how many differ from the checkpoint before; the one a
-    worker is at is marked.
+    The oldest is first. FILES is the number of files that differ from the previous checkpoint. The
+    current checkpoint of each worker is marked.
     """
     surroundings.work_on_project_of(job_id)
     answer = _checkpoints(surroundings, job_id)
@@ -48,54 +49,52 @@ def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | 
     else:
         if worker_id is not None and answer["checkpoints"]:
             raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_whose(answer)}")
-        click.echo("no checkpoints: they are made of workers that have a worktree", err=True)
+        click.echo("no checkpoints: only workers with a worktree have checkpoints", err=True)
 
 
 @click.command("rollback")
 @job_argument
 @click.argument("worker_id", metavar="WORKER")
 @click.argument("checkpoint", metavar="[CHECKPOINT]", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @json_option
 @project_option
 @pass_surroundings
 def rollback_command(
     surroundings: CliContext, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
 ) -> None:
-    """Have what WORKER of JOB did as it was in CHECKPOINT.
+    """Restore a worker's changes to a checkpoint.
 
-    Without CHECKPOINT: as it was before its latest attempt. The worker must not be running. What is
-    there now is kept as another checkpoint.
+    Without CHECKPOINT: to the checkpoint before its latest attempt. WORKER must not be running. Its
+    present state is saved as another checkpoint.
     """
     to = checkpoint or "the checkpoint before its latest attempt"
-    if not yes and not confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
-        raise Conflict(
-            f"nothing was changed; to roll back without being asked: {command_with('--yes')}"
-        )
+    if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {to}?"):
+        raise unconfirmed("roll back")
     surroundings.work_on_project_of(job_id)
     answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
     if surroundings.as_json:
         click.echo(json.dumps(answer))
         return
     commit = answer["commit"][:12]
-    click.echo(f"{worker_id} is at {answer['checkpoint']} (commit {commit}) again")
-    click.echo(f"what was there is kept as checkpoint {answer['kept']}", err=True)
+    click.echo(f"restored {worker_id} to checkpoint {answer['checkpoint']} (commit {commit})")
+    click.echo(f"its previous state is saved as checkpoint {answer['kept']}", err=True)
     click.echo(
-        f"the merged result is unchanged; merge the branches again: {COMMAND} merge {job_id}; "
-        f"run again what did not succeed, from here: {COMMAND} retry {job_id}",
+        f"the merged result is unchanged; to merge the branches: {COMMAND} merge {job_id}; "
+        f"to retry unsuccessful tasks from this state: {COMMAND} retry {job_id}",
         err=True,
     )
 
 
 def _whose(answer: Answer) -> str:
     workers = dict.fromkeys(each["worker_id"] for each in answer["checkpoints"])
-    return f"there are some of {', '.join(workers)}"
+    return f"workers with checkpoints: {', '.join(workers)}"
 
 
 def _row(found: Answer) -> tuple[object, ...]:
     ignored = "yes" if found["ignored"] else "-"
     if found["not_kept"]:
-        ignored += f" but {', '.join(found['not_kept'])}"
+        ignored += f" except {', '.join(found['not_kept'])}"
     return (
         found["worker_id"],
         found["name"],

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    pass_surroundings,
+    project_option,
+    unconfirmed,
+)
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.summary import (
@@ -38,12 +44,12 @@ CONTINUES = "continues"
 @click.command("diff")
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
-@click.option("--stat", is_flag=True, help="Only which files, and how much.")
+@click.option("--stat", is_flag=True, help="Show changed files and line counts only.")
 @click.option(
     "--attempt",
     type=click.IntRange(min=1),
     metavar="N",
-    help="What WORKER had changed when its attempt N ended, also if that was rolled back.",
+    help="Show the state of WORKER at the end of attempt N, even if rolled back.",
 )
 @project_option
 @pass_surroundings
@@ -54,10 +60,10 @@ def diff_command(
     stat: bool,
     attempt: int | None,
 ) -> None:
-    """Show what JOB changed, merged, as a patch.
+    """Show the merged changes of JOB as a patch.
 
-    With WORKER, show the commits of one worker of JOB against what the worker began with, also of
-    a worker that failed, timed out, is not in the result, or lost against another candidate.
+    With WORKER, shows the commits of one worker of JOB, compared with its base. WORKER may have
+    failed or timed out, may be unmerged, or may be a candidate that was not chosen.
     """
     surroundings.work_on_project_of(job_id)
     if worker_id:
@@ -84,17 +90,19 @@ def _diff_of_worker(
 
 @click.command("land")
 @job_argument
-@click.option("--ff-only", is_flag=True, help="Only if it takes no merge commit.")
-@click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
-@click.option("--squash", is_flag=True, help="As one commit, with the trailers of all commits.")
-@click.option("--pr", is_flag=True, help="Push the result and open a pull request (gh or glab).")
-@click.option("--partial", is_flag=True, help="Also of a job that is not completed.")
+@click.option("--ff-only", is_flag=True, help="Refuse to create a merge commit.")
+@click.option("--no-ff", is_flag=True, help="Always create a merge commit.")
+@click.option("--squash", is_flag=True, help="Create one commit, with the trailers of all commits.")
+@click.option(
+    "--pr", is_flag=True, help="Push the result, and open a pull request (with gh or glab)."
+)
+@click.option("--partial", is_flag=True, help="Allow a job that is not completed.")
 @click.option(
     "--onto",
     metavar="BRANCH",
-    help="Branch that is checked out, if JOB started from another one; with --pr: any branch.",
+    help="Target branch. Without --pr, it must be the current branch.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
 @pass_surroundings
 def land_command(
@@ -108,19 +116,21 @@ def land_command(
     onto: str | None,
     yes: bool,
 ) -> int:
-    """Take the result of JOB onto the branch that is checked out.
+    """Merge the result of JOB into the current branch.
 
-    A fast-forward, or a merge commit; never over uncommitted changes, nor over files that git
-    does not track. The result of a partial job is landed with --partial only. If JOB started from
-    another branch, land asks, also with --yes, unless --onto names the branch that is checked out.
+    Fast-forwards the branch if possible; otherwise creates a merge commit. Never overwrites
+    uncommitted changes or untracked files. A partial job needs --partial. If JOB started from
+    another branch, land asks, even with --yes, unless --onto names the current branch.
 
-    With --pr, your branch stays: the result branch is pushed to the remote of the branch that JOB
-    started from, and gh or glab opens a pull request onto that branch, or onto --onto.
+    With --pr, your branch does not change. The result branch is pushed to the remote of the branch
+    that JOB started from. Then gh or glab opens a pull request onto that branch, or onto --onto.
     """
     surroundings.check_user("land")
     how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
     if pr and (ff_only or no_ff or squash):
-        raise click.UsageError(f"--pr and {how.value} exclude each other: the service merges")
+        raise click.UsageError(
+            f"--pr and {how.value} conflict, because the service merges; pass one of them"
+        )
     landing = landing_of(surroundings, job_id)
     job = whole_job(surroundings.workspace, job_id)
     if job.get("status") != JobStatus.COMPLETED and not partial:
@@ -128,7 +138,7 @@ def land_command(
     if _changed_nothing(job):
         there = made_in_project(job)
         why = already(there) if there else f"job {job['job_id']} changed nothing"
-        told = [f"{why}; there is nothing to land", *ending_lines(job, terminal_width())]
+        told = [f"nothing to land: {why}", *ending_lines(job, terminal_width())]
         click.echo(printable("\n".join(told)), err=True)
         return ExitCode.OK
     try:
@@ -154,7 +164,7 @@ def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
             landing.result()
         except NotFound as error:
             return _without_result(job, error)
-    also = f"to land what there is: {COMMAND} land {job['job_id']} --partial"
+    also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
     click.echo(printable("\n".join([*_lacks(job), also])), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
 
@@ -172,7 +182,7 @@ def _open_pull_request(
     job_id, request = job["job_id"], str(job.get("request") or "")
     if not base:
         raise Conflict(
-            f"job {job_id} started from no branch; nothing was changed; say onto which one: "
+            f"job {job_id} did not start from a branch; nothing was changed; name the target: "
             f"{COMMAND} land {job_id} --pr --onto BRANCH"
         )
     asked = PullRequest(
@@ -187,13 +197,13 @@ def _open_pull_request(
     remote, tool = asked.check()
     question = f"Push {landing.head} to {remote} and open a pull request onto {base}?"
     if not yes and not confirmed(question):
-        raise Conflict(f"nothing was changed; to push without being asked: {command_with('--yes')}")
+        raise unconfirmed("push")
     click.echo(printable(asked.open(remote, tool)))
     return ExitCode.OK
 
 
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
-    """The request, the beginning of the job's report, and which files were changed."""
+    """Return the request, the beginning of the job's report, and which files were changed."""
     report = (job.get("results") or {}).get("final_report")
     text = (read_regular(report, _MOST_REPORT) if report else None) or b""
     summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()
@@ -206,21 +216,24 @@ def _ask(job_id: str, branch: str, base: str, *, onto: str | None, yes: bool) ->
     name = branch.split(" ")[0]
     if onto not in (None, name):
         raise Conflict(
-            f"{branch} is checked out, not {onto}; nothing was changed; first: git switch {onto}"
+            f"the current branch is {branch}, not {onto}; nothing was changed; first: "
+            f"git switch {onto}"
         )
     if base and base != name and not onto:
         given = command_with("--onto", name, *(() if yes else ("--yes",)))
-        if not confirmed(f"Job {job_id} started from {base}. Take this onto {branch} instead?"):
+        if not confirmed(f"Job {job_id} started from {base}. Land it on {branch} instead?"):
             raise Conflict(
-                f"job {job_id} started from branch {base}, and {branch} is checked out; nothing "
-                f"was changed; to land it there: {given}"
+                f"job {job_id} started from branch {base}, but the current branch is {branch}; "
+                f"nothing was changed; to land it on {name}: {given}"
             )
-    elif not yes and not confirmed(f"Take this onto {branch}?"):
-        raise Conflict(f"nothing was changed; to land without being asked: {command_with('--yes')}")
+    elif not yes and not confirmed(f"Land this on {branch}?"):
+        raise unconfirmed("land")
 
 
 def base_branch(workspace: Path, root_id: str) -> str:
-    """The branch that a root job, or the job that it continues, started from; empty: none."""
+    """Return the branch that a root job, or the job that it continues, started from; empty:
+    none.
+    """
     seen: set[str] = set()
     while root_id and root_id not in seen:
         seen.add(root_id)
@@ -235,7 +248,7 @@ def base_branch(workspace: Path, root_id: str) -> str:
 
 
 def _how(*, ff_only: bool, no_ff: bool, squash: bool) -> "LandOptions":
-    """Raise UsageError for options that exclude each other."""
+    """Return the merge method that the options select. Raise UsageError if they conflict."""
     from orchestrator.git import LandOptions
 
     given = {
@@ -246,14 +259,14 @@ def _how(*, ff_only: bool, no_ff: bool, squash: bool) -> "LandOptions":
     chosen = [how for how, is_given in given.items() if is_given]
     if len(chosen) > 1:
         raise click.UsageError(
-            f"{' and '.join(each.value for each in chosen)} exclude each other: say one of them"
+            f"{' and '.join(each.value for each in chosen)} conflict; pass one of them"
         )
     return chosen[0] if chosen else LandOptions.ANY
 
 
 def _without_result(job: Mapping[str, Any], error: NotFound) -> ExitCode:
-    """Of a job that has nothing to land: the code of the job. Raise Conflict, or the error if its
-    files are in directories without a worktree."""
+    """Return the exit code for a job that has nothing to land. Raise Conflict if the job failed or
+    was cancelled; raise ``error`` if its files are in directories without a worktree."""
     status = job.get("status")
     if status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job['job_id']} is {status}; {error.message}") from None
@@ -263,14 +276,13 @@ def _without_result(job: Mapping[str, Any], error: NotFound) -> ExitCode:
     if status == JobStatus.PARTIAL:
         click.echo(printable("\n".join(_lacks(job))), err=True)
         return ExitCode.PARTIAL
-    told = f"nothing to land: all changes of job {job['job_id']} are left out by choice:"
+    told = f"nothing to land: all changes of job {job['job_id']} were excluded by choice:"
     click.echo(printable("\n".join([told, *_losses(missing)])), err=True)
     return ExitCode.OK
 
 
 def _changed_nothing(job: Mapping[str, Any]) -> bool:
-    """A completed job whose workers made no files, in the result or elsewhere, but in the
-    project."""
+    """True for a completed job whose workers created no files, except in the project itself."""
     made = job.get("made_not_in_result") or any(
         task.get("files_created") and not is_in_project(task) for task in all_tasks(tasks_of(job))
     )
@@ -278,7 +290,7 @@ def _changed_nothing(job: Mapping[str, Any]) -> bool:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Changes that the result of an incomplete job lacks, and the command to type."""
+    """Yield changes that the result of an incomplete job lacks, and the command to type."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
@@ -304,23 +316,25 @@ def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 @click.command("undo")
 @job_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
 @pass_surroundings
 def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
-    """Take back what `land JOB` did.
+    """Undo the landing of JOB.
 
-    Only as long as nothing was committed since; changes that are not committed stop it, too.
+    Refused if there are newer commits or uncommitted changes.
     """
     surroundings.check_user("undo")
     landing = landing_of(surroundings, job_id)
-    if not yes and not confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
-        raise Conflict(f"nothing was changed; to undo without being asked: {command_with('--yes')}")
+    if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):
+        raise unconfirmed("undo")
     click.echo(landing.undo())
 
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
-    """In the job's project, with the server up or down. Raises NotFound."""
+    """Return the landing of a job in its project, with or without a running server. Raise
+    NotFound.
+    """
     from orchestrator.app import landing
 
     surroundings.work_on_project_of(job_id)

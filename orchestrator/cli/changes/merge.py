@@ -12,18 +12,34 @@ from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.summary import place_of, purpose
 from orchestrator.cli.output.terminal import printable
 
-#: So many lost hunks are shown.
+#: Maximum number of lost hunks to show.
 MOST_HUNKS = 20
 STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 
 
 @click.command("merge")
 @job_argument
-@click.option("--strategy", type=STRATEGIES, help="How; the job's own if left out.")
-@click.option("--take", multiple=True, metavar="WORKER", help="Also this worker's changes.")
-@click.option("--leave", multiple=True, metavar="WORKER", help="Not this worker's changes.")
+@click.option("--strategy", type=STRATEGIES, help="Merge strategy (default: the job's).")
 @click.option(
-    "--resolve", metavar="worker|AGENT", help="Have conflicts resolved: by their workers, or AGENT."
+    "--include",
+    "--take",
+    "take",
+    multiple=True,
+    metavar="WORKER",
+    help="Include an unmerged worker's changes (repeatable).",
+)
+@click.option(
+    "--exclude",
+    "--leave",
+    "leave",
+    multiple=True,
+    metavar="WORKER",
+    help="Exclude a worker's changes (repeatable).",
+)
+@click.option(
+    "--resolve",
+    metavar="worker|AGENT",
+    help="Resolver of conflicts: the workers in conflict, or an agent.",
 )
 @json_option
 @pass_surroundings
@@ -35,13 +51,13 @@ def merge_command(
     leave: tuple[str, ...],
     resolve: str | None,
 ) -> int:
-    """Merge the branches of JOB's workers once more.
+    """Repeat the merge of JOB's worker branches.
 
-    JOB must have ended. --take adds the commits of a worker that failed, timed out, or lost against
-    another candidate; the worker stays taken until --leave names it. With the id of a child job it
-    puts back what the worker that asked for the job discarded. The previous result is kept on a
-    ref. With --resolve the job runs again: each worker that is in conflict gets another attempt.
-    The exit code is the job's, as that of `status`. Needs a running server.
+    JOB must have ended. --include adds the commits of a worker that failed, timed out, or was not
+    the chosen candidate; the worker stays included until --exclude names it. With the id of a child
+    job, --include restores changes that the job's parent worker discarded. The previous result
+    stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another attempt.
+    The exit code is that of `status JOB`. Needs a running server.
     """
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     asked = {name: value for name, value in choice.items() if value}
@@ -50,7 +66,7 @@ def merge_command(
         record = client.merge(job_id, **asked)
     # Nothing was merged then.
     already = take if before and before["commit"] == record["commit"] else ()
-    lines = [f"{each} is already in the result" for each in already if each in _inside(before)]
+    lines = [f"{each} is already merged" for each in already if each in _inside(before)]
     told = printable("\n".join([*lines, _told(record)]))
     click.echo(json.dumps(record) if surroundings.as_json else told)
     return of_job(str(record["status"]))
@@ -63,11 +79,11 @@ def merge_command(
 @json_option
 @pass_surroundings
 def choose_command(surroundings: CliContext, job_id: str, task_id: str, worker_id: str) -> int:
-    """Choose another candidate of TASK than the comparison did.
+    """Choose another candidate of TASK, and repeat the merge.
 
-    JOB must have ended; it is merged again with WORKER. What was built on the candidate before is
-    not in the result then. To go back, choose that candidate. The exit code is the job's. Needs a
-    running server.
+    JOB must have ended. The new result contains WORKER's changes instead of those of the previous
+    candidate and of tasks that depend on it. To undo, choose the previous candidate. The exit code
+    is that of `status JOB`. Needs a running server.
     """
     with surroundings.client() as client:
         record = client.choose(job_id, task_id, worker_id)
@@ -86,9 +102,9 @@ def _told(record: Mapping[str, Any]) -> str:
     lines += [f"merged: {worker}{_without(hunks[worker])}" for worker in record["merged"]]
     lines += [line for _, line in lost[:MOST_HUNKS]]
     lines += [f"... and {len(lost) - MOST_HUNKS} more hunks"] if lost[MOST_HUNKS:] else []
-    lines += [f"not in the result{_of(record, each)}" for each in record["missing"]]
-    lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
-    return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
+    lines += [f"not merged{_of(record, each)}" for each in record["missing"]]
+    lines += [f"previous result: {record['earlier']}"] if record["earlier"] else []
+    return "\n".join([*lines, *(f"failed: {error}" for error in record["errors"])])
 
 
 def _without(hunks: int) -> str:
@@ -96,14 +112,19 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Hunks that are not in the result because another version won there: whose, and a line."""
+    """Yield hunks that are not in the result because another version won there: whose, and a
+    line.
+    """
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""
             text = f": {' | '.join(each['text'])}" if each["text"] else ""
             path, winner = conflict["path"], conflict["worker_id"]
             place = f":{each['first']}" if each["first"] else ""
-            yield each["workers"], f"overruled: {path}{place}{whose}; {winner} won{text}"
+            yield (
+                each["workers"],
+                f"replaced: {path}{place}{whose} by the version of {winner}{text}",
+            )
 
 
 def _of(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:

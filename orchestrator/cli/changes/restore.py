@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    pass_surroundings,
+    project_option,
+    unconfirmed,
+)
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import command_with, confirmed, printable
+from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.repository_changes import (
@@ -24,15 +30,15 @@ if TYPE_CHECKING:
 
 @click.command("restore")
 @job_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
 @pass_surroundings
 def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
-    """Restore what JOB changed in your git beside its branches.
+    """Restore git settings, hooks, and refs that JOB changed.
 
-    Settings, hooks, branches and tags that nobody changed since are restored as they were before
-    JOB. What was changed since stays and is named. A push is never reverted: the command for it is
-    shown.
+    Refs are branches and tags. Each item is restored to its state before JOB, if it has not changed
+    since JOB. All others are listed and not changed. A push is never reverted; restore prints the
+    command for that.
     """
     from orchestrator.app import restoring
     from orchestrator.git import RestoreState
@@ -41,19 +47,19 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     root_id = root_id_of(surroundings.workspace, job_id)
     job = whole_job(surroundings.workspace, root_id)
     if job.get("status") not in ENDED_JOB:
-        raise Conflict(f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait")
+        raise Conflict(
+            f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait {root_id}"
+        )
     changes = [_change(each) for each in job.get("repository_changes") or ()]
     if not changes:
-        click.echo(f"job {root_id} changed nothing in the repository outside of its branches")
+        click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
     work = restoring(surroundings.folder, surroundings.environ, root_id)
     found = work.look(changes)
     _show(work, found)
     can = [each for each in found if each.standing is RestoreState.CAN_BE_RESTORED]
-    if can and not yes and not confirmed(f"Restore {len(can)} of these?"):
-        raise Conflict(
-            f"nothing was changed; to restore without being asked: {command_with('--yes')}"
-        )
+    if can and not yes and not confirmed(f"Restore {len(can)} of these changes?"):
+        raise unconfirmed("restore")
     return _restored(work, found, can)
 
 
@@ -76,7 +82,7 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 def _restored(
     work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
-    """Fails if something other than a push is not as before."""
+    """Return the exit code; FAILED if anything except a push could not be restored."""
     from orchestrator.git import RestoreState
 
     left = [

@@ -37,8 +37,8 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
     Takes about 20 seconds, and needs git, but no AI tool, key, or network. Four workers run in
     parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
     resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace
-    stay as they are. The demo's files remain: the last lines name commands to inspect them, and
-    the command that removes them.
+    do not change. The demo's files remain: the last lines have commands to inspect the files, and
+    the command that removes the files.
     """
     environ = surroundings.environ
     folder = new_folder(keep, environ)
@@ -48,7 +48,7 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
     code = demo.run()
     head = folder.head(environ)
     if code == ExitCode.OK and head == base:
-        click.echo(f"Error: the result was not landed: main is still at {base[:12]}", err=True)
+        click.echo(f"Error: the result was not landed; main is still at {base[:12]}", err=True)
         code = ExitCode.FAILED
     demo.tell(head if head != base else "")
     return code
@@ -98,10 +98,10 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """What each shows, and the command; all work from any directory."""
+        """Yield commands to look around, each with what it shows; they work from any directory."""
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
-        yield "Report, with attempts, gates, and the merge", f"{own} report {job_id}"
+        yield "Report, with results, the merge, and files", f"{own} report {job_id}"
         yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"
         yield "Changes of the job", f"{own} diff {job_id}"
         if landed:
@@ -109,7 +109,7 @@ class Demo:
             yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
 
     def _job(self) -> dict[str, Any]:
-        """The status of the demo's job; empty if it was not accepted."""
+        """Return the status of the demo's job; empty if it was not accepted."""
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
@@ -156,5 +156,5 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Signals that are not ignored, as SIGHUP is under nohup."""
+    """Return signals that are not ignored, as SIGHUP is under nohup."""
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""The folder of the demo: the product by links, settings, a plan, and a repository."""
+"""The demo's folder: a home with its own command, a plan, and a repository."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.cli.context import OWN_FOLDER
 from orchestrator.cli.demo import scripted_agent, shop
-from orchestrator.core.command_name import COMMAND
+from orchestrator.cli.server.home import write_command
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.security.untrusted_files import write_private
 
@@ -66,20 +65,22 @@ class DemoFolder:
 
     @property
     def command(self) -> Path:
-        return self.path / COMMAND
+        return self.path / "bin" / "orchestrator"
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Of commands in the folder: nothing in it leads elsewhere."""
+        """Return the environment of commands in the demo's folder, without variables that point
+        elsewhere.
+        """
         own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
 
     def head(self, environ: Mapping[str, str]) -> str:
-        """The commit that is checked out in the repository."""
+        """Return the commit that is checked out in the repository."""
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
         """Raise DemoFailed or OSError; a folder that is not whole is removed by the caller."""
-        self._link_product()
+        write_command(self.path)
         self.workspace.mkdir()
         agent = self.path / "agent.py"
         shutil.copyfile(scripted_agent.__file__, agent)
@@ -91,14 +92,6 @@ class DemoFolder:
         write_private(self.path / "config.yaml", config.encode())
         (self.path / PLAN).write_text(shop.plan_text(sys.executable), "utf-8")
         self._make_repository(environ)
-
-    def _link_product(self) -> None:
-        """A copy of the command: it takes the folder that it is in for the product's."""
-        for name in ("orchestrator", ".venv"):
-            if (OWN_FOLDER / name).exists():
-                (self.path / name).symlink_to(OWN_FOLDER / name)
-        self.command.parent.mkdir()
-        shutil.copy(OWN_FOLDER / COMMAND, self.command)
 
     def _make_repository(self, environ: Mapping[str, str]) -> None:
         self.project.mkdir()
@@ -133,7 +126,7 @@ class DemoFolder:
 
 
 def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
-    """A prepared folder: ``keep``, or a new temporary directory.
+    """Return a prepared folder: ``keep``, or a new temporary directory.
 
     Raise DemoFailed if ``keep`` exists. Nothing remains of a folder that cannot be prepared.
     """

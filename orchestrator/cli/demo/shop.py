@@ -52,7 +52,7 @@ class TestMoney(unittest.TestCase):
 
 
 def plan(python: str) -> Mapping[str, Any]:
-    """The plan of the demo; ``python`` runs the tests of the repository."""
+    """Return the plan of the demo; ``python`` runs the tests of the repository."""
     tests = f"{shlex.quote(python)} -m unittest discover"
     return {
         "request": "Extend the shop: reports, thousands, a cart, and orders",
@@ -93,5 +93,5 @@ def plan(python: str) -> Mapping[str, Any]:
 
 
 def plan_text(python: str) -> str:
-    """The plan as a file: JSON is YAML, too."""
+    """Return the plan as a file: JSON is YAML, too."""
     return json.dumps(plan(python), indent=2) + "\n"

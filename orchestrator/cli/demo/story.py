@@ -31,7 +31,7 @@ class Story:
 
     @classmethod
     def of(cls, status: Answer, workspace: Path) -> "Story":
-        """From the files of the job, as far as they exist."""
+        """Read the story from the job's files that exist."""
         directory = workspace / f"job_{status['job_id']}"
         log, figures = directory / "logs/orchestrator.log", directory / "reports/analytics.json"
         return cls(
@@ -41,7 +41,7 @@ class Story:
         )
 
     def lines(self) -> Iterator[str]:
-        """One line for each part of the demo that happened."""
+        """Yield one line for each part of the demo that happened."""
         if (most := self._most_at_once()) > 1:
             yield f"{most} workers ran in parallel"
         for task in self._succeeded:
@@ -70,7 +70,7 @@ class Story:
         return {each["worker"] for each in events if each["kind"] == EventKind.WORKER_SENT_BACK}
 
     def _most_at_once(self) -> int:
-        """Of the workers of the root job."""
+        """Return the highest number of workers of the root job that ran at the same time."""
         running: set[str] = set()
         most = 0
         for event in LINE.finditer(self.log):

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import HealthCheck
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent
     from orchestrator.core.ports.read_models import Availability
 
-NONE_USABLE = (
-    "none can work here: requests are surveyed, nothing is built; see: bin/orchestrator agents"
-)
+NONE_USABLE = f"no AI agent is available: requests are only surveyed; how to fix: {COMMAND} agents"
 
 
 def agent_checks(
@@ -31,7 +30,7 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Known agents of which any part is installed here."""
+    """Yield known agents of which any part is installed here."""
     from orchestrator.app import availability
     from orchestrator.core.model.known_agents import KNOWN
 
@@ -39,7 +38,10 @@ def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> It
         agents = availability(folder, settings, environ)
     except ConfigError as error:
         yield HealthCheck(
-            name="agents", ok=False, message=error.message, fix="mend it in config.yaml"
+            name="agents",
+            ok=False,
+            message=error.message,
+            fix="correct this setting in config.yaml",
         )
         return
     names = {each.name for each in KNOWN} - {
@@ -62,7 +64,7 @@ def _as_check(agent: "Availability") -> HealthCheck:
 def _shell() -> HealthCheck:
     found = shutil.which("bash")
     if found is None:
-        fix = "install bash; commands of workers run in it"
+        fix = "install bash; it runs the commands of workers"
         return HealthCheck(name="agent shell", ok=False, message="bash is not on the PATH", fix=fix)
     return HealthCheck(name="agent shell", ok=True, message=found)
 
@@ -71,7 +73,7 @@ def _user_agent(name: str, agent: "UserAgent") -> HealthCheck:
     program = agent.command[0]
     found = shutil.which(program)
     if found is None:
-        fix = f"install it, or write its full path in config.yaml: agents.{name}.command"
+        fix = f"install it, or set its full path in config.yaml: agents.{name}.command"
         message = f"{program} is not on the PATH"
         return HealthCheck(name=f"agent {name}", ok=False, message=message, fix=fix)
     return HealthCheck(name=f"agent {name}", ok=True, message=found)

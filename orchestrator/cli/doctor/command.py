@@ -27,7 +27,7 @@ _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="
 @project_option
 @pass_surroundings
 def doctor_command(surroundings: CliContext) -> int:
-    """Check the installation; exit 1 when something is wrong."""
+    """Check the installation; exit code 1: a check failed."""
     checks = list(doctor(surroundings))
     ok = all(check.ok is not False for check in checks)
     if surroundings.as_json:
@@ -39,7 +39,7 @@ def doctor_command(surroundings: CliContext) -> int:
 
 
 def doctor(surroundings: CliContext) -> Iterator[HealthCheck]:
-    """Every check, in the order in which to fix problems."""
+    """Yield every check, in the order in which to fix problems."""
     yield from install_checks(surroundings.folder)
     settings = None
     for check, found in config_checks(surroundings.folder, surroundings.environ):

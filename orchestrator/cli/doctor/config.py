@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.core.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
 from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Checks, and the settings as soon as they are known to be valid."""
+    """Yield checks, and the settings as soon as they are known to be valid."""
     path = folder / "config.yaml"
     if not path.exists():
-        message = f"{path} is missing; the defaults hold"
+        message = f"{path} does not exist; all settings have their defaults"
+        if IS_INSTALLED:
+            message = f"{path.parent} does not exist yet; `{COMMAND} run` or `serve` creates it"
         yield HealthCheck(name="config", ok=None, message=message), None
     settings = None
     try:
@@ -26,23 +30,23 @@ def config_checks(
 
         settings = load(folder, environ=environ, require_key=False).settings
     except ConfigError as error:
-        fix = "mend these lines; all settings are in config.template.yaml"
+        fix = "correct these lines; all settings are in config.template.yaml"
         yield HealthCheck(name="config", ok=False, message=error.message, fix=fix), None
     except ImportError as error:
-        fix = f"run {quoted(folder / 'install.sh')}"
+        fix = f"run {INSTALL_COMMAND if IS_INSTALLED else quoted(folder / 'install.sh')}"
         yield HealthCheck(name="config", ok=False, message=str(error), fix=fix), None
     else:
         yield HealthCheck(name="config", ok=True, message=f"{path} is valid"), settings
     if path.exists():
         yield _mode(path), None
-    if settings is not None:
+    if settings is not None and not (IS_INSTALLED and not path.exists()):
         yield _key(settings, folder), None
 
 
 def _mode(path: Path) -> HealthCheck:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        message = f"others can read {path.name} (mode {mode:o}), which holds the API key"
+        message = f"other users can read {path.name} and its API key (mode {mode:o})"
         return HealthCheck(
             name="config mode", ok=False, message=message, fix=f"chmod 600 {quoted(path)}"
         )
@@ -54,9 +58,10 @@ def _key(settings: "Settings", folder: Path) -> HealthCheck:
 
     key = settings.api.api_key.get_secret_value()
     if is_example(key):
-        message = 'looks like an example that others know; for a new one write "" in its place'
-        return HealthCheck(name="api key", ok=None, message=f"{message} and restart the server")
+        message = 'looks like a published example; for a new key set api.api_key: ""'
+        return HealthCheck(name="api key", ok=None, message=f"{message}, and restart the server")
     if key:
         return HealthCheck(name="api key", ok=True, message="present")
-    fix = f"run {quoted(folder / 'install.sh')}, which makes one"
+    command = KEY_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
+    fix = f"run {command}, which creates a key"
     return HealthCheck(name="api key", ok=False, message="api.api_key is not set", fix=fix)

@@ -1,7 +1,7 @@
-"""Doctor's check of the host project's own tools: those that would read the folder, too.
+"""Doctor's check of the host project's tools that would also read the folder.
 
-Files of the folder keep out pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
-(``[tool.ruff]``) and go (``workspace/go.mod``). The tools here need one line in the project's own
+Files of the folder exclude it from pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
+(``[tool.ruff]``), and go (``workspace/go.mod``). The tools here need one line in the project's own
 settings.
 """
 
@@ -39,7 +39,7 @@ Finder = Callable[[Path, str], Line | None]
 
 
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
-    """A note for each tool that reads the folder; empty if the folder is the project."""
+    """Yield a note for each tool that reads the folder; empty if the folder is the project."""
     folder = folder.resolve()
     for place in _places(folder, project.resolve()):
         name = folder.relative_to(place).as_posix()
@@ -48,13 +48,15 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
                 yield HealthCheck(
                     name=f"host {tool}",
                     ok=None,
-                    message=f"{tool} reads this folder; add one line to {line.file.name}",
+                    message=f"{tool} reads this folder; add a line to {line.file.name}",
                     fix=f"in {line.file}{line.place}: {line.text}",
                 )
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Directories in which the host's tools run: the project, up to the top of its repository."""
+    """Return directories in which the host's tools run: the project, up to the top of its
+    repository.
+    """
     if project == folder or project not in folder.parents:
         return ()
     above = (project, *project.parents)
@@ -104,7 +106,7 @@ def _has_python(place: Path, name: str) -> bool:
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:
-    """mypy's settings in a file; None if it has none."""
+    """Return mypy's settings in a file; None if it has none."""
     text = _text(file)
     try:
         if file.name == "pyproject.toml":
@@ -145,7 +147,7 @@ def _prettier(place: Path, name: str) -> Line | None:
 
 
 def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
-    """A line in a file like .gitignore, unless one of the files has it."""
+    """Return a line in a file like .gitignore, unless one of the files has it."""
     for file in files:
         for line in _text(place / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
@@ -245,7 +247,7 @@ def _first(place: Path, pattern: str) -> Path | None:
 
 
 def _text(file: Path) -> str:
-    """Its beginning; empty if it cannot be read."""
+    """Return the beginning of a file; "" if it cannot be read."""
     try:
         with file.open("rb") as opened:
             return opened.read(_READ_BYTES).decode("utf-8", "replace")
@@ -254,7 +256,7 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """An object, with comments and commas as tsconfig.json has them; empty if it is none."""
+    """Return an object, with comments and commas as tsconfig.json has them; empty if it is none."""
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:
         found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")

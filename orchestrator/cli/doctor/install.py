@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.core.command_name import INSTALL_COMMAND
+from orchestrator.security.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
@@ -16,7 +19,11 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;
 
 def install_checks(folder: Path) -> Iterator[HealthCheck]:
     yield _python()
-    yield _venv(folder)
+    if IS_INSTALLED:
+        yield HealthCheck(name="package", ok=True, message=f"installed in {sys.prefix}")
+        folder = product_file("")
+    else:
+        yield _venv(folder)
     yield _packages(folder / "requirements.txt", folder)
     yield _grammars(folder / "requirements-survey.txt", folder)
 
@@ -25,7 +32,7 @@ def _python() -> HealthCheck:
     version = sys.version_info[:2]
     text = ".".join(map(str, sys.version_info[:3]))
     if version < OLDEST:
-        fix = "install Python 3.11 or newer, remove .venv and run ./install.sh again"
+        fix = "install Python 3.11 or newer, remove .venv, and run ./install.sh"
         return HealthCheck(name="python", ok=False, message=f"{text} is too old", fix=fix)
     if version > NEWEST:
         return HealthCheck(name="python", ok=None, message=f"{text}; tested with 3.11 to 3.13")
@@ -35,10 +42,12 @@ def _python() -> HealthCheck:
 def _venv(folder: Path) -> HealthCheck:
     own = folder / ".venv"
     if not (own / "bin" / "python").exists():
-        message = f"{own} is missing; this runs in {sys.prefix}"
+        message = f"{own} does not exist; this command runs in {sys.prefix}"
         return HealthCheck(name=".venv", ok=None, message=message)
     if Path(sys.prefix).resolve() != own.resolve():
-        return HealthCheck(name=".venv", ok=None, message=f"not in use; this runs in {sys.prefix}")
+        return HealthCheck(
+            name=".venv", ok=None, message=f"not in use; this command runs in {sys.prefix}"
+        )
     return HealthCheck(name=".venv", ok=True, message=str(own))
 
 
@@ -48,8 +57,8 @@ def _packages(requirements: Path, folder: Path) -> HealthCheck:
     except OSError as error:
         return _incomplete("packages", requirements, error)
     if wrong := _deviations(pins):
-        fix = f"run {quoted(folder / 'install.sh')}"
-        return HealthCheck(name="packages", ok=False, message=wrong, fix=fix)
+        fix = INSTALL_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
+        return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {fix}")
     return HealthCheck(name="packages", ok=True, message=f"{len(pins)} as pinned")
 
 
@@ -63,14 +72,21 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
         return HealthCheck(name="grammars", ok=True, message=f"{len(pins)} packages as pinned")
     if not any(pin.installed for pin in pins):
         wrong = "not installed"
-    message = f"{wrong}; without them survey only counts the lines of languages other than Python"
+    message = f"{wrong}; without grammars, survey only counts lines of languages other than Python"
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
+    if IS_INSTALLED:
+        fix = "install recursive-orchestrator[survey] in place of recursive-orchestrator"
     return HealthCheck(name="grammars", ok=None, message=message, fix=fix)
 
 
 def _incomplete(name: str, requirements: Path, error: OSError) -> HealthCheck:
     message = f"{requirements} cannot be read: {error.strerror}"
-    return HealthCheck(name=name, ok=False, message=message, fix="copy the whole folder again")
+    return HealthCheck(
+        name=name,
+        ok=False,
+        message=message,
+        fix="the folder is incomplete; copy the whole folder again",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,9 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    """Installed versions that differ from the pinned ones; empty if none is installed."""
+    """Return installed versions that differ from the pinned ones; none if no package is
+    installed.
+    """
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
     return "; ".join(wrong[:SHOWN_PACKAGES]) + more

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck
 
-#: So many are named; the command ends all of them.
+#: Maximum number of processes to name; the command ends all of them.
 _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """A message and the command that ends the processes; None without any.
+    """Return a message, and the command that kills the processes; None if there are none.
 
-    ``root_id``: only those of this root job.
+    ``root_id``: only processes of this root job.
     """
     from orchestrator.launchers.local.leftover_processes import leftovers  # no help text needs it
 
@@ -24,7 +24,7 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     ]
     if len(found) > _MOST_NAMED:
         named.append(f"{len(found) - _MOST_NAMED} more")
-    message = f"still running after the end of its attempt: {', '.join(named)}"
+    message = f"leftover after the end of the attempt: {', '.join(named)}"
     return message, " ".join(["kill -9", *(str(each.pid) for each in found)])
 
 

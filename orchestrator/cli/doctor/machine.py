@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.output.terminal import size
+from orchestrator.core.command_name import COMMAND
 
 MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024
@@ -33,7 +34,7 @@ def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
 
 
 def _existing(path: Path) -> Path:
-    """The path itself or its nearest existing parent directory."""
+    """Return the path itself or its nearest existing parent directory."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
@@ -44,7 +45,7 @@ def _writable(workspace: Path) -> HealthCheck:
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
         mine = f"chown -R $(id -un) {quoted(workspace)}"
-        fix = f"make it yours: {mine}, or set orchestrator.workspace_root"
+        fix = f"change its owner: {mine}; or set orchestrator.workspace_root"
         return HealthCheck(name="workspace", ok=False, message=message, fix=fix)
     return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")
 
@@ -52,23 +53,25 @@ def _writable(workspace: Path) -> HealthCheck:
 def _free_space(workspace: Path) -> HealthCheck:
     free = shutil.disk_usage(_existing(workspace)).free
     if free < MIN_FREE_BYTES:
-        fix = "free some space (bin/orchestrator clean --older-than 7d), or set workspace_root"
-        return HealthCheck(name="disk", ok=False, message=f"only {size(free)} are free", fix=fix)
+        fix = f"free disk space: {COMMAND} clean --older-than 7d; or set workspace_root"
+        return HealthCheck(name="disk", ok=False, message=f"only {size(free)} free", fix=fix)
     return HealthCheck(name="disk", ok=True, message=f"{size(free)} free")
 
 
 def repository_space(project: Path, workspace: Path, least_bytes: int) -> HealthCheck | None:
-    """None if there is no repository, or it is on the workspace's disk."""
+    """Check the space of the repository's disk; None without a repository, or if it is the
+    workspace's disk.
+    """
     common = _common_directory(project)
     if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:
         return None
     free = shutil.disk_usage(common).free
     if free < least_bytes:
-        message = f"only {size(free)} are free under {common}: no worker starts"
+        message = f"only {size(free)} free in {common}: no worker starts"
         needed = f"workers.min_free_disk_bytes ({size(least_bytes)})"
-        fix = f"free some space there, or lower {needed}"
+        fix = f"free disk space there, or lower {needed}"
         return HealthCheck(name="repository disk", ok=False, message=message, fix=fix)
-    return HealthCheck(name="repository disk", ok=True, message=f"{size(free)} free under {common}")
+    return HealthCheck(name="repository disk", ok=True, message=f"{size(free)} free in {common}")
 
 
 def _common_directory(project: Path) -> Path | None:
@@ -83,7 +86,7 @@ def _common_directory(project: Path) -> Path | None:
 def _file_system(workspace: Path) -> HealthCheck:
     kind = file_system_of(_existing(workspace))
     if kind in NETWORK_FILE_SYSTEMS:
-        message = f"{workspace} is on {kind}, where SQLite's locks cannot be trusted"
+        message = f"{workspace} is on {kind}, where SQLite's locks are not reliable"
         fix = "set orchestrator.workspace_root to a directory on a local disk"
         return HealthCheck(name="file system", ok=False, message=message, fix=fix)
     return HealthCheck(name="file system", ok=True, message=kind or "local")
@@ -108,7 +111,7 @@ def file_system_of(path: Path) -> str | None:
 def _git() -> HealthCheck:
     program = shutil.which("git")
     if program is None:
-        message = "not found; surveys come without history, and nothing is merged"
+        message = "not found; surveys have no history, and no changes are merged"
         return HealthCheck(name="git", ok=None, message=message)
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"(\d+)\.(\d+)", answer.stdout)
@@ -116,7 +119,7 @@ def _git() -> HealthCheck:
         message, fix = f"{program} does not work: {answer.stderr.strip()}", "install git again"
         return HealthCheck(name="git", ok=False, message=message, fix=fix)
     if (int(found[1]), int(found[2])) < OLDEST_GIT:
-        message = f"{found[0]} is older than 2.38; merging will not work"
+        message = f"{found[0]} is older than 2.38; merges will fail; install git 2.38 or newer"
         return HealthCheck(name="git", ok=None, message=message)
     return HealthCheck(name="git", ok=True, message=answer.stdout.strip())
 
@@ -136,5 +139,5 @@ def _clock() -> HealthCheck:
     shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
     if now < EARLIEST_CLOCK:
         fix = "set the clock: timedatectl set-ntp true"
-        return HealthCheck(name="clock", ok=False, message=f"{shown} is long past", fix=fix)
+        return HealthCheck(name="clock", ok=False, message=f"{shown} is in the past", fix=fix)
     return HealthCheck(name="clock", ok=True, message=f"{shown}, {os.cpu_count()} processors")

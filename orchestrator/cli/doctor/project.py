@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Empty without settings: their own check names the problem."""
+    """Yield the checks of the project; none without settings, because their own check names the
+    problem.
+    """
     from orchestrator.config.project import ProjectUnknown, project_of
 
     if settings is None:

@@ -8,6 +8,7 @@ from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_re
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.cli.server_record import running_server
+from orchestrator.core.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
     record = running_server(workspace)
     if record is not None:
-        yield HealthCheck(name="server", ok=True, message=f"{record.url} (process {record.pid})")
+        yield HealthCheck(name="server", ok=True, message=f"{record.url} (pid {record.pid})")
         yield from _ready(record)
         yield from _key(record, settings)
         return
@@ -26,7 +27,7 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
 
 
 def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
-    """Its own checks: it may serve another project than the one that doctor checks."""
+    """Yield the checks that the running server reports; it may serve another project."""
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.client import ApiError, ClientError
 
@@ -41,7 +42,7 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
     message = "; ".join(wrong) or str(answer.get("paused") or "")
     if message:
-        fix = "mend what it names; it goes on by itself when it can; see logs/server.log"
+        fix = "remove this cause; the server then continues automatically; details: logs/server.log"
         yield HealthCheck(name="server ready", ok=False, message=message, fix=fix)
 
 
@@ -53,7 +54,7 @@ def _record(workspace: Path) -> HealthCheck:
     if record is None:
         fix = f"rm {quoted(path)}"
         return HealthCheck(name="server", ok=False, message=f"{path} cannot be read", fix=fix)
-    message = f"{path} is stale: process {record.pid} does not answer at {record.url}"
+    message = f"{path} is stale: no answer from {record.url} (pid {record.pid})"
     return HealthCheck(name="server", ok=None, message=f"{message}; the next start replaces it")
 
 
@@ -61,10 +62,10 @@ def _port(settings: "Settings") -> HealthCheck:
     host, port = settings.api.host, settings.api.port
     if is_free(host, port):
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
-    message = f"{host}:{port} is taken by another program"
+    message = f"{host}:{port} is in use by another program"
     fix = (
-        "set api.port in config.yaml to a free one, or 0 for any (bin/orchestrator run uses a free "
-        "one by itself)"
+        f"set api.port in config.yaml to a free port, or to 0 for any ({COMMAND} run selects "
+        "a free port automatically)"
     )
     return HealthCheck(name="port", ok=False, message=message, fix=fix)
 
@@ -80,11 +81,11 @@ def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCh
         with OrchestratorClient(record.url, key) as client:
             client.jobs(page_size=1)
     except AuthError:
-        message = "the running server refuses the key in config.yaml"
+        message = "the running server rejects the key in config.yaml"
         fix = f"restart the server, so that it reads config.yaml again: kill {record.pid}"
         yield HealthCheck(name="server key", ok=False, message=message, fix=fix)
     except ClientError as error:
-        fix = "see logs/server.log"
+        fix = "read logs/server.log"
         yield HealthCheck(name="server key", ok=False, message=error.message, fix=fix)
     else:
-        yield HealthCheck(name="server key", ok=True, message="the server accepts it")
+        yield HealthCheck(name="server key", ok=True, message="accepted by the server")

@@ -18,7 +18,9 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """The mode that would be in force, and the requested settings that it does not enforce."""
+    """Yield the mode that would be in force, and the requested settings that it does not
+    enforce.
+    """
     from orchestrator.app import containment_in_force  # heavy, and no help text needs them
     from orchestrator.config import Settings
 
@@ -30,7 +32,7 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[He
         return
     yield HealthCheck(name="containment", ok=True, message=plan.mode)
     if exact := plan.exact_limits():
-        yield HealthCheck(name="limits", ok=True, message=f"held exactly: {', '.join(exact)}")
+        yield HealthCheck(name="limits", ok=True, message=f"enforced exactly: {', '.join(exact)}")
     for soft_spot in plan.soft_spots():
         yield HealthCheck(name="containment", ok=None, message=soft_spot)
 
@@ -51,7 +53,7 @@ def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
 
     lacking = missing(environ.get("PATH"))
     if lacking:
-        message = f"windows: {' and '.join(lacking)} cannot be found"
+        message = f"windows: {' and '.join(lacking)} not found on the PATH"
         return HealthCheck(name=_MODE, ok=False, message=message, fix=_MODE_FIX)
-    message = "windows: AI tools run on the Windows side, with their logins there; all else here"
+    message = "windows: AI tools run on the Windows side with their logins; other programs run here"
     return HealthCheck(name=_MODE, ok=True, message=message)

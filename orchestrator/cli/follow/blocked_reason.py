@@ -12,6 +12,9 @@ from orchestrator.cli.output.terminal import first_line, local_time
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
+#: A worker, and the kind and name of what it waits for.
+Cause = tuple[str, str, str]
+
 
 class BlockedWorkers:
     """Reports each cause once, also when its figures change."""
@@ -19,7 +22,7 @@ class BlockedWorkers:
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
         self._asked_at = time.monotonic()
-        self._said = ""
+        self._said: Cause | None = None
 
     def news(self) -> None:
         self._asked_at = time.monotonic()
@@ -30,29 +33,33 @@ class BlockedWorkers:
             return None
         self.news()
         try:
-            line = next(held_back(self._client.tree(self._job_id)), "")
+            cause, line = next(held_back(self._client.tree(self._job_id)), (None, None))
         except ClientError:
             return None
-        cause = line.partition(":")[0]
         if cause == self._said:
             return None
         self._said = cause
-        return line or None
+        return line
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """The line shown while the server does not answer and the call is retried for N seconds."""
+    """Return the line that is shown while the server does not answer; the call is retried for
+    ``seconds``.
+    """
     until = local_time(time.time() + seconds)
-    return f"the server at {client.api_url} does not answer; waiting for it until {until}"
+    return f"no answer from {client.api_url}; retrying until {until}"
 
 
-def held_back(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Such as ``worker_1 waits for disk space: ...``, for each worker in a tree that waits."""
+def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
+    """Yield the cause and a line such as ``worker_1 waiting for disk space: ...``, for each
+    worker of a tree that waits.
+    """
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")
         waiting = worker.get("waiting_for") or {}
         # A worker whose attempt has begun waits for disk space only.
         if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):
-            yield f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"
+            cause = (str(worker["worker_id"]), str(waiting["kind"]), str(waiting.get("name")))
+            yield cause, f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"
         for job in worker.get("child_jobs") or ():
             yield from held_back(job)

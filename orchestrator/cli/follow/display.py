@@ -2,35 +2,46 @@
 
 import sys
 import time
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import click
 
 from orchestrator.cli.context import CliContext
-from orchestrator.cli.follow.progress import Event, Progress, indent
+from orchestrator.cli.follow.event_text import Event, indent
+from orchestrator.cli.follow.last_lines import LastLines
+from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.follow.region import Region
+from orchestrator.cli.output.columns import columns, fit, padded
 from orchestrator.cli.output.streams import reader_may_leave
-from orchestrator.cli.output.terminal import (
-    duration,
-    is_plain,
-    moment,
-    printable,
-    terminal_width,
-)
-from orchestrator.core.text.formatting import cut
+from orchestrator.cli.output.style import Style, style_of
+from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.states import SUCCEEDED_WORKER
 
 SHOWN_WORKERS = 8
-UP_AND_CLEAR = "\x1b[{}F\x1b[J"
+#: A terminal shows no more than this, and each draw costs a write.
+REDRAW_SECONDS = 0.1
+#: Of the time before a line.
+STAMP_COLUMNS = 10
 
 
 class Display(Protocol):
     def say(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line that stays above the live region."""
 
     def event(self, event: Event) -> None: ...
+
+    def show_output_of(self, logs: Path) -> None:
+        """Set the directory of the workers' logs, which are on this machine."""
 
     def tick(self) -> None:
         """Called a few times a second."""
 
     def idle(self) -> bool:
-        """True if no worker runs, as far as known."""
+        """True if no worker is known to run."""
 
     def close(self) -> None:
         """Leave the terminal as lines that stay."""
@@ -39,20 +50,27 @@ class Display(Protocol):
 class PlainDisplay:
     """One line for each event, with the time since the job's first event."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style | None = None) -> None:
         self._progress = Progress()
         self._began: float | None = None
+        self._style = style or Style(is_on=False)
 
     def say(self, message: str) -> None:
+        self._print(printable(message))
+
+    def _print(self, line: str) -> None:
         with reader_may_leave(sys.stderr):
-            print(printable(message), file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     def event(self, event: Event) -> None:
         line = self._progress.take(event)
         at = _moment(event)
         self._began = at if self._began is None else self._began
         if line is not None:
-            self.say(f"{at - self._began:7.1f}s  {line}")
+            self._print(stamped(at - self._began, printable(line), event, self._style))
+
+    def show_output_of(self, logs: Path) -> None:
+        pass
 
     def tick(self) -> None:
         pass
@@ -65,60 +83,176 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Ended workers as lines that stay; running ones and counters below them, in place."""
+    """Outcomes as lines that stay; below them, in place, running workers and a progress line."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
         self._progress = Progress()
+        self._region = Region(stream or sys.stderr)
+        self._style = style or Style(is_on=False)
         self._began: float | None = None
-        self._lines = 0
+        self._staying: list[str] = []
+        self._is_open = False
+        self._due = 0.0
+        #: Events before this time, in seconds since the epoch, leave no line.
+        self.silent_until = 0.0
+        #: Lines above the running workers, in place.
+        self.body: Sequence[str] = ()
+        self._output: LastLines | None = None
+
+    def show_output_of(self, logs: Path) -> None:
+        self._output = LastLines(logs)
+
+    def styled(self, line: str) -> str:
+        """Return a line with its colours, or without them if the stream has none."""
+        return line if self._style.is_on else click.unstyle(line)
 
     def say(self, message: str) -> None:
-        self._draw([printable(message)], self._footer() if self._lines else [])
+        self._staying.append(printable(message))
+        self._draw()
 
     def event(self, event: Event) -> None:
-        line = self._progress.take(event)
-        self._began = _moment(event) if self._began is None else self._began
-        stays = event["kind"] not in ("worker_started", "worker_waiting", "worker_resumed")
-        self._draw([printable(line)] if line and stays else [], self._footer())
+        width = self._region.size[0] - 1
+        line = self._progress.take(event, width - STAMP_COLUMNS)
+        at = _moment(event)
+        self._began = at if self._began is None else self._began
+        self._is_open = True
+        if line and stays(event) and at >= self.silent_until:
+            text = stamped(at - self._began, printable(line), event, self._style)
+            self._staying.append(fit(text, width))
+        if time.monotonic() >= self._due:
+            self._draw()
 
     def tick(self) -> None:
-        self._draw([], self._footer())
+        if time.monotonic() >= self._due:
+            self._draw()
 
     def idle(self) -> bool:
         return not any(self._progress.running())
 
     def close(self) -> None:
-        self._draw([], [])
+        self._is_open = False
+        self._draw()
 
-    def _footer(self) -> list[str]:
-        running = list(self._progress.running())
-        now = time.time()
-        lines = [
-            f"{indent(worker)}{worker} {self._progress.agents.get(worker, '')} {duration(now - at)}"
-            for worker, at in running[:SHOWN_WORKERS]
+    def _draw(self) -> None:
+        # A signal may interrupt the draw: then the lines are drawn twice rather than never.
+        self._region.draw(self._staying, [*self._changing()] if self._is_open else [])
+        self._staying = []
+        self._due = time.monotonic() + REDRAW_SECONDS
+
+    def _changing(self) -> Iterator[str]:
+        width, height = self._region.size
+        now, style = time.time(), self._style
+        below = [
+            *self._workers(now, min(SHOWN_WORKERS, max(1, height - 4))),
+            *(f"  {style.dim(each)}" for each in self._progress.job_activities()),
+            progress_line(self._progress, now, self._began, width - 1, style, self._is_unicode),
         ]
-        if len(running) > SHOWN_WORKERS:
-            lines.append(f"... and {len(running) - SHOWN_WORKERS} more")
-        elapsed = duration(0 if self._began is None else now - self._began)
-        return [*lines, f"[{elapsed}] {self._progress.counters()}"]
+        room = height - 1 - len(below)
+        body = list(self.body)
+        if len(body) > room:
+            yield from body[: max(0, room - 1)]
+            yield style.dim(f"  ... and {len(body) - max(0, room - 1)} more lines: status")
+        else:
+            yield from body
+        yield from below
 
-    def _draw(self, staying: list[str], footer: list[str]) -> None:
-        """Replace the changing lines; a line that wraps would spoil the count of them."""
-        width = terminal_width() - 1
-        back = UP_AND_CLEAR.format(self._lines) if self._lines else ""
-        text = "".join(f"{line}\n" for line in [*staying, *(cut(x, width) for x in footer)])
-        with reader_may_leave(sys.stderr):
-            sys.stderr.write(back + text)
-            sys.stderr.flush()
-        self._lines = len(footer)
+    @property
+    def _is_unicode(self) -> bool:
+        return self._region.encoding.startswith("utf")
+
+    def _workers(self, now: float, most: int) -> Iterator[str]:
+        """Yield one line per running or waiting worker: its time, and its activity or
+        last output.
+        """
+        progress = self._progress
+        # Waiting workers have less to show: they come after the running workers.
+        busy = {**dict(progress.running()), **dict(progress.waiting())}
+        shown = dict(list(busy.items())[:most])
+        said = self._output.of(shown) if self._output else {}
+        rows = [(indent(each) + each, progress.agents.get(each, ""), each) for each in shown]
+        names = max((columns(name) for name, _, _ in rows), default=0)
+        agents = max((columns(agent) for _, agent, _ in rows), default=0)
+        for name, agent, worker in rows:
+            took = duration(max(0.0, now - shown[worker]))
+            is_waiting = progress.workers[worker] == "waiting"
+            doing = progress.activities.get(worker) or said.get(worker, "")
+            start = padded(name, names)
+            known = f"{padded(agent, agents)} {took:>8}"
+            text = printable(f"{known}  {doing}").rstrip()
+            style = self._style
+            yield f"{style.waiting(start) if is_waiting else style.busy(start)} {style.dim(text)}"
+        if len(busy) > len(shown):
+            yield self._style.dim(f"... and {len(busy) - len(shown)} more")
+
+
+def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
+    """Return a line of news with its time since the start of the job, in the style of its kind."""
+    head, colon, rest = line.partition(": ")
+    paint = style.of(_meaning(event))
+    return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"
+
+
+def _meaning(event: Event) -> str:
+    """Return ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
+    facts = event.get("data") or {}
+    kind, status = str(event["kind"]), str(facts.get("status") or "")
+    if kind == EventKind.WORKER_ENDED:
+        return "good" if status in _SUCCEEDED else "waiting" if status == "skipped" else "bad"
+    if kind == EventKind.GATE_ENDED:
+        outcome = str(facts.get("outcome") or status)
+        return {"passed": "dim", "failed": "bad"}.get(outcome, "waiting")
+    return _MEANINGS.get(kind, "")
+
+
+def stays(event: Event) -> bool:
+    """True if the line of the event is worth keeping when workers are shown in place."""
+    if event["kind"] == EventKind.GATE_ENDED:
+        # The next line of the worker has the findings of a required gate.
+        required = (event.get("data") or {}).get("required", True)
+        return _meaning(event) == "waiting" or (_meaning(event) == "bad" and not required)
+    return event["kind"] not in _PASSING
+
+
+_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+_PASSING = (
+    EventKind.WORKER_STARTED,
+    EventKind.WORKER_WAITING,
+    EventKind.WORKER_RESUMED,
+    EventKind.GATES_STARTED,
+    EventKind.GATE_RUN_STARTED,
+    EventKind.GATE_RUN_ENDED,
+    EventKind.PLANNER_STARTED,
+    EventKind.REVIEWER_STARTED,
+)
+_MEANINGS: Mapping[str, str] = {
+    EventKind.WORKER_STARTED: "dim",
+    EventKind.WORKER_RESUMED: "dim",
+    EventKind.GATES_STARTED: "dim",
+    EventKind.GATE_RUN_STARTED: "dim",
+    EventKind.GATE_RUN_ENDED: "dim",
+    EventKind.WORKER_WAITING: "waiting",
+    EventKind.WORKER_RETRYING: "waiting",
+    EventKind.WORKER_SENT_BACK: "waiting",
+    EventKind.CHILD_JOB_REFUSED: "waiting",
+    EventKind.AGENT_PASSED_OVER: "waiting",
+    EventKind.PLANNER_RETRYING: "waiting",
+    EventKind.JOB_CANCEL_REQUESTED: "waiting",
+    EventKind.CANDIDATE_CHOSEN: "good",
+}
 
 
 def _moment(event: Event) -> float:
-    """The event's own time: after a break of the connection, events arrive late."""
+    """Return the event's own time: after a break of the connection, events arrive late."""
     at = moment(event.get("at"))
     return time.time() if at is None else at
 
 
-def display_for(surroundings: CliContext) -> Display:
-    plain = is_plain(surroundings.environ, sys.stderr.isatty())
-    return PlainDisplay() if plain else LiveDisplay()
+def display_for(surroundings: CliContext, stream: TextIO | None = None) -> Display:
+    """Return lines, or lines that change in place if ``stream`` (standard error) is a
+    terminal for it.
+    """
+    to = stream or sys.stderr
+    style = style_of(surroundings.environ, to)
+    if surroundings.as_json or is_plain(surroundings.environ, to.isatty()):
+        return PlainDisplay(style)
+    return LiveDisplay(style, to)

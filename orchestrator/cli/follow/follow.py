@@ -1,10 +1,13 @@
 """Follows a job to its end: a thread listens, the main thread prints and handles Ctrl-C."""
 
+import math
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,14 +16,16 @@ from orchestrator.api.client.client import ClientError
 from orchestrator.api.client.discovery import read_record
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.blocked_reason import BlockedWorkers, server_awaited
-from orchestrator.cli.follow.display import Display
-from orchestrator.cli.offline.jobs_on_disk import find_job
+from orchestrator.cli.follow.display import Display, LiveDisplay
+from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job
 from orchestrator.cli.output.streams import discard_terminals, hang_up, is_hung_up
 from orchestrator.cli.process_check import is_same_process
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
 TICK_SECONDS = 0.25
+#: Between two calls for the lines above the workers.
+REFRESH_SECONDS = 1.0
 #: The descriptor that progress goes to.
 STANDARD_ERROR = 2
 
@@ -30,7 +35,7 @@ class Left(KeyboardInterrupt):
 
 
 class FollowEnd:
-    """The last thing a listener says."""
+    """The last item of a listener: the job's final status."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.answer = answer
@@ -49,6 +54,7 @@ def follow(
     """
     news = FollowListener(surroundings.client_at(client.api_url), job_id)
     held = BlockedWorkers(client, job_id)
+    display.show_output_of(_logs_of(surroundings, job_id))
     interrupted = False
     while True:
         try:
@@ -65,8 +71,51 @@ def follow(
             _ask_to_stop(client, job_id, display)
 
 
+def watch(
+    surroundings: CliContext,
+    client: OrchestratorClient,
+    job_id: str,
+    display: LiveDisplay,
+    *,
+    seconds: float = math.inf,
+    body: Callable[[], Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Show a job until it has ended, or for ``seconds``; return its status. Ctrl-C only leaves.
+
+    ``body`` makes the lines above the workers, once a second. Events of the past leave no line.
+    """
+    deadline, refresh_at = time.monotonic() + seconds, 0.0
+    held = BlockedWorkers(client, job_id)
+    display.silent_until = time.time()
+    display.show_output_of(_logs_of(surroundings, job_id))
+    try:
+        for item in FollowListener(surroundings.client_at(client.api_url), job_id):
+            if isinstance(item, FollowEnd):
+                return item.answer
+            if body is not None and time.monotonic() >= refresh_at:
+                display.body = body()
+                refresh_at = time.monotonic() + REFRESH_SECONDS
+            _show(item, display, held)
+            if time.monotonic() >= deadline:
+                break
+            if item is None and (answer := _ended_without_server(surroundings, job_id)):
+                return answer
+    finally:
+        display.close()
+    return client.wait(job_id, 0)
+
+
+def _logs_of(surroundings: CliContext, job_id: str) -> Path:
+    """Return the directory of the logs of a job of this workspace; it may not exist yet."""
+    try:
+        directory = directory_of(surroundings.workspace, job_id)
+    except NotFound:
+        directory = surroundings.workspace / f"job_{job_id}"
+    return directory / "logs"
+
+
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Status of an ended job from the workspace, after its server has stopped.
+    """Return status of an ended job from the workspace, after its server has stopped.
 
     The user who started the server may stop it as soon as the last job has ended.
     """
@@ -98,18 +147,19 @@ def _show(item: dict[str, Any] | str | None, display: Display, held: BlockedWork
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
-    display.say(f"asking job {job_id} to stop; press Ctrl-C again to leave without waiting")
+    display.say(f"stopping job {job_id}; press Ctrl-C again to exit now (the job keeps stopping)")
     try:
         client.cancel(job_id)
     except KeyboardInterrupt:
         raise Left from None
     except ClientError as error:
-        display.say(f"the job could not be asked to stop: {error.message}")
+        display.say(f"cannot stop job {job_id}: {error.message}")
 
 
 class FollowListener:
-    """Iterates over a job's events, and lines to be said beside them; None when there is none for a
-    moment; at last Ended."""
+    """Iterator over a job's events, other lines to print, None during a pause, and finally
+    FollowEnd.
+    """
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()

@@ -2,22 +2,35 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from statistics import fmean
 
-from orchestrator.cli.output.terminal import duration, first_line, moment
+from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
+from orchestrator.cli.output.columns import columns
+from orchestrator.cli.output.terminal import first_line, moment
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
-REASON_CHARACTERS = 160
-#: Shorter runs on the base commit and on the merged result are no line of their own when they end.
-LEAST_TOLD_SECONDS = 1.0
+#: Fewer finished tasks of a job tell nothing about the others.
+LEAST_FINISHED = 2
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+_ENDED = {str(status) for status in ENDED_WORKER}
 _UNSUCCESSFUL = [
     str(status) for status in WorkerStatus if status in ENDED_WORKER - SUCCEEDED_WORKER
 ]
 
-Event = Mapping[str, Any]
+
+@dataclass
+class JobPart:
+    """A job of the tree: the root job, or a child job."""
+
+    tasks: int = 0
+    workers: set[str] = field(default_factory=set)
+    #: Its status after its end.
+    ended: str = ""
+    #: What the server does for it between the ends of workers and the end of the job.
+    activity: str = ""
 
 
 @dataclass
@@ -26,161 +39,192 @@ class Progress:
 
     #: By worker: its status.
     workers: dict[str, str] = field(default_factory=dict)
-    #: By running worker: when it started, in seconds since the epoch.
+    #: By running worker: when its attempt started, in seconds since the epoch.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
-    child_jobs: int = 0
+    #: By worker: what it does besides working, such as ``running gates: ruff, pytest``.
+    activities: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, JobPart] = field(default_factory=dict)
+    _awaited: dict[str, Facts] = field(default_factory=dict)
+    _parents: set[str] = field(default_factory=set)
+    _costs: dict[str, float | None] = field(default_factory=dict)
+    _finished_seconds: list[float] = field(default_factory=list)
+    _most_running: int = 0
 
-    def take(self, event: Event) -> str | None:
-        """Record an event; return its line, or None if it is no news."""
-        kind = str(event["kind"])
-        worker = event.get("worker_id")
-        facts = event.get("data") or {}
-        if kind == "child_job_refused":
-            said = first_line(facts.get("detail"), REASON_CHARACTERS)
-            return f"{indent(str(worker))}{worker} was refused a child job: {said}"
-        if kind == "late_result":
-            kept = "which counts" if facts.get("taken") else "which is kept as salvage"
-            said = first_line(facts.get("ended"), REASON_CHARACTERS)
-            return f"{indent(str(worker))}{worker} had ended with {said}, {kept}"
-        if kind == "agent_passed_over":
-            who = f"{indent(str(worker))}{worker}" if worker else f"job {event['job_id']}"
-            return f"{who} has {facts.get('instead')}, not {facts.get('agent')}{because(facts)}"
-        if kind == "worker_used":
-            return None
-        if kind in ("gate_run_started", "gate_run_ended", "gate_ended"):
-            return _of_gate(kind, worker, facts)
-        if kind.startswith("worker_") and worker:
-            at = moment(event.get("at")) or time.time()
-            return indent(str(worker)) + self._worker(kind, str(worker), facts, at)
-        return self._job(kind, str(event["job_id"]), facts)
+    def take(self, event: Event, room: int | None = None) -> str | None:
+        """Record an event; return its line, or None if it is no news.
 
-    def _worker(self, kind: str, worker: str, facts: Mapping[str, Any], at: float) -> str:
-        if kind == "worker_started":
-            return self._started(worker, facts, at)
-        if kind == "worker_waiting":
-            self.workers[worker] = "waiting"
-            return f"{worker} waits for {_awaited(facts)}"
-        if kind == "worker_resumed":
-            self.workers[worker] = "running"
-            return f"{worker} goes on"
-        if kind == "worker_sent_back":
-            status = self.workers[worker] = str(facts.get("status") or "pending")
-            next_step = "; retrying on the merged result" if status == "pending" else ""
-            return f"{worker} not merged{because(facts)}{next_step}"
-        if kind == "worker_retrying":
-            self.workers[worker] = "pending"
-            delay = duration(float(facts.get("delay_seconds") or 0))
-            return f"{worker} {_attempt(facts)}failed{because(facts)}; retrying in {delay}"
-        if kind == "worker_rolled_back":
-            return f"{worker} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
-        return self._ended(worker, facts, at)
+        A reason is cut for a line of at most ``room`` columns; other parts of the line are not.
+        """
+        line = line_of(event, self)
+        if line is not None and room is not None and (excess := columns(line) - room) > 0:
+            line = line_of(with_shorter_reason(event, excess), self)
+        kind, facts = str(event["kind"]), event.get("data") or {}
+        job = self.jobs.setdefault(str(event["job_id"]), JobPart())
+        worker = str(event.get("worker_id") or "")
+        if kind in _OF_GATES:
+            self._gate(kind, job, worker, facts)
+        elif kind.startswith("worker_") and worker:
+            self._worker(kind, job, worker, facts, moment(event.get("at")) or time.time())
+        elif kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_PLANNED):
+            job.tasks, job.activity = int(facts.get("tasks") or 0), ""
+            self._parents.add(str(facts.get("parent_worker_id") or ""))
+        elif kind == EventKind.JOB_RETRIED:
+            job.ended = ""
+            again = [each for each in job.workers if self.workers[each] not in _SUCCEEDED]
+            self.workers.update(dict.fromkeys(again, "pending"))
+        elif kind == EventKind.JOB_ENDED:
+            job.ended, job.activity = str(facts.get("status") or "ended"), ""
+        elif kind in (EventKind.PLANNER_STARTED, EventKind.REVIEWER_STARTED):
+            doing = "planning" if kind == EventKind.PLANNER_STARTED else "reviewing candidates"
+            job.activity = f"{facts.get('agent')} is {doing}"
+        elif kind in (EventKind.PLANNER_ENDED, EventKind.REVIEWER_ENDED):
+            job.activity = ""
+        return line
 
-    def _started(self, worker: str, facts: Mapping[str, Any], at: float) -> str:
-        self.workers[worker] = "running"
-        self.started_at[worker] = at
-        self.agents[worker] = str(facts.get("agent") or "")
-        attempt = int(facts.get("attempt") or 1)
-        again = f", attempt {attempt}" if attempt > 1 else ""
-        return f"{worker} started ({self.agents[worker]}{again})"
-
-    def _ended(self, worker: str, facts: Mapping[str, Any], at: float) -> str:
-        status = str(facts.get("status") or "ended")
+    def _worker(self, kind: str, job: JobPart, worker: str, facts: Facts, at: float) -> None:
+        if kind == EventKind.WORKER_USED:
+            self._costs[worker] = facts.get("cost_usd")
+            return
+        if kind == EventKind.WORKER_ROLLED_BACK:
+            return
+        job.workers.add(worker)
+        self.activities.pop(worker, None)
+        if kind == EventKind.WORKER_STARTED:
+            self.started_at[worker] = at
+            self.agents[worker] = str(facts.get("agent") or "")
+        elif kind == EventKind.WORKER_WAITING:
+            self._awaited[worker] = facts
+            self.activities[worker] = f"waiting for {awaited(facts)}"
+        elif kind == EventKind.WORKER_RESUMED:
+            self._awaited.pop(worker, None)
+        elif kind == EventKind.WORKER_ENDED:
+            self._has_ended(worker, str(facts.get("status")), at)
+        status = _STATUS.get(kind) or str(facts.get("status") or _OTHERWISE[kind])
         self.workers[worker] = status
-        began = self.started_at.pop(worker, None)
-        took = f" after {duration(at - began)}" if began is not None else ""
-        return f"{worker} {status.replace('_', ' ')}{took}{because(facts)}"
+        self._most_running = max(self._most_running, sum(1 for _ in self.running()))
 
-    def _job(self, kind: str, job: str, facts: Mapping[str, Any]) -> str | None:
-        if kind == "job_submitted":
-            worker = facts.get("parent_worker_id")
-            if not worker:
-                return None
-            self.child_jobs += 1
-            request = first_line(facts.get("request"), 80)
-            return f"{indent(str(worker))}{worker} started child job {job}: {request}"
-        if kind == "planner_started":
-            return f"job {job} is planned by {facts.get('agent')}"
-        if kind == "planner_retrying":
-            return f"job {job} planning again{because(facts)}"
-        if kind == "job_planned":
-            tasks = facts.get("tasks")
-            many = f"{tasks} task{'' if tasks == 1 else 's'}"
-            made = f"job {job} has {many}, by {facts.get('source')}"
-            instead = facts.get("fallback_from")
-            return f"{made}{f', not by {instead}' if instead else ''}{because(facts)}"
-        if kind == "reviewer_started":
-            return f"the candidates of a task of job {job} are compared by {facts.get('agent')}"
-        if kind == "candidate_chosen":
-            order = facts.get("order") or ["?"]
-            return f"{order[0]} is the best of {len(order)} candidates{because(facts)}"
-        if kind == "job_approved":
-            return f"job {job} was approved"
-        if kind == "job_cancel_requested":
-            return f"job {job} is being stopped"
-        if kind == "job_retried":
-            return f"job {job} runs again what did not succeed"
-        return None
+    def _has_ended(self, worker: str, status: str, at: float) -> None:
+        began = self.started_at.pop(worker, None)
+        # Most of the time of a worker with child jobs is that of their workers.
+        if began is not None and status in _SUCCEEDED and worker not in self._parents:
+            self._finished_seconds.append(at - began)
+
+    def _gate(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
+        gate, on = first_line(facts.get("gate"), 40), first_line(facts.get("on"), 40)
+        if kind == EventKind.GATES_STARTED and worker:
+            gates = ", ".join(first_line(each, 40) for each in facts.get("gates") or ())
+            self.activities[worker] = f"running gates: {gates}"
+        elif kind == EventKind.GATE_RUN_STARTED and not worker:
+            job.activity = f"running gate {gate} on the {on}"
+        elif kind == EventKind.GATE_RUN_STARTED and on != worker:
+            self.activities[worker] = f"running gate {gate} on the {on}"
+        elif kind == EventKind.GATE_RUN_ENDED and not worker:
+            job.activity = ""
+
+    def resumed_because(self, worker: str) -> str:
+        """Return text such as `` (child job 05ebe362 completed)``; empty if it is unknown."""
+        facts = self._awaited.get(worker) or {}
+        ids = [str(each) for each in facts.get("child_job_ids") or ()]
+        ended = [f"child job {each} {found}" for each in ids if (found := self._end_of(each))]
+        locks = [first_line(each, 80) for each in facts.get("locks") or ()]
+        acquired = [f"lock {', '.join(locks)} acquired"] if locks else []
+        causes = ", ".join([*ended, *acquired])
+        return f" ({causes})" if causes else ""
+
+    def _end_of(self, job_id: str) -> str:
+        job = self.jobs.get(job_id)
+        return job.ended if job else ""
 
     def counts(self) -> Counter[str]:
         return Counter(self.workers.values())
 
     def running(self) -> Iterator[tuple[str, float]]:
-        """Workers whose process runs, with the time they started, oldest first."""
+        """Yield workers whose process runs, with the time they started, oldest first."""
         for worker, at in self.started_at.items():
             if self.workers[worker] == "running":
                 yield worker, at
 
-    def counters(self) -> str:
-        """Such as ``3 done, 1 failed, 2 running, 1 waiting``."""
+    def waiting(self) -> Iterator[tuple[str, float]]:
+        """Yield workers that wait for child jobs or locks, with the time they started."""
+        for worker, at in self.started_at.items():
+            if self.workers[worker] == "waiting":
+                yield worker, at
+
+    @property
+    def total(self) -> int:
+        """Number of workers: a task with several candidates has a worker for each."""
+        return sum(max(job.tasks, len(job.workers)) for job in self.jobs.values())
+
+    @property
+    def done(self) -> int:
+        """Number of workers that succeeded."""
+        return sum(self.counts()[status] for status in _SUCCEEDED)
+
+    @property
+    def queued(self) -> int:
         counts = self.counts()
-        done = sum(counts[status] for status in _SUCCEEDED)
-        others = (*_UNSUCCESSFUL, "running", "waiting")
-        parts = [(done, "done"), *((counts[status], status) for status in others)]
-        return ", ".join(f"{n} {word}" for n, word in parts if n or word in ("done", "running"))
+        busy = counts["running"] + counts["waiting"]
+        return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
+
+    def unsuccessful(self) -> Iterator[tuple[int, str]]:
+        """Return number of workers in each status of a failure."""
+        counts = self.counts()
+        return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
+
+    def job_activities(self) -> Iterator[str]:
+        """Yield lines such as ``job 1d80bc9d: running gate tests on the merged result``."""
+        for job_id, job in self.jobs.items():
+            if doing := job.activity or self._last_step(job):
+                yield f"job {job_id}: {doing}"
+
+    def _last_step(self, job: JobPart) -> str:
+        """Return the step that runs after the last worker has ended; "" before that, and after the
+        job's end.
+        """
+        if job.ended or not job.workers or len(job.workers) < job.tasks:
+            return ""
+        is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)
+        return "" if is_worked_on else "merging and writing reports"
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Known cost so far; None if no cost is known."""
+        known = [cost for cost in self._costs.values() if cost is not None]
+        return sum(known) if known else None
+
+    @property
+    def cost_is_partial(self) -> bool:
+        return None in self._costs.values()
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return estimated seconds until all tasks are done, from the tasks of this job that are
+        done.
+
+        None if too few are done, or nothing remains.
+        """
+        if len(self._finished_seconds) < LEAST_FINISHED:
+            return None
+        each = fmean(self._finished_seconds)
+        begun = [max(0.0, each - (now - at)) for _, at in self.running()]
+        lanes = max(1, self._most_running)
+        return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None
 
 
-def indent(worker_id: str) -> str:
-    """Two blanks for each depth: ``worker_2_1`` is one below ``worker_2``."""
-    return "  " * max(0, worker_id.count("_") - 1)
-
-
-def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
-    """Such as ``worker_1: gate pytest: base commit``; nothing for a gate that checked nothing."""
-    who = f"{indent(str(worker))}{worker}: " if worker else ""
-    gate = first_line(facts.get("gate"), 80)
-    if kind == "gate_run_started":
-        return f"{who}gate {gate}: {first_line(facts.get('on'), 80)}"
-    seconds = float(facts.get("seconds") or 0)
-    if kind == "gate_run_ended":
-        # The seconds of a worker's own run are shown with its outcome.
-        is_of_worker, on = facts.get("on") == worker, first_line(facts.get("on"), 80)
-        is_told = seconds >= LEAST_TOLD_SECONDS and not is_of_worker
-        return f"{who}gate {gate}: {on} took {duration(seconds)}" if is_told else None
-    outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
-    if facts.get("cause") == "nothing_changed":
-        return None
-    took = f" after {duration(seconds)}" if seconds else ""
-    found = "; ".join(map(str, facts.get("failures") or ()))
-    why = first_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)
-    return f"{who}gate {gate} {outcome}{took}{f': {why}' if why else ''}"
-
-
-def _awaited(facts: Mapping[str, Any]) -> str:
-    """The child jobs or locks that a waiting worker has requested."""
-    jobs, locks = (
-        ", ".join(first_line(each, 80) for each in facts.get(kind) or ())
-        for kind in ("child_job_ids", "locks")
-    )
-    both = (f"child job {jobs}" if jobs else "", f"lock {locks}" if locks else "")
-    return " and ".join(filter(None, both)) or "child jobs"
-
-
-def because(facts: Mapping[str, Any]) -> str:
-    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
-    return f": {reason}" if reason else ""
-
-
-def _attempt(facts: Mapping[str, Any]) -> str:
-    attempt = facts.get("attempt")
-    return f"attempt {attempt} " if attempt else ""
+#: The status after an event. Of others, the event has the status, or the usual one.
+_STATUS: dict[str, str] = {
+    EventKind.WORKER_STARTED: "running",
+    EventKind.WORKER_RESUMED: "running",
+    EventKind.WORKER_WAITING: "waiting",
+    EventKind.WORKER_RETRYING: "pending",
+}
+_OTHERWISE: dict[str, str] = {
+    EventKind.WORKER_SENT_BACK: "pending",
+    EventKind.WORKER_ENDED: "ended",
+}
+_OF_GATES = (
+    EventKind.GATES_STARTED,
+    EventKind.GATE_RUN_STARTED,
+    EventKind.GATE_RUN_ENDED,
+    EventKind.GATE_ENDED,
+)

@@ -44,12 +44,12 @@ class _AttachCommand(click.Command):
 @project_option
 @pass_surroundings
 def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int:
-    """Open the session of WORKER's own tool in this terminal.
+    """Open WORKER's session of its AI tool in this terminal.
 
     The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
-    created again from its branch. When the session ends, what you and the tool changed is committed
-    on that branch, with you as author; the last lines say how to merge it. Works with the server up
-    or down.
+    recreated from its branch. When the session ends, all changes are committed on that branch, with
+    you as author. The last lines of the output have the command that merges the changes. Works with
+    the server up or down.
     """
     from orchestrator.app import Attachment
 
@@ -59,12 +59,12 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
     row = _row(job, worker_id)
     if row["status"] not in ENDED_WORKER:
         raise Conflict(
-            f"{worker_id} is {row['status']}; only a worker that has ended can be attached; follow "
-            f"it: {COMMAND} logs {row['job_id']} {worker_id} -f; or stop its job: {COMMAND} "
+            f"{worker_id} is {row['status']}; attach needs a worker that has ended; follow its "
+            f"log: {COMMAND} logs {row['job_id']} {worker_id} -f; or cancel its job: {COMMAND} "
             f"cancel {job_id}"
         )
     if not sys.stdin.isatty():
-        raise Conflict("attach needs a terminal; nothing was opened")
+        raise Conflict("attach needs a terminal; no session was opened")
     attachment = Attachment(
         surroundings.folder, surroundings.environ, _worker(surroundings, job_id, row)
     )
@@ -77,17 +77,17 @@ def _row(job: Answer, worker_id: str) -> Answer:
     rows = {row["worker_id"]: row for row in all_tasks(tasks_of(job))}
     if worker_id not in rows:
         names = ", ".join(list(rows)[:20])
-        raise NotFound(f"job {job['job_id']} has no worker {worker_id}; it has: {names}")
+        raise NotFound(f"job {job['job_id']} has no worker {worker_id}; its workers: {names}")
     return rows[worker_id]
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """As far as its files show."""
+    """Return the worker with the fields that its files and its row have."""
     root = directory_of(surroundings.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
     if found is None:
-        raise Conflict(f"{name} never began: it has no directory")
+        raise Conflict(f"{name} has not started: it has no directory")
     return Worker(
         id=name,
         job_id=row["job_id"],
@@ -101,7 +101,7 @@ def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
 
 def _in_this_terminal(terminal: "Terminal") -> int:
     click.echo(f"session {terminal.session} in {terminal.cwd}", err=True)
-    click.echo("what is changed there is committed when the session ends", err=True)
+    click.echo("changes in this directory are committed when the session ends", err=True)
     try:
         child = subprocess.Popen(
             terminal.argv, cwd=terminal.cwd, env=terminal.environ, pass_fds=(terminal.lock,)
@@ -127,22 +127,22 @@ def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
 def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
     name, job_id = row["worker_id"], row["job_id"]
     if taken.exit_code:
-        click.echo(f"the tool ended with exit code {taken.exit_code}", err=True)
+        click.echo(f"the tool exited with code {taken.exit_code}", err=True)
     for path in taken.held_back:
         click.echo(f"not committed (git.never_commit): {path}", err=True)
     if not taken.files:
-        click.echo(f"{name}: nothing was changed")
+        click.echo(f"{name}: no changes")
         return
     _recount(surroundings, job_id, name)
     files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
-    click.echo(f"to see its changes: {COMMAND} diff {job_id} {name}", err=True)
+    click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
     root = whole_job(surroundings.workspace, root_id_of(surroundings.workspace, job_id))
     above = list(_above(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
-    click.echo(f"to merge them{when}: {command}", err=True)
+    click.echo(f"to merge the changes{when}: {command}", err=True)
 
 
 def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
@@ -161,11 +161,13 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
         with local_service(surroundings.folder, surroundings.environ) as (service, caller):
             service.recount(caller, job_id, worker_id)
     except OrchestratorError as error:
-        click.echo(f"the lists of the job lack these changes: {error}", err=True)
+        click.echo(
+            f"changes were committed, but the job's file list was not updated: {error}", err=True
+        )
 
 
 def _above(root: Answer, job_id: str) -> Iterator[str]:
-    """From the job's parent job to the root."""
+    """Yield the ancestors of the job, from its parent job to the root."""
     parents = {each["job_id"]: each.get("parent_job_id") for each in root.get("child_jobs") or ()}
     while parent := parents.get(job_id):
         yield parent

@@ -23,18 +23,18 @@ Answer = dict[str, Any]
 
 WHY_WIDTH = 100
 #: Of a task that was given to one agent.
-ONLY_ONE = "nobody else was to try it"
+ONLY_ONE = "the task has one candidate"
 
 
 @click.command("compare")
 @job_argument
 @click.argument("task_id", metavar="TASK")
-@click.option("--diff", is_flag=True, help="How the others differ from the chosen one.")
+@click.option("--diff", is_flag=True, help="Show the differences from the chosen candidate.")
 @json_option
 @project_option
 @pass_surroundings
 def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: bool) -> None:
-    """Show who tried TASK of JOB, who is taken, and why."""
+    """Compare the candidates of TASK, and show the chosen one."""
     surroundings.work_on_project_of(job_id)
     found = find_comparison(surroundings, job_id, task_id)
     if diff:
@@ -46,7 +46,9 @@ def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: b
 
 
 def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
-    """From the server; from the job's reports if none runs. Raises NotFound."""
+    """Return the comparison, from the server, or from the job's reports if none runs. Raise
+    NotFound.
+    """
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -62,8 +64,8 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
     root = find_job(surroundings.workspace, root_id)
     if root.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"job {root_id} has not ended and no server is running, so its candidates are not "
-            f"known; start the server: {COMMAND} serve"
+            f"the candidates of job {root_id} are unknown, because it has not ended and no server "
+            f"is running; start the server: {COMMAND} serve"
         )
     # Of the root job: it tells of all levels.
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
@@ -71,13 +73,13 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
         if (found["job_id"], found["task_id"]) == (job_id, task_id):
             return {name: _told(value) for name, value in found.items() if value is not None}
     raise NotFound(
-        f"the reports of job {job_id} tell of no candidates of a task {task_id!r}; "
-        "a task that one agent tried has none"
+        f"job {job_id} has no candidates of a task {task_id!r}; "
+        "a task has candidates only if it names several agents"
     )
 
 
 def _told(value: Any) -> Any:
-    """In the server's form: unknown values are omitted."""
+    """Return the figures in the server's form: unknown values are omitted."""
     if isinstance(value, list):
         return [_told(each) for each in value]
     if isinstance(value, dict):
@@ -88,12 +90,14 @@ def _told(value: Any) -> Any:
 def comparison_lines(found: Answer) -> Iterator[str]:
     chosen = found.get("chosen")
     why = found["why"] or ONLY_ONE
-    yield f"{chosen} is taken: {why}" if chosen else "none is taken (yet)"
+    yield f"chosen: {chosen} ({why})" if chosen else "no candidate is chosen (yet)"
     rows = [_row(each) for each in found["candidates"]]
-    yield printable(table([("CANDIDATE", "AGENT", "ENDED", "GATES", "TESTS", "REVIEW"), *rows]))
+    yield printable(table([("CANDIDATE", "AGENT", "STATUS", "GATES", "TESTS", "REVIEW"), *rows]))
     yield ""
     sizes = [_measures(each) for each in found["candidates"]]
-    yield printable(table([("CANDIDATE", "CHANGE", "COST", "TIME", "BY", "WHY"), *sizes]))
+    yield printable(
+        table([("CANDIDATE", "CHANGE", "COST", "TIME", "DECIDED BY", "REASON"), *sizes])
+    )
     reviewer = found.get("reviewer")
     if reviewer:
         yield ""
@@ -135,7 +139,7 @@ def _change(each: Answer) -> str:
 
 
 def _tests(each: Answer) -> str:
-    """Such as ``12 of the base, 3 new (1 counts)``."""
+    """Return text such as ``12 of the base, 3 new (1 counts)``."""
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
         return _known(each.get("tests"))
@@ -151,8 +155,8 @@ def _known(value: object) -> str:
 def _reviewer(reviewer: Answer) -> str:
     who = f"{reviewer['worker_id']} ({reviewer['agent']})"
     if reviewer["status"] == "success":
-        return f"{who} compared them"
-    return f"the review of {who} does not count: {reviewer['status']} {reviewer['reason']}".rstrip()
+        return f"reviewed by {who}"
+    return f"no review: {who} {reviewer['status']} {reviewer['reason']}".rstrip()
 
 
 def _show_differences(surroundings: CliContext, found: Answer) -> None:
@@ -162,7 +166,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
         click.echo(json.dumps({**found, "diffs": texts}, indent=2))
         return
     for name, patch in patches.items():
-        click.echo(f"from {found['chosen']}, which is taken, to {name}:", err=True)
+        click.echo(f"from {found['chosen']} (chosen) to {name}:", err=True)
         if sys.stdout.isatty():
             click.echo(printable(patch.decode("utf-8", "replace")), nl=False)
         else:
@@ -176,7 +180,7 @@ def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str,
     folder, environ = surroundings.folder, surroundings.environ
     best = next((each for each in found["candidates"] if each["chosen"]), None)
     if best is None or not best["branch"]:
-        raise Conflict("no candidate is taken that has a branch: there is nothing to compare with")
+        raise Conflict("nothing to compare: no chosen candidate has a branch")
     for each in found["candidates"]:
         if each["branch"] and not each["chosen"]:
             patch = difference_between(folder, environ, best["branch"], each["branch"])

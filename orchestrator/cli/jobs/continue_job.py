@@ -31,9 +31,11 @@ MOST_CHARACTERS = 4000
 @click.command("continue", cls=RequestCommand)
 @job_argument
 @request_argument
-@click.option("--agent", metavar="NAME", help="Agent for the tasks.")
+@click.option("--agent", metavar="NAME", help="Agent of the tasks.")
 @cap_options
-@click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
+@click.option(
+    "--keep-server", is_flag=True, help="Keep the server running, if this command started it."
+)
 @json_option
 @project_option
 @pass_surroundings
@@ -47,15 +49,15 @@ def continue_command(
 ) -> int:
     """Run REQUEST as a new job that starts from the result of JOB.
 
-    JOB must have ended, with a merged result. The new job has the label continues=JOB, and its
-    workers are given the request of JOB and how JOB ended. `land` of the new job lands both
-    results; `diff` shows the changes of the new job alone.
+    JOB must have ended, with a merged result. The new job has the label continues=JOB. Its workers
+    receive the request and the outcome of JOB. `land` of the new job lands both results; `diff`
+    shows the changes of the new job only.
     """
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
     from orchestrator.cli.jobs.run import run_to_its_end
 
     if not (request or "").strip():
-        raise click.UsageError(f'say what to do: {COMMAND} continue {job_id} "..."')
+        raise click.UsageError(f'no request; pass it in quotes: {COMMAND} continue {job_id} "..."')
     config = {name: value for name, value in options.items() if value is not None}
     config |= _base(surroundings, job_id)
     with stop_signals_interrupt():
@@ -63,24 +65,26 @@ def continue_command(
             asked = JobOptions(request=str(request), config=config)
             return run_to_its_end(surroundings, asked, keep_server)
         except Left:
-            click.echo(f"left before the job had ended; see: {COMMAND} status", err=True)
+            click.echo(f"exited before the job ended; check it: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
 def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Settings of a job that starts from another one's result. Raise Conflict or NotFound."""
+    """Return settings of a job that starts from another one's result. Raise Conflict or
+    NotFound.
+    """
     from orchestrator.cli.offline.jobs_on_disk import whole_job
 
     job = whole_job(surroundings.workspace, job_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"job {job_id} is {job.get('status')}; nothing was started; wait for its end: "
+            f"job {job_id} is {job.get('status')}; no job was started; wait for its end: "
             f"{COMMAND} wait {job_id}"
         )
     try:
         commit = landing_of(surroundings, job_id).result()
     except NotFound as error:
-        raise Conflict(f"{error.message}; nothing was started") from None
+        raise Conflict(f"{error.message}; no job was started") from None
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
 
 

@@ -1,6 +1,7 @@
 """``orchestrator wait``, ``approve``, ``reject``, ``cancel`` and ``retry``."""
 
 import json
+import math
 from typing import Any
 
 import click
@@ -20,24 +21,25 @@ SECONDS = Seconds(min=0)
 
 @click.command("wait")
 @job_argument
-@click.option("--timeout", type=SECONDS, metavar="S", help="Give up after so many seconds (124).")
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Maximum time to wait, in seconds (then exit code 124).",
+)
 @json_option
 @pass_surroundings
 def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -> int:
-    """Wait until JOB has ended; exit like the job.
+    """Wait until JOB has ended, and exit with its exit code.
 
-    Prints its status; on standard error, why it is not plainly completed.
+    Prints the status; on standard error, the reason if JOB is not completed without a remark.
     """
     from orchestrator.cli.output.summary import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
 
     answer = _ended_on_disk(surroundings, job_id)
     if answer is None:
-        from orchestrator.cli.follow.blocked_reason import server_awaited
-
-        with surroundings.client() as client:
-            client.when_waiting(lambda s: click.echo(server_awaited(client, s), err=True))
-            answer = client.wait(job_id, timeout)
+        answer = _waited(surroundings, job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
     _print(surroundings, answer)
@@ -46,8 +48,24 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
     return of_job(str(answer["status"]))
 
 
+def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
+    """Return the status after the end of the job or the timeout; a terminal shows the progress."""
+    from orchestrator.cli.follow.blocked_reason import server_awaited
+    from orchestrator.cli.follow.display import LiveDisplay, display_for
+    from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
+
+    display = display_for(surroundings)
+    with surroundings.client() as client:
+        if isinstance(display, LiveDisplay):
+            seconds = math.inf if timeout is None else timeout
+            with stop_signals_interrupt():
+                return watch(surroundings, client, job_id, display, seconds=seconds)
+        client.when_waiting(lambda s: click.echo(server_awaited(client, s), err=True))
+        return client.wait(job_id, timeout)
+
+
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """The status of an ended job if no server runs; there is nothing to wait for then."""
+    """Return the status of an ended job if no server runs; there is nothing to wait for then."""
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 
@@ -65,7 +83,7 @@ def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | No
 @json_option
 @pass_surroundings
 def approve_command(surroundings: CliContext, job_id: str) -> None:
-    """Let the tasks of JOB start, which waits for approval."""
+    """Approve the plan of JOB, and start its tasks."""
     with surroundings.client() as client:
         _print(surroundings, client.approve(job_id))
 
@@ -75,7 +93,7 @@ def approve_command(surroundings: CliContext, job_id: str) -> None:
 @json_option
 @pass_surroundings
 def reject_command(surroundings: CliContext, job_id: str) -> None:
-    """End JOB, which waits for approval; none of its tasks has run."""
+    """Reject the plan of JOB, and end JOB before any task starts."""
     with surroundings.client() as client:
         _print(surroundings, client.reject(job_id))
 
@@ -85,21 +103,31 @@ def reject_command(surroundings: CliContext, job_id: str) -> None:
 @json_option
 @pass_surroundings
 def cancel_command(surroundings: CliContext, job_id: str) -> None:
-    """Stop JOB and all its child jobs, processes included."""
+    """Cancel JOB and its child jobs, and stop their processes."""
     with surroundings.client() as client:
         _print(surroundings, client.cancel(job_id))
 
 
 @click.command("retry")
 @job_argument
-@click.option("--timeout", "default_timeout", type=SECONDS, metavar="S", help="Seconds a worker.")
-@click.option("--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once.")
-@click.option("--max-retries", type=click.IntRange(min=0), metavar="N", help="Tries after a fail.")
+@click.option(
+    "--timeout",
+    "default_timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Timeout of one attempt, in seconds.",
+)
+@click.option(
+    "--max-workers", type=click.IntRange(min=1), metavar="N", help="Maximum workers in parallel."
+)
+@click.option(
+    "--max-retries", type=click.IntRange(min=0), metavar="N", help="Maximum retries of a worker."
+)
 @cap_options
 @json_option
 @pass_surroundings
 def retry_command(surroundings: CliContext, /, job_id: str, **options: Any) -> None:
-    """Run again what did not succeed in JOB."""
+    """Retry the tasks of JOB that did not succeed."""
     config = {name: value for name, value in options.items() if value is not None}
     with surroundings.client() as client:
         _print(surroundings, client.retry(job_id, **config))

@@ -14,9 +14,20 @@ REQUEST_COLUMN = 46
 
 
 @click.command("jobs")
-@click.option("--status", type=click.Choice([str(s) for s in JobStatus]), help="Only these.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N")
-@click.option("--all", "children", is_flag=True, help="Child jobs too.")
+@click.option(
+    "--status",
+    type=click.Choice([str(s) for s in JobStatus]),
+    help="Show jobs with this status only.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of jobs to show.",
+)
+@click.option("--all", "children", is_flag=True, help="Include child jobs.")
 @json_option
 @pass_surroundings
 def jobs_command(surroundings: CliContext, status: str | None, limit: int, children: bool) -> None:
@@ -32,21 +43,25 @@ def show_jobs(
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
-        none = f"no job is {status}" if status else f'no jobs yet; start one: {COMMAND} run "..."'
+        none = (
+            f"no job has the status {status}"
+            if status
+            else f'no jobs yet; start one: {COMMAND} run "..."'
+        )
         click.echo(none, err=True)
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))
     if answer["total"] > len(answer["jobs"]):
-        click.echo(f"{answer['total'] - len(answer['jobs'])} more: --limit", err=True)
+        click.echo(f"{answer['total'] - len(answer['jobs'])} more; show them: --limit N", err=True)
 
 
 def find_jobs(
     surroundings: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
-    """A page of root jobs, or of all jobs: from the server, or from files when none runs.
+    """Return a page of root jobs, or of all jobs: from the server, or from files when none runs.
 
-    All that a worker may see are child jobs.
+    A worker sees child jobs only.
     """
     client = surroundings.client_if_running()
     if client is not None:

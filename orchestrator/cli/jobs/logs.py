@@ -19,8 +19,10 @@ FOLLOWED_LINES = 10
 @click.command("logs")
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
+@click.option(
+    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Print the last N lines."
+)
 @json_option
 @pass_surroundings
 def logs_command(
@@ -28,7 +30,7 @@ def logs_command(
 ) -> None:
     """Print the log of WORKER, or of all workers of JOB.
 
-    Of all workers, each line has its worker's name.
+    Without WORKER, each line starts with its worker's name.
     """
     if worker_id is None and follow and tail is None:
         tail = FOLLOWED_LINES
@@ -42,7 +44,9 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """(worker, line) from the files if they are on this machine, otherwise from the server."""
+    """Yield (worker, line) from the files if they are on this machine, otherwise from the
+    server.
+    """
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():
         yield from _from_server(surroundings, job_id, worker_id, follow, tail)
@@ -75,7 +79,7 @@ class _Files:
                 raise
             return False
         if self._worker_id and not self.find():
-            raise NotFound(f"job {self._job_id} has no log of a worker {self._worker_id} (yet)")
+            raise NotFound(f"job {self._job_id} has no log of worker {self._worker_id} (yet)")
         return True
 
     def find(self) -> list[LogFile]:
@@ -101,7 +105,9 @@ def _from_server(
 ) -> Iterator[tuple[str, str]]:
     with surroundings.client() as client:
         if follow and worker_id is None:
-            raise click.UsageError("name the WORKER to follow; all at once is for local jobs")
+            raise click.UsageError(
+                "--follow needs a WORKER, because this job's files are on another machine"
+            )
         if follow and worker_id:
             lines = client.logs(job_id, worker_id, follow=True, tail=tail)
             yield from ((worker_id, line) for line in lines)
@@ -112,5 +118,5 @@ def _from_server(
 
 
 def _started(job: Mapping[str, Any]) -> list[str]:
-    """The workers that have a log."""
+    """Return the workers that have a log."""
     return [str(worker["worker_id"]) for worker in job["workers"] if worker["attempts"]]

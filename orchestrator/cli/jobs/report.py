@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import click
 
@@ -22,9 +23,9 @@ _LEVEL = re.compile(r"LEVEL_(\d+)_REPORT\.md")
 @json_option
 @pass_surroundings
 def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
-    """Print a report of JOB, such as FINAL_RESULT.md.
+    """Print a report of JOB (default: FINAL_RESULT.md).
 
-    Others are LEVEL_<n>_REPORT.md, and what is in reports/.
+    NAME is FINAL_RESULT.md, LEVEL_<n>_REPORT.md, or the name of a file in reports/.
     """
     text = find_report(surroundings, job_id, name)
     if surroundings.as_json:
@@ -34,7 +35,7 @@ def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
-    """From the server; from the job's files if none runs. Raises NotFound."""
+    """Return a report, from the server, or from the job's files if none runs. Raise NotFound."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -46,16 +47,20 @@ def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
     path = directory / _place(f"job_{job_id}.md" if is_child and name == FINAL else name)
     content = read_regular(path, LARGEST_REPORT_BYTES, within=surroundings.workspace)
     if content is None:
-        raise NotFound(f"job {job_id} has no report {name}; look in {directory}")
+        raise NotFound(
+            f"job {job_id} has no report {name}; list the files: ls {shlex.quote(str(directory))}"
+        )
     return content.decode("utf-8", errors="replace")
 
 
 def _place(name: str) -> str:
-    """The path of that report in a job's directory. Raises NotFound."""
+    """Return the path of that report in a job's directory. Raises NotFound."""
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):
         return f"depth_{level[1]}/{name}"
     if "/" in name or name.startswith("."):
-        raise NotFound(f"no report is called {name!r}; a name is like tree.txt")
+        raise NotFound(
+            f"invalid report name {name!r}; use the name of a file in reports/, such as tree.txt"
+        )
     return f"reports/{name}"

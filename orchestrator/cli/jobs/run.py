@@ -10,23 +10,26 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings,
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.terminal import terminal_width
 from orchestrator.cli.plan.job_options import JobOptions, RequestCommand, asked, request_options
+from orchestrator.core.command_name import COMMAND
 
 
 @click.command("run", cls=RequestCommand)
 @request_options
-@click.option("--plan-only", is_flag=True, help="Show the tasks and run nothing.")
-@click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
+@click.option("--plan-only", is_flag=True, help="Show the plan, and run no task.")
+@click.option(
+    "--keep-server", is_flag=True, help="Keep the server running, if this command started it."
+)
 @json_option
 @project_option
 @pass_surroundings
 def run_command(
     surroundings: CliContext, /, plan_only: bool, keep_server: bool, **options: Any
 ) -> int:
-    """Run REQUEST to its end, with live progress.
+    """Run REQUEST until its job has ended, with live progress.
 
-    Uses the server that runs for this folder, else starts one and stops it afterwards. The first
-    Ctrl-C asks the job to stop, the second leaves at once. A closed terminal stops the job, too; a
-    closed pipe, as of "head", does not. REQUEST is read from standard input where it is "-".
+    Uses the running server of this folder; otherwise starts a server, and stops it after the job.
+    The first Ctrl-C stops the job, the second exits at once. A closed terminal also stops the job;
+    a closed pipe, such as that of "head", does not. "-" reads REQUEST from standard input.
     """
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
 
@@ -37,7 +40,7 @@ def run_command(
         try:
             return run_to_its_end(surroundings, job, keep_server)
         except Left:
-            click.echo("left before the job had ended; see: bin/orchestrator status", err=True)
+            click.echo(f"exited before the job ended; check it: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
@@ -85,7 +88,7 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
         if notice := accepted.get("limits_notice"):
             display.say(notice)
         if job.config.get("approve") and accepted["status"] == "planning":
-            display.say(f"its tasks start after: bin/orchestrator approve {job_id}")
+            display.say(f"waiting for approval; start the tasks: {COMMAND} approve {job_id}")
         try:
             answer, interrupted = follow(surroundings, client, job_id, display)
         finally:

@@ -1,6 +1,7 @@
 """``orchestrator status``: one job as a tree, or all jobs; with the server up or down."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +22,8 @@ from orchestrator.cli.output.summary import (
     used_line,
 )
 from orchestrator.cli.output.terminal import first_line, paint, printable, terminal_width
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB
 
 WATCH_SECONDS = 1.0
@@ -37,22 +40,23 @@ def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 @click.command("status")
 @click.argument("job_id", metavar="[JOB]", required=False, callback=_bare)
-@click.option("--watch", is_flag=True, help="Show it again every second until it has ended.")
+@click.option("--watch", is_flag=True, help="Refresh every second until the job has ended.")
 @json_option
 @pass_surroundings
 def status_command(surroundings: CliContext, job_id: str | None, watch: bool) -> int:
-    """Show JOB, or all jobs.
+    """Show the status of JOB, or list all jobs.
 
-    The exit code of an ended JOB is the job's, as that of `run` and `wait`.
+    The exit code for an ended JOB is that of `run` and `wait`: 0 if JOB is completed.
     """
     if job_id is None:
         if watch:
-            raise click.UsageError("--watch needs a JOB; list them: bin/orchestrator jobs")
+            raise click.UsageError(f"--watch needs a JOB; list the jobs: {COMMAND} jobs")
         show_jobs(surroundings, None, LISTED_JOBS)
         _show_leftovers(surroundings)
         return ExitCode.OK
+    last = _watched_on_terminal(surroundings, job_id) if watch else None
     while True:
-        answer = find_status(surroundings, job_id)
+        answer = _last_status(surroundings, last) if last else find_status(surroundings, job_id)
         _show(surroundings, answer, clear=watch)
         if answer["status"] in ENDED_JOB:
             return of_job(str(answer["status"]))
@@ -61,8 +65,41 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
         time.sleep(WATCH_SECONDS)
 
 
+def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
+    """Return the status with the workers of child jobs, or ``last`` if its server has
+    stopped since.
+    """
+    try:
+        return find_status(surroundings, str(last["job_id"]))
+    except OrchestratorError:
+        return last
+
+
+def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+    """Show a job of a running server in place until it has ended; return its status.
+
+    None without a server, or without a terminal for it.
+    """
+    from orchestrator.cli.follow.display import LiveDisplay, display_for
+    from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
+
+    display, client = display_for(surroundings, sys.stdout), surroundings.client_if_running()
+    if client is None or not isinstance(display, LiveDisplay):
+        return None
+
+    def body() -> list[str]:
+        answer = find_status(surroundings, job_id)
+        return [display.styled(line) for line in status_lines(answer, terminal_width())]
+
+    with client, stop_signals_interrupt():
+        # Raises NotFound before anything is shown.
+        if client.status(job_id)["status"] in ENDED_JOB:
+            return None
+        return watch(surroundings, client, job_id, display, body=body)
+
+
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """From the server; from the job's files if none runs. Raises NotFound.
+    """Return the status, from the server, or from the job's files if none runs. Raise NotFound.
 
     Programs get the API's answer, people the workers of every child job.
     """
@@ -77,7 +114,7 @@ def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
 
     answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
     if answer["status"] not in ENDED_JOB:
-        click.echo("no server is running; this is how things stood when it stopped", err=True)
+        click.echo("no server is running; this is the status at its stop", err=True)
     return answer
 
 
@@ -85,7 +122,7 @@ def _show(surroundings: CliContext, answer: dict[str, Any], clear: bool) -> None
     if surroundings.as_json:
         click.echo(json.dumps(answer, indent=None if clear else 2))
         return
-    if clear:
+    if clear and answer["status"] not in ENDED_JOB:
         click.clear()
     click.echo("\n".join(status_lines(answer, terminal_width())))
     _show_leftovers(surroundings, str(answer["job_id"]))
@@ -105,14 +142,14 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     for each in found[:MOST_OUTSIDE]:
         where, why = each["branch"] or "no branch", first_line(each["why"], width)
         of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
-        lines.append(f"  made, but not in the result: {each['worker_id']}{of} ({where}): {why}")
+        lines.append(f"  not merged: {each['worker_id']}{of} ({where}): {why}")
         if each["command"]:
             lines.append(f"    to {purpose(each)}: {each['command']}")
         # Files of earlier versions have no such command.
         if each.get("show") not in (None, "", each["command"]):
             lines.append(f"    to see it: {each['show']}")
         if each["otherwise"]:
-            lines.append(f"    or, the other side giving way: {each['otherwise']}")
+            lines.append(f"    to replace the other version: {each['otherwise']}")
     if len(found) > MOST_OUTSIDE:
         lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; all of them: --json")
     return lines
@@ -140,7 +177,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Of a worker with several attempts: whether the latest session is a new one."""
+    """Yield a line for a worker with several attempts: its latest session is resumed or new."""
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

@@ -11,7 +11,11 @@ from orchestrator.cli.plan.job_options import RequestCommand, asked, request_opt
 
 @click.command("submit", cls=RequestCommand)
 @request_options
-@click.option("--idempotency-key", metavar="KEY", help="The same key never makes a second job.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Unique key; a second call with it starts no second job.",
+)
 @json_option
 @pass_surroundings
 def submit_command(
@@ -19,7 +23,7 @@ def submit_command(
 ) -> None:
     """Submit REQUEST and print the job's id.
 
-    Needs a running server. REQUEST is read from standard input where it is "-".
+    Needs a running server. "-" reads REQUEST from standard input.
     """
     from orchestrator.cli.plan.plan_review import start
 

@@ -21,19 +21,20 @@ STATUS_BYTES = 1024**3
 
 
 class Unreadable(OrchestratorError):
-    """The jobs are those of another user."""
+    """All jobs belong to another user."""
 
     kind = "unreadable"
 
     def __init__(self, path: Path) -> None:
         user = f"this user (uid {os.geteuid()})"
-        super().__init__(f"{user} cannot read {path}; ask its owner, or look as that user")
+        super().__init__(f"{user} cannot read {path}; run the command as the owner of the file")
 
 
 def root_jobs(workspace: Path) -> list[Answer]:
-    """The status of every root job, newest first.
+    """Return the status of every root job, newest first.
 
-    Those that this user cannot read are named; raises Unreadable when there are no others.
+    Jobs that this user cannot read have only their name. Raise Unreadable if there are no other
+    jobs.
     """
     jobs: list[Answer] = []
     refused: list[Unreadable] = []
@@ -63,7 +64,7 @@ def _newest_first(jobs: list[Answer]) -> list[Answer]:
 
 
 def all_jobs(workspace: Path) -> list[Answer]:
-    """Root jobs and their child jobs, newest first."""
+    """Return root jobs and their child jobs, newest first."""
     roots = root_jobs(workspace)
     jobs = [job for root in roots for job in (root, *_child_jobs(root))]
     return _newest_first(jobs)
@@ -75,7 +76,7 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 
 def summary(job: Answer) -> Answer:
-    """One job as in the API's list of jobs; unknown values are omitted."""
+    """Return one job as in the API's list of jobs; unknown values are omitted."""
     from orchestrator.api.serializers.common import SUMMARY_CHARACTERS, duration, links
     from orchestrator.schemas.answers.common import JobSummary
 
@@ -91,7 +92,7 @@ def summary(job: Answer) -> Answer:
 
 
 def find_job(workspace: Path, job_id: str) -> Answer:
-    """The status of a root job or of a child job, in the server's form. Raises NotFound."""
+    """Return the status of a root job or of a child job, in the server's form. Raises NotFound."""
     job = whole_job(workspace, job_id)
     results = dict(job.get("results") or {})
     results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
@@ -99,7 +100,8 @@ def find_job(workspace: Path, job_id: str) -> Answer:
 
 
 def whole_job(workspace: Path, job_id: str) -> Answer:
-    """As the file has it: ``child_results`` holds the workers of all child jobs of a worker.
+    """Return the job as its file has it: ``child_results`` has the workers of all child jobs of a
+    worker.
 
     Raises NotFound.
     """
@@ -123,7 +125,7 @@ def _of_last_child_jobs(task: Answer) -> Answer:
 
 
 def directory_of(workspace: Path, job_id: str) -> Path:
-    """The directory of the job, or of the root job that a child job belongs to.
+    """Return the directory of the job, or of the root job that a child job belongs to.
 
     Raises NotFound.
     """
@@ -137,7 +139,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """The root job that the job belongs to; its own id for a root job. Raises NotFound."""
+    """Return the root job that the job belongs to; its own id for a root job. Raises NotFound."""
     return _root_id(directory_of(workspace, job_id))
 
 
@@ -146,7 +148,9 @@ def _root_id(directory: Path) -> str:
 
 
 def project_of_job(workspace: Path, job_id: str) -> str:
-    """The project that a job was submitted for; empty if none was named, or the job is unknown."""
+    """Return the project that a job was submitted for; empty if none was named, or the job
+    is unknown.
+    """
     try:
         root = _status(directory_of(workspace, job_id))
     except OrchestratorError:
@@ -155,7 +159,9 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
-    """The workers of a child job and all below; None for a root job: all in its directory."""
+    """Return the workers of a child job and all below; None for a root job: all in its
+    directory.
+    """
     job = whole_job(workspace, job_id)
     if "root_job_id" not in job:
         return None
@@ -173,20 +179,20 @@ def _status(directory: Path) -> Answer | None:
     try:
         status = json.loads(content)
     except ValueError as error:
-        click.echo(f"{path} is damaged, its job is left out: {error}", err=True)
+        click.echo(f"{path} is damaged; its job is not listed: {error}", err=True)
         return None
     return status if isinstance(status, dict) and "job_id" in status else None
 
 
 def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
-    """The workers of ``job`` that started the child job."""
+    """Yield the workers of ``job`` that started the child job."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
             yield dict(task)
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """A child job, assembled from its parent worker's entry."""
+    """Return a child job, assembled from its parent worker's entry."""
     report = str(_report(directory, job_id))
     return {
         "job_id": job_id,
@@ -202,7 +208,7 @@ def _report(directory: Path, job_id: str) -> Path:
 
 
 def _outcome(tasks: list[Answer]) -> str:
-    """The status of a child job, from its workers."""
+    """Return the status of a child job, from its workers."""
     statuses = [task.get("status") for task in tasks]
     if not all(status in ENDED_WORKER for status in statuses):
         return "running"

@@ -19,12 +19,14 @@ class LogFile:
 
     @classmethod
     def of(cls, path: Path) -> "LogFile":
-        """The worker of ``depth_1_worker_2_1.log`` is ``worker_2_1``."""
+        """Return the log of a file name: ``depth_1_worker_2_1.log`` is the log of
+        ``worker_2_1``.
+        """
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 
 
 def tail_lines(path: Path, count: int | None) -> list[str]:
-    """The last ``count`` lines of a file, or all of it; none of a missing file."""
+    """Return the last ``count`` lines of a file, or all of it; none of a missing file."""
     try:
         with open_plain(path) as file:
             file.seek(tail_offset(path, count))
@@ -77,7 +79,7 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """(worker, line) as they are written, new files included, until ``ended``.
+    """Yield (worker, line) as they are written, including new files, until ``ended``.
 
     ``tail`` counts for the files that exist at the beginning.
     """

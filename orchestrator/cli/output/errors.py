@@ -11,25 +11,25 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 
 _NEXT_STEP = {
-    "no-server": f"start it: {COMMAND} serve (or run one request: {COMMAND} run '...')",
-    "server-unreachable": f"is it running? {COMMAND} doctor tells",
-    "unauthorized": f"to see where the key comes from: {COMMAND} config show --origin",
+    "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",
+    "server-unreachable": f"check it: {COMMAND} doctor",
+    "unauthorized": f"find the origin of the key: {COMMAND} config show --origin",
     "not-found": f"list the jobs: {COMMAND} jobs",
-    "workspace-busy": f"use the server that is running: {COMMAND} submit '...'",
-    "config": f"all settings are in config.template.yaml; check again: {COMMAND} config check",
-    "limit": "ask for less, or raise the limit in config.yaml (limits, recursion)",
+    "workspace-busy": f"use the running server: {COMMAND} submit '...'",
+    "config": f"config.template.yaml lists all settings; check yours: {COMMAND} config check",
+    "limit": "request less, or raise the limit in config.yaml (limits, recursion)",
 }
 
 
 def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
-    """Say it on standard error; return the code to exit with."""
+    """Print the error to standard error; return the exit code."""
     code = of_error(error)
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)
         return code
     click.echo(f"Error: {printable(error.message)}", err=True)
     for name, value in (getattr(error, "left", None) or {}).items():
-        click.echo(f"  left: {name} {value}", err=True)
+        click.echo(f"  remaining: {name} {value}", err=True)
     if step := _next_step(error):
         click.echo(step, err=True)
     return code
@@ -48,7 +48,7 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """The server's problem object, or one of the same shape for an error of our own."""
+    """Return the server's problem object, or one of the same shape for an error of our own."""
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)

@@ -20,15 +20,15 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: Mapping[ExitCode, str] = {
-    ExitCode.OK: "done, and it went well",
-    ExitCode.FAILED: "the job failed or was cancelled, or the command could not do its work",
-    ExitCode.USAGE: "wrong arguments, a wrong plan or a wrong configuration",
-    ExitCode.NOT_FOUND: "no such job, worker or report",
-    ExitCode.KEY_REFUSED: "the server refused the key",
-    ExitCode.UNREACHABLE: "no server answers",
+    ExitCode.OK: "success",
+    ExitCode.FAILED: "the job failed or was cancelled, or the command failed",
+    ExitCode.USAGE: "invalid arguments, plan, or configuration",
+    ExitCode.NOT_FOUND: "no such job, worker, or report",
+    ExitCode.KEY_REFUSED: "invalid API key",
+    ExitCode.UNREACHABLE: "no answer from a server",
     ExitCode.PARTIAL: "some tasks of the job did not succeed, or its result is incomplete",
-    ExitCode.LIMIT: "refused by a limit (depth, workers, child jobs, money, time)",
-    ExitCode.TIMED_OUT: "the given time was over before the job ended",
+    ExitCode.LIMIT: "rejected: limit reached (depth, workers, child jobs, cost, or time)",
+    ExitCode.TIMED_OUT: "timed out before the job ended",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
 }
 
@@ -51,17 +51,18 @@ _BY_ERROR_KIND: Mapping[str, ExitCode] = {
 
 
 def of_job(status: str) -> ExitCode:
-    """The code for an ended job; a job that has not ended is TIMED_OUT."""
+    """Return the code for an ended job; a job that has not ended is TIMED_OUT."""
     return _BY_JOB_STATUS.get(status, ExitCode.TIMED_OUT)
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """The code for an error, by its kind. A kind without a code has the code of the nearest base
-    class that has one; FAILED if none has."""
+    """Return the code for an error, by its kind. A kind without a code has the code of the
+    nearest base class that has one; FAILED if none has.
+    """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
 
 
 def table() -> str:
-    """The table as text, one code a line."""
+    """Return the table as text, one code a line."""
     return "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())

@@ -28,8 +28,10 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def is_hung_up(output: int) -> bool:
-    """Whether ``output`` is a terminal that no longer exists, found out without writing to it: a
-    job may print nothing for long."""
+    """True if ``output`` is a terminal that no longer exists.
+
+    The check writes nothing, because a job may print nothing for a long time.
+    """
     try:
         if not _is_device(output):
             return False

@@ -14,6 +14,7 @@ from orchestrator.cli.output.terminal import (
     printable,
     wrapped,
 )
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.attempt.delivery import listed
 from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerStatus
@@ -35,7 +36,7 @@ Answer = Mapping[str, Any]
 
 
 def summary_lines(answer: Answer, width: int) -> list[str]:
-    """For an ended or running job; ``answer`` is the status form."""
+    """Return the summary of an ended or running job. ``answer``: the status form."""
     tasks = tasks_of(answer)
     lines = [headline(answer)]
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
@@ -45,18 +46,23 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """The last lines on a job: all that keeps it from being plainly completed, nothing cut.
+    """Return the last lines on a job: all that keeps it from being plainly completed, nothing cut.
 
     Empty for a job that is plainly completed.
     """
     lines = []
     if answer["status"] in UNSUCCESSFUL:
-        failed = [each for each in all_tasks(tasks_of(answer)) if _has_failed(each)]
+        # The reason of a cancelled job is that of its cancelled workers.
+        explained = {answer["status"]} & {JobStatus.CANCELLED}
+        tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
+        failed = [each for each in tasks if _has_failed(each)]
         for task in failed[:SHOWN_FAILURES]:
             told = f"{task['worker_id']} {task['status']}: {task['reason']}"
             lines += wrapped(cut(told, FAILURE_CHARACTERS), width)
         if len(failed) > SHOWN_FAILURES:
-            lines.append(f"... and {len(failed) - SHOWN_FAILURES} more; see: status, report")
+            lines.append(
+                f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"
+            )
     if answer.get("reason"):
         word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
         lines += wrapped(f"{word}: {answer['reason']}", width)
@@ -64,8 +70,10 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:
-    """What to type for changes that the result lacks; the reason has the command for files that
-    were promised and not created."""
+    """Yield commands for changes that the result lacks.
+
+    The job's reason has the command for files that were promised and not created.
+    """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
     commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
@@ -74,7 +82,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    """Not for a skipped task: the failure of another task explains it."""
+    """True if a task failed itself; False for a skipped task, whose dependency failed."""
     is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
@@ -96,22 +104,24 @@ def headline(answer: Answer) -> str:
 
 _USED = {
     "steps": "steps",
-    "input_tokens": "tokens read",
-    "output_tokens": "written",
-    "cache_read_tokens": "from a cache",
-    "cache_write_tokens": "into a cache",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "cache_read_tokens": "cache-read tokens",
+    "cache_write_tokens": "cache-write tokens",
 }
 
 
 def cap_line(caps: Answer) -> str:
-    """Such as ``Caps:   10 steps, $2.00``; empty for none."""
+    """Return text such as ``Caps: 10 steps, $2.00``; empty for none."""
     from orchestrator.core.limits.budget import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
 
 def used_line(usage: Answer) -> str:
-    """Such as ``Used:   14 steps, 1,300 tokens read, 0.04 USD (estimated)``; empty for nothing."""
+    """Return text such as ``Used: 14 steps, 1,300 input tokens, 0.04 USD (estimated)``;
+    empty for nothing.
+    """
     parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
     if not parts:
         return ""
@@ -120,20 +130,21 @@ def used_line(usage: Answer) -> str:
 
 def _cost(usage: Answer) -> str:
     if usage.get("cost_usd") is None:
-        return "cost not known"
+        return "cost unknown"
     lacking = usage.get("partial") or usage.get("cost_partial")
     estimated = " (estimated)" if usage.get("cost_estimated") else ""
     return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
 
 
 def says(task: Answer, width: int) -> str:
-    """What is shown of a worker beside its status, in one line: its reason, or else the first and
-    the last line of its answer."""
-    marks = "(not taken: another candidate is) " if task.get("chosen") is False else ""
+    """Return one line about a worker for the column after its status: its reason, or else the
+    first and the last line of its answer.
+    """
+    marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
     # A failure's reason says so itself.
     is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
-    marks += "changed nothing: " if task.get("unchanged") and not is_failure else ""
+    marks += "no changes: " if task.get("unchanged") and not is_failure else ""
     room = max(20, width - len(marks))
     return marks + (first_line(reason, room) if reason else _answer(task, room))
 
@@ -171,21 +182,21 @@ def brings_in(loss: Answer) -> bool:
 
 
 def purpose(loss: Answer) -> str:
-    """The purpose of the command for a loss."""
+    """Return the purpose of the command for a loss."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "have it created"
     return "bring it in" if brings_in(loss) else "see it"
 
 
 def place_of(loss: Answer) -> str:
-    """The place of the lost changes, in parentheses; empty if they do not exist."""
+    """Return the place of the lost changes, in parentheses; empty if they do not exist."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return ""
     return f" ({loss['branch'] or 'no branch'})"
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Workers that changed files of the project itself; of the form that the files have."""
+    """Return workers that changed files of the project itself; of the form that the files have."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 
@@ -203,7 +214,7 @@ def tasks_of(answer: Answer) -> list[Answer]:
 
 
 def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
-    """The tasks and all below them, whatever the depth."""
+    """Yield the tasks and all below them, whatever the depth."""
     rest = list(reversed(tasks))
     while rest:
         task = rest.pop()
@@ -212,7 +223,7 @@ def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
 
 
 def counts_of(answer: Answer) -> Counter[str]:
-    """The number of workers in each state, child jobs included."""
+    """Return the number of workers in each state, child jobs included."""
     seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
     given = answer.get("counts") or (None if seen else answer.get("workers"))
     if isinstance(given, dict):
@@ -221,7 +232,8 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Seconds that a job took, as its reports state them. Before its end: seconds since its start.
+    """Return seconds that a job took, as its reports state them. Before its end: seconds since its
+    start.
 
     None if the answer has no start.
     """

@@ -44,6 +44,7 @@ def _is_harmless(character: str) -> bool:
     control = character < " " or "\x7f" <= character <= "\x9f"
     # Half a character pair cannot be written; overrides of the direction mislead the reader.
     odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
+    odd = odd or "\u2066" <= character <= "\u2069"
     return not control and not odd
 
 
@@ -53,26 +54,27 @@ def confirmed(question: str) -> bool:
 
 
 def command_with(*options: str) -> str:
-    """The command line that was given, with more options, for pasting."""
+    """Return the command line that was given, with more options, for pasting."""
     given = list(click.get_current_context().meta[ARGUMENTS])
     at = given.index("--") if "--" in given else len(given)
     return shlex.join([COMMAND, *given[:at], *options, *given[at:]])
 
 
 def first_line(text: object, width: int) -> str:
-    """The first line that says something, cut to ``width`` characters."""
+    """Return the first line that is not empty, cut to ``width`` characters."""
     return cut(next(iter(lines_of(text)), ""), width)
 
 
 def lines_of(text: object) -> list[str]:
-    """The lines that say something, without marks of Markdown."""
+    """Return the lines that say something, without marks of Markdown."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
 
 
 def wrapped(text: object, width: int) -> list[str]:
-    """The whole text in lines of at most ``width`` characters; longer words stay whole, and so do
-    commands, which are for pasting."""
+    """Return the whole text in lines of at most ``width`` characters; longer words stay
+    whole, and so do commands, which are for pasting.
+    """
     words = one_line(printable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
     lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
@@ -80,7 +82,7 @@ def wrapped(text: object, width: int) -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    """A status in its colour, padded; click strips the colour where it does not belong."""
+    """Return a status in its colour, padded; click strips the colour where it does not belong."""
     color = _COLORS.get(status)
     padded = status.ljust(width)
     return click.style(padded, fg=color) if color else padded
@@ -91,12 +93,13 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """True if output should be plain lines: no terminal, or one without control codes."""
-    return not tty or bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") == "dumb"
+    """True if output should be plain lines: in CI, no terminal, or one without control codes."""
+    is_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as aligned columns, the last one as it is; tabs and line ends become blanks."""
+    """Return rows as aligned columns, the last one as it is; tabs and line ends become blanks."""
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
@@ -106,7 +109,7 @@ def table(rows: Iterable[Sequence[object]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """Return text such as ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -118,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """A time as the API writes it (ISO 8601), or in seconds, as seconds since the epoch."""
+    """Return the Unix time of a time in ISO 8601 or in seconds."""
     if isinstance(at, int | float):
         return float(at)
     try:
@@ -128,7 +131,7 @@ def moment(at: object) -> float | None:
 
 
 def local_time(at: object) -> str:
-    """The time of day in the reader's time zone; ``-`` if it is unknown."""
+    """Return the time of day in the reader's time zone; ``-`` if it is unknown."""
     seconds = moment(at)
     if seconds is None:
         return "-"
@@ -141,7 +144,3 @@ def size(byte_count: float) -> str:
             return f"{byte_count:.0f} {unit}" if unit == "B" else f"{byte_count:.1f} {unit}"
         byte_count /= 1024
     return f"{byte_count:.1f} GiB"
-
-
-def no_color(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"

@@ -13,7 +13,7 @@ Answer = dict[str, Any]
 def status_with_all_workers(
     client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
 ) -> Answer:
-    """The status form; its ``results.tasks`` are there before the first worker has ended.
+    """Return the status form; its ``results.tasks`` are there before the first worker has ended.
 
     As in that form, ``child_results`` are of a worker's last child job, or of all of them.
     """
@@ -38,7 +38,9 @@ def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
 
 
 def _earlier_child_jobs(job: Answer) -> Iterator[str]:
-    """Those that the status of the job does not tell of, but for what is below them."""
+    """Yield earlier child jobs of workers; the job's status has only the last one of each
+    worker.
+    """
     for worker in job["workers"]:
         jobs = worker.get("child_jobs") or ()
         yield from (each["job_id"] for each in jobs[:-1])
@@ -51,7 +53,7 @@ def _places(job: Answer) -> Answer:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """With the workers of the child jobs from the ``first`` on below it."""
+    """Return the row, with the workers of the child jobs from the ``first`` on below it."""
     told = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
     row = {**worker, **told}

@@ -15,10 +15,10 @@ from orchestrator.cli.output.terminal import first_line, table
 @project_option
 @pass_surroundings
 def gates_command(surroundings: CliContext) -> int:
-    """List the gates that would be run here, and why.
+    """List the gates for this project, and why each one runs.
 
-    Runs nothing. They are defined by the commit that is checked out: by .orchestrator/gates.yaml in
-    it, or else by what its files speak for (see docs/gates.md).
+    Runs no gate. The current commit defines the gates: by its .orchestrator/gates.yaml; otherwise
+    by the tools that its files use.
     """
     found = found_gates(surroundings)
     if surroundings.as_json:
@@ -26,7 +26,7 @@ def gates_command(surroundings: CliContext) -> int:
     elif found:
         click.echo("\n".join(gate_lines(found)))
     else:
-        click.echo("no gates: the project has no commit to find them in, or gates.run is off")
+        click.echo("no gates: the project has no commit, or gates.run is off")
     return ExitCode.OK
 
 
@@ -37,7 +37,7 @@ def found_gates(surroundings: CliContext) -> Sequence[Mapping[str, object]]:
 
 
 def gate_lines(gates: Sequence[Mapping[str, object]]) -> Sequence[str]:
-    return table([("GATE", "RUNS", "WHEN", "WHY", "COMMAND"), *map(_row, gates)]).splitlines()
+    return table([("GATE", "RUNS", "WHEN", "REASON", "COMMAND"), *map(_row, gates)]).splitlines()
 
 
 def _row(gate: Mapping[str, object]) -> tuple[str, str, str, str, str]:

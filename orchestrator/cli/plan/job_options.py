@@ -45,14 +45,14 @@ class JobOptions:
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """None to have the request split."""
+        """Return the tasks of the options; None if the request is to be split."""
         return self.tasks or None
 
 
 def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
     if len(given) > 1:
         raise click.UsageError(
-            f"REQUEST is one text; put it in quotes: {shlex.quote(' '.join(given))}"
+            f"REQUEST must be one argument; put it in quotes: {shlex.quote(' '.join(given))}"
         )
     return given[0] if given else None
 
@@ -70,7 +70,7 @@ _TYPES: Mapping[Kind | tuple[str, ...], Any] = {
 
 
 def options_of(*names: str) -> list[Decorator]:
-    """The options of settings, by the names that requests have for them."""
+    """Return the options of settings, by the names that requests have for them."""
     return [_option(BY_WIRE_NAME[name]) for name in names]
 
 
@@ -104,7 +104,7 @@ review_option = click.option(
     is_flag=False,
     flag_value=AUTO,
     metavar="[AGENT]",
-    help="Have AGENT (default: auto) compare the candidates of a task. Put it after REQUEST.",
+    help="Agent that reviews candidates (default: auto). Put this option after REQUEST.",
 )
 
 
@@ -120,10 +120,15 @@ def request_options(command: Command) -> Command:
     decorators = [
         request_argument,
         click.option(
-            "--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file; - for stdin."
+            "--plan",
+            "plan_path",
+            type=PLAN_FILE,
+            help="Plan file with the tasks (YAML); - for standard input.",
         ),
         *options_of(*FIRST),
-        click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
+        click.option(
+            "--edit-plan", is_flag=True, help="Edit the plan in $EDITOR before it starts."
+        ),
         *options_of(*SECOND),
         review_option,
         *options_of(*rest),
@@ -136,7 +141,9 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """None if no option is given: the plan file, or the server, decides then."""
+    """Return the gates of the options; None without any: the plan file, or the server, decides
+    then.
+    """
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
     return list(given) or None
@@ -155,7 +162,7 @@ def asked(
     if request == "-":
         request = _from_stdin()
     if request is not None and not request.strip():
-        raise click.UsageError("the request is empty; say what to do")
+        raise click.UsageError("REQUEST is empty; describe the work")
     if plan_path:
         plan = read_plan(plan_path, request)
         if plan.lists_none:
@@ -168,21 +175,22 @@ def asked(
     if review:
         raise click.UsageError(NO_CANDIDATES)
     if request is None:
-        raise click.UsageError('say what to do: "...", - for standard input, or --plan FILE')
+        raise click.UsageError('no request; pass "...", - for standard input, or --plan FILE')
     return JobOptions(request=request, config=given, edit_plan=edit_plan)
 
 
 NO_CANDIDATES = (
-    "--review compares the candidates of a task, and no task has any; save the request as a plan: "
-    f"{COMMAND} plan REQUEST --yaml > plan.yaml; name several agents there "
-    f"(agent: [claude, codex]); {COMMAND} run --plan plan.yaml --review"
+    "--review needs a task with candidates, and no task has several agents; save the plan: "
+    f"{COMMAND} plan REQUEST --yaml > plan.yaml; write agent: [claude, codex] in a task; then: "
+    f"{COMMAND} run --plan plan.yaml --review"
 )
 
 
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
-    """The tasks, those with candidates reviewed by an agent; ``auto`` replaces no named one.
+    """Return the tasks; tasks with candidates are reviewed by the agent ``review``.
 
-    Raise click.UsageError if no task has candidates.
+    ``auto`` does not replace an agent that a task names. Raise click.UsageError if no task has
+    candidates.
     """
     agents = [task.get("agent") for task in tasks]
     several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
@@ -197,8 +205,10 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
 
 
 def _from_stdin() -> str:
-    """For text that is too long for an argument (128 KiB on Linux), or from another program."""
+    """Return the text from standard input, for text above the limit of an argument (128 KiB on
+    Linux).
+    """
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise click.UsageError("the request on standard input is not UTF-8") from None
+        raise click.UsageError("the request on standard input is not UTF-8 text") from None

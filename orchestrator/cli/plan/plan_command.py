@@ -21,20 +21,21 @@ from orchestrator.cli.plan.job_options import (
     review_option,
 )
 from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.job_settings import BUDGET_LIMITS
 
 
 @click.command("plan", cls=RequestCommand)
 @request_argument
 @click.option(
-    "--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file; - for stdin."
+    "--plan", "plan_path", type=PLAN_FILE, help="Plan file to show (YAML); - for standard input."
 )
-@click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
+@click.option("--agent", metavar="NAME", help="Agent of tasks that name no agent.")
 @review_option
 @cap_options
-@click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
-@click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")
-@click.option("--kinds", is_flag=True, help="Print the kinds of work that the rules know.")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the plan as a file for --plan.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of a planner's answer.")
+@click.option("--kinds", is_flag=True, help="List the kinds of work that the rules recognize.")
 @json_option
 @pass_surroundings
 def plan_command(
@@ -49,11 +50,10 @@ def plan_command(
     kinds: bool,
     **caps: Any,
 ) -> int:
-    """Show the tasks of REQUEST as the rules split it.
+    """Show the tasks into which the rules split REQUEST.
 
-    Runs nothing and needs no server. REQUEST is read from standard input where it is "-".
-
-    An agent's plan is shown by: bin/orchestrator run --plan-only.
+    Runs nothing, and needs no server. "-" reads REQUEST from standard input. To show an agent's
+    plan: bin/orchestrator run --plan-only REQUEST --planner AGENT
     """
     if schema:
         from orchestrator.schemas.agent_output.plan import plan_schema
@@ -107,11 +107,11 @@ def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
-    """For example ``planned by rules: sentences``; empty if the tasks were given."""
+    """Return text such as ``planned by rules: sentences``; empty if the tasks were given."""
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")
-    which = f' "{kind}" (all kinds: bin/orchestrator plan --kinds)' if kind else ""
+    which = f' "{kind}" (all kinds: {COMMAND} plan --kinds)' if kind else ""
     return f"planned by rules: {made_by['rule']}{which}"
 
 
@@ -143,7 +143,7 @@ def _show_kinds(surroundings: CliContext) -> int:
 def _gate_lines(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
-    """The gates that would check the results."""
+    """Return the gates that would check the results."""
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")
@@ -152,11 +152,11 @@ def _gate_lines(
         return []
     if asked == "auto":
         found = found_gates(surroundings)
-        return ["results are checked with:", *gate_lines(found)] if found else []
+        return ["gates for the results:", *gate_lines(found)] if found else []
     if asked == "off":
-        return ["results are not checked (gates: off)"]
+        return ["no gates for the results (gates: off)"]
     names = [each if isinstance(each, str) else str(each.get("name")) for each in asked]
-    return [f"results are checked with: {', '.join(names)}"]
+    return [f"gates for the results: {', '.join(names)}"]
 
 
 def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:

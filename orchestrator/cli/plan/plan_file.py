@@ -47,7 +47,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     stand_in = f"The tasks of {name}"
     parsed = parse_plan(_with_request(text, request or stand_in), name)
     if parsed.request == stand_in and not parsed.tasks:
-        raise InvalidRequest(f"{name}: there is nothing to do: it has neither request: nor tasks:")
+        raise InvalidRequest(f"{name}: no work: the file has neither request: nor tasks:")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
     return PlanFile(
@@ -59,7 +59,9 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
 
 
 def _with_request(text: str, request: str) -> str:
-    """A plan that lacks its request with one, where the lines of the file keep their numbers."""
+    """Return a plan that lacks its request with one, where the lines of the file keep their
+    numbers.
+    """
     said = f'"request": {json.dumps(request)}'
     if not text.lstrip().startswith("{"):
         return text if _HAS_REQUEST.search(text) else f"{text}\n{said}\n"

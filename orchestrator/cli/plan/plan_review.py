@@ -31,7 +31,7 @@ class Draft:
 
 
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
-    """The agent that would make the plan; None when it is given, or made by rules."""
+    """Return the agent that would make the plan; None when it is given, or made by rules."""
     from orchestrator.app import planner_of
 
     if job.tasks:
@@ -43,7 +43,9 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
 
 
 def planned(surroundings: CliContext, job: JobOptions) -> Draft:
-    """The tasks as written, or as the rules split the request. Raise InvalidRequest for none."""
+    """Return the tasks as written, or as the rules split the request. Raise InvalidRequest
+    for none.
+    """
     if job.tasks:
         return Draft(
             tasks=job.tasks,
@@ -74,7 +76,7 @@ def rough_estimate(
 
 
 def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
-    """Names of those that a task is for."""
+    """Return the names of a task's agents."""
     named = task.get("agent") or default
     if named == "auto" and task.get("command"):
         named = "shell"
@@ -82,7 +84,7 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
 
 
 def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
-    """The plan of a job. A job that an agent has planned stays waiting for approval."""
+    """Return the plan of a job. A job that an agent has planned stays waiting for approval."""
     if planning_agent(surroundings, job) is None:
         return planned(surroundings, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
@@ -99,16 +101,16 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
             break
     answer = client.job(job_id)
     if not answer["awaits_approval"]:
-        raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
+        raise OrchestratorError(f"planning of job {job_id} failed: {answer['reason']}")
     tasks = [as_written(task) for task in answer["tasks"]]
     made_by = {"source": answer["plan_source"], "fallback": answer.get("plan_fallback")}
     return Draft(tasks=tasks, made_by=made_by, job_id=job_id, estimate=answer.get("estimate"))
 
 
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task in the fields of a plan file, without empty ones.
+    """Return a task in the fields of a plan file, without empty fields.
 
-    The server adds the candidates and the selected one; they are no part of a plan.
+    Omits the candidates and the selection, which the server adds.
     """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
@@ -147,7 +149,7 @@ def reject(client: "OrchestratorClient", job_id: str) -> None:
 
 
 def _edited(job: JobOptions, plan: Draft) -> JobOptions:
-    """The text after editing. Raise InvalidRequest if it is no valid plan any more."""
+    """Return the text after editing. Raise InvalidRequest if it is no valid plan any more."""
     import yaml
 
     from orchestrator.schemas.requests.plan_file import parse_plan
@@ -159,11 +161,11 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
     if changed is None or changed == text:
         return replace(job, tasks=tuple(plan.tasks))
     if not changed.strip():
-        raise InvalidRequest("the plan is empty; nothing was started")
+        raise InvalidRequest("empty plan; no job was started")
     parsed = parse_plan(changed, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     if not fields.get("tasks"):  # without tasks, it would be split by a planner again
-        raise InvalidRequest("the plan has no tasks; nothing was started")
+        raise InvalidRequest("the plan has no tasks; no job was started")
     return replace(
         job,
         request=fields["request"],
@@ -173,18 +175,18 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
 
 
 def estimate_line(found: Mapping[str, Any]) -> str:
-    """Such as ``estimate: about 300,000 tokens, cost not known (...)``."""
+    """Return text such as ``estimate: about 300,000 tokens, cost unknown (...)``."""
     if not found["tokens"]:
-        return "estimate: no tokens, no cost (no task is for a model)"
+        return "estimate: no tokens, no cost (no task needs a model)"
     money = _money(found.get("cost_usd"))
     earlier = found["from_workers"]
-    basis = f"from {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
+    basis = f"based on {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
     who = _many(found["workers"], "worker")
     if found.get("reviewers"):
         reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
         who += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
-    left_out = "not in it: child jobs, retries, and what checks or merging send back"
+    left_out = "without child jobs, retries, and merge rejections"
     return f"{about} ({who}, {basis}; {left_out})"
 
 
@@ -194,5 +196,5 @@ def _many(count: int, noun: str) -> str:
 
 def _money(cost: float | None) -> str:
     if cost is None:
-        return "cost not known"
+        return "cost unknown"
     return "less than 0.01 USD" if 0 < cost < 0.01 else f"about {cost:.2f} USD"

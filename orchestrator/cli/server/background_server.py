@@ -7,19 +7,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api.client.discovery import ServerRecord, read_record
-from orchestrator.cli.context import OWN_FOLDER, CliContext
+from orchestrator.cli.context import CliContext
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.process_check import is_same_process
+from orchestrator.cli.server.home import prepare_home
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
+from orchestrator.security.home import is_home
+from orchestrator.security.product_files import FOLDER
 from orchestrator.security.untrusted_files import read_regular, write_private
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ Say = Callable[[str], None]
 
 @contextmanager
 def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """The URL of the server that the environment names, or else as ``server_for``.
+    """Return the URL of the server that the environment names; otherwise as ``server_for``.
 
     The first line of output names the project.
     """
@@ -57,10 +60,10 @@ def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 @contextmanager
 def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """The URL of the server that runs for the folder; starts one if there is none.
+    """Yield the URL of the server that runs for the folder; start one if there is none.
 
-    A server started here is stopped at the end, unless ``keep``, or other jobs need it: then
-    its last user stops it.
+    A server started here is stopped at the end, unless ``keep``, or other jobs need it: then its
+    last user stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -86,13 +89,14 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
     if not is_own:
         _stop_if_left(surroundings, started, keep)
     elif keep:
-        say(f"the server goes on at {started.url} (process {process.pid})")
+        say(f"server is still running at {started.url}; stop it: kill {process.pid}")
     else:
         _stop(process, say, surroundings)
 
 
 def project_line(surroundings: CliContext) -> str:
-    """For example ``project: /home/me/shop``, with the number of workers if that is ``auto``.
+    """Return text such as ``project: /home/me/shop``, with the number of workers if that is
+    ``auto``.
 
     Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
     another one than ``--project``.
@@ -127,14 +131,14 @@ def _project(surroundings: CliContext) -> Path:
 
 
 def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
-    """The project of the running server. Raise InvalidRequest if ``--project`` differs."""
+    """Return the project of the running server. Raise InvalidRequest if ``--project`` differs."""
     if not record.project:
         return str(_project(surroundings))
     asked = surroundings.project
     if asked is not None and asked.resolve() != Path(record.project).resolve():
         raise InvalidRequest(
-            f"the running server (process {record.pid}) works on {record.project}, not {asked}; "
-            f"stop it: kill {record.pid}"
+            f"the running server serves the project {record.project}, not {asked}; stop it: "
+            f"kill {record.pid}"
         )
     return record.project
 
@@ -150,8 +154,8 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
     changed_at = _changed_at(surroundings.folder / "config.yaml")
     if record.started_at is not None and changed_at > record.started_at:
         say(
-            "config.yaml was changed after the server started, which goes by what it read then; "
-            f"to have it start anew: kill {record.pid}"
+            "config.yaml has changed since the server started, and the server still uses the old "
+            f"settings; restart it with the next command: kill {record.pid}"
         )
 
 
@@ -175,7 +179,7 @@ class ServerLog:
     begins_at: int
 
     def end(self) -> str:
-        """The last lines of this server."""
+        """Return the last lines of this server."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.begins_at)
@@ -188,21 +192,24 @@ class ServerLog:
 def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
     from orchestrator.config.api_key import load_with_key
 
+    prepare_home(surroundings.folder, surroundings.environ, say)
     found = load_with_key(surroundings.folder, environ=surroundings.environ, say=say)
     settings = found.settings
-    port = _port(settings, read_record(surroundings.workspace), say)
+    port = "--port", str(_port(settings, read_record(surroundings.workspace), say))
     path = settings.logging.log_dir / "server.log"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    home = _home(surroundings)
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)],
-            cwd=OWN_FOLDER,
-            env={**surroundings.environ, "PYTHONPATH": str(OWN_FOLDER)},
+            # Another program may take the port after it was found free.
+            [sys.executable, "-P", "-m", "orchestrator", *home, "serve", *port, "--any-port"],
+            cwd=surroundings.folder if home else FOLDER,
+            env={**surroundings.environ, "PYTHONPATH": str(FOLDER)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -212,15 +219,23 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
     return process, log
 
 
+def _home(surroundings: CliContext) -> Sequence[str]:
+    """Return options of the server that has the home of this command; none in the portable
+    folder.
+    """
+    is_named = is_home(surroundings.folder, surroundings.environ)
+    return ("--home", str(surroundings.folder)) if is_named else ()
+
+
 def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
-    """The configured port, or the port of a server that crashed here, or any free one."""
+    """Return the configured port, or the port of a server that crashed here, or any free one."""
     configured = settings.api.port
     if is_free(settings.api.host, configured):
         return configured
     had = None if settings.api.has_local_address else previous and previous.port
     if had and is_free(settings.api.host, had):
         return had
-    say(f"port {configured} is taken by something else; using a free one")
+    say(f"port {configured} is in use by another program; using a free port")
     return 0
 
 
@@ -249,16 +264,16 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
         if record := running_server(workspace):
             return record
         if ended:
-            told = f"its log, {log.path}, ends with:\n{log.end()}"
+            told = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {told}")
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Let the server stop, without a call: it may hang, and the user is in a hurry.
+    """Terminate the server without a call to it, because it may hang and the user is in a hurry.
 
-    One unfinished job is the one that the user leaves.
+    If other jobs than the user's are unfinished, the server keeps running.
     """
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
@@ -285,13 +300,13 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
         record = read_record(surroundings.workspace)
         with suppress(OSError):
             write_private(_left(surroundings), _identity(record).encode())
-        say(f"{others}, so the server goes on; to stop it: kill {process.pid}")
+        say(f"server keeps running, because {others}; stop it: kill {process.pid}")
         return
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        say(f"the server (process {process.pid}) is still stopping")
+        say(f"the server (pid {process.pid}) is still stopping")
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:

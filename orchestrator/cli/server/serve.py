@@ -1,6 +1,7 @@
 """``orchestrator serve``: the server of this folder, until it is stopped."""
 
 import gc
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,18 +12,39 @@ from orchestrator.cli.context import CliContext, pass_surroundings, project_opti
 
 @click.command("serve")
 @click.option("--host", metavar="NAME", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0: any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port to listen on; 0: any free port.",
+)
+@click.option(
+    "--any-port",
+    is_flag=True,
+    hidden=True,
+    help="Listen on any free port if the port is in use.",
+)
 @project_option
 @pass_surroundings
-def serve_command(surroundings: CliContext, host: str | None, port: int | None) -> int:
+def serve_command(
+    surroundings: CliContext, host: str | None, port: int | None, any_port: bool
+) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
     # Nothing that is loaded from here on is garbage: to look for it is a tenth of the start.
     gc.disable()
+    from orchestrator.cli.server.home import prepare_home
     from orchestrator.cli.server.server_process import serve
 
     given = {"api.host": host, "api.port": None if port is None else str(port)}
     flags = {name: value for name, value in given.items() if value is not None}
-    return serve(surroundings.folder, environ=surroundings.environ, flags=flags, on_ready=_tell)
+    prepare_home(surroundings.folder, surroundings.environ, partial(click.echo, err=True))
+    return serve(
+        surroundings.folder,
+        environ=surroundings.environ,
+        flags=flags,
+        any_port=any_port,
+        on_ready=_tell,
+    )
 
 
 def _tell(url: str, project: Path) -> None:
@@ -31,6 +53,6 @@ def _tell(url: str, project: Path) -> None:
     place = urlsplit(url)
     reach = ""
     if not is_loopback(place.hostname or ""):
-        safety = "" if place.scheme == "https" else ", and it speaks plain HTTP"
-        reach = f"; other machines reach it{safety}"
-    click.echo(f"serving at {url} for the project {project} (Ctrl-C stops it){reach}", err=True)
+        safety = "" if place.scheme == "https" else ", in plain HTTP"
+        reach = f"; other machines can reach it{safety}"
+    click.echo(f"serving at {url} for the project {project} (stop: Ctrl-C){reach}", err=True)

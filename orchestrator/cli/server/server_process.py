@@ -24,6 +24,7 @@ from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Ser
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.server.logging_setup import set_up_logging
+from orchestrator.cli.server.systemd_notify import Notifier
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import is_example, load_with_key
 from orchestrator.core.command_name import COMMAND
@@ -46,11 +47,13 @@ def serve(
     *,
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
+    any_port: bool = False,
     on_ready: Callable[[str, Path], None] = lambda url, project: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
-    ``on_ready`` is called with the URL of the address that it listens on, and with the project.
+    ``any_port``: listen on any free port if the port is in use. ``on_ready`` is called with the
+    URL of the address that it listens on, and with the project.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until it is ready
@@ -60,7 +63,9 @@ def serve(
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
     if is_example(settings.api.api_key.get_secret_value()):
-        notes.append(f"api.api_key looks like an example that others know; see: {COMMAND} doctor")
+        notes.append(
+            f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
+        )
     for note in notes:
         logger.warning(note)
     # Short turns at the interpreter: a call must not wait while a large report is written.
@@ -71,7 +76,10 @@ def serve(
     manager.open()
     try:
         _check_unfinished(manager, project)
-        _serve(manager, settings, project, "api.port" in (flags or {}), stop, on_ready)
+        systemd = Notifier.of(environ)
+        previous = _previous(manager.workspace.root)
+        ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
+        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd)
     finally:
         manager.close()
         gc.enable()
@@ -85,8 +93,9 @@ def _check_unfinished(manager: JobManager, project: Path) -> None:
         named = job.config.project if job else ""
         if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
             raise Conflict(
-                f"job {root_id} is not finished, and works on {named}, not on {project}; nothing "
-                f"was started; to finish or cancel it: {COMMAND} serve --project {quote(named)}"
+                f"job {root_id} has not ended, and its project is {named}, not {project}; no "
+                "server was started; to finish or cancel the job: "
+                f"{COMMAND} serve --project {quote(named)}"
             )
 
 
@@ -94,18 +103,15 @@ def _serve(
     manager: JobManager,
     settings: Settings,
     project: Path,
-    port_given: bool,
+    previous: ServerRecord | None,
+    ports: Sequence[int],
     stop: threading.Event,
     on_ready: Callable[[str, Path], None],
+    systemd: Notifier,
 ) -> None:
     api = settings.api
     options = api_options(settings)
     app = create_app(manager.service, options)
-    previous = _previous(manager.workspace.root)
-    if api.has_local_address:
-        ports = _ports(previous, 0, is_flag=False)
-    else:
-        ports = _ports(previous, api.port, port_given)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME
     try:
@@ -117,8 +123,11 @@ def _serve(
         note = partial(_has_recorded, record, server, project, time.time())
         recorded = note()
         if not recorded:
-            logger.warning("%s follows later: the disk is full", record)
+            logger.warning(
+                "%s is not written yet, because the disk is full; the server retries", record
+            )
         on_ready(server.listens_at, project)
+        systemd.ready(f"serving at {server.listens_at} for the project {project}")
         # What is loaded by now stays: looking it over again and again is a third of the time that
         # reports take.
         gc.collect()
@@ -131,7 +140,10 @@ def _serve(
                 server.leave_former()
                 recorded = False
             recorded = recorded or note()
+            if manager.supervisor.alive:
+                systemd.alive()
     finally:
+        systemd.stopping()
         manager.stop_workers()
         close_app(app)
         server.close()
@@ -197,20 +209,31 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Ser
 
 
 def _previous(workspace: Path) -> ServerRecord | None:
-    """The record of the previous server, if it was killed or has left its workers running."""
+    """Return the record of the previous server, if it was killed or has left its workers
+    running.
+    """
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
     if previous is None and path.exists():
-        logger.warning("%s cannot be read: the port of the server before this one is lost", path)
+        logger.warning("%s cannot be read: the port of the previous server is unknown", path)
     return previous
 
 
-def _ports(previous: ServerRecord | None, configured: int, is_flag: bool) -> Sequence[int]:
-    """In order of preference. Without a configured port a server takes the previous one's."""
+def _ports(
+    previous: ServerRecord | None, settings: Settings, *, is_flag: bool, any_port: bool
+) -> Sequence[int]:
+    """Return ports for the address that workers use, in order of preference; 0: any free port.
+
+    Without a configured port a server uses the port of the previous one.
+    """
+    api = settings.api
+    configured = 0 if api.has_local_address else api.port
     had = previous.port if previous else None
-    if not had or (is_flag and configured):
-        return [configured]
-    return list(dict.fromkeys([configured, had] if configured else [had, configured]))
+    if not had or (is_flag and configured and not api.has_local_address):
+        ports = [configured]
+    else:
+        ports = [configured, had] if configured else [had, configured]
+    return list(dict.fromkeys([*ports, 0] if any_port else ports))
 
 
 def _serve_former(server: Server, host: str, previous: ServerRecord, workers: int) -> None:
@@ -225,14 +248,16 @@ def _serve_former(server: Server, host: str, previous: ServerRecord, workers: in
                 "server: %d still run",
                 port,
                 host,
-                "is taken by another program" if taken else "cannot be listened on",
+                "is in use by another program" if taken else "cannot be used",
                 workers,
             )
 
 
 def _has_recorded(path: Path, server: Server, project: Path, started_at: float) -> bool:
-    """Whether there was room for it, or is with the reserve, which is taken again by itself as
-    soon as anything is free: also by what was given up for this."""
+    """Write the server's record. Return False if the disk is full even without the reserve.
+
+    The reserve is allocated again automatically when the disk has space.
+    """
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)
     return write() or (reserve.release() and write())
@@ -265,7 +290,7 @@ def _on_signals() -> threading.Event:
 
 
 def _stop_or_leave(stop: threading.Event) -> None:
-    """The first signal ends in good order, the second one at once."""
+    """Handle a signal: the first one stops the server in good order, the second one at once."""
     if stop.is_set():
         os._exit(130)
     stop.set()

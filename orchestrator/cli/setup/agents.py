@@ -12,14 +12,14 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, printable, table
 
 _VERSION_SECONDS = 15.0
-HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "WHAT IT IS")
+HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "DESCRIPTION")
 
 
 @click.command("agents")
 @json_option
 @pass_surroundings
 def agents_command(surroundings: CliContext) -> None:
-    """List the agents: which can work here, what mends the others."""
+    """List agents, and how to fix the unavailable ones."""
     agents = _with_versions(found(surroundings))
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
@@ -31,7 +31,9 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """As the running server sees them, whose environment counts; otherwise as seen from here."""
+    """Return the agents as the running server sees them, because its environment counts; otherwise
+    as this command sees them.
+    """
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -53,7 +55,7 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """The version of its package, or else the program's own output."""
+    """Return the version that the program prints, if the package's version is unknown."""
     if "version" in agent or "path" not in agent:
         return None
     try:

@@ -17,11 +17,11 @@ from orchestrator.cli.context import (
     json_option,
     pass_surroundings,
     project_option,
+    unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import root_jobs, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import (
-    command_with,
     confirmed,
     first_line,
     local_time,
@@ -42,23 +42,27 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 def _age(_: click.Context, __: click.Parameter, value: str) -> int:
     found = _AGE.fullmatch(value.strip())
     if found is None:
-        raise click.BadParameter("should be like 7d (s, m, h, d, w)")
+        raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
     return int(found[1]) * _SECONDS[found[2]]
 
 
 @click.command("clean")
 @click.option(
-    "--older-than", callback=_age, required=True, metavar="AGE", help="Like 7d: ended before that."
+    "--older-than",
+    callback=_age,
+    required=True,
+    metavar="AGE",
+    help="Minimum time since the end of a job, such as 7d.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
 @pass_surroundings
 def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
-    """Remove ended jobs, from disk and database.
+    """Remove ended jobs from disk and database.
 
-    Results of gates on base commits that are as old are removed with them. Unfinished jobs are
-    never touched. Work that has not landed is kept on refs, which are named; `discard` removes
-    those. Works with the server up or down.
+    Also removes gate results on base commits of the same age. Never removes unfinished jobs.
+    Changes that have not landed stay on git refs, which the output lists; `discard` removes the
+    refs. Works with the server up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than
@@ -68,9 +72,7 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
         click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old), err=True)
         these = "this job" if len(old) == 1 else f"these {len(old)} jobs"
         if not yes and not confirmed(f"Remove {these}?"):
-            raise Conflict(
-                f"nothing was removed; to remove without being asked: {command_with('--yes')}"
-            )
+            raise unconfirmed("remove", "removed")
     else:
         click.echo("nothing to remove", err=True)
     removed = list(_removed(surroundings, list(sizes)))
@@ -94,7 +96,9 @@ def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
 def _by_server(
     surroundings: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """The server removes jobs that are not in use; a job that runs again is named, and stays."""
+    """Remove jobs by calls to the server. A job that is in use, or runs again, is reported and
+    stays.
+    """
     with surroundings.client_at(url) as client:
         for job_id in job_ids:
             try:
@@ -102,7 +106,7 @@ def _by_server(
             except NotFoundError:
                 yield job_id, ()  # by another clean, or by the server itself
             except ConflictError as error:
-                click.echo(f"{job_id} stays: {error.message}", err=True)
+                click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
 
 def _remove_base_results(workspace: Path, before: float) -> None:
@@ -114,7 +118,7 @@ def _remove_base_results(workspace: Path, before: float) -> None:
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Also finishes an earlier, interrupted removal."""
+    """Remove jobs without a server; also finish an earlier, interrupted removal."""
     from orchestrator.api.serializers.common import job_path
     from orchestrator.app import remove
 
@@ -131,16 +135,16 @@ def _locally(
 
 def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
-        said = f"kept of job {job_id}, as it is in no result and on no branch of yours:"
+        said = f"changes of job {job_id} that are not landed stay on these refs:"
         click.echo(said, err=True)
     for name in kept:
         click.echo(f"  {name}", err=True)
     if kept:
-        click.echo(f"  to remove them: {COMMAND} discard {job_id}", err=True)
+        click.echo(f"  to remove the refs: {COMMAND} discard {job_id}", err=True)
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
-    """Root jobs that had ended by then; a job that does not say when stays."""
+    """Return root jobs that had ended by then; a job that does not say when stays."""
     return [
         job
         for job in root_jobs(workspace)
@@ -164,16 +168,16 @@ def _size(directory: Path) -> int:
 
 @click.command("discard")
 @job_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @json_option
 @project_option
 @pass_surroundings
 def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
-    """Remove what JOB left in git and has not landed.
+    """Remove JOB's branches, checkpoints, and refs from git.
 
-    Discards branches, worktrees, checkpoints, and kept refs. JOB must have ended, or have been
-    removed by `clean`. What has landed stays, and so do the job and its reports. The command shows
-    what is on no branch of yours, and asks. Works with the server up or down.
+    Also removes its worktrees. JOB must have ended, or have been removed by `clean`. Landed
+    changes, JOB itself, and its reports are not removed. Lists the commits that are on no branch of
+    yours, and asks for confirmation. Works with the server up or down.
     """
     from orchestrator.app import unlanded
 
@@ -184,26 +188,28 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     if job:
         _check_discardable(job)
     if lost:
-        click.echo("on no branch of yours, and lost when it is discarded:", err=True)
+        click.echo("these commits are on no branch of yours, and will be lost:", err=True)
         click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
-        if not yes and not confirmed(f"Discard what job {job_id} left in git?"):
-            raise Conflict(
-                f"nothing was removed; to discard without being asked: {command_with('--yes')}"
-            )
+        if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
+            raise unconfirmed("discard", "removed")
     removed = _discarded(surroundings, job_id, is_known=bool(job))
     if surroundings.as_json:
         click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
         return
     for name in removed:
         click.echo(name)
-    told = f"discarded job {job_id}" if removed else f"nothing is left of job {job_id} to discard"
+    told = (
+        f"discarded job {job_id}"
+        if removed
+        else f"nothing to discard: job {job_id} has no branches or refs"
+    )
     click.echo(told, err=True)
 
 
 def _job_of(
     surroundings: CliContext, job_id: str, lost: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
-    """None for a job that was removed and whose work is kept. Raise NotFound for any other."""
+    """Return the job; None if it was removed, but ``lost`` has its commits. Raise NotFound."""
     try:
         return whole_job(surroundings.workspace, job_id)
     except NotFound:
@@ -213,7 +219,10 @@ def _job_of(
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    """Raise Conflict. The server checks it as well; this check avoids a needless question."""
+    """Raise Conflict if the job cannot be discarded.
+
+    The server checks it as well; this check avoids a needless question.
+    """
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:
         raise Conflict(
@@ -221,7 +230,7 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
         )
     if job["status"] not in ENDED_JOB:
         raise Conflict(
-            f"job {root_id} is {job['status']}; nothing was removed; wait for its end, or stop it: "
+            f"job {root_id} is {job['status']}; nothing was removed; wait for its end, or cancel: "
             f"{COMMAND} cancel {root_id}"
         )
 

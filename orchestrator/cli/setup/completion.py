@@ -14,7 +14,7 @@ _PROGRAM, _VARIABLE = "orchestrator", "_ORCHESTRATOR_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> int:
-    """Print the completion of commands and options for SHELL.
+    """Print a script that completes commands and options in SHELL.
 
     \b
     bash, in ~/.bashrc:  eval "$(orchestrator completion bash)"

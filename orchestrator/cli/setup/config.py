@@ -10,15 +10,17 @@ from orchestrator.cli.output.terminal import table
 
 @click.group("config")
 def config_command() -> None:
-    """Show or check the settings."""
+    """Show and check the settings."""
 
 
 @config_command.command("show")
-@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option(
+    "--origin", is_flag=True, help="Show the origin of each value: file, environment, or default."
+)
 @json_option
 @pass_surroundings
 def show_command(surroundings: CliContext, origin: bool) -> None:
-    """Print every setting in force; secrets are hidden."""
+    """Print the current value of each setting, without secrets."""
     from orchestrator.config import load, visible
 
     loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
@@ -42,9 +44,9 @@ def _text(value: object) -> str:
 @json_option
 @pass_surroundings
 def check_command(surroundings: CliContext) -> None:
-    """Check config.yaml and the environment.
+    """Check config.yaml and the environment variables.
 
-    Every problem is told with its place (exit 2).
+    Reports every problem with its line. Exit code 2: a setting is invalid.
     """
     from orchestrator.config import FILE_NAME, load
 
@@ -65,7 +67,7 @@ def schema_command() -> None:
 
 @config_command.command("template")
 def template_command() -> None:
-    """Print config.template.yaml: every setting with its default."""
+    """Print config.template.yaml: all settings with their defaults."""
     from orchestrator.config import render_template
 
     click.echo(render_template(), nl=False)

@@ -1,4 +1,6 @@
-"""``orchestrator init``: installs a skill that tells the host project's AI tools of this folder."""
+"""``orchestrator init``: installs a skill that describes this folder to the host project's AI
+tools.
+"""
 
 import json
 import os
@@ -9,15 +11,16 @@ from pathlib import Path
 
 import click
 
+from orchestrator import IS_INSTALLED
 from orchestrator.cli.context import (
-    OWN_FOLDER,
     CliContext,
     json_option,
     pass_surroundings,
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.command_name import COMMAND, IN_FOLDER
+from orchestrator.security.product_files import product_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: The first is read by most tools, the second by Claude Code.
@@ -36,15 +39,28 @@ class Installed:
 @click.command("init")
 @project_option
 @click.option("--force", is_flag=True, help="Replace files that differ.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Show the changes without writing.")
+@click.option(
+    "--folder",
+    is_flag=False,
+    flag_value="orchestrator",
+    type=click.Path(path_type=Path),
+    metavar="[DIR]",
+    help="Create the portable folder DIR (default: orchestrator) instead.",
+)
 @json_option
 @pass_surroundings
-def init_command(surroundings: CliContext, force: bool, dry_run: bool) -> int:
+def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
     """Install the skill for AI tools into the host project.
 
-    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. One that is
-    there and differs is left as it is, unless --force is given; no other file is touched.
+    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. An existing
+    file that differs is not changed without --force. No other file is changed.
+
+    With --folder: create a portable folder of this version, without its tests, as a directory
+    that does not exist yet.
     """
+    if folder is not None:
+        return _show_folder(surroundings, folder, dry_run)
     root = _host_project(surroundings).absolute()
     text = skill_for(root, surroundings.folder)
     done = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
@@ -57,6 +73,22 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool) -> int:
     return ExitCode.OK if good else ExitCode.FAILED
 
 
+def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
+    """Raise Conflict."""
+    from orchestrator.cli.setup.portable_folder import check_new, create
+
+    (check_new if dry_run else create)(folder)
+    if surroundings.as_json:
+        click.echo(json.dumps({"folder": str(folder.absolute()), "dry_run": dry_run}))
+        return ExitCode.OK
+    if dry_run:
+        click.echo(f"would be created {folder.absolute()}")
+        return ExitCode.OK
+    start = shlex.quote(os.path.join(os.curdir, folder, "quick-start.sh"))
+    click.echo(f'created {folder.absolute()}; try: {start} "Survey this repository"')
+    return ExitCode.OK
+
+
 def _host_project(surroundings: CliContext) -> Path:
     from orchestrator.config import load
     from orchestrator.config.project import project_root
@@ -66,13 +98,15 @@ def _host_project(surroundings: CliContext) -> Path:
 
 
 def skill_for(project: Path, folder: Path) -> str:
-    """The skill, naming the command as it is called from the project's root."""
-    text = (OWN_FOLDER / SKILL).read_text("utf-8")
+    """Return the skill, naming the command as it is called from the project's root."""
+    text = product_file(str(SKILL)).read_text("utf-8")
+    if IS_INSTALLED:
+        return text.replace(IN_FOLDER, COMMAND)
     own, root = folder.resolve(), project.resolve()
-    command = own / COMMAND
+    command = own / IN_FOLDER
     if own.is_relative_to(root):
-        command = own.relative_to(root) / COMMAND
-    return text.replace(COMMAND, shlex.quote(str(command)))
+        command = own.relative_to(root) / IN_FOLDER
+    return text.replace(IN_FOLDER, shlex.quote(str(command)))
 
 
 def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
@@ -89,7 +123,7 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
     if there and path.is_file() and path.read_bytes() == text.encode():
         return Installed(path=str(path), state="unchanged")
     if there and not force:
-        reason = "is there and differs; --force replaces it"
+        reason = "the file exists and differs; to replace it: --force"
         return Installed(path=str(path), state="kept", reason=reason)
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +132,7 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _write(path: Path, text: str) -> None:
-    """At once and whole; a link is replaced, its target stays as it is."""
+    """Replace a file atomically. A link is replaced, and its target stays as it is."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".SKILL.md.")
     try:
         with open(handle, "w", encoding="utf-8") as file:

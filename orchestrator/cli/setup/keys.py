@@ -15,13 +15,15 @@ def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
     from orchestrator.config.fields.kinds import KEY_NAME_PATTERN
 
     if not re.match(KEY_NAME_PATTERN, name):
-        raise click.BadParameter("letters, digits, '.', '@', '-' and '_', a letter first")
+        raise click.BadParameter(
+            "must start with a letter, and contain only letters, digits, '.', '@', '-', and '_'"
+        )
     return name
 
 
 @click.group("keys")
 def keys_command() -> None:
-    """Make API keys with a name and scopes."""
+    """Create API keys with names and scopes."""
 
 
 @keys_command.command("new")
@@ -33,14 +35,14 @@ def keys_command() -> None:
     multiple=True,
     default=("read",),
     show_default=True,
-    help="What it is for: see everything; submit jobs and steer those; all. May be repeated.",
+    help="Scope: read (all jobs), submit (own jobs), or admin (all); repeatable.",
 )
 @json_option
 @pass_surroundings
 def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) -> None:
-    """Print a new key for NAME, and what config.yaml needs of it.
+    """Create an API key for NAME, and print its entry for config.yaml.
 
-    Nothing is stored: the key is shown this once, and config.yaml needs its hash only.
+    The key is not stored, and is shown only once. The entry contains its hash.
     """
     from orchestrator.security.keys import hash_key, new_key
 
@@ -49,9 +51,11 @@ def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) ->
     if surroundings.as_json:
         click.echo(json.dumps({"key": key, **entry}))
         return
-    click.echo(f"The key of {name}, shown this once; callers send it as X-API-Key:", err=True)
+    click.echo(f"The key of {name}, shown only once; send it in the header X-API-Key:", err=True)
     click.echo(key)
-    click.echo("Add this to config.yaml (below the keys there are) and restart:", err=True)
+    click.echo(
+        "Add this to config.yaml (after existing api.keys), and restart the server:", err=True
+    )
     click.echo(_lines(entry), nl=False)
 
 

@@ -15,10 +15,10 @@ from orchestrator.cli.output.terminal import first_line, table
 @json_option
 @pass_surroundings
 def roles_command(surroundings: CliContext, name: str | None) -> int:
-    """List the roles of tasks, or show the text of the role NAME.
+    """List the roles for tasks, or print the text of the role NAME.
 
-    A role is a Markdown file. Put one of your own into the directory of workers.roles_dir in
-    config.yaml: it comes before a built-in one of the same name.
+    A role is a Markdown file. To add or replace a role, write .orchestrator/roles/NAME.md in the
+    project, or NAME.md in the directory of the setting workers.roles_dir.
     """
     from orchestrator.app import role_text, roles
 
@@ -48,4 +48,4 @@ def _shown(rows: Sequence[Mapping[str, object]]) -> str:
         )
         for row in rows
     ]
-    return table([("ROLE", "FROM", "WHAT IT DOES"), *shown])
+    return table([("ROLE", "ORIGIN", "DESCRIPTION"), *shown])

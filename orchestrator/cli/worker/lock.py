@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 if TYPE_CHECKING or __package__:
     from orchestrator.cli.worker import spawn
 else:
-    import spawn  # it lies beside this file
+    import spawn  # it is next to this file
 
 LOCKS = "/api/v1/locks"
 TIMED_OUT = 124
 #: The server answers a call that waits after 110 s at the latest.
 CALL_SECONDS = 150
 EPILOG = (
-    "Exit codes: 0 ok, 1 held by somebody else, a deadlock, or (--check) not held, 2 usage, "
-    "3 not held by this worker, 4 key refused, 5 server unreachable, 124 the time to wait is over, "
+    "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, 2 usage, "
+    "3 not held by this worker, 4 invalid key, 5 no answer from the server, 124 timed out, "
     "130 interrupted."
 )
 
@@ -41,7 +41,7 @@ class Server(spawn.Server):
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
-        """The leases, waited for as long as that; raises Stop."""
+        """Return the answer with the leases; wait at most ``seconds`` for them. Raise Stop."""
         end = time.monotonic() + seconds
         while True:
             left = max(0.0, end - time.monotonic())
@@ -55,7 +55,7 @@ class Server(spawn.Server):
         except spawn.Stop as stop:
             if stop.code != spawn.NOT_FOUND or not self.lost:
                 raise
-            # All or none are given back: they were, when the server ended.
+            # All locks are released or none: they were released when the server ended.
             return {"names": names}
 
     def look(self, name: str) -> spawn.Answer:
@@ -63,7 +63,7 @@ class Server(spawn.Server):
 
 
 def quoted(name: str) -> str:
-    """Quote it for a URL; urllib would double the time that a start takes."""
+    """Quote a name for a URL; importing urllib would double the start time of the command."""
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")
@@ -74,26 +74,29 @@ def parser(command: str) -> argparse.ArgumentParser:
     locking = command == "lock"
     made = argparse.ArgumentParser(
         prog=f"orchestrator {command}",
-        description="Keep other workers off paths of the project, or off anything else that has a "
-        "name, until this worker gives it back or ends. Prints the fencing number of each name: "
-        "give it to what you protect, which refuses a smaller one than it has seen."
+        description="Acquire a lock on paths of the project, or on other names, until this worker "
+        "releases it or ends. Prints the fencing number of each name. Pass the number to the "
+        "protected resource, so that it can reject smaller numbers."
         if locking
-        else "Give back what this worker has locked. Outside of workers: break a lease.",
+        else "Release locks of this worker. With an API key: force-release workers' locks.",
         epilog=EPILOG,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     add = made.add_argument
-    add("names", nargs="+", metavar="NAME", help="such as src/api/ or port:8080")
+    add("names", nargs="+", metavar="NAME", help="path or name, such as src/api/ or port:8080")
     if locking:
         made.add_argument(
             "--wait",
             type=float,
             default=0.0,
             metavar="SECONDS",
-            help="wait for it, at most so long",
+            help="maximum time to wait, in seconds (default 0)",
         )
         made.add_argument(
-            "--check", type=int, metavar="NUMBER", help="only say whether this lease still stands"
+            "--check",
+            type=int,
+            metavar="NUMBER",
+            help="only check if the lease with this number is active",
         )
     made.add_argument("--json", action="store_true", help="print the server's answer as JSON")
     return made
@@ -103,7 +106,9 @@ def lock(options: argparse.Namespace) -> int:
     if options.check is not None:
         return check(options)
     if not 0 <= options.wait <= 86_400:
-        raise spawn.Stop(spawn.USAGE, "--wait takes 0 to 86400 seconds")
+        raise spawn.Stop(
+            spawn.USAGE, f"invalid --wait {options.wait:g}: must be 0 to 86400 seconds"
+        )
     answer = Server("lock").lock(options.names, options.wait)
     numbers = [str(lease["number"]) for lease in answer["leases"]]
     print(json.dumps(answer) if options.json else "\n".join(numbers))
@@ -119,7 +124,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"stands": stands, "locks": answers}))
     elif not stands:
-        tell("lock", f"lease {options.check} does not stand any more")
+        tell("lock", f"lease {options.check} is no longer active")
     return spawn.OK if stands else spawn.FAILED
 
 

@@ -13,7 +13,7 @@ from orchestrator.cli.output.terminal import first_line, local_time, table
 @json_option
 @pass_surroundings
 def locks_command(surroundings: CliContext) -> None:
-    """List who holds and who waits for which locks.
+    """List active locks, and workers that wait for locks.
 
     Needs a running server.
     """
@@ -22,14 +22,14 @@ def locks_command(surroundings: CliContext) -> None:
     if surroundings.as_json:
         click.echo(json.dumps(answer, indent=2))
     elif answer["locks"]:
-        heads = ("NAME", "WHO", "JOB", "HOW", "NUMBER", "SINCE")
+        heads = ("NAME", "WORKER", "JOB", "KIND", "NUMBER", "SINCE")
         click.echo(table([heads, *map(_row, answer["locks"])]))
     else:
-        click.echo("nothing is locked", err=True)
+        click.echo("no locks", err=True)
 
 
 def _row(lock: dict[str, Any]) -> tuple[str, ...]:
-    how = f"waits ({lock['kind']})" if lock["waits"] else str(lock["kind"])
+    how = f"waiting ({lock['kind']})" if lock["waits"] else str(lock["kind"])
     return (
         first_line(", ".join(lock["names"]), 60),
         str(lock["worker_id"]),
@@ -45,7 +45,11 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_surroundings
 def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
-    """Give back leases; outside of workers: break those of others. Needs a running server."""
+    """Release locks of this worker, or force-release locks.
+
+    A worker releases its own locks. With an API key, the command releases the locks of any worker.
+    Needs a running server.
+    """
     with surroundings.client() as client:
         answer = client.unlock(names)
     if surroundings.as_json:
@@ -59,7 +63,7 @@ def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lock_command(arguments: tuple[str, ...]) -> None:
-    """Take a lease from inside a worker (lock -h tells how)."""
+    """Acquire a lock for this worker (options: lock -h)."""
     from orchestrator.cli.worker.lock import main
 
     main(["lock", *arguments])

@@ -13,7 +13,7 @@ from orchestrator.cli.context import CliContext, pass_surroundings
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_surroundings
 def mcp_command(surroundings: CliContext, arguments: tuple[str, ...]) -> None:
-    """Serve AI tools over MCP (mcp -h tells how)."""
+    """Serve AI tools over MCP (options: mcp -h)."""
     from orchestrator.api.mcp.stdio import main
 
     main(list(arguments), surroundings.folder)

@@ -16,6 +16,7 @@ PRODUCT = os.path.realpath(f"{__file__}/../../../..")
 if not __package__:  # it runs by its path
     sys.path.append(PRODUCT)
 
+from orchestrator.core.command_name import COMMAND  # noqa: E402
 from orchestrator.security.light_client import LightClient, ServerReply, retried  # noqa: E402
 
 # typing would cost a third of the time that a start takes.
@@ -32,7 +33,7 @@ EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "ca
 EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND}
 EXIT_BY_HTTP_STATUS |= {400: USAGE, 413: USAGE, 422: USAGE}
 SUCCEEDED = ("success", "recursive_success")
-TAKEN = {True: " (taken)", False: " (not taken: another candidate is)"}
+TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was)"}
 LIMIT_TYPES = ("cycle", "recursion-disabled")
 
 ANSWER_TIMEOUT_SECONDS = 30
@@ -67,20 +68,22 @@ class Server:
         try:
             self._client = LightClient(url, key)
         except ValueError as error:
-            raise Stop(USAGE, f"ORCHESTRATOR_API_URL is no address: {url!r}") from error
+            raise Stop(USAGE, f"invalid ORCHESTRATOR_API_URL: {url!r}") from error
 
     def submit(self, body: Answer, idempotency_key: str) -> Answer:
         return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
 
     def wait(self, job_id: str) -> Answer:
-        """The status of the job once it has ended."""
+        """Return the status of the job once it has ended."""
         while True:
             answer = self.call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
             if answer.get("status") in EXIT_BY_JOB_STATUS:
                 return answer
 
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
-        """The server's answer; raises Stop. Locks are idempotent; a submission has its ``key``."""
+        """Return the server's answer; raises Stop. Locks are idempotent; a submission has
+        its ``key``.
+        """
 
         def once() -> ServerReply:
             try:
@@ -103,17 +106,17 @@ class Server:
         raise refusal(reply.status, reply.document or shown)
 
     def _tell_of_silence(self) -> None:
-        tell(f"the server does not answer; trying for {PATIENCE_SECONDS} s", self.command)
+        tell(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
 
 
 def refusal(status: int, problem: Answer) -> Stop:
-    """The end for an error answer: its detail, and the remaining quota."""
+    """Return the end for an error answer: its detail, and the remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
     left = problem.get("left")
     if isinstance(left, dict) and left:
-        detail += "\nleft: " + ", ".join(f"{name} {value}" for name, value in left.items())
+        detail += "\nremaining: " + ", ".join(f"{name} {value}" for name, value in left.items())
     code = LIMIT if limit else EXIT_BY_HTTP_STATUS.get(status, FAILED)
     return Stop(code, detail, {**problem, "status": status})
 
@@ -121,49 +124,64 @@ def refusal(status: int, problem: Answer) -> Stop:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="orchestrator spawn",
-        description="Start a child job from inside a worker. Prints its id, or, with --wait, "
-        "its results.",
-        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 key refused, "
-        "5 server unreachable, 6 partial (or completed, but in conflict with this worker's files), "
-        "7 refused by a limit, 130 interrupted.",
+        description="Start a child job from a worker. Prints the id of the job; with --wait, "
+        "prints its results.",
+        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 invalid key, "
+        "5 no answer from the server, 6 partial (or completed, but in conflict with this worker's "
+        "files), 7 limit reached, 130 interrupted.",
         # Asking for the terminal's width at each start would load another module.
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     add = made.add_argument
-    add("request", nargs="?", help="what to do, in words")
-    add("--tasks", metavar="FILE", help="explicit tasks as JSON: a file, or - for standard input")
+    add("request", nargs="?", help="description of the work")
+    add("--tasks", metavar="FILE", help="JSON file with the tasks; - for standard input")
     add(
         "--plan",
         metavar="FILE",
-        help="request, config and tasks, as JSON or (slower) YAML: a file, or - for standard "
-        "input; options go before what it says",
+        help="file with request, config, and tasks, as JSON or (slower) YAML; - for standard "
+        "input; options override its values",
     )
-    add("--command", metavar="CMD", help="run this one shell command instead of splitting the text")
-    add("--max-workers", type=int, metavar="N", help="workers that run at the same time")
-    add("--timeout", type=float, metavar="S", help="seconds each task may take")
-    add("--agent", metavar="NAME", help="the agent for tasks that name none")
-    add("--context", metavar="TEXT", help="what all its workers must know, beside the request")
+    add("--command", metavar="CMD", help="shell command to run as the only task")
+    add(
+        "--max-workers",
+        type=int,
+        metavar="N",
+        help="maximum number of workers that run in parallel",
+    )
+    add("--timeout", type=float, metavar="S", help="timeout of one attempt, in seconds")
+    add("--agent", metavar="NAME", help="agent of tasks that name no agent")
+    add(
+        "--context",
+        metavar="TEXT",
+        help="shared context for all workers, in addition to the request",
+    )
     add(
         "--context-file",
         action="append",
         metavar="PATH",
-        help="a file that all its workers are given to read; may be repeated",
+        help="file for all workers to read (repeatable)",
     )
     add("--wait", action="store_true", help="wait until the job has ended")
     add("--json", action="store_true", help="print the server's answer as JSON")
-    add("--idempotency-key", metavar="K", help="the same key never starts a second job")
+    add(
+        "--idempotency-key",
+        metavar="K",
+        help="unique key; a second call with it starts no second job",
+    )
     return made
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """The request to post; raises Stop for an invalid one."""
+    """Return the request to post; raises Stop for an invalid one."""
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or options.command or plan.get("request")
     if not request and plan.get("tasks"):
         request = f"The tasks of {options.plan}"
     if not request:
-        raise Stop(USAGE, 'say what to do: orchestrator spawn "..."; all options: -h')
+        raise Stop(
+            USAGE, 'no request; pass it in quotes: orchestrator spawn "..."; all options: -h'
+        )
     config = {
         "max_workers": options.max_workers,
         "default_timeout": options.timeout,
@@ -180,24 +198,24 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """As absolute paths: the server works in another directory."""
+    """Return the paths as absolute ones, because the server has another working directory."""
     for name in names or ():
         if not os.path.isfile(name):
-            raise Stop(USAGE, f"--context-file {name} is no file")
+            raise Stop(USAGE, f"--context-file {name} is not a file")
     return [os.path.realpath(name) for name in names] if names else None
 
 
 def tasks_of(options: argparse.Namespace) -> list[Any]:
     both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
     if len(both) > 1:
-        raise Stop(USAGE, f"give either {' or '.join(both)}, not both")
+        raise Stop(USAGE, f"{' and '.join(both)} conflict; pass one of them")
     if options.command is not None:
         return [{"agent": "shell", "command": options.command}]
     return read_tasks(options.tasks) if options.tasks else []
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """JSON is read here; YAML by another process, which has the required packages."""
+    """Return a plan. JSON is read here, YAML by another process, which has the packages for it."""
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
@@ -207,12 +225,14 @@ def read_plan(name: str, request: str | None) -> Answer:
     except ValueError as error:
         plan = read_yaml(name, text, request, str(error))
     if not isinstance(plan, dict):
-        raise Stop(USAGE, f"--plan {name} should hold an object with request, config and tasks")
+        raise Stop(USAGE, f"--plan {name} must contain an object with request, config, and tasks")
     return plan
 
 
 def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
-    """By the whole product, whose packages the Python that runs this may lack."""
+    """Read YAML with the product's own Python, because the Python that runs this may lack
+    packages.
+    """
     from subprocess import run
 
     command = [sys.executable, "-P", "-m", "orchestrator.cli.plan.plan_file", name]
@@ -228,8 +248,8 @@ def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> o
     except ValueError:
         raise Stop(
             USAGE,
-            f"--plan {name} is no JSON ({why_not_json}), and YAML can only be read where the "
-            "packages of the product are installed: write the plan as JSON",
+            f"--plan {name} is not valid JSON ({why_not_json}), and the packages that read YAML "
+            "are not installed; write the plan as JSON",
         ) from None
 
 
@@ -245,7 +265,9 @@ def read_tasks(name: str) -> list[Any]:
         raise Stop(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
     tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks
     if not isinstance(tasks, list) or not tasks:
-        raise Stop(USAGE, f"--tasks {name} should hold a list of tasks, like [{{...}}, {{...}}]")
+        raise Stop(
+            USAGE, f"--tasks {name} must contain a list of tasks, such as [{{...}}, {{...}}]"
+        )
     return tasks
 
 
@@ -254,25 +276,27 @@ def connect() -> Server:
 
 
 def address() -> tuple[str, str]:
-    """The server's URL and this worker's key."""
+    """Return the server's URL and this worker's key."""
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
         raise Stop(
             UNREACHABLE,
-            "this worker has no network (workers.sandbox.network is false), "
-            "so it cannot start child jobs or lock anything",
+            "child jobs and locks are not available: this worker has no network "
+            "(workers.sandbox.network is false)",
         )
     url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
     if not url or not key:
         raise Stop(
             USAGE,
-            "this is no worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
-            'outside of workers, use: bin/orchestrator submit "..."',
+            "not in a worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
+            f'outside of workers, use: {COMMAND} submit "..."',
         )
     return url, key
 
 
 def summary(answer: Answer) -> str:
-    """The results of an ended job for a reader: a line on each task, then its output, cut."""
+    """Return the results of an ended job for a reader: a line on each task, then its output,
+    cut.
+    """
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
     names = {name_of(task) for task in tasks}
@@ -290,17 +314,19 @@ def summary(answer: Answer) -> str:
 
 
 def name_of(task: Answer) -> Any:
-    """The same for all candidates of a task."""
+    """Return the name that a task's candidates share."""
     return task.get("task_id") or task.get("worker_id")
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """At most ``room`` characters of its output, and the paths of its files and of the whole."""
+    """Return at most ``room`` characters of its output, and the paths of its files and of
+    the whole.
+    """
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
     lines = output[:room].splitlines()[:SHOWN_LINES]
     if len("\n".join(lines)) < len(output):
-        lines.append(f"... (cut; its log: {task.get('log')}; all of it with --json)")
+        lines.append(f"... (cut; log: {task.get('log')}; whole output: --json)")
     if task.get("workspace"):
         lines.append(f"directory: {task['workspace']}")
     taken = TAKEN.get(task.get("chosen", ""), "")
@@ -322,10 +348,10 @@ def spawn(options: argparse.Namespace) -> int:
     body = body_of(options, os.environ.get("ORCHESTRATOR_DEPTH"))
     key = options.idempotency_key or os.urandom(16).hex()
     if not (key.isascii() and key.isprintable()):
-        raise Stop(USAGE, "--idempotency-key should be plain ASCII characters")
+        raise Stop(USAGE, "--idempotency-key must contain printable ASCII characters only")
     accepted = server.submit(body, key)
     if accepted.get("duplicate"):
-        tell(f"job {accepted['job_id']} was started before for the same request")
+        tell(f"job {accepted['job_id']} was already started for the same request")
     if not options.wait:
         print(json.dumps(accepted) if options.json else accepted["job_id"])
         return OK

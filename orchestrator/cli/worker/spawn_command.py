@@ -10,7 +10,7 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def spawn_command(arguments: tuple[str, ...]) -> None:
-    """Start a child job from inside a worker (spawn -h tells how)."""
+    """Start a child job from a worker (options: spawn -h)."""
     from orchestrator.cli.worker.spawn import main
 
     main(list(arguments))

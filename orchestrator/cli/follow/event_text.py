@@ -1,0 +1,205 @@
+"""Events of a job as lines of text."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from orchestrator.cli.output.terminal import duration, first_line, moment
+from orchestrator.core.events import EventKind
+
+REASON_CHARACTERS = 160
+#: Of a reason on a narrow terminal.
+LEAST_REASON = 12
+NAME_CHARACTERS = 80
+#: Shorter runs on the base commit and on the merged result have no line of their own at their end.
+LEAST_TOLD_SECONDS = 1.0
+
+Event = Mapping[str, Any]
+Facts = Mapping[str, Any]
+
+
+class Known(Protocol):
+    """What lines need to know of earlier events."""
+
+    @property
+    def started_at(self) -> Mapping[str, float]: ...
+
+    def resumed_because(self, worker: str) -> str: ...
+
+
+def line_of(event: Event, progress: Known) -> str | None:
+    """Return an event's line, or None if it is no news; ``progress`` is that before the event."""
+    kind, facts = str(event["kind"]), event.get("data") or {}
+    worker = str(event.get("worker_id") or "")
+    if kind == EventKind.JOB_SUBMITTED:
+        return _child_job(str(event["job_id"]), facts)
+    who = indent(worker) + worker if worker else f"job {event['job_id']}"
+    if kind in (EventKind.GATE_RUN_STARTED, EventKind.GATE_RUN_ENDED, EventKind.GATE_ENDED):
+        return _of_gate(kind, who if worker else "", worker, facts)
+    if kind == EventKind.WORKER_RESUMED:
+        return f"{who} resumed{progress.resumed_because(worker)}"
+    if kind == EventKind.WORKER_ENDED:
+        return _ended(who, facts, moment(event.get("at")), progress.started_at.get(worker))
+    if kind in _OF_JOBS:
+        who = f"job {event['job_id']}"
+    made = _TEXTS.get(kind)
+    return made(who, facts) if made else None
+
+
+def _child_job(job: str, facts: Facts) -> str | None:
+    worker = str(facts.get("parent_worker_id") or "")
+    if not worker:
+        return None
+    request = first_line(facts.get("request"), NAME_CHARACTERS)
+    return f"{indent(worker)}{worker} started child job {job}: {request}"
+
+
+def _started(who: str, facts: Facts) -> str:
+    attempt = int(facts.get("attempt") or 1)
+    again = f", attempt {attempt}" if attempt > 1 else ""
+    return f"{who} started ({facts.get('agent') or ''}{again})"
+
+
+def _waiting(who: str, facts: Facts) -> str:
+    return f"{who} waiting for {awaited(facts)}; slot released"
+
+
+def _sent_back(who: str, facts: Facts) -> str:
+    is_retried = str(facts.get("status") or "pending") == "pending"
+    return f"{who} not merged{because(facts)}{'; retrying on the merged result' * is_retried}"
+
+
+def _retrying(who: str, facts: Facts) -> str:
+    attempt, delay = facts.get("attempt"), duration(float(facts.get("delay_seconds") or 0))
+    number = f"attempt {attempt} " if attempt else ""
+    return f"{who} {number}failed{because(facts)}; retrying in {delay}"
+
+
+def _rolled_back(who: str, facts: Facts) -> str:
+    return f"{who} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
+
+
+def _ended(who: str, facts: Facts, at: float | None, began: float | None) -> str:
+    status = str(facts.get("status") or "ended").replace("_", " ")
+    took = "" if at is None or began is None else f" after {duration(at - began)}"
+    return f"{who} {status}{took}{because(facts)}"
+
+
+def _gates(who: str, facts: Facts) -> str | None:
+    gates = ", ".join(first_line(gate, NAME_CHARACTERS) for gate in facts.get("gates") or ())
+    return f"{who} running gates: {gates}" if gates else None
+
+
+def _refused(who: str, facts: Facts) -> str:
+    return f"{who}: child job rejected: {first_line(facts.get('detail'), REASON_CHARACTERS)}"
+
+
+def _late(who: str, facts: Facts) -> str:
+    ended = first_line(facts.get("ended"), REASON_CHARACTERS)
+    if facts.get("taken"):
+        return f"{who}: late result accepted ({ended})"
+    record = first_line(facts.get("record"), REASON_CHARACTERS)
+    return f"{who}: late result not used ({ended}){f'; saved in {record}' if record else ''}"
+
+
+def _passed_over(who: str, facts: Facts) -> str:
+    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
+    why = f" ({reason})" if reason else ""
+    return f"{who}: using {facts.get('instead')} instead of {facts.get('agent')}{why}"
+
+
+def _planned(who: str, facts: Facts) -> str:
+    tasks, instead = facts.get("tasks"), facts.get("fallback_from")
+    made = f"{who}: {tasks} task{'' if tasks == 1 else 's'}, planned by {facts.get('source')}"
+    return f"{made}{f' instead of {instead}' if instead else ''}{because(facts)}"
+
+
+def _chosen(_: str, facts: Facts) -> str:
+    order, task = facts.get("order") or ["?"], facts.get("task_id")
+    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
+    named = f"{task}: " if task else ""
+    why = f" ({reason})" if reason else ""
+    return f"{named}selected {order[0]} of {len(order)} candidates{why}"
+
+
+def _retried(who: str, facts: Facts) -> str:
+    number = facts.get("workers")
+    tasks = "1 task" if number == 1 else f"{number} tasks" if number else "tasks"
+    return f"{who}: retrying {tasks} that did not succeed"
+
+
+_TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
+    EventKind.WORKER_STARTED: _started,
+    EventKind.WORKER_WAITING: _waiting,
+    EventKind.WORKER_SENT_BACK: _sent_back,
+    EventKind.WORKER_RETRYING: _retrying,
+    EventKind.WORKER_ROLLED_BACK: _rolled_back,
+    EventKind.GATES_STARTED: _gates,
+    EventKind.CHILD_JOB_REFUSED: _refused,
+    EventKind.LATE_RESULT: _late,
+    EventKind.AGENT_PASSED_OVER: _passed_over,
+    EventKind.PLANNER_STARTED: lambda who, facts: f"{who}: {facts.get('agent')} is planning",
+    EventKind.PLANNER_RETRYING: lambda who, facts: f"{who}: planning again{because(facts)}",
+    EventKind.JOB_PLANNED: _planned,
+    EventKind.REVIEWER_STARTED: lambda who, facts: (
+        f"{who}: {facts.get('agent')} is reviewing the candidates of a task"
+    ),
+    EventKind.CANDIDATE_CHOSEN: _chosen,
+    EventKind.JOB_APPROVED: lambda who, _: f"{who} was approved",
+    EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
+    EventKind.JOB_RETRIED: _retried,
+}
+#: Their worker, if there is one, is the planner or the reviewer.
+_OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)
+
+
+def with_shorter_reason(event: Event, characters: int) -> Event:
+    """Return the event with its reason shortened by ``characters``, to at least LEAST_REASON
+    characters.
+    """
+    facts = event.get("data") or {}
+    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
+    shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))
+    return {**event, "data": {**facts, "reason": shorter}}
+
+
+def indent(worker_id: str) -> str:
+    """Return two blanks for each level: ``worker_2_1`` is one level below ``worker_2``."""
+    return "  " * max(0, worker_id.count("_") - 1)
+
+
+def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
+    """Return text such as ``worker_1: gate pytest: base commit``; nothing for a gate that
+    checked nothing.
+    """
+    by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
+    gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
+    # The line of gates_started has the gates, and the outcome of each has its seconds.
+    is_own = bool(worker) and facts.get("on") == worker
+    if kind == EventKind.GATE_RUN_STARTED:
+        return None if is_own else f"{gate}: {on}"
+    seconds = float(facts.get("seconds") or 0)
+    if kind == EventKind.GATE_RUN_ENDED:
+        is_told = seconds >= LEAST_TOLD_SECONDS and not is_own
+        return f"{gate}: {on} took {duration(seconds)}" if is_told else None
+    outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
+    if facts.get("cause") == "nothing_changed":
+        return None
+    took = f" after {duration(seconds)}" if seconds else ""
+    found = "; ".join(map(str, facts.get("failures") or ()))
+    why = first_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)
+    return f"{gate} {outcome}{took}{f': {why}' if why else ''}"
+
+
+def awaited(facts: Facts) -> str:
+    """Return the child jobs or locks that a waiting worker has requested."""
+    jobs, locks = (
+        ", ".join(first_line(each, NAME_CHARACTERS) for each in facts.get(kind) or ())
+        for kind in ("child_job_ids", "locks")
+    )
+    both = (f"child job {jobs}" if jobs else "", f"lock {locks}" if locks else "")
+    return " and ".join(filter(None, both)) or "child jobs"
+
+
+def because(facts: Facts) -> str:
+    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
+    return f": {reason}" if reason else ""

@@ -1,0 +1,46 @@
+"""The last line of output of running workers, from their logs on this machine."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.cli.output.terminal import lines_of
+from orchestrator.security.untrusted_files import open_plain
+
+#: A longer last line is shown from here on.
+TAIL_BYTES = 2048
+REFRESH_SECONDS = 0.25
+
+
+class LastLines:
+    """Reads the end of a log only after the log has grown."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        #: By worker: size of the log when it was read, and its last line.
+        self._read: dict[str, tuple[int, str]] = {}
+        self._due = 0.0
+
+    def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
+        """Return each worker's last line since the start of its attempt; workers without a line
+        are omitted.
+        """
+        if time.monotonic() >= self._due:
+            self._read = {each: self._end(each, at) for each, at in started_at.items()}
+            self._due = time.monotonic() + REFRESH_SECONDS
+        return {worker: line for worker, (_, line) in self._read.items() if line}
+
+    def _end(self, worker: str, started_at: float) -> tuple[int, str]:
+        known = self._read.get(worker, (-1, ""))
+        try:
+            with open_plain(self._logs / f"depth_{worker.count('_') - 1}_{worker}.log") as log:
+                found = os.fstat(log.fileno())
+                if found.st_size == known[0] or found.st_mtime < started_at:
+                    return known if found.st_size == known[0] else (-1, "")
+                log.seek(max(0, found.st_size - TAIL_BYTES))
+                text = log.read(TAIL_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return -1, ""
+        # A line may be half a line: a program shows its progress by carriage returns.
+        return found.st_size, next(reversed(lines_of(text.replace("\r", "\n"))), "")

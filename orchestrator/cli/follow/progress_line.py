@@ -1,0 +1,78 @@
+"""The progress line: a bar, counts, cost, elapsed time, and an estimate of the time left."""
+
+from collections.abc import Iterator
+
+from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.output.columns import columns
+from orchestrator.cli.output.style import Style
+from orchestrator.cli.output.terminal import duration
+
+BAR_COLUMNS = 20
+LEAST_SECONDS_LEFT = 1.0
+#: Parts that a narrow terminal loses, in this order; the counts stay.
+_DROPPED = ("bar", "left", "cost", "queued", "waiting", "elapsed")
+
+
+def progress_line(
+    progress: Progress,
+    now: float,
+    began: float | None,
+    width: int,
+    style: Style,
+    is_unicode: bool,
+) -> str:
+    """Return text such as ``3/6 done, 2 running, 1 queued, $0.04, 14 s, about 12 s left``,
+    after a bar.
+    """
+    parts = dict(_parts(progress, now, began, style))
+    bar = _bar(progress, style, is_unicode)
+    for name in ("", *_DROPPED):
+        bar = "" if name == "bar" else bar
+        parts.pop(name, None)
+        line = bar + ", ".join(parts.values())
+        if columns(line) <= width:
+            return line
+    return line
+
+
+def _parts(
+    progress: Progress, now: float, began: float | None, style: Style
+) -> Iterator[tuple[str, str]]:
+    counts = progress.counts()
+    done = f"{progress.done}/{progress.total} done"
+    yield "done", style.good(done) if progress.done else done
+    if counts["running"] or not progress.done:
+        yield "running", style.busy(f"{counts['running']} running")
+    for number, status in progress.unsuccessful():
+        paint = style.waiting if status == "skipped" else style.bad
+        yield status, paint(f"{number} {status}")
+    if counts["waiting"]:
+        yield "waiting", style.waiting(f"{counts['waiting']} waiting")
+    if progress.queued:
+        yield "queued", f"{progress.queued} queued"
+    if cost := _cost(progress):
+        yield "cost", cost
+    yield "elapsed", style.dim(duration(0 if began is None else max(0.0, now - began)))
+    left = progress.seconds_left(now)
+    if left is not None and left >= LEAST_SECONDS_LEFT:
+        yield "left", style.dim(f"about {duration(round(left))} left")
+
+
+def _cost(progress: Progress) -> str:
+    cost = progress.cost_usd
+    if cost is None:
+        return ""
+    text = "less than $0.01" if 0 < cost < 0.01 else f"${cost:.2f}"
+    return f"at least {text}" if progress.cost_is_partial and cost >= 0.01 else text
+
+
+def _bar(progress: Progress, style: Style, is_unicode: bool) -> str:
+    """Return a bar, filled by the share of ended workers, with failures in red."""
+    if not (total := progress.total):
+        return ""
+    full, empty = "━─" if is_unicode else "#-"
+    lost = sum(number for number, _ in progress.unsuccessful())
+    good = BAR_COLUMNS * progress.done // total
+    bad = min(BAR_COLUMNS - good, -(-BAR_COLUMNS * lost // total) if lost else 0)
+    rest = BAR_COLUMNS - good - bad
+    return f"{style.good(full * good)}{style.bad(full * bad)}{style.dim(empty * rest)} "

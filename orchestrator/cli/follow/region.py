@@ -1,0 +1,61 @@
+"""Lines at the bottom of a terminal that are redrawn in place, below lines that stay."""
+
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+from orchestrator.cli.output.columns import fit
+from orchestrator.cli.output.streams import reader_may_leave
+
+#: Of a terminal that does not tell its size.
+USUAL_SIZE = (80, 24)
+#: No line wraps, whatever width the terminal gives a character.
+_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
+_START_AND_CLEAR = "\r\x1b[J"
+LINE_END = "\r\n"
+
+
+class Region:
+    """Between two draws, the cursor is at the start of the first line of the region.
+
+    So each draw is complete in itself: nothing counts lines that a resize may have wrapped, output
+    of the terminal such as ``^C`` is overwritten, and a shell prompt after a kill is in its place.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        #: None during a draw: a signal may end it before or after the write.
+        self._shown: tuple[str, ...] | None = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and lines of the terminal, as they are now."""
+        try:
+            columns, lines = os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            return USUAL_SIZE
+        # A terminal without a size has 0 columns.
+        return (columns or USUAL_SIZE[0], lines or USUAL_SIZE[1])
+
+    @property
+    def encoding(self) -> str:
+        return (self._stream.encoding or "").lower()
+
+    def draw(self, staying: Sequence[str], changing: Sequence[str]) -> None:
+        """Write lines that stay, and replace the region by ``changing``, cut to the terminal.
+
+        The region is the last lines of ``changing`` if the terminal is not high enough.
+        """
+        width, height = self.size
+        shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
+        if not staying and shown == self._shown:
+            return
+        above = "".join(f"{line}\n" for line in staying)
+        back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
+        text = f"{above}{_WRAP_OFF}{LINE_END.join(shown)}{back}{_WRAP_ON}"
+        # In one write, so that a signal finds the terminal before the draw or after it.
+        self._shown = None
+        with reader_may_leave(self._stream):
+            self._stream.write(_START_AND_CLEAR + text)
+            self._stream.flush()
+        self._shown = shown

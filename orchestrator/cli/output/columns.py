@@ -1,0 +1,47 @@
+"""Columns that text takes on a terminal, and text cut to a number of columns."""
+
+import re
+import unicodedata
+
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
+_RESET = "\x1b[0m"
+_MARK = "..."
+#: Asks for the wide form of the character before it.
+_EMOJI_FORM = "\ufe0f"
+
+
+def columns(text: str) -> int:
+    """Return the most columns that a text without line ends may take; styles take none."""
+    if text.isascii() and "\x1b" not in text:
+        return len(text)
+    return sum(map(_width, _STYLE.sub("", text)))
+
+
+def _width(character: str) -> int:
+    if character == _EMOJI_FORM or unicodedata.east_asian_width(character) in "WF":
+        return 1 if character == _EMOJI_FORM else 2
+    return 0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else 1
+
+
+def fit(text: str, most: int) -> str:
+    """Return at most ``most`` columns of a line; a longer line ends with ``...``, unstyled."""
+    if columns(text) <= most:
+        return text
+    room = max(0, most - len(_MARK))
+    kept: list[str] = []
+    for piece in _STYLE.split(text):
+        if _STYLE.fullmatch(piece):
+            kept.append(piece)
+            continue
+        for character in piece:
+            room -= _width(character)
+            if room < 0:
+                reset = _RESET if any(map(_STYLE.fullmatch, kept)) else ""
+                return "".join(kept) + reset + _MARK[:most]
+            kept.append(character)
+    return "".join(kept)
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text with blanks up to ``width`` columns."""
+    return text + " " * max(0, width - columns(text))

@@ -1,0 +1,68 @@
+"""Groups of commands: loaded when needed, listed by section, with near names for a typing error."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+from orchestrator.core.command_name import COMMAND, IN_FOLDER
+
+#: Title of a section: the names of its commands.
+Sections = Mapping[str, tuple[str, ...]]
+
+
+class CommandGroup(click.Group):
+    """Loads the module of a command when the command is needed."""
+
+    def __init__(
+        self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
+    ) -> None:
+        """``modules``: all commands. ``sections``: the commands that ``--help`` lists."""
+        super().__init__(*args, **kwargs)
+        self.modules = modules
+        self._sections = sections
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.modules:
+            return None
+        module = import_module(f"orchestrator.cli.{self.modules[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        if command.help:
+            command.help = command.help.replace(IN_FOLDER, COMMAND)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_sections(ctx, formatter, self._sections)
+
+    def format_sections(
+        self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
+    ) -> None:
+        """Write each section with one line for each command, in the same columns."""
+        longest = max(len(name) for names in sections.values() for name in names)
+        for title, names in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([*self._rows(ctx, names, longest, formatter.width)])
+
+    def _rows(
+        self, ctx: click.Context, names: tuple[str, ...], longest: int, width: int
+    ) -> Iterator[tuple[str, str]]:
+        for name in names:
+            if (command := self.get_command(ctx, name)) is not None:
+                yield name.ljust(longest), command.get_short_help_str(width - 6 - longest)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.modules, cutoff=0.7)
+            if not near:
+                raise
+            message = f"{error.message} Did you mean {' or '.join(near)}?"
+            raise click.UsageError(message, error.ctx) from error

@@ -1,0 +1,66 @@
+"""Colours with a meaning; the text has the same meaning without them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+FORCING = ("FORCE_COLOR", "CLICOLOR_FORCE")
+
+_GREEN, _RED, _YELLOW, _CYAN, _DIM, _BOLD, _RESET = (
+    f"\x1b[{code}m" for code in (32, 31, 33, 36, 2, 1, 0)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """Styles text for one stream, or leaves all text as it is."""
+
+    is_on: bool
+
+    def good(self, text: str) -> str:
+        return self._in(_GREEN, text)
+
+    def bad(self, text: str) -> str:
+        return self._in(_RED, text)
+
+    def waiting(self, text: str) -> str:
+        return self._in(_YELLOW, text)
+
+    def busy(self, text: str) -> str:
+        return self._in(_CYAN, text)
+
+    def dim(self, text: str) -> str:
+        return self._in(_DIM, text)
+
+    def bold(self, text: str) -> str:
+        return self._in(_BOLD, text)
+
+    def of(self, meaning: str) -> Callable[[str], str]:
+        """Return the style of a meaning; text without a meaning stays as it is."""
+        known: Mapping[str, Callable[[str], str]] = {
+            "good": self.good,
+            "bad": self.bad,
+            "waiting": self.waiting,
+            "dim": self.dim,
+        }
+        return known.get(meaning, str)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"{code}{text}{_RESET}" if self.is_on and text else text
+
+
+def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
+    """Return colours on a terminal, or as the environment asks."""
+    asked = wants_color(environ)
+    return Style(is_on=stream.isatty() if asked is None else asked)
+
+
+def wants_color(environ: Mapping[str, str]) -> bool | None:
+    """False with NO_COLOR or TERM=dumb, otherwise True with FORCE_COLOR or CLICOLOR_FORCE.
+
+    None if only terminals get colours.
+    """
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    is_forced = any(environ.get(name, "0") not in ("", "0") for name in FORCING)
+    return True if is_forced else None

@@ -1,0 +1,105 @@
+"""The home of an installed package: created at the first start of a server in a project."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.core.errors import ConfigError, RepositoryError
+from orchestrator.security.home import check_private, is_home
+from orchestrator.security.product_files import FOLDER, product_file
+
+#: Of a worker, whose PATH has its directory; ``spawn`` and ``lock`` start without any package.
+PROGRAM = """\
+#!/bin/sh
+# The command `orchestrator` of this directory. Each start of its server writes this file again.
+python={python}
+packages={packages}
+home={home}
+unset PYTHONHOME
+case ${{1-}} in
+  spawn) shift; exec "$python" -S -E "$packages/orchestrator/cli/worker/spawn.py" "$@" ;;
+  lock) exec "$python" -S -E "$packages/orchestrator/cli/worker/lock.py" "$@" ;;
+  unlock) [ -z "${{ORCHESTRATOR_API_KEY-}}" ] ||
+    exec "$python" -S -E "$packages/orchestrator/cli/worker/lock.py" "$@" ;;
+  mcp) shift
+    PYTHONPATH=$packages exec "$python" -S -P -m orchestrator.api.mcp.stdio --home "$home" "$@" ;;
+esac
+PYTHONPATH=$packages exec "$python" -P -m orchestrator --home "$home" "$@"
+"""
+#: Without git's exclusion, `ruff check .` in the project would check what workers made.
+RUFF = 'extend-exclude = ["workspace"]\n'
+
+
+def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Create ``folder``, its command for workers, and git's exclusion. Idempotent.
+
+    Nothing is done for the portable folder. Raise ConfigError.
+    """
+    if not is_home(folder, environ):
+        return
+    from orchestrator.config.api_key import ensure_key
+
+    try:
+        is_new = _create(folder)
+        check_private(folder)
+        excluded = _exclude(folder)
+        write_command(folder)
+        _write_companions(folder)
+        if is_new:
+            ensure_key(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder} cannot be created: {error}") from error
+    if is_new:
+        say(f"created {folder} for settings, key, workspace, and logs{excluded}")
+
+
+def _create(folder: Path) -> bool:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+def write_command(folder: Path) -> Path:
+    """Write ``bin/orchestrator``, which runs this installation in ``folder``. Raise OSError."""
+    program = folder / "bin" / "orchestrator"
+    given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
+    text = PROGRAM.format(**{name: shlex.quote(value) for name, value in given.items()})
+    program.parent.mkdir(exist_ok=True)
+    if not program.is_file() or program.read_text("utf-8") != text:
+        unfinished = program.with_name(f".{program.name}.{os.getpid()}")
+        unfinished.write_text(text, "utf-8")
+        unfinished.chmod(0o755)
+        unfinished.replace(program)
+    return program
+
+
+def _write_companions(folder: Path) -> None:
+    """Write the schema that config.yaml names, and keep ruff's checks of the project out."""
+    schema = product_file("config.schema.json").read_text("utf-8")
+    for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
+        path = folder / name
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def _exclude(folder: Path) -> str:
+    """Have git not see the home; what was done, for a message.
+
+    Raise ConfigError if the repository itself has files there: their settings came with a clone.
+    """
+    from orchestrator.git.user_repository.exclusion import exclude, tracked_below
+
+    try:
+        if tracked := tracked_below(folder):
+            raise ConfigError(
+                f"the repository has {tracked}, and settings of a clone are not used; remove it: "
+                f"git rm -r --cached {shlex.quote(str(folder))}"
+            )
+        return "; excluded in .git/info/exclude" if exclude(folder) else ""
+    except (RepositoryError, OSError):
+        return ""  # No git, or not a repository: nothing can be committed.

@@ -1,0 +1,27 @@
+"""``orchestrator help``: every command by section, or the help of one command."""
+
+from collections.abc import Sequence
+
+import click
+
+from orchestrator.cli.output.exit_codes import ExitCode
+
+
+@click.command("help")
+@click.argument("names", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def help_command(ctx: click.Context, names: Sequence[str]) -> int:
+    """List every command, or print the help of COMMAND."""
+    root = ctx.find_root()
+    if names:
+        # The commands for workers, such as spawn, know -h and --help only as arguments.
+        code = root.command.main(
+            [*names, "--help"], root.info_name, standalone_mode=False, color=root.color
+        )
+        return code if isinstance(code, int) else ExitCode.OK
+    from orchestrator.cli import EVERY_COMMAND, commands
+
+    formatter = root.make_formatter()
+    commands.format_sections(root, formatter, EVERY_COMMAND)
+    click.echo(formatter.getvalue())
+    return ExitCode.OK

@@ -1,0 +1,60 @@
+"""The portable folder, made from an installed package or from another portable folder."""
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.core.errors import Conflict
+from orchestrator.security.product_files import FOLDER, product_file
+
+PACKAGE = "orchestrator"
+
+
+def names() -> tuple[str, ...]:
+    """Return the folder's files and directories besides the package; the wheel contains them."""
+    found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
+    return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
+
+
+def check_new(folder: Path) -> None:
+    """Raise Conflict if ``folder`` exists."""
+    if os.path.lexists(folder):
+        raise Conflict(f"{folder} exists; nothing was changed; name a new directory: --folder DIR")
+
+
+def create(folder: Path) -> None:
+    """Copy the product to ``folder``, completely or not at all. Raise Conflict if that fails."""
+    check_new(folder)
+    above = folder.absolute().parent
+    try:
+        above.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=above, prefix=f".{folder.name}."))
+        try:
+            _copy(unfinished)
+            unfinished.chmod(0o755)
+            unfinished.rename(folder.absolute())
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+    except (OSError, shutil.Error) as error:
+        raise Conflict(f"{folder} cannot be created: {error}; nothing was changed") from error
+
+
+def _copy(to: Path) -> None:
+    for name in names():
+        source, target = product_file(name), to / name
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=_generated)
+        else:
+            shutil.copy2(source, target)
+    shutil.copytree(FOLDER / PACKAGE, to / PACKAGE, ignore=_generated)
+
+
+def _generated(directory: str, found: Iterable[str]) -> set[str]:
+    """Return names to not copy: compiled code, and the folder's files in an installed package."""
+    top = Path(directory) == FOLDER / PACKAGE
+    return {each for each in found if each == "__pycache__" or (top and each == "portable")}
