@@ -59,7 +59,7 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
     full_disks: int = 0
-    #: Which docs/containment.md says stay.
+    #: Which docs/reference/containment.md says stay.
     daemons_left: int = 0
     quiet_moments: int = 0
     held: list[Held] = field(default_factory=list)

@@ -62,6 +62,11 @@ class Server:
         )
 
     def start(self) -> None:
+        self.launch()
+        wait_until(self._ready)
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it is ready."""
         with (self.folder / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(
                 self.command("serve"),
@@ -72,7 +77,6 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(self._ready)
 
     def _ready(self) -> bool:
         assert self.process and self.process.poll() is None, self.output

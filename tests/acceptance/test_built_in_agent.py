@@ -55,6 +55,7 @@ ENTRY = """QUILL = KnownTool(
 )
 
 """
+ADDED = ("CLAUDE = KnownTool(", f"{ENTRY}CLAUDE = KnownTool("), ("KNOWN = (", "KNOWN = (QUILL, ")
 PROGRAM = """#!/bin/sh
 [ "$1" = --version ] && { echo 1.5; exit; }
 echo "key $QUILL_KEY, called with $*" > quill.txt
@@ -87,8 +88,10 @@ def add_agent(folder: Path) -> None:
                 file.write_text(READER)
             case "GEMINI":
                 text = file.read_text("utf-8")
-                text = text.replace("#: In the order in which", f"{ENTRY}#: In the order in which")
-                file.write_text(text.replace("KNOWN = (", "KNOWN = (QUILL, "))
+                for before, after in ADDED:
+                    assert text.count(before) == 1, before
+                    text = text.replace(before, after)
+                file.write_text(text)
             case _:
                 pytest.fail(f"no step of this test: {path}: {name}")
 
@@ -118,8 +121,8 @@ def test_an_agent_of_three_files_is_known_everywhere_and_works(
     checked = run(tool, "config", "check", cwd=folder)
     assert checked.returncode == 0, checked.stderr
     schema = run(tool, "config", "schema", cwd=folder).stdout
-    assert "The command that starts Quill, a pretend agent." in schema
-    assert "Whose events it prints: quill, claude, codex, gemini, opencode, aider, plain" in schema
+    assert "Command that starts Quill, a pretend agent." in schema
+    assert "Format of its output: quill, claude, codex, gemini, opencode, aider, plain" in schema
     assert "quill, claude, codex" in run(tool, "attach", "--help", cwd=folder).stdout
     known = run(tool, "agents", "--json", cwd=folder, QUILL_KEY="k-1").stdout
     assert [

@@ -1,4 +1,4 @@
-"""Whoever asks about a job gets the same exit code: the table of docs/exit-codes.md."""
+"""Whoever asks about a job gets the same exit code: the table of docs/reference/exit-codes.md."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
     if name == "two":
         assert lines[-1] == f"to bring it in: bin/orchestrator merge {job_id} --strategy theirs"
     if name == "nothing":
-        assert f"job {job_id} changed nothing; there is nothing to land" in outputs[-1]
+        assert f"nothing to land: job {job_id} changed nothing" in outputs[-1]
     assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"
     if code != 6:
         return
@@ -92,7 +92,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
 
 
 def test_the_table_of_the_docs_is_that_of_the_code() -> None:
-    page = (PRODUCT / "docs" / "exit-codes.md").read_text()
+    page = (PRODUCT / "docs" / "reference" / "exit-codes.md").read_text()
 
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| ")]
     told = {number.strip(): meaning.strip() for number, meaning in rows}

@@ -67,7 +67,11 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
         *("--base", "main", "--head", f"orchestrator/{job}/result", "--title"),
         "Greet in two languages",
     ]
-    assert "2 workers" in body and "english.txt" in body and "https://example.org/1" in body
+    assert (
+        "2 of 2 tasks succeeded" in body
+        and "english.txt" in body
+        and "https://example.org/1" in body
+    )
     pushed = project.git("-C", str(remote), "rev-parse", f"orchestrator/{job}/result")
     assert pushed == project.git("rev-parse", f"orchestrator/{job}/result")
     assert project.git("rev-parse", "main") == before

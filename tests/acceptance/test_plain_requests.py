@@ -122,7 +122,7 @@ def test_good_work_is_completed_without_a_word(
 def test_a_wish_alone_is_refused_as_thanks_are(ask: Ask) -> None:
     for courtesy in ("Please keep it small and tidy.", "Thank you very much."):
         done = ask("worker", courtesy)
-        assert (done.returncode, "say what to do" in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, "describe the work" in done.stderr) == (2, True), done.stderr
 
 
 def test_without_git_words_are_no_work_and_code_is_not_judged(tmp_path: Path) -> None:
@@ -140,5 +140,5 @@ def test_without_git_words_are_no_work_and_code_is_not_judged(tmp_path: Path) ->
 
     assert (lied.returncode, done.returncode) == (1, 0), done.stdout
     assert "no file was changed" in lied.stdout
-    why = "not judged: no gate looks at work without a worktree: worker_1 changed login.py"
+    why = "not judged: gates do not check work without a worktree: worker_1 changed login.py"
     assert " ".join(done.stdout.split()).endswith(f"Note: {why}")

@@ -1,7 +1,6 @@
 """Which project a folder works on: told first, and refused where nothing says so."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import wait_until
-from tests.acceptance.embedding import PRODUCT, embedded, run
+from tests.acceptance.embedding import embedded, run
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
@@ -112,7 +111,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
     # Another project's server neither takes up what is unfinished ...
     refused = ask(*asked, several / "two")
     assert refused.returncode == 1, refused
-    assert f"job {waits} is not finished, and works on {several}/one" in refused.stderr
+    assert f"job {waits} has not ended, and its project is {several}/one" in refused.stderr
     assert serve in refused.stderr
     with serving(several, "one"):
         assert ask("reject", waits).returncode == 0
@@ -122,30 +121,11 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
         for command in (["retry", waits], ["merge", job]):
             other = ask(*command)
             assert other.returncode == 1, other
-            assert f"works on {several}/one, and this server on {several}/two" in other.stderr
+            assert (
+                f"belongs to project {several}/one, but this server serves {several}/two"
+                in other.stderr
+            )
             assert serve in other.stderr
-
-
-def test_the_plan_of_the_readme_checks_the_project(tmp_path: Path) -> None:
-    text = (PRODUCT / "README.md").read_text().split("# plan.yaml\n")[1].split("```")[0]
-    host = tmp_path.resolve() / "host"
-    (host / "tests").mkdir(parents=True)
-    (host / "plan.yaml").write_text(text)
-    (host / "tests" / "test_one.py").write_text("def test_one() -> None:\n    assert True\n")
-    tool = embedded(host) / "bin" / "orchestrator"
-    path = f"{PRODUCT / '.venv' / 'bin'}:{os.environ['PATH']}"
-
-    good = run(tool, "run", "--plan", "plan.yaml", "--json", cwd=host, PATH=path)
-    (host / "unused.py").write_text("import os\n")
-    bad = run(tool, "run", "--plan", "plan.yaml", "--json", cwd=host, PATH=path)
-
-    assert good.returncode == 0, good.stderr
-    assert [each["status"] for each in json.loads(good.stdout)["results"]["tasks"]] == (
-        ["success"] * 3
-    )
-    assert "1 passed" in json.loads(good.stdout)["results"]["tasks"][1]["output"]
-    assert bad.returncode == 6, bad.stderr
-    assert "unused.py" in json.loads(bad.stdout)["results"]["tasks"][0]["output"]
 
 
 def test_doctor_names_the_project_and_its_rule(several: Path) -> None:

@@ -195,7 +195,7 @@ def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_p
     assert result.returncode == 0, result.stderr
     assert "orchestrator, version" in json.loads(result.stdout)["results"]["tasks"][0]["output"]
     # The key that the template lacks was written.
-    assert "wrote a new api.api_key" in result.stderr
+    assert "wrote a new key there" in result.stderr
     assert len(key_of(folder)) == 64
 
 
@@ -289,8 +289,8 @@ def test_check_status_reads_the_files_when_nothing_is_installed(folder: Path) ->
     result = run(folder / "check-status.sh")
     assert result.returncode == 0
     assert result.stdout.splitlines() == [
-        "abc123  completed  1 of 1 tasks succeeded",
-        "def456  partial    0 of 1 tasks succeeded",
+        "abc123  completed  1 of 1 task succeeded",
+        "def456  partial    0 of 1 task succeeded",
     ]
 
 
@@ -320,7 +320,7 @@ def test_check_status_gives_json_without_an_installation(folder: Path) -> None:
 def test_check_status_of_an_unknown_job_is_an_error(folder: Path) -> None:
     result = run(folder / "check-status.sh", "nope")
     assert result.returncode == 3
-    assert "there is no job nope" in result.stderr
+    assert "job nope not found" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["bad"]])
@@ -341,7 +341,7 @@ def test_check_status_waits_for_no_pipe_and_follows_no_link(
     assert result.returncode == (3 if arguments == ["bad"] else 0), result.stderr
     assert "secret" not in result.stdout
     assert ("good" in result.stdout) == (arguments != ["bad"])
-    assert "is no plain file" in result.stderr
+    assert "is not a regular file" in result.stderr
 
 
 #: Root is kept out by a file's mode only without these.

@@ -84,7 +84,7 @@ def test_a_server_that_is_not_there_is_named(each_loop: Loop) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         outcome = each_loop.run(Script.of(Turn("")), base_url=url)
     assert outcome.error_class is E.API
-    assert f"{url} cannot be reached" in outcome.error
+    assert f"cannot reach {url}" in outcome.error
 
 
 # Limited accounts
@@ -173,7 +173,7 @@ def test_a_missing_key_is_named(anthropic: Loop, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     url = "https://192.0.2.1"
     outcome = anthropic.run(Script.of(Turn("x")), base_url=url, api_key_env="NO_SUCH_KEY")
-    assert outcome.error_class is E.AUTH and "NO_SUCH_KEY is not set" in outcome.error
+    assert outcome.error_class is E.AUTH and "set NO_SUCH_KEY" in outcome.error
 
 
 def test_a_server_of_ones_own_may_want_no_key(
@@ -191,7 +191,7 @@ def test_a_key_does_not_leave_the_machine_in_the_clear(
     monkeypatch.setenv("A_KEY", "k")
     url = "http://192.0.2.1"
     outcome = each_loop.run(Script.of(Turn("x")), base_url=url, api_key_env="A_KEY")
-    assert outcome.error_class is E.CONFIG and "in the clear" in outcome.error
+    assert outcome.error_class is E.CONFIG and "without TLS" in outcome.error
 
 
 def test_a_refused_key_is_not_tried_again(each_loop: Loop, api: ModelApi) -> None:

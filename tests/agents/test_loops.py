@@ -90,7 +90,7 @@ def test_a_failed_tool_is_told_to_the_model(each_loop: Loop, api: ModelApi) -> N
     turn = Turn(calls=(Call.shell("echo broken; exit 9"), Call("fly", {"to": "moon"})))
     assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
     told = json.dumps(api.calls[1].body["messages"])
-    assert "exit code 9" in told and "no tool 'fly'" in told
+    assert "exit code 9" in told and "unknown tool 'fly'" in told
 
 
 def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api: ModelApi) -> None:
@@ -172,7 +172,7 @@ def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_limit_on_money_without_a_price_is_said_not_to_hold(each_loop: Loop) -> None:
     outcome = each_loop.run(Script.shell("true"), limits={"max_cost_usd": 1.0})
     assert outcome.succeeded and outcome.usage.cost_usd is None
-    assert ["no price" in sign.text for sign in each_loop.seen(Troubled)] == [True]
+    assert ["the price of" in sign.text for sign in each_loop.seen(Troubled)] == [True]
 
 
 # Answers that are cut off or empty

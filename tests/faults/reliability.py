@@ -1,8 +1,8 @@
-"""``python -m tests.faults.reliability``: runs the fault table and writes docs/reliability.md.
+"""``python -m tests.faults.reliability``: run the fault table, write the page on reliability.
 
-The page holds what the table says and what came of the tests that ran. It is written also when some
-fail; the exit code says so. ``-k`` and other options of pytest are not for here: a row whose tests
-did not run says that.
+The page has the facts of the table and the results of the tests. It is also written if a test
+fails; the exit code is then that of pytest. Options of pytest such as ``-k`` are not accepted,
+because the page states "not run" for each row whose tests did not run.
 """
 
 import platform
@@ -19,15 +19,14 @@ from tests.faults.row import Row
 from tests.faults.table import TABLE, all_tests
 
 REPOSITORY = Path(__file__).absolute().parents[2]
-PAGE = REPOSITORY / "docs" / "reliability.md"
+PAGE = REPOSITORY / "docs" / "internals" / "reliability.md"
 Results = Mapping[str, Counter[str]]
 
 HEAD = """# Reliability
 
-Each fault is made to happen, with real processes, files and servers, by the tests that are named:
-they are part of the suite. This page is written by `python -m tests.faults.reliability`, which runs
-them and notes what came of it; an everyday test says when it no longer agrees with the table
-(`tests/faults/table.py`).
+Each row is a fault that tests inject, with real processes, files, and servers. The tests are part
+of the suite. `python -m tests.faults.reliability` runs them and writes this page; an everyday test
+compares the page with the table (`tests/faults/table.py`).
 
 """
 
@@ -75,9 +74,9 @@ def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
     lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n"]
-    lines += ["| # | fault | how it is injected | promise | result |\n", "| --- " * 5 + "|\n"]
+    lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]
     lines += [f"{facts(row)} {result(row, results)} |\n" for row in TABLE]
-    lines += ["\n## The tests\n\n"]
+    lines += ["\n## Tests\n\n"]
     lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
     return "".join(lines)
 

@@ -18,7 +18,7 @@ ROWS = (
         number=37,
         fault="1,000 submissions at once",
         injection="50 threads, beyond the rate limit",
-        promise="each is accepted or told when to come again; none that was accepted is lost",
+        promise=("each is accepted, or rejected with the time to retry; no accepted one is lost"),
         tests=(
             "faults/test_keys_and_floods.py::test_of_a_thousand_submissions_at_once_none_is_lost",
         ),
@@ -27,7 +27,7 @@ ROWS = (
         number=38,
         fault="calls from other sites",
         injection="foreign Host, foreign Origin, text as JSON",
-        promise="refused before everything else",
+        promise="rejected before all other checks",
         tests=(
             "unit/api/access/test_origin_guard.py::test_other_names_are_refused_everywhere",
             "unit/api/access/test_origin_guard.py::test_calls_from_other_sites_are_refused",
@@ -56,8 +56,8 @@ ROWS = (
     ),
     Row(
         number=40,
-        fault="templates, HTML, Markdown and control sequences in a worker's words",
-        injection="hostile texts, found and made",
+        fault="templates, HTML, Markdown, and control sequences in a worker's output",
+        injection="hostile texts, recorded and generated",
         promise="inert in reports, pages, terminals and prompts",
         tests=(
             "unit/reports/test_reports_filters.py::test_a_workers_markdown_holds_nothing_active",
@@ -85,9 +85,9 @@ ROWS = (
     ),
     Row(
         number=42,
-        fault="keys that are dead, foreign or made up",
-        injection="each of them on every call there is",
-        promise="401, or 404 for what is not one's own",
+        fault="keys that are expired, foreign, or invented",
+        injection="each of them on every call",
+        promise="401, or 404 for jobs that the key does not see",
         tests=(
             (
                 "faults/test_keys_and_floods.py::"
@@ -99,16 +99,16 @@ ROWS = (
     ),
     Row(
         number=43,
-        fault="a webhook that leads into the own network",
+        fault="a webhook whose address is in the internal network",
         injection="redirects, mapped addresses, rebinding names",
         promise="refused",
-        cannot_run="there are no webhooks: the server calls no address",
+        cannot_run="the product has no webhooks, so the server calls no address",
     ),
     Row(
         number=44,
-        fault="a worker that stands still or says nothing",
+        fault="a worker that hangs or prints nothing",
         injection="SIGSTOP of the worker, of what it started, and of its shim",
-        promise="it ends when its time is over, with all that it started",
+        promise="it ends at its timeout, with all its processes",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -120,9 +120,9 @@ ROWS = (
     ),
     Row(
         number=45,
-        fault="git: conflicts, dirty trees, locks left behind",
+        fault="git: conflicts, dirty trees, stale locks",
         injection="scripted repositories",
-        promise="told or overcome; other worktrees and the user's checkout are not touched",
+        promise=("reported or resolved; other worktrees and the user's checkout are not touched"),
         tests=(
             "unit/git/merge/test_merge_tree.py::test_merging",
             "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
@@ -147,7 +147,7 @@ ROWS = (
         number=46,
         fault="SIGTERM of the server, twice",
         injection="signals",
-        promise="the first one ends in good order, the second one at once; both are safe",
+        promise=("the first one ends the server in order, the second one at once; both are safe"),
         tests=(
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
             "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
@@ -160,8 +160,8 @@ ROWS = (
     Row(
         number=47,
         fault="an upgrade while workers run",
-        injection="a database and running shims of the release before",
-        promise="they are taken over",
+        injection="a database and running shims of the previous release",
+        promise="the new server adopts them",
         tests=(
             "faults/test_upgrade.py::test_the_next_release_takes_over_what_runs",
             "faults/test_upgrade.py::test_what_had_ended_is_there_as_it_was",
@@ -171,8 +171,8 @@ ROWS = (
     Row(
         number=48,
         fault="PostgreSQL goes away and comes back",
-        injection="connections are cut off in the midst of jobs and commits; none for seconds",
-        promise="no run is lost or doubled; calls are answered, with a 503 at worst",
+        injection="connections are closed during jobs and commits; none for seconds",
+        promise="no run is lost or doubled; calls are answered, at worst with 503",
         tests=(
             (
                 "integration/engine/server/test_postgresql.py::"
@@ -200,8 +200,8 @@ ROWS = (
         number=49,
         fault="many faults for a long time",
         injection=(
-            "random jobs with recursion and kills, by seed: seconds here, as long as one "
-            "likes with python -m tests.kills"
+            "random jobs with recursion and kills, by seed: seconds here, any time with "
+            "python -m tests.kills"
         ),
         promise="no job lost, none doubled, nothing left running",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
@@ -228,18 +228,20 @@ ROWS = (
             "kill -9 of server, keeper, spawner, shim and worker at once; another boot id at the "
             "next start"
         ),
-        promise="what ran is run again, and uses none of its retries",
+        promise="running work runs again, and uses none of its retries",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(
         number=55,
         fault="a worker that writes its own exit record and kills its shim",
         injection=(
-            "records of success in the place of the shim's, with and without a guessed secret; "
-            "with a server, without one, and under one that adopts the attempt; in each mode of "
-            "containment"
+            "success records at the path of the shim's record, with and without a guessed secret; "
+            "with a server, without a server, and with a server that adopts the attempt; in each "
+            "mode of containment"
         ),
-        promise="it is not believed: the attempt is lost, and its reason names the forged record",
+        promise=(
+            "the record does not count: the attempt is lost, and its reason names the forged record"
+        ),
         tests=(
             (
                 "integration/launchers/test_forged_records.py::"

@@ -24,15 +24,15 @@ ROWS = (
     Row(
         number=2,
         fault="kill -9 of the server during its recovery",
-        injection="a second crash so many failpoints after the first, one after the other",
+        injection="a second crash at each failpoint after the first",
         promise="the job ends as without a crash",
         tests=("faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing",),
     ),
     Row(
         number=3,
-        fault="two ends of the server in a row",
+        fault="two stops of the server in a row",
         injection="crash and orderly stop, in all pairs",
-        promise="the job ends as without them; what an orderly stop ended runs again",
+        promise="the job ends as without them; work that an orderly stop interrupted runs again",
         tests=(
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
             (
@@ -45,12 +45,12 @@ ROWS = (
         number=4,
         fault="kill -9 of a shim",
         injection=(
-            "the shim of a running worker is killed; with it, or before it, the spawner, the "
-            "keeper or the server"
+            "the shim of a running worker is killed, alone or with the spawner, the "
+            "keeper, or the server"
         ),
         promise=(
-            "nothing of the worker stays alive; it is never a success; it runs again only "
-            "when its processes are dead"
+            "no process of the worker survives; it is never a success; it runs again "
+            "only after its processes have exited"
         ),
         tests=(
             (
@@ -106,9 +106,9 @@ ROWS = (
     ),
     Row(
         number=7,
-        fault="crash in the midst of a submission",
-        injection="failpoints around the commit; changes that break off",
-        promise="all of a submission is there, or nothing",
+        fault="crash during a submission",
+        injection="failpoints around the commit; changes that the store rejects",
+        promise="the whole submission is stored, or nothing",
         tests=(
             "faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",
             "contract/test_store.py::test_an_event_that_is_there_already_undoes_the_whole_change",
@@ -122,7 +122,7 @@ ROWS = (
             "six ways, from a child to a daemon with an empty environment, in each mode of "
             "containment"
         ),
-        promise="none survives, and all are named in the report",
+        promise="none survives, and the report names all",
         tests=(
             "integration/launchers/test_containment.py::test_nothing_escapes_a_stop",
             (
@@ -137,9 +137,9 @@ ROWS = (
     ),
     Row(
         number=9,
-        fault="a process that forks itself anew all the time",
+        fault="a process that forks itself continuously",
         injection="a program that forks every 100 microseconds",
-        promise="it is dead within seconds",
+        promise="it is killed within seconds",
         tests=(
             (
                 "integration/launchers/test_containment_kills.py::"
@@ -155,7 +155,7 @@ ROWS = (
         number=10,
         fault="a worker that ignores SIGTERM",
         injection="trap '' TERM",
-        promise="it is killed after its grace",
+        promise="it is killed after its grace period",
         tests=(
             (
                 "integration/launchers/test_launcher_stops.py::"
@@ -167,7 +167,7 @@ ROWS = (
         number=11,
         fault="a worker that ends while its background child keeps its output open",
         injection="sleep in the background",
-        promise="the worker ends at once, the child is stopped and named",
+        promise="the worker ends at once; the child is stopped and named",
         tests=(
             (
                 "integration/launchers/test_launcher_stops.py::"
@@ -178,7 +178,7 @@ ROWS = (
     ),
     Row(
         number=12,
-        fault="much output that nobody reads",
+        fault="much output that no process reads",
         injection="300 kB without a newline",
         promise="the worker does not block, and the log has all of it",
         tests=(
@@ -193,8 +193,8 @@ ROWS = (
         fault="a line of 100 MB, invalid UTF-8, NULs, control sequences",
         injection="head, tr, printf",
         promise=(
-            "the log keeps text and colors, raw/<log> the rest as printed; answers and reports are "
-            "valid text, the server's memory stays bounded"
+            "the log keeps text and colors, raw/<log> the original; answers and reports "
+            "are valid text; the server's memory stays bounded"
         ),
         tests=(
             "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
@@ -209,7 +209,7 @@ ROWS = (
         number=14,
         fault="a program that asks on standard input",
         injection="read, and input() of Python",
-        promise="it ends at once instead of hanging, and its own words are in the result",
+        promise="it ends at once, and its output is in the result",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -223,9 +223,9 @@ ROWS = (
     ),
     Row(
         number=15,
-        fault="a process id that comes again",
-        injection="ns_last_pid in a PID namespace of its own",
-        promise="a stranger is never signalled",
+        fault="a reused process id",
+        injection="ns_last_pid in a separate PID namespace",
+        promise="no other process is signalled",
         tests=(
             (
                 "faults/test_clock_and_pids.py::"
@@ -238,7 +238,7 @@ ROWS = (
         number=16,
         fault="the clock jumps by an hour, ahead and back",
         injection="the server's wall clock is shifted while a job runs, and between two servers",
-        promise="no time limit is hit by it, no retry waits for it, no process is mistaken",
+        promise=("no timeout expires, no retry is delayed, no process is mistaken for another"),
         tests=(
             (
                 "faults/test_clock_and_pids.py::"
@@ -252,7 +252,7 @@ ROWS = (
     ),
     Row(
         number=17,
-        fault="zombies that nobody reaps",
+        fault="zombies that no process reaps",
         injection="a dead child whose parent does not wait",
         promise="a zombie counts as dead",
         tests=("faults/test_clock_and_pids.py::test_a_zombie_that_nobody_reaps_is_dead",),

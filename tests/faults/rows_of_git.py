@@ -10,9 +10,9 @@ _RICH = (
 ROWS = (
     Row(
         number=50,
-        fault="a crash around worktrees, checkpoints and going back to them",
-        injection="the server dies at each failpoint there, again and again",
-        promise="no change of a worker is lost, no worktree is left, the checkout is untouched",
+        fault="a crash around worktrees, checkpoints, and rollbacks",
+        injection="the server crashes at each failpoint there, repeatedly",
+        promise=("no change of a worker is lost, no worktree remains, the checkout is untouched"),
         tests=(
             "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             "integration/engine/checkouts/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
@@ -27,7 +27,7 @@ ROWS = (
         number=51,
         fault="a server that ends while gates run",
         injection="failpoints around each gate; kill -9 and an orderly stop",
-        promise="the gates run again, none beside itself, and the worker's attempt is kept",
+        promise="the gates run again, each once at a time, and the worker's attempt is kept",
         tests=(
             (
                 "integration/engine/gates/test_gate_crashes.py::"
@@ -41,7 +41,7 @@ ROWS = (
     ),
     Row(
         number=52,
-        fault="a crash while results are merged, sent back or resolved",
+        fault="a crash while results are merged, rejected, or resolved",
         injection="at the n-th failpoint of a merge, for every n; several in one job",
         promise="the result is the same, in a merged and in a linear history",
         tests=(
@@ -56,7 +56,7 @@ ROWS = (
     ),
     Row(
         number=53,
-        fault="the holder of a lock dies, or the server that gave it",
+        fault="the holder of a lock dies, or the server that granted it",
         injection="kill -9 of worker and server; connections to the store are cut off",
         promise="a lock has one holder at a time, and ends with its worker",
         tests=(

@@ -7,7 +7,9 @@ ROWS = (
         number=18,
         fault="full disk: the state",
         injection="a small file system in memory is filled while jobs run",
-        promise="nothing starts, everything is served, ends are stored, and it goes on by itself",
+        promise=(
+            "nothing starts, reads are served, ends are stored, and work resumes automatically"
+        ),
         tests=(
             (
                 "integration/engine/server/test_full_disk.py::"
@@ -46,8 +48,8 @@ ROWS = (
         fault="start on a full disk",
         injection="a full file system in memory, the database on it and elsewhere",
         promise=(
-            "it is said, jobs can be read with and without a server, and it goes on when "
-            "there is space"
+            "the message names the full disk, jobs can be read with and without a server, and "
+            "work resumes when there is space"
         ),
         tests=(
             (
@@ -69,7 +71,8 @@ ROWS = (
         fault="a workspace that cannot be written",
         injection="read-only mounts of the workspace and of a directory of workers",
         promise=(
-            "the server refuses to start with the path; a worker fails with the cause, others go on"
+            "the server refuses to start and names the path; a worker fails with the "
+            "cause, others continue"
         ),
         tests=(
             (
@@ -86,9 +89,7 @@ ROWS = (
         number=22,
         fault="no inode, descriptor, thread or process left",
         injection="a file system with 200 inodes; prlimit on the running server",
-        promise=(
-            "503 with Retry-After, no worker fails for it, it recovers, and no descriptor is lost"
-        ),
+        promise=("503 with Retry-After; no worker fails; the server recovers; no descriptor leaks"),
         tests=(
             "faults/test_exhaustion.py::test_without_descriptors_it_answers_503_and_recovers",
             "faults/test_exhaustion.py::test_waiting_for_descriptors_uses_no_processor",
@@ -109,9 +110,7 @@ ROWS = (
         number=23,
         fault="a worker that uses too much memory",
         injection="a program that allocates beyond workers.limits.memory",
-        promise=(
-            "it is ended with all that it started, the reason says so, and it is not tried again"
-        ),
+        promise=("all its processes are killed, the reason names the limit, and it is not retried"),
         tests=(
             (
                 "integration/launchers/test_limits.py::"
@@ -131,7 +130,7 @@ ROWS = (
         number=24,
         fault="a fork bomb in a worker",
         injection="a bounded loop of forks",
-        promise="it is ended at workers.limits.processes; others are not affected",
+        promise="it is killed at workers.limits.processes; others are not affected",
         tests=("integration/launchers/test_limits.py::test_too_many_processes_end_a_worker",),
     ),
     Row(
@@ -151,7 +150,7 @@ ROWS = (
         number=26,
         fault="kill -9 while the database is written",
         injection="a writer is killed again and again",
-        promise="no change that was acknowledged is lost, and the database is whole",
+        promise="no acknowledged change is lost, and the database is intact",
         tests=(
             "integration/store/test_sqlite.py::test_kill_9_loses_nothing_that_was_acknowledged",
         ),
@@ -160,10 +159,10 @@ ROWS = (
         number=27,
         fault="damaged, empty or half-written files",
         injection=(
-            "bytes are cut off and overwritten: database, exit records, status, server "
+            "bytes are removed and overwritten: database, exit records, status, server "
             "record, lock, settings"
         ),
-        promise="refused or worked around with the path; never read as empty",
+        promise="rejected or worked around, with the path; never read as empty",
         tests=(
             "faults/test_damaged_files.py::test_a_damaged_database_is_refused_and_left_as_it_is",
             (
@@ -198,7 +197,7 @@ ROWS = (
         number=28,
         fault="a second server on the same workspace, or on the same database file",
         injection="two are started",
-        promise="the second one is refused in words",
+        promise="the second one is refused with a message",
         tests=(
             (
                 "integration/store/test_sqlite.py::"
@@ -227,7 +226,7 @@ ROWS = (
     Row(
         number=30,
         fault="a recursion bomb",
-        injection="every worker starts child jobs until it is refused",
+        injection="every worker starts child jobs until it is rejected",
         promise="it stops at the exact limits with 422, and the root job ends",
         tests=(
             "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
@@ -240,8 +239,8 @@ ROWS = (
     Row(
         number=31,
         fault="a cycle of child jobs",
-        injection="a descendant asks for what an ancestor was asked",
-        promise="refused",
+        injection="a descendant repeats the request of an ancestor",
+        promise="rejected",
         tests=(
             "integration/engine/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
             "integration/engine/limits/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
@@ -249,9 +248,9 @@ ROWS = (
     ),
     Row(
         number=32,
-        fault="a cancel in the midst of a tree",
+        fault="a cancel during the run of a tree",
         injection="random stories of the scheduler; a real tree of three levels",
-        promise="no descendant runs after its grace, and no new child job is taken in",
+        promise=("no descendant runs after its grace period, and no new child job is accepted"),
         tests=(
             (
                 "integration/engine/jobs/test_cancel_and_retry.py::"
@@ -268,7 +267,7 @@ ROWS = (
         number=33,
         fault="a parent that is killed while it waits for its child job",
         injection="kill -9 of its process",
-        promise="its child jobs are cancelled, and nothing of them is left",
+        promise="its child jobs are cancelled, and no process of them remains",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -303,7 +302,7 @@ ROWS = (
         injection="the repository is on a small file system in memory that is filled",
         promise=(
             "nothing starts, an attempt that has begun waits without a further row, `/health` and "
-            "`doctor` say so, git's temporary files are removed, and work resumes by itself"
+            "`doctor` report it, git's temporary files are removed, and work resumes automatically"
         ),
         tests=(
             (
@@ -327,12 +326,12 @@ ROWS = (
     ),
     Row(
         number=57,
-        fault="what a worker left is larger than the disk",
-        injection="24 MiB of new files on a disk with 16 MiB left; more space, or a cancel",
+        fault="a worker's files are larger than the free space",
+        injection="24 MiB of new files on a disk with 16 MiB free; more space, or a cancel",
         promise=(
-            "the commit waits and costs no attempt, its work is not judged or rolled back before, "
-            "a cancel ends the job, no object of it stays in the user's repository, and `discard` "
-            "and `clean` free the space"
+            "the commit waits and costs no attempt, the work is not judged or rolled "
+            "back before the commit, a cancel ends the job, no object of the work stays in the "
+            "user's repository, and `discard` and `clean` free the space"
         ),
         tests=(
             (

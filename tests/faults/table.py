@@ -1,6 +1,6 @@
 """The fault table: every fault that is injected, what is promised, and the tests that prove it.
 
-``python -m tests.faults.reliability`` runs them and writes docs/reliability.md.
+``python -m tests.faults.reliability`` runs them and writes docs/internals/reliability.md.
 """
 
 from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_git, rows_of_resources

@@ -60,7 +60,7 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: 
 
     said = refusal(site)
 
-    assert f"{path} is " in said and "put a copy" in said, said
+    assert f"{path} is " in said and "restore a copy" in said, said
     assert path.read_bytes() == damaged
     assert not site.record.exists() or str(site.process) not in site.record.read_text()
 
@@ -92,7 +92,7 @@ def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -
         config.write(f"\nstore: {{url: 'sqlite:///{path}'}}\n")
     path.touch()
 
-    assert f"{path} is empty, but there are jobs in {site.workspace}" in refusal(site)
+    assert f"{path} is empty, but {site.workspace} contains jobs" in refusal(site)
 
 
 def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         assert len(refused) >= LEFT and len(taken) >= LEFT / 4
         assert all("Retry-After: " in each for each in refused)
         assert all("application/problem+json" in each for each in refused)
-        assert '"type": "unavailable"' in refused[0] and "descriptors" in refused[0]
+        assert '"type": "unavailable"' in refused[0] and "file descriptor" in refused[0]
         # What runs meanwhile ends as it would have.
         gate.touch()
         status = server.directory(job) / "status.json"

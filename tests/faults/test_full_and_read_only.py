@@ -109,7 +109,7 @@ def test_a_start_on_a_full_disk_with_its_database_elsewhere_serves(
     site.begin()
 
     if not reserve:
-        until(lambda: "server.json follows later" in site.output(), "it goes on without")
+        until(lambda: "server.json is not written yet" in site.output(), "it goes on without")
         filler.unlink()
     assert site.process is not None
     first = site.process
@@ -140,14 +140,14 @@ def test_without_inodes_a_job_waits_says_why_and_goes_on(
         each.unlink(missing_ok=True)
 
     # An attempt that began before the disk was read says what it found itself.
-    assert waits.startswith("waits for disk space: ")
+    assert waits.startswith("waiting for disk space: ")
     assert site.wait(job)["status"] == "completed"
 
 
 def _reason_to_wait(site: FaultSite, job: str) -> str:
     [worker] = site.get(f"/jobs/{job}")["workers"]
     reason = str(worker["reason"])
-    return reason if reason.startswith("waits") else ""
+    return reason if reason.startswith("waiting") else ""
 
 
 def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(

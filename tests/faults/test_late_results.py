@@ -125,10 +125,10 @@ def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
 
     assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
     first, second = worker(site, job)["attempts"]
-    assert first["reason"].endswith(f"(exit code 0) is kept as salvage: {record}")
+    assert first["reason"].endswith(f"late result not used (exit code 0); saved in {record}")
     assert (first["exit_code"], second["exit_code"]) == (0, 0)
     assert json.loads(record.read_text())["cpu_seconds"] == 2.5
-    assert "kept as salvage" in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "late result not used" in (site.directory(job) / "FINAL_RESULT.md").read_text()
     [event] = told(site, job)
     assert (event["attempt"], event["taken"], event["record"]) == (1, False, str(record))
 

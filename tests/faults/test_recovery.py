@@ -56,7 +56,8 @@ def commit_of_first_job(make: MakeFaultSite) -> str:
 def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
     site = make(place or commit_of_first_job(make))
     site.ensure()
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+    # A commit more while the first server started, and the crash follows the answer.
+    with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
         site.submit("x", [shell("echo here")], max_retries=0)
     assert site.process is not None
     site.process.wait(10)
@@ -117,7 +118,7 @@ def test_a_success_with_a_note_that_waits_for_its_child_jobs_survives_a_kill(
     def worker() -> Any:
         return site.get(f"/jobs/{job}")["workers"][0]
 
-    until(lambda: "advisory gate lint" in str(worker()["reason"]), "its process has ended")
+    until(lambda: "advisory gate lint" in str(worker()["reason"]), "process exited")
     site.kill()
     (tmp_path / "step-1").touch()
     ended = site.wait_through(job)
@@ -198,7 +199,7 @@ def test_what_ended_with_the_machine_costs_no_retry(make: MakeFaultSite, tmp_pat
     assert ended["status"] == "completed"
     assert began.read_text().split() == ["x", "x"]
     log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
-    assert "the machine was restarted while it ran" in log
+    assert "the machine was restarted during the attempt" in log
 
 
 def parent_of(pid: int) -> int:

@@ -190,7 +190,7 @@ def test_at_the_last_depth_a_worker_surveys_everything_itself(
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | {"ORCHESTRATOR_DEPTH": "3"})
     assert ended.code == 0 and _spawned(recursion) == []
-    assert "without child jobs: depth 3 of 3 is reached" in ended.said
+    assert "without child jobs: depth 3 of 3 reached" in ended.said
 
 
 @pytest.mark.parametrize("exit_code", [2, 4, 5, 7])
@@ -202,7 +202,7 @@ def test_a_refused_child_job_is_surveyed_here_and_said(
     )
     assert ended.code == 0
     reason = f"`orchestrator spawn` ended with exit code {exit_code}"
-    assert f"the project is surveyed here, without child job: {reason}\n" in ended.said
+    assert f"the project is surveyed without a child job: {reason}\n" in ended.said
     alone = run_survey(large_project, tmp_path / "alone")
     assert {name: alone.result[name] for name in _SAME} == {
         name: ended.result[name] for name in _SAME
@@ -323,11 +323,12 @@ def test_without_grammars_tests_are_not_called_missing(
 ) -> None:
     both = run_survey(mixed_project, tmp_path / "both", **no_grammars)
     assert "1 test case in 1 file; 0 more files support them." in both.report
-    assert "Test cases of 1 file were not counted for lack of a grammar." in both.report
+    assert "Test cases of 1 file were not counted: their grammars are not installed." in both.report
     task = PLAIN | {"files": ["cmd"]}
     other = run_survey(mixed_project, tmp_path / "other", task, **no_grammars)
     assert (
-        "## Tests\n\nTest cases of 1 file were not counted for lack of a grammar.\n" in other.report
+        "## Tests\n\nTest cases of 1 file were not counted: their grammars are not installed.\n"
+        in other.report
     )
     assert "No tests were found" not in other.report
 

@@ -84,8 +84,8 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
 def end_daemons(site: FaultSite, root_id: str) -> int:
     """Kill what of a root job has emptied its environment; how many there were.
 
-    Containment ``subreaper`` leaves these, and docs/containment.md says so, when the shim and both
-    processes above it were killed.
+    Containment ``subreaper`` leaves these when the shim and both processes above it were killed;
+    see docs/reference/containment.md.
     """
     ended = 0
     for stray in strays(site, root_id):

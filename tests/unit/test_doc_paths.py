@@ -19,7 +19,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from tests.sources import source_nodes
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("docs/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")
+DOCUMENTS = ("docs/internals/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")
 #: A module, or a folder within a folder.
 PATH = re.compile(r"`((?:[\w.]+/)+\w+\.(?:py|json)|(?:[\w.]+/){2,})`")
 #: A step of a worked example: a file, and a name in it.
@@ -129,7 +129,8 @@ def fields_of(schema: Any) -> Iterator[str]:
 
 def settings_of(schema: dict[str, Any], root: dict[str, Any], above: str = "") -> Iterator[str]:
     """Dotted names of sections and settings."""
-    if reference := schema.get("$ref"):
+    either = schema.get("anyOf") or [schema]
+    if reference := either[0].get("$ref"):
         schema = root["$defs"][reference.rpartition("/")[2]]
     for name, each in schema.get("properties", {}).items():
         yield f"{above}{name}"

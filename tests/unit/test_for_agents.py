@@ -1,86 +1,23 @@
-"""What AIs are told about this folder names commands, options, calls and files that exist."""
+"""The pages and manifests for AI tools agree with the product; links: test_doc_pages.py."""
 
 import json
 import re
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 
 from orchestrator import __version__
 from orchestrator.api.mcp.protocol import HANDSHAKE, STATELESS
 from orchestrator.api.mcp.tools import BY_NAME
-from orchestrator.api.openapi.document import document
-from orchestrator.cli import COMMANDS, Commands
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.worker.lock import parser as lock_parser
-from orchestrator.cli.worker.spawn import parser
 
 FOLDER = Path(__file__).resolve().parents[2]
 SKILL = FOLDER / "skills" / "orchestrate" / "SKILL.md"
 AGENTS, LLMS, MCP = FOLDER / "AGENTS.md", FOLDER / "llms.txt", FOLDER / "docs" / "mcp.md"
-PAGES = [SKILL, AGENTS, LLMS, MCP]
 ids = {"ids": lambda page: page.name}
-
-#: A command as it is written, up to the end of the line or of the quotation.
-CALLED = re.compile(r"(?:bin/)?orchestrator(?: +|\" \")([a-z]+)\b([^`\n|#]*)")
-
-
-def calls(page: Path) -> list[tuple[str, str]]:
-    """Commands with the rest of their lines, from code only: prose may say "orchestrator is"."""
-    text = page.read_text("utf-8")
-    quoted = re.findall(r"```bash\n(.*?)```|`([^`\n]+)`", text, re.DOTALL)
-    return [found for block, inline in quoted for found in CALLED.findall(block or inline)]
-
-
-def options_of(command: str) -> set[str]:
-    if command in ("spawn", "lock"):
-        made = parser() if command == "spawn" else lock_parser("lock")
-        return {option for action in made._actions for option in action.option_strings}
-    found = Commands().get_command(click.Context(Commands()), command)
-    assert found is not None
-    return {"-h", "--help", *(option for one in found.params for option in one.opts)}
-
-
-@pytest.mark.parametrize("page", PAGES, **ids)
-def test_commands_and_their_options_exist(page: Path) -> None:
-    for command, rest in calls(page):
-        assert command in COMMANDS, f"{page.name}: orchestrator {command}"
-        unquoted = re.sub(r'"[^"]*"', "", rest)
-        given = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", unquoted))
-        assert given <= options_of(command), f"{page.name}: orchestrator {command}{rest}"
-
-
-def test_the_test_finds_the_commands() -> None:
-    assert {"submit", "wait", "run", "spawn", "cancel", "doctor"} <= {
-        name for name, _ in calls(SKILL)
-    }
-    assert {"mcp", "serve", "submit"} <= {name for name, _ in calls(AGENTS)}
-    assert {"mcp", "serve"} <= {name for name, _ in calls(MCP)}
-
-
-@cache
-def paths_of_the_api() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(document())["paths"]
-    return found
-
-
-@pytest.mark.parametrize("page", PAGES, **ids)
-def test_calls_of_the_api_exist(page: Path) -> None:
-    paths = paths_of_the_api()
-    for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)", page.read_text("utf-8")):
-        assert method.lower() in paths.get(path, {}), f"{page.name}: {method} {path}"
-
-
-@pytest.mark.parametrize("page", PAGES, **ids)
-def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
-
-    assert [one for one in targets if "://" not in one and not (page.parent / one).exists()] == []
 
 
 @pytest.mark.parametrize("page", [SKILL, AGENTS], **ids)

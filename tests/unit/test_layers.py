@@ -22,13 +22,14 @@ TOP = "orchestrator"
 
 LEVELS: Mapping[str, int] = {
     "core": 0,
-    **dict.fromkeys(("config", "security", "schemas"), 1),
-    **dict.fromkeys(("engine", "agents", "launchers", "store", "workspace", "git", "gates"), 2),
-    **dict.fromkeys(("reports", "webhooks"), 2),
-    "app": 3,
-    "api": 4,
-    "cli": 5,
-    "__main__": 6,
+    "security": 1,
+    **dict.fromkeys(("config", "schemas"), 2),
+    **dict.fromkeys(("engine", "agents", "launchers", "store", "workspace", "git", "gates"), 3),
+    **dict.fromkeys(("reports", "webhooks"), 3),
+    "app": 4,
+    "api": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 
 #: Modules and packages of one folder, and parts of the product.
@@ -62,6 +63,7 @@ LIGHT = frozenset(
     f"{TOP}.{name}"
     for name in (
         "core",
+        "core.command_name",
         "core.errors",
         "core.failpoints",
         "core.limits",
@@ -257,11 +259,11 @@ def test_a_folder_shows_few_entries() -> None:
     assert not full, f"make a room of what belongs together: {full}"
 
 
-# The rooms, as their packages and docs/architecture.md list them
+# The rooms, as their packages and docs/internals/architecture.md list them
 
 ROOM = re.compile(r"^- ``(\w+)``: (.+)$", re.MULTILINE)
 TABLE = re.compile(r"^\| room in `([\w/]+)/` \| subject \|\n\| --- \| --- \|\n", re.MULTILINE)
-ARCHITECTURE = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+ARCHITECTURE = (PACKAGE.parent / "docs" / "internals" / "architecture.md").read_text("utf-8")
 
 
 def rooms_of(package: str) -> list[str]:
@@ -294,11 +296,13 @@ def test_the_architecture_lists_the_rooms_as_their_packages_do() -> None:
     parts = [f"{TOP}.{name}" for name in rooms_of(TOP)]
     with_rooms = [part for part in parts if len(rooms_of(part)) > 1]
     shown = [f"{TOP}.{path.replace('/', '.')}" for path in TABLE.findall(ARCHITECTURE)]
-    assert not set(with_rooms) - set(shown), "each of them needs a table in docs/architecture.md"
+    assert not set(with_rooms) - set(shown), (
+        "each of them needs a table in docs/internals/architecture.md"
+    )
     for package in shown:
         table = room_table(package)
         assert f"{table}\n" in f"{ARCHITECTURE}\n", (
-            f"docs/architecture.md needs this table:\n{table}"
+            f"docs/internals/architecture.md needs this table:\n{table}"
         )
 
 

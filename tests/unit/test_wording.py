@@ -30,7 +30,7 @@ TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "in
 @pytest.mark.parametrize(
     "source",
     [
-        'job.reason == "waits for approval"',
+        'job.reason == "waiting for approval"',
         'job.reason.startswith(("not", "in"))',
         '"no job" not in error.message',
         'answer["reason"] != WAITS',

@@ -17,22 +17,22 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "steps, tokens, cache reads": {**dict.fromkeys(AGENTS, "yes"), "ollama": "no cache reads"},
     "cost": {
         **dict.fromkeys(AGENTS, "estimated"),
-        **dict.fromkeys(("claude", "opencode"), "told"),
+        **dict.fromkeys(("claude", "opencode"), "reported"),
         "ollama": "none",
     },
-    "splits a request unasked; by a JSON schema": {
+    "splits a request; by a JSON schema": {
         **dict.fromkeys(AGENTS, "yes"),
-        **dict.fromkeys(("gemini", "opencode"), "in words"),
+        **dict.fromkeys(("gemini", "opencode"), "as text"),
     },
     "child job by MCP": dict.fromkeys(AGENTS, "yes"),
     "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
     "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
     "a child job for codex and gemini, in all three ways": {"claude": "yes"},
-    "cancelled while a tool runs: no process left": dict.fromkeys(AGENTS, "yes"),
+    "cancelled while a tool runs: no process remains": dict.fromkeys(AGENTS, "yes"),
     "401: one attempt, class `auth`": dict.fromkeys(AGENTS, "yes"),
     "429 for 4 workers: 4 successes": dict.fromkeys(AGENTS, "yes"),
     "`max_steps` held": dict.fromkeys(AGENTS, "yes"),
-    "`max_tokens` held on the way": dict.fromkeys(AGENTS, "yes"),
+    "`max_tokens` held during the attempt": dict.fromkeys(AGENTS, "yes"),
     "`read-only`: nothing written, the worker fails": dict.fromkeys(AGENTS, "yes"),
     INHERITED: {**dict.fromkeys(TOOLS, "yes"), "opencode": "no hooks"},
 }

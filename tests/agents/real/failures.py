@@ -13,12 +13,12 @@ from tests.agents.real.tools import AGENTS
 
 #: What ``reason`` begins with, by class of error; ``{tool}`` is the agent.
 API = "the model's service failed"
-AUTH = "the agent's key or login was refused"
-CONFIG = "{tool} refuses to work as it was called"
-EMPTY = "it ended without an answer"
+AUTH = "the agent's login failed"
+CONFIG = "{tool} rejected its options or settings"
+EMPTY = "the agent ended without an answer"
 KILLED = "{tool} was killed"
-LIMIT = "it used all that it may"
-TIMEOUT = "{tool} was silent for too long"
+LIMIT = "limit reached"
+TIMEOUT = "{tool} stopped responding"
 FINE = ""
 
 
@@ -51,7 +51,9 @@ FAILURES: Mapping[str, Failure] = {
         again=True,
         slow=("opencode",),
     ),
-    "529, then well": Failure(script=Script.failing(overloaded(times=4)), reason=FINE, again=True),
+    "529, then success": Failure(
+        script=Script.failing(overloaded(times=4)), reason=FINE, again=True
+    ),
     "connection reset": Failure(
         script=Script.failing(Fault(kind=Kind.RESET, times=0)),
         reason=API,
@@ -64,19 +66,19 @@ FAILURES: Mapping[str, Failure] = {
         again=True,
         silent=AGENTS,
     ),
-    "an answer that is cut off": Failure(
+    "a truncated answer": Failure(
         script=Script.failing(Fault(kind=Kind.CUT, times=0)),
         reason=API,
         again=True,
         slow=("opencode",),
     ),
-    "an answer that cannot be read": Failure(
+    "an invalid answer": Failure(
         script=Script.failing(Fault(kind=Kind.MALFORMED, times=0)), reason=API, again=True
     ),
     "an empty answer": Failure(
         script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True, slow=("opencode",)
     ),
-    "no such model": Failure(
+    "unknown model": Failure(
         script=Script.failing(
             Fault(status=404, message="model: no-such-model was not found", times=0)
         ),
@@ -112,7 +114,7 @@ _CLASSES = {
 
 def table() -> str:
     """As docs/agents.md has it."""
-    heads = ["the service", "tried again", *(f"`{name}`" for name in AGENTS)]
+    heads = ["Service", "Retried", *(f"`{name}`" for name in AGENTS)]
     rows = [
         [name, "yes" if each.again else "no", *(_cell(each, agent) for agent in AGENTS)]
         for name, each in FAILURES.items()

@@ -55,8 +55,8 @@ def test_aider_writes_files_and_tells_its_use(aider: Site) -> None:
 @pytest.mark.parametrize(
     ("name", "script", "reason"),
     [
-        ("401", Script.failing(unauthorized()), "the agent's key or login was refused"),
-        ("empty", Script.of(Turn("")), "it ended without an answer"),
+        ("401", Script.failing(unauthorized()), "the agent's login failed"),
+        ("empty", Script.of(Turn("")), "the agent ended without an answer"),
     ],
 )
 def test_a_failure_of_aider(aider: Site, name: str, script: Script, reason: str) -> None:

@@ -129,7 +129,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     terminal.type("\x03")
     terminal.until("press it twice")
     terminal.type("bye\n")
-    said = terminal.until(f"bin/orchestrator merge {job_id} --take worker_1")
+    said = terminal.until(f"bin/orchestrator merge {job_id} --include worker_1")
     assert "worker_1: 1 file changed, committed on orchestrator/" in said
     assert terminal.end() == 0
 
@@ -169,7 +169,7 @@ def test_changes_of_a_worker_that_had_changed_nothing_are_listed(
     assert (outside["worker_id"], outside["files"]) == ("worker_1", 1)
     [row] = answer["results"]["tasks"]
     assert row["files_created"] == ["second.txt"]
-    assert outside["command"] == f"bin/orchestrator merge {job_id} --take worker_1"
+    assert outside["command"] == f"bin/orchestrator merge {job_id} --include worker_1"
     page = site.directory(job_id) / "FINAL_RESULT.md"
     until(lambda: outside["command"] in page.read_text(), "the report names it")
 
@@ -181,7 +181,7 @@ def test_while_it_is_attached_its_worktree_is_the_persons(
     terminal = attach(job_id)
     terminal.until("how can I help?")
     second = attach(job_id)
-    second.until("is attached to another terminal already")
+    second.until("is already attached to another terminal")
     assert second.end() == 1
     for path in (f"/jobs/{job_id}/retry", f"/jobs/{job_id}/workers/worker_1/rollback"):
         refused = site.call("POST", path, {})
@@ -218,10 +218,10 @@ def test_what_cannot_be_attached_is_refused_with_what_to_type(
     running = attach(job_id, "worker_2")
     running.until(f"bin/orchestrator cancel {job_id}")
     unknown = attach(job_id, "worker_9")
-    unknown.until("it has: worker_1, worker_2")
+    unknown.until("its workers: worker_1, worker_2")
     go.touch()
     site.wait(job_id)
     plain = attach(job_id, "worker_1")
-    said = plain.until("--take worker_1")
+    said = plain.until("--include worker_1")
     assert f"worktree add ../{job_id}-worker_1 orchestrator/{job_id}/worker_1" in said
     assert (running.end(), unknown.end(), plain.end()) == (1, 3, 1)

@@ -106,7 +106,7 @@ def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], No
     # The stand-in takes ten steps in a second: the one that follows a stop is its last.
     assert spent <= CAP + 8 * STEP
     if spent > CAP:
-        assert "token cap passed: " in ended["reason"]
+        assert "token cap exceeded: " in ended["reason"]
     until(lambda: not marked(job), "no process is left")
 
 
@@ -175,7 +175,7 @@ def test_a_job_whose_last_step_passes_the_cap_is_complete_and_says_by_how_much(
 ) -> None:
     ended = site.run("Build", [claude("words result")], max_cost_usd=0.4)
     assert ended["status"] == "completed"
-    assert ended["reason"].startswith("cost cap passed: $0.50 of $0.40 (25 % over)")
+    assert ended["reason"].startswith("cost cap exceeded: $0.50 of $0.40 (25 % over)")
 
 
 def test_a_retry_goes_on_with_a_larger_cap(site: InProcess) -> None:
@@ -216,7 +216,7 @@ def _spend_the_day(site: InProcess) -> None:
     ended = site.run("Build", tasks)
 
     assert ended["status"] == "partial"
-    assert "limits.max_cost_usd_per_day ($0.50 of $0.40 used, free again at" in ended["reason"]
+    assert "limits.max_cost_usd_per_day ($0.50 of $0.40 used, resets at" in ended["reason"]
     check_refused(site)
     assert site.call("POST", f"/jobs/{ended['job_id']}/retry", {}).status_code == 429
 

@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def test_a_refused_gate_resumes_with_the_finding_and_what_is_committed(site: InP
     assert stored["results"]["tasks"][0]["session"] == row["session"]
     told = f"attempt 2: resumed session {first['session']}"
     assert told in "\n".join(each.strip() for each in status_lines(ended, 100))
-    report = (site.directory(job_id) / "FINAL_RESULT.md").read_text()
-    assert f"Attempt 2: resumed session {first['session']}." in report
+    report = (site.directory(job_id) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
+    assert f"worker_1, attempt 2: resumed session {first['session']}." in report
     # The tool tells the totals of the whole session.
     assert worker["usage"]["input_tokens"] == 200
     assert worker["usage"]["cost_usd"] == pytest.approx(1.0)
@@ -142,7 +143,7 @@ def test_a_question_resumes_with_the_answer_that_there_is_none(site: InProcess) 
 
     [before, after] = runs_of(site, ended["job_id"])
     assert after["resumed"] == before["session"]
-    assert "Nobody will answer" in after["prompt"]
+    assert "No person will answer" in after["prompt"]
 
 
 def test_a_killed_driver_leaves_the_session_to_the_next_attempt(site: InProcess) -> None:
@@ -170,8 +171,10 @@ def test_a_crash_of_server_and_tool_resumes(
     until(lambda: log.exists() and "I begin" in log.read_text(), "its model has answered", 60)
     [first] = runs_of(server, job_id)
     server.kill()
-    for pid in (first["parent"], first["pid"]):
-        os.kill(pid, signal.SIGKILL)
+    os.kill(first["parent"], signal.SIGKILL)
+    # The shim ends what the driver left, and may have done so before this line.
+    with suppress(ProcessLookupError):
+        os.kill(first["pid"], signal.SIGKILL)
     server.start()
     ended = server.wait(job_id)
 
@@ -193,7 +196,7 @@ def test_a_session_that_is_gone_costs_no_retry(site: InProcess) -> None:
     assert (lost["resumed"], lost["known"]) == (first["session"], False)
     assert (second["resumed"], TASK in second["prompt"]) == ("", True)
     assert sessions_of(worker) == [(first["session"], False), (second["session"], False)]
-    assert "a new session begins" in site.log(job_id, "worker_1")
+    assert "starting a new session" in site.log(job_id, "worker_1")
 
 
 def test_a_session_that_its_service_refuses_is_given_up_at_once(site: InProcess) -> None:

@@ -87,7 +87,7 @@ def test_more_than_the_server_takes_is_told(stdio: Stdio) -> None:
 def test_a_wrong_key_is_told(server: Server, start: Callable[[dict[str, str]], Stdio]) -> None:
     one = start(environment(server.url, ORCHESTRATOR_API_KEY="wrong"))
 
-    assert "refused the key" in text_of(one.ask(call("status")), is_error=True)
+    assert "invalid API key" in text_of(one.ask(call("status")), is_error=True)
 
 
 def test_the_end_of_the_input_waits_for_open_calls(stdio: Stdio, service: FakeService) -> None:
@@ -200,7 +200,7 @@ def test_without_a_server_it_says_what_to_type(
 
     answer = text_of(one.ask(call("status")), is_error=True)
 
-    assert answer.endswith(f"start the server with: {folder}/bin/orchestrator serve")
+    assert answer.endswith(f"start the server: {folder}/bin/orchestrator serve")
 
 
 def test_it_finds_the_server_of_its_folder(

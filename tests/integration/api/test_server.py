@@ -141,14 +141,13 @@ def test_a_loop_that_ends_by_itself_is_not_woken_by_a_closed_descriptor(
             b"Content-Length: 99999999999\r\n\r\n",
             413,
             "too-large",
-            "the request's body is too large; at most 8388608 bytes are taken "
-            "(setting limits.max_request_bytes)",
+            "request body too large: at most 8388608 bytes (setting limits.max_request_bytes)",
         ),
         (
             b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
             431,
             "headers-too-large",
-            "the headers are too large; at most 65536 bytes are taken",
+            "headers too large: at most 65536 bytes",
         ),
     ],
 )

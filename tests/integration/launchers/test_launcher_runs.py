@@ -208,7 +208,7 @@ def test_a_missing_interpreter_is_told(stage: Any) -> None:
 def test_too_long_arguments_are_told(stage: Any) -> None:
     ended = stage.run("a", "true", "x" * 200_000)
     assert ended.ended_by is EndedBy.SPAWN_FAILED
-    assert "larger than" in ended.error
+    assert "exceed the limit" in ended.error
 
 
 def test_the_kernel_may_kill_a_worker_before_the_server(stage: Any) -> None:

@@ -59,7 +59,7 @@ def test_too_large_a_file_ends_its_writer(limited: Any) -> None:
     for name, script in (("a", "exec head -c 3000000 /dev/zero > file"), ("b", "yes > file")):
         ended = limited.shell(name, script)
         assert ended.ended_by is EndedBy.LIMIT
-        assert ended.error == "killed: wrote a file of more than 1 MiB"
+        assert ended.error == "killed: wrote a file larger than 1 MiB"
     assert (limited.directory / "file").stat().st_size == MIB
 
 
@@ -142,7 +142,7 @@ def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() ->
         choose(asked)
     said = refused.value.message
     assert said.startswith("workers.limits.strict: workers.limits.cpu is not held by subreaper")
-    assert "workers.limits.memory is looked at" in said and "file_size" not in said
+    assert "workers.limits.memory is checked" in said and "file_size" not in said
     assert "start the server in a delegated control group: systemd-run" in said
     assert "set workers.containment: auto" in said
     assert said.endswith("; or set workers.limits.strict: false")

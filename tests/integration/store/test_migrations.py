@@ -238,7 +238,7 @@ def test_a_newer_schema_is_refused_and_left_alone(url: str, connection: Connecti
     connection.commit()
     store = SqlStore(url)
 
-    with pytest.raises(StoreError, match="made by a newer release"):
+    with pytest.raises(StoreError, match="created by a newer release"):
         store.open()
     with pytest.raises(StoreError, match="not open"):
         store.job("a")

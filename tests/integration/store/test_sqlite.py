@@ -181,7 +181,7 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
     store.save(Change(new_workers=[a_worker(a_job())]))
     store.close()
 
-    assert "did not reach the disk: Input/output error" in caplog.text
+    assert "to the disk: Input/output error" in caplog.text
 
 
 def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
@@ -194,7 +194,7 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
         for _ in range(3):
             sync.ask()
             time.sleep(3 * connections.LATE_SECONDS)
-        return caplog.text.count("did not reach the disk")
+        return caplog.text.count("to the disk")
 
     assert told_after_more_commits() == 1
     log.touch()
@@ -218,7 +218,7 @@ def test_any_path_will_do(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     path.write_bytes(b"certainly not a database" * 1000)
 
-    with pytest.raises(StoreError, match=rf"{path} is not a database: move it aside"):
+    with pytest.raises(StoreError, match=rf"{path} is not a database; restore a copy"):
         SqlStore(sqlite_url(path)).open()
 
     assert path.read_bytes() == b"certainly not a database" * 1000
@@ -232,7 +232,7 @@ def test_a_damaged_database_is_refused_with_its_path(store: SqlStore, path: Path
         file.seek(4096)
         file.write(b"\xff" * (size - 4096))
 
-    with pytest.raises(StoreError, match=rf"{path} is damaged .*: move it aside"):
+    with pytest.raises(StoreError, match=rf"{path} is damaged .*; restore a copy"):
         store.open()
 
 
@@ -242,14 +242,14 @@ def test_a_value_that_makes_no_sense_is_told_with_the_path(store: SqlStore, path
         connection.execute("UPDATE jobs SET status = 'nonsense'")
     connection.close()
 
-    with pytest.raises(StoreError, match=rf"{path} holds a value that cannot be read.*nonsense"):
+    with pytest.raises(StoreError, match=rf"{path} contains an unreadable value.*nonsense"):
         store.job("a")
 
 
 def test_a_missing_directory_is_told_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "orchestrator.db"
 
-    with pytest.raises(StoreError, match=rf"{path} cannot be opened: No such file"):
+    with pytest.raises(StoreError, match=rf"cannot open {path}: No such file"):
         SqlStore(sqlite_url(path)).open()
 
 
@@ -300,7 +300,7 @@ def test_one_server_at_a_time_has_the_file_whatever_its_path(path: Path) -> None
     first, second = (SqlStore(sqlite_url(each), alone=True) for each in (path, link))
     first.open()
 
-    with pytest.raises(StoreError, match=f"another server uses {link}: stop it, or give this one"):
+    with pytest.raises(StoreError, match=f"another server uses {link}; stop it, or use another"):
         second.open()
     first.save(Change(new_jobs=[a_job()]))
 
@@ -332,7 +332,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Pa
     pages = driver.execute("PRAGMA page_count").fetchone()[0]
     driver.execute(f"PRAGMA max_page_count={pages}")
 
-    with pytest.raises(StoreError, match=rf"the disk that holds {path} is full"):
+    with pytest.raises(StoreError, match=rf"the disk of {path} is full"):
         store.save(Change(new_jobs=[a_job("b", request="x" * 1_000_000)]))
     assert (store.job("a"), store.job("b")) == (a_job(), None)
     store.save(Change(new_jobs=[a_job("c", request="x" * 1_000_000)]))

@@ -55,16 +55,16 @@ def test_a_class_is_an_agent(installed: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "path", "complaint"),
     [
-        ("echo", "no_such_module_at_all:X", "cannot be loaded: No module named"),
-        ("echo", "a_package_of_a_user:Missing", "cannot be loaded"),
-        ("other", "a_package_of_a_user:Echo", "its name should be 'other'"),
-        ("echo", "collections:Counter", "it has no check, command, evidence"),
+        ("echo", "no_such_module_at_all:X", "No module named"),
+        ("echo", "a_package_of_a_user:Missing", "has no attribute"),
+        ("other", "a_package_of_a_user:Echo", "its name must be 'other'"),
+        ("echo", "collections:Counter", "it lacks check, command, evidence"),
     ],
 )
 def test_a_class_that_is_no_agent_is_a_wrong_setting(
     installed: Path, name: str, path: str, complaint: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"agents.{name}.class: {path}.*{complaint}"):
+    with pytest.raises(ConfigError, match=f"agents.{name}.class: .*{path}.*{complaint}"):
         registry(installed, settings(**{name: {"class": path}}))
 
 

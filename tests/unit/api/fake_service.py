@@ -61,7 +61,7 @@ class FakeService:
 
     def check_change(self, caller: Caller) -> None:
         if not caller.may_change:
-            raise Forbidden(f"the key {caller.name!r} is for reading only")
+            raise Forbidden(f"the key {caller.name!r} has read access only")
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         if self.failure is not None:
@@ -274,7 +274,7 @@ class FakeService:
         return []
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
-        raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
+        raise Forbidden("leases are for workers, with their own keys; in a task, set locks")
 
     def lock_decided(self, call: LockCall) -> bool:
         return True
@@ -285,7 +285,7 @@ class FakeService:
     def lock_dropped(self, call: LockCall) -> None: ...
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        raise NotFound(f"nobody holds a lease on {names[0]}")
+        raise NotFound(f"no lease on {names[0]} exists")
 
     # What tests call.
 

@@ -11,17 +11,21 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from orchestrator import __version__
-from orchestrator.cli import COMMANDS
-from orchestrator.cli.context import OWN_FOLDER, CliContext
+from orchestrator.cli import COMMANDS, GROUPS, commands
+from orchestrator.cli.context import CliContext
 from orchestrator.cli.output import exit_codes
+from orchestrator.cli.output.command_group import CommandGroup
 from orchestrator.cli.output.errors import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server import serve
 from orchestrator.cli.server.background_server import project_line
 from orchestrator.core.errors import NotFound
+from orchestrator.security.product_files import FOLDER
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 
@@ -45,7 +49,7 @@ def test_the_start_line_says_when_other_machines_reach_the_server(
     serve._tell(url, Path("/shop"))
     said = capsys.readouterr().err
     assert said.startswith(f"serving at {url} for the project /shop")
-    assert ("other machines reach it" in said) is ("0.0.0.0" in url)
+    assert ("other machines can reach it" in said) is ("0.0.0.0" in url)
     assert ("plain HTTP" in said) is (url == "http://0.0.0.0:1")
 
 
@@ -243,7 +247,7 @@ def test_wait_says_that_it_waits_for_the_server_and_until_when(
     out, err = capsys.readouterr()
     assert code == ExitCode.UNREACHABLE
     assert not out and time.monotonic() - began < 30
-    awaited = rf"^the server at {nobody} does not answer; waiting for it until \d{{4}}-"
+    awaited = rf"^no answer from {nobody}; retrying until \d{{4}}-"
     assert len(re.findall(awaited, err, re.MULTILINE)) == 1
 
 
@@ -396,7 +400,7 @@ def test_a_limit_exits_7_with_what_is_left(
 
     assert orchestrator("submit", "x") == ExitCode.LIMIT
     err = capsys.readouterr().err
-    assert "too many" in err and "left: workers 3" in err
+    assert "too many" in err and "remaining: workers 3" in err
 
 
 @pytest.mark.parametrize(
@@ -436,31 +440,84 @@ def run_program(*arguments: str, pipe: str = "cat") -> subprocess.CompletedProce
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
     return subprocess.run(
         ["bash", "-c", f'"$@" | {pipe}', "-", sys.executable, "-m", "orchestrator", *arguments],
-        env={**environ, "PYTHONPATH": str(OWN_FOLDER)},
+        env={**environ, "PYTHONPATH": str(FOLDER)},
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def test_help_names_every_command_and_every_exit_code(
+def listed(shown: str) -> list[str]:
+    """The commands in a help text: the first word of each line below a title."""
+    return re.findall(r"^  ([a-z]+) +[A-Z]", shown, re.MULTILINE)
+
+
+def test_help_names_at_most_twelve_commands_and_every_exit_code(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     assert orchestrator("--help") == ExitCode.OK
 
     out = capsys.readouterr().out
-    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert {"run", "job", "help"} < set(listed(out)) <= set(COMMANDS)
+    assert len(listed(out)) <= 12
     assert exit_codes.table().replace(" ", "") in out.replace(" ", "")
 
 
-@pytest.mark.parametrize("group", [(), ("config",), ("keys",)])
+def test_every_command_is_in_the_list_of_help_and_in_completions(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("help") == ExitCode.OK
+    assert listed(capsys.readouterr().out) == list(COMMANDS)
+    offered = ShellComplete(commands, {}, "orchestrator", "_X").get_completions([], "")
+    assert {each.value for each in offered} == set(COMMANDS)
+    offered = ShellComplete(commands, {}, "orchestrator", "_X").get_completions(["job"], "st")
+    assert [each.value for each in offered] == ["status"]
+
+
+@pytest.mark.parametrize(
+    ("names", "usage"),
+    [
+        (["status"], "orchestrator status [OPTIONS] [JOB]"),
+        (["job", "status"], "orchestrator job status [OPTIONS] [JOB]"),
+        (["config", "show"], "orchestrator config show [OPTIONS]"),
+    ],
+)
+def test_help_of_a_command_is_what_its_own_option_prints(
+    orchestrator: Orchestrator, capsys: Capture, names: list[str], usage: str
+) -> None:
+    assert orchestrator("help", *names) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert orchestrator(*names, "--help") == ExitCode.OK
+    assert shown == capsys.readouterr().out
+    assert shown.startswith(f"Usage: {usage}\n")
+
+
+def test_the_commands_of_a_group_are_those_of_the_top_level(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    root = click.Context(commands)
+    for name in GROUPS:
+        group = commands.get_command(root, name)
+        assert isinstance(group, CommandGroup) and name not in group.modules
+        assert all(group.modules[each] == COMMANDS[each] for each in group.modules)
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    assert orchestrator("job", "wait", "j1") == orchestrator("wait", "j1") == ExitCode.OK
+    assert capsys.readouterr().out == "completed\ncompleted\n"
+    assert orchestrator("job", "stauts") == ExitCode.USAGE
+    assert capsys.readouterr().err.endswith("Did you mean status?\n")
+
+
+@pytest.mark.parametrize("group", [(), ("help",), ("job",), ("worker",), ("config",), ("keys",)])
 def test_what_commands_do_is_listed_in_whole_sentences(
     orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch, group: list[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert orchestrator(*group, "--help") == ExitCode.OK
-    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0]
-    assert listed and "..." not in listed
+    assert orchestrator(*group, *[] if group == ("help",) else ["--help"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert listed(out)
+    assert "..." not in re.sub(r"^Usage: .*|\[.*?\]\.\.\.", "", out)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -479,7 +536,7 @@ def test_the_version_is_the_packages(orchestrator: Orchestrator, capsys: Capture
 
 
 def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
-    program = OWN_FOLDER / "orchestrator" / "cli" / "worker" / "spawn.py"
+    program = FOLDER / "orchestrator" / "cli" / "worker" / "spawn.py"
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['spawn', '--help']\n"
@@ -496,7 +553,7 @@ def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
 
 
 def test_lock_loads_the_standard_library_alone() -> None:
-    program = OWN_FOLDER / "orchestrator" / "cli" / "worker" / "lock.py"
+    program = FOLDER / "orchestrator" / "cli" / "worker" / "lock.py"
     command = [sys.executable, "-S", "-E", "-X", "importtime", str(program), "lock", "--help"]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -519,7 +576,7 @@ def test_help_loads_nothing_heavy() -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(OWN_FOLDER)},
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -533,7 +590,7 @@ def test_completion_knows_the_commands() -> None:
         [sys.executable, "-m", "orchestrator"],
         env={
             **os.environ,
-            "PYTHONPATH": str(OWN_FOLDER),
+            "PYTHONPATH": str(FOLDER),
             "_ORCHESTRATOR_COMPLETE": "bash_complete",
             "COMP_WORDS": "orchestrator sub",
             "COMP_CWORD": "1",
@@ -611,5 +668,5 @@ sys.meta_path.insert(0, Interrupts())
 runpy.run_module("orchestrator", run_name="__main__")
 """
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=OWN_FOLDER, capture_output=True, check=False)
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, b"")

@@ -28,7 +28,7 @@ def test_a_worker_of_the_folder_is_refused(
     own = tmp_path / "folder" / "workspace" / "job_abc123" / "depth_0" / "worker_1"
 
     assert ran(tmp_path / "folder", own, *command) == ExitCode.FAILED
-    assert "changes the user's checkout, which is for the user to say" in capfd.readouterr().err
+    assert "a worker must not change the user's checkout" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,4 +54,4 @@ def test_two_ways_to_land_that_exclude_each_other_are_refused(
     asked = ("land", "abc123", "--no-ff", other)
 
     assert ran(tmp_path / "folder", tmp_path, *asked) == ExitCode.USAGE
-    assert "say one of them" in capfd.readouterr().err
+    assert "pass one of them" in capfd.readouterr().err

@@ -11,12 +11,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from orchestrator.config import (
     Loaded,
     Settings,
     load,
     render_schema,
+    render_starter,
     render_template,
     visible,
 )
@@ -190,97 +192,97 @@ WRONG_FILES = {
     "recursion: {max_workers: 5}": [
         "1:13: recursion.max_workers: unknown key (did you mean 'workers.max_workers'?)"
     ],
-    "recursion: {zzz: 5}": ["1:13: recursion.zzz: unknown key; known here: enable, max_depth"],
+    "recursion: {zzz: 5}": ["1:13: recursion.zzz: unknown key; known: enable, max_depth"],
     "wrkers: {}": ["1:1: wrkers: unknown section (did you mean 'workers'?)"],
     "port: 80": ["1:1: port: unknown section (did you mean 'api.port'?)"],
     "1: 2": [
-        "1:1: 1: unknown section; known here: orchestrator, workers, gates, recursion, limits, api,"
+        "1:1: 1: unknown section; known: orchestrator, workers, gates, recursion, limits, api,"
         " store, logging, git, reports, agents"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
-        "2:3: workers.max_workers: 'ten' is not right; should be a whole number from 1 to"
+        "2:3: workers.max_workers: invalid value 'ten'; must be a whole number from 1 to"
         " 2147483647, or auto",
-        "3:3: workers.max_retries: true is not right; should be a whole number from 0 to 100",
-        "4:3: workers.grace_seconds: is empty; should be a number from 0 to 600",
+        "3:3: workers.max_retries: invalid value true; must be a whole number from 0 to 100",
+        "4:3: workers.grace_seconds: empty value; must be a number from 0 to 600",
     ],
     'workers: {default_timeout: "300"}': [
-        "1:11: workers.default_timeout: '300' is not right; should be a number above 0 and"
+        "1:11: workers.default_timeout: invalid value '300'; must be a number above 0 and"
         " at most 1000000000, without quotes or a unit"
     ],
     "workers: {default_timeout: .nan}": [
-        "1:11: workers.default_timeout: nan is not right; should be a number above 0"
+        "1:11: workers.default_timeout: invalid value nan; must be a number above 0"
         " and at most 1000000000"
     ],
     "api: {port: 70000}": [
-        "1:7: api.port: 70000 is not right; should be a whole number from 0 to 65535"
+        "1:7: api.port: invalid value 70000; must be a whole number from 0 to 65535"
     ],
-    "recursion: {enable: 1}": ["1:13: recursion.enable: 1 is not right; should be true or false"],
+    "recursion: {enable: 1}": ["1:13: recursion.enable: invalid value 1; must be true or false"],
     "orchestrator: {execution_mode: win}": [
-        "1:16: orchestrator.execution_mode: 'win' is not right; should be native, wsl or windows"
+        "1:16: orchestrator.execution_mode: invalid value 'win'; must be native, wsl, or windows"
     ],
     "orchestrator: {workspace_root: }": [
-        "1:16: orchestrator.workspace_root: is empty; should be a path"
+        "1:16: orchestrator.workspace_root: empty value; must be a path"
     ],
     "orchestrator: {project_root: 7}": [
-        "1:16: orchestrator.project_root: 7 is not right; should be a path or null, in quotes"
+        "1:16: orchestrator.project_root: invalid value 7; must be a path or null, in quotes"
     ],
     'orchestrator: {project_root: "a\\0b"}': [
-        "1:16: orchestrator.project_root: 'a\\x00b' is not right; should be a path or null"
+        "1:16: orchestrator.project_root: invalid value 'a\\x00b'; must be a path or null"
     ],
     "api: {api_key: 12345678901234567890}": [
-        "1:7: api.api_key: is not right; should be text, in quotes"
+        "1:7: api.api_key: invalid value; must be text, in quotes"
     ],
     "agents: {Mine: {command: [ls]}}": [
-        "1:10: agents.Mine: 'Mine' is not right; should be a name of lower-case letters, digits,"
-        " - and _ that starts with a letter"
+        "1:10: agents.Mine: invalid value 'Mine'; must be a name of lower-case letters, digits,"
+        " -, and _ that starts with a letter"
     ],
     "agents: {mine: {comand: [ls]}}": [
         "1:17: agents.mine.comand: unknown key (did you mean 'command'?)",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{}}}}": [
-        "2:10: agents.mine: has no command: a list like [program, --option], or class:"
+        "2:10: agents.mine: has no command; add command: [program, --option], or class:"
         " package.module:Class",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{auto: {{command: [x]}}}}": [
-        "2:10: agents.auto: auto has a meaning of its own; give the agent another name",
+        "2:10: agents.auto: the name auto is reserved; rename the agent",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], class: 'a:B'}}}}": [
-        "2:10: agents.mine: has a command and a class; one of them is enough",
+        "2:10: agents.mine: has both a command and a class; remove one of them",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{opencode: {{inherit: [mcp, hooks]}}}}": [
-        "2:10: agents.opencode: cannot inherit hooks; it can: mcp, skills, memory; change"
+        "2:10: agents.opencode: cannot inherit hooks; possible values: mcp, skills, memory; change"
         " agents.opencode.inherit",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{aider: {{inherit: [memory]}}}}": [
         "2:10: agents.aider: cannot inherit memory; change agents.aider.inherit",
     ],
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], inherit: [mcp]}}}}": [
-        "2:10: agents.mine: has a command or class of its own, which reads its own configuration;"
+        "2:10: agents.mine: has its own command or class, and so cannot inherit configuration;"
         " change agents.mine.inherit",
     ],
     "agents: {mine: {command: ls -l}}": [
-        "1:17: agents.mine.command: 'ls -l' is not right; should be a list like [first, second],"
-        " each text that is not empty"
+        "1:17: agents.mine.command: invalid value 'ls -l'; must be a list such as [first, second],"
+        " each non-empty text"
     ],
     "agents: {mine: {command: [ls], env: [ok, 1x]}}": [
-        "1:42: agents.mine.env[1]: '1x' is not right; should be the name of an environment"
-        " variable, a pattern like MY_*, or NAME=value"
+        "1:42: agents.mine.env[1]: invalid value '1x'; must be the name of an environment"
+        " variable, a pattern such as MY_*, or NAME=value"
     ],
-    "api: 5": ["1:1: api: should be a section, with its keys indented on the lines below"],
-    "[1, 2]": ["1:1: should be sections like 'api:' with keys below them"],
-    "hello": ["1:1: should be sections like 'api:' with keys below them"],
-    "api: {}\napi: {}": ["2:1: api: given twice (first at line 1)"],
-    "api:\n  port: 1\n  port: 2": ["3:3: api.port: given twice (first at line 2)"],
+    "api: 5": ["1:1: api: must be a section, with indented keys on the next lines"],
+    "[1, 2]": ["1:1: must be sections such as 'api:', each with keys below it"],
+    "hello": ["1:1: must be sections such as 'api:', each with keys below it"],
+    "api: {}\napi: {}": ["2:1: api: set twice (first in line 1)"],
+    "api:\n  port: 1\n  port: 2": ["3:3: api.port: set twice (first in line 2)"],
     "workers:\n\tmax_workers: 1": ["2:1: not valid YAML: a tab; indent with spaces"],
     "a: b: c": [
         "1:5: not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     ],
     "api:\n  host: x\n   port: 80": [
-        "3:8: not valid YAML: does not fit the line above: a ':' is missing there, or this one is"
+        "3:8: not valid YAML: does not fit the line above: a ':' is missing there, or this line is"
         " indented more"
     ],
     "api:\n  port: 80\n host: x": [
-        "3:2: not valid YAML: indented differently from the lines beside it"
+        "3:2: not valid YAML: indented differently from its neighboring lines"
     ],
     "api:\n  port: 80\nhost\nstore: {}": ["3:1: not valid YAML: could not find expected ':'"],
     'api:\n  host: "x\n  port: 80\n': ["2:9: not valid YAML: a quote that is not closed"],
@@ -288,26 +290,26 @@ WRONG_FILES = {
     "a: 1\n---\nb: 2": [
         "2:1: not valid YAML: expected a single document in the stream, but found another document"
     ],
-    "api: &x {}\nstore: *x": ["2:8: not valid YAML: an alias (*name); write the value out"],
+    "api: &x {}\nstore: *x": ["2:8: not valid YAML: an alias (*name); write the value instead"],
     "api: {host: !!python/object:os.system x}": [
-        "1:7: api.host: is empty; should be text that is not empty",
-        "1:13: the tag !!python/object:os.system is not known here",
+        "1:7: api.host: empty value; must be non-empty text",
+        "1:13: unknown tag !!python/object:os.system",
     ],
     "api: {port: 0x_}": [
-        "1:7: api.port: is empty; should be a whole number from 0 to 65535",
+        "1:7: api.port: empty value; must be a whole number from 0 to 65535",
         "1:13: not a valid int",
     ],
     "workers: {limits: {memory: much, cpus: 1}}": [
-        "1:20: workers.limits.memory: 'much' is not right;"
-        " should be a number of bytes, or one like 512M or 2G or null",
+        "1:20: workers.limits.memory: invalid value 'much';"
+        " must be a number of bytes, or a size such as 512M or 2G or null",
         "1:34: workers.limits.cpus: unknown key (did you mean 'cpu'?)",
     ],
     "workers: {containment: docker}": [
-        "1:11: workers.containment: 'docker' is not right;"
-        " should be auto, subreaper, cgroup, pidns, sandbox or basic",
+        "1:11: workers.containment: invalid value 'docker';"
+        " must be auto, subreaper, cgroup, pidns, sandbox, or basic",
     ],
     "api: {port: \x01}": ["1:13: not valid YAML: the character U+0001 is not allowed"],
-    "? [a]\n: 1": ["1:3: a key should be plain text"],
+    "? [a]\n: 1": ["1:3: a key must be plain text"],
     "[" * 1500: ["1:1: lists or mappings are nested too deeply"],
 }
 
@@ -342,28 +344,29 @@ def test_a_number_that_means_nothing_is_refused(tmp_path: Path, path: KeyPath, v
 def test_a_size_that_means_nothing_is_refused(tmp_path: Path, value: str) -> None:
     environ = {"ORCHESTRATOR_WORKERS__LIMITS": f"{{memory: {value}}}"}
     [line] = complaints(tmp_path, WITH_KEY, environ=environ)
-    assert line.endswith("should be a number of bytes, or one like 512M or 2G or null")
+    assert line.endswith("must be a number of bytes, or a size such as 512M or 2G or null")
 
 
 CONFLICTS = {
     "workers: {max_workers: 200}": (
-        "3:11: workers.max_workers: 200 is above limits.max_workers (100); change one of them"
+        "3:11: workers.max_workers: 200 is above limits.max_workers (100); change one of the two"
     ),
     "workers: {max_live_workers: 3}": (
-        "workers.max_workers: 10 is above workers.max_live_workers (3); change one of them"
+        "workers.max_workers: 10 is above workers.max_live_workers (3); change one of the two"
     ),
     "workers: {default_timeout: 100000}": (
         "3:11: workers.default_timeout: 100000 is above limits.max_wall_seconds (86400);"
-        " change one of them"
+        " change one of the two"
     ),
     "recursion: {max_depth: 11}": (
-        "3:13: recursion.max_depth: 11 is above limits.max_depth (10); change one of them"
+        "3:13: recursion.max_depth: 11 is above limits.max_depth (10); change one of the two"
     ),
     "orchestrator: {project_root: /nowhere/at/all}": (
         "3:16: orchestrator.project_root: '/nowhere/at/all' is not a directory;"
-        " give one that exists, or null"
+        " name an existing directory, or null"
     ),
-    "reports: {template_dir: config.yaml}": "is not a directory; give one that exists, or null",
+    "reports: {template_dir: config.yaml}": "is not a directory; name an existing directory, or"
+    " null",
 }
 
 
@@ -382,7 +385,9 @@ def test_a_host_that_others_can_reach_needs_tls_a_proxy_or_a_yes(tmp_path: Path,
     # Every config.yaml of before has it; alone it was enough.
     for text in (WITH_KEY, WITH_KEY.replace("api: {", "api: {allow_remote: true, ")):
         [line] = complaints(tmp_path, text, environ=environ)
-        assert line.startswith(f"ORCHESTRATOR_API__HOST: api.host: '{host}' can be reached from")
+        assert line.startswith(
+            f"ORCHESTRATOR_API__HOST: api.host: other machines can reach '{host}'"
+        )
         for way in ("api.tls: {certificate: ", "api.trusted_proxies: [", "api.insecure: true"):
             assert way in line
     (tmp_path / "c.pem").touch()
@@ -404,14 +409,14 @@ def test_a_host_that_others_can_reach_needs_tls_a_proxy_or_a_yes(tmp_path: Path,
         (
             "TRUSTED_PROXIES",
             "[10.0.0.0/8, proxy.example.org]",
-            "'proxy.example.org' is no address or network; write it like 10.0.0.5 or 10.0.0.0/24",
+            "'proxy.example.org' is not an address or network, such as 10.0.0.5 or 10.0.0.0/24",
         ),
         (
             "TLS",
             "{certificate: config.yaml, key: none.pem}",
-            "none.pem' is not a file; give one in PEM form",
+            "none.pem' is not a file; name a file in PEM format",
         ),
-        ("TLS", "{certificate: config.yaml}", "api.tls.key: missing; should be a path"),
+        ("TLS", "{certificate: config.yaml}", "api.tls.key: missing; must be a path"),
     ],
 )
 def test_a_proxy_or_certificate_that_is_none_is_refused(
@@ -454,7 +459,7 @@ def test_a_secret_file_that_cannot_be_used_is_refused_by_its_path(tmp_path: Path
     assert [line for line in said if "_FILE: " in line and "PORT" not in line] == [
         f"ORCHESTRATOR_API__API_KEY_FILE: {missing} cannot be read: No such file or directory",
         f"ORCHESTRATOR_API__KEYS_FILE: {empty} is empty; write the secret into it",
-        "ORCHESTRATOR_STORE__URL_FILE: ORCHESTRATOR_STORE__URL is set as well; keep one of the two",
+        "ORCHESTRATOR_STORE__URL_FILE: ORCHESTRATOR_STORE__URL is also set; set only one of them",
     ]
     # Only secrets: any other setting is no secret, and its name is wrong.
     assert any("api.port_file: unknown key" in line for line in said)
@@ -469,10 +474,10 @@ def test_a_wrong_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     }
     assert complaints(tmp_path, WITH_KEY, environ=environ, flags={"api.threads": "x"}) == [
         "ORCHESTRATOR_AGENTS__MINE: agents.mine: not valid YAML: expected ',' or ']', but got '}'",
-        "ORCHESTRATOR_API__PORT: api.port: is empty; should be a whole number from 0 to 65535",
+        "ORCHESTRATOR_API__PORT: api.port: empty value; must be a whole number from 0 to 65535",
         "ORCHESTRATOR_API__PRT: api.prt: unknown key (did you mean 'port'?)",
         "ORCHESTRATOR_WRKERS__MAX_WORKERS: wrkers: unknown section (did you mean 'workers'?)",
-        "flag --threads: api.threads: 'x' is not right; should be a whole number from 2 to 1000,"
+        "flag --threads: api.threads: invalid value 'x'; must be a whole number from 2 to 1000,"
         " without quotes or a unit",
     ]
 
@@ -493,13 +498,13 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 )
 def test_without_a_key_the_remedy_is_install(tmp_path: Path, text: str) -> None:
     [line] = complaints(tmp_path, text)
-    assert re.fullmatch(r"config\.yaml(:1:7)?: api\.api_key: .*run \./install\.sh, .*", line)
+    assert re.fullmatch(r"config\.yaml(:1:7)?: api\.api_key: .*\./install\.sh", line)
     assert loaded(tmp_path, text, require_key=False).settings.api.port == 8000
 
 
 def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path) -> None:
     [line] = complaints(tmp_path, "api: {api_key: 'käsekäsekäsekäse'}")
-    assert "should be letters and digits" in line
+    assert "must be letters and digits" in line
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
@@ -566,6 +571,51 @@ def test_the_template_says_the_defaults(tmp_path: Path) -> None:
     assert loaded(tmp_path, render_template(), require_key=False).settings == defaults
 
 
+def test_a_former_name_of_a_setting_is_still_accepted(tmp_path: Path) -> None:
+    former = "workers: {orphan_lease: 5}\n"
+
+    assert loaded(tmp_path, WITH_KEY + former).settings.workers.orphan_timeout == 5
+    environ = {"ORCHESTRATOR_WORKERS__ORPHAN_LEASE": "7"}
+    found = loaded(tmp_path, WITH_KEY + former, environ=environ)
+    assert found.settings.workers.orphan_timeout == 7
+    assert found.origins["workers.orphan_timeout"] == "ORCHESTRATOR_WORKERS__ORPHAN_LEASE"
+    wrong = "workers: {orphan_lease: soon}\n"
+    assert complaints(tmp_path, WITH_KEY + wrong)[0].startswith(
+        "config.yaml:2:11: workers.orphan_timeout: invalid value 'soon'; must be a number"
+    )
+    both = "workers: {orphan_timeout: 1, orphan_lease: 5}\n"
+    assert "former name of workers.orphan_timeout" in complaints(tmp_path, WITH_KEY + both)[0]
+
+
+def test_a_new_config_file_is_short_and_has_a_key(tmp_path: Path) -> None:
+    assert ensure_key(tmp_path)
+
+    text = (tmp_path / "config.yaml").read_text()
+    assert len(text.splitlines()) <= 16
+    assert "config.template.yaml" in text
+    assert re.sub('api_key: "[0-9a-f]{64}"', 'api_key: ""', text) == render_starter()
+    found = visible(load(tmp_path, environ={}).settings)
+    defaults = load(tmp_path / "none", environ={}, require_key=False).settings
+    inside = {name for name, value in found.items() if value != visible(defaults)[name]}
+    assert inside <= {"api.api_key", "orchestrator.workspace_root", "logging.log_dir"}
+
+
+def test_a_setting_of_a_new_config_file_is_set_by_removing_its_mark(tmp_path: Path) -> None:
+    text = re.sub("^  # ", "  ", render_starter(), flags=re.MULTILINE)
+
+    given = yaml.safe_load(text)
+    settings = loaded(tmp_path, text, require_key=False).settings
+    assert given["workers"]["max_workers"] == settings.workers.max_workers == 10
+    assert settings == load(tmp_path, environ={}, require_key=False).settings
+
+
+@pytest.mark.parametrize("text", [render_starter(), render_template()])
+def test_editors_accept_the_files_as_they_are_written(text: str) -> None:
+    schema = json.loads(render_schema())
+
+    Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
 def test_the_agent_shown_in_the_template_works(tmp_path: Path) -> None:
     lines = render_template().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("# Agents that you add"))
@@ -584,6 +634,7 @@ def test_every_setting_says_what_it_does() -> None:
     "text",
     [
         render_template(),
+        render_starter(),
         "",
         "workers: {max_workers: 3}",
         "api:\n",
@@ -678,19 +729,19 @@ def test_further_keys_have_a_name_and_scopes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        (f'{{name: ci, key_hash: "{HASH}", scopes: [write]}}', "admin, submit or read"),
-        (f'{{name: ci, key_hash: "{HASH}", scopes: []}}', "a list like"),
+        (f'{{name: ci, key_hash: "{HASH}", scopes: [write]}}', "admin, submit, or read"),
+        (f'{{name: ci, key_hash: "{HASH}", scopes: []}}', "a list such as"),
         (f'{{name: ci, key_hash: "{HASH}"}}', "api.keys[0].scopes: missing"),
         ("{name: ci, key_hash: 12ab, scopes: [read]}", "64 hexadecimal digits"),
-        ("{name: ci, scopes: [read]}", "should have key_hash or key"),
-        (f'{{name: ci, key: {KEY}, key_hash: "{HASH}", scopes: [read]}}', "one of them"),
+        ("{name: ci, scopes: [read]}", "needs either key_hash or key"),
+        (f'{{name: ci, key: {KEY}, key_hash: "{HASH}", scopes: [read]}}', "needs either"),
         ("{name: ci, key: short-secret, scopes: [read]}", "16 or more letters and digits"),
         ("{name: root/worker_1, key: short-secret, scopes: [read]}", "starts with a letter"),
-        (f'{{name: default, key_hash: "{HASH}", scopes: [read]}}', "is that of api.api_key"),
+        (f'{{name: default, key_hash: "{HASH}", scopes: [read]}}', "is used by api.api_key"),
         (f'{{name: ci, key_hash: "{HASH}", scope: [read], scopes: [read]}}', "unknown key"),
         (
             f"{{name: ci, key: {KEY}, scopes: [read]}}, {{name: ci, key: {KEY}-2, scopes: [read]}}",
-            "is that of another key",
+            "is used by another key",
         ),
     ],
 )

@@ -154,3 +154,11 @@ def test_an_unknown_project_is_told_with_lines_to_type(folder: Path) -> None:
     first, *lines = caught.value.message.splitlines()
     assert str(folder.parent) in first
     assert f"'{folder}/quick-start.sh' --project /path/to/project" in lines[0]
+
+
+def test_a_home_belongs_to_the_directory_that_it_lies_in(tmp_path: Path) -> None:
+    home = tmp_path / "shop" / ".orchestrator" / "local"
+    assert project_of(Settings(), home, {}).root == tmp_path / "shop"
+    for name in ("HOME", "TMPDIR"):
+        with pytest.raises(ProjectUnknown, match="run --project /path/to/project"):
+            project_of(Settings(), home, {name: str(tmp_path / "shop")})

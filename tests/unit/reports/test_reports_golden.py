@@ -19,7 +19,9 @@ NOTICE = "Nothing was built: no AI agent is installed. `orchestrator doctor` say
 def rendered(case: str, directory: Path) -> dict[str, str]:
     notice = NOTICE if case == "two_levels" else ""
     tree = trees.ALL[case]()
-    paths = Reports(processors=8).render(tree, tree.root.id, directory, notice=notice)
+    paths = Reports(processors=8).render(
+        tree, tree.root.id, directory, notice=notice, merges=trees.MERGES.get(case, {})
+    )
     return {
         str(path.relative_to(directory)): path.read_text().replace(str(directory), PLACE)
         for path in paths

@@ -5,11 +5,12 @@ from planted import START, Planted
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
-from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_facts import JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
+from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 
 
 def single_success() -> Tree:
@@ -392,6 +393,33 @@ def large(workers: int) -> Tree:
                 made += 1
     return planted.tree
 
+
+MERGES = {
+    "not_in_result": {
+        "a1b2c3": MergeReport(
+            branch="orchestrator/a1b2c3/result",
+            commit="1c16b018d3c51c16b018d3c51c16b018d3c51c16",
+            lines={"README.md": (2, 0), "a": (1_234, 56), "b": (1, 1), "old.txt": (0, 9)},
+            size=ChangeSize(files=4, added=1_237, removed=66),
+            gates=(
+                MergedGate(name="secrets", outcome=GateOutcome.PASSED),
+                MergedGate(name="pytest", outcome=GateOutcome.PASSED),
+                MergedGate(name="my|py", outcome=GateOutcome.DID_NOT_RUN, why="no such program"),
+            ),
+            seconds=0.3,
+            notes=("An AI agent can resolve the conflicts of worker_2: option --resolve.",),
+        ),
+        "d4e5f6": MergeReport(
+            branch="orchestrator/a1b2c3/result_d4e5f6",
+            commit="2" * 40,
+            lines={"b": (1, 0)},
+            size=ChangeSize(files=1, added=1),
+            notes=(
+                "Not merged: worker_1_2 (conflict in b); branch orchestrator/a1b2c3/worker_1_2.",
+            ),
+        ),
+    }
+}
 
 ALL = {
     "single_success": single_success,

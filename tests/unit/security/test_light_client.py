@@ -45,7 +45,7 @@ def test_addresses_are_taken_apart(url: str, expected: object) -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://h:port"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="not the URL of a server"):
         LightClient(url, KEY)
 
 
@@ -53,7 +53,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     "message", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"]
 )
 def test_an_answer_that_broke_off_is_a_lost_connection(message: bytes) -> None:
-    with pytest.raises(OSError, match="broke off"):
+    with pytest.raises(OSError, match="connection was lost"):
         understood(message)
 
 

@@ -186,7 +186,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
 
     JobLog(workspace, told)(told.add(SUBMITTED))
     StatusFiles(workspace, stored)(Change(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
-    with pytest.raises(NotPlain, match="a link is in its place"):
+    with pytest.raises(NotPlain, match="replaced by a link"):
         workspace.prepare_worker(WORKER, {"task.json": "{}"})
 
     assert [path.name for path in elsewhere.rglob("*")] == ["logs"]
@@ -294,7 +294,7 @@ def test_one_process_holds_a_workspace_at_a_time(tmp_path: Path) -> None:
     first, second = WorkspaceLock(tmp_path), WorkspaceLock(tmp_path)
     first.acquire()
 
-    with pytest.raises(WorkspaceBusy, match=f"process {os.getpid()} already serves"):
+    with pytest.raises(WorkspaceBusy, match=rf"in use by another server \(process {os.getpid()}\)"):
         second.acquire()
 
     first.release()

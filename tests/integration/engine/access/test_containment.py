@@ -47,8 +47,8 @@ def test_child_jobs_work_and_every_place_names_the_mode(make_site: MakeSite, mod
     assert site.manager.service.health().containment == mode
     figures = json.loads((directory / "reports" / "analytics.json").read_text())
     assert figures["containment"] == [mode]
-    final = (directory / "FINAL_RESULT.md").read_text()
-    assert f"| Containment of processes | {mode} |" in final
+    timeline = (directory / "reports" / "timeline.md").read_text()
+    assert f"| Containment of processes | {mode} |" in timeline
 
 
 def test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again(make_site: MakeSite) -> None:
@@ -56,7 +56,7 @@ def test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again(make_site: Ma
     ended = site.run("too much", [shell("exec head -c 2000000 /dev/zero > file")])
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
-    assert row["reason"] == "killed: wrote a file of more than 1 MiB"
+    assert row["reason"] == "killed: wrote a file larger than 1 MiB"
     names = os.listdir(site.directory(ended["job_id"]) / "logs")
     assert "depth_0_worker_1.log" in names
 
@@ -77,7 +77,7 @@ def test_without_a_network_a_worker_is_told_that_it_cannot_start_child_jobs(
     site = held(make_site, "sandbox", sandbox={"network": False})
     ended = site.run("alone", [shell(SPAWN)])
     assert ended["status"] == "failed"
-    assert "so it cannot start child jobs" in site.log(ended["job_id"], "worker_1")
+    assert "child jobs and locks are not available" in site.log(ended["job_id"], "worker_1")
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_a_forged_success_is_a_lost_attempt_and_is_named(
 
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
-    assert "the exit record that was there was not written by it" in worker["reason"]
+    assert "the existing exit record is not its own" in worker["reason"]
     assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
     assert not marked(job_id)
 
@@ -80,7 +80,7 @@ def test_a_worker_that_claims_to_be_lost_uses_its_retries(
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert began.read_text().split() == ["1", "2"], worker["reason"]
-    assert "was not written by it" in worker["reason"]
+    assert "is not its own" in worker["reason"]
     assert not marked(job_id)
 
 
@@ -129,7 +129,7 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
     answer = server.wait(job_id)
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
-    assert "not written by it" in worker["reason"]
+    assert "is not its own" in worker["reason"]
     # It stays so for whoever asks once more.
     assert json.loads(record.read_text())["ended_by"] == "lost"
     assert record.with_name(record.name + ".foreign").exists()

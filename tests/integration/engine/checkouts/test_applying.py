@@ -79,7 +79,7 @@ def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(
     assert command(site, "apply", job, "--yes") == 6
 
     said = capfd.readouterr().out
-    assert "refused both.txt: worker_1, worker_2 made it with different content" in said
+    assert "refused both.txt: worker_1, worker_2 made different versions" in said
     assert f"bin/orchestrator apply {job} --take worker_2" in said
     assert not (project / "both.txt").exists()
     assert (project / "same.txt").read_text() == "same\n"

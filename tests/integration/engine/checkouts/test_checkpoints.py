@@ -73,7 +73,7 @@ def test_what_an_attempt_broke_is_rolled_back_before_the_next_and_kept(made: Mak
     assert first["failure"]["strategy"] == "rollback_last"
     assert first["failure"]["checkpoint"] == "1-before"
     assert first["failure"]["kept"] == "1-after"
-    assert "a merge was not finished" in first["failure"]["reason"]
+    assert "unfinished merge" in first["failure"]["reason"]
     assert 0 < first["failure"]["confidence"] <= 1
     assert "failure" not in second
     analytics = site.get(f"/jobs/{job}/reports/analytics.json")
@@ -227,7 +227,7 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     capfd.readouterr()
 
     assert command(site, "checkpoints", job, "worker_7") == 3
-    assert "there are some of worker_1" in capfd.readouterr().err
+    assert "workers with checkpoints: worker_1" in capfd.readouterr().err
     assert command(site, "checkpoints", job, "--json") == 0
     listed = json.loads(capfd.readouterr().out)
     assert listed == site.get(f"/jobs/{job}/checkpoints")
@@ -251,10 +251,10 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     said = capfd.readouterr().err
     assert f": bin/orchestrator rollback {job} worker_1 1-after --yes\n" in said
     assert command(site, "rollback", job, "worker_1", "9-after", "--yes") == 3
-    assert "it has: start, 1-before" in capfd.readouterr().err
+    assert "known: start, 1-before" in capfd.readouterr().err
     assert command(site, "rollback", job, "worker_1", "1-after", "--yes") == 0
     said = capfd.readouterr()
-    assert "worker_1 is at 1-after" in said.out
+    assert "restored worker_1 to checkpoint 1-after" in said.out
     assert f"orchestrator merge {job}" in said.err
     assert "2.txt" not in project.files(f"orchestrator/{job}/worker_1")
     kept = refs(project, job)["checkpoint/worker_1/2-left-1"]
@@ -295,8 +295,8 @@ def test_a_worker_that_runs_or_has_no_worktree_is_not_rolled_back(
     unknown = site.call("POST", f"/jobs/{job}/workers/worker_9/rollback")
 
     assert (refused.status_code, plain.status_code, unknown.status_code) == (409, 409, 404)
-    assert "worker_1 is running" in refused.json()["detail"]
-    assert "without a worktree" in plain.json()["detail"]
+    assert "worker_1 has not ended (running)" in refused.json()["detail"]
+    assert "has no worktree" in plain.json()["detail"]
     assert (directory / "here").exists()
     release.touch()
     assert site.wait(job)["status"] == "completed"

@@ -69,12 +69,12 @@ def test_what_has_not_landed_is_shown_and_discarded(
     assert project.worktrees() == []
 
     assert command(site, "discard", job, up=up) == 0
-    assert "nothing is left" in capfd.readouterr().err
+    assert "nothing to discard" in capfd.readouterr().err
     assert command(site, "status", job, up=up) == 6
     shown = capfd.readouterr().out
     assert "discarded" in shown and "bin/orchestrator" not in shown
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "were discarded" in final and "--take" not in final and f"land {job}" not in final
+    assert "were discarded" in final and "--include" not in final and f"land {job}" not in final
     assert command(site, "discard", "nosuchjob", up=up) == 3
     if up:
         for path in ("merge", "retry"):
@@ -130,7 +130,7 @@ def test_clean_works_while_the_server_runs_and_leaves_jobs_that_are_at_work(
 
     said = capfd.readouterr()
     assert said.out.split() == [old] and "removed 1 job, " in said.err
-    assert f"{used} stays" in said.err and "attach" in said.err
+    assert f"attach {used} worker_2" in said.err
     kept = f"refs/orchestrator-kept/{old}/worker_2"
     assert kept in said.err and f"bin/orchestrator discard {old}" in said.err
     assert not site.directory(old).exists() and site.directory(used).exists()

@@ -81,7 +81,7 @@ def test_workers_change_the_project_side_by_side_and_one_branch_has_it_all(
     )
     assert project.git("merge-base", base, branch) == base
     assert record(site, job)["merged"] == ["worker_1", "worker_2"]
-    assert f"Branch {branch}" in final(site, job)
+    assert f"→ branch `{branch}` (commit" in final(site, job)
     assert project.worktrees() == []
 
 
@@ -369,7 +369,7 @@ def test_without_a_commit_workers_have_plain_directories_and_it_is_said(made: Ma
 
     assert ended["status"] == "completed", ended
     assert rows(ended)[0]["files_created"] == ["x.txt"]
-    assert "the repository has no commit yet" in final(site, ended["job_id"])
+    assert "the repository has no commit" in final(site, ended["job_id"])
 
 
 def test_a_detached_checkout_is_a_base_like_any(made: MakeProject) -> None:
@@ -536,7 +536,9 @@ def test_land_onto_another_branch_than_the_base_names_both(
 
     assert command(site, "land", job, "--yes") == 1
     said = capfd.readouterr().err
-    assert "started from branch main, and release is checked out; nothing was changed" in said
+    assert (
+        "started from branch main, but the current branch is release; nothing was changed" in said
+    )
     assert f": bin/orchestrator land {job} --yes --onto release\n" in said
     assert command(site, "land", job, "--yes", "--onto", "main") == 1
     assert "git switch main" in capfd.readouterr().err

@@ -44,13 +44,13 @@ def no_repository(project: Project) -> str:
 
 def no_commit(project: Project) -> str:
     project.git("init", "-q")
-    return "has no commit yet"
+    return "has no commit"
 
 
 def branch_in_the_way(project: Project) -> str:
     project.begin({"README.md": "hello\n"})
     project.git("branch", "orchestrator")
-    return "a branch is named 'orchestrator'"
+    return "a branch has the name 'orchestrator'"
 
 
 def missing(site: Site, job_id: str) -> list[str]:
@@ -75,7 +75,7 @@ def test_a_submission_that_needs_worktrees_is_refused(
 
     assert [each.status_code for each in refused] == [422] * 5
     for each in refused:
-        assert "git: on cannot be had" in each.text and why in each.text, each.text
+        assert "cannot create a worktree (git: on)" in each.text and why in each.text, each.text
     assert site.get("/jobs")["total"] == 0
 
 
@@ -117,7 +117,7 @@ def test_the_command_line_ends_as_for_other_wrong_requests(
             [command, "--plan", str(plan)], CliContext(folder=site.folder, environ=environ)
         )
         assert code == 2
-        assert "git: on cannot be had" in capsys.readouterr().err
+        assert "cannot create a worktree (git: on)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("spawning")
@@ -129,7 +129,7 @@ def test_a_child_job_that_needs_worktrees_is_refused(made: MakeProject) -> None:
     ended = site.run("x", [shell(script)])
 
     log = site.log(ended["job_id"], "worker_1")
-    assert "git: on cannot be had" in log and "code 2" in log, log
+    assert "cannot create a worktree (git: on)" in log and "code 2" in log, log
     assert site.get("/jobs")["total"] == 1
 
 

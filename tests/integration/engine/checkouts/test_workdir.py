@@ -107,7 +107,7 @@ def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: boo
     assert {project.path / "a b/c.txt", project.path / "README.md"} <= files
     final = (top / "FINAL_RESULT.md").read_text()
     assert "unknown failure" not in final
-    assert not begun or "What failed: the program cannot be started." in final
+    assert not begun or "Failure class: unknown: the program cannot be started." in final
 
 
 def test_a_task_finds_the_programs_of_the_project_first(made: MakeProject) -> None:
@@ -211,7 +211,7 @@ def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
     (parent,) = rows(good)
     assert parent["child_results"][0]["files_created"] == ["below.txt"]
     assert "refused 2" in rows(bad)[0]["output"]
-    assert "workdir project is for root jobs" in site.log(bad["job_id"], "worker_1")
+    assert "workdir: project is only for root jobs" in site.log(bad["job_id"], "worker_1")
 
 
 def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
@@ -276,7 +276,7 @@ def test_a_gate_of_such_a_task_judges_the_checkout(made: MakeProject) -> None:
 
 
 CODE = "echo two >> src/app.py"
-UNSEEN = "no gate looks at work without a worktree: worker_1 changed "
+UNSEEN = "gates do not check work without a worktree: worker_1 changed "
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -80,7 +80,7 @@ def test_a_setup_that_takes_too_long_is_ended(made: Make) -> None:
     ended = site.run("x", [edit("echo x > x")])
 
     [row] = ended["results"]["tasks"]
-    assert "git.setup failed: ran into its time limit of 1 s" in row["reason"]
+    assert "git.setup failed: timed out after 1 s" in row["reason"]
     assert not marked(ended["job_id"])
 
 

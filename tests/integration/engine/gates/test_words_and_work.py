@@ -66,7 +66,7 @@ def test_a_builder_that_only_says_that_all_tests_pass_has_failed(site: InProcess
 
 
 def test_a_liar_is_told_and_may_do_the_work_in_its_second_attempt(run: Run) -> None:
-    second = TOLD.format("changed no [f]ile, so it has failed")
+    second = TOLD.format("failed because it changed no [f]ile")
     ended = run(f"{LIAR}; if {second}; then echo two >> src/app.py; fi", role="backend")
     row = only(ended)
     assert (row["status"], row["attempts"]) == ("success", 2)
@@ -108,7 +108,7 @@ def test_an_apology_without_a_change_has_failed_whoever_makes_it(
 ) -> None:
     ended = run(APOLOGY, role=role)
     assert only(ended)["status"] == "failed"
-    assert "it reports that it did not do the work" in only(ended)["reason"]
+    assert "the agent reports that it did not do the work" in only(ended)["reason"]
     assert failures(site, ended) == ["no_changes", "no_changes"]
 
 
@@ -174,7 +174,7 @@ def test_who_asks_and_waits_has_failed_with_the_question_shown(
 
 
 def test_who_asked_is_told_to_decide_and_then_works(run: Run) -> None:
-    second = TOLD.format("[d]ecide yourself. Write")
+    second = TOLD.format("[d]ecide yourself, write")
     ended = run(f"if {second}; then echo sqlite > src/db.py; echo done; else {ASKER}; fi")
     assert (only(ended)["status"], only(ended)["attempts"]) == ("success", 2)
 
@@ -223,7 +223,7 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     assert row["reason"] == "promised files are missing: docs/b.md"
     assert (ended["status"], ended["merge_state"]) == ("partial", "merged")
     command = f"bin/orchestrator retry {job}"
-    assert ended["reason"] == f"worker_1: {row['reason']}; to have them created: {command}"
+    assert ended["reason"] == f"worker_1: {row['reason']}; to create them: {command}"
     [lost] = ended["missing"]
     assert (lost["cause"], lost["paths"], lost["command"]) == ("not_made", ["docs/b.md"], command)
     assert ended["made_not_in_result"] == [], "nobody made it"
@@ -254,9 +254,9 @@ def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
 
     assert ended["status"] == "failed"
     back = f"bin/orchestrator rollback {job} worker_1 1-after --yes"
-    take = f"bin/orchestrator merge {job} --take worker_1"
+    take = f"bin/orchestrator merge {job} --include worker_1"
     assert ended["reason"].startswith("worker_1: the files of its attempt 1 are not in the result")
-    assert ended["reason"].endswith(f"to have them: {back} && {take}")
+    assert ended["reason"].endswith(f"to merge them: {back} && {take}")
 
     path = f"/jobs/{job}/workers/worker_1/rollback"
     assert site.call("POST", path, {"checkpoint": "1-after"}).status_code == 200

@@ -114,7 +114,7 @@ def test_there_is_nothing_to_retry_in_a_completed_job(site: InProcess) -> None:
     answer = site.call("POST", f"/jobs/{job}/retry")
 
     assert answer.status_code == 409
-    assert "nothing to run again" in answer.json()["detail"]
+    assert "nothing to retry" in answer.json()["detail"]
     # What was read for the look is let go again.
     assert not site.manager.scheduler.view.has_tree(job)
     assert site.wait(job)["status"] == "completed"

@@ -94,7 +94,7 @@ def test_depths_that_are_only_claimed_end_too(site: InProcess, tmp_path: Path) -
     until(lambda: "Max recursion" in log.read_text(), "the last one is refused")
     *levels, refused = log.read_text().splitlines()
     assert levels == ["0 3", "1 3", "2 3", "3 3"]
-    assert refused.startswith("422 Max recursion depth reached: current_depth is 4, and ")
+    assert refused.startswith("422 Max recursion depth reached: current_depth 4 is above ")
 
 
 def test_a_second_child_job_goes_on_with_the_numbers(site: InProcess) -> None:
@@ -117,7 +117,7 @@ def test_a_parent_is_not_done_before_the_child_job_it_left_behind(
     release = tmp_path / "release"
     child = f"until [ -e {release} ]; do sleep 0.02; done"
     job = site.submit("leave", [shell(f"orchestrator spawn 'left' --command '{child}'")])
-    until(lambda: _reason(site, job).startswith("its process has ended"), "it waits")
+    until(lambda: _reason(site, job).startswith("process exited"), "it waits")
     assert site.status(job)["status"] == "running"
 
     release.touch()
@@ -135,7 +135,7 @@ def test_a_parent_whose_child_job_failed_has_failed(site: InProcess) -> None:
 
     [row] = ended["results"]["tasks"]
     assert (ended["status"], row["status"]) == ("failed", "failed")
-    assert f"child job {row['child_job_id']} ended failed" in row["reason"]
+    assert f"child job {row['child_job_id']} ended with status failed" in row["reason"]
 
 
 def test_a_later_child_job_with_the_same_request_makes_up_for_a_failed_one(

@@ -1,4 +1,4 @@
-"""The story of one request, as docs/architecture.md tells it, is what a request runs."""
+"""The story of one request, as docs/internals/architecture.md tells it, is what a request runs."""
 
 import re
 import threading
@@ -16,7 +16,7 @@ IN_SHIMS = "In processes of their own"
 
 def story() -> list[tuple[str, list[str]]]:
     """Each step with its files."""
-    document = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    document = (REPOSITORY / "docs" / "internals" / "architecture.md").read_text("utf-8")
     section = document.partition(HEADING)[2].partition("\n## ")[0]
     return [(step, FILE.findall(files)) for step, files in ROW.findall(section)]
 

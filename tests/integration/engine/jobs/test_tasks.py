@@ -81,7 +81,7 @@ def test_exit_code_0_with_nothing_to_show_is_a_failure(agents: InProcess) -> Non
     ended = agents.run("x", [{"prompt": "y", "agent": "silent"}])
 
     assert ended["status"] == "failed"
-    assert rows(ended)[0]["reason"] == "exit code 0, but no output and no file was left"
+    assert rows(ended)[0]["reason"] == "no result: exit code 0, but no output and no files"
 
 
 def test_one_of_several_candidates_is_enough(agents: InProcess) -> None:
@@ -140,8 +140,8 @@ def test_a_failure_skips_all_that_needs_it_and_says_why(site: InProcess) -> None
     assert ["log" in row for row in rows(ended)] == [True, False, False, True]
     assert [row["reason"] for row in rows(ended)[:3]] == [
         "exit code 7",
-        "task 'a', which it needs, did not succeed",
-        "task 'b', which it needs, did not succeed",
+        "dependency 'a' did not succeed",
+        "dependency 'b' did not succeed",
     ]
 
 
@@ -170,7 +170,7 @@ def test_an_attempt_is_told_why_the_one_before_failed(make_site: MakeSite, tmp_p
 
     prompt = (site.directory(ended["job_id"]) / "depth_0" / "worker_1" / "prompt.md").read_text()
     assert rows(ended)[0]["output"] == "ok"
-    assert "The attempt before this one failed" in prompt
+    assert "The previous attempt failed" in prompt
     assert "exit code 1" in prompt
     assert "too slow" in prompt
 

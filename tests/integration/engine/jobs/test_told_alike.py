@@ -108,5 +108,10 @@ def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSit
     assert lines[-1].startswith("Note: nothing was built: no AI agent")
     assert lines[-1].endswith("bin/orchestrator agents")
     assert not site.run("Survey the shop", [task])["nothing_built"]
-    broken = {"agent": "survey", "title": "the shop", "retries": 0}
+    broken = {
+        "agent": "survey",
+        "title": "the shop",
+        "retries": 0,
+        "env": {"PYTHONPATH": "/missing"},
+    }
     assert not site.run("Build a shop", [broken])["nothing_built"], "it has failed"

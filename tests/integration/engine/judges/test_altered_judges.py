@@ -83,7 +83,7 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
 
     assert ended["status"] == "failed", ended
     [reason] = reasons(ended)
-    assert reason.startswith(f"gate {gate} failed: with the base's {file}: "), reason
+    assert reason.startswith(f"gate {gate} failed: with {file} of the base commit: "), reason
     assert finding in reason
 
 
@@ -142,7 +142,7 @@ def test_what_passes_only_with_loosened_settings_or_scripts_fails(
     ended = site.run("x", [edit(script)])
 
     assert ended["status"] == "failed", ended
-    assert f"failed: with the base's {file}: " in reasons(ended)[0], ended
+    assert f"failed: with {file} of the base commit: " in reasons(ended)[0], ended
 
 
 CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
@@ -164,7 +164,9 @@ def test_a_task_that_may_change_tests_succeeds_and_says_so(
 
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
-    told = "changed the files it is judged by together with code: tests/test_app.py"
+    told = (
+        "changed tests or gate settings that judge its work, together with code: tests/test_app.py"
+    )
     assert reasons(ended) == [told]
     assert ended["reason"] == f"worker_1: {told}"
 
@@ -176,11 +178,11 @@ REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
 @pytest.mark.parametrize(
     ("script", "found"),
     [
-        pytest.param(CHANGE, "with the base's tests/test_app.py: ", id="weakened"),
+        pytest.param(CHANGE, "with tests/test_app.py of the base commit: ", id="weakened"),
         pytest.param(
             f"{BREAK}; sed -i '/test_one/,$d' tests/test_app.py; echo 'def test_more(): pass' >> "
             "tests/test_app.py",
-            "tests.test_app::test_one: it passed on the base commit, and does not run now",
+            "tests.test_app::test_one: passed on the base commit, but does not run now",
             id="removed",
         ),
     ],
@@ -194,7 +196,7 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
 
     assert ended["status"] == "failed", ended
     assert reasons(ended)[0].startswith(f"gate pytest failed: {found}"), ended
-    assert "to allow it: writes: [tests/test_app.py] in the task" in reasons(ended)[0]
+    assert "to allow it: add writes: [tests/test_app.py] to the task" in reasons(ended)[0]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
             marks=pytest.mark.nightly,
         ),
         pytest.param(
-            f"{REPAIR}; echo '# a note' >> app.py", " together with code", id="repaired with code"
+            f"{REPAIR}; echo '# a note' >> app.py", ", together with code", id="repaired with code"
         ),
     ],
 )
@@ -220,7 +222,9 @@ def test_the_role_testing_may_repair_and_remove_tests(
     ended = site.run("x", [edit(script, role="testing")])
 
     assert ended["status"] == "completed", ended
-    assert reasons(ended) == [f"changed the files it is judged by{more}: tests/test_app.py"]
+    assert reasons(ended) == [
+        f"changed tests or gate settings that judge its work{more}: tests/test_app.py"
+    ]
 
 
 def test_a_setting_lets_any_work_change_tests_and_land_says_so(
@@ -236,7 +240,8 @@ def test_a_setting_lets_any_work_change_tests_and_land_says_so(
     surroundings = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
     assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
     told = (
-        b"Note: worker_1: changed the files it is judged by together with code: tests/test_app.py"
+        b"Note: worker_1: changed tests or gate settings that judge its work, together with code: "
+        b"tests/test_app.py"
     )
     assert told in b" ".join(capfdbinary.readouterr().err.split())
 
@@ -247,7 +252,9 @@ def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None
     ended = site.run("x", [edit(CHANGE)])
 
     assert ended["status"] == "failed", ended
-    assert reasons(ended)[0].startswith("gate pytest failed: with the base's tests/test_app.py: ")
+    assert reasons(ended)[0].startswith(
+        "gate pytest failed: with tests/test_app.py of the base commit: "
+    )
 
 
 FIXTURE = "import pytest\n\n\n@pytest.fixture\ndef two():\n    return 2\n"
@@ -299,7 +306,7 @@ def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None
     task = site.get(f"/jobs/{ended['job_id']}")["tasks"][0]["id"]
     best, other = site.get(f"/jobs/{ended['job_id']}/tasks/{task}/candidates")["candidates"]
     assert (best["worker_id"], other["worker_id"]) == ("worker_2", "worker_1")
-    assert other["why"] == "it changed what it is judged by (tests/test_app.py)"
+    assert other["why"] == "changed tests or gate settings that judge its work (tests/test_app.py)"
 
 
 @pytest.mark.parametrize("point", crash_points.OF_SECOND_RUNS)

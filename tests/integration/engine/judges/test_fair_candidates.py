@@ -77,12 +77,12 @@ def test_fifty_trivial_tests_do_not_win(
 
     assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
     told = rows(found)
-    assert told["worker_1"]["why"] == "it passes 1 fewer of the base's tests"
+    assert told["worker_1"]["why"] == "1 fewer passing test of the base"
     assert (told["worker_1"]["base_tests"], told["worker_2"]["base_tests"]) == (1, 2)
     assert (told["worker_1"]["new_tests"], told["worker_1"]["new_tests_counted"]) == (50, 0)
-    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    report = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
     assert "1 of the base, 50 new (0 count)" in report
-    assert "base_tests: it passes 1 fewer of the base's tests" in report
+    assert "base_tests: 1 fewer passing test of the base" in report
     site.stop()
     environ = {"PATH": "/usr/bin:/bin"}
     capfdbinary.readouterr()
@@ -107,7 +107,7 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProjec
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
     told = rows(found)
-    assert told["worker_1"]["why"] == "1 new test fewer that counts (tests.test_meant::test_meant)"
+    assert told["worker_1"]["why"] == "1 fewer counted new test (tests.test_meant::test_meant)"
     assert told["worker_1"]["place"] == 3
 
 

@@ -100,7 +100,7 @@ def test_what_was_asked_for_and_which_tests_fail_is_said(site: InProcess) -> Non
     secrets = site.run("x", [breaks], gates=["secrets"])
     failing = site.run("y", [breaks], gates=["pytest -q"])
 
-    assert secrets["reason"] == "not judged: only the gate secrets was asked for"
+    assert secrets["reason"] == "not judged: only the gate secrets was requested"
     why = "gate pytest-q failed: exit code 1: tests/test_app.py::test_one - assert 2 == 1"
     assert reasons(failing) == [why]
 

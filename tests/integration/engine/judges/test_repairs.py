@@ -27,7 +27,9 @@ def test_a_gate_that_repairs_tracked_files_has_findings(made: MakeProject) -> No
     ended = site.run("x", [edit(UNUSED)], gates=[{"name": "fix", "run": FIX}])
 
     assert ended["status"] == "failed", ended
-    told = "gate fix failed: app.py: the gate changed this tracked file, and a gate may only judge"
+    told = (
+        "gate fix failed: app.py: the gate changed this tracked file; gates must not change files"
+    )
     assert reasons(ended) == [told]
 
 

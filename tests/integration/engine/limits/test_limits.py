@@ -331,7 +331,8 @@ def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(
     assert figures["refused_child_jobs"] == 1
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "1 child job rejected because a limit was reached" in final
-    assert "| Refused child jobs (a limit was hit) | 1 |" in final
+    timeline = (site.directory(job) / "reports" / "timeline.md").read_text()
+    assert "| Child jobs rejected by a limit | 1 |" in timeline
 
 
 def test_what_is_left_means_the_same_in_every_answer(site: InProcess, release: Path) -> None:

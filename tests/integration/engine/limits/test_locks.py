@@ -51,7 +51,7 @@ def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) ->
     refused = site.call("POST", "/locks", {"names": ["src/api/x"]}, key=other)
     assert refused.status_code == 409
     assert refused.json()["type"] == "locked"
-    assert f"held by worker_1 of job {job}" in refused.json()["detail"]
+    assert f"held by worker_1 (job {job})" in refused.json()["detail"]
 
     stranger = site.call("DELETE", "/locks", {"names": ["src"]}, key=other)
     assert (stranger.status_code, stranger.json()["type"]) == (404, "not-found")
@@ -96,8 +96,9 @@ def test_a_deadlock_is_refused_and_names_the_circle(make_site: MakeSite) -> None
 
     assert refused.json()["type"] == "deadlock"
     assert refused.json()["detail"] == (
-        f"this would be a deadlock: worker_2 of job {job} would wait for a, held by worker_1 of "
-        f"job {job}; worker_1 of job {job} waits for b, held by worker_2 of job {job}"
+        f"deadlock: worker_2 (job {job}) needs a, held by worker_1 (job {job}); "
+        f"worker_1 (job {job}) needs b, held by worker_2 (job {job}); "
+        "release one lock, or acquire locks in another order"
     )
     site.call("DELETE", "/locks", {"names": ["b"]}, key=two)
     output, _ = waiting.communicate(timeout=20)

@@ -118,14 +118,12 @@ def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
 def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     bench.worker({"bad": "x\n"})
-    bench.gates.broken = "ran into its time limit of 1 s"
+    bench.gates.broken = "timed out after 1 s"
 
     refusals = bench.integrate()
 
     assert [each.worker_id for each in refusals] == ["worker_2"]
-    assert refusals[0].reason.endswith(
-        "gate no bad files did not run: ran into its time limit of 1 s"
-    )
+    assert refusals[0].reason.endswith("gate no bad files did not run: timed out after 1 s")
 
 
 def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:

@@ -117,8 +117,8 @@ def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGa
     found = record(site, job)
     assert (found["merged"], found["left_out"]) == (["worker_1", "worker_3", "worker_2"], {})
     assert project.worktrees() == []
-    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "- Attempt 1 succeeded, but its changes conflicted" in report
+    level = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
+    assert "| 1 | succeeded, but its changes conflicted" in level
 
 
 def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
@@ -142,7 +142,10 @@ def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
     assert found["merged"] == ["worker_1", "worker_4"]
     assert sorted(found["reasons"]) == ["worker_2", "worker_3"]
     assert project.files(f"orchestrator/{job}/result").count("words/b") == 0
-    assert "Not merged: worker_2" in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert (
+        "| **Not merged** | worker_2 (gate differ failed"
+        in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    )
     # A retry of the job gives it another chance, on top of what is there.
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
     site.wait(job)
@@ -168,12 +171,12 @@ def test_gates_that_fail_at_the_base_blame_nobody(made: MakeProject, gates: Runn
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))], max_retries=3)
 
     assert ended["status"] == "partial", "there is no result"
-    assert "although nothing was changed: missing" in ended["reason"]
+    assert "already fail on the base commit: missing" in ended["reason"]
     assert [row["status"] for row in rows(ended)] == ["success", "success"]
     assert attempts(site, ended["job_id"]) == [1, 1]
     found = record(site, ended["job_id"])
     assert (found["branch"], sorted(found["left_out"])) == ("", ["worker_1", "worker_2"])
-    assert "although nothing was changed: missing" in found["reasons"]["worker_1"]
+    assert "already fail on the base commit: missing" in found["reasons"]["worker_1"]
 
 
 def test_others_end_while_gates_run_and_a_cancel_reaches_them(
@@ -209,8 +212,8 @@ def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
     ended = site.wait(job)
     assert (ended["status"], begun.exists()) == ("cancelled", False)
     assert record(site, job)["merged"] == ["worker_1"]
-    unrun = "gate slow did not run: the job was cancelled; bin/orchestrator merge"
-    assert f"not judged: {unrun} {job} runs it" in ended["reason"]
+    unrun = "gate slow did not run: the job was cancelled; run it: bin/orchestrator merge"
+    assert f"not judged: {unrun} {job}" in ended["reason"]
     assert "no gate for" not in ended["reason"]
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
     assert begun.exists()
@@ -263,7 +266,7 @@ def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: Make
     assert [row["status"] for row in rows(ended)] == ["success", "success"]
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert ended["reason"].partition(":")[0] in report
-    assert report.startswith("# Partly done")
+    assert report.startswith("# Partial")
     lock_of(project, job).rmdir()
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
     again = site.wait(job)
@@ -291,7 +294,7 @@ def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
     assert attempts(site, job)[:2] == [1, 1]
     path = site.directory(job) / "FINAL_RESULT.md"
     until(lambda: why not in path.read_text(), "its report is written anew")
-    assert path.read_text().startswith("# Partly done" if more else "# Completed")
+    assert path.read_text().startswith("# Partial" if more else "# Completed")
     assert site.status_file(job)["status"] == now["status"]
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
     told = site.call("GET", f"/jobs/{job}/events").text
@@ -327,8 +330,8 @@ def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
 
     assert ended["status"] == "failed"
     [row] = rows(ended)
-    assert row["reason"] == f"child job {row['child_job_id']} ended partial"
-    assert "could not be merged" in site.status(row["child_job_id"])["reason"]
+    assert row["reason"] == f"child job {row['child_job_id']} ended with status partial"
+    assert "merge failed" in site.status(row["child_job_id"])["reason"]
 
 
 # Merging again
@@ -389,7 +392,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     [lost] = conflict["lost"]
     assert (lost["first"], lost["last"], lost["workers"]) == (6, 6, ["worker_1"])
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "but for 1 place where another worker's version won" in final
+    assert "overruled by merge_strategy theirs: 1 hunk of worker_1" in final
     assert "Overruled in long.txt, line 6 of worker_1" in final
 
 
@@ -475,7 +478,7 @@ def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakePro
     assert project.git("branch", "--list", f"orchestrator/{job}/result") == ""
     assert project.git("rev-parse", again["earlier"]) == before
     final = site.directory(job) / "FINAL_RESULT.md"
-    until(lambda: f"before it is kept: {again['earlier']}" in final.read_text(), "its report")
+    until(lambda: f"Previous result: {again['earlier']}" in final.read_text(), "its report")
 
 
 def test_a_result_stays_where_the_gates_cannot_judge_once_more(
@@ -492,7 +495,7 @@ def test_a_result_stays_where_the_gates_cannot_judge_once_more(
     refused = site.call("POST", f"/jobs/{job}/merge", {})
 
     assert refused.status_code == 409
-    assert "gates block although nothing was changed: ready" in refused.json()["detail"]
+    assert "gates already fail on the base commit: ready" in refused.json()["detail"]
     assert record(site, job) == before
     assert project.git("rev-parse", before["branch"]) == before["commit"]
 
@@ -508,13 +511,13 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
         "not in the result: worker_2 (conflict in src/app.py)",
     )
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "not in the result: worker_2 (conflict in src/app.py)" in final
+    assert "| **Not merged** | worker_2 (conflict in src/app.py) |" in final
     assert f"orchestrator merge {job} --strategy theirs" in final
     merge(site, job, strategy="theirs")
     overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1 (src/app.py:2)"
     assert site.get(f"/jobs/{job}")["reason"] == overruled
     merge(site, job, leave=["worker_1"])
-    assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (you left it out)"
+    assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (excluded by you)"
 
 
 def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:
@@ -540,13 +543,13 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
 
     assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
     status, said = refused(job, take=["worker_2"])
-    assert (status, "worker_2 cannot be taken: no branch has changes" in said) == (409, True)
+    assert (status, "cannot merge worker_2: no branch has its changes" in said) == (409, True)
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "a"
     assert refused(job, strategy="ours")[0] == 422
-    assert "nothing to do with git" in refused(plain)[1]
+    assert "did not use git worktrees" in refused(plain)[1]
     project.git("branch", "-D", f"orchestrator/{job}/worker_1")
     status, said = refused(job)
-    assert (status, "is gone" in said) == (409, True)
+    assert (status, "no longer exists" in said) == (409, True)
     assert record(site, job)["merged"] == ["worker_1"]
 
 
@@ -567,7 +570,7 @@ def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> N
     assert [project.show(branch, f"{n}.txt") for n in "abc"] == ["a", "b", "c"]
     ended = site.status(job)
     assert ended["made_not_in_result"] == []
-    assert ended["reason"] == "taken into the result by a person: worker_2, worker_3"
+    assert ended["reason"] == "merged by a person: worker_2, worker_3"
     assert merge(site, job, leave=["worker_2"])["merged"] == ["worker_1", "worker_3"]
     [left] = site.status(job)["made_not_in_result"]
     assert (left["worker_id"], left["cause"]) == ("worker_2", "failed")
@@ -618,7 +621,7 @@ def test_the_command_line_merges_again(
     capfd.readouterr()
     assert command("merge", job) == 6
     said = capfd.readouterr().out
-    assert f"not in the result: worker_2 (orchestrator/{job}/worker_2): " in said
+    assert f"not merged: worker_2 (orchestrator/{job}/worker_2): " in said
     assert command("merge", job, "--strategy", "theirs", "--json") == 0
     assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
     assert command("merge", job, "--strategy", "theirs") == 0
@@ -626,13 +629,13 @@ def test_the_command_line_merges_again(
     assert told[1:4] == [
         "merged: worker_1, without 1 hunk",
         "merged: worker_2",
-        "overruled: src/app.py:2 of worker_1; worker_2 won: 2",
+        "replaced: src/app.py:2 of worker_1 by the version of worker_2: 2",
     ]
     assert command("merge", job, "--take", "worker_7") == 2
     merge(site, job, strategy="auto")
     capfd.readouterr()
-    assert command("merge", job, "--take", "worker_1") == 6
-    assert "worker_1 is already in the result" in capfd.readouterr().out
+    assert command("merge", job, "--include", "worker_1") == 6
+    assert "worker_1 is already merged" in capfd.readouterr().out
     assert command("merge", "00000000") == 3
 
 
@@ -646,7 +649,8 @@ def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> N
     found = record(site, job)
     assert (found["merged"], list(found["left_out"])) == (["worker_1", "worker_3"], ["worker_2"])
     assert [(each["name"], each["status"]) for each in found["gates"]] == [("differ", "passed")]
-    assert project.worktrees() == []
+    # The worktree of the gate's run on the base is removed in the background.
+    until(lambda: project.worktrees() == [], "no worktree is left")
 
 
 def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing(

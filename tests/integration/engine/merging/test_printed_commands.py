@@ -43,7 +43,7 @@ class Case:
 ONE, TWO = "echo one > shared.txt", "echo two > shared.txt"
 MANUAL = {"merge_strategy": "manual"}
 SHOWN, RETRY = "diff JOB worker_2", "retry JOB"
-AUTO, TAKE = "merge JOB --strategy auto", "merge JOB --take worker_2"
+AUTO, TAKE = "merge JOB --strategy auto", "merge JOB --include worker_2"
 CASES = {
     "conflict": Case(ONE, TWO),
     # Nothing has marks there: an attempt that changes nothing does not resolve it.
@@ -70,16 +70,16 @@ CASES = {
     "left by a person": Case(
         "echo a > a.txt",
         "echo b > b.txt",
-        choice="--leave worker_2",
+        choice="--exclude worker_2",
         agent="merge JOB",
         command="merge JOB",
     ),
-    "left by a person after a conflict": Case(ONE, TWO, choice="--leave worker_2"),
+    "left by a person after a conflict": Case(ONE, TWO, choice="--exclude worker_2"),
     "left by a person, merged by hand": Case(
         "echo a > a.txt",
         "echo b > b.txt",
         MANUAL,
-        "--leave worker_2",
+        "--exclude worker_2",
         agent=AUTO,
         command=AUTO,
     ),
@@ -147,7 +147,7 @@ def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
 
 def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InProcess) -> None:
     job = site.run("x", [edit(ONE)])["job_id"]
-    assert typed(site, f"bin/orchestrator merge {job} --leave worker_1").returncode == 0
+    assert typed(site, f"bin/orchestrator merge {job} --exclude worker_1").returncode == 0
     by_hand = site.run("x", [edit(ONE)], **MANUAL)["job_id"]
 
     for each, way in ((job, ""), (by_hand, " --strategy auto")):

@@ -142,7 +142,7 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert (told["status"], told["not_in_parent"]) == ("completed", ["README.md"])
     words = told["results"]["changes"]
     assert told["reason"] in said
-    assert any("Nothing of it was put into the files of worker_1" in each for each in words)
+    assert any("Not merged into the files of worker_1" in each for each in words)
     handed = site.get(f"/jobs/{child}/conflicts")["handed"]
     assert (handed["worker_id"], handed["paths"]) == ("worker_1", ["README.md"])
     assert project.show(handed["ours"], "README.md") == "p"
@@ -161,7 +161,7 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
     job = ended["job_id"]
     [row] = ended["results"]["tasks"]
     assert (ended["status"], row["output"][:2]) == ("completed", "0\n"), ended
-    assert "Nothing of it is in the directory of worker_1, which has no worktree" in row["output"]
+    assert "The changes are not in the directory of worker_1" in row["output"]
     assert project.show(f"orchestrator/{job}/result", "child.txt") == "c"
     assert f"To see it: {COMMAND} diff {job}." in ended["results"]["changes"]
 
@@ -175,7 +175,7 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
     assert ended["status"] == "completed", ended
     [row] = ended["results"]["tasks"]
     [told] = [each for each in row["output"].splitlines() if "Overruled" in each]
-    words, _, blob = told.partition(" (kept: git show ")
+    words, _, blob = told.partition(" (saved: git show ")
     assert words == "Overruled in README.md, line 1 of worker_1, the child job's version won"
     assert project.git("show", blob.partition(")")[0]) == "p"
     job, [child] = ended["job_id"], row["child_job_ids"]
@@ -198,7 +198,7 @@ def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -
     assert project.show(branch, "README.md") == "mine"
     [below] = ended["results"]["tasks"][0]["child_job_ids"]
     also = f"also changed by worker_1_1 of child job {below}"
-    assert f"Merged only in part: worker_1, for conflicts in README.md, {also}." in report
+    assert f"in part worker_1 (conflict in README.md, {also})" in report
     assert also in ended["reason"]
     [outside] = ended["made_not_in_result"]
     assert outside["branch"] == f"orchestrator/{job}/result_{below}"

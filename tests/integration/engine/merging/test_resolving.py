@@ -77,7 +77,7 @@ def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Pa
     assert ended["status"] == "partial", ended
     found = site.get(f"/jobs/{job}/conflicts")
     assert found["merged"] == ["worker_1"]
-    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
+    assert found["reasons"] == {"worker_2": "unresolved conflicts in a.txt"}
     assert [each["path"] for each in found["conflicts"]] == ["a.txt"]
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\n2\nthree"
 
@@ -99,7 +99,7 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
     assert (found["merged"], [*found["left_out"]]) == (["worker_1"], ["worker_2"])
     [path] = {each["path"] for each in found["conflicts"]}
-    assert found["reasons"] == {"worker_2": f"conflicts are not resolved in {path}"}
+    assert found["reasons"] == {"worker_2": f"unresolved conflicts in {path}"}
     assert "w" in project.files(f"orchestrator/{ended['job_id']}/worker_2")
 
 
@@ -117,10 +117,10 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     assert ended["status"] == "partial", ended
     row = ended["results"]["tasks"][1]
     assert (row["status"], row["attempts"]) == ("success", 2)
-    assert row["reason"].startswith("its conflicts are not resolved: ")
+    assert row["reason"].startswith("conflicts not resolved: ")
     found = site.get(f"/jobs/{job}/conflicts")
     assert (found["merged"], [*found["left_out"]]) == (["worker_1"], ["worker_2"])
-    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
+    assert found["reasons"] == {"worker_2": "unresolved conflicts in a.txt"}
     assert [each["path"] for each in found["conflicts"]] == ["a.txt"]
 
     forced = site.call("POST", f"/jobs/{job}/merge", {"strategy": "theirs"})
@@ -138,7 +138,7 @@ def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, 
     site, _, ended = made(make_site, tmp_path, careless, max_retries=1)
 
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
-    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
+    assert found["reasons"] == {"worker_2": "unresolved conflicts in a.txt"}
 
 
 def test_lines_like_marks_that_a_side_has_itself_are_none(
@@ -183,7 +183,7 @@ def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     assert len(prompts) == 4
     for number, prompt in enumerate(prompts):
         text = prompt.read_text()
-        assert "excludes what other workers changed, in 'a.txt'" in text
+        assert "conflict with the changes of other workers in 'a.txt'" in text
         assert number == 0 or f"not yet: {number - 1}" in text
     found = site.get(f"/jobs/{job}/conflicts")
     merged = ["worker_1", "worker_2"] if last == RESOLVER else ["worker_1"]
@@ -287,7 +287,7 @@ def test_without_a_retry_a_command_takes_it_up(
     assert outside["command"] == f"bin/orchestrator merge {job} --resolve worker"
     assert outside["otherwise"] == f"bin/orchestrator merge {job} --strategy theirs"
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert f"another attempt: bin/orchestrator merge {job} --resolve worker." in report
+    assert f"bin/orchestrator merge {job} --resolve worker " in report
 
     environ = {
         "PATH": os.environ["PATH"],

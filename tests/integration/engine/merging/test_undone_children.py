@@ -38,11 +38,11 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
     job = ended["job_id"]
     [child] = ended["results"]["tasks"][0]["child_job_ids"]
     assert (ended["status"], ended["merge_state"]) == ("partial", "in_part")
-    discarded = f"it discarded what child job {child} changed: child.txt, shared.txt"
+    discarded = f"discarded the changes of child job {child}: child.txt, shared.txt"
     assert ended["reason"] == f"not in the result: in part worker_1 ({discarded})"
     [loss] = site.get(f"/jobs/{job}/conflicts")["missing"]
     assert (loss["cause"], loss["branch"]) == ("undone", f"orchestrator/{job}/result_{child}")
-    command = f"bin/orchestrator merge {job} --take {child}"
+    command = f"bin/orchestrator merge {job} --include {child}"
     assert loss["command"] == command
     assert command in (site.directory(job) / "FINAL_RESULT.md").read_text()
     branch = f"orchestrator/{job}/result"
@@ -50,14 +50,14 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
 
     assert merge(site, job) == "partial"
     assert merge(site, job, take=[child]) == "completed"
-    assert site.status(job)["reason"] == f"taken into the result by a person: child job {child}"
+    assert site.status(job)["reason"] == f"merged by a person: child job {child}"
     assert project.show(branch, "child.txt") == "one\ntwo"
     assert project.show(branch, "shared.txt") == "zero\n1"
     assert project.show(branch, "own.txt") == "own"
     # It stays taken, until a person leaves it.
     assert merge(site, job) == "completed"
     assert merge(site, job, leave=[child]) == "completed"
-    assert "(you left out what child job" in site.status(job)["reason"]
+    assert "(you excluded the changes of child job" in site.status(job)["reason"]
     assert project.files(branch) == ["own.txt", "shared.txt"]
     assert merge(site, job) == "partial"
 
@@ -96,7 +96,7 @@ def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakePr
     assert [each["status"] for each in jobs] == ["partial"] * 3 + ["completed"]
     [loss] = site.get(f"/jobs/{job}/conflicts")["missing"]
     merges = [f"bin/orchestrator merge {each}" for each in above[1:]]
-    assert loss["command"] == " && ".join([f"{merges[0]} --take {above[0]}", *merges[1:]])
+    assert loss["command"] == " && ".join([f"{merges[0]} --include {above[0]}", *merges[1:]])
 
     assert merge(site, above[1], take=[above[0]]) == "completed"
     assert [merge(site, each) for each in above[2:]] == ["completed"] * 2

@@ -104,6 +104,10 @@ def final(site: InProcess, job_id: str) -> str:
     return (site.directory(job_id) / "FINAL_RESULT.md").read_text()
 
 
+def level(site: InProcess, job_id: str, depth: int = 0) -> str:
+    return (site.directory(job_id) / f"depth_{depth}" / f"LEVEL_{depth}_REPORT.md").read_text()
+
+
 def compared(site: InProcess, job_id: str, task_id: str = "a") -> Answer:
     found: Answer = site.get(f"/jobs/{job_id}/tasks/{task_id}/candidates")
     return found
@@ -154,7 +158,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
     # It was made with the other one.
     [lost] = site.get(f"/jobs/{job}/conflicts")["missing"]
     assert (lost["worker_id"], lost["cause"]) == ("worker_5", "builds_on")
-    assert lost["why"] == "it builds on worker_2, which is not chosen any more"
+    assert lost["why"] == "depends on worker_2, which is no longer the chosen candidate"
     found = compared(site, job)
     assert (found["chosen"], found["by"]) == ("worker_1", "person")
     assert [each["place"] for each in found["candidates"]] == [1, 2, 3, 4]
@@ -179,7 +183,7 @@ def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
         return answer.status_code, answer.json()["detail"]
 
     status, said = refused("a", "worker_3")
-    assert (status, f"bin/orchestrator merge {job} --take worker_3" in said) == (409, True)
+    assert (status, f"bin/orchestrator merge {job} --include worker_3" in said) == (409, True)
     assert refused("a", "worker_5")[0] == 422
     assert refused("b", "worker_5")[0] == 409
     assert refused("z", "worker_1")[0] == 404
@@ -205,10 +209,10 @@ def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
     assert (found["chosen"], found["by"]) == ("worker_2", "size")
     rows = {each["worker_id"]: each for each in found["candidates"]}
     assert [rows[f"worker_{number}"]["place"] for number in (1, 2, 3, 4)] == [2, 1, 4, 3]
-    assert rows["worker_1"]["why"] == "47 lines more"
-    assert rows["worker_2"]["why"] == "worker_1 comes next: 47 lines more"
-    assert rows["worker_3"]["why"] == "it ended failed"
-    assert rows["worker_4"]["why"] == "it changed nothing"
+    assert rows["worker_1"]["why"] == "47 more lines"
+    assert rows["worker_2"]["why"] == "runner-up worker_1: 47 more lines"
+    assert rows["worker_3"]["why"] == "status failed"
+    assert rows["worker_4"]["why"] == "no changes"
     assert (rows["worker_1"]["files"], rows["worker_1"]["lines_added"]) == (1, 50)
     assert rows["worker_1"]["branch"] == f"orchestrator/{job}/worker_1"
     assert rows["worker_2"]["chosen"] is True
@@ -217,7 +221,7 @@ def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
     assert told["tasks"][0]["candidates"] == ["worker_2", "worker_1", "worker_4", "worker_3"]
     report = final(site, job)
     assert "## Candidates" in report
-    assert "47 lines more" in report
+    assert "47 more lines" in report
     figures = json.loads((site.directory(job) / "reports" / "analytics.json").read_text())
     assert figures["comparisons"][0]["chosen"] == "worker_2"
 
@@ -234,7 +238,7 @@ def test_without_git_what_they_left_and_used_decides(make_site: MakeSite, tmp_pa
 
     found = compared(site, ended["job_id"])
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
-    assert found["candidates"][1]["why"] == "it changed nothing"
+    assert found["candidates"][1]["why"] == "no changes"
     assert (found["candidates"][0]["files"], found["candidates"][0]["branch"]) == (1, "")
     given = site.directory(ended["job_id"]) / "depth_0" / "worker_3" / "dependencies.json"
     assert json.loads(given.read_text())["a"]["worker_id"] == "worker_2"
@@ -252,9 +256,8 @@ def test_candidates_below_two_other_workers(made: MakeProject) -> None:
     assert project.show(f"orchestrator/{job}/result", "numbers.txt") == "1\n2\n3"
     [deepest] = site.get("/jobs?depth=2")["jobs"]
     assert compared(site, deepest["job_id"])["chosen"] == "worker_1_1_2"
-    level = (site.directory(job) / "depth_2" / "LEVEL_2_REPORT.md").read_text()
-    assert "worker_1_1_2 is taken" in level
-    assert "worker_1_1_2 is taken" in final(site, job)
+    assert "worker_1_1_2 chosen" in level(site, job, 2)
+    assert "worker_1_1_2 chosen" in final(site, job)
 
 
 def starting(request: str, tasks: list[Answer]) -> Answer:
@@ -291,7 +294,7 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     told = site.get(f"/jobs/{job}")
     assert [each["worker_id"] for each in told["reviewers"]] == ["reviewer_1"]
     assert [each["worker_id"] for each in told["workers"]] == ["worker_1", "worker_2", "worker_3"]
-    assert "so worker_2" in final(site, job)
+    assert "so worker_2" in level(site, job)
     log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
     assert "reviewer_1" in log
 
@@ -307,11 +310,11 @@ def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
     found = compared(site, job)
     assert (found["chosen"], found["by"]) == ("worker_2", "size")
     first, second = judge.asked
-    assert "Your review was refused" in second
-    assert "Your review was refused" not in first
+    assert "Your review was rejected" in second
+    assert "Your review was rejected" not in first
     assert found["reviewer"]["status"] == "failed"
     assert "each of worker_1, worker_2 once" in found["reviewer"]["reason"]
-    assert "The review did not count" in final(site, job)
+    assert "Review not used" in level(site, job)
 
 
 def test_what_cannot_review_is_refused_at_once(made: MakeProject) -> None:
@@ -381,7 +384,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     told = json.loads(shown("--json"))
     assert told == compared(site, job)
     text = shown()
-    assert "worker_2 is taken: worker_1 comes next: 47 lines more" in text
+    assert "chosen: worker_2 (runner-up worker_1: 47 more lines)" in text
     assert "1 file, +50 -0" in text
     assert "+50\n" in shown("--diff")
     assert set(json.loads(shown("--diff", "--json"))["diffs"]) == {
@@ -390,7 +393,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
         "worker_4",
     }
     assert command("compare", job, "b") == 0
-    assert "worker_5 is taken: nobody else was to try it" in capfdbinary.readouterr().out.decode()
+    assert "chosen: worker_5 (the task has one candidate)" in capfdbinary.readouterr().out.decode()
     site.stop()
     environ = {"PATH": os.environ["PATH"]}
     # Times in reports have fewer digits.
@@ -405,7 +408,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     path.write_text(json.dumps({**json.loads(path.read_text()), "status": "running"}))
     assert command("compare", job, "a") == 1
     said = capfdbinary.readouterr().err.decode()
-    assert f"job {job} has not ended and no server is running" in said
+    assert f"of job {job} are unknown, because it has not ended and no server is running" in said
 
 
 def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakeProject) -> None:

@@ -84,7 +84,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     assert code == 0
     assert "a   thinker  -      Part a" in out
     assert [line.split()[0] for line in out.splitlines()] == ["ID", "a", "b", "c", "estimate:"]
-    assert "about 300,000 tokens, cost not known (3 workers, a rule of thumb" in out
+    assert "about 300,000 tokens, cost unknown (3 workers, a rule of thumb" in out
     assert len(planner.asked) == 1
     (job,) = site.get("/jobs")["jobs"]
     assert "rejected" in site.wait(job["job_id"])["reason"]
@@ -162,10 +162,10 @@ def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
 
     first = text[1].splitlines()[0]
     assert (text[0], told[0]) == (0, 0)
-    assert first.startswith("planned by rules, not by thinker: thinker made no plan: ")
+    assert first.startswith("planned by rules, not by thinker: thinker created no plan: ")
     made_by = json.loads(told[1])["planner"]
     assert (made_by["source"], made_by["fallback"]["agent"]) == ("rules", "thinker")
-    assert "its plan was refused" in made_by["fallback"]["reason"]
+    assert "its plan was rejected" in made_by["fallback"]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
 
     said = " ".join("".join(capsys.readouterr()).split())
     assert code == 1
-    assert "thinker made no plan" in said
+    assert "thinker created no plan" in said
     assert f"bin/orchestrator run --planner rules {shlex.quote(REQUEST)}" in said
     if answers != ["no"]:
         assert "a plan needs at least one task" in said
@@ -279,7 +279,7 @@ def test_a_submitted_plan_waits_and_is_approved_or_rejected(site: InProcess, say
     _, first = say(*asked, "Explain how it works")
     _, second = say(*asked, "Something else")
 
-    assert site.get(f"/jobs/{first.strip()}/status")["reason"] == "waits for approval"
+    assert site.get(f"/jobs/{first.strip()}/status")["reason"] == "waiting for approval"
     assert say("approve", first.strip())[0] == 0
     assert say("reject", second.strip())[0] == 0
 

@@ -131,11 +131,19 @@ def test_an_unknown_role_is_refused_and_nothing_starts(site: InProcess) -> None:
     assert site.get("/jobs")["total"] == 0
 
 
-def test_a_users_role_is_what_the_agent_is_told(make_site: MakeSite, tmp_path: Path) -> None:
-    roles = tmp_path / "roles"
-    roles.mkdir()
+@pytest.mark.parametrize("place", ["project/.orchestrator/roles", "roles"])
+def test_a_users_role_is_what_the_agent_is_told(
+    make_site: MakeSite, tmp_path: Path, place: str
+) -> None:
+    roles, project = tmp_path / place, tmp_path / "project"
+    roles.mkdir(parents=True)
+    project.mkdir(exist_ok=True)
     (roles / "artist.md").write_text("Draw well.")
-    site = make_site(agents=settings(tmp_path), workers={"roles_dir": str(roles)})
+    site = make_site(
+        agents=settings(tmp_path),
+        orchestrator={"project_root": str(project)},
+        workers={"roles_dir": str(roles) if place == "roles" else None},
+    )
 
     ended = site.run("x", [told("y", role="artist")])
 
@@ -155,7 +163,7 @@ def test_results_are_summarised_within_a_budget(site: InProcess) -> None:
     text = prompt(site, ended["job_id"], "worker_3")
     assert len(json.loads(whole)["a"]["output"]) == 24_000
     assert text.count("donedone") == 2 * 8 * 1024 // 8
-    assert text.count("the whole is in `dependencies.json`") == 2
+    assert text.count("the complete result is in `dependencies.json`") == 2
     figures = json.loads((site.directory(ended["job_id"]) / "reports/analytics.json").read_text())
     assert figures["prompt_bytes_left_out"]["value"] == 2 * (24_000 - 8 * 1024)
     shared = len(context(site, ended["job_id"]).encode())
@@ -175,7 +183,7 @@ def test_the_first_goes_ahead_until_it_is_heard_of(site: InProcess, tmp_path: Pa
         workers = site.get(f"/jobs/{job_id}")["workers"]
         return str(next(each["reason"] for each in workers if each["worker_id"] == "worker_2"))
 
-    assert "waits until worker_1 has begun to answer" in reason()
+    assert "waiting: worker_1 is" in reason()
     assert not second.exists()
 
     answer.touch()
@@ -186,8 +194,8 @@ def test_the_first_goes_ahead_until_it_is_heard_of(site: InProcess, tmp_path: Pa
     assert site.wait(job_id)["status"] == "completed"
     figures = json.loads((site.directory(job_id) / "reports/analytics.json").read_text())
     assert figures["cache_read_tokens"] == {"value": 4000, "known": 2, "unknown": 0}
-    report = (site.directory(job_id) / "FINAL_RESULT.md").read_text()
-    assert "| Tokens read from a cache (saved) | 4,000 |" in report
+    report = (site.directory(job_id) / "reports" / "timeline.md").read_text()
+    assert "| Input tokens from a cache | 4,000 |" in report
 
 
 def test_without_git_or_a_project_prompts_do_without_a_digest(

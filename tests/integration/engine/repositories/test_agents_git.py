@@ -104,7 +104,7 @@ def test_what_an_agent_has_committed_itself_does_not_stay_in_the_history(host: H
     assert "node_modules" not in log
     assert "Both files\n- add a\n- add b\n" in log.replace("\n\n", "\n")
     assert {"a.txt", "b.txt"} <= set(host.project.files(result))
-    told = "its own commits had such files and were folded into one commit without them"
+    told = "its commits contained such files and were replaced by one commit without them"
     assert told in ended["reason"]
 
 

@@ -68,7 +68,7 @@ def test_what_cannot_be_had_is_refused(host: Host) -> None:
     host.project.git("branch", "old")
     host.project.commit({"later.txt": "later\n"}, "later")
     said = refused(host.site, edit("true"), base="old", include_dirty=True)
-    assert "belongs to HEAD" in said
+    assert "belong to HEAD" in said
 
 
 def test_without_a_repository_a_base_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
 
     assert host.command("land", job, "--yes") == 1
     said = capfd.readouterr().err
-    assert "uncommitted still" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
-    commit = said.partition("; first: ")[2].partition("; then: ")[0]
+    assert "still uncommitted" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
+    commit = said.partition("; commit first: ")[2].partition("; then: ")[0]
     assert host.command("diff", job) == 0
     shown = capfd.readouterr().out
     assert "-mine\n+yours" in shown and "staged" not in shown
@@ -174,9 +174,7 @@ def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> 
     project.commit({"README.md": "ours\n"}, "ours")
     project.git("merge", "other", check=False)
     unchanged = host.untouched()
-    assert "in the middle of a merge (README.md)" in refused(
-        host.site, edit("true"), include_dirty=True
-    )
+    assert "unfinished merge (README.md)" in refused(host.site, edit("true"), include_dirty=True)
     assert unchanged() == []
 
 
@@ -189,4 +187,4 @@ def test_a_child_job_has_its_workers_files_and_no_other_base(host: Host) -> None
         '"$ORCHESTRATOR_API_URL/api/v1/orchestrate"; cat said'
     )
     ended = host.run(edit(script))
-    assert "leave base out" in str(ended["results"]["tasks"][0]["output"]), ended
+    assert "remove base" in str(ended["results"]["tasks"][0]["output"]), ended

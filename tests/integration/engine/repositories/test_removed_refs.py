@@ -53,7 +53,7 @@ def test_work_that_another_worker_removes_with_all_checkpoints_is_told(host: Hos
 
     record = host.record(ended["job_id"])
     assert (record["merged"], list(record["left_out"])) == (["worker_2"], ["worker_1"])
-    told = "Not merged: worker_1: its branch was removed, and its checkpoints, too."
+    told = "| **Not merged** | worker_1 (its branch and its checkpoints were removed) |"
     assert told in host.final(ended["job_id"])
 
 

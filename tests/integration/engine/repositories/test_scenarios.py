@@ -165,18 +165,18 @@ def plain(host: Host, said: str) -> None:
 
 def test_a_branch_in_the_way_is_said(project: Project, make_host: MakeHost) -> None:
     project.git("branch", "orchestrator")
-    plain(make_host(project), "a branch is named 'orchestrator'")
+    plain(make_host(project), "a branch has the name 'orchestrator'")
 
 
 def test_a_repository_without_a_commit_is_said(tmp_path: Path, make_host: MakeHost) -> None:
     project = Project(tmp_path / "empty")
     project.git("init", "-q")
-    plain(make_host(project), "no commit yet")
+    plain(make_host(project), "no commit")
 
 
 def test_a_broken_head_is_said(project: Project, make_host: MakeHost) -> None:
     (project.path / ".git" / "HEAD").write_text("ref: refs/heads/nothing\n")
-    plain(make_host(project), "no commit yet")
+    plain(make_host(project), "no commit")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -196,7 +196,7 @@ def test_a_second_server_is_refused_and_told_who_holds_the_workspace(
     second = server.popen("--port", "0", fork=False)
 
     assert second.wait(READY_SECONDS) != 0
-    assert f"process {server.process.pid} already serves the workspace" in server.output()
+    assert f"in use by another server (process {server.process.pid})" in server.output()
     assert server.call("GET", "/jobs").status_code == 200
 
 

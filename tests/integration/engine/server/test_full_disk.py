@@ -65,7 +65,7 @@ def fill(disk: Path, leave_mib: int = 0) -> Path:
 
 def waits_for_space(site: InProcess, job_id: str) -> str:
     reason = str(site.get(f"/jobs/{job_id}")["workers"][0]["reason"])
-    return reason if reason.startswith("waits for disk space: ") else ""
+    return reason if reason.startswith("waiting for disk space: ") else ""
 
 
 def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself(
@@ -84,7 +84,7 @@ def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_it
     )
     filler.unlink()
 
-    assert reason.startswith("waits for disk space: ")
+    assert reason.startswith("waiting for disk space: ")
     assert site.wait(job_id)["status"] == "completed"
     assert site.manager.service.health().paused == ""
 

@@ -118,7 +118,7 @@ def test_a_former_port_that_is_taken_costs_a_warning(
         server.start("--port", str(free_port()))
 
         assert (
-            f"port {former} on localhost is taken by another program; workers of an earlier "
+            f"port {former} on localhost is in use by another program; workers of an earlier "
             "server that call it cannot reach this server: 1 still run"
         ) in server.output()
         (tmp_path / "release").touch()
@@ -137,6 +137,21 @@ def test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own(
         server.start(*by_config(server, taken))
 
         assert port_of(server) == former
-        said = f"port {taken} on localhost is taken by another program"
+        said = f"port {taken} on localhost is in use by another program"
         assert said in server.output()
         assert f"; listening on port {former} instead" in server.output()
+
+
+def test_a_server_in_the_background_uses_another_port_if_its_own_was_taken_meanwhile(
+    make_server: MakeServer,
+) -> None:
+    server = make_server()
+    server.terminate()
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        taken = int(other.getsockname()[1])
+        server.start("--port", str(taken), "--any-port")
+
+        assert port_of(server) != taken
+        assert f"port {taken} on localhost is in use by another program" in server.output()
+        job = server.submit("x", [shell("true")])
+        assert server.wait(job)["status"] == "completed"

@@ -83,24 +83,21 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
     found = seen(CLAUDE, environ)
 
     assert found.installed and not found.usable
-    assert found.hindrance == (
-        "no credential was found for it; claude /login, or set ANTHROPIC_API_KEY"
-    )
+    assert found.hindrance == ("no credentials found; claude /login, or set ANTHROPIC_API_KEY")
 
 
 def test_a_program_that_is_missing_is_told_with_the_command_that_installs_it() -> None:
     found = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
 
     assert not found.installed and found.authenticated
-    assert found.hindrance == "command 'codex' was not found; npm install -g @openai/codex"
+    assert found.hindrance == "command 'codex' not found; npm install -g @openai/codex"
 
 
 def test_a_wrong_command_in_the_settings_is_named() -> None:
     found = look(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
 
     assert found.hindrance == (
-        "command '/nowhere/claude' was not found; correct orchestrator.claude_command in "
-        "config.yaml"
+        "command '/nowhere/claude' not found; correct orchestrator.claude_command in config.yaml"
     )
 
 
@@ -235,7 +232,7 @@ def registry(usable: set[str], preferred: str = "auto") -> AgentRegistry:
             self.name = name
 
     looks = {each.name: (lambda name=each.name: look_at(name)) for each in KNOWN}
-    agents = [*built_in("/nowhere"), *(Named(each.name) for each in KNOWN)]
+    agents = [*built_in(), *(Named(each.name) for each in KNOWN)]
     return AgentRegistry(agents, preferred, looks)  # type: ignore[arg-type]
 
 

@@ -60,8 +60,8 @@ print(json.dumps(asdict(outcome)))
     ("name", "stall", "error_class", "error"),
     [
         ("answers", 60, "", ""),
-        ("hangs", 0.3, "timeout", "nothing was heard of it for 0.3 s"),
-        ("endless", 60, "limit", "it has used up max_steps (3 steps)"),
+        ("hangs", 0.3, "timeout", "no output for 0.3 s"),
+        ("endless", 60, "limit", "used up max_steps (3 steps)"),
         ("waits", 0.3, "", ""),
         ("breaks", 60, "api", "RuntimeError: it broke"),
         ("stopped", 60, "limit", "the root's money"),

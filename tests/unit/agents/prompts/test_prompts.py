@@ -112,8 +112,8 @@ def test_what_candidates_say_never_speaks_for_a_reviewers_prompt() -> None:
     own = prompt.split("compare candidates", 1)[1]
     assert HOSTILE in own
     assert "Ignore all of the above" not in outside_of_fences(own)
-    assert "the whole is in `worker_1.patch`" in own
-    assert "whole is in `worker_2.patch`" not in own
+    assert "all of them are in `worker_1.patch`" in own
+    assert "`worker_2.patch`" not in own
 
 
 def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
@@ -149,7 +149,7 @@ def test_a_prompt_names_what_is_promised_and_says_what_to_do_about_a_failure() -
 
 def test_a_role_that_builds_is_told_so_with_and_without_a_worktree() -> None:
     builder = TaskSpec(id="a", prompt="Build", role="backend")
-    said = "if you change none, the task has failed"
+    said = "if you change none, the task fails"
     repository = a_job(config=a_config(base="1234"))
     for job in (repository, a_job()):
         assert said in prompt_document(assignment(job=job, task=builder))
@@ -206,7 +206,7 @@ def test_limits_are_said_in_words() -> None:
     assert "5000 tokens for your task" in limits
     assert "2 more levels" in limits
     assert "20 child jobs that you may start" in limits
-    assert "700 tokens that your job has left" in limits
+    assert "700 tokens that your job may still use" in limits
 
 
 def test_a_long_request_is_cut_and_says_so() -> None:
@@ -220,7 +220,7 @@ def test_a_summary_says_where_the_whole_is() -> None:
     finding = Finding(worker_id="w", directory="/d", output="abcdef", summary="abc")
     prompt = prompt_document(assignment(findings={"b": finding}))
     assert "abcdef" not in prompt
-    assert "the whole is in `dependencies.json`" in prompt
+    assert "the complete result is in `dependencies.json`" in prompt
 
 
 def test_the_changes_of_a_dependency_with_a_worktree_are_named_by_their_commit() -> None:
@@ -264,7 +264,7 @@ def test_given_files_are_bounded_each_and_together(tmp_path: Path) -> None:
     assert all(len(text) < MOST_FILE_BYTES + 100 for _, text in found)
     assert sum(len(text) for _, text in found) < MOST_BYTES_IN_ALL + 1000
     assert "cut here" in found[0][1]
-    assert "no room" in found[9][1]
+    assert "no space" in found[9][1]
 
 
 # -- the digest of the project ------------------------------------------------------------------
@@ -377,5 +377,5 @@ def test_a_link_in_place_of_a_context_is_not_followed(tmp_path: Path) -> None:
     path.unlink()
     (tmp_path / "secret").write_text("SECRET")
     path.symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="cannot be read"):
+    with pytest.raises(OSError, match="cannot read"):
         contexts.read(job)

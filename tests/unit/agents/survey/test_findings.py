@@ -121,7 +121,7 @@ def test_without_commits_or_repository_the_report_says_that_churn_is_not_known(
     git(tmp_path, "init", "-q")
     result = mapped(tmp_path)
     assert result.churn_note == NO_HISTORY
-    assert "Not known: no git history." in render(result, "p")
+    assert "Unknown: no git history." in render(result, "p")
 
 
 def test_what_a_repository_configures_is_not_run(tmp_path: Path) -> None:

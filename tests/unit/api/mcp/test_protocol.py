@@ -28,7 +28,7 @@ def test_the_handshake_takes_the_revision_of_the_client(client: FlaskClient, ver
     assert result["protocolVersion"] == version
     assert result["capabilities"] == {"tools": {}}
     assert result["serverInfo"]["name"] == "orchestrator"
-    assert "five or more parts" in result["instructions"]
+    assert "five or more independent parts" in result["instructions"]
     assert "resultType" not in result
 
 
@@ -223,7 +223,7 @@ def test_a_key_for_reading_reads_and_changes_nothing(
     anonymous.environ_base["HTTP_X_API_KEY"] = READ_KEY
 
     assert values(anonymous, "status", job_id=job.id)["status"] == "pending"
-    assert "for reading only" in complaint(anonymous, "orchestrate", request="x")
+    assert "read access only" in complaint(anonymous, "orchestrate", request="x")
 
 
 def test_a_worker_sees_its_own_subtree_alone(

@@ -56,14 +56,14 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
 @pytest.mark.parametrize(
     ("tool", "arguments", "hint"),
     [
-        ("orchestrate", {}, 'request: is required. Call it like {"request":'),
+        ("orchestrate", {}, 'request: is required. Example of a call: {"request":'),
         ("orchestrate", {"request": 7}, "must be text"),
         ("orchestrate", {"request": " "}, "must not be blank"),
         ("orchestrate", {"request": "x", "taks": []}, "did you mean 'tasks'?"),
         ("orchestrate", {"request": "x", "tasks": "a, b"}, "must be a list"),
         ("orchestrate", {"request": "x", "tasks": [{}]}, "needs a title, a prompt or a command"),
         ("orchestrate", {"request": "x", "config": {"max_worker": 1}}, "'max_workers'"),
-        ("status", {"job_id": ["a"]}, 'Call it like {"job_id":"abc123"}'),
+        ("status", {"job_id": ["a"]}, 'Example of a call: {"job_id":"abc123"}'),
         ("wait", {}, "job_id: is required"),
         ("wait", {"job_id": "a", "timeout_seconds": "long"}, "must be a number"),
         ("logs", {"job_id": "a"}, "worker_id: is required"),
@@ -105,7 +105,7 @@ def test_a_failure_of_the_server_is_told_without_its_inside(
     service.failure = RuntimeError("secret place")
 
     assert complaint(client, "orchestrate", request="x") == (
-        "internal: the server failed on this request; its log says why"
+        "internal: internal error of the server; the cause is in its log, logs/orchestrator.log"
     )
 
 
@@ -164,7 +164,7 @@ def test_whose_work_counts_among_candidates_is_told(
     client: FlaskClient, service: FakeService, place: int | None, told: bool | None
 ) -> None:
     job = submitted(client, service)
-    standing = CandidateRank(place=place, by=Criterion.SIZE, why="3 lines more") if place else None
+    standing = CandidateRank(place=place, by=Criterion.SIZE, why="3 more lines") if place else None
     service.finish(service.workers(job)[0], standing=standing)
     service.end(job)
 
@@ -245,14 +245,14 @@ def test_a_report_is_cut_and_says_where_all_of_it_is(
     job = submitted(client, service)
     path = service.final_report(job)
 
-    assert "not written yet" in complaint(client, "report", job_id=job.id)
+    assert "does not exist yet" in complaint(client, "report", job_id=job.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("# Report\n")
     assert call(client, "report", job_id=job.id)["content"][0]["text"] == "# Report\n"
     path.write_text("é" * 1_000_000)
     text = call(client, "report", job_id=job.id, name="FINAL_RESULT.md")["content"][0]["text"]
     assert len(text) < REPORT_CHARACTERS + 300
-    assert text.endswith(f"(cut; all of it is in {path})")
+    assert text.endswith(f"(shortened; whole report: {path})")
     assert "not-found" in complaint(client, "report", job_id=job.id, name="../../config.yaml")
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,29 @@ def as_sent(model: type[BaseModel], value: dict[str, Any], schema: dict[str, Any
     assert set(schema.get("required", ())) <= set(value)
     assert set(value) <= set(schema["properties"])
     model.model_validate(value)
+    for alias, name in aliases(schema):
+        assert value.get(alias) == value.get(name)
+
+
+def aliases(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for alias, field in schema.get("properties", {}).items():
+        if found := re.match(r"Alias of (\w+)[.;]", field.get("description", "")):
+            yield alias, found[1]
+
+
+def test_an_alias_has_the_shape_of_the_field_with_the_standard_name(spec: dict[str, Any]) -> None:
+    schemas = spec["components"]["schemas"]
+    found = {(name, *pair) for name, schema in schemas.items() for pair in aliases(schema)}
+
+    assert ("StatusAnswer", "left", "remaining") in found
+    assert ("ConflictsAnswer", "left_out", "unmerged") in found
+    assert ("MergeRequest", "take", "include") in found
+    for schema, alias, name in found:
+        pair = [schemas[schema]["properties"][each] for each in (alias, name)]
+        shapes = [{**each, "description": "", "title": ""} for each in pair]
+        assert shapes[0] == shapes[1]
+        required = schemas[schema].get("required", ())
+        assert (alias in required) == (name in required)
 
 
 def test_answers_fit_their_schemas(

@@ -88,7 +88,7 @@ def test_a_bearer_token_is_a_key(anonymous: FlaskClient) -> None:
     [
         (b'{"request": ', "line 1 column 13"),
         (b"", "Expecting value at line 1 column 1"),
-        (b'{"request": "a", "request": "b"}', "'request' is there twice"),
+        (b'{"request": "a", "request": "b"}', "'request' occurs twice"),
         (b'{"request": "a", "config": {"max_cost_usd": NaN}}', "NaN is not a JSON number"),
         (b'{"request": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),

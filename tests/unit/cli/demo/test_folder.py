@@ -18,30 +18,30 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> DemoFolder:
+def demo(tmp_path: Path) -> DemoFolder:
     return new_folder(tmp_path / "a demo", os.environ)
 
 
-def test_its_settings_are_its_own(folder: DemoFolder) -> None:
+def test_its_settings_are_its_own(demo: DemoFolder) -> None:
     environ = {"ORCHESTRATOR_API_URL": "http://elsewhere", "GIT_DIR": "/elsewhere", "HOME": "/h"}
-    own = folder.environment(environ)
+    own = demo.environment(environ)
     assert "HOME" in own and not {"ORCHESTRATOR_API_URL", "GIT_DIR"} & own.keys()
 
-    settings = load(folder.path, environ=own).settings
-    assert settings.orchestrator.project_root == folder.project
-    assert settings.orchestrator.workspace_root == folder.workspace
+    settings = load(demo.path, environ=own).settings
+    assert settings.orchestrator.project_root == demo.project
+    assert settings.orchestrator.workspace_root == demo.workspace
     assert (settings.api.port, len(settings.api.api_key)) == (0, 64)
 
 
-def test_nobody_else_can_read_its_key(folder: DemoFolder) -> None:
-    modes = [stat.S_IMODE(p.stat().st_mode) for p in (folder.path, folder.path / "config.yaml")]
+def test_nobody_else_can_read_its_key(demo: DemoFolder) -> None:
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (demo.path, demo.path / "config.yaml")]
     assert modes == [0o700, 0o600]
 
 
-def test_its_repository_has_one_commit_of_all_files(folder: DemoFolder) -> None:
+def test_its_repository_has_one_commit_of_all_files(demo: DemoFolder) -> None:
     listed = subprocess.run(
-        ["git", "ls-tree", "-r", "--name-only", folder.head(os.environ)],
-        cwd=folder.project,
+        ["git", "ls-tree", "-r", "--name-only", demo.head(os.environ)],
+        cwd=demo.project,
         capture_output=True,
         text=True,
         check=True,
@@ -49,8 +49,8 @@ def test_its_repository_has_one_commit_of_all_files(folder: DemoFolder) -> None:
     assert sorted(listed.stdout.split()) == sorted(shop.FILES)
 
 
-def test_its_plan_has_a_task_for_each_of_four_workers(folder: DemoFolder) -> None:
-    plan = yaml.safe_load((folder.path / "plan.yaml").read_text())
+def test_its_plan_has_a_task_for_each_of_four_workers(demo: DemoFolder) -> None:
+    plan = yaml.safe_load((demo.path / "plan.yaml").read_text())
     assert len(plan["tasks"]) == plan["config"]["max_workers"] == 4
 
 

@@ -96,7 +96,7 @@ def test_a_limit_that_the_containment_does_not_hold_is_told(
     orchestrator("doctor", **variables)
     lines = capsys.readouterr().out.splitlines()
     assert "note  containment: workers.limits.cpu is not held by pidns" in "\n".join(lines)
-    assert "ok    limits: held exactly: open_files" in lines
+    assert "ok    limits: enforced exactly: open_files" in lines
 
 
 def test_a_strict_limit_that_cannot_be_held_is_a_failure(
@@ -129,7 +129,7 @@ def test_a_key_that_looks_like_an_example_is_told(
 
     (folder / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
     check = checks(orchestrator, capsys)["api key"]
-    assert check["ok"] is None and "looks like an example" in check["message"]
+    assert check["ok"] is None and "looks like a published example" in check["message"]
 
 
 def test_a_port_that_another_program_has_is_a_failure(
@@ -154,9 +154,9 @@ def test_our_own_server_is_no_other_program(
 def test_a_server_that_is_not_ready_or_starts_nothing_is_a_failure(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
-    served.health = {"paused": "waits for disk space: 0 MiB free"}
+    served.health = {"paused": "waiting for disk space: 0 MiB free"}
     check = checks(orchestrator, capsys)["server ready"]
-    assert check["ok"] is False and check["message"] == "waits for disk space: 0 MiB free"
+    assert check["ok"] is False and check["message"] == "waiting for disk space: 0 MiB free"
 
     served.health = {"ready": False, "checks": {"store": "ok", "place": "/w was moved"}}
     check = checks(orchestrator, capsys)["server ready"]
@@ -211,7 +211,7 @@ def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_pat
     complete = install_check(tmp_path, "grammars")
 
     assert (missing.ok, some.ok, complete.ok) == (None, None, True)
-    assert missing.message.startswith("not installed; without them survey only counts the lines")
+    assert missing.message.startswith("not installed; without grammars, survey only counts lines")
     assert some.message.startswith("no-such-grammar is not installed; click is ")
     assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
 

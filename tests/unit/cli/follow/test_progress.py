@@ -7,12 +7,21 @@ import pytest
 from orchestrator.cli.follow.blocked_reason import held_back
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.output.columns import columns, fit
+from orchestrator.cli.output.style import Style, wants_color
 from orchestrator.cli.output.summary import counts_of
 from orchestrator.cli.output.terminal import duration, first_line, moment, printable, size, table
 
 
 def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) -> dict[str, Any]:
     return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
+
+
+def counters(progress: Progress) -> str:
+    """The progress line at the start of a job, without its bar."""
+    line = progress_line(progress, 100.0, 100.0, 200, Style(is_on=False), is_unicode=False)
+    return line.partition(" ")[2]
 
 
 @pytest.mark.parametrize(
@@ -26,13 +35,13 @@ def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) 
 def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> None:
     line = Progress().take(event("worker_waiting", "worker_2", **facts))
 
-    assert line == f"worker_2 waits for {said}"
+    assert line == f"worker_2 waiting for {said}; slot released"
 
 
 def test_the_tasks_of_a_plan_are_counted() -> None:
     lines = [Progress().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)]
 
-    assert lines == ["job j1 has 1 task, by claude", "job j1 has 2 tasks, by claude"]
+    assert lines == ["job j1: 1 task, planned by claude", "job j1: 2 tasks, planned by claude"]
 
 
 def test_a_worker_is_told_from_start_to_end() -> None:
@@ -51,6 +60,7 @@ def test_a_worker_is_told_from_start_to_end() -> None:
         ),
         progress.take(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
         progress.take(event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")),
+        progress.take({**event("job_ended", status="completed"), "job_id": "c1"}),
         progress.take(event("worker_resumed", "worker_2")),
         progress.take(event("worker_ended", "worker_2", at=120, status="recursive_success")),
         progress.take(event("job_ended", status="partial")),
@@ -60,12 +70,13 @@ def test_a_worker_is_told_from_start_to_end() -> None:
         None,
         "worker_2 started (survey)",
         "worker_2 started child job j1: child",
-        "worker_2 waits for child job c1",
+        "worker_2 waiting for child job c1; slot released",
         "  worker_2_1 started (shell, attempt 2)",
         "  worker_2_1 attempt 2 failed: exit 3; retrying in 2.0 s",
         "  worker_2_1 started (shell, attempt 3)",
         "  worker_2_1 failed after 1.5 s: no",
-        "worker_2 goes on",
+        None,
+        "worker_2 resumed (child job c1 completed)",
         "worker_2 recursive success after 20 s",
         None,
     ]
@@ -92,8 +103,8 @@ def test_an_agent_that_is_passed_over_is_told() -> None:
     ]
 
     assert lines == [
-        "worker_2 has codex, not claude: its key was refused",
-        "job j1 has codex, not claude: its key was refused",
+        "worker_2: using codex instead of claude (its key was refused)",
+        "job j1: using codex instead of claude (its key was refused)",
     ]
 
 
@@ -105,7 +116,7 @@ def test_counters_follow_the_workers() -> None:
     progress.take(event("worker_ended", "worker_3", status="timeout"))
     progress.take(event("worker_waiting", "worker_2", child_job_ids=["c"]))
 
-    assert progress.counters() == "1 done, 1 timeout, 0 running, 1 waiting"
+    assert counters(progress) == "1/3 done, 1 timeout, 1 waiting, 0.0 s"
     assert list(progress.running()) == []
 
 
@@ -114,7 +125,7 @@ def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
     for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
         progress.take(event("worker_ended", f"worker_{number}", status=status))
 
-    assert progress.counters() == "0 done, 1 failed, 2 cancelled, 1 skipped, 0 running"
+    assert counters(progress) == "0/4 done, 0 running, 1 failed, 2 cancelled, 1 skipped, 0.0 s"
 
 
 def test_text_of_workers_cannot_steer_the_terminal() -> None:
@@ -146,43 +157,19 @@ def test_the_clock_of_a_job_does_not_count_what_came_before_it(
 
     display.event(event("job_submitted", at=100.0, request="all", depth=0))
 
-    assert "[1 min 00 s] 0 done" in capsys.readouterr().err
-
-
-def test_no_line_of_the_changing_part_wraps(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "30")
-    display = LiveDisplay()
-
-    display.event(event("worker_started", "worker_" + "1_" * 40 + "1", agent="survey"))
-    display.event(event("worker_started", "worker_2", agent="survey"))
-
-    out = capsys.readouterr().err
-    assert max(len(line) for line in out.split("\n") if "\x1b" not in line) < 30
-    assert "\x1b[2F\x1b[J" in out
-
-
-def test_many_running_workers_are_shown_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    display = LiveDisplay()
-    for number in range(50):
-        display.event(event("worker_started", f"worker_{number}", agent="shell"))
-    capsys.readouterr()
-
-    display.tick()
-
-    out = capsys.readouterr().err
-    assert "... and 42 more" in out and out.count("\n") == 10
+    assert "0/0 done, 0 running, 1 min 00 s" in capsys.readouterr().err
 
 
 def test_what_holds_workers_back_is_found_at_any_depth() -> None:
-    waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waits for memory: 1 MiB"}
+    waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waiting for memory: 1 MiB"}
     waits["waiting_for"] = {"kind": "memory", "name": ""}
     tried = {"worker_id": "worker_1_1", "status": "pending", "reason": "exit code 3"}
     above = {"worker_id": "worker_1", "status": "waiting", "reason": "waits for child job c"}
     tree = {"workers": [{**above, "child_jobs": [{"workers": [tried, waits]}]}]}
 
-    assert list(held_back(tree)) == ["worker_1_2 waits for memory: 1 MiB"]
+    (cause, line) = next(held_back(tree))
+    assert cause == ("worker_1_2", "memory", "")
+    assert line == "worker_1_2 waiting for memory: 1 MiB"
 
 
 def test_a_display_is_idle_while_no_worker_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,8 +221,116 @@ def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
 
     line = progress.take({**refused, "data": {"limit": "limit-depth", "detail": "too deep"}})
 
-    assert line == "worker_1 was refused a child job: too deep"
+    assert line == "worker_1: child job rejected: too deep"
     assert [worker for worker, _ in progress.running()] == ["worker_1"]
+
+
+def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
+    def said(kind: str, worker: str | None = None, **data: object) -> str | None:
+        return Progress().take(event(kind, worker, **data))
+
+    late = {"ended": "exit code 0", "record": "salvage/1"}
+    assert said("late_result", "worker_3", taken=True, **late) == (
+        "worker_3: late result accepted (exit code 0)"
+    )
+    assert said("late_result", "worker_3", taken=False, **late) == (
+        "worker_3: late result not used (exit code 0); saved in salvage/1"
+    )
+    order = {"order": ["worker_5", "worker_6"], "task_id": "docs"}
+    assert said("candidate_chosen", "worker_5", reason="8 fewer lines", **order) == (
+        "docs: selected worker_5 of 2 candidates (8 fewer lines)"
+    )
+    assert said("planner_started", "planner", agent="claude") == "job j1: claude is planning"
+    assert said("job_retried", workers=2) == "job j1: retrying 2 tasks that did not succeed"
+    assert said("job_cancel_requested") == "stopping job j1 ..."
+    assert said("gates_started", "worker_1", gates=["secrets", "ruff"]) == (
+        "worker_1 running gates: secrets, ruff"
+    )
+
+
+def test_a_line_that_is_too_long_loses_a_part_of_its_reason_only() -> None:
+    failed = event("worker_retrying", "worker_4", attempt=1, reason="x" * 99, delay_seconds=2)
+
+    line = Progress().take(failed, 70)
+
+    assert line is not None and len(line) == 70
+    assert line.startswith("worker_4 attempt 1 failed: xxx")
+    assert line.endswith("...; retrying in 2.0 s")
+
+
+def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
+    progress = Progress()
+    progress.take(event("job_submitted", at=100.0, tasks=6))
+    for number in (1, 2, 3):
+        progress.take(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
+    progress.take(event("worker_ended", "worker_1", at=110.0, status="success"))
+    assert progress.seconds_left(110.0) is None, "one task tells nothing about the others"
+    progress.take(event("worker_ended", "worker_2", at=114.0, status="success"))
+
+    # 12 s each: three are queued, one has run for 14 s, and at most three ran in parallel.
+    assert progress.seconds_left(114.0) == 12.0
+    assert counters(progress).startswith("2/6 done, 1 running, 3 queued")
+
+
+def test_costs_are_summed_over_workers_and_their_lack_is_told() -> None:
+    progress = Progress()
+    progress.take(event("job_submitted", tasks=2))
+    for worker, cost in (("worker_1", 0.10), ("worker_1", 0.30), ("worker_2", 0.12)):
+        progress.take(event("worker_used", worker, cost_usd=cost))
+    assert "$0.42" in counters(progress)
+    progress.take(event("worker_used", "worker_3", cost_usd=None))
+    assert "at least $0.42" in counters(progress)
+
+
+def test_a_job_whose_workers_have_ended_is_being_merged_until_it_ends() -> None:
+    progress = Progress()
+    progress.take(event("job_submitted", tasks=1))
+    progress.take(event("worker_started", "worker_1", agent="shell"))
+    assert list(progress.job_activities()) == []
+    progress.take(event("worker_ended", "worker_1", status="success"))
+    assert list(progress.job_activities()) == ["job j1: merging and writing reports"]
+    progress.take(event("gate_run_started", gate="pytest", on="merged result"))
+    assert list(progress.job_activities()) == ["job j1: running gate pytest on the merged result"]
+    progress.take(event("gate_run_ended", gate="pytest", on="merged result", seconds=1))
+    progress.take(event("job_ended", status="completed"))
+    assert list(progress.job_activities()) == []
+
+
+def test_a_narrow_terminal_keeps_the_counts_and_no_line_is_too_long() -> None:
+    progress = Progress()
+    progress.take(event("job_submitted", tasks=9))
+    for number in range(4):
+        progress.take(event("worker_started", f"worker_{number}", agent="shell"))
+    progress.take(event("worker_ended", "worker_0", status="failed"))
+
+    for width in range(30, 120):
+        line = progress_line(progress, 160.0, 100.0, width, Style(is_on=True), is_unicode=True)
+        assert columns(line) <= width and "0/9 done" in line and "1 failed" in line
+    assert line.count("━") == 3, "a failure is seen in the bar"
+
+
+def test_text_is_cut_by_the_columns_that_it_takes() -> None:
+    assert columns("\x1b[32m日本\x1b[0m") == 4 and columns("e\u0301") == 1
+    assert fit("日本語日本語", 9) == "日本語..."
+    assert fit("\x1b[31mred and more\x1b[0m", 6) == "\x1b[31mred\x1b[0m..."
+    assert fit("short", 5) == "short" and columns(fit("❤️" * 9, 8)) <= 8
+
+
+@pytest.mark.parametrize(
+    ("environ", "asked"),
+    [
+        ({}, None),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"CLICOLOR_FORCE": "1"}, True),
+        ({"FORCE_COLOR": "0"}, None),
+    ],
+)
+def test_colours_are_for_terminals_unless_the_environment_says_otherwise(
+    environ: dict[str, str], asked: bool | None
+) -> None:
+    assert wants_color(environ) is asked
 
 
 def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:

@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.context import OWN_FOLDER
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.security.product_files import FOLDER
 from tests.unit.cli import fake_api
 from tests.unit.cli.fake_api import KEY, FakeApi
 
 #: Stands in for the product's own server: the fake one, with the same lifecycle.
 FAKE_SERVER = f"""
 import json, os, signal, sys, threading, time
-sys.path.insert(0, {str(OWN_FOLDER)!r})
+sys.path.insert(0, {str(FOLDER)!r})
 from tests.unit.cli.fake_api import FakeApi, running
 
-def serve(folder, *, environ, flags, on_ready):
+def serve(folder, *, environ, flags, any_port, on_ready):
     if "broken" in os.environ.get("FAKE", ""):
         print("the database is on fire", file=sys.stderr)
         return 1
@@ -63,8 +63,8 @@ def product(tmp_path: Path) -> Iterator[Path]:
     """The product in a folder of its own, with the fake server; none is left at the end."""
     folder = tmp_path / "a copy"
     package = folder / "orchestrator"
-    shutil.copytree(OWN_FOLDER / "orchestrator" / "cli", package / "cli")
-    for part in (OWN_FOLDER / "orchestrator").iterdir():
+    shutil.copytree(FOLDER / "orchestrator" / "cli", package / "cli")
+    for part in (FOLDER / "orchestrator").iterdir():
         if part.name not in ("cli", "__pycache__"):
             (package / part.name).symlink_to(part)
     (folder / "orchestrator" / "cli" / "server" / "server_process.py").write_text(FAKE_SERVER)
@@ -83,7 +83,9 @@ def port() -> int:
 
 @pytest.fixture
 def start(product: Path, port: int, environ: dict[str, str]) -> Run:
-    def start(*arguments: str, stderr: int = subprocess.PIPE, **extra: str) -> Any:
+    def start(
+        *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, **extra: str
+    ) -> Any:
         return subprocess.Popen(
             # -P, and from its own directory: else the checkout would run instead of the copy.
             [sys.executable, "-P", "-m", "orchestrator", *arguments],
@@ -96,7 +98,7 @@ def start(product: Path, port: int, environ: dict[str, str]) -> Run:
                 **extra,
             },
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             text=True,
         )
@@ -156,7 +158,7 @@ def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, 
 
     assert first[0] == second[0] == ExitCode.OK
     assert record and record == server_of(product)
-    assert f"(process {record['pid']})" in first[2]
+    assert f"kill {record['pid']}" in first[2]
     assert "started the server" not in second[2]
 
 
@@ -172,7 +174,7 @@ def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: R
     assert (wrong[0], wrong[1]) == (ExitCode.USAGE, "")
     assert "config.yaml:3:1: workrs: unknown section (did you mean 'workers'?)" in wrong[2]
     assert mended[0] == ExitCode.OK
-    assert "config.yaml was changed after the server started" in mended[2]
+    assert "config.yaml has changed since the server started" in mended[2]
 
 
 def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:
@@ -180,7 +182,7 @@ def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None
         code, _, err = finish(start("run", "x"))
 
     assert code == ExitCode.OK
-    assert f"port {port} is taken by something else" in err
+    assert f"port {port} is in use by another program" in err
 
 
 def test_after_a_crash_the_configured_port_wins_over_the_one_the_server_had(
@@ -233,7 +235,7 @@ def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
     code, out, err = finish(process)
 
     assert code == ExitCode.INTERRUPTED
-    assert "asking job j1 to stop" in err
+    assert "stopping job j1" in err
     assert "job j1: cancelled" in out
     assert server_of(product) is None
 
@@ -241,7 +243,7 @@ def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
 def on_a_terminal(start: Run, until: bytes, **extra: str) -> tuple[subprocess.Popen[str], int]:
     """A run whose progress goes to a terminal, as soon as that shows ``until``; the terminal."""
     ours, theirs = pty.openpty()
-    process = start("run", "x", stderr=theirs, FAKE="slow", **extra)
+    process = start("run", "x", stderr=theirs, FAKE="slow", **({"CI": ""} | extra))
     os.close(theirs)
     shown = b""
     while until not in shown:
@@ -320,7 +322,7 @@ def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
     # A server that hangs: it cannot stop the job.
     os.kill(record["pid"], signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    read_until(process, "asking job j1 to stop")
+    read_until(process, "stopping job j1")
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     code, out, _ = finish(process)
@@ -347,7 +349,7 @@ def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) ->
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
     _, _, err = finish(process)
 
-    assert "1 other job runs, so the server goes on" in err
+    assert "server keeps running, because 1 other job runs" in err
     assert server_of(product)
 
 
@@ -357,7 +359,7 @@ def test_who_uses_a_left_server_last_stops_it(product: Path, start: Run) -> None
     second = start("run", "of others")
     read_until(second, "worker_1 started")
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
-    assert "so the server goes on" in finish(first)[2]
+    assert "server keeps running" in finish(first)[2]
 
     assert finish(start("cancel", "j2"))[0] == ExitCode.OK
     finish(second)
@@ -410,23 +412,56 @@ def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start:
     finish(server)
 
 
-@pytest.mark.parametrize("extra", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    ("extra", "is_live", "has_color"),
+    [
+        ({}, True, True),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, False, False),
+        ({"CI": "true"}, False, True),
+    ],
+    ids=["terminal", "NO_COLOR", "dumb", "CI"],
+)
 def test_on_a_terminal_running_workers_are_shown_in_place(
-    start: Run, extra: dict[str, str]
+    start: Run, extra: dict[str, str], is_live: bool, has_color: bool
 ) -> None:
     ours, theirs = pty.openpty()
-    process = start("run", "x", stderr=theirs, **({"TERM": "xterm"} | extra))
+    process = start("run", "x", stderr=theirs, **({"TERM": "xterm", "CI": ""} | extra))
     os.close(theirs)
     shown = read_terminal(ours)
     out, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0 and "completed" in out
-    if extra:
-        assert "\x1b" not in shown
-        assert "worker_1 started (shell)" in shown
-    else:
-        assert "\x1b[J" in shown
-        assert "1 running" in shown or "1 done" in shown
+    assert ("\x1b[J" in shown) is is_live
+    assert ("\x1b[32m" in shown) is has_color
+    assert ("worker_1 started (shell)" in shown) is not is_live
+
+
+@pytest.mark.parametrize("command", [["wait", "j1"], ["status", "j1", "--watch"]], ids=" ".join)
+def test_waiting_on_a_terminal_shows_progress_and_leaving_stops_nothing(
+    start: Run, product: Path, command: list[str]
+) -> None:
+    server = start("serve", FAKE="slow")
+    wait_until(lambda: server_of(product))
+    assert finish(start("submit", "x"))[0] == ExitCode.OK
+    for is_left in (True, False):
+        ours, theirs = pty.openpty()
+        process = start(*command, stdout=theirs, stderr=theirs, TERM="xterm", CI="")
+        os.close(theirs)
+        shown = ""
+        while "1 running" not in shown:
+            shown += os.read(ours, 4096).decode()
+        if is_left:
+            process.send_signal(signal.SIGINT)
+        else:
+            assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+        shown += read_terminal(ours)
+        assert process.wait(30) == (ExitCode.INTERRUPTED if is_left else ExitCode.FAILED)
+        assert shown.rpartition("\x1b[J")[2].count("running") == 0, "the progress line is cleared"
+    assert "cancelled" in shown
+
+    server.terminate()
+    finish(server)
 
 
 def read_terminal(terminal: int) -> str:

@@ -74,7 +74,7 @@ def test_a_list_that_is_empty_says_of_what(
     write_job(folder, "done")
 
     orchestrator("jobs", "--status", "running")
-    assert capsys.readouterr().err == "no job is running\n"
+    assert capsys.readouterr().err == "no job has the status running\n"
 
 
 def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
@@ -103,13 +103,13 @@ def test_jobs_of_another_user_are_named_and_not_taken_for_none(
 
     assert orchestrator("jobs") == orchestrator("status", "theirs") == ExitCode.FAILED
     first, second = capsys.readouterr().err.splitlines()
-    assert f"cannot read {folder / 'workspace'}; ask its owner" in first
-    assert f"cannot read {hidden}; ask its owner" in second
+    assert f"cannot read {folder / 'workspace'}; run the command as the owner" in first
+    assert f"cannot read {hidden}; run the command as the owner" in second
 
     write_job(folder, "mine")
     assert orchestrator("jobs") == ExitCode.OK
     out, err = capsys.readouterr()
-    assert "mine" in out and f"cannot read {hidden}; ask" in err
+    assert "mine" in out and f"cannot read {hidden}; run the command as" in err
 
 
 def test_the_list_for_programs_has_the_shape_of_the_api(

@@ -44,7 +44,7 @@ from tests.unit.core.factories import a_job
         ({}, ""),
         (
             {"steps": 1400, "input_tokens": 10, "output_tokens": 2, "cost_usd": 0.5},
-            "Used:   1,400 steps, 10 tokens read, 2 written, 0.5000 USD",
+            "Used:   1,400 steps, 10 input tokens, 2 output tokens, 0.5000 USD",
         ),
         (
             {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "cost_partial": True},
@@ -52,7 +52,7 @@ from tests.unit.core.factories import a_job
         ),
         (
             {"steps": 2, "cache_read_tokens": 7, "cache_write_tokens": 3},
-            "Used:   2 steps, 7 from a cache, 3 into a cache, cost not known",
+            "Used:   2 steps, 7 cache-read tokens, 3 cache-write tokens, cost unknown",
         ),
     ],
 )
@@ -68,7 +68,7 @@ def test_caps_are_told_in_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("cost", "words"),
-    [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "not known")],
+    [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "cost unknown")],
 )
 def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) -> None:
     found = {"tokens": 1000, "cost_usd": cost, "from_workers": 2, "workers": 3}
@@ -84,7 +84,7 @@ def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: An
 
     first, second = lines(answer, 100)[1:3]
 
-    assert first.endswith("(not taken: another candidate is) done")
+    assert first.endswith("(not selected) done")
     assert second.endswith(" done") and "taken" not in second
 
 
@@ -116,9 +116,9 @@ def test_that_nothing_was_changed_stands_before_the_answer() -> None:
         "output": "It is fine.",
         "unchanged": True,
     }
-    assert line_of(**task) == "changed nothing: It is fine."
+    assert line_of(**task) == "no changes: It is fine."
     assert line_of(**{**task, "unchanged": False}) == "It is fine."
-    assert line_of(**{**task, "reason": "a note"}) == "changed nothing: a note"
+    assert line_of(**{**task, "reason": "a note"}) == "no changes: a note"
     assert line_of(**{**task, "status": "failed", "reason": "why"}) == "why"
 
 
@@ -132,16 +132,16 @@ OVER = Overruled(worker_id="worker_4", hunks=1, job_id="j", places=("a.py:3",))
 FACTS: dict[str, tuple[Any, list[str]]] = {
     "plan_error": ("the plan has a cycle", ["the plan has a cycle"]),
     "plan_fallback": (PlanFallback(agent="a", reason="no JSON"), ["planned by rules: no JSON"]),
-    "merge_error": ("git is broken", ["could not be merged when it ended: git is broken"]),
+    "merge_error": ("git is broken", ["merge failed: git is broken"]),
     "missing": ((LOST, HALF), ["worker_2 (conflict in a.py)", "promised files are missing: b"]),
     "lost_below": ((BELOW,), ["worker_1_1 of job c (conflict in c.py)"]),
     "earlier_parts": (
         (EarlierPart(worker_id="worker_9", attempt=2),),
-        ["worker_9: the files of its attempt 2 are not in the result", "rollback", "--take"],
+        ["worker_9: the files of its attempt 2 are not in the result", "rollback", "--include"],
     ),
     "not_in_parent": (("x.py",), ["both sides changed x.py"]),
-    "taken": (("worker_5",), ["taken into the result by a person: worker_5"]),
-    "taken_jobs": (("c1",), ["taken into the result by a person: child job c1"]),
+    "taken": (("worker_5",), ["merged by a person: worker_5"]),
+    "taken_jobs": (("c1",), ["merged by a person: child job c1"]),
     "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
     "overruled_below": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
     "shortfalls": (
@@ -154,8 +154,8 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             ),
         ),
         [
-            "changed outside of its worktree: /home/me/x",
-            "changed the files it is judged by: conftest.py",
+            "files changed outside its worktree: /home/me/x",
+            "changed tests or gate settings that judge its work: conftest.py",
             "nothing was changed by worker_7",
             "core.1",
         ],
@@ -199,8 +199,8 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "discarded": (True, ["its branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
-    "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap passed: 2 of 1"]),
-    "unpriced": (("worker_9",), ["the cost cap does not hold for worker_9"]),
+    "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
+    "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),
 }
 
 

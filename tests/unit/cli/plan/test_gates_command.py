@@ -53,7 +53,7 @@ def test_a_plan_is_shown_with_what_its_results_are_checked_with(
     assert execute(["plan", "do it", "--agent", "claude"], surroundings) == 0
 
     shown = capsys.readouterr()
-    assert "results are checked with:" in shown.err
+    assert "gates for the results:" in shown.err
     assert "cargo-test" in shown.err
 
 

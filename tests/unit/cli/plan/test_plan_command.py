@@ -61,7 +61,7 @@ def test_a_request_that_only_thanks_is_refused(
     surroundings: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(["plan", "Thank you very much."], surroundings) == ExitCode.USAGE
-    assert "asks for nothing" in capsys.readouterr().err
+    assert "no tasks" in capsys.readouterr().err
 
 
 def a_plan(folder: Path, *tasks: dict[str, object]) -> str:
@@ -111,7 +111,7 @@ def test_the_plan_shows_who_reviews_and_what_the_review_costs(
 
     out = capsys.readouterr().out
     assert "claude, codex; review: claude" in out
-    assert "2 workers and 1 reviewer: 100,000 tokens, cost not known" in out
+    assert "2 workers and 1 reviewer: 100,000 tokens, cost unknown" in out
 
 
 @pytest.mark.parametrize("command", ["run", "submit", "plan"])
@@ -123,4 +123,4 @@ def test_a_review_without_candidates_is_refused(
     for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
         assert execute([command, *arguments], surroundings) == ExitCode.USAGE
         said = capsys.readouterr().err
-        assert "no task has any" in said and "--yaml > plan.yaml" in said
+        assert "no task has several agents" in said and "--yaml > plan.yaml" in said

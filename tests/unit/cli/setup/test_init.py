@@ -87,7 +87,7 @@ def test_a_file_that_differs_is_kept_unless_forced(
     assert orchestrator("init") == 1
     assert mine.read_text() == "my own words"
     assert (project / FILES[0]).exists()
-    assert "--force replaces it" in capsys.readouterr().out
+    assert "to replace it: --force" in capsys.readouterr().out
     assert orchestrator("init", "--force") == 0
     assert mine.read_text() == (project / FILES[0]).read_text()
 

@@ -41,5 +41,5 @@ def test_it_speaks_in_its_own_name_while_no_server_answers(api: FakeApi) -> None
     done = ran(api, "lock", "x")
 
     told = done.stderr.splitlines()
-    assert told[0].startswith("orchestrator lock: the server does not answer"), told
+    assert told[0].startswith("orchestrator lock: no answer from the server"), told
     assert told[1:] == ["orchestrator lock: no"]

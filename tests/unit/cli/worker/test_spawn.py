@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+import orchestrator
 import orchestrator.cli.worker.spawn as spawn_module
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core import command_name
 from orchestrator.security import light_client
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
@@ -150,7 +152,8 @@ def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None
     file = tmp_path / "plan.yaml"
     file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")
     alone = tmp_path / "orchestrator/cli/worker/spawn.py"
-    for needed in (SPAWN, Path(light_client.__file__)):
+    for module in (orchestrator, command_name, light_client, None):
+        needed = Path(str(module.__file__)) if module else SPAWN
         copy = tmp_path / "orchestrator" / needed.relative_to(PRODUCT / "orchestrator")
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(needed.read_bytes())
@@ -221,7 +224,7 @@ def test_a_refusal_is_told_with_what_is_left(
     done = spawn(["x"], worker(api))
 
     assert done.returncode == code
-    assert "deepest level reached\nleft: depth 0" in done.stderr
+    assert "deepest level reached\nremaining: depth 0" in done.stderr
 
 
 def test_errors_are_the_problem_object_with_json(api: FakeApi) -> None:
@@ -318,7 +321,7 @@ def test_what_is_no_address_of_a_server_is_told(api: FakeApi) -> None:
     done = spawn(["x"], worker(api, ORCHESTRATOR_API_URL="localhost:8000"))
 
     assert done.returncode == ExitCode.USAGE
-    assert "ORCHESTRATOR_API_URL is no address: 'localhost:8000'" in done.stderr
+    assert "invalid ORCHESTRATOR_API_URL: 'localhost:8000'" in done.stderr
 
 
 def wait_until(condition: Any, seconds: float = 20) -> None:
@@ -345,7 +348,7 @@ def test_a_context_file_that_is_not_there_is_wrong_usage(api: FakeApi) -> None:
     done = spawn(["x", "--context-file", "/nowhere/a.md"], worker(api))
 
     assert done.returncode == ExitCode.USAGE
-    assert "--context-file /nowhere/a.md is no file" in done.stderr
+    assert "--context-file /nowhere/a.md is not a file" in done.stderr
     assert not api.jobs
 
 
@@ -358,7 +361,7 @@ def test_the_digest_of_many_results_is_bounded_and_names_every_directory() -> No
 
     assert text.count("x") <= spawn_module.SHOWN_IN_ALL
     assert text.count("directory: /w/1") == 100
-    assert "its log: /l/1" in text
+    assert "log: /l/1" in text
 
 
 def test_candidates_are_one_task_and_whose_work_counts_is_told() -> None:
@@ -374,8 +377,8 @@ def test_candidates_are_one_task_and_whose_work_counts_is_told() -> None:
 
     assert lines == [
         "job j: partial, 1 of 2 tasks succeeded",
-        "[worker_1] success (not taken: another candidate is)",
-        "[worker_2] recursive_success (taken)",
-        "[worker_3] failed (not taken: another candidate is)",
+        "[worker_1] success (not chosen: another candidate was)",
+        "[worker_2] recursive_success (chosen)",
+        "[worker_3] failed (not chosen: another candidate was)",
         "[worker_4] skipped",
     ]

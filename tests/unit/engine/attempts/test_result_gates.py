@@ -72,7 +72,7 @@ def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
     result = WorkerResult(exit_code=1, conflicts=("a.txt", "b"), output="no idea")
     first = replace(a_worker(), attempt=2, failure=SENT_BACK, result=result)
 
-    assert "changed, in 'a.txt', 'b'. Both sides" in _previous_failure(first)
+    assert "other workers in 'a.txt', 'b'. Both versions" in _previous_failure(first)
     assert "no idea" not in _previous_failure(first)
     second = _previous_failure(replace(first, attempt=3, failure="exit code|x"))
     assert second.startswith(_previous_failure(first))
@@ -83,8 +83,8 @@ def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
 
 def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() -> None:
     """Anybody else looks at what the other one left; there is nothing that an answer left."""
-    result = WorkerResult(output="Your plan was refused: invalid x-api-key")
+    result = WorkerResult(output="Your plan was rejected: invalid x-api-key")
     worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
 
-    assert "its login was refused" in _previous_failure(worker)
+    assert "its login failed" in _previous_failure(worker)
     assert _previous_failure(replace(worker, kind=WorkerKind.PLANNER)) == ""

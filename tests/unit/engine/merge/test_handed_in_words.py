@@ -52,7 +52,7 @@ def test_the_command_that_takes_the_child_jobs_files_does_so_whatever_was_done_t
     (project.path / "old.txt").rename(project.path / "mine.txt")
     record = handed([*BEGAN, "theirs.txt", "mine.txt"], **{"old.txt": ""})
 
-    run(command(record, "To have the child job's: "), project.path / "part")
+    run(command(record, "To use the child job's files: "), project.path / "part")
 
     assert project.git("diff", "--cached", "theirs") == ""
     assert project.git("diff") == ""
@@ -62,7 +62,7 @@ def test_many_files_are_counted_and_commands_stay_short() -> None:
     few, many = ([f"file_{n}" for n in range(count)] for count in (MOST_PATHS + 2, 5000))
 
     assert "file_9 and 2 more. The result" in "\n".join(in_words(handed(few)))
-    assert ":/file_11" in command(handed(few), "To have the child job's: ")
+    assert ":/file_11" in command(handed(few), "To use the child job's files: ")
     told = list(in_words(handed(many)))
     assert len(many) > MOST_PATHSPECS and max(map(len, told)) < 1000
-    assert "To see where they differ: git diff 000000000000 theirs" in told
+    assert "To see the differences: git diff 000000000000 theirs" in told

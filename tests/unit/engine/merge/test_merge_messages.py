@@ -19,7 +19,7 @@ def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted()
     lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
-    assert lines[-1] == "So it was in 5 more places: see reports/merge_1.json."
+    assert lines[-1] == "5 more overruled places: reports/merge_1.json."
 
 
 def test_a_few_files_that_one_won_are_all_named() -> None:
@@ -29,7 +29,7 @@ def test_a_few_files_that_one_won_are_all_named() -> None:
 def test_of_many_conflicts_for_which_one_is_left_out_it_is_said_how_many() -> None:
     left = {"worker_2": "orchestrator/1/worker_2"}
     line, _ = in_words(record(MOST_PATHS + 3, resolved=False, left_out=left))
-    assert line.endswith("9.py and 3 more.")
+    assert line.endswith("9.py and 3 more); branch orchestrator/1/worker_2.")
 
 
 def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
@@ -60,7 +60,7 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
         job_id="1", strategy="theirs", base="0", conflicts=found, merged=who, branch="b"
     )
     lines = list(in_words(made))
-    assert "but for 3 places where another worker's version won" in lines[0]
+    assert "in 3 places, another worker's version won" in lines[0]
     assert [line for line in lines if line.startswith("Overruled")] == [
         "Overruled in a.py, lines 5-6 of worker_1, worker_2's version won:     return 1 | x",
         "Overruled in b.py, the removal of line 3 of worker_1, worker_2's version won",

@@ -95,8 +95,8 @@ def test_what_is_missing_is_told_with_its_setting(machine: FakeMachine, headroom
 
     assert headroom.room().lack("a") == Lack(
         WaitKind.MEMORY,
-        "waits for memory: 399 MiB available, 300 MiB expected for it, 100 MiB to be left "
-        "(workers.min_available_memory_bytes)",
+        "waiting for memory: needs 300 MiB plus a reserve of 100 MiB "
+        "(workers.min_available_memory_bytes), 399 MiB available",
     )
 
 
@@ -107,7 +107,7 @@ def test_nothing_starts_while_processes_wait_for_memory(
 
     lack = headroom.room().lack("a")
 
-    assert lack is not None and "41 % of the time" in lack.reason
+    assert lack is not None and "memory pressure 41 %" in lack.reason
 
 
 def test_a_machine_that_tells_nothing_holds_nothing_back(
@@ -128,7 +128,7 @@ def test_a_reading_is_good_for_a_while(machine: FakeMachine, headroom: Headroom)
     machine.now += FRESH_SECONDS
     paused = headroom.room().paused
     assert paused is not None and paused.kind is WaitKind.DISK
-    assert paused.reason.startswith("waits for disk space: 0 MiB free under ")
+    assert paused.reason.startswith("waiting for disk space: 0 MiB free under ")
 
 
 def test_a_full_disk_pauses_and_room_on_it_resumes(
@@ -141,7 +141,7 @@ def test_a_full_disk_pauses_and_room_on_it_resumes(
 
     machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
     assert headroom.room().paused is None
-    assert [record.message for record in caplog.records][-1].startswith("there is disk space again")
+    assert [record.message for record in caplog.records][-1].startswith("disk space is free again")
 
 
 def test_a_project_that_was_moved_away_and_back_is_no_matter_of_the_disk(

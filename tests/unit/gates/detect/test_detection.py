@@ -108,7 +108,7 @@ def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
     files = {"package.json": json.dumps(package), "src/a.test.js": ""}
 
     assert list(found(files)) == ["secrets", "jest"]
-    with pytest.raises(InvalidRequest, match="there is no gate named"):
+    with pytest.raises(InvalidRequest, match="unknown gate"):
         named("npm-test", files=files)
     assert [gate.run for gate in named(script, files=files)] == [script], "a person's own command"
 
@@ -270,12 +270,12 @@ gates:
 
 @pytest.mark.parametrize("text", ["gates: 3", "gates: [{run: x}]", "- a", "gates: [", "a: &a [*a]"])
 def test_a_file_that_is_wrong_is_refused_in_words(text: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"\.orchestrator/gates\.yaml of the base commit"):
+    with pytest.raises(InvalidRequest, match=r"\.orchestrator/gates\.yaml in the base commit"):
         found({".orchestrator/gates.yaml": text})
 
 
 def test_what_is_wrong_in_the_repositorys_own_gates_is_said_with_its_place() -> None:
-    with pytest.raises(InvalidRequest, match=r"wrong: /gates/1/name: is required$"):
+    with pytest.raises(InvalidRequest, match=r"base commit: /gates/1/name: is required$"):
         found({".orchestrator/gates.yaml": "gates: [make check, {run: x}]"})
 
 
@@ -306,12 +306,12 @@ def test_auto_in_a_list_stands_for_what_is_found() -> None:
 
 @pytest.mark.parametrize("asked", ["npm-test", "make-check"])
 def test_a_name_without_anything_behind_it_is_refused(asked: str) -> None:
-    with pytest.raises(InvalidRequest, match="there is no gate named"):
+    with pytest.raises(InvalidRequest, match="unknown gate"):
         named(asked)
 
 
 def test_a_name_that_no_gate_has_needs_a_command() -> None:
-    with pytest.raises(InvalidRequest, match="give its command"):
+    with pytest.raises(InvalidRequest, match="use a command"):
         named({"name": "unheard-of"})
 
 

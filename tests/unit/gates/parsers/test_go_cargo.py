@@ -153,9 +153,9 @@ def test_a_program_of_tests_that_dies_is_told_beside_a_test_that_fails() -> None
 
     assert [each.text for each in go.flaws] == [
         "ex::TestA: a_test.go:3: known",
-        "ex: TestB did not come to its end",
+        "ex: TestB did not complete",
     ]
     assert [each.text for each in cargo.flaws] == [
-        "ex: it did not come to its end (signal: 6, SIGABRT)",
+        "ex: did not complete (signal: 6, SIGABRT)",
         "ex::a: failed",
     ]

@@ -40,11 +40,11 @@ def junit_of(content: str) -> tuple[list[str], list[str], int]:
 @pytest.mark.parametrize(
     ("suites", "flaws"),
     [
-        ('<testsuite name="a" tests="3" failures="1"/>', ["a: a failure that is not listed"]),
-        ('<testsuite name="a" errors="2" failures="1"/>', ["a: a failure that"] * 3),
+        ('<testsuite name="a" tests="3" failures="1"/>', ["a: unlisted failure"]),
+        ('<testsuite name="a" errors="2" failures="1"/>', ["a: unlisted"] * 3),
         (
             '<testsuite failures="1"><testsuite name="b" failures="1"/></testsuite>',
-            ["b: a failure"],
+            ["b: unlisted"],
         ),
         ('<testsuite name="a" tests="3" failures="0" errors="0"/>', []),
         ('<testsuite name="a" failures="many" errors="-1"/>', []),
@@ -55,7 +55,7 @@ def junit_of(content: str) -> tuple[list[str], list[str], int]:
         ),
         (
             '<testsuite name="a" failures="1"><testcase name="t"/></testsuite>',
-            ["a: a failure that is not listed"],
+            ["a: unlisted failure"],
         ),
     ],
 )
@@ -110,8 +110,8 @@ def test_a_test_that_fails_after_it_passed_has_failed() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "no JUnit XML"),
-        (b"<testsuite>", "no JUnit XML"),
+        (b"", "not JUnit XML"),
+        (b"<testsuite>", "not JUnit XML"),
         (b"<html/>", "has no test suite"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><testsuite>&b;</testsuite>', "document type"),
         (
@@ -121,7 +121,7 @@ def test_a_test_that_fails_after_it_passed_has_failed() -> None:
         (b"<testsuite>" * 60, "nested"),
         (b'<?xml version="1.0" encoding="foo"?><testsuite/>', "unknown encoding"),
         (b'<?xml version="1.0" encoding="gbk"?><testsuite/>', "multi-byte encodings"),
-        (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "no JUnit XML"),
+        (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "not JUnit XML"),
     ],
     ids=[
         *("empty", "cut off", "another", "entities", "external", "deep"),
@@ -310,7 +310,7 @@ def test_sarif_only_accepted_suppressions_count(statuses: list[str], counts: boo
 def test_sarif_of_a_tool_that_broke_down_is_no_pass() -> None:
     note = {"message": {"text": "out of memory"}, "level": "error"}
     broke = {"executionSuccessful": False, "toolExecutionNotifications": [note]}
-    with pytest.raises(UnreadableReport, match="its tool did not come to its end: out of memory"):
+    with pytest.raises(UnreadableReport, match="its tool did not complete: out of memory"):
         sarif_of(invocations=[broke])
     assert sarif_of(invocations=[{"executionSuccessful": True}]) == []
     assert sarif_of({"ruleId": "A"}, invocations=[broke]) == ["A "]
@@ -350,7 +350,7 @@ def test_a_report_that_is_a_link_or_too_large_is_refused(
 ) -> None:
     file = tmp_path / "report"
     file.symlink_to("/etc/passwd")
-    with pytest.raises(UnreadableReport, match="cannot be read"):
+    with pytest.raises(UnreadableReport, match="cannot read"):
         Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
 
     monkeypatch.setattr(bounds, "MOST_BYTES", 100)

@@ -44,14 +44,14 @@ def test_a_lock_that_is_always_another_one_stays(
     commit, times = repository.base().commit, count()
     monkeypatch.setattr(stale_locks, "_seen", lambda path: (next(times), 0))
     _lock(project, OURS[0])
-    with pytest.raises(RepositoryError, match="another git is at work"):
+    with pytest.raises(RepositoryError, match="another git process is running"):
         repository.point(OURS[0], commit)
 
 
 def test_what_is_no_file_stays_and_is_told(project: Project, repository: GitRepository) -> None:
     commit = repository.base().commit
     (project.path / ".git" / f"{OURS[0]}.lock").mkdir(parents=True)
-    with pytest.raises(RepositoryError, match="another git is at work"):
+    with pytest.raises(RepositoryError, match="another git process is running"):
         repository.point(OURS[0], commit)
 
 
@@ -62,7 +62,7 @@ def test_a_lock_of_the_users_stays_and_is_told(
     commit = repository.base().commit
     project.git("pack-refs", "--all")
     _lock(project, name)
-    with pytest.raises(RepositoryError, match=f"rm .*{name}.lock'`, and try again"):
+    with pytest.raises(RepositoryError, match=f"rm .*{name}.lock'`, then retry"):
         repository.point(name, commit) if "/" in name else repository.drop("refs/heads/main")
     assert (project.path / ".git" / f"{name}.lock").exists()
 

@@ -106,7 +106,7 @@ def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
 
     assert found["a.bin"]() == b"new a.bin\n"
     shutil.rmtree(project.path / ".git" / "lfs" / "objects")
-    with pytest.raises(OSError, match="its content is not here"):
+    with pytest.raises(OSError, match="was not fetched"):
         found["b.bin"]()
 
 

@@ -120,7 +120,7 @@ def test_without_a_program_the_error_says_what_to_type(
 
 
 def test_without_a_remote_nothing_is_pushed(made: MakeRequest) -> None:
-    with pytest.raises(Conflict, match="no remote; git remote add origin"):
+    with pytest.raises(Conflict, match="no remote; add one: git remote add origin"):
         made("gh").check()
 
 
@@ -136,7 +136,7 @@ def test_the_remote_is_the_one_of_the_base(made: MakeRequest, project: Project) 
 
 
 def test_a_program_that_fails_is_told_with_what_was_pushed(made: MakeRequest, remote: Path) -> None:
-    with pytest.raises(Conflict, match="was pushed to origin, and gh opened no pull request"):
+    with pytest.raises(Conflict, match="was pushed to origin, but no pull request was opened"):
         opened(made("gh", code=4))
 
 

@@ -124,7 +124,7 @@ def test_undo_takes_a_squash_back(project: Project, landing: Landing) -> None:
 
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
-    with pytest.raises(NotFound, match="undone already"):
+    with pytest.raises(NotFound, match="already undone"):
         landing.undo()
     assert "one commit" in squash(landing)
 

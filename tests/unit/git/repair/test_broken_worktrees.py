@@ -83,7 +83,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
     (opened / "new.txt").write_text("x\n")
     shutil.rmtree(project.path / ".git" / "worktrees")
 
-    assert mend(repository, opened) == ["its part of the repository was removed"]
+    assert mend(repository, opened) == ["its git directory was removed"]
     tip = commit(repository, opened)
 
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
@@ -92,7 +92,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
 
 def test_one_that_was_deleted_whole_is_made_anew(repository: GitRepository, opened: Path) -> None:
     shutil.rmtree(opened)
-    assert mend(repository, opened) == ["it was deleted"]
+    assert mend(repository, opened) == ["its directory was deleted"]
     assert (opened / "a.txt").exists()
 
 
@@ -117,13 +117,13 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
     repository.settle(str(opened))
 
     assert set(faults) == {
-        "conflicts were not resolved in a.txt",
-        f"a {how} was not finished",
+        "unresolved conflicts in a.txt",
+        f"unfinished {how}",
     }
     # A rebase has taken the branch's own commits off for the time being.
     assert interrupted == (ours if how == "rebase" else "")
     assert "<<<<<<<" in own.show(tip, "a.txt")
-    assert repository.conflict_markers(start, tip) == ["conflict markers are left in a.txt"]
+    assert repository.conflict_markers(start, tip) == ["conflict markers remain in a.txt"]
     assert mend(repository, opened) == []
     assert own.git("status", "--porcelain") == ""
     own.git("merge-base", "--is-ancestor", "HEAD", BRANCH)
@@ -186,7 +186,7 @@ def test_a_branch_that_was_deleted_begins_again(
 ) -> None:
     (opened / "new.txt").write_text("x\n")
     project.git("update-ref", "-d", BRANCH)
-    assert mend(repository, opened) == ["its HEAD led nowhere"]
+    assert mend(repository, opened) == ["its HEAD pointed to no commit"]
     commit(repository, opened)
     assert project.show(BRANCH, "new.txt") == "x"
 

@@ -62,7 +62,7 @@ def _extended(project: Project) -> None:
 BROKEN: dict[str, tuple[Break, str]] = {
     "not to be parsed": (_written("config", "[core"), "could not be used by git"),
     "empty": (_written("config", ""), "could not be used by git"),
-    "gone": (_gone("config"), "was gone"),
+    "gone": (_gone("config"), "was removed"),
     "a directory": (_replaced("config", Path.mkdir), "could not be used by git"),
     "a pipe": (_replaced("config", os.mkfifo), "could not be used by git"),
     "a link": (_replaced("config", lambda at: at.symlink_to("/x")), "could not be used by git"),
@@ -74,12 +74,12 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "an unknown extension": (_extended, "extensions.unknown set"),
     "other ids": (_other_ids, "extensions.objectformat set"),
-    "no boolean": (_configured("core.autocrlf", "perhaps"), "had settings with which git did not"),
+    "no boolean": (_configured("core.autocrlf", "perhaps"), "had settings with which git failed"),
     "the index": (_written("index", "junk"), ".git/index could not be used by git"),
     "no index": (_gone("index"), ".git/index could not be used by git"),
     "shallow": (_written("shallow", "junk"), ".git/shallow could not be used by git"),
     "worktrees": (_written("worktrees", "x"), ".git/worktrees was no directory"),
-    "HEAD gone": (_gone("HEAD"), "was gone"),
+    "HEAD gone": (_gone("HEAD"), "was removed"),
     "HEAD garbage": (_written("HEAD", "junk"), "could not be used by git"),
     "HEAD empty": (_written("HEAD", ""), "could not be used by git"),
 }
@@ -165,7 +165,7 @@ def test_refs_that_are_gone_altogether_come_back(
     said = repository.put_back(str(job))
 
     assert project.git("show-ref") == before
-    assert said[0].startswith(".git/refs was no directory: it is one again, with what was in it")
+    assert said[0].startswith(".git/refs was no directory: recreated with its content")
 
 
 @pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])

@@ -120,7 +120,7 @@ def test_what_is_too_large_is_named_and_left_as_it_is(
     (opened / "x.log").touch()
     commit, kept = repository.snapshot(str(opened), "then", WHO), keep(repository, opened)
 
-    too_large = dict.fromkeys(("big.log", "build"), "it is too large")
+    too_large = dict.fromkeys(("big.log", "build"), "too large")
     assert dict(repository.not_kept(kept)) == too_large
     (opened / "x.log").unlink()
     repository.roll_back(str(opened), BRANCH, commit, kept)
@@ -135,7 +135,7 @@ def test_a_repository_among_ignored_files_is_left_as_it_is(
 ) -> None:
     inner = Project(opened / "build" / "vendor").begin({"v.txt": "v\n"})
     kept = keep(repository, opened)
-    assert dict(repository.not_kept(kept)) == {"build": "it has a repository of its own"}
+    assert dict(repository.not_kept(kept)) == {"build": "nested repository"}
     repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
     assert inner.git("status", "--porcelain") == ""
 

@@ -213,7 +213,7 @@ def test_what_the_user_does_not_have_is_empty_and_named(
 ) -> None:
     project.git("submodule", "--quiet", "deinit", "--all", "--force")
     base = repository.base()
-    assert "lib/sub are empty directories" in base.note
+    assert "lib/sub are empty" in base.note
     repository.open_worktree(directory, BRANCH, base.commit)
     assert not list(Path(directory, "lib/sub").iterdir())
     assert commit(repository, Path(directory)) == base.commit

@@ -317,7 +317,7 @@ def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRe
     project.git("branch", "orchestrator")
     base = repository.base()
     assert base.commit == ""
-    assert "a branch is named 'orchestrator'" in base.note
+    assert "a branch has the name 'orchestrator'" in base.note
 
 
 @pytest.mark.parametrize("inside", [".", "main"])
@@ -378,7 +378,7 @@ def test_a_base_whose_files_a_partial_clone_does_not_have_is_refused(
 
     assert repository.base().note == ""
     with pytest.raises(
-        InvalidRequest, match=r"partial one, in which 1 of its files.*`git diff "
+        InvalidRequest, match=r"1 of its files are missing in this partial clone.*`git diff "
     ) as raised:
         repository.base(first)
 

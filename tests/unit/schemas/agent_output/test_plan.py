@@ -57,11 +57,11 @@ def test_a_plan_may_say_what_only_one_task_may_use_at_a_time() -> None:
         ([{"id": "a", "title": "A"}], "/tasks/0/prompt: is required"),
         ([{**TASK, "colour": "red"}], "/tasks/0/colour"),
         ([{**TASK, "locks": ["../x"]}], "/tasks/0/locks/0"),
-        ([TASK, TASK], "two tasks have the id 'a'"),
-        ([{**TASK, "depends_on": ["z"]}], "depends on 'z'"),
+        ([TASK, TASK], "duplicate task id 'a'"),
+        ([{**TASK, "depends_on": ["z"]}], "depends on unknown task 'z'"),
         (
             [{**TASK, "depends_on": ["b"]}, {**TASK, "id": "b", "depends_on": ["a"]}],
-            "tasks wait for each other",
+            "dependency cycle",
         ),
         (
             [{**TASK, "files": ["x/y.py"]}, {**TASK, "id": "b", "files": ["x/./y.py"]}],

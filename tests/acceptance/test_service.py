@@ -1,0 +1,109 @@
+"""The server as a service: its unit as systemd reads it, and what it reports to systemd."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+
+from orchestrator.cli.server.systemd_manager import BOOTED
+from tests.acceptance.conftest import PRODUCT, Server
+
+#: Of 100: what systemd calls OK ends here.
+THRESHOLD = "50"
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """A folder of the product with a name that systemd wants quoted."""
+    folder = tmp_path / "my 100% $HOME pröject" / "the product"
+    folder.mkdir(parents=True)
+    for name in ("orchestrator", "bin"):
+        shutil.copytree(PRODUCT / name, folder / name)
+    (folder / ".venv").symlink_to(PRODUCT / ".venv")
+    (folder / "workspace").mkdir()
+    (folder / "config.yaml").write_text("api: {port: 0, api_key: key-of-the-service-tests}\n")
+    (folder / "config.yaml").chmod(0o600)
+    (folder.parent / "a.txt").write_text("a project\n")
+    return folder
+
+
+def service(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(folder / "bin" / "orchestrator"), "service", *arguments],
+        cwd=folder.parent,
+        env={k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_systemd_accepts_the_unit_and_its_exposure_is_low(product: Path, tmp_path: Path) -> None:
+    if os.getuid() == 0:  # a service of root has more rights
+        os.chown(product / "workspace", pwd.getpwnam("daemon").pw_uid, -1)
+    shown = service(product, "show")
+    unit = tmp_path / "orchestrator.service"
+    unit.write_text(shown.stdout)
+
+    assert shown.returncode == 0, shown.stderr
+    verified = systemd_analyze("verify", "--man=no", str(unit))
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    arguments = ("security", "--offline=true", f"--threshold={THRESHOLD}", str(unit))
+    exposure = systemd_analyze(*arguments)
+    assert exposure.returncode == 0, exposure.stdout[-2000:]
+
+
+@pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
+@pytest.mark.parametrize("option", [["--run-as", "root"], ["--user"]])
+def test_without_systemd_nothing_is_changed_and_two_commands_are_named(
+    product: Path, option: list[str]
+) -> None:
+    refused = service(product, "install", *option)
+
+    assert refused.returncode == 1, refused.stderr
+    assert "nothing was changed" in refused.stderr
+    assert f"'{product}/bin/orchestrator' serve" in refused.stderr
+    assert f"'{product}/bin/orchestrator' service show" in refused.stderr
+
+
+def test_systemd_hears_of_a_server_that_is_ready_and_of_one_that_stops(
+    product: Path, tmp_path: Path
+) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(60)
+        server = Server(product, product.parent, variables={"NOTIFY_SOCKET": address})
+        server.launch()
+        ready = manager.recv(4096).decode()
+        answer = requests.get(f"{server.record['url']}/readyz", timeout=60)
+        server.stop()
+        stopping = manager.recv(4096).decode()
+
+    assert ready.splitlines()[0] == "READY=1" and str(product.parent) in ready
+    assert answer.status_code == 200, answer.text
+    assert stopping.splitlines()[0] == "STOPPING=1"
+
+
+@pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
+def test_the_folder_of_root_is_served_as_root_only_if_that_is_said(product: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root's own folder can show it")
+    refused = service(product, "show")
+    accepted = service(product, "show", "--run-as", "root")
+
+    assert refused.returncode == 2 and "--run-as root" in refused.stderr, refused.stderr
+    assert accepted.returncode == 0 and "\nUser=root\n" in accepted.stdout, accepted.stderr

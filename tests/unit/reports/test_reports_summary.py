@@ -1,0 +1,61 @@
+"""The next steps of a result: each command once, and only commands that apply."""
+
+from pathlib import Path
+
+from planted import ROOT, Planted
+
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
+from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.reports import Reports
+
+RESULT = MergeReport(branch=f"orchestrator/{ROOT}/result", commit="1" * 40)
+
+
+def next_steps(planted: Planted, place: Path) -> list[str]:
+    Reports().render(planted.tree, ROOT, place, merges={ROOT: RESULT})
+    lines = (place / "FINAL_RESULT.md").read_text().partition("## Request")[0].splitlines()
+    return [" ".join(line.split()) for line in lines if line.startswith("bin/orchestrator ")]
+
+
+def lost(worker_id: str, cause: LossCause) -> Missing:
+    return Missing(
+        worker_id=worker_id, job_id=ROOT, branch="b", cause=cause, why="why", resolvable=True
+    )
+
+
+def planted_with(cause: LossCause, status: WorkerStatus) -> Planted:
+    planted = Planted()
+    missing = (lost("worker_1", cause), lost("worker_2", cause))
+    facts, state = JobFacts(missing=missing), MergeState.IN_PART
+    job = planted.job("x", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
+    for number in (1, 2, 3):
+        planted.worker(
+            job,
+            f"worker_{number}",
+            TaskSpec(id=f"t{number}"),
+            (0, 1),
+            status=status if number < 3 else WorkerStatus.SUCCESS,
+            delivery=Delivery(changed=True),
+        )
+    return planted
+
+
+def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
+    planted = planted_with(LossCause.CONFLICT, WorkerStatus.SUCCESS)
+    assert next_steps(planted, tmp_path)[2:] == [
+        f"bin/orchestrator merge {ROOT} --resolve worker # include worker_1, worker_2",
+        f"bin/orchestrator merge {ROOT} --strategy theirs "
+        "# or let one version win: worker_1, worker_2",
+    ]
+
+
+def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
+    planted = planted_with(LossCause.REFUSED, WorkerStatus.FAILED)
+    assert next_steps(planted, tmp_path) == [
+        f"bin/orchestrator diff {ROOT} # show the merged change",
+        f"bin/orchestrator land {ROOT} --partial # merge it into your branch",
+        f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2",
+    ]

@@ -1,0 +1,97 @@
+"""One version, one list of the portable folder's files, and release notes from the changelog."""
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from orchestrator import __version__
+from orchestrator.api.openapi.document import document
+from orchestrator.cli.setup.portable_folder import PACKAGE, create, names
+from orchestrator.core.errors import Conflict
+from tests.sources import source_nodes
+
+FOLDER = Path(__file__).resolve().parents[2]
+NOTES = FOLDER / ".ci" / "release-notes.sh"
+
+
+def test_there_is_one_version() -> None:
+    project = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))
+    plugins = [FOLDER / "plugin.json", FOLDER / ".claude-plugin" / "plugin.json"]
+    found = {json.loads(each.read_text("utf-8"))["version"] for each in plugins}
+    assert found == {__version__} == {json.loads(document())["info"]["version"]}
+    assert "version" in project["project"]["dynamic"]
+    assert project["tool"]["hatch"]["version"]["path"] == "orchestrator/__init__.py"
+
+
+def test_the_wheel_has_each_file_at_its_path_in_the_folder() -> None:
+    project = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))
+    listed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert listed == {name: f"orchestrator/portable/{name}" for name in names()}
+    assert all((FOLDER / name).exists() for name in names())
+
+
+def test_an_archive_is_the_portable_folder() -> None:
+    command = ["git", "archive", "--worktree-attributes", "HEAD"]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("not a clone")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        tops = {each.name.split("/")[0] for each in archive.getmembers()}
+    assert tops == {PACKAGE, *(name.split("/")[0] for name in names())}
+
+
+def test_a_folder_is_created_whole_from_a_folder(tmp_path: Path) -> None:
+    made = tmp_path / "a folder"
+    create(made)
+    shown = {each.name for each in made.iterdir()}
+    assert shown == {PACKAGE, *(name.split("/")[0] for name in names())}
+    assert os.access(made / "quick-start.sh", os.X_OK) and not list(made.rglob("__pycache__"))
+    assert [each.name for each in tmp_path.iterdir()] == ["a folder"]
+    with pytest.raises(Conflict, match="exists; nothing was changed"):
+        create(made)
+
+
+def test_messages_name_the_command_as_it_was_installed() -> None:
+    literal = re.compile(r"(?<![\w/}])bin/orchestrator |\./install\.sh")
+    may = {
+        "core/command_name.py",
+        "config/rendering.py",
+        "config/fields/kinds.py",
+        "cli/doctor/install.py",
+    }
+    found = [
+        f"{path}:{node.lineno}"
+        for path, nodes in source_nodes().items()
+        if str(path) not in may
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if literal.search(node.value) and node.value not in docstrings(nodes)
+    ]
+    assert not found, f"use COMMAND and INSTALL_COMMAND of core/command_name.py: {found}"
+
+
+def docstrings(nodes: Iterable[ast.AST]) -> set[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in nodes if isinstance(node, kinds)]
+    values = (each.value for body in bodies for each in body if isinstance(each, ast.Expr))
+    return {each.value for each in values if isinstance(each, ast.Constant)}
+
+
+def test_release_notes_are_a_section_of_the_changelog() -> None:
+    def notes(version: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([NOTES, version], capture_output=True, text=True, check=False)
+
+    done = notes("Unreleased")
+    assert done.returncode == 0 and done.stdout.startswith(("Added", "Changed", "### "))
+    assert "\n## " not in done.stdout
+    missing = notes("0.0.0")
+    assert missing.returncode == 1 and "Unreleased" in missing.stderr
