@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Shows one job, or all, with the server up or down.
+# Shows the status of one job, or of all jobs, with the server up or down.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: ./check-status.sh [job_id] [options]
 
-Shows one job, or all of them. Reads the workspace when no server is running.
+Show the status of one job, or of all jobs. Without a server, the workspace is read.
 
   --json           print JSON
   -h, --help       show this text
@@ -26,7 +26,7 @@ if [ -x "$folder/.venv/bin/python" ]; then
   exec bash "$folder/bin/orchestrator" status "$@"
 fi
 
-# Not installed, or no longer: each job's status.json is always whole, and enough.
+# Without an installation, each job's status.json suffices: it is replaced atomically.
 job='' json=no
 for argument in "$@"; do
   case $argument in
@@ -40,24 +40,24 @@ directories=("$folder"/workspace/ "$folder"/workspace/job_*/) hidden=no
 if [ -n "$job" ]; then directories=("$folder"/workspace/ "$folder/workspace/job_$job/"); fi
 for directory in "${directories[@]}"; do
   if [ -d "$directory" ] && ! { [ -r "$directory" ] && [ -x "$directory" ]; }; then
-    printf 'check-status.sh: this user (uid %s) cannot read %s; ask its owner, or look as that user\n' \
+    printf 'check-status.sh: this user (uid %s) cannot read %s; ask its owner, or run the script as that user\n' \
       "$(id -u)" "$directory" >&2
     hidden=yes
   fi
 done
-# A worker can put anything there: a pipe would be waited for, a link would be followed.
+# A worker can create a pipe, which blocks the reader, or a link to a file elsewhere.
 is_plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
 files=()
 for file in "$folder"/workspace/job_*/status.json; do
   if is_plain "$file"; then files+=("$file"); else
-    printf 'check-status.sh: %s is no plain file, its job is left out\n' "$file" >&2
+    printf 'check-status.sh: %s is not a regular file; job skipped\n' "$file" >&2
   fi
 done
 if [ -n "$job" ]; then
   files=("$folder/workspace/job_$job/status.json")
   if ! is_plain "${files[0]}"; then
     [ "$hidden" = no ] || exit 1
-    printf 'check-status.sh: there is no job %s in %s\n' "$job" "$folder/workspace" >&2
+    printf 'check-status.sh: job %s not found in %s\n' "$job" "$folder/workspace" >&2
     exit 3
   fi
 fi
@@ -71,7 +71,7 @@ if [ "$json" = yes ]; then
   fi
   exit 0
 fi
-printf 'No .venv to use here, so from the files in %s:\n' "$folder/workspace" >&2
+printf 'No .venv in this folder; status from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: ./quick-start.sh "Survey this repository"\n'
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
@@ -85,7 +85,7 @@ def plainly(path, flags):
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError("it is no plain file")
+        raise OSError("not a regular file")
     return handle
 
 def show(path, with_tasks):
@@ -94,11 +94,12 @@ def show(path, with_tasks):
             job = json.loads(file.read().decode("utf-8"))
         tasks = (job.get("results") or {}).get("tasks") or []
     except (ValueError, OSError, AttributeError) as error:
-        print("%s cannot be read: %s" % (plain(path), plain(error)))
+        print("cannot read %s: %s" % (plain(path), plain(error)))
         return
     ended = ("success", "recursive_success")
     done = sum(1 for task in tasks if task.get("status") in ended)
-    print("%s  %-9s  %d of %d tasks succeeded" % (plain(job.get("job_id")), plain(job.get("status")), done, len(tasks)))
+    count = "%d of %d task%s succeeded" % (done, len(tasks), "" if len(tasks) == 1 else "s")
+    print("%s  %-9s  %s" % (plain(job.get("job_id")), plain(job.get("status")), count))
     for task in tasks if with_tasks else []:
         print("  %-16s %s  %s" % (plain(task.get("worker_id")), plain(task.get("status")), plain(task.get("reason") or "")))
 

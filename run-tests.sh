@@ -121,7 +121,7 @@ fill_node() {
 install_tools() {
   local each complete=true
   # A program, and its package in Debian where that has another name.
-  for each in bwrap:bubblewrap cargo fish git-lfs zsh; do
+  for each in bwrap:bubblewrap cargo fish git-lfs systemd-analyze:systemd zsh; do
     have "${each%:*}" "${each#*:}" || { complete=false && echo "${each%:*} is not installed"; }
   done
   filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false
