@@ -36,5 +36,7 @@ class ApiOptions:
     reads_per_minute: int | None = None
     #: The path of the audit log; None: there is none.
     audit_directory: Path | None = None
+    #: The directory of the file with browser sessions; None: they end with the server.
+    session_directory: Path | None = None
     #: Never in the audit log.
     secrets: tuple[str, ...] = field(default=(), repr=False)

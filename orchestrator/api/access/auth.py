@@ -1,24 +1,30 @@
-"""Authentication by the key in ``X-API-Key`` or as a bearer token, and rate limits of keys."""
+"""Authentication by API key or by browser session, and rate limits of keys."""
 
+import hmac
 import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import ceil
 
 from flask import Request, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER, READING
+from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
 from orchestrator.api.http.problems import ProblemError, limit_fields
 from orchestrator.api.options import ApiOptions
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
+from orchestrator.security.keys import hash_key
 
 KEY_HEADER = "X-API-Key"
+#: Proves that a change comes from the page that logged in, and not from another port's page.
+TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
+FAILED_LOGINS_PER_MINUTE = 10
 #: The calls that make work.
 SUBMISSIONS = frozenset({"job_actions.orchestrate", "job_actions.retry_job"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
@@ -39,6 +45,13 @@ class RateLimit:
         #: When each name's bucket is full again.
         self._full_at: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def wait(self, name: str) -> float:
+        """Return the seconds until one more call is allowed; count nothing."""
+        with self._lock:
+            now = self._clock()
+            full_at = max(now, self._full_at.get(name, now)) + self._interval
+            return max(0.0, full_at - now - WINDOW_SECONDS)
 
     def take(self, name: str) -> float:
         """Count one call; return 0 if it is allowed, otherwise the seconds to wait."""
@@ -67,6 +80,8 @@ class RateLimits:
     reads: RateLimit
     #: Of keys that have one of their own, by name.
     submissions_of: Mapping[str, RateLimit]
+    #: Logins of browsers with a wrong key, of each address.
+    failed_logins: RateLimit = field(default_factory=lambda: RateLimit(FAILED_LOGINS_PER_MINUTE))
 
     @classmethod
     def of(cls, options: ApiOptions) -> "RateLimits":
@@ -108,10 +123,56 @@ def identify() -> None:
         return
     key = given_key(request)
     try:
-        g.caller = service().authenticate(key)
+        g.caller = _session_caller() if key is None else None
+        g.caller = g.caller or service().authenticate(key)
     except Unauthorized as error:
         raise _unauthorized(error, key) from None
     request.environ[CALLER] = g.caller.full_name
+
+
+def _session_caller() -> Caller | None:
+    """Return the caller of the request's browser session; None without a cookie.
+
+    Raise Unauthorized for a session that has ended. Raise a 403 for a change without the token.
+    """
+    cookie = given_cookie(request)
+    if cookie is None:
+        return None
+    session = browser_sessions().find(cookie)
+    found = service().holder_of_key(session.key_hash)
+    if request.method not in READING and not _has_token(session):
+        raise ProblemError(
+            status=HTTPStatus.FORBIDDEN,
+            type="session-token",
+            detail=f"a change from a browser session needs the header {TOKEN_HEADER}, with the "
+            "token of POST /api/v1/session; log in again",
+        )
+    return found
+
+
+def _has_token(session: BrowserSession) -> bool:
+    given = hash_key(request.headers.get(TOKEN_HEADER, ""))
+    return hmac.compare_digest(given, session.token_hash)
+
+
+def browser_sessions() -> BrowserSessions:
+    """Return the browser sessions of the present application."""
+    found: BrowserSessions = current_app.extensions["orchestrator.sessions"]
+    return found
+
+
+def given_cookie(given: Request) -> str | None:
+    return given.cookies.get(cookie_name(given)) or None
+
+
+def cookie_name(given: Request) -> str:
+    """Return the name of the session's cookie.
+
+    It has the port, because the servers of several projects share the cookies of ``localhost``.
+    """
+    port = given.host.rpartition(":")[2]
+    suffix = f"_{port}" if port.isdigit() else ""
+    return f"{'__Host-orchestrator' if given.is_secure else 'orchestrator_session'}{suffix}"
 
 
 def check_rate(*, reads: bool, submits: bool) -> None:

@@ -128,6 +128,10 @@ class OrchestratorClient(Following):
         response = self._transport.get(path_of(job_id, "reports", name))
         return response.content.decode("utf-8", errors="replace")
 
+    def ticket(self) -> Answer:
+        """Return a ticket that logs in a browser once, within 60 seconds."""
+        return self._post("/api/v1/session/tickets", {})
+
     def approve(self, job_id: str) -> Answer:
         """Approve the plan of a job, and start its tasks."""
         return self._post(path_of(job_id, "approve"), {})

@@ -16,9 +16,10 @@ from orchestrator.schemas.answers.common import AcceptedAnswer
 DESCRIPTION = """\
 Submit jobs, follow their workers, and get their results.
 
-Every call needs a key, except pages and health: `X-API-Key`, or `Authorization: Bearer`. Errors are
-`application/problem+json` (RFC 9457): `type` is a stable name such as `not-found` or `cycle`, and
-`detail` says what failed and what to do.
+Every call needs a key, except pages and health: `X-API-Key`, or `Authorization: Bearer`. A browser
+has a session instead, after `POST /api/v1/session`. Errors are `application/problem+json` (RFC
+9457): `type` is a stable name such as `not-found` or `cycle`, and `detail` says what failed and
+what to do.
 
 Scopes of keys:
 
@@ -42,6 +43,7 @@ TAGS = {
     "reports": "Read the reports of a job.",
     "locks": "Acquire and release exclusive locks for workers.",
     "server": "The server itself.",
+    "sessions": "Log in and log out browsers.",
     "pages": "Pages for people.",
 }
 

@@ -7,6 +7,7 @@ from flask import Flask
 
 from orchestrator.api.access.audit import Audit, AuditLog
 from orchestrator.api.access.auth import RateLimits
+from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
@@ -23,6 +24,7 @@ from orchestrator.api.routes import (
     merge,
     pages,
     reports,
+    session,
     stats,
     streams,
 )
@@ -45,6 +47,7 @@ BLUEPRINTS = (
     mcp.blueprint,
     locks.blueprint,
     agents.blueprint,
+    session.blueprint,
     pages.blueprint,
 )
 
@@ -67,6 +70,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)
     app.extensions["orchestrator.reads"] = SharedReads()
     app.extensions["orchestrator.openapi"] = cache(document)
     metrics.observe(app)

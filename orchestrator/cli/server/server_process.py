@@ -171,6 +171,7 @@ def api_options(settings: Settings) -> ApiOptions:
         },
         reads_per_minute=limits.reads_per_minute,
         audit_directory=settings.logging.log_dir,
+        session_directory=settings.orchestrator.workspace_root,
         secrets=own_secrets(settings),
     )
 

@@ -65,6 +65,13 @@ class Access:
             raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
         return Caller(name=attempt.worker_id, attempt=attempt)
 
+    def holder_of_key(self, key_hash: str) -> Caller:
+        """Return the holder of the API key with this hash. Raise Unauthorized for a removed key."""
+        holder = self._keys.holders.get(key_hash)
+        if holder is None:
+            raise Unauthorized("the API key of this session was removed; log in again")
+        return Caller(name=holder.name, scopes=holder.scopes)
+
     def check_change(self, caller: Caller) -> None:
         """Raise Forbidden if there is nothing that this caller may change."""
         if not caller.may_change:

@@ -74,6 +74,14 @@ class Service:
         """Raise Unauthorized."""
         return self._access.authenticate(key)
 
+    def holder_of_key(self, key_hash: str) -> Caller:
+        """Return the holder of the API key with this SHA-256. Raise Unauthorized if it is none."""
+        return self._access.holder_of_key(key_hash)
+
+    def check_person(self, caller: Caller) -> None:
+        """Raise Forbidden for a worker."""
+        self._access.check_person(caller)
+
     def check_change(self, caller: Caller) -> None:
         """Raise Forbidden if there is nothing that this caller may change."""
         self._access.check_change(caller)

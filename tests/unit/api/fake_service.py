@@ -23,6 +23,7 @@ from orchestrator.core.ports import Page, Tree
 from orchestrator.core.ports.read_models import Availability, Checkpoint, Detail, Health, RolledBack
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.supervisor.lease_calls import LockCall
+from orchestrator.security.keys import hash_key
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
@@ -58,6 +59,19 @@ class FakeService:
         if key not in self._keys:
             raise Unauthorized()
         return self._keys[key]
+
+    def holder_of_key(self, key_hash: str) -> Caller:
+        for key, caller in self._keys.items():
+            if hash_key(key) == key_hash and caller.attempt is None:
+                return caller
+        raise Unauthorized()
+
+    def check_person(self, caller: Caller) -> None:
+        if caller.attempt is not None:
+            raise Forbidden("a worker may not do this")
+
+    def remove_key(self, key: str) -> None:
+        del self._keys[key]
 
     def check_change(self, caller: Caller) -> None:
         if not caller.may_change:

@@ -5,7 +5,8 @@ from orchestrator.api.openapi.operations.jobs import READING
 from orchestrator.api.openapi.operations.locks import LOCKING
 from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.server import SERVER
+from orchestrator.api.openapi.operations.sessions import SESSIONS
 
 __all__ = ["OPERATIONS", "Operation"]
 
-OPERATIONS = (*STEERING, *READING, *LOCKING, *SERVER)
+OPERATIONS = (*STEERING, *READING, *LOCKING, *SERVER, *SESSIONS)

@@ -1,0 +1,148 @@
+"""Browser sessions: a cookie in place of the API key, for the pages of this server.
+
+A session belongs to one API key, and ends with that key, after 12 hours without a call, 7 days
+after the login, or at the logout. The file in the workspace has hashes only, so that sessions
+survive a restart and a reader of the file cannot use them.
+
+A browser sends a cookie to every port of a host name. So a change needs the session's token as
+well, which the page keeps in storage that the browser separates by port.
+"""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Unauthorized
+from orchestrator.security.keys import hash_key
+from orchestrator.security.untrusted_files import read_regular, write_private
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "sessions.json"
+FILE_BYTES = 1024 * 1024
+IDLE_SECONDS = 12 * 3600.0
+LONGEST_SECONDS = 7 * 86400.0
+TICKET_SECONDS = 60.0
+#: A call is recorded at most once in this time, so that reads cost no writes.
+SEEN_SECONDS = 300.0
+#: The oldest session or ticket ends if there are more.
+MOST_SESSIONS = 1000
+MOST_TICKETS = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowserSession:
+    """One login of one browser. Times are seconds since the epoch."""
+
+    cookie_hash: str
+    token_hash: str
+    #: SHA-256 of the API key that the browser logged in with.
+    key_hash: str
+    created_at: float
+    seen_at: float
+
+    @property
+    def expires_at(self) -> float:
+        return min(self.seen_at + IDLE_SECONDS, self.created_at + LONGEST_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A new session with its two secrets, which nobody can read again."""
+
+    session: BrowserSession
+    cookie: str
+    token: str
+
+
+class BrowserSessions:
+    """All sessions and tickets of one server. Any thread may call each method."""
+
+    def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
+        """``directory`` has the file; None: sessions end with the server."""
+        self._path = directory / FILE_NAME if directory else None
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions = {each.cookie_hash: each for each in self._stored()}
+        #: The hash of the API key and the time of expiry, by the hash of the ticket.
+        self._tickets: dict[str, tuple[str, float]] = {}
+
+    def start(self, key_hash: str) -> Login:
+        """Return a new session for the holder of an API key."""
+        now, cookie, token = self._clock(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        session = BrowserSession(
+            cookie_hash=hash_key(cookie),
+            token_hash=hash_key(token),
+            key_hash=key_hash,
+            created_at=now,
+            seen_at=now,
+        )
+        with self._lock:
+            self._sessions[session.cookie_hash] = session
+            self._save(now)
+        return Login(session=session, cookie=cookie, token=token)
+
+    def find(self, cookie: str) -> BrowserSession:
+        """Return the session of a cookie. Raise Unauthorized if it has ended or never existed."""
+        now = self._clock()
+        with self._lock:
+            session = self._sessions.get(hash_key(cookie))
+            if session is None or session.expires_at <= now:
+                raise Unauthorized("the session has ended; log in again")
+            if now - session.seen_at >= SEEN_SECONDS:
+                session = replace(session, seen_at=now)
+                self._sessions[session.cookie_hash] = session
+                self._save(now)
+        return session
+
+    def end(self, cookie: str) -> None:
+        """End a session. Idempotent."""
+        with self._lock:
+            if self._sessions.pop(hash_key(cookie), None):
+                self._save(self._clock())
+
+    def issue_ticket(self, key_hash: str) -> tuple[str, float]:
+        """Return a ticket for one login within 60 s, and the time at which it expires."""
+        ticket, now = secrets.token_urlsafe(32), self._clock()
+        with self._lock:
+            valid = [item for item in self._tickets.items() if item[1][1] > now]
+            self._tickets = dict(valid[-MOST_TICKETS + 1 :])
+            self._tickets[hash_key(ticket)] = (key_hash, now + TICKET_SECONDS)
+        return ticket, now + TICKET_SECONDS
+
+    def redeem(self, ticket: str) -> str:
+        """Return the hash of a ticket's API key; the ticket is used up. Raise Unauthorized."""
+        with self._lock:
+            key_hash, expires_at = self._tickets.pop(hash_key(ticket), ("", 0.0))
+        if expires_at <= self._clock():
+            raise Unauthorized(f"the ticket has expired or was used; type: {COMMAND} open")
+        return key_hash
+
+    def _save(self, now: float) -> None:
+        """Write the sessions that have not ended. A full disk costs the next restart a login."""
+        valid = sorted(
+            (each for each in self._sessions.values() if each.expires_at > now),
+            key=lambda each: each.seen_at,
+        )[-MOST_SESSIONS:]
+        self._sessions = {each.cookie_hash: each for each in valid}
+        if self._path is None:
+            return
+        try:
+            write_private(self._path, json.dumps([asdict(each) for each in valid]).encode())
+        except OSError as error:
+            logger.warning("sessions were not saved: %s", error)
+
+    def _stored(self) -> list[BrowserSession]:
+        """Return the sessions of the server before this one; none if the file is damaged."""
+        content = read_regular(self._path, FILE_BYTES) if self._path else None
+        try:
+            return [BrowserSession(**each) for each in json.loads(content or b"[]")]
+        except (ValueError, TypeError) as error:
+            logger.warning("sessions were not read; browsers have to log in again: %s", error)
+            return []

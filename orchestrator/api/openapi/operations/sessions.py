@@ -1,0 +1,54 @@
+"""Calls for logins of browsers."""
+
+from http import HTTPStatus
+
+from orchestrator.api.openapi.operations.operation import OK, Operation
+from orchestrator.schemas.answers import session
+from orchestrator.schemas.requests.session import LoginRequest
+
+SESSION = "/api/v1/session"
+
+SESSIONS = (
+    Operation(
+        method="post",
+        path=SESSION,
+        id="logIn",
+        tag="sessions",
+        summary="Log in a browser, with the key or with a ticket",
+        description=(
+            "The answer sets a cookie that replaces the key. A change by the cookie also needs "
+            "the answered `token` in the header `X-Session-Token`. The session ends 12 hours after "
+            "its last call, 7 days after the login, or with its key. After 10 failed logins in a "
+            "minute: 429."
+        ),
+        body=LoginRequest,
+        examples={"key": {}, "ticket": {"ticket": "..."}},
+        answers={HTTPStatus.CREATED: session.BrowserSessionAnswer},
+    ),
+    Operation(
+        method="get",
+        path=SESSION,
+        id="getSession",
+        tag="sessions",
+        summary="Show the browser session of the cookie",
+        answers={OK: session.BrowserSessionAnswer},
+    ),
+    Operation(
+        method="delete",
+        path=SESSION,
+        id="logOut",
+        tag="sessions",
+        summary="Log out: end the browser session of the cookie",
+        answers={HTTPStatus.NO_CONTENT: ()},
+        needs_key=False,
+    ),
+    Operation(
+        method="post",
+        path=f"{SESSION}/tickets",
+        id="issueTicket",
+        tag="sessions",
+        summary="Issue a ticket for one login within 60 seconds",
+        description="`orchestrator open` puts the ticket into the address that the browser opens.",
+        answers={HTTPStatus.CREATED: session.TicketAnswer},
+    ),
+)

@@ -1,0 +1,119 @@
+"""Login and logout of browsers."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from math import ceil
+
+from flask import Blueprint, Response, current_app, g, request
+
+from orchestrator.api.access.audit import CALLER
+from orchestrator.api.access.auth import (
+    RateLimits,
+    browser_sessions,
+    caller,
+    cookie_name,
+    given_cookie,
+    given_key,
+    identify,
+    service,
+)
+from orchestrator.api.access.browser_sessions import BrowserSession
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.problems import ProblemError
+from orchestrator.api.routes.response import json_answer
+from orchestrator.core.errors import Forbidden, Unauthorized
+from orchestrator.schemas.answers.session import BrowserSessionAnswer, TicketAnswer
+from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.session import LoginRequest
+from orchestrator.security.keys import hash_key
+
+blueprint = Blueprint("session", __name__)
+
+
+@blueprint.post("/api/v1/session")
+def log_in() -> Response:
+    reading.query(NoQuery)
+    body = reading.body(LoginRequest, optional=True)
+    login = browser_sessions().start(_proven_key(body.ticket))
+    response = json_answer(_session_answer(login.session, login.token), HTTPStatus.CREATED)
+    response.set_cookie(
+        cookie_name(request),
+        login.cookie,
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Strict",
+        path="/",
+    )
+    return response
+
+
+@blueprint.get("/api/v1/session")
+def show_session() -> Response:
+    reading.query(NoQuery)
+    cookie = given_cookie(request)
+    if cookie is None:
+        raise Unauthorized("no browser session; log in")
+    return json_answer(_session_answer(browser_sessions().find(cookie)))
+
+
+@blueprint.delete("/api/v1/session")
+def log_out() -> Response:
+    """End the session, without a token: a logout that another page causes does no harm."""
+    reading.query(NoQuery)
+    if cookie := given_cookie(request):
+        browser_sessions().end(cookie)
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    response.delete_cookie(cookie_name(request), path="/", secure=request.is_secure)
+    return response
+
+
+@blueprint.post("/api/v1/session/tickets")
+def issue_ticket() -> Response:
+    reading.query(NoQuery)
+    identify()
+    key = given_key(request)
+    service().check_person(caller())
+    if key is None:
+        raise Forbidden("a ticket needs an API key, not a browser session")
+    ticket, expires_at = browser_sessions().issue_ticket(hash_key(key))
+    answer = TicketAnswer(ticket=ticket, expires_at=datetime.fromtimestamp(expires_at, UTC))
+    return json_answer(answer, HTTPStatus.CREATED)
+
+
+def _proven_key(ticket: str | None) -> str:
+    """Return the hash of the API key that logs in. Raise a 401, a 403 for a worker, or a 429."""
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    remote = request.remote_addr or ""
+    _check_logins(limits.failed_logins.wait(remote))
+    try:
+        if ticket is not None:
+            return browser_sessions().redeem(ticket)
+        if given_key(request) is None:
+            raise Unauthorized("no API key and no ticket; send the header X-API-Key")
+        identify()
+    except (Unauthorized, ProblemError):
+        limits.failed_logins.take(remote)
+        raise
+    service().check_person(caller())
+    return hash_key(given_key(request) or "")
+
+
+def _check_logins(seconds: float) -> None:
+    if seconds > 0:
+        raise ProblemError(
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            type="rate-limit",
+            detail=f"too many failed logins; retry in {ceil(seconds)} s",
+            headers={"Retry-After": str(ceil(seconds))},
+        )
+
+
+def _session_answer(session: BrowserSession, token: str | None = None) -> BrowserSessionAnswer:
+    g.caller = service().holder_of_key(session.key_hash)
+    request.environ[CALLER] = g.caller.full_name
+    return BrowserSessionAnswer(
+        name=g.caller.name,
+        scopes=sorted(g.caller.scopes),
+        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
+        token=token,
+    )

@@ -1,0 +1,22 @@
+"""``orchestrator open``: an address that logs a browser in once."""
+
+import json
+import subprocess
+
+import requests
+
+from tests.acceptance.conftest import Server
+
+
+def test_the_address_logs_a_browser_in_once(server: Server) -> None:
+    """The ticket is in the fragment, so no request line, log or Referer has it."""
+    program = server.folder / "bin/orchestrator"
+    command = [program, "open", "--print", "--json"]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    url, _, ticket = answer["url"].partition("/#ticket=")
+    with requests.Session() as browser:
+        login = browser.post(f"{url}/api/v1/session", json={"ticket": ticket}, timeout=30)
+        assert login.status_code == 201
+        assert browser.get(f"{url}/api/v1/jobs", timeout=30).status_code == 200
+    again = requests.post(f"{url}/api/v1/session", json={"ticket": ticket}, timeout=30)
+    assert again.status_code == 401
