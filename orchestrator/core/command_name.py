@@ -2,15 +2,16 @@
 
 from orchestrator import IS_INSTALLED
 
-#: As texts have it that are the same in the folder and in an installed package.
+#: The command in texts that must be the same in the folder and in an installed package.
 IN_FOLDER = "bin/orchestrator"
-#: As it is typed in the folder, or on the PATH. Every command in a message begins with it.
+#: The command as users type it, in the folder or on the PATH. Every command in a message begins
+#: with it.
 COMMAND = "orchestrator" if IS_INSTALLED else IN_FOLDER
-#: Writes a missing API key into config.yaml.
+#: The command that writes a missing API key into config.yaml.
 KEY_COMMAND = f"{COMMAND} serve" if IS_INSTALLED else "./install.sh"
-#: Installs missing packages.
+#: The command that installs missing packages.
 INSTALL_COMMAND = "pipx reinstall recursive-orchestrator" if IS_INSTALLED else "./install.sh"
-#: How to install what `survey` reads other languages than Python with.
+#: How to install the grammars with which `survey` reads languages other than Python.
 GRAMMARS = (
     "`pipx inject recursive-orchestrator 'recursive-orchestrator[survey]'`"
     if IS_INSTALLED

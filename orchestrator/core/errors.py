@@ -115,11 +115,11 @@ class LimitReached(OrchestratorError):
     ) -> None:
         super().__init__(message)
         self.kind = kind
-        #: As ``config.yaml`` names it.
+        #: Name of the limit in ``config.yaml``.
         self.limit = limit
         self.most = most
         self.used = used
-        #: Seconds since the epoch; None: not known.
+        #: Seconds since the epoch; None: unknown.
         self.free_at = free_at
 
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 class EventKind(StrEnum):
     #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
     JOB_SUBMITTED = "job_submitted"
-    #: A planner has made the job's tasks. data: source, tasks, reason; if the rules made them in
-    #: place of an agent, also fallback_from
+    #: A planner has created the job's tasks. data: source, tasks, reason; if the rules created
+    #: them instead of an agent, also fallback_from
     JOB_PLANNED = "job_planned"
     #: A person has approved the job's plan. data: by
     JOB_APPROVED = "job_approved"
@@ -19,8 +19,8 @@ class EventKind(StrEnum):
     JOB_CANCEL_REQUESTED = "job_cancel_requested"
     #: Unsuccessful tasks run again. data: by, workers
     JOB_RETRIED = "job_retried"
-    #: Agent fallback: the best agent's login failed, and the next best runs tasks with an open
-    #: choice; of a job, or of one worker. data: agent, instead, reason
+    #: Agent fallback of a job, or of one worker: the best agent's login failed, and the next best
+    #: agent runs tasks with an open choice. data: agent, instead, reason
     AGENT_PASSED_OVER = "agent_passed_over"
     #: A limit rejected a worker's child job. data: limit, detail, request, number
     CHILD_JOB_REFUSED = "child_job_refused"
@@ -28,25 +28,26 @@ class EventKind(StrEnum):
     JOB_ENDED = "job_ended"
     #: An attempt is about to start. data: attempt, agent
     WORKER_STARTED = "worker_started"
-    #: The worker lends its slot while its child jobs run. data: child_job_ids
+    #: The worker released its slot while its child jobs run. data: child_job_ids
     WORKER_WAITING = "worker_waiting"
     #: The worker has its slot again.
     WORKER_RESUMED = "worker_resumed"
     #: An attempt failed and a retry follows. data: attempt, reason, delay_seconds, failure_kind,
     #: strategy, strategy_reason, confidence, checkpoint, kept
     WORKER_RETRYING = "worker_retrying"
-    #: Its changes did not pass with the others': another attempt follows, or it has failed.
-    #: data: attempt, reason, status
+    #: Merge rejection: the worker's changes conflict or fail together with other workers' changes.
+    #: The worker is retried, or has failed. data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
-    #: A person rolled its branch back to a checkpoint. data: by, attempt, checkpoint, commit, kept
+    #: A person rolled the worker's branch back to a checkpoint. data: by, attempt, checkpoint,
+    #: commit, kept
     WORKER_ROLLED_BACK = "worker_rolled_back"
-    #: Its total usage so far. data: steps, input_tokens, output_tokens, cost_usd, ...
+    #: The worker's total usage so far. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
     #: An attempt has succeeded so far, and its gates begin. data: attempt, gates
     GATES_STARTED = "gates_started"
     #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
     GATE_RUN_STARTED = "gate_run_started"
-    #: It has ended; of two runs on the base commit, both. data: gate, on, seconds
+    #: A run of a gate has ended; on the base commit, both of its runs. data: gate, on, seconds
     GATE_RUN_ENDED = "gate_run_ended"
     #: Result of one gate. data: attempt, gate, status, required, seconds, failures, known, ...
     GATE_ENDED = "gate_ended"
@@ -61,28 +62,30 @@ class EventKind(StrEnum):
     WORKER_ENDED = "worker_ended"
     #: An attempt of a job's planner is about to start. data: attempt, agent
     PLANNER_STARTED = "planner_started"
-    #: A plan was rejected, or its planner failed, and is retried. data: as of worker_retrying
+    #: A plan was rejected, or its planner failed, and the planner is retried. data: as in
+    #: worker_retrying
     PLANNER_RETRYING = "planner_retrying"
     #: A planner is done. data: status, reason
     PLANNER_ENDED = "planner_ended"
     #: An attempt of a task's reviewer is about to start. data: attempt, agent
     REVIEWER_STARTED = "reviewer_started"
-    #: A review was rejected, or its agent failed, and is retried. data: as of worker_retrying
+    #: A review was rejected, or its agent failed, and the reviewer is retried. data: as in
+    #: worker_retrying
     REVIEWER_RETRYING = "reviewer_retrying"
     #: A reviewer is done. data: status, reason
     REVIEWER_ENDED = "reviewer_ended"
-    #: The candidates of a task were compared; of the selected one. data: task_id, by, reason, order
-    #: (the candidates, the best first)
+    #: The candidates of a task were compared; the event is of the selected candidate. data:
+    #: task_id, by, reason, order (the candidates, the best first)
     CANDIDATE_CHOSEN = "candidate_chosen"
 
 
-#: Events of planners, which replace those of workers.
+#: Events of planners, by the events of workers that they replace.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
 }
-#: The same for a reviewer.
+#: Events of reviewers, by the events of workers that they replace.
 OF_REVIEWER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,

@@ -24,17 +24,18 @@ class CandidateRow:
     #: The criterion that decided, and its text.
     by: str
     why: str
-    #: Number of passed gates, and names of gates that reject it.
+    #: Number of gates that the candidate passed, and names of gates that reject it.
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
-    #: All tests that passed; those of the base among them, with the base's tests and configuration.
+    #: Number of passed tests; ``base_tests``: of the base's tests, with the base's tests and
+    #: configuration.
     tests: int | None
     base_tests: int | None
     #: New tests, and how many of them count.
     new_tests: int
     new_tests_counted: int
-    #: The place that the reviewer gave it, and why.
+    #: The candidate's place in the review, and the reviewer's reason.
     review: int | None
     remark: str
     files: int | None
@@ -61,7 +62,7 @@ class Comparison:
     job_id: str
     task_id: str
     title: str
-    #: None: not all have ended, or none succeeded.
+    #: None: some candidates have not ended, or no candidate succeeded.
     chosen: str | None
     by: str
     why: str

@@ -58,7 +58,7 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
         ranking = json.loads(reviewer.result.output)["ranking"]
         said = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # It was checked when the reviewer ended; without it, a candidate is selected all the same.
+        # The review was checked when the reviewer ended; a candidate is selected without one, too.
         return {}
     return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(said, 1)}
 

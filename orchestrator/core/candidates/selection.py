@@ -16,11 +16,11 @@ from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, Gat
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import WorkerResult
 
-#: None: in rows of earlier versions.
+#: Causes of a gate that the change does not concern; None: in rows of earlier versions.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Gates that are named in a sentence.
 MOST_NAMED = 3
-#: Candidates on which a new test passes that counts.
+#: A new test counts only if it passes on this many candidates.
 FEWEST_AGREEING = 2
 
 
@@ -39,26 +39,26 @@ class Candidate:
     worker_id: str
     index: int
     succeeded: bool = True
-    #: How it ended, in a word.
+    #: Status of the candidate's worker, as text.
     status: str = "success"
-    #: True if its result was not checked, and another candidate's was.
+    #: True if the candidate's result was not checked, while another candidate's result was.
     unchecked: bool = False
-    #: Names of gates that judged another candidate's result and did not run on this one.
+    #: Names of gates that judged another candidate's result and did not run on this result.
     unrun: tuple[str, ...] = ()
-    #: Names of the gates that reject it.
+    #: Names of the gates that reject the candidate.
     blocking: tuple[str, ...] = ()
     failures: int = 0
-    #: Tests of the base that pass.
+    #: Number of the base's tests that pass.
     base_tests: int = 0
-    #: New tests that pass and count.
+    #: Names of new tests that pass and count.
     new_tests: tuple[str, ...] = ()
-    #: Findings in files.
+    #: Number of findings in files.
     lint: int = 0
-    #: Files by which it is judged that it has altered, as its task may.
+    #: Judging files that the candidate altered, as its task may.
     judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
-    #: It has no changes, and another candidate has some.
+    #: True if the candidate has no changes, and another candidate has some.
     nothing: bool = False
     lines: int | None = None
     files: int = 0

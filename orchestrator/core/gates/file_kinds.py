@@ -20,7 +20,7 @@ _DOCUMENT_SUFFIXES = frozenset(
         *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".bmp"),
     )
 )
-#: In any case of letters, without a suffix.
+#: File names without suffix; letter case does not matter.
 _DOCUMENT_NAMES = frozenset(
     (
         *("readme", "license", "licence", "copying", "notice", "authors", "contributors"),
@@ -39,7 +39,7 @@ _GO = re.compile(r"(?:.*/)?[^/]*_test\.go")
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
 )
-#: Directories whose tests are not the project's: pytest leaves most of them out, too.
+#: Directories with tests of other projects: pytest does not search most of them, either.
 _FOREIGN = frozenset(
     {"node_modules", "vendor", "third_party", "site-packages", "venv", "build", "dist"}
     | {"fixtures", "testdata", "templates", "__fixtures__", "__mocks__"}

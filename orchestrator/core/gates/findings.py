@@ -16,7 +16,7 @@ from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
 from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.model.path_patterns import matching
 
-#: Names in a sentence.
+#: Maximum number of names in a sentence.
 MOST_NAMED = 3
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: A time or a comment after the name.
@@ -50,11 +50,11 @@ def failing_tests(printed: str) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-#: Most findings of one gate that are shown.
+#: Maximum number of findings of one gate that are shown.
 MOST_TOLD = 50
-#: Most characters of one finding.
+#: Maximum number of characters of one finding.
 LONGEST_TOLD = 300
-#: Most characters of a gate's output.
+#: Maximum number of characters of a gate's output.
 MOST_OUTPUT = 8000
 
 
@@ -74,9 +74,10 @@ class NoAdvisories(UnreadableReport):
 class Flaw:
     """One finding of a gate."""
 
-    #: The same for the same flaw in another state of the project: no line numbers.
+    #: Key of the finding, which stays equal in other states of the project: it has no line
+    #: numbers.
     key: str
-    #: For people.
+    #: The finding, for people.
     text: str
     #: No failed test, but an error that prevented tests, or the whole gate, from running.
     is_error: bool = False
@@ -112,16 +113,16 @@ class Ran:
     """One completed run of a gate."""
 
     reading: Reading = Reading()
-    #: Why it says nothing about the project, as text; empty if it does.
+    #: Why the run has no findings about the project, as text; empty if it has a verdict.
     broken: str = ""
     #: The cause as a value; only for a ``broken`` run.
     cause: GateCause | None = None
     seconds: float = 0.0
     output: str = ""
     log: str = ""
-    #: Tracked files that it changed: a flaw for each place, whose text is the path.
+    #: Tracked files that the gate changed: a flaw for each place, whose text is the path.
     rewritten: tuple[Flaw, ...] = ()
-    #: Python files of the worktree that it executed, from the host project; None: unknown.
+    #: Python files of the worktree that the gate executed, from the host project; None: unknown.
     executed: frozenset[str] | None = None
 
     @property
@@ -144,7 +145,7 @@ class ReportReader(Protocol):
         """
 
 
-#: Given texts without line ends, returns those that the base has.
+#: Given texts without line ends, returns the texts that the base has, too.
 KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 
@@ -156,9 +157,9 @@ class SecretScan(Protocol):
         """
 
 
-#: With which pytest ends when it has run no test.
+#: Exit code of pytest if it has run no test.
 _NO_TESTS = 5
-#: For a run that failed and does not say why.
+#: Key of the finding for a failed run without other findings.
 EXIT_KEY = "exit"
 
 
@@ -170,7 +171,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:
         return reading
-    # A report that lists no test is as good as none.
+    # A report that lists no test counts like no report.
     flaw = Flaw(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
     return replace(reading, flaws=(flaw,))
 
@@ -305,7 +306,7 @@ def _without_tests(
     skipped = f"no test ran: all {len(now.skipped)} are skipped"
     note = skipped if now.skipped else "no tests found"
     found = _unrun(gate, GateCause.NO_TESTS, note, result)
-    # Whose task is to remove them may do so.
+    # A task that is to remove tests may remove these.
     return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
 
 
@@ -315,7 +316,8 @@ def _judged(
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
-        # Perhaps its packages are not installed here: new findings cannot be told from old ones.
+        # Its packages may be missing on this machine, so new findings cannot be separated from old
+        # findings.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
@@ -363,7 +365,8 @@ def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
     what = "already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
-    # The base excuses a test that ran, and an exit code, but not what could not run.
+    # The baseline excuses findings of tests that ran, and an exit code, but no error that
+    # prevented tests.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
     is_known = is_excused or found.status is not GateStatus.BROKEN
     return replace(found, status=GateStatus.KNOWN) if is_known else found
@@ -394,7 +397,7 @@ def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
 
 #: For a test that also fails on the base commit, but for another reason.
 DIFFERS = "fails differently from the base"
-#: Characters of each of the two.
+#: Maximum number of characters of each of the two reasons.
 LONGEST_REASON = 100
 LOST = "passed on the base commit, but does not run now"
 NONE_LEFT = "tests ran on the base commit, but none runs now"

@@ -15,7 +15,7 @@ from orchestrator.core.model.job_settings import BUDGET_LIMITS
 
 _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
-#: Sums of costs are not exact.
+#: Tolerance for sums of costs, which are not exact.
 _ROUNDING = 1 + 1e-9
 #: From this amount on, money is shown with two digits.
 _CENTS = 0.1

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from orchestrator.core.limits.budget import is_known, tokens
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Tokens of one worker of an agent without known usage: some twenty calls of a model, most of whose
-#: input comes from its provider's cache and does not count.
+#: Estimated tokens of one worker of an agent without known usage: about twenty calls of a model.
+#: Most of their input comes from the provider's cache and does not count.
 RULE_OF_THUMB_TOKENS = 100_000
 
 
@@ -16,14 +16,14 @@ class Estimate:
     """Estimated usage; None is "not known"."""
 
     workers: int
-    #: Workers that compare candidates, in addition to ``workers``.
+    #: Number of workers that compare candidates, in addition to ``workers``.
     reviewers: int = 0
     tokens: int
     cost_usd: float | None
-    #: Of the tokens and the cost, the part of reviewers.
+    #: The reviewers' part of the tokens and the cost.
     review_tokens: int = 0
     review_cost_usd: float | None = 0.0
-    #: Number of earlier workers that it is based on; 0: for some agent there was none.
+    #: Number of earlier workers behind the estimate; 0: some agent had no earlier worker.
     from_workers: int
 
 

@@ -18,7 +18,8 @@ from orchestrator.core.model.submission import ConfigRequest
 
 N = TypeVar("N", int, float)
 
-#: Decided by requests, defaults, and parents; ``engine/submission`` adds the others.
+#: Settings that this module decides from requests, defaults, and parents; ``engine/submission``
+#: adds the other settings.
 _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 

@@ -13,9 +13,9 @@ from orchestrator.core.errors import LimitReached
 from orchestrator.core.limits.budget import amount
 from orchestrator.core.model.job import Job, Worker
 
-#: More than a store's integer column or a float holds exactly is no sensible limit.
+#: Largest sensible limit: a store's integer column and a float hold it exactly.
 LARGEST_COUNT = 2**31 - 1
-#: Some thirty years.
+#: Largest duration in seconds, about thirty years.
 MOST_SECONDS = 1e9
 
 
@@ -29,7 +29,7 @@ class Ceilings:
     max_child_jobs_per_root: int = 1000
     max_tasks_per_job: int = 10_000
     max_wall_seconds: float = 86_400.0
-    #: Limits on agents' usage; None: any.
+    #: Limits on agents' usage; None: no limit.
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -126,11 +126,11 @@ class KeyLimits:
 class Reached:
     """A limit that is used up."""
 
-    #: As it is called in ``config.yaml``.
+    #: Name of the limit in ``config.yaml``.
     limit: str
     most: float
     used: float
-    #: When more may be used; None: that depends on running jobs.
+    #: Time when more may be used; None: the time depends on running jobs.
     free_at: float | None = None
 
     def __str__(self) -> str:
@@ -143,7 +143,7 @@ class Reached:
 class Quotas:
     """The limits, and today's usage of them."""
 
-    #: The whole server's limit per day.
+    #: Limit on the cost of the whole server per day.
     max_cost_usd_per_day: float | None = None
     keys: Mapping[str, KeyLimits] = field(default_factory=dict)
     _sums: dict[tuple[int, str], float] = field(default_factory=dict)

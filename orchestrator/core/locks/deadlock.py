@@ -27,7 +27,7 @@ class LockWaits:
     def __init__(self, held: LockTable, queue: LockTable) -> None:
         self._held = held
         self._queue = queue
-        #: Present and expected requests of a worker, or of one below it.
+        #: Present and expected requests of a worker and its descendants.
         self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:

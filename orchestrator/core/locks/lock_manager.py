@@ -21,16 +21,16 @@ class LockManager:
         self._queue = LockTable()
         self._waits = LockWaits(self._held, self._queue)
         self._places = count(1)
-        #: Claims of workers that have started, and of those that are about to.
+        #: Claims of workers that have started, and of workers that are about to start.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
         self._claimants: dict[WorkerKey, LockEntry] = {}
-        #: Leases by their holder and name; one entry each.
+        #: Leases by holder and name; one entry each.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
         #: Waiting requests for leases, the first one first.
         self._requests: dict[LockEntry, None] = {}
         #: Waiting entries to check again after the key entry is removed.
         self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Claimants of child jobs that wait for another job: checked after every change.
+        #: Waiting entries of child jobs that another job blocks: checked after every change.
         self._uneasy: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
         #: True if something has changed since requests were last checked.
@@ -189,7 +189,7 @@ class LockManager:
         """Make the next ``due_requests`` check all requests."""
         self._changed = True
 
-    # -- who has what ---------------------------------------------------------------------------
+    # -- holders --------------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
@@ -233,13 +233,14 @@ class LockManager:
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
         """True if the holder of the earlier request depends on the later one."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
-            return False  # nobody waits for the worker of a root job
+            return False  # no worker waits for the worker of a root job
         return bool(self._waits.way(earlier, later.party.line, soft=True))
 
     def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker
         if not entry.place:
-            # In a row: otherwise all waiting entries would be checked again after each end.
+            # Behind the latest entry in the way: behind the first one, each removal would wake all
+            # entries.
             behind = self._queue.latest_in_the_way(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)

@@ -6,7 +6,7 @@ from orchestrator.core.locks.deadlock import LockWait
 from orchestrator.core.locks.lock_names import overlap
 from orchestrator.core.locks.lock_table import LockEntry, Party
 
-#: Most names of one entry that are shown.
+#: Maximum number of names of one entry that are shown.
 MOST_TOLD = 5
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import takewhile
 from unicodedata import normalize
 
-#: The whole project, and every other name.
+#: The lock of the whole project, which includes every other name.
 EVERYTHING = "."
 LONGEST_NAME = 500
-#: Of one task's claims, or of one call.
+#: Maximum number of names in one task's claims, or in one call.
 MOST_NAMES = 100
 
 

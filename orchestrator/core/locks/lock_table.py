@@ -7,7 +7,7 @@ from enum import StrEnum
 from orchestrator.core.locks.lock_names import names_above
 from orchestrator.core.model.job import WorkerKey
 
-#: A task: its job's id, and its own.
+#: Key of a task: its job's id, and its own id.
 TaskKey = tuple[str, str]
 
 
@@ -24,9 +24,9 @@ class Party:
 
     key: WorkerKey
     job_id: str
-    #: The worker, and the workers above it.
+    #: The worker and its ancestors.
     line: frozenset[WorkerKey]
-    #: Their tasks.
+    #: The tasks of the worker and its ancestors.
     tasks: frozenset[TaskKey]
     task: TaskKey
 
@@ -39,11 +39,11 @@ class LockEntry:
     kind: LockKind
     names: tuple[str, ...]
     since: float
-    #: Its place in the queue; the lowest goes first.
+    #: Place of the entry in the queue; the lowest goes first.
     place: int = 0
     #: The fencing number of a lease that is held.
     number: int = 0
-    #: No call waits for the request now: until when it keeps its place. 0: a call waits.
+    #: Time until which the request keeps its place although no call waits for it; 0: a call waits.
     kept_until: float = 0.0
 
     @property
@@ -68,7 +68,7 @@ class LockTable:
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
-        #: By every name above: names that have entries, and the number of their entries.
+        #: By name: names below it that have entries, and the number of their entries.
         self._below: dict[str, dict[str, int]] = {}
 
     def __bool__(self) -> bool:

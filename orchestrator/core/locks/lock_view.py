@@ -15,7 +15,7 @@ class LockView:
     job_id: str
     worker_id: str
     since: float
-    #: Of a lease that is held.
+    #: The fencing number of a lease that is held; None for other entries.
     number: int | None = None
     waits: bool = False
 

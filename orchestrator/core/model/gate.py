@@ -256,7 +256,7 @@ class AlteredJudges:
     """Files that decide how gates judge, and that the work altered because its task may."""
 
     paths: tuple[str, ...] = ()
-    #: True if the work changes other code, too.
+    #: True if the work changes other code in addition to these files.
     with_code: bool = False
 
 

@@ -38,7 +38,8 @@ class Inherited(StrEnum):
     MEMORY = "memory"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # there is one of each
+# There is one value of each kind, compared by identity.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KnownTool:
     """One agent that the product can drive."""
 
@@ -251,7 +252,7 @@ AIDER = KnownTool(
         "DEEPSEEK_API_KEY",
         "OPENROUTER_API_KEY",
     ),
-    # aider answers with text only, because it is made for editing.
+    # aider is made for editing: its answers to a planner are text only.
     plans=None,
     env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
     install="python3 -m pip install aider-chat",

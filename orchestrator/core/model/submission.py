@@ -12,7 +12,7 @@ from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, defaul
 class Scope(StrEnum):
     """Scope of an API key; a key may have several scopes."""
 
-    #: The key may do everything.
+    #: The key grants access to everything.
     ADMIN = "admin"
     #: The key may submit jobs, and may see, cancel, and retry only its own jobs.
     SUBMIT = "submit"

@@ -18,13 +18,15 @@ KNOWN_SECONDS = 600.0
 class Needs:
     """Facts about agents, by their names."""
 
-    #: It cannot work without a key or a login.
+    #: Returns True if the agent needs a key or a login.
     login: Callable[[str], bool] = lambda agent: False
     #: How to fix a failed login, as text; may be empty.
     mend: Callable[[str], str] = lambda agent: ""
-    #: The best agent that can work here without the given ones, for an open choice; empty: none.
+    #: Returns the best agent that can work here, except the given agents, for an open choice;
+    #: empty: none.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
-    #: A cheap fingerprint of its credential, which changes when the user logs in again.
+    #: Returns a cheap fingerprint of the agent's credential, which changes when the user logs in
+    #: again.
     credential: Callable[[str], str] = lambda agent: ""
 
 
@@ -33,9 +35,9 @@ class LoginsSeen:
     works: bool
     why: str
     at: float
-    #: The fingerprint of its credential at that time.
+    #: Fingerprint of the agent's credential when its login failed.
     credential: str = ""
-    #: How to fix it, as text.
+    #: How to fix the login, as text.
     mend: str = ""
 
 

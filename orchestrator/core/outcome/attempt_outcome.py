@@ -33,17 +33,18 @@ class Verdict:
     reason: str = ""
     #: Another attempt may end differently.
     retry: bool = False
-    #: Name of the table's row that decided; empty if no attempt led to it.
+    #: Name of the table's row that decided; empty if no row applied.
     row: str = ""
-    #: Equal for failures that are the same; empty when it cannot be compared.
+    #: Fingerprint of the failure, equal for equal failures; empty if the failure cannot be
+    #: compared.
     failure: str = ""
-    #: The agent's account was limited: nothing is wrong with the worker.
+    #: True if the agent's account was rate-limited: nothing is wrong with the worker.
     rate_limited: bool = False
-    #: The tool's program could not be started; it may be being replaced.
+    #: True if the tool's program could not be started: an update may be replacing it.
     not_started: bool = False
-    #: Its key or login failed: every other worker of the agent would fail, too.
+    #: True if the agent's key or login failed: every other worker of the agent would fail, too.
     login_refused: bool = False
-    #: The attempt never ran, so retry at once.
+    #: True if the attempt never ran, so that a retry follows at once.
     never_began: bool = False
 
     @property
@@ -60,7 +61,7 @@ class OutcomeRow:
     status: WorkerStatus
     reason: Callable[[Exit, Evidence], str]
     retry: bool = False
-    #: Two of its failures are the same whatever else differs: only one retry.
+    #: True if any two failures of this kind count as equal, so that only one retry follows.
     once: bool = False
 
 
@@ -176,7 +177,7 @@ _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
 )
 
 
-#: Failures of a tool that a second attempt shows to be none of the moment.
+#: Failures of a tool that are retried once: if the retry fails, too, the cause is not temporary.
 _ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
 
 

@@ -27,7 +27,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 
-#: Most failures of a worker that are stored.
+#: Maximum number of failures of a worker that are stored.
 MOST_FAILURES = 50
 #: The cause of attempts that did not run: other failures are not compared with them.
 NEVER_RAN = "never ran"
@@ -47,7 +47,7 @@ class Case:
     exit: Exit
     evidence: Evidence
     verdict: Verdict
-    #: It failed like the attempt before, and changed nothing.
+    #: True if the attempt failed like the previous attempt, and changed nothing.
     same: bool = False
 
     @property
@@ -71,7 +71,8 @@ class FailureRow:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
-    #: Its process ended before its work was seen: changes of the worker are not rolled back.
+    #: True if the process ended before its work was seen: the worker's changes are not rolled
+    #: back.
     is_crash: bool = False
 
 

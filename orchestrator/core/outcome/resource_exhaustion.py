@@ -4,7 +4,8 @@ import errno
 
 #: Prefix of the error if a full disk or another shortage prevented the start of an attempt.
 NO_ROOM = "there was no room to start it"
-#: A full disk, or no process or thread to be had: whatever the program is, it is not its fault.
+#: Errors of a start that do not come from the program: the disk is full, or no process or thread
+#: is available.
 STARTS_LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
 _SHORTAGES = STARTS_LATER | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 

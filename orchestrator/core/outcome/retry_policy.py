@@ -24,7 +24,7 @@ def may_retry(
     if verdict.status is WorkerStatus.CANCELLED:
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
-        # All tasks wait for its answer, and the job continues without one.
+        # All tasks wait for the planner, and the job continues without its answer.
         return False
     if child_failed and task.retries is None:
         return False

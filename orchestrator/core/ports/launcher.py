@@ -38,7 +38,7 @@ class Launch:
     exit_path: str
     #: Proof of the exit record; without a digest, any record counts.
     proof: Proof = Proof()
-    #: Seconds of work; time spent waiting for child jobs does not count.
+    #: Timeout in seconds; time spent waiting for child jobs does not count.
     timeout: float | None = None
     #: Seconds between SIGTERM and SIGKILL.
     grace: float = 5.0

@@ -16,7 +16,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
 from orchestrator.core.scheduler.transitions.finish import shortfall_of
 
-#: Most rollbacks of a worker that are stored.
+#: Maximum number of rollbacks of a worker that are stored.
 MOST_ROLLBACKS = 20
 
 
@@ -45,7 +45,7 @@ class Amendments:
         counted = self._unit_of_work.update_worker(key, result=result)
         job = self._unit_of_work.jobs[worker.job_id]
         if not job.status.ended:
-            return  # its end composes the reason
+            return  # the job's end composes the reason
         shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
         shortfalls.pop(worker.id, None)
         if found := shortfall_of(counted):

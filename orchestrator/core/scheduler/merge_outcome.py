@@ -22,15 +22,15 @@ class MergeRejection:
     """Rejection of one worker's changes, merged with those of the workers before it."""
 
     worker_id: str
-    #: As text.
+    #: Why the branch was rejected, as text.
     reason: str
     #: Results of the gates on the merged state.
     gates: tuple[GateResult, ...] = ()
-    #: Conflicting files, for the agent that is to resolve them.
+    #: Conflicting files, for the agent that resolves the conflicts.
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: Without another attempt it has failed; otherwise its status stays.
+    #: True if the worker has failed without another attempt; False: its status stays.
     required: bool = True
 
 
@@ -39,7 +39,7 @@ class Merged:
     """Outcome of merging the changes of a job."""
 
     refusals: Sequence[MergeRejection] = ()
-    #: Why merging failed; empty: it did not.
+    #: Why merging failed; empty: merging succeeded.
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
@@ -47,24 +47,24 @@ class Merged:
     overruled: tuple[Overruled, ...] = ()
     #: Files in which additions of several workers are both kept.
     both_kept: tuple[str, ...] = ()
-    #: Gates that did not pass on the result, and which of its code none has judged.
+    #: Gates that did not pass on the result, and code that no gate judged.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
     flaky: tuple[FlakyGate, ...] = ()
     unjudged: bool = False
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     switched_off: tuple[SwitchedOff, ...] = ()
-    #: Workers that do not count by themselves, and that a person had merged; None: as before.
+    #: Workers whose changes a person merged although they do not count otherwise; None: unchanged.
     taken: tuple[str, ...] | None = None
-    #: Child jobs whose discarded changes a person had put into the result; None: as before.
+    #: Child jobs whose discarded changes a person merged; None: unchanged.
     taken_jobs: tuple[str, ...] | None = None
-    #: Files of the user's checkout that changed; None: as before.
+    #: Files of the user's checkout that changed; None: unchanged.
     checkout: tuple[CheckoutChange, ...] | None = None
-    #: Changes of the job in the user's repository, outside its own branches; None: as before.
+    #: Changes of the job in the user's repository, outside its own branches; None: unchanged.
     repository_changes: tuple[RepositoryChange, ...] | None = None
-    #: There is a result, with changes of at least one worker.
+    #: True if a result exists, with changes of at least one worker.
     has_result: bool = False
-    #: As of ``JobFacts``.
+    #: See ``JobFacts.not_in_parent``.
     not_in_parent: tuple[str, ...] = ()
     #: The files that the result changes, as tasks name them.
     files: tuple[str, ...] = ()

@@ -54,9 +54,9 @@ from orchestrator.core.scheduler.transitions.usage import Accounting
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 
-#: A worker that does not stop asking must not fill the store with events.
+#: Maximum number of events: a worker that repeats a rejected call must not fill the store.
 MOST_REFUSALS_TOLD = 10
-#: Characters of the request.
+#: Characters of the request in an event.
 REQUEST_TOLD = 300
 
 
@@ -93,7 +93,7 @@ class Scheduler:
         self._restoring = Recovery(
             self._trees, self._running, self._task_locks, self._completion, self._late
         )
-        #: For queries.
+        #: Read-only view for queries.
         self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
         self._ended_roots: list[str] = []
 
@@ -353,7 +353,7 @@ class Scheduler:
         refused = facts.refused
         for worker in workers:
             if worker.id in refused and worker.status.succeeded:
-                # Merging may send it back.
+                # A merge rejection may retry the worker, with a new retry budget.
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
         earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
         self._reopen(job_id, again, by, now)
@@ -380,7 +380,7 @@ class Scheduler:
         tasks = list(self._trees.plans[job_id].tasks.values())
         self._trees.install(job, TaskProgress(tasks, self._trees.workers_of(job_id)))
         self._trees.watch_wall_time(job)
-        # Its limit may have been changed.
+        # A person may have changed the job's limit.
         self._slots.add_job(job, self._trees.ancestors(job))
         if job.parent_key is not None:
             self.attach(job.parent_key, job_id, now)

@@ -52,12 +52,12 @@ class SchedulerView:
     def size_of(self, job: Job) -> TreeSize:
         """Return the size of a job's unfinished tree; zero for any other. Any thread may ask."""
         found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
-        # Jobs that start or end just now have none.
+        # Jobs that start or end at this moment have no plan.
         jobs = [plan for plan in found if plan is not None]
         try:
             budget = self._budget_left(job) if jobs else {}
         except KeyError:
-            # Its tree has just ended, and was forgotten.
+            # The job's tree has just ended, and was forgotten.
             return TreeSize(child_jobs=0, workers=0)
         workers = sum(each.size for each in jobs)
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
@@ -181,7 +181,7 @@ class SchedulerView:
                 found |= {path: max(at, found.get(path, at)) for path, at in later.items()}
         return found
 
-    # -- what all share -------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
         """Return the numbers of running and live workers, and their limits."""

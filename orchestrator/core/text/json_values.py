@@ -7,7 +7,7 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-#: No count of tokens or steps is larger; a larger one is corrupt.
+#: Largest possible count of tokens or steps; a larger count is corrupt.
 MAX_COUNT = 2**53
 
 

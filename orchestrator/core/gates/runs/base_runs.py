@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.core.gates.failures.same_failure import are_alike
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
 
-#: Most findings that are named if two runs differ.
+#: Maximum number of named findings if two runs differ.
 MOST_NAMED = 3
 
 

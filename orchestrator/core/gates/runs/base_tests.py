@@ -12,7 +12,7 @@ from orchestrator.core.gates.findings import EXIT_KEY, Ran, Reading, new_flaws
 from orchestrator.core.gates.tampering.judging_files import reads_tests
 from orchestrator.core.model.gate import Gate, GateOutcome, GateResult
 
-#: Most new tests of one gate that are stored, in the order of their names.
+#: Maximum number of new tests of one gate that are stored, in the order of their names.
 MOST_NEW_TESTS = 500
 
 

@@ -8,7 +8,7 @@ from orchestrator.core.gates.findings import EXIT_KEY, Ran
 from orchestrator.core.gates.runs.base_runs import common, of_files_in_both
 from orchestrator.core.model.gate import Check, GateCause, GatePlace, GateResult
 
-#: Most findings of only one run that are named.
+#: Maximum number of named findings that only one run has.
 MOST_NAMED = 5
 #: Possibly caused by the change, but also by a machine under load.
 _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})

@@ -22,11 +22,11 @@ from orchestrator.core.gates.removed_tests import CHANGE, to_allow
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.model.path_patterns import matches
 
-#: Files that are named in a sentence.
+#: Maximum number of files that a sentence names.
 MOST_NAMED = 3
-#: Manifests of a project's needs: with the base's, code that needs more does not build.
+#: Manifests of dependencies: with the base's manifest, code with new dependencies does not build.
 _MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
-#: Reports of gates whose findings lie in files: tests do not decide them.
+#: Reports of gates whose findings are in files, so that tests do not decide their verdict.
 _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
 
 
@@ -34,13 +34,14 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 class JudgeAlteration:
     """Alterations of files that decide how gates judge the work."""
 
-    #: By path, the path whose content at the base it gets in the second run; None: removed.
+    #: By path: the path whose base content the file gets in the second run; None: the file is
+    #: removed.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Those of them that judged before; new tests judge nothing.
+    #: Files that judged before the change; new tests judge nothing.
     judges: tuple[str, ...] = ()
-    #: Judges that the task may alter, and has altered.
+    #: Judging files that the task may alter, and has altered.
     allowed: tuple[str, ...] = ()
-    #: The task may repair the tests among ``judges`` that fail at the base.
+    #: True if the task may repair the tests among ``judges`` that fail at the base.
     repairs: bool = False
 
 
@@ -49,7 +50,7 @@ class JudgeMove:
     """A judging file that was moved."""
 
     before: str
-    #: Its content is the same.
+    #: True if the file's content is the same.
     is_exact: bool
 
 

@@ -11,7 +11,7 @@ _BUILD_TOOLS = frozenset(
     {"poetry", "uv", "hatch", "setuptools", "setuptools_scm", "pdm", "flit", "scikit-build"}
     | {"maturin", "bumpversion", "semantic_release", "commitizen", "towncrier", "cibuildwheel"}
 )
-#: Keys of package.json that configure checks.
+#: Keys of package.json with the configuration of checks.
 _OF_PACKAGE = (
     *("scripts", "jest", "vitest", "mocha", "ava", "tap", "nyc", "c8", "babel", "xo", "standard"),
     *("eslintConfig", "eslintIgnore", "prettier", "stylelint", "lint-staged", "browserslist"),
@@ -54,5 +54,5 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "package.json": _package,
     "setup.cfg": _setup,
 }
-#: Names of the files that it can read.
+#: Names of the files that this module can read.
 MIXED = tuple(_READERS)

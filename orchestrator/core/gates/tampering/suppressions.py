@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-#: By the word of a command that runs the tool.
+#: Patterns of suppressing comments, by the word of a command that runs the tool.
 _COMMENTS = {
     "ruff": r"#\s*(?:flake8:\s*|ruff:\s*)?noqa\b.*",
     "flake8": r"#\s*(?:flake8:\s*)?noqa\b.*",
@@ -19,7 +19,7 @@ _COMMENTS = {
     "golangci-lint": r"//\s*nolint\b.*",
     "shellcheck": r"#\s*shellcheck\s+disable\b.*",
 }
-#: Characters of a line that are read.
+#: Maximum number of characters of a line that are read.
 _MOST = 2000
 
 

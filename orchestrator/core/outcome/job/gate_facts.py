@@ -15,9 +15,9 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.path_patterns import matches
 
-#: Most gates of one job that are reported.
+#: Maximum number of reported gates of one job.
 MOST_GATES = 20
-#: Sources that are.
+#: Maximum number of reported sources of one job.
 MOST_FILES = 100
 
 

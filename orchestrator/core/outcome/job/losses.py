@@ -12,7 +12,7 @@ from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, O
 from orchestrator.core.model.states import JobStatus, StopCause
 from orchestrator.core.repository.repository import needs_worktree
 
-#: Why the changes of a worker are missing for which ``git: on`` held.
+#: Why changes are missing of a worker that had ``git: on`` and no worktree.
 NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
 
 
@@ -142,7 +142,7 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
         if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
             found.append(child)
         if child.status is JobStatus.COMPLETED:
-            # It makes up for earlier ones with the same request: they failed, or were discarded.
+            # A repeated child job replaces earlier ones that failed or were discarded.
             made_up.add(child.digest)
     yield from reversed(found)
 
@@ -151,11 +151,11 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
 class Way:
     """The command that brings missing changes into a result."""
 
-    #: Brings the changes into the result, or shows them; empty: no branch has them.
+    #: Command that merges the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
-    #: Brings them in without another attempt, if ``command`` asks for one.
+    #: Command that merges the changes without another attempt, if ``command`` starts an attempt.
     otherwise: str = ""
-    #: True if ``command`` brings the changes in; False if it only shows them.
+    #: True if ``command`` merges the changes; False if it only shows them.
     brings_in: bool = False
 
 

@@ -20,7 +20,7 @@ from orchestrator.core.model.repository_changes import listed as changes_in_word
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.outcome.job.losses import way_in
 
-#: Most workers that are named in a sentence.
+#: Maximum number of workers that a sentence names.
 MOST_NAMED = 5
 #: The reason of a job whose tasks wait for a person's approval.
 WAITS_FOR_APPROVAL = "waiting for approval"
@@ -30,9 +30,9 @@ NOT_MERGED = "merge failed"
 DISCARDED = "its branches and checkpoints were discarded"
 #: Begins the sentence on a job that changed code that no gate judged.
 NOT_JUDGED = "not judged: "
-#: For a job that some gates have judged.
+#: Begins the sentence on a job whose changes gates judged only in part.
 JUDGED_IN_PART = "judged in part: "
-#: Why no gate judged a worker's changes in its own directory, or in the project.
+#: Why no gate judged changes that a worker made in its own directory, or in the project.
 NO_WORKTREE = "gates do not check work without a worktree"
 #: Begins the sentence on a request to build that no AI agent worked on.
 NOTHING_BUILT = "nothing was built: no AI agent"
@@ -44,7 +44,7 @@ FLAKY = "flaky on the merged result: "
 LEFT_OUT = "not in the result: "
 #: Begins the sentence on settings, hooks, branches, tags and pushes.
 REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
-#: The setting by which a user lets the better result win.
+#: The setting with which a user selects the better result.
 THEIRS = "merge_strategy theirs"
 #: Begins the sentence on changes of child jobs that their parent workers removed or overwrote.
 UNDONE = "undone after a child job"
@@ -367,7 +367,7 @@ def _repository(job: Job) -> str:
     found = job.facts.repository_changes
     if not found:
         return ""
-    # A long reason is cut in texts for people: the command comes first.
+    # Texts for people cut a long reason, so the command comes first.
     shown = f"to see and restore it: {COMMAND} restore {job.id}"
     return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 

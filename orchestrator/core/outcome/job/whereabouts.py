@@ -57,24 +57,24 @@ class OutsideWork:
     """Existing changes of one worker that are not in the result."""
 
     worker_id: str
-    #: The job of that worker: the job itself, or one below it.
+    #: The worker's job: the job itself, or a descendant.
     job_id: str
     cause: OutsideCause
-    #: The same for people.
+    #: The cause as text.
     why: str = ""
-    #: The branch that has the changes; empty: none has.
+    #: The branch that has the changes; empty: no branch has them.
     branch: str = ""
-    #: How many files it created or changed.
+    #: Number of files that the worker created or changed.
     files: int = 0
     #: The result has some changes of the worker.
     in_part: bool = False
-    #: Command that brings them in, or shows them if only a person can; empty: no branch has them.
+    #: Command that merges the changes, or only shows them; empty: no branch has them.
     command: str = ""
-    #: Command that shows them; empty: no branch has them.
+    #: Command that shows the changes; empty: no branch has them.
     show: str = ""
-    #: True if ``command`` brings them in; False if it only shows them.
+    #: True if ``command`` merges the changes; False if it only shows them.
     brings_in: bool = True
-    #: Command that brings them in without another attempt, if ``command`` asks for one.
+    #: Command that merges the changes without another attempt, if ``command`` starts an attempt.
     otherwise: str = ""
 
 
@@ -113,7 +113,8 @@ class Whereabouts:
             for worker in self._counting(job):
                 why = f"merge failed: {job.facts.merge_error}"
                 yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
-        # A worker with rejected changes has failed because of that.
+        # List a worker with rejected changes once: the rejection is also the reason for its
+        # failure.
         named = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
             yield from self._rolled_back(worker, job, top)

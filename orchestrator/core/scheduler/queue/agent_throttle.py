@@ -6,20 +6,20 @@ An agent whose account was never limited has no bound.
 
 from dataclasses import dataclass
 
-#: Seconds without starts after an account limit without a given time; doubled with each further
-#: one, up to the longest.
+#: Seconds without starts after a rate limit that names no time. Each further rate limit doubles
+#: the seconds, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
-#: A provider's word on when it may be tried again is believed up to here.
+#: A provider's time of its next free call is believed up to this many seconds.
 LONGEST_RESET_SECONDS = 6 * 3600.0
-#: Seconds after which a worker that found no room looks again.
+#: Seconds after which a worker that found no capacity is checked again.
 LOOK_AGAIN_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class _Account:
-    #: Workers that may run at the same time.
+    #: Number of workers that may run at the same time.
     limit: float
-    #: The number before the first account limit: from there on there is no bound again.
+    #: The number before the first rate limit: at this number, the bound is removed.
     before: int
     paused_until: float
     pause: float = FIRST_PAUSE_SECONDS
@@ -48,7 +48,8 @@ class AgentThrottle:
         account = self._accounts.get(agent)
         if account is None:
             account = self._accounts[agent] = _Account(running, running, now)
-        if now >= account.paused_until:  # one storm halves it once, however many it hits
+        # several rate limits at about the same time halve the number once
+        if now >= account.paused_until:
             account.limit = max(1.0, min(account.limit, running) / 2)
             until = _bounded(resets_at, now) or now + account.pause
             account.paused_until = until

@@ -11,7 +11,7 @@ class Lack:
     """A resource of which the machine has too little."""
 
     kind: WaitKind
-    #: A sentence on it for people, with figures.
+    #: The shortage as a sentence for people, with figures.
     reason: str
 
 
@@ -21,11 +21,12 @@ def _nothing(agent: str) -> Lack | None:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    #: Why nothing may start at all; None when something may.
+    #: Why no worker may start at all; None if workers may start.
     paused: Lack | None = None
-    #: Why one more worker of an agent may not start; None if it may, and then it counts.
+    #: Returns why one more worker of an agent may not start; None if it may: then the call counts
+    #: it.
     lack: Callable[[str], Lack | None] = _nothing
 
 
-#: Room for everything.
+#: Capacity without limits.
 UNLIMITED = Capacity()

@@ -14,7 +14,7 @@ class ReadyQueue:
         self._queues: dict[str, deque[WorkerKey]] = {}
         self._jobs: dict[str, Job] = {}
         self._resuming: dict[WorkerKey, Job] = {}
-        #: (not before, order of arrival, worker, its job), soonest first.
+        #: Entries (not before, order of arrival, worker, its job), soonest first.
         self._delayed: list[tuple[float, int, WorkerKey, Job]] = []
         self._arrivals = count()
         self._turns: dict[str, int] = {}
@@ -96,7 +96,7 @@ class ReadyQueue:
         heapq.heapify(self._delayed)
 
 
-#: Seconds after which the others start although nothing was heard of the first.
+#: Seconds after which the other workers start, although the first worker has no answer yet.
 AHEAD_SECONDS = 20.0
 
 
@@ -108,9 +108,10 @@ def _none(agent: str) -> bool:
 class Prompting:
     """Facts about agents, by their names."""
 
-    #: True if it reads a prompt, which begins with its job's shared context.
+    #: Returns True if the agent reads a prompt, which begins with its job's shared context.
     reads: Callable[[str], bool] = _none
-    #: Its provider keeps the beginning of prompts, and charges less for it the second time.
+    #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
+    #: cached input.
     caches: Callable[[str], bool] = _none
     ahead_seconds: float = AHEAD_SECONDS
 
@@ -130,11 +131,11 @@ class StartHolds:
         self.reads_prompt = prompting.reads
         #: Jobs whose shared context exists.
         self._prepared: set[str] = set()
-        #: By job: workers that wait for its shared context.
+        #: By job: workers that wait for the job's shared context.
         self._unprepared: dict[str, list[WorkerKey]] = {}
-        #: By (job, agent): while the first of them is ahead.
+        #: By (job, agent): the group whose first worker has no answer yet.
         self._ahead: dict[tuple[str, str], _Group] = {}
-        #: (job, agent) whose prompt's beginning is in the cache, as far as known.
+        #: (job, agent) whose shared prompt is probably in the provider's cache.
         self._heard: set[tuple[str, str]] = set()
 
     # -- the shared context ---------------------------------------------------------------------
@@ -150,12 +151,12 @@ class StartHolds:
 
     def prepared(self, job_id: str) -> list[WorkerKey]:
         """Record that the job's shared context exists. Return the workers that waited for it."""
-        if job_id not in self._unprepared:  # it has ended meanwhile
+        if job_id not in self._unprepared:  # the job has ended since
             return []
         self._prepared.add(job_id)
         return self._unprepared.pop(job_id)
 
-    # -- the first goes ahead -------------------------------------------------------------------
+    # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
         """Return the first worker, whose answer this one must wait for."""

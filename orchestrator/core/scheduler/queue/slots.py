@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orchestrator.core.model.job import Job
 
-#: Default of processes that may exist per worker that may run.
+#: Default number of processes that may exist for each worker that may run.
 LIVE_PER_RUNNING = 4
 
 
@@ -23,14 +23,14 @@ class Slots:
         max_live_workers: int | None = None,
         of_key: Callable[[str], int | None] = lambda name: None,
     ) -> None:
-        #: Limit of running workers of all jobs of a key; None: any number.
+        #: Limit on running workers of all jobs of a key; None: no limit.
         self._of_key = of_key
         self._default_workers = max_workers
         self._max_live = max_live_workers
-        #: Root id -> the ``max_workers`` that it was allowed.
+        #: Root id -> the ``max_workers`` of the root job.
         self._allowed: dict[str, int] = {}
         self._max_workers = max_workers
-        #: Job id -> the limit of the job and of every job above it.
+        #: Job id -> the limits of the job and its ancestors.
         self._line: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
         #: Job id -> slots that are reserved for resuming workers; also of the server.
@@ -53,7 +53,7 @@ class Slots:
         owner = line[-1].submitted_by
         most = self._of_key(owner)
         if most is not None:
-            # No job's id has a blank.
+            # Job ids have no blank, so this name cannot be a job id.
             limits.append((f"key {owner}", most))
             self._running.setdefault(f"key {owner}", 0)
         self._line[job.id] = limits

@@ -21,7 +21,8 @@ from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
-#: Seconds until a tool that did not start is tried again; none of them uses a retry of the worker.
+#: Seconds until a tool that did not start is started again; these attempts use no retry of the
+#: worker.
 PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
@@ -62,15 +63,15 @@ class Node:
     alive: bool = False
     has_slot: bool = False
     stopping: bool = False
-    #: Its unfinished child jobs.
+    #: The worker's unfinished child jobs.
     open_children: set[str] = field(default_factory=set)
-    #: Child jobs of its present attempt that limits rejected.
+    #: Number of child jobs of the present attempt that limits rejected.
     refused_child_jobs: int = 0
-    #: Its outcome once its child jobs have ended; its process has exited.
+    #: The worker's outcome after its child jobs have ended; its process has exited.
     verdict: Verdict | None = None
-    #: When its latest attempt ended.
+    #: Time when the worker's latest attempt ended.
     ended_at: float | None = None
-    #: It has lent its slot because it waits for a lease.
+    #: True if the worker has released its slot because it waits for a lease.
     waits_for_lock: bool = False
 
     @property
@@ -97,13 +98,13 @@ class JobTrees:
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, TaskProgress] = {}
-        #: By job id, its planner.
+        #: By job id: the job's planner.
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
-        #: Root id -> ids of all its jobs, parents before their children.
+        #: Root id -> ids of all jobs of its tree, parents before their children.
         self._trees: dict[str, list[str]] = {}
-        #: (end of its wall time, job id), soonest first.
+        #: (end of the job's wall time, job id), soonest first.
         self._deadlines: list[tuple[float, str]] = []
 
     def __contains__(self, root_id: str) -> bool:
@@ -114,7 +115,7 @@ class JobTrees:
 
     def task_of(self, worker: Worker) -> TaskSpec:
         if worker.is_planner:
-            # Its job may have got its tasks since.
+            # The planner may have created the job's tasks since.
             return planning_task(worker)
         task = self.plans[worker.job_id].tasks[worker.task_id]
         return reviewing_task(worker, task) if worker.is_reviewer else task

@@ -23,12 +23,12 @@ class TaskProgress:
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
-        #: By task, its reviewer.
+        #: By task: the task's reviewer.
         self.reviewers: dict[str, WorkerKey] = {}
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
-        #: The planner, until it has made the tasks.
+        #: The planner, until it has created the tasks.
         self.planner: WorkerKey | None = None
         for worker in workers:
             self._count(worker)
@@ -76,7 +76,7 @@ class TaskProgress:
         for task_id, keys in self._workers.items():
             if self.is_ready(task_id):
                 yield from keys
-        # Candidates end before their reviewer exists.
+        # Reviewers last: candidates end before their reviewer exists.
         yield from self.reviewers.values()
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:

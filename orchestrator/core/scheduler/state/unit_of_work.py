@@ -113,7 +113,8 @@ class UnitOfWork:
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
         if "reason" in changes:
-            # The wait is part of the reason: a new reason ends the wait unless it names one.
+            # The reason describes the wait, so a new reason ends the wait unless the change also
+            # sets one.
             changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:

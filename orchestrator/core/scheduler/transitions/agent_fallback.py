@@ -5,7 +5,7 @@ from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
-#: After this many attempts a worker gets no other agent: each has been tried.
+#: A worker with this many attempts gets no other agent: each agent has been tried.
 MOST_ATTEMPTS = 12
 
 

@@ -51,7 +51,7 @@ class CandidateSelection:
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")
         said = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
-        # Of a job that has ended, status.json is written when the root job changes.
+        # The job has ended: its status.json is written when the root job changes.
         self._unit_of_work.update_job(worker.root_id)
         names = [worker.id, *(each.id for each in others)]
         job = self._trees.job_of(worker)

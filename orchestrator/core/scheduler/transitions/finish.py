@@ -89,7 +89,7 @@ class Completion:
             is_below = each != job_id and cause is StopCause.WITHDRAWN
             self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
             self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
-            # Merging existing changes costs nothing.
+            # Merging existing changes costs nothing, so a cap does not stop it.
             if each in self.rendering and cause is not StopCause.LIMIT:
                 self._trees.commands.append(StopMerging(each))
             self._stop_workers(each, _ENDED_BY[cause], by, now)
@@ -218,7 +218,7 @@ class Completion:
         if job.stop_cause is not None or node.stopping:
             return False
         if limited_until is not None:
-            # A full account costs time, and none of the worker's retries.
+            # Waiting for a rate-limited account uses none of the worker's retries.
             delay = limited_until - now
             reason = waits_for_account(worker.agent, delay)
             self._retries.begin(
@@ -233,7 +233,7 @@ class Completion:
             return True
         pause = self._trees.tool_starts.pause(worker) if verdict.not_started else None
         if pause is not None:
-            # As long as an update takes: it costs time, and none of the worker's retries.
+            # Waiting for the end of the tool's update uses none of the worker's retries.
             reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
             self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
             return True
@@ -419,7 +419,7 @@ class Completion:
                 stop = Stop(worker.key, worker.attempt, ended_by, by)
                 self._trees.commands.append(stop)
             elif node.open_children:
-                # Its process has exited or not restarted yet: it ends after its child jobs.
+                # No process of the worker runs now: the worker ends after its child jobs.
                 self._wait_without_process(worker, node, _stopped(ended_by, by))
             else:
                 self._record_end(worker, _stopped(ended_by, by), now)
@@ -427,7 +427,7 @@ class Completion:
         self.check_job(job_id, now)
 
 
-#: How an attempt ends that is stopped with its job.
+#: How an attempt ends if its job is stopped.
 _ENDED_BY: Mapping[StopCause, EndedBy] = {
     StopCause.USER: EndedBy.CANCEL,
     StopCause.WITHDRAWN: EndedBy.CANCEL,
@@ -444,7 +444,8 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         return None
     altered = altered_judges(worker.result.gates if worker.result else ())
     unchanged = delivery.is_in_doubt
-    # For a worker with a worktree, the job shows which workers it may have been.
+    # For a worker with a worktree, the job's facts name the workers that may have changed the
+    # checkout.
     checkout = () if delivery.has_worktree else delivery.checkout
     found = delivery.outside or altered.paths or unchanged or checkout
     if not (found or delivery.held_back):

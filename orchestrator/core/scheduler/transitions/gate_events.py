@@ -8,7 +8,7 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
-#: Most findings of a gate in its event.
+#: Maximum number of findings of a gate in its event.
 MOST_TOLD = 10
 
 

@@ -17,7 +17,7 @@ from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.finish import Completion
 
-#: Seconds between two looks at the attempts of workers that are done.
+#: Seconds between two checks of the attempts of ended workers.
 LOOK_SECONDS = 0.5
 
 
@@ -26,11 +26,12 @@ class LateResults:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._completion = completion
-        #: Lost attempts of unfinished trees, by number: their ends were unknown.
+        #: Lost attempts of unfinished trees, by number: their exit records may still appear.
         self._given_up: dict[WorkerKey, dict[int, Attempt]] = {}
-        #: Workers of which an attempt has just ended: the attempts before are worth a check.
+        #: Workers whose attempt has just ended: the exit records of their earlier attempts are
+        #: checked next.
         self._ended: set[WorkerKey] = set()
-        #: When attempts of workers that are done are sought next.
+        #: Time of the next check of the attempts of ended workers.
         self._look_again_at = 0.0
 
     @property
@@ -108,7 +109,7 @@ class LateResults:
         self._unit_of_work.amend_attempt(
             replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
         )
-        # Its time was counted when it was declared lost.
+        # The attempt's seconds were counted when it was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
         had = worker.result.usage if worker.result else NOTHING

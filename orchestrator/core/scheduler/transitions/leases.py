@@ -10,11 +10,11 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
-#: Seconds after which a worker that waits for a lease lends its slot.
+#: Seconds after which a worker that waits for a lease releases its slot.
 LENDS_AFTER_SECONDS = 1.0
 #: Seconds for which a request keeps its place after its call was answered "not yet".
 PLACE_KEPT_SECONDS = 5.0
-#: Per attempt: a worker that locks in a loop must not fill the store with events.
+#: Maximum number of events per attempt: a worker that locks in a loop must not fill the store.
 MOST_EVENTS_TOLD = 100
 
 

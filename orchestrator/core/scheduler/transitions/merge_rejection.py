@@ -200,7 +200,8 @@ class MergeRejections:
         ended_at = None if again else now
         result = worker.result or WorkerResult()
         if refusal.conflicts:
-            # If the agent fails to resolve them, the next one starts from the worker's own work.
+            # If the agent does not resolve the conflicts, the next attempt starts from the
+            # worker's own work.
             result = replace(result, good=before(worker.attempt + 1))
         result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
         result = replace(result, unresolved=False)

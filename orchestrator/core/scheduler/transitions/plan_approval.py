@@ -113,7 +113,7 @@ class PlanApproval:
             agent = self._unit_of_work.workers[plan.planner].agent
             status, changes["plan_source"] = JobStatus.PLANNING, agent
         elif job.facts.plan_fallback:
-            # Its tasks are still those of the rules.
+            # The rules' tasks are still the job's tasks.
             changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
         if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING
@@ -124,7 +124,7 @@ class PlanApproval:
         return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
 
 
-#: The fields of a job about its end, with their values while it runs.
+#: The fields of a job that describe its end, with their values while the job runs.
 _NOTHING_ENDED: Mapping[str, object] = {
     "reason": "",
     "cancelled_by": None,

@@ -52,7 +52,8 @@ class Recovery:
         by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
         for worker in (*tree.workers, *tree.reviewers):
             by_job[worker.job_id].append(worker)
-        # Clocks are set back now and then: a child job may look older than its parent.
+        # Parents first, by depth: after a change of the clock, a child job may look older than its
+        # parent.
         for job in sorted(tree.jobs, key=lambda job: job.depth):
             planner = planners.get(job.id)
             plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)

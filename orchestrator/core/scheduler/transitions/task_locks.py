@@ -18,7 +18,7 @@ class TaskLocks:
     def lacks(self, worker: Worker, now: float) -> bool:
         """Acquire the worker's claims. Return True if it has to wait for them."""
         names = self._trees.task_of(worker).locks
-        # It keeps them while child jobs of the attempt before run.
+        # A worker keeps its claims while child jobs of its previous attempt run.
         if not names or self._locks.holds_claim(worker.key):
             return False
         why = self._locks.claim(self._trees.party_of(worker), names, now)

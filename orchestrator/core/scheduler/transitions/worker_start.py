@@ -29,7 +29,7 @@ class RunningWorkers:
             self._resume(key, now)
         slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, room)
-        # A worker that has to wait for locks may let others start that waited for it.
+        # If the worker has to wait for locks, other workers that waited for it may start.
         while woken := self._trees.locks.take_woken():
             self._trees.queue_again(woken)
             self._start_ready(now, room)
@@ -169,7 +169,7 @@ class RunningWorkers:
         node.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
-        # Its progress is unknown, so no worker waits for it.
+        # Whether it got an answer is unknown, so no other worker waits for it.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._take_slot(worker, node)
