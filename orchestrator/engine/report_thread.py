@@ -17,7 +17,7 @@ from orchestrator.engine.runtime.messages import Post, ReportsRendered
 
 logger = logging.getLogger(__name__)
 
-#: How soon reports are tried again that a full disk did not take.
+#: Seconds until reports are written again that a full disk rejected.
 RETRY_SECONDS = 1.0
 
 
@@ -44,7 +44,7 @@ class Reporting:
         #: Notice for the top of a tree's reports; empty for none.
         self._notice = notice
         self._post = post
-        #: Merges the workers' changes, unless that is done, and returns the outcome by job.
+        #: Merges the workers' changes, unless they are merged, and returns the outcome by job.
         self._integrate = integrate
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: Unwritten reports, by job.

@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Nothing of this is urgent: callers that wait for the server after a restart come first.
+#: Retention can wait: after a restart, callers that wait for the server come first.
 BEGIN_SECONDS = 3.0
-#: How often it looks for old jobs, at most and at least.
+#: Shortest and longest pause between two checks for old jobs.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: Most recently ended jobs that are checked after a start.
 MENDED = 1000
-#: Of directories that belong to no job.
+#: Maximum number of directories without a job that a text names.
 MOST_NAMED = 10
-#: Most jobs that are removed before the next check.
+#: Maximum number of jobs that are removed before the next check.
 AT_ONCE = 100
 
 
@@ -195,7 +195,7 @@ class Housekeeping:
                 said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
                 logger.info("job removed", extra=said)
                 self._removed(job)
-            # At most half of the time, so that a thousand old jobs delay no caller.
+            # Removals take at most half of the time, so that a thousand old jobs delay no caller.
             self._stopping.wait(time.monotonic() - began)
 
     def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:

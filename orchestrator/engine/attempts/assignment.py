@@ -22,11 +22,11 @@ from orchestrator.engine.preparation.shared_context import SharedContextRuns
 from orchestrator.schemas.agent_output.plan import plan_schema
 from orchestrator.schemas.agent_output.review import review_schema
 
-#: Of the results of other tasks, all together, in bytes of a prompt.
+#: Maximum bytes of all results of other tasks in a prompt.
 FINDINGS_BYTES = 16 * 1024
-#: Of the output of the attempt before.
+#: Maximum number of characters of the previous attempt's output.
 FAILURE_CHARACTERS = 2000
-#: Most characters of gates' findings.
+#: Maximum number of characters of gates' findings.
 GATE_CHARACTERS = 6000
 
 #: For an agent that continues after another one.
@@ -105,7 +105,7 @@ class AssignmentBuilder:
         commit = delivery.commit if delivery else ""
         return Finding(
             worker_id=worker.id,
-            # Never its worktree, which is removed.
+            # Not its worktree, which is removed after the attempt.
             directory=self._workspace.worker_directory(worker),
             branch=short(worker_branch(worker)) if commit else "",
             commit=commit,
@@ -199,7 +199,7 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
         how = "no exit code, because it was stopped"
-    # The name of its row of outcomes, such as "timeout"; not always known.
+    # The name of its row of outcomes, such as "timeout"; empty or another word if unknown.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()

@@ -120,7 +120,7 @@ class ResultGates:
         self._post(GatesStarted(worker.key, worker.attempt, names))
         self._gates.begin(check, partial(self._done, flight, exit, evidence, told))
         stopped = self._stopped(worker)
-        if stopped is not None:  # it came between
+        if stopped is not None:  # the stop came before the gates ended
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:

@@ -58,7 +58,7 @@ class LateEnd:
     attempt: Attempt
     exit: Exit
     evidence: Evidence
-    #: Path of its exit record.
+    #: Path of the attempt's exit record.
     record: str
 
 
@@ -105,7 +105,7 @@ class AttemptRunner:
         self._result_gates = ResultGates(
             checks, worktrees, workspace, str(project_work.project), post
         )
-        #: Attempts whose worktrees are prepared, and by which process.
+        #: By attempt whose worktree is being prepared: the process that prepares it.
         self._setting_up: dict[str, str] = {}
 
     @property
@@ -126,7 +126,7 @@ class AttemptRunner:
             launch, flight = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
-                # It is prepared in a thread from now on, where a stop can find it.
+                # From now on a thread prepares the attempt, and a stop finds it here.
                 self._background.begin(attempt_id(worker), lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
@@ -269,7 +269,7 @@ class AttemptRunner:
         if process:
             self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
         if command.ended_by is EndedBy.LIMIT and self._result_gates.has(own):
-            return  # its process has ended, and checks cost nothing
+            return  # the process has ended, and running gates cost nothing
         if self._background.stop(attempt, exit) or self._result_gates.stop(own, exit):
             self._background.space.wake(attempt)
         else:
@@ -321,7 +321,8 @@ class AttemptRunner:
                 flight, job = self._found(own, task), self._scheduler.view.job_of(worker)
                 evidence = self._evidence(flight, exit)
             except OSError as error:
-                if not is_shortage(error):  # looked for again and again, while a disk is full
+                # while a disk is full, this error is repeated: log it once
+                if not is_shortage(error):
                     said = {"path": record}
                     logger.warning("a late result is unreadable", extra=said, exc_info=True)
                 continue
@@ -329,7 +330,7 @@ class AttemptRunner:
                 evidence = self._result_gates.without(flight, job, exit, evidence)
                 yield LateEnd(attempt, exit, evidence, record)
 
-    # -- what becomes of an attempt -------------------------------------------------------------
+    # -- outcomes of attempts -------------------------------------------------------------------
 
     def _ended(self, flight: RunningAttempt, exit: Exit) -> None:
         name = attempt_id(flight.worker)

@@ -20,13 +20,13 @@ from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
 from orchestrator.core.model.gate import Gate
 from orchestrator.security.untrusted_files import read_regular, write_private
 
-#: In the workspace.
+#: Directory in the workspace.
 FOLDER = "base_results"
 MOST_AGE = 86_400.0
 MOST_FILES = 500
 #: A larger record is not read: the gate runs again.
 MOST_BYTES = 64 * 1024 * 1024
-#: Words of a command that may be programs.
+#: Maximum number of words of a command that are checked for programs.
 MOST_WORDS = 50
 _WORD = re.compile(r"[\w.+/-]+")
 #: Files that show what is installed, relative to a directory of programs or packages.
@@ -73,7 +73,8 @@ class BaseResults:
         """Store a result. A gate that did not run is never stored."""
         if not is_lasting(ran):
             return
-        # Its log is removed with its job; its executed files are only needed for changes.
+        # Not stored: the log, which is removed with its job, and executed files, which only
+        # changes need.
         kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
         content = json.dumps(asdict(kept))
         try:
@@ -84,7 +85,7 @@ class BaseResults:
             return
 
     def _path(self, commit: str, gate: Gate) -> Path:
-        # Only what affects its findings, not if they count.
+        # The key has what affects the gate's findings, not what decides if they count.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"
@@ -111,7 +112,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
     except OSError:
-        return  # another thread removes some
+        return  # another thread is removing some of them
     too_many = max(0, len(found) - most)
     for number, (at, path) in enumerate(found):
         if number < too_many or at < before:

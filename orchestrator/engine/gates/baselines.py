@@ -24,7 +24,7 @@ from orchestrator.engine.runtime.background import BackgroundPool
 
 logger = logging.getLogger(__name__)
 
-#: None: the gate's findings there are unknown.
+#: Called with the gate's findings on the base commit; None: they are unknown.
 Told = Callable[[Ran | None], None]
 
 
@@ -34,7 +34,7 @@ class _Wanted:
 
     gate: Gate
     waiting: dict[object, Told] = field(default_factory=dict)
-    #: Of two runs.
+    #: The first of two runs.
     first: Ran | None = None
 
 
@@ -46,10 +46,10 @@ class _Site:
     commit: str
     queue: deque[_Wanted] = field(default_factory=deque)
     running: _Wanted | None = None
-    #: By which the present run is stopped.
+    #: Name of the process of the present run, with which a caller can stop it.
     process: str = ""
     is_clear: bool = False
-    #: Results that are not stored for later jobs: run once for all workers of the tree.
+    #: Results that are not stored for later jobs; all workers of the tree share them.
     found: list[tuple[Gate, Ran]] = field(default_factory=list)
     is_dropped: bool = False
 
@@ -120,7 +120,7 @@ class Baselines:
             known = site.found if site else []
             return next((ran for each, ran in known if _same(each, gate)), None)
 
-    # -- one at a time --------------------------------------------------------------------------
+    # -- runs -----------------------------------------------------------------------------------
 
     def _next(self, site: _Site) -> None:
         with self._lock:
@@ -149,7 +149,7 @@ class Baselines:
             )
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
-            # A caller waits for an answer, whatever goes wrong.
+            # The caller waits for an answer, so an error must give one, too.
             logger.warning(
                 "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
             )

@@ -35,15 +35,16 @@ from orchestrator.security.untrusted_files import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
-#: Beside its report: Python files of the worktree and the checkout that it executed, one per line.
+#: Next to the gate's report: Python files of the worktree and the checkout that the gate executed,
+#: one per line.
 SOURCES = "sources"
-#: Most packages of the checkout that are named.
+#: Maximum number of the checkout's packages that a text names.
 _MOST_NAMED = 3
 #: A longer list may be incomplete, so it is not used.
 _MOST_SOURCES_BYTES = 1 << 24
-#: A gate that prints more than that is not read to its end.
+#: A gate with a longer output is not read to its end.
 LOG_BYTES = 16 * 1024 * 1024
-#: Bytes at the end of its output that are shown.
+#: Bytes at the end of the output that are shown.
 TAIL_BYTES = 16 * 1024
 #: Seconds for which a gate continues without a server: the next server runs it again.
 LEASE_SECONDS = 60.0
@@ -58,14 +59,14 @@ class GateProcess:
     """A gate to be run once."""
 
     root_id: str
-    #: The owner of its result: unique among all running gates.
+    #: Owner of the run's result: unique among all running gates.
     owner: str
     gate: Gate
-    #: Its working directory.
+    #: Working directory of the run.
     cwd: str
-    #: The top of its worktree; empty: there is none.
+    #: Top of the worktree; empty: there is no worktree.
     worktree: str = ""
-    #: False: it prepares the worktree, and finds nothing.
+    #: False if the command prepares the worktree, and finds nothing.
     judges: bool = True
 
     @property
@@ -78,7 +79,7 @@ def prefix(owner: str) -> str:
     return f"gate_{owner}."
 
 
-#: The project's own programs, by the worktree, a directory for them and a search path.
+#: Finds the project's own programs: of a worktree, with a directory for them and a search path.
 FindTools = Callable[[str, str, str], Tools]
 #: Called with the end of a run; None: the server stops first, or the run was stopped.
 Told = Callable[[Ran | None], None]
@@ -173,7 +174,8 @@ class GateProcesses:
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
         """Return why a program that a gate needs is missing, as text; empty if it exists."""
-        if self._setup.commands:  # which may install it; else the shell will say
+        # setup commands may install the program; otherwise the shell reports that it is missing
+        if self._setup.commands:
             return ""
         path = environment_of(self._around)["PATH"]
         if not gate.program or which(gate.program, path=path) is not None:
@@ -245,7 +247,7 @@ class GateProcesses:
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
-            # A gate that crashed before its report shows that by its exit code.
+            # The exit code shows that a gate crashed before its report.
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
@@ -393,7 +395,7 @@ def environment_of(around: WorkerEnvironment) -> dict[str, str]:
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
-    # No person can answer, and no command should watch files.
+    # No person can answer a prompt, and no command should watch files.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 
 

@@ -48,9 +48,10 @@ from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Most files of a change, and of the base, that are searched for comments; bytes of one; places.
+#: Maximum numbers for the search for comments: files of a change, files of the base, bytes of a
+#: file, places.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
-#: Most bytes of a file that are searched for a statement.
+#: Maximum number of bytes of a file that are searched for a statement.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that it checks was changed"
 Done = Callable[[Sequence[GateResult]], None]
@@ -64,14 +65,15 @@ class _GateSequence:
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, from the host project; True if it existed before.
+    #: Every path that the change touches, relative to the host project; True if it existed before.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
-    #: By which the present run is stopped; empty while none runs.
+    #: Name of the present run's process, with which a caller can stop it; empty while no run is
+    #: active.
     process: str = ""
-    #: How it is to be stopped, and by which caller.
+    #: How the run must be stopped, and the caller that requested the stop.
     stopped: tuple[str, str] | None = None
-    #: No thread and no process is at it.
+    #: True while the check waits for base results: no thread and no process works on it.
     awaits_base: bool = False
 
     @property
@@ -180,7 +182,7 @@ class GateRunner:
             logger.exception("a check failed", extra={"check": course.check.name})
             self._finish(course, f"could not run: {error}")
 
-    # -- one gate after another -----------------------------------------------------------------
+    # -- runs -----------------------------------------------------------------------------------
 
     def _open(self, course: _GateSequence) -> None:
         check = course.check
@@ -248,7 +250,7 @@ class GateRunner:
             return
         with self._lock:
             process, by = course.process, course.stopped
-        if process and by:  # the stop came while it was started
+        if process and by:  # a caller requested the stop during the start
             self._runs.stop(process, *by)
 
     def _tell(
@@ -275,7 +277,7 @@ class GateRunner:
             course.process = ""
             is_lost = ran is None and course.stopped is None
         if is_lost:
-            return  # with the server: the next one runs it again
+            return  # stopped with the server: the next server repeats the run
         if ran is not None:
             self._tell(course, gate, course.check.place, round(ran.seconds, 3))
         if ran is not None and course.check.base:

@@ -90,7 +90,7 @@ def leaves_from(
         return replace(leave, judged=frozenset(judged))
 
     leaves = tuple(map(seen, check.leaves))
-    # A merged state has the code of several tasks; each was held to its own before.
+    # A merged state has the code of several tasks; each task's own change was checked before.
     return held_to_tests(gate, leaves, touched) if check.place is GatePlace.WORKER else leaves
 
 

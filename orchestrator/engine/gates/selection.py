@@ -40,7 +40,7 @@ class GatePlans:
         self._repository = repository
         self._finder = finder
         self._is_on = is_on
-        # A commit does not change.
+        # The files of a commit never change, so the answer can be cached.
         self._found = lru_cache(maxsize=32)(self._find)
 
     def of_job(
@@ -55,7 +55,7 @@ class GatePlans:
         worker, root = store.worker(parent), store.job(parent.root_id)
         job = None if worker is None else store.job(worker.job_id)
         if root is None or job is None:
-            return GatePlan(), ""  # it is refused a moment later
+            return GatePlan(), ""  # the request is rejected later, with a better message
         first = root.config.base or job.config.base or base
         asked = config.get("gates")
         return self.of_child(asked, self._above(job.config, base), first), first

@@ -22,9 +22,9 @@ class MergeStep:
     part: MergePart
     #: The merged state; the state before if nothing of the part could be merged.
     commit: str
-    #: True if it has changes of its own.
+    #: True if the part has changes of its own.
     changes: bool = True
-    #: True if no part of it was excluded.
+    #: True if the whole part was merged.
     taken: bool = True
     conflicts: tuple[FileConflict, ...] = ()
     #: Files that git alone would have reported as conflicts, or merged into another path.
@@ -40,7 +40,7 @@ class Settled:
     #: The merged state; the base if nothing was merged.
     commit: str
     steps: tuple[MergeStep, ...] = ()
-    #: Parts with which the gates fail, and the gates' results then.
+    #: Parts with which the gates fail, each with the gates' results.
     culprits: tuple[tuple[MergePart, Results], ...] = ()
     #: Parts that build on a culprit.
     dropped: tuple[MergePart, ...] = ()
@@ -135,12 +135,12 @@ class Batch:
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
-            # The union may be the cause: without the union, this is a conflict.
+            # The union of lines may be the cause: without the union, the part is a conflict.
             self._without_union.add(culprit.worker.id)
             return good
         cause = self._cause(good)
         if cause is not None:
-            # All other parts are judged again, without the cause.
+            # All other parts are checked again without the cause.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -186,7 +186,7 @@ class Batch:
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining
         self._parts, self._dropped = [], []
-        # They are in order of their dependencies.
+        # Parts are in the order of their dependencies.
         for part in self._all:
             if part in culprits:
                 continue

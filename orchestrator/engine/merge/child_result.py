@@ -43,10 +43,10 @@ class ChildResultMerge:
             told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
-            # The worker's uncommitted files exist nowhere else.
+            # No other place has the worker's uncommitted files.
             self._repository.point(f"{refs}ours", brought.ours)
         if taken:
-            # Later changes of the result by the worker are its own decision.
+            # Later changes of these lines are the worker's own decision.
             self._repository.point(f"{refs}brought", record.commit)
         else:
             record.handed = {

@@ -120,7 +120,7 @@ class MergedGates:
         except RepositoryError:
             self._repository.close_at(directory)
             raise
-        # Without a commit to compare with, gates do not know the project's path in it.
+        # Without a commit for the comparison, the project's path in the worktree is unknown.
         place = directory if base else self._repository.inside(directory)
         failpoints.reached("merge: gates begin")
         try:
@@ -154,7 +154,7 @@ class MergedGates:
         while not told.wait(LOOK_SECONDS):
             if halted():
                 self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
-                # Their worktree is about to be removed.
+                # The caller is about to remove the gates' worktree.
                 told.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")
         return found
@@ -167,7 +167,7 @@ def _doubtful(
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:
-        # It may have run before, and only fail to run now.
+        # A gate that does not run now may have run before the changes.
         broken = blocking[gate.name].status is GateStatus.BROKEN
         return broken or not (gate.new_only or gate.name in sound)
 

@@ -48,7 +48,7 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
         if tip:
             repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
     for worker in tree.workers:
-        # A person may have selected another candidate since.
+        # The ref exists if another candidate was chosen before.
         name = f"{candidate_refs(job.root_id)}{worker.id}"
         if worker.job_id == job.id and worker.chosen and repository.tip(name):
             repository.drop(name)
@@ -138,7 +138,8 @@ class JobMerge:
         tasks = (task for each in tree.tasks.values() for task in each)
         is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
         if is_in_project:
-            # Files and branches are such a task's to change, and listed as its own.
+            # Tasks with ``workdir: project`` may change files and branches; their changes are
+            # listed as their own.
             found = [each for each in found if each.kind in SHARED or each.worker_id]
         record.leaks.extend(map(str, found))
         own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
@@ -253,7 +254,7 @@ class JobMerge:
             try:
                 self._guarded(record, partial(self._worktrees.remove, worker))
             except OSError as error:
-                # A job that was stopped does not wait for space: its worktree keeps the work.
+                # A stopped job does not wait for disk space: its worktree keeps the work.
                 if job.stop_cause is None or not is_full_disk(error):
                     raise
                 where = self._worktrees.directory(worker)

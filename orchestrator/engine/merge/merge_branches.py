@@ -83,10 +83,10 @@ logger = logging.getLogger(__name__)
 MOST_CONFLICTS = 100
 #: Most files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
-#: Of a worker whose changes pass its own gates.
+#: Reason of a merge rejection of a worker whose changes pass its own gates.
 NOT_TOGETHER = "gates fail with the changes of other workers"
-#: Seconds between tries. A user's ``git gc --prune=now`` removes commits without a ref, and another
-#: git may hold a lock for a moment.
+#: Seconds between retries. A user's ``git gc --prune=now`` removes commits without a ref, and
+#: another git process may hold a lock briefly.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -145,7 +145,7 @@ class BranchMerge:
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         lacking = {each.id for each in tree.jobs if each.facts.unjudged}
-        # Without gates nothing was to be judged.
+        # A job without gates has nothing to judge.
         unjudged = bool(job.config.gates) and is_unjudged(touched, settled.results, inside, lacking)
         files = {os.path.relpath(each, project): each for each in touched}
         passed_over: Sequence[UnjudgedFile] = ()
@@ -244,7 +244,7 @@ class BranchMerge:
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
-            # No longer needed, and a lock on packed refs is no reason to reject the result.
+            # The ref is no longer needed; a lock on packed refs is no reason to reject the result.
             self._repository.drop(merging_ref(job.root_id, job.id))
         return settled
 
@@ -470,7 +470,8 @@ class BranchMerge:
         workers' result.
         """
         if record.commit and not record.again:
-            # With the workers' own commits, not the rewritten ones of the linear history.
+            # The ref has the workers' own commits, not the rewritten commits of the linear
+            # history.
             self._repository.point(sent_ref(part.worker), settled.commit)
         is_alone = len(settled.steps) + len(settled.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
@@ -520,7 +521,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     why = f"the job was cancelled; run it: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
-    # A job that is cancelled is no success, whatever they would find.
+    # A cancelled job is no success, whatever the gates would find.
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 

@@ -20,11 +20,11 @@ from orchestrator.engine.merge.record import (
     overruled_in,
 )
 
-#: Findings of a gate that are named in a sentence.
+#: Maximum number of a gate's findings in a sentence.
 MOST_FINDINGS = 3
-#: Most paths in a command.
+#: Maximum number of paths in a command.
 MOST_PATHSPECS = 100
-#: Most decided conflicts that a report lists, one per line.
+#: Maximum number of resolved conflicts that a report lists, one per line.
 MOST_LINES = 100
 
 
@@ -145,7 +145,7 @@ def _hindrances(record: MergeRecord) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for name, why in record.hindrances.items():
         if why == Hindrance.NO_AGENT:
-            continue  # see _by_agents
+            continue  # _by_agents lists these conflicts
         by_cause.setdefault(HINDRANCES.get(why, ""), []).append(name)
     for words, names in by_cause.items():
         if words:
@@ -214,7 +214,8 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
             yield _not_passed(each)
     yield f"To see it: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
-        # For a root job: the reader of a child job's report is its worker, which has it already.
+        # Only for a root job: the reader of a child job's report is its worker, which has the
+        # changes already.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To merge it into your branch: {COMMAND} land {record.job_id}{partial}."
 
@@ -273,7 +274,7 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
-        # Without the option git does not remove files that the child job has removed.
+        # With this option git also removes files that the child job removed.
         take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
         yield f"To use the child job's files: git add -A && {take}"
     yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."

@@ -14,7 +14,7 @@ class MergePart:
     """Changes of one worker."""
 
     worker: Worker
-    #: Ids of the tasks on which its own task builds.
+    #: Ids of the tasks on which the part's task builds.
     needs: frozenset[str] = frozenset()
 
 

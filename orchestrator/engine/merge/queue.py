@@ -18,9 +18,9 @@ from orchestrator.engine.runtime.messages import JobMerged, Post
 
 logger = logging.getLogger(__name__)
 
-#: Most jobs that are merged in parallel; others wait.
+#: Maximum number of jobs that are merged in parallel; further jobs wait.
 MOST_THREADS = 8
-#: Seconds until a write is retried that a full disk rejected: at first, and at most.
+#: Seconds until a write is retried that a full disk rejected: first and maximum pause.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 

@@ -13,7 +13,7 @@ from orchestrator.core.repository.git_refs import result_branch, short, worker_b
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
 from orchestrator.security.untrusted_files import read_regular
 
-#: Most paths that are named in a sentence.
+#: Maximum number of paths in a sentence.
 MOST_PATHS = 10
 #: The text for ``gone`` in records of versions without that field.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
@@ -31,27 +31,28 @@ class MergeRecord:
     strategy: str
     base: str
     history: str = "merge"
-    #: The merged result; empty when nothing was merged, or nothing was changed.
+    #: The result branch; empty if nothing was merged, or nothing was changed.
     branch: str = ""
     commit: str = ""
-    #: Added and removed lines of each of its files, of the first ones of many.
+    #: Added and removed lines of the result's files; of many files, only the first ones.
     lines: dict[str, list[int]] = field(default_factory=dict)
-    #: Of all its files: ``files``, ``added`` and ``removed``; empty in older records.
+    #: Totals of the result: ``files``, ``added`` and ``removed``; empty in older records.
     size: dict[str, int] = field(default_factory=dict)
-    #: Workers whose changes are in it.
+    #: Workers whose changes are in the result.
     merged: list[str] = field(default_factory=list)
-    #: Workers whose changes are not, with their branches.
+    #: Workers whose changes are not in the result, with their branches.
     left_out: dict[str, str] = field(default_factory=dict)
     #: Reasons of workers that were excluded, except conflicts.
     reasons: dict[str, str] = field(default_factory=dict)
-    #: The same as fields; without an entry, it is a conflict, or merging by hand is wanted.
+    #: Causes of the exclusions; a worker without an entry has a conflict, or the strategy is
+    #: ``manual``.
     causes: dict[str, str] = field(default_factory=dict)
-    #: Those of them whose changes exist nowhere any more.
+    #: Excluded workers whose changes no longer exist.
     gone: list[str] = field(default_factory=list)
-    #: Those of them that the user chose to exclude.
+    #: Workers that the user excluded.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    #: Changes of child jobs that workers no longer have, in the form of
+    #: Changes of child jobs that workers removed, in the form of
     #: ``engine.worktrees.child_losses``.
     undone: list[dict[str, Any]] = field(default_factory=list)
     #: By worker that was excluded because of conflicts: why no attempt resolves them.
@@ -63,16 +64,16 @@ class MergeRecord:
     files: list[dict[str, Any]] = field(default_factory=list)
     #: Results of the gates on the merged state.
     gates: list[dict[str, Any]] = field(default_factory=list)
-    #: Conflicts with changes of the waiting worker, which has to resolve them: ``worker_id``, its
-    #: ``branch``, its state (``ours``), the branch of the result (``theirs``), and ``paths``.
+    #: Child-result conflict that the waiting worker has to resolve: ``worker_id``, its ``branch``,
+    #: its state (``ours``), the result branch (``theirs``), and ``paths``.
     handed: dict[str, Any] | None = None
-    #: The worker that waits for the result, and has no worktree for it.
+    #: The worker that waits for the result, and has no worktree to receive it.
     without_worktree: str = ""
-    #: A caller requested it after the job had ended.
+    #: True if a caller requested the merge after the job had ended.
     again: bool = False
-    #: A ref that keeps the former result; empty if there was none.
+    #: The ref of the earlier result; empty if there was none.
     earlier: str = ""
-    #: How long it took, gates included; the last worker had ended before.
+    #: Seconds of the merge, including gates, since the last worker ended.
     seconds: float = 0.0
     #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)

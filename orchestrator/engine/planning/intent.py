@@ -13,9 +13,9 @@ from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, Intent
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
-#: Of a text, no more is read.
+#: Maximum number of characters of a text that are read.
 MOST_READ = 8000
-#: Most sentences; a longer prompt describes more than it asks.
+#: Maximum number of sentences; a longer prompt mostly describes.
 MOST_SENTENCES = 40
 
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
@@ -54,7 +54,7 @@ _CHECKING = _words(
 )
 #: Verbs of preparation for later work.
 _PREPARING = _words("read study understand see open examine explore think plan research learn")
-#: They change files, whatever they are about.
+#: Verbs that change files, whatever their object is.
 _CHANGING = _words(
     """
     add implement fix refactor rewrite rename replace remove delete migrate upgrade port extract
@@ -68,21 +68,21 @@ _CHANGING = _words(
     handle cache cover mock
     """
 )
-#: Verbs whose work may be done by finding nothing.
+#: Verbs whose work may end without a change, because nothing was found.
 _MENDING = _words(
     """
     fix repair resolve solve correct improve clean update remove delete optimize optimise polish
     simplify tidy patch harden
     """
 )
-#: Verbs of making a thing, which may be a text for the answer.
+#: Verbs that create an object, which may be a text in the answer.
 _MAKING = _words(
     """
     write create make generate produce prepare provide design draft compose translate draw define
     document format complete finish put
     """
 )
-#: Even if nothing is to be changed: "get the tests to pass".
+#: Requests for a state that may need no change: "get the tests to pass".
 _REACHING = re.compile(
     r"bring\b.*\bup to date|(?:get|make)\b.*\b(?:passing|(?:to )?(?:work|pass|build|compile))$",
     re.I,
@@ -101,7 +101,8 @@ _THING = re.compile(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: A text about code is an answer: "write a report", "make a list of".
+#: Objects that are texts about code, so that the answer is the work: "write a report", "make a
+#: list of".
 _ACCOUNT = re.compile(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -109,9 +110,9 @@ _ACCOUNT = re.compile(
     r"|roadmaps?)$",
     re.I,
 )
-#: To validate it is a check of it, or code that does so.
+#: "Validate the input" means code that validates; "validate the report" means a check.
 _INPUT = re.compile(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
-#: Such work may be done without a change.
+#: Work that may end without a change.
 _DOUBTFUL = re.compile(
     r"\b(?:if (?:needed|necessary|required|any|there|possible|so|not|appropriate|it|they|you)"
     r"|(?:where|when|wherever|whenever|as) (?:needed|necessary|required|appropriate|possible)"
@@ -127,17 +128,18 @@ _READ_ONLY = re.compile(
     r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
     re.I,
 )
-#: Asks if something would be done; also a polite form of requesting it.
+#: Questions about a possible change; also polite requests.
 _MAYBE = re.compile(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = re.compile(r"(?:me|us)\b", re.I)
 _PRONOUN = re.compile(r"(?:it|them|this|that|these|those)\b", re.I)
-#: "Add 2 and 3", "update me on ..."; a text to translate is in the request.
+#: Objects without files: "Add 2 and 3", "update me on ..."; the request contains a text to
+#: translate.
 _NO_FILES = re.compile(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
 class _Kind(Enum):
     CHANGE = "change"
-    #: Perhaps a change.
+    #: The work may need a change, or none.
     MENDING = "mending"
     MAYBE = "maybe"
     EXPLAIN = "explain"

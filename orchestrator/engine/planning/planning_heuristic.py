@@ -4,7 +4,7 @@ import re
 
 from orchestrator.engine.planning.rule_planner import is_list
 
-#: A short request with this beginning is one task for any planner.
+#: A short request with this beginning is one task for every planner.
 _SMALL = re.compile(
     r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
     r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",

@@ -16,12 +16,12 @@ from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.schemas.agent_output.review import review_in
 
-#: Of the patches and of the outputs of all candidates together, in bytes of a prompt.
+#: Maximum bytes of all candidates' patches, and of all their outputs, in a prompt.
 PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
-#: Of one patch, in a file beside the prompt.
+#: Maximum bytes of one patch in a file next to the prompt.
 MOST_PATCH_BYTES = 8 * 1024 * 1024
-#: Most characters of a rejected answer that are shown to the reviewer again.
+#: Maximum number of characters of a rejected answer that are repeated to the reviewer.
 MOST_REPEATED = 4000
 
 

@@ -29,7 +29,7 @@ _MARKER = re.compile(
 )
 _ENDS_SOMETHING = re.compile(r"[.:;,!?)–-]$")
 _JOINT = re.compile(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
-#: Longer than any joint.
+#: Maximum length of a separator between parts.
 _TAIL = 20
 
 
@@ -105,7 +105,7 @@ _WITH = re.compile(
 )
 _PART = re.compile(r"\s*[,;]\s*(?:and|or)\s+|\s*[,;]\s*|\s+and\s+", re.IGNORECASE)
 _MAKING = re.compile(r"(?:build|create|make|develop|design|implement|an?)\b", re.IGNORECASE)
-#: Too small to have parts for several workers.
+#: Objects that are too small to have parts for several workers.
 _SMALL_THING = re.compile(
     r"\b(?:function|class|method|module|script|file|test|tests|button|form|field|endpoint|route|table"
     r"|column|icon|menu|modal|dialog|component|variable|constant|regex|query|flag|option|docstring"
@@ -114,7 +114,7 @@ _SMALL_THING = re.compile(
     r"|migration|model|page|error|message|log|check|fix|change|patch|bug|typo|sort|loop|difference)s?$",
     re.IGNORECASE,
 )
-#: A part that begins so is a property of the whole.
+#: Beginnings of a part that describes a property of the whole.
 _PROPERTY = re.compile(
     r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
     r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"
@@ -130,7 +130,7 @@ _WHICH = (
     r"the |some |more |a |an |unit |integration |end-to-end |e2e |regression |acceptance |new "
     r"|good |comprehensive |full |api |user |developer "
 )
-#: Work on the result of the work before it.
+#: Verbs whose work needs the result of the previous work.
 _ON_RESULT = re.compile(
     r"(?:\w+(?: (?:up|down|out))? (?:it|them|these|those)\b.*"
     r"|(?:test|verify|validate|deploy|release|publish|ship|document|package|review|benchmark"
@@ -151,7 +151,8 @@ _WRITES_DOCUMENTATION = re.compile(
 )
 #: Sentences that make no task: they belong to all tasks.
 _ASIDE = (Mood.COURTESY, Mood.CONDITION)
-#: Most characters of the text before a list that each item gets; all of it is in the request.
+#: Maximum number of characters of the introduction of a list that each item gets; the request has
+#: all of it.
 _MAX_INTRO = 4000
 #: A longer part is prose, not the name of a thing.
 _MAX_PART_WORDS = 8
@@ -166,7 +167,7 @@ class SplitRule(StrEnum):
     KIND = "kind of work"
     PARTS = "parts"
     ONE = "one task"
-    #: It only greets, thanks or wishes.
+    #: The request has only greetings, thanks, or wishes.
     NOTHING = "nothing to do"
 
 
@@ -184,7 +185,7 @@ class Split:
 class _Part:
     title: str
     prompt: str
-    #: The item's own request, if the title has the whole as well.
+    #: The item's own request, if the title also has the whole request.
     asks: str = ""
 
 

@@ -21,22 +21,22 @@ _BETWEEN = re.compile(
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-#: Longer than any abbreviation: only this much of a sentence is searched for one.
+#: Maximum length of an abbreviation: so many characters at a sentence's end are searched for one.
 _TAIL = 12
-#: Most characters of a sentence that are read to classify it.
+#: Maximum number of characters that are read to classify a sentence.
 _MOST_READ = 400
 
 
 class Mood(Enum):
-    #: Asks for work.
+    #: The sentence requests work.
     WORK = "work"
-    #: Says how the work is to be done, or what its result must satisfy.
+    #: The sentence describes how to do the work, or a condition for its result.
     CONDITION = "condition"
     #: A greeting, thanks, a wish.
     COURTESY = "courtesy"
-    #: States a fact.
+    #: The sentence states a fact.
     STATEMENT = "statement"
-    #: Not understood.
+    #: The sentence was not understood.
     UNKNOWN = "unknown"
 
 
@@ -46,7 +46,7 @@ class Sentence:
     mood: Mood
 
 
-#: Before the verb; irrelevant to the work.
+#: Words before the verb that do not matter for the work.
 _LEAD = re.compile(
     _any_of(
         r"""
@@ -95,7 +95,7 @@ _VERB = (
     )
     + r"\b"
 )
-#: Not "test coverage is low", where the verb is a noun.
+#: The verb is not a noun, as in "test coverage is low".
 _VERBS = re.compile(
     _VERB
     + r"(?!['’-]"
@@ -110,7 +110,7 @@ _THERE = _any_of(
     """
 )
 _SIGNATURE = r"(?:,\s+[\w'’-]+(?:\s+[\w'’-]+)?)?"
-#: The whole of a sentence, and nothing that could be work: "Thank you page" is.
+#: Only if the whole sentence matches: "Thank you page" is work.
 _COURTESY = re.compile(
     _NICE
     + _any_of(
@@ -143,7 +143,7 @@ _FINE = _any_of(
     """
 )
 _MUST = r"(?:must|should|shall|needs? to|has to|have to|ought to)\b"
-#: A wish about all of the work, however it is begun.
+#: A wish about the whole work, whatever its first words are.
 _CONDITION = re.compile(
     _NICE
     + _any_of(
@@ -175,7 +175,7 @@ _CONDITION = re.compile(
     .replace("MUST", _MUST),
     re.IGNORECASE,
 )
-#: A wish about all of the work that is no work itself: "Please keep it small and tidy."
+#: A wish about the whole work that requests no work: "Please keep it small and tidy."
 _MERE_WISH = re.compile(
     _NICE
     + _any_of(
@@ -187,9 +187,9 @@ _MERE_WISH = re.compile(
     + r"\W*",
     re.IGNORECASE,
 )
-#: "Use TypeScript." says how, if an earlier sentence asks for work.
+#: "Use TypeScript." describes how, if an earlier sentence requests work.
 _MEANS = re.compile(_NICE + r"(?:use|include)\b", re.IGNORECASE)
-#: English statements begin like this, or soon have such a verb.
+#: English statements begin like this, or have such a verb near their beginning.
 _STATEMENT = re.compile(
     _any_of(
         r"""

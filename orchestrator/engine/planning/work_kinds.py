@@ -13,9 +13,10 @@ from orchestrator.core.text.formatting import cut, one_line
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("kinds_of_work.toml")
-#: Most characters of a sentence that are read to find its kind.
+#: Maximum number of characters of a sentence that are read to find its kind.
 _MOST_READ = 1000
-#: Most characters of the request in each task's prompt; the shared context has all of it.
+#: Maximum number of characters of the request in each task's prompt; the shared context has the
+#: whole request.
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
 #: Ends the object of a request.
@@ -26,12 +27,12 @@ _THING_ENDS = re.compile(
     re.IGNORECASE,
 )
 _SCOPE = re.compile(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
-#: Where technologies of an application are named, after its description.
+#: Words before the technologies of an application, after its description.
 _MADE_OF = re.compile(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
 )
-#: A request for less than the whole is one task.
+#: A request that limits the work is one task.
 _NARROWED = re.compile(r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE)
 
 
@@ -42,7 +43,7 @@ class KindTask:
     prompt: str
     role: str | None = None
     needs: tuple[str, ...] = ()
-    #: The technologies that it has in its title.
+    #: Technologies that the task's title names.
     layer: str = ""
     only_if: str = ""
 
@@ -131,7 +132,7 @@ def _ask(sentence: str) -> _Ask:
     verb, _, behind = text.partition(" ")
     end = _THING_ENDS.search(behind + " ")
     at = end.start() if end else len(behind)
-    # "Next.js" has a dot of its own.
+    # The dot in "Next.js" does not end a sentence.
     while end and end.group() == "." and behind[at + 1 : at + 2].strip():
         end = _THING_ENDS.search(behind + " ", at + 1)
         at = end.start() if end else len(behind)

@@ -40,17 +40,17 @@ from orchestrator.security.environment import (
 class WorkerEnvironment:
     """Environment of every worker of this server. Paths are absolute."""
 
-    #: The product's own folder.
+    #: Home of the product: the folder, or ``.orchestrator/local/``.
     home: Path
     project_root: Path
-    #: Holds the ``orchestrator`` command.
+    #: Directory with the ``orchestrator`` command.
     bin: Path
     environment: Mapping[str, str]
     workspace: Path
     grace_seconds: float
     log_limit_bytes: int
-    #: A file that is locked while a server runs, and the seconds for which a worker may continue
-    #: without a server; 0: for ever.
+    #: Path of the file that a running server locks, and ``lease_seconds``: for so long a worker
+    #: may continue without a server; 0: no limit.
     lease_lock: Path = Path()
     lease_seconds: float = 0.0
     #: Workers have no network: they cannot reach this server.
@@ -73,13 +73,13 @@ class RunningAttempt:
 
     worker: Worker
     before: Mapping[str, tuple[int, int]]
-    #: Values to mask in its output: its key, and other secrets that it received.
+    #: Values that are masked in the worker's output: its key, and other secrets that it received.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
-    #: Its task, and its worktree; None: it has a plain directory.
+    #: The worker's task, and its worktree; None: it has a plain directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     ground: Ground | None = None
-    #: Its directory for temporary files; empty if it has none of its own.
+    #: The worker's directory for temporary files; empty if it has no own one.
     scratch: str = ""
 
 
@@ -107,16 +107,17 @@ def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
 
-#: Path of a gate's report, if it has one; for workers, so that they can run its command.
+#: Variable with the path of a gate's report; workers get it, too, so that they can run the gate's
+#: command.
 GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
-#: File systems may store a time a little earlier than the clock's.
+#: A file system may store a time that is slightly before the clock's time.
 CLOCK_SECONDS = 2.0
-#: Most paths of unjudged code that are stored.
+#: Maximum number of paths of unjudged code that are stored.
 MOST_CODE = 100
 #: The prompt of an agent that reads one.
 PROMPT = "prompt.md"
 
-#: Takes secrets out of a text, in whatever encoding they are.
+#: Replaces secrets in a text, in every encoding.
 Mask = Callable[[Sequence[str], str], str]
 
 
@@ -135,13 +136,13 @@ class AttemptPreparation:
         self._workspace = workspace
         self._around = around
         self._mask = mask
-        #: Variables of the server's own environment for every worker.
+        #: Variables that every worker gets from the server's environment.
         self._base = base_environment(around)
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
         self._lease_lock = str(around.lease_lock)
         self._ports = PortRanges()
-        #: The server's address for workers; known once it listens.
+        #: The server's address for workers; empty until the server listens.
         self.api_url = ""
 
     def prepare(
@@ -170,7 +171,8 @@ class AttemptPreparation:
             environment |= search_boundary.git_settings(environment, refusals)
         name = attempt_id(worker)
         place = self._project if is_in_project(task) else ""
-        # A shell command in a directory of its own starts with no more work than need be.
+        # A shell command in its own directory skips the longer preparation, so that it starts
+        # fast.
         is_long = ground is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
         own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
@@ -245,7 +247,7 @@ class AttemptPreparation:
         """
         worker = flight.worker
         directory = Path(self._workspace.worker_directory(worker))
-        # Most commands that succeed print nothing: no need to look.
+        # Most successful commands print nothing: then the log is not read.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
         control = Path(self._workspace.control(worker, worker.attempt))
@@ -356,7 +358,7 @@ class AttemptPreparation:
             }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         environment.update(not_for_this_machine(environment))
-        # Whatever the search path is, the worker finds the command that starts child jobs.
+        # The worker must find the ``orchestrator`` command with every search path.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = ground.tools.path if ground is not None else ()
         if is_in_project(assignment.task):
@@ -458,7 +460,7 @@ def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
 
 
 def _clean_name(name: str, flight: RunningAttempt) -> str:
-    # Unencoded text is enough: file names do not encode keys.
+    # Searching for the unencoded secret is enough: file names do not encode keys.
     return "***" if any(secret in name for secret in flight.secrets) else name
 
 

@@ -62,7 +62,7 @@ class SharedContextRuns:
 
     def _ended(self, job: Job, root: Job, exit: Exit) -> None:
         if exit.stop_was_asked:
-            return  # with the server: the next one asks for it again
+            return  # stopped with the server: the next server requests the context again
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
         else:
@@ -75,7 +75,7 @@ class SharedContextRuns:
         """Return the job's shared context; empty for an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        if not self._shared.exists(job):  # somebody has removed it meanwhile
+        if not self._shared.exists(job):  # another process has removed the context since
             self._shared.make_plain(job, root)
         return self._shared.read(job)
 
@@ -83,7 +83,7 @@ class SharedContextRuns:
         try:
             self._shared.make_plain(job, root)
         except OSError:
-            # The workers that cannot read it will report why.
+            # The error is logged only: workers that cannot read the context report the reason.
             logger.warning(
                 "cannot write the shared context", extra={"job_id": job.id}, exc_info=True
             )
@@ -95,7 +95,7 @@ class SharedContextRuns:
             write_private(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # A process of an earlier server may still run: its record is not this one's.
+        # A process of an earlier server may still run, so each process gets its own record.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)
         for place in ("logs", "attempts"):

@@ -57,7 +57,7 @@ def _nothing() -> None:
     """Do nothing; makes the pool start its first thread."""
 
 
-#: Seconds until the first repetition. The pause doubles from one to the next.
+#: Seconds until the first repetition. Each further pause is twice as long.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class _Wait:
     work: Callable[[], None]
     pause: float
     due: float
-    #: The work is handed on, and has neither ended nor found a full disk again.
+    #: True while the work is repeated: it has neither ended nor failed on the full disk again.
     is_tried: bool = False
 
 
@@ -153,7 +153,7 @@ class BackgroundPool:
     def __init__(self) -> None:
         self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "beside")
         self._lock = threading.Lock()
-        #: Attempts in preparation, and how they were stopped.
+        #: By attempt in preparation: how it was stopped since, or None.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
         #: Work that a full disk delays.

@@ -82,7 +82,7 @@ def free_disk_bytes(directory: Path) -> int | None:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a reading is good enough.
+#: Seconds for which a reading stays valid.
 FRESH_SECONDS = 0.5
 #: Seconds until the kernel's available memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
@@ -99,7 +99,7 @@ class Bounds:
 
     least_memory_bytes: int
     least_disk_bytes: int
-    #: Percent of the time in which something waits for memory.
+    #: Maximum memory pressure: percent of the time in which processes wait for memory.
     most_pressure: float = 100.0
 
 
@@ -157,18 +157,19 @@ class Headroom:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
-        #: Without the descriptors of workers that have started since.
+        #: Free descriptors, minus the descriptors of workers that have started since the reading;
+        #: None: unknown.
         self._descriptors: int | None = None
-        #: (until when it counts, bytes) of recently started workers.
+        #: (end of the reservation, bytes) of recently started workers.
         self._expected: deque[tuple[float, int]] = deque()
-        #: Their sum: hundreds start in a second.
+        #: Sum of the reserved bytes; hundreds of workers may start in a second.
         self._expected_bytes = 0
         self.paused = ""
-        #: What becomes available again, for the log.
+        #: The resource that is available again, for the log.
         self._again = ""
-        #: Its space is reserved again when there is enough.
+        #: True if the reserve was released: it is reserved again when the disk has enough space.
         self._gave_up_reserve = False
-        #: A worker was held back in the latest turn: the next check should come soon.
+        #: True if the latest turn held a worker back: the next check should come soon.
         self.held_back = False
 
     def room(self) -> Capacity:
@@ -183,7 +184,8 @@ class Headroom:
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
-        # The oldest of equal values, of any worker: the remaining ones count for longer, not less.
+        # Remove the oldest of equal values, whichever worker it belongs to: the remaining values
+        # then count longer, not shorter.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]

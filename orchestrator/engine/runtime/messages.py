@@ -30,7 +30,7 @@ class AttemptHeld:
 
     key: WorkerKey
     attempt: int
-    #: Why; empty: it waits no more.
+    #: Why the worker waits; empty: it no longer waits.
     reason: str
 
 

@@ -4,9 +4,9 @@ import os
 import socket
 import threading
 
-#: Below the ports that Linux gives to connections.
+#: Range below the ports that Linux gives to outgoing connections.
 FIRST, LAST = 20_000, 32_000
-#: Ports of one worker.
+#: Number of ports of one worker.
 SIZE = 10
 _RANGES = (LAST - FIRST) // SIZE
 
@@ -19,7 +19,7 @@ class PortRanges:
         #: By attempt, in the order of allocation.
         self._held: dict[str, int] = {}
         self._taken: set[int] = set()
-        # Servers of other projects begin elsewhere, most likely.
+        # A random start, so that servers of other projects probably use other ports.
         self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
 
     def take(self, attempt: str, *, looked_at: bool) -> int:

@@ -83,7 +83,7 @@ class CheckpointCalls:
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
         with kept.held(worker.key):
-            # Read again: an attempt that begins now waits until this is done.
+            # Read again: an attempt that begins now waits for the end of this call.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then roll it back")
             name = checkpoint or before(worker.attempt)
@@ -95,7 +95,7 @@ class CheckpointCalls:
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         with self._worktrees.checkpoints.held(worker.key):
-            # Read again: an attempt that begins now waits until this is done.
+            # Read again: an attempt that begins now waits for the end of this call.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then count its changes")
             files = self._worktrees.own_files(worker)
@@ -144,7 +144,7 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # A checkpoint from a rollback shows where the worker has been.
+    # A checkpoint of a rollback shows the worker's earlier state.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 

@@ -119,7 +119,7 @@ class MergeCalls:
 
         self._supervisor.call(action)
         if not has_worktree(worker):
-            # Without a worktree nothing is merged; the reports name the selected candidate.
+            # Nothing is merged without a worktree; the reports name the selected candidate.
             self._report_anew(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())

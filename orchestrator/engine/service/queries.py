@@ -28,7 +28,7 @@ from orchestrator.security.untrusted_files import read_regular
 CATCH_UP_SECONDS = 5.0
 #: Earlier workers of an agent for an estimate.
 EARLIER_WORKERS = 50
-#: More than any record of a merge has.
+#: Maximum bytes of a merge's record.
 RECORD_BYTES = 64 * 1024 * 1024
 
 
@@ -163,7 +163,7 @@ class Queries:
         if not job.status.ended:
             return ()
         if job.facts.discarded:
-            return ()  # the reason tells it
+            return ()  # the reason already names them
         record = record_of(self.merge_record(caller, job.id))
         return list(in_words(record, job.status, list(self._above(job)))) if record else ()
 

@@ -46,7 +46,7 @@ class RemovalCalls:
         self._removal.secure(job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            # Nothing can run it again between this and the removal of its rows.
+            # No retry can start between this check and the removal of the job's rows.
             if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
                 raise Conflict(f"job {job_id} is in use; nothing was removed")
 

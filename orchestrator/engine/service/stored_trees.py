@@ -36,7 +36,7 @@ class StoredTrees:
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
         """Load a tree that may have ended into memory for this turn."""
-        # Read here and not earlier: a retry may have run since.
+        # Read inside the turn: a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -47,7 +47,7 @@ class StoredTrees:
 
         Raise what ``check`` raises, Conflict or Refused, and change nothing then.
         """
-        # Read here and not earlier: another retry may have run since.
+        # Read inside the turn: another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)

@@ -131,7 +131,7 @@ class SubmissionCalls:
         return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
     def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        # Checked again, now that nothing else can run between: two calls may race.
+        # Checked again inside the turn, because two calls with the same key may race.
         key, name = asked.submission.idempotency_key, asked.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():

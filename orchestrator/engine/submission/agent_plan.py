@@ -15,11 +15,12 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.submission.submit import Submitting, check_tasks
 from orchestrator.schemas.agent_output.plan import Plan, plan_in
 
-#: Most characters of a rejected answer that are shown to the planner again.
+#: Maximum number of characters of a rejected answer that are repeated to the planner.
 MOST_REPEATED = 4000
 #: Number of tasks in a planner's prompt; a plan of more than twice as many is questioned.
 USUAL_TASKS = 7
-#: Longer requests, or those of several lines, are not shown in commands.
+#: Maximum length of a request in a command; longer requests, and those with several lines, are not
+#: shown.
 _MOST_REQUEST = 200
 
 
@@ -108,7 +109,7 @@ def _what_now(job: Job) -> str:
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return told
-    # Last in the sentence, because the request may have any character.
+    # The command is last in the sentence, because the request may have any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
     return f"{told}; or split it by rules: {rules}"
 

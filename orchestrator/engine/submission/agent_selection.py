@@ -34,9 +34,9 @@ class AgentChoice:
         name = self._agents.planner(config.planner, config.agent, refused)
         if name == "rules":
             return None
-        # It must be able to work here, even if it runs no task.
+        # The planner must be available here, even if it runs no task.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # Tasks given as text are for this agent: it must accept them.
+        # Tasks that are given as text go to the planner's agent, so it must accept them.
         self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
         return name
 

@@ -84,7 +84,7 @@ class ResolvedSubmission:
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
-    #: Earlier child jobs for the same request that answer it no more.
+    #: Earlier child jobs for the same request that no longer answer it.
     discarded: frozenset[str] = frozenset()
     #: The start commit of workers that may change files.
     base: Base = field(default_factory=Base)
@@ -106,9 +106,9 @@ class Submitting:
         self._choice = AgentChoice(agents, roles)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: True: reject a cost cap with a model of unknown price; otherwise its first worker runs.
+        #: True: reject a cost cap for a model of unknown price; False: run the job's first worker.
         self._refuses_unpriced = refuses_unpriced
-        #: True if a request asks to make or change something.
+        #: Returns True if a request asks to create or change something.
         self._asks_to_build = asks_to_build
 
     @property

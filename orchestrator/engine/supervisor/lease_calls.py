@@ -25,7 +25,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until a lease is retried that another server of the same store has granted.
+#: Seconds until the server retries a lease that another server of the store holds.
 RETRY_SECONDS = 1.0
 
 
@@ -35,17 +35,17 @@ class LockCall:
 
     entry: LockEntry
     attempt: Attempt
-    #: The caller's own job.
+    #: The caller's job.
     job: Job
     leases: Sequence[Lease] | None = None
     failure: OrchestratorError | None = None
-    #: Why it waits.
+    #: Why the call waits.
     why: str = ""
-    #: The caller has got the answer.
+    #: True if the caller has received the answer.
     answered: bool = False
     #: Names that the worker held before it called.
     had: frozenset[str] = frozenset()
-    #: Called when something has become of it; from the supervisor's thread.
+    #: Called when the call's state changes; in the supervisor's thread.
     tell: Callable[[], None] = field(default=lambda: None)
 
     @property
@@ -61,9 +61,10 @@ class LeaseCalls:
     def __init__(self, scheduler: Scheduler, store: Store) -> None:
         self._scheduler = scheduler
         self._store = store
-        #: Calls that wait.
+        #: Waiting calls, by lock entry.
         self._calls: dict[LockEntry, LockCall] = {}
-        #: When to ask the store again; None when only this server's own workers are in the way.
+        #: Time of the next request to the store; None if only this server's workers hold the
+        #: locks.
         self._retry_at: float | None = None
 
     def restore(self) -> None:
@@ -124,7 +125,7 @@ class LeaseCalls:
         them.
         """
         key = self._worker_of(attempt)
-        # Leases that the store has ended already are ended here as well.
+        # Also end leases that the store has ended already.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
         missing = [name for name in names if name not in held]
@@ -166,7 +167,7 @@ class LeaseCalls:
             try:
                 self._decide(call, now)
             except StoreError:
-                # It still waits, and other calls must not fail with it.
+                # The call still waits; other calls must not fail because of the error.
                 logger.exception("cannot store a lease")
                 self._retry_at = now + RETRY_SECONDS
         return any(call.decided for call in due)

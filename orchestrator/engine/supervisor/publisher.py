@@ -14,8 +14,8 @@ from orchestrator.core.ports import Change, Observer
 logger = logging.getLogger(__name__)
 
 
-#: Observers get all changes stored within this time at once: a thread that is woken for each change
-#: takes the interpreter from the one that stores the next.
+#: Seconds of changes that observers get together: waking a thread for each change would take the
+#: interpreter from the thread that stores the next one.
 PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
@@ -96,7 +96,7 @@ class Publisher:
             try:
                 observer(change)
             except Exception:
-                # Anything that only observes may fail without harming a job.
+                # Observers may fail without harm to a job.
                 logger.exception("an observer failed", extra={"observer": repr(observer)})
         with self._told_more:
             self._told += count

@@ -19,7 +19,7 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-#: Stops that no caller requested.
+#: Causes of stops that no caller requested.
 _WITH_THE_SERVER = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     # A signal, which is how the shims of an earlier server are stopped, has no known sender.
@@ -27,9 +27,9 @@ _WITH_THE_SERVER = {
     ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
 _CUT_OFF = "the machine was restarted during the attempt"
-#: The causes for which an attempt uses no retry; for others the supervisor decides that.
+#: Causes of an end that use no retry of the worker; the supervisor decides other causes.
 _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
-#: Most attempts in a row that never began and use no retry of their worker.
+#: Maximum number of attempts in a row that never began and use no retry of their worker.
 MOST_NEVER_BEGAN = 3
 
 
@@ -84,7 +84,7 @@ def _take_up(
         if scheduler.view.job_of(worker).stop_cause is None:
             cut_off = machine_restarted and exit.ended_by is EndedBy.LOST
             if cut_off or (exit.cause in _GIVEN_BACK and not _never_begins(worker, exit)):
-                # It ended with its server or its machine.
+                # The attempt ended with its server or its machine.
                 scheduler.free_retry(worker.key)
             exit = replace(exit, error=_CUT_OFF) if cut_off else _as_lost(exit)
         processes.ended(name, exit)

@@ -56,9 +56,10 @@ T = TypeVar("T")
 _FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
 #: Seconds for which a caller waits for the loop, before the call fails with a retry message.
 CALL_TIMEOUT_SECONDS = 30.0
-#: How soon the loop looks again while memory or the store holds it up.
+#: Seconds between two turns while memory or the store delays the loop.
 RETRY_SECONDS = 0.5
-#: How soon a change is stored again at first: a connection that was lost may be had again at once.
+#: Seconds until a change is stored again for the first time: a lost connection may be back at
+#: once.
 FIRST_RETRY_SECONDS = 0.02
 
 
@@ -80,12 +81,12 @@ class Inbox(Generic[T]):
     def __init__(self, launcher: EventSource) -> None:
         self._launcher = launcher
         self._queue: SimpleQueue[T] = SimpleQueue()
-        #: The thread that waits now.
+        #: Id of the thread that waits; 0: none.
         self._waiting = 0
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # Messages that are posted while it listens, it finds without a wake-up.
+        # The waiting thread needs no wake-up for its own messages: it checks the queue next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
@@ -134,7 +135,7 @@ class Supervisor:
         self._headroom = headroom
         self._inbox = inbox
         self._stopping = threading.Event()
-        #: Why the latest change cannot be stored; empty once it is.
+        #: Why the latest change cannot be stored; empty once it is stored.
         self.store_trouble = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -278,7 +279,7 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             self._headroom.gone(view.workers[ended.key].agent, now - attempt.started_at)
             if ended.exit.cause in _FREE:
-                # Starts pause as soon as the disk is checked again.
+                # The retry is free; starts pause as soon as the disk is checked again.
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 

@@ -26,9 +26,9 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: In names of states before a rollback by a person: ``2-left-1``.
+#: Part of the names of checkpoints before a rollback by a person: ``2-left-1``.
 LEFT = "-left-"
-#: In names of branch heads before a rebase that an attempt did not finish.
+#: Part of the names of checkpoints before a rebase that an attempt did not finish.
 REBASED = "-rebased"
 
 
@@ -39,7 +39,7 @@ class CheckpointPlace:
     worker: Worker
     branch: str
     directory: str
-    #: True if its worktree exists.
+    #: True if the worker's worktree exists.
     lives: bool
 
 
@@ -83,7 +83,7 @@ class Checkpoints:
         if present:
             self._save(place, before(worker.attempt), "")
         else:
-            # Nothing can have changed in it yet.
+            # The worktree is new, so its branch has no changes.
             commit = self.repository.tip(place.branch)
             self._point(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
@@ -162,7 +162,7 @@ class Checkpoints:
         refs |= {f"{beside}{name}": commit for name, commit in ignored.items()}
         self.repository.point_all(refs)
 
-    # -- what there is --------------------------------------------------------------------------
+    # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
         """Return commits of a worker's checkpoints by name, without its start."""
@@ -186,7 +186,7 @@ class Checkpoints:
             raise NotFound(f"{worker.id} has no checkpoint {name!r}; known: {names}")
         return commit
 
-    # -- by a person ----------------------------------------------------------------------------
+    # -- rollbacks ------------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
         """Roll a worker without a running attempt back to a checkpoint. Save its present state

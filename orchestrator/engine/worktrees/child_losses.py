@@ -62,7 +62,7 @@ class ChildLosses:
     ) -> Undone:
         base, result = results[child_id]
         others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
-        # Its commits when it started the job, and its start.
+        # The worker's commits when it started the child job, and its start.
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 

@@ -9,7 +9,7 @@ from orchestrator.core.repository.git_refs import BRANCHES, resolving_ref, start
 from orchestrator.core.repository.repository import ConflictText, Repository
 from orchestrator.core.text.formatting import cut
 
-#: Characters in a prompt: of all places together, and of one text.
+#: Maximum number of characters in a prompt: of all places together, and of one text.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 

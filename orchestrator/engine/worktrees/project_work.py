@@ -24,22 +24,23 @@ from orchestrator.security.untrusted_files import read_regular, write_private
 
 logger = logging.getLogger(__name__)
 
-#: Without a repository more files than this are not compared.
+#: Maximum number of files that are compared without a repository.
 MOST_COMPARED = 200_000
 RECORD_BYTES = 256 * 1024 * 1024
-#: Of a promised directory.
+#: Maximum number of files of a promised directory that are checked.
 MOST_SOUGHT = 10_000
 #: Directories that tools fill.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
-#: The user's earlier changes are not the worker's: the state before each attempt is a file beside
-#: the attempt's exit record, so that the next server compares with it, too.
+#: Name of the file with the project's state before each attempt, next to the attempt's exit
+#: record, so that the next server can compare with it. The user's earlier changes are not the
+#: worker's.
 _NAME = "{}.project.json"
 
 
 class _Promise(IntEnum):
     MISSING = 0
-    #: It exists, and nothing shows that the worker wrote it.
+    #: The file exists, and nothing shows that the worker wrote it.
     PRESENT = 1
     WRITTEN = 2
 
@@ -181,7 +182,7 @@ class ProjectWork:
             return _Promise.WRITTEN
         began = self._began(worker)
         found = [*_found(place or str(self.project), normalized(promised))]
-        # Ignored files are in no list of changes.
+        # Lists of changes have no ignored files, so their times decide.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING

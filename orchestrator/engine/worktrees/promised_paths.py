@@ -13,9 +13,10 @@ from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: In a worker's directory: promised files that git ignores, and large uncommitted ones.
+#: Subdirectory of a worker's directory with promised files that git ignores, and large uncommitted
+#: files.
 SAVED = "files"
-#: More files than this are not saved one by one.
+#: Maximum number of files that are saved one by one.
 MOST_SAVED = 1000
 
 
@@ -87,6 +88,6 @@ def _copied(source: str, target: str, place: str) -> bool:
         os.unlink(target)
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or a file system without links
         shutil.copy2(source, target, follow_symlinks=False)
     return True

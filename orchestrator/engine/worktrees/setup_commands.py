@@ -10,7 +10,8 @@ from orchestrator.core.model.gate import Gate
 from orchestrator.core.text.formatting import one_line
 from orchestrator.security.untrusted_files import read_regular
 
-#: In the worktree's own part of the repository, and removed with it: its setup commands.
+#: Name of a file in the worktree's own part of the repository, which is removed with the worktree:
+#: it has the setup commands that ran.
 _MARK = "orchestrator-set-up"
 _MOST_BYTES = 4096
 _MOST_CHARACTERS = 300
@@ -21,7 +22,7 @@ class Setup:
     """``git.setup``."""
 
     commands: tuple[str, ...] = ()
-    #: Seconds, for all of them together.
+    #: Timeout of all setup commands together, in seconds.
     timeout: float = 600.0
 
     @property

@@ -71,7 +71,7 @@ class Bases:
         try:
             self._repository.point(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
-            # Git keeps unreferenced commits for two weeks; the first worker adds a ref.
+            # Without a ref, git keeps the commits for two weeks; the first worker adds a ref.
             logger.warning(
                 "cannot create a ref for a job's base", extra={"job_id": job.id}, exc_info=True
             )

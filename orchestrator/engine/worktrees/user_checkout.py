@@ -25,14 +25,14 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.security.untrusted_files import read_regular, write_private
 
-#: In a root job's directory: the state before the job.
+#: Name of the file in a root job's directory with the state before the job.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
-#: Also there: both states of what has changed.
+#: Name of the file next to it with both states of each change.
 AFTER = "checkout-changes.json"
-#: The whole configuration, as earlier versions noted it.
+#: The key for the whole configuration in files of earlier versions.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
-#: File systems store the time of the kernel's last tick.
+#: A file system stores the time of the kernel's last tick.
 TICK_SECONDS = 0.05
 #: Seconds after which an existing lock counts as leftover: git holds locks only briefly.
 LEFT_SECONDS = 1.0
@@ -67,7 +67,7 @@ class UsersCheckout:
         Otherwise a worker could have conflicts ignored.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
-        # None of a job that began with a server that did not look at it.
+        # A job that began with an earlier server has no such state: report no change.
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
@@ -144,7 +144,8 @@ class UsersCheckout:
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
-        # A worker could have replaced it by a pipe or any other file: then everything is reported.
+        # A worker could have replaced the file, for example by a pipe: then every change is
+        # reported.
         return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 

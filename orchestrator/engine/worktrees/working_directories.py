@@ -73,7 +73,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         for each in (start, tip)
     )
     if on_start and on_tip:
-        # Otherwise the changes of others would count as its own.
+        # Without the ref, changes of other workers would count as this worker's changes.
         repository.point(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
         repository.point(worker_branch(worker), on_tip)
@@ -89,9 +89,9 @@ logger = logging.getLogger(__name__)
 
 #: In a worker's directory, which otherwise has the worker's input and output.
 NAME = "worktree"
-#: Follows that name: programs of the project that are not in the worktree itself.
+#: Suffix of the directory's name for programs of the project that are outside the worktree.
 PROGRAMS = ".programs"
-#: More files than this are not listed one by one.
+#: Maximum number of files that are listed one by one.
 MOST_FILES = 10_000
 #: Files that an agent may write in its worktree, but that belong in its directory.
 LEFT = ("output.md", "result.json")
@@ -117,29 +117,29 @@ class Ground:
 class Changes:
     """A worker's changes of files."""
 
-    #: Files that it created or changed, in all of its attempts; at most ``MOST_FILES``.
+    #: Files that the worker created or changed in all attempts; at most ``MOST_FILES``.
     files: tuple[str, ...]
-    #: Whether the latest attempt did any of it.
+    #: True if the latest attempt created or changed files.
     changed: bool
-    #: What it broke of its worktree, as text; None: it has a plain directory.
+    #: What the worker broke in its worktree, as text; None: it has a plain directory.
     faults: tuple[str, ...] | None = None
-    #: Only for candidates, which are compared by it.
+    #: Size of the changes, by which candidates are compared; None for other workers.
     size: ChangeSize | None = None
-    #: Whether any of its attempts did something, even if it only removed files.
+    #: True if any attempt changed files, even if it only removed files.
     has_work: bool = False
     #: Promised paths that do not exist, and promised files that git ignores and were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
     #: Files of the checkout, or of the project, that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
-    #: Its work outside its worktree.
+    #: Git objects that the worker created outside its branch.
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Its branch head.
+    #: The worker's branch head.
     commit: str = ""
-    #: All that a worker without a worktree changed or removed, if it is a part of its result,
-    #: except for new files that ``git.never_commit`` names.
+    #: All files that a worker without a worktree changed or removed, except new files that
+    #: ``git.never_commit`` names.
     touched: tuple[str, ...] = ()
 
 
@@ -147,7 +147,7 @@ class Changes:
 class Brought:
     """A child job's result, with the parts of it that were added to a worker's files."""
 
-    #: The worker's state before.
+    #: The worker's state before the merge.
     ours: str
     merge: Merge
 
@@ -210,7 +210,8 @@ class Worktrees:
             try:
                 return self._open(assignment)
             except RepositoryError:
-                # A worktree is just being closed, or another git holds a lock for a moment.
+                # Another thread may be closing a worktree, or another git process may hold a lock
+                # briefly.
                 about = {"worker": assignment.worker.id}
                 logger.warning("cannot open a worktree; retrying", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
@@ -324,7 +325,7 @@ class Worktrees:
         try:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
-            # Another worker, or a person, may have broken it between two of the steps.
+            # Another worker or a person may have broken the repository between two steps.
             logger.warning(
                 "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
             )
@@ -434,7 +435,7 @@ class Worktrees:
         for name in (each for each in refs if each.endswith("/result")):
             result, began = refs[name], refs[name.removesuffix("result") + "base"]
             made = set(self._repository.touched(began, result))
-            # A worker without a worktree has neither, and all of it is its child jobs'.
+            # Without a worktree, start and tip are empty: all changes are those of child jobs.
             made -= set(self._repository.touched(start, began)) if start else set()
             found |= made - (set(self._repository.touched(result, tip)) if tip else set())
         return found
@@ -464,7 +465,7 @@ class Worktrees:
         """Remove an ended worker's worktree; its content is kept on its branch. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
-            # ``attach`` removes it when it is done.
+            # ``attach`` removes the worktree at its end.
             if not self._turns.is_due(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):

@@ -54,14 +54,14 @@ class BranchHeads:
         if not tip or self._repository.contains(tip, result):
             return tip
         if not self._repository.contains(tip, began):
-            # Its start is not committed in that form, but its changes are.
+            # The start is not a commit of the job, but its changes are.
             words = of_job(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.join(tip, began, words, merger_of(job))
         message = of_child_job(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged
-        # One merge for each level: its start is an ancestor of its result.
+        # One merge for each depth: the start is an ancestor of the job's result.
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:

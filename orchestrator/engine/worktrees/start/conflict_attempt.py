@@ -38,7 +38,7 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     them, or failed."""
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
-    # After a crash one of them may exist without the other.
+    # After a crash, one of the refs may exist without the other.
     if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
