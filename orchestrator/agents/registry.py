@@ -15,7 +15,7 @@ from orchestrator.security.product_files import PACKAGES
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
-#: Asks whether an agent can work here; cheap, because the answer is kept for a while.
+#: Checks if an agent can work here; cheap, because the answer is cached.
 Look = Callable[[], Availability]
 
 
@@ -30,7 +30,7 @@ class AgentRegistry:
     ) -> None:
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
-        #: Of the AI agents, best first.
+        #: Checks of the AI agents, the best agent first.
         self._looks = dict(looks or {})
 
     def get(self, name: str) -> Agent:

@@ -63,7 +63,7 @@ def _plain(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]
 
 N = TypeVar("N", int, float)
 
-#: -S and -E keep the start short, and what the tool inherits free of ours.
+#: -S and -E keep the start short, and the tool's environment free of ours.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.driver.main import run; run()"
 )
@@ -71,11 +71,11 @@ _PROGRAM = (
 _TELL_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
 #: Programs that resume a session by its id.
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
-#: Their models run on the user's own machine, whatever their names are.
+#: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = frozenset({"ollama"})
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
-#: Of the time between asking a worker to stop and killing it, what the agent's program gets.
+#: The agent program's share of the seconds between stopping a worker and killing it.
 _STOP_SHARE = 0.6
 
 
@@ -90,11 +90,11 @@ class Terms:
     policy: str = "full"
     stall_seconds: float = 600.0
     grace_seconds: float = 5.0
-    #: Size of a worker's log, and of what is kept of its tool's output as it came.
+    #: Maximum size of a worker's log, and of the tool's stored raw output.
     log_limit_bytes: int = 50 * 1024 * 1024
     #: True if further attempts resume the previous attempt's session.
     resume_sessions: bool = True
-    #: The user's own, by model and kind of token.
+    #: The user's own prices, by model and kind of token.
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -108,29 +108,30 @@ class DrivenAgent:
     description: str = ""
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     argv: tuple[str, ...] = ()
-    #: For tasks that name none; found out when a worker starts.
+    #: Returns the model for tasks that name none; called when a worker starts.
     model: Callable[[], str] = lambda: ""
-    #: In place of that of all agents.
+    #: Policy of this agent, which replaces the policy of all agents.
     policy: str = ""
-    #: Which of the user's own additions reach its workers: mcp, skills, hooks, memory.
+    #: The user's own additions that reach the agent's workers: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int = 512 * 1024 * 1024
-    #: It is given a prompt, which begins with what all workers of its job are told.
+    #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
-    #: Its provider charges less for a beginning that it has read before.
+    #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
-    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    #: True if the agent may plan for a job that names no planner; None: only if it is named;
+    #: False: never.
     plans: bool | None = None
-    #: It may change the project's files: its worker gets a worktree of its own.
+    #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
-    #: How one logs in, in words; empty where no login is needed, or nothing is known of it.
+    #: How to log in, as text; empty if no login is needed, or if it is unknown.
     login: str = ""
-    #: The visible state of its credential, without reading it.
+    #: Returns a fingerprint of the credential, without reading it.
     credential: Callable[[], str] = lambda: ""
-    #: What stands in its way, and how to mend that; empty when nothing does.
+    #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
 
     def check(self, task: TaskSpec) -> None:
@@ -175,9 +176,9 @@ class DrivenAgent:
             policy=self._policy(assignment),
             model=model,
             limits=_limits(assignment),
-            # Whoever may only look could else have others change what they want.
+            # A read-only agent could let a child job make the changes that it may not make.
             recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
-            # Who plans or reviews needs none of it, and a hook could keep it from its answer.
+            # Planners and reviewers need no additions, and a hook could prevent their answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
             home=terms.home,
             shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
@@ -193,7 +194,7 @@ class DrivenAgent:
 
     def _more(self, assignment: Assignment) -> Mapping[str, Any]:
         prices = {"prices": self.terms.prices} if self.terms.prices else {}
-        # Where its prompt begins to differ from those of others: a provider's cache ends there.
+        # Length of the shared beginning of prompts: a provider's cache ends there.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
 
@@ -218,12 +219,13 @@ class DrivenAgent:
         return previous.session.id if start is Start.RESUME else ""
 
     def _on_windows(self, assignment: Assignment) -> bool:
-        # A loop of our own calls the model from here.
+        # Our own HTTP loop calls the model from Linux.
         return bool(self.argv) and assignment.job.config.execution_mode == "windows"
 
     def _policy(self, assignment: Assignment) -> str:
-        # Who plans or reviews changes nothing, and a reviewer reads what others wrote, with the
-        # user's checkout at hand. What a user's own agent has to be told for that, it may not be.
+        # Planners and reviewers change nothing, and a reviewer reads texts of other agents next to
+        # the user's checkout. A user's own agent may have no read-only options, so its policy
+        # stays.
         if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
         return self.policy or self.terms.policy
@@ -247,7 +249,7 @@ def _with_answer(outcome: Outcome, written: str) -> Outcome:
 
 def _evidence(outcome: Outcome, written: str) -> Evidence:
     said = written or outcome.text
-    # The next attempt reads the output of this one: it says what failed.
+    # The next attempt reads this attempt's output, so the output must have the failure.
     told = [said, outcome.error if outcome.error not in said else ""]
     return Evidence(
         output=said if outcome.succeeded else "\n\n".join(filter(None, told)),
@@ -263,7 +265,7 @@ def _evidence(outcome: Outcome, written: str) -> Evidence:
 
 
 def _outcome(control: Path) -> Outcome | None:
-    # Below job_x/attempts/worker_1.1/, no step of which may be a link.
+    # No part of the path job_x/attempts/worker_1.1/ may be a link.
     found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
     try:
         return result_file.from_json(found) if found else None

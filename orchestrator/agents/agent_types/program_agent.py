@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 
-#: What puts ``orchestrator`` on the PATH of its login shells, as BASH_ENV.
+#: Path of the script that puts ``orchestrator`` on the PATH of login shells, as BASH_ENV.
 LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
 
 
@@ -32,19 +32,20 @@ class ProgramAgent:
     description: str = ""
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: Its standard output is its output if it writes no ``output.md``.
+    #: True if standard output is the agent's output unless the agent writes ``output.md``.
     output_from_log: bool = True
-    #: It is given a prompt, which begins with what all workers of its job are told.
+    #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
-    #: Its provider charges less for a beginning that it has read before.
+    #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
     #: The expected memory of one worker.
     memory_bytes: int = 512 * 1024 * 1024
-    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    #: True if the agent may plan for a job that names no planner; None: only if it is named;
+    #: False: never.
     plans: bool | None = None
-    #: It may change the project's files: its worker gets a worktree of its own.
+    #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True
-    #: What stands in its way, and how to mend that; empty when nothing does.
+    #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
 
     def check(self, task: TaskSpec) -> None:

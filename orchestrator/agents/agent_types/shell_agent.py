@@ -9,13 +9,14 @@ from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 
-#: In bytes: Linux starts no program with a longer one (MAX_ARG_STRLEN, with a zero at its end).
+#: Maximum bytes of an argument: Linux starts no program with a longer one (MAX_ARG_STRLEN,
+#: including a final NUL).
 LONGEST_ARGUMENT = 32 * 4096 - 1
-#: Where a longer command is, in the attempt's control directory. ``eval`` starts no program.
+#: File of a longer command, in the attempt's control directory. ``eval`` starts no program.
 _FILE = "command.sh"
 _FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
 
-#: With which bash begins its own messages about a string that it runs.
+#: Beginning of bash's own messages about a string that it runs.
 _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
@@ -27,10 +28,10 @@ class ShellAgent:
 
     name = "shell"
     description = "runs a command"
-    #: The needs of a command are unknown; a shell itself needs little.
+    #: Memory of the shell; the memory of its command is unknown.
     memory_bytes = 16 * 1024 * 1024
     plans = False
-    #: Commands run in a plain directory; the project is where the environment says.
+    #: Commands run in a plain directory; a variable has the project's path.
     changes_files = False
 
     def check(self, task: TaskSpec) -> None:

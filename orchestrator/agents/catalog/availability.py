@@ -15,15 +15,16 @@ from urllib.request import urlopen
 from orchestrator.core.model.known_agents import KnownTool
 from orchestrator.core.ports.read_models import Availability, Login
 
-#: So long what was found is taken for true.
+#: Seconds for which an available agent counts as available without another check.
 FRESH_SECONDS = 60.0
-#: And so long what was missing for missing: whoever is told so mends it and tries again.
+#: Seconds for which a missing agent counts as missing: short, because the user may have just
+#: installed it.
 MISSING_SECONDS = 2.0
 _ASK_SECONDS = 0.5
-#: Of programs, and of the scripts that npm makes.
+#: Suffixes of Windows programs, and of scripts that npm creates.
 _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
 WINDOWS_LOGIN = "its login on the Windows side"
-#: Values that switch a service off.
+#: Values that switch off a service.
 _OFF = ("0", "false", "no", "off")
 _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
 
@@ -49,7 +50,7 @@ def look(
     if program:
         path = _program(program, environ, windows)
     installed = bool(path) or not known.program
-    # Its login there is not looked for: only its own program knows where that is.
+    # The login on the Windows side is not searched: only the tool itself knows its place.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
     own = f"correct orchestrator.{known.command_setting} in config.yaml"
     mend = [] if installed else [known.install if program == known.program else own]

@@ -15,7 +15,8 @@ Prices = Mapping[str, Price]
 TABLE = Path(__file__).with_name("prices.json")
 PER_MILLION = 1_000_000
 _KINDS = ("input", "output", "cache_read", "cache_write")
-#: Names of one model: a dated snapshot, the latest one, a larger window, an effort.
+#: Parts of a model's name that do not change its price: a dated snapshot, the latest version, a
+#: larger window, an effort.
 _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 
 

@@ -17,7 +17,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
             kind="command-without-shell",
         )
     if hindrance:
-        # Nobody named the planner's task.
+        # Only messages on tasks that the caller named have the task's id.
         which = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
             f"{which}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
@@ -26,7 +26,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
 
 def lacking(program: str, bin: str, environ: Mapping[str, str]) -> str:
     """Return how to install a missing program; empty if it exists, or if that is unknown."""
-    # A worker may have it in its own directory.
+    # The program may be in the worker's own directory.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
     if relative or shutil.which(program, path=path):

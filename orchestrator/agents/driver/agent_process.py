@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _CHUNK = 1 << 16
-#: What is still in the pipes when the program has ended; a process that it left behind could go
-#: on writing for ever.
+#: Maximum bytes that are read from the pipes after the program has ended; a leftover process could
+#: write forever.
 _LAST_BYTES = 64 * 1024 * 1024
 
 
@@ -45,7 +45,7 @@ class Child:
         self.stderr = self._process.stderr.fileno()
         for descriptor in (self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
-        #: Ready when the program has ended; its pipes may be held open by what it left behind.
+        #: Readable when the program has ended; leftover processes may keep its pipes open.
         self.end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else -1
 
     @property
@@ -60,7 +60,7 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Until it is reaped, its pid, which is its group's, is not reused.
+        # Until the process is reaped, its pid, and therefore its group's id, is not reused.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

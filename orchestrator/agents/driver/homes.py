@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestrator.agents.adapters.invocation.call import AgentHome
 
-#: A program that takes longer is started for its task, come what may.
+#: Seconds of the setup; after them, the tool starts its task without a complete setup.
 LONGEST_SECONDS = 120.0
 _LOOK_SECONDS = 0.05
 _DONE, _LOCK = "set-up", "set-up.lock"
@@ -78,5 +78,5 @@ def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) 
             time.sleep(_LOOK_SECONDS)
         ended = child.returncode is not None
         if not ended:
-            child.kill()  # what it leaves is swept with all else of the attempt
+            child.kill()  # its leftover processes are killed with those of the attempt
     return ended

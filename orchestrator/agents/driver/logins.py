@@ -21,9 +21,9 @@ _LARGEST_BYTES = 1 << 20
 @dataclass(slots=True)
 class Linked:
     login: Login
-    #: When the user's file was changed, as far as the tool can know.
+    #: Time of the last change of the user's file that the tool has seen.
     source_ns: int
-    #: The latest file in the link's place that was looked at: when it was changed, and its inode.
+    #: Time of change and inode of the latest checked file that replaced the link.
     seen: tuple[int, int] = (0, 0)
 
 
@@ -32,7 +32,7 @@ def link(logins: Sequence[Login]) -> list[Linked]:
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
-            # Of an earlier attempt in the same place, which was killed.
+            # The login of an earlier attempt in the same place, which was killed.
             _recover(login.target, login.source)
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def _look(each: Linked) -> None:
     login = each.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):
-        # What it renews from now on it has from the user's file as it is now.
+        # The tool's next renewal starts from the user's present file.
         each.source_ns = login.source.stat().st_mtime_ns
         return
     if each.seen == (status.st_mtime_ns, status.st_ino):

@@ -28,12 +28,12 @@ from orchestrator.core.model.attempt.session import Session, is_session_id
 from orchestrator.security.environment import secrets_in
 from orchestrator.security.masking import Masker
 
-#: What a shell gives for a program that SIGTERM ended.
+#: A shell's exit code for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
-#: Their models run on the user's own machine, whatever their names are.
+#: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: What a session that cannot be resumed ends with, before any answer of the model; so may a
-#: service that fails.
+#: Errors of a session that cannot be resumed, before any answer of the model; a failing service
+#: has them, too.
 _IN_DOUBT = frozenset(
     {
         ErrorClass.API,
@@ -45,10 +45,10 @@ _IN_DOUBT = frozenset(
         ErrorClass.LIMIT,
     }
 )
-#: The next attempt does not try a session that ended so before any answer.
+#: Errors before any answer after which the next attempt does not resume the session.
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
 _STOPPED = "stopped by the orchestrator"
-#: For each of two calls to the server, where the driver itself may be killed soon.
+#: Seconds for each of two calls to the server shortly before the driver may be killed.
 _TELL_SECONDS = 0.5
 
 
@@ -67,7 +67,7 @@ def main() -> int:
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
     journal.say(f"usage: {in_words(outcome.usage)}")
-    # Last: a server that does not answer must not cost the outcome.
+    # Last, because a server that does not answer must not lose the outcome.
     driver.tell_total(outcome.usage)
     if driver.termed and not outcome.succeeded:
         return _STOPPED_EXIT
@@ -91,14 +91,14 @@ class Driver:
         self.termed = True
         patience = 0.0
         if self._watch.may_be_done and not self._watch.finished:
-            # A limit of its job may be reached by the step that has its answer. What follows has
-            # to fit into the time before the driver itself is killed.
+            # The step with the final answer may also reach a limit. The rest has to fit into the
+            # time before the driver itself is killed.
             patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
             self._watch.close(_STOPPED)
         self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
     def _limit(self, why: str) -> None:
-        # Maybe by the step that has the agent's answer.
+        # The step that reached the limit may have the final answer.
         self._watch.close(why)
         self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
 
@@ -107,7 +107,7 @@ class Driver:
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
         outcome = replace(outcome, usage=priced(usage, self._price))
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
-            # A plan is good or not whatever its maker was kept from; the server checks it.
+            # The server checks the plan or review, so tools that were denied do not matter.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
         self._warn_of_price(outcome.usage)
         return outcome
@@ -124,7 +124,8 @@ class Driver:
             self._journal.say(f"! the price of {model} is unknown: max_cost_usd was not enforced")
 
     def _run_loop(self) -> Outcome:
-        from orchestrator.agents.driver import model_loop  # most agents are programs
+        # few agents need this module: most are programs
+        from orchestrator.agents.driver import model_loop
 
         ask = ask_for(self._spec, self._control)
         written(shell_files(ask))
@@ -146,7 +147,7 @@ class Driver:
             self._journal.say("! starting a new session")
             again = self._run_call(replace(self._spec, resume=""), stream)
             if not self._watch.answered and again.error_class is outcome.error_class:
-                # A new session fails alike: the one before is not to blame.
+                # A new session would fail in the same way, so the earlier session is still usable.
                 self._note(self._spec.resume, resumed=True)
             return again
         finally:
@@ -191,7 +192,8 @@ class Driver:
         environ = environment(call)
         try:
             if call.home is not None:
-                from orchestrator.agents.driver import homes  # most have one of their own
+                # few agents need this module: most have their own home
+                from orchestrator.agents.driver import homes
 
                 homes.set_up(call.home, environ, lambda: self.termed)
             outcome = program.run(call, environ)
@@ -222,7 +224,8 @@ def call_of(told: Spec, control: Path) -> AgentCall:
     call = call_for(told.tool)(ask)
     if not told.windows:
         return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
-    from orchestrator.agents.adapters.invocation.windows import on_windows  # few need it
+    # few agents need this module
+    from orchestrator.agents.adapters.invocation.windows import on_windows
 
     return on_windows(call, ask, Path.cwd())
 
@@ -245,7 +248,8 @@ def ask_for(told: Spec, control: Path, environ: Mapping[str, str] = os.environ) 
         environ=dict(environ),
         root=os.geteuid() == 0,
         windows=told.windows,
-        schema={} if told.windows else told.schema,  # its quotes get lost on the way
+        # the way to Windows would lose the schema's quotation marks
+        schema={} if told.windows else told.schema,
         more=told.more,
     )
 
@@ -269,7 +273,7 @@ def prepared(call: AgentCall) -> list[logins.Linked]:
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Two runs of one attempt have the same.
+        # Two runs of one attempt have the same name.
         with contextlib.suppress(FileExistsError):
             place.symlink_to(directory)
     for place, source in call.inherited.items():
@@ -318,7 +322,7 @@ def load_reader(name: str, told: Spec) -> Reader:
     """Raise InvalidRequest with the names that exist."""
     readers = import_module("orchestrator.agents.adapters.readers")
     prices = told.more.get("prices") or {}
-    # What a user's own program may do when it may do everything is not known.
+    # With policy full, the permissions of a user's own program are unknown.
     policy = "" if (told.tool, told.policy) == ("custom", "full") else told.policy
     known = readers.KnownUsage(model=told.model, policy=policy, prices=prices)
     reader: Reader = readers.reader(name, known)

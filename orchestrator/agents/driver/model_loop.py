@@ -17,7 +17,7 @@ from orchestrator.agents.events.agent_events import Finished, Outcome, Sign
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
-#: A loop: what it is told, the prompt, where its signs go.
+#: Runs a loop: gets its settings, the prompt, and a callback for its events.
 Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
 
 
@@ -46,7 +46,7 @@ class Loop:
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
-            # A step that continues is stopped as soon as it reports that.
+            # A step that continues is stopped as soon as it reports usage.
             signal.setitimer(signal.ITIMER_REAL, why.patience)
             return
         kill, thread = self._main

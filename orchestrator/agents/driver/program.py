@@ -26,12 +26,13 @@ from orchestrator.agents.events.session_follower import Follower
 from orchestrator.agents.events.transcript import Journal, Stream
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
-#: How often the clocks are looked at; the program's end is noticed at once.
+#: Seconds between checks of the clocks; the program's end is noticed at once.
 _LOOK_SECONDS = 0.5
-#: What goes on beyond its limit costs money with each step, and opencode takes no notice of TERM.
+#: Seconds after which a program beyond its limit is killed, because each step costs money, and
+#: opencode ignores SIGTERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
-#: Of a program that is being replaced, as by an update of itself.
+#: Errors of a program that an update is replacing.
 PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
@@ -40,11 +41,11 @@ class Patience:
     """Timeouts in seconds; 0 means no timeout."""
 
     stall: float
-    #: Of silence after it was told to slow down.
+    #: Maximum seconds of silence after a rate limit.
     pause: float
-    #: From its last word to its end.
+    #: Seconds from the program's last event to its end.
     finish: float
-    #: From asking it to stop to killing it.
+    #: Seconds from the request to stop to the kill.
     stop: float
 
 
@@ -61,18 +62,19 @@ class Program:
         self._journal = journal
         self._stream = stream
         self._follower: Follower | None = None
-        #: As the program names it.
+        #: The session's id, as reported by the program.
         self.session = ""
         #: Called with the session's id as soon as the program names it.
         self.on_session: Callable[[str], None] = lambda session: None
-        #: Called every now and then while it runs.
+        #: Called at intervals while the program runs.
         self.on_look: Callable[[], None] = lambda: None
         self._look_at = 0.0
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
         self._asked: EarlyStop | None = None
         self._stop_at = 0.0
-        #: Whoever runs the driver wants it to end, whatever else asks for a stop.
+        #: True if the driver's own caller requested its end, which has priority over all other
+        #: stops.
         self._killed = False
         self._stopping: EarlyStop | None = None
         self._kill_at = 0.0
@@ -87,7 +89,7 @@ class Program:
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
         self._asked = self._asked or why
         self._killed |= why.reason is ErrorClass.KILLED
-        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, so a wake-up is pending
             os.write(self._wake_write, b"x")
 
     def run(self, call: AgentCall, environ: Mapping[str, str]) -> Outcome:
@@ -137,18 +139,19 @@ class Program:
         elif data and descriptor == child.stderr:
             self._take_err(data)
 
-    # -- what it writes -------------------------------------------------------------------------
+    # -- output ---------------------------------------------------------------------------------
 
     def _take_out(self, data: bytes) -> None:
         self._heard = time.monotonic()
         try:
             for line in self._out.add(data):
                 signs = list(self._reader.line(line))
-                # First: who is killed after an answer is seen has its session.
+                # First, so that a worker that is killed after an answer has its session's id.
                 self._name_session()
                 self._take_signs(signs)
         finally:
-            # Whole lines in the stream have been read: a stop that follows one finds the agent so.
+            # Before the reader gets the data, so that a stop because of a line finds this line in
+            # the stream.
             self._stream.keep(data)
 
     def _take_signs(self, signs: Iterable[Sign]) -> None:
@@ -206,7 +209,7 @@ class Program:
         if unended := self._err.rest():
             self._journal.say(unended)
 
-    # -- how long it may take -------------------------------------------------------------------
+    # -- times ----------------------------------------------------------------------------------
 
     def _keep_time(self, child: Child, now: float) -> None:
         if now >= self._look_at:
@@ -235,15 +238,16 @@ class Program:
         limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
         if not limited and asked.reason is not ErrorClass.KILLED:
             return asked
-        # Its result is complete: a limit lets it end, and a kill is no failure of its work. After
-        # a limit, too: the driver would be killed without a word about the result.
+        # The result is complete: a limit lets the program end, and a kill is no failure of its
+        # work. This also applies after a limit, because the killed driver could not report the
+        # result.
         return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
     def _overdue(self, now: float) -> EarlyStop | None:
         patience = self._patience
         if self._finished_at is not None:
             late = now - self._finished_at > patience.finish > 0
-            # It has done its work: that it does not end is no failure of the work.
+            # The work is done: a program that does not end afterwards is no failure of the work.
             return (
                 EarlyStop(ErrorClass.NONE, "it did not exit after its final result")
                 if late
@@ -261,7 +265,7 @@ class Program:
 
     def _ending(self, child: Child) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")
-        # Stopped after its last word: how it took that says nothing of its work.
+        # The stop came after the final answer, so the program's reaction does not matter.
         late = self._stopping is not None and why.reason is ErrorClass.NONE
         code = 0 if late else child.returncode
         return Ending(

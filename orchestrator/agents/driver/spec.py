@@ -9,11 +9,11 @@ from typing import Any
 from orchestrator.agents.adapters.invocation.call import CallLimits
 
 NAME = "spec.json"
-#: In the control directory: the prompt for a session that is resumed.
+#: Name of the file in the control directory with the prompt for a resumed session.
 RESUME_PROMPT = "resume.md"
-#: Where the driver finds the attempt's control directory.
+#: Variable with the path of the attempt's control directory.
 VARIABLE = "ORCHESTRATOR_CONTROL_DIR"
-#: A place that the sandbox lets the attempt write to; its path is in the spec, too.
+#: Variable with a path that the sandbox lets the attempt write to; the spec has the path, too.
 SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 
 
@@ -22,43 +22,44 @@ class Spec:
     """One attempt of one agent. Contains no secret: secrets are in the environment."""
 
     agent: str
-    #: A name of ``adapters.commands`` or of ``loop.providers``.
+    #: Name of a module of ``adapters.commands`` or of ``loop.providers``.
     tool: str
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     command: tuple[str, ...] = ()
     policy: str = "full"
     model: str = ""
     limits: CallLimits = field(default_factory=CallLimits)
-    #: Whether child jobs can be started from here.
+    #: True if the attempt can start child jobs.
     recursive: bool = False
-    #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
+    #: The user's own additions that reach the tool: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     #: The product's own folder.
     home: str = ""
     #: A directory that attempts of the same tool share.
     shared: str = ""
-    #: A directory for the tool's sessions, which the worker's next attempts find again; empty:
-    #: sessions end with their attempt.
+    #: Directory of the tool's sessions for the worker's next attempts; empty: sessions end with
+    #: their attempt.
     sessions: str = ""
-    #: The session that the attempt resumes, with the prompt in ``RESUME_PROMPT``; empty: a new one.
+    #: The session to resume, with the prompt in ``RESUME_PROMPT``; empty: a new session.
     resume: str = ""
-    #: Seconds of silence after which it is taken for hung; 0: for ever.
+    #: Seconds of silence after which the tool counts as hung; 0: never.
     stall_seconds: float = 600.0
-    #: Seconds that it may wait for a rate limit by itself: a slot is not for that.
+    #: Maximum seconds that the tool may wait for a rate limit itself, because the waiting worker
+    #: holds a slot.
     pause_seconds: float = 60.0
-    #: Seconds that it has to end by itself after its last word.
+    #: Seconds from the tool's last event to its end; then it is stopped.
     finish_seconds: float = 30.0
-    #: Seconds between asking it to stop and killing it.
+    #: Seconds between the request to stop and the kill.
     stop_seconds: float = 3.0
-    #: Seconds that it has for its last word when it is to stop after a step that may be its last.
+    #: Seconds for a final answer if the tool is to stop after a step that may be its last.
     last_word_seconds: float = 2.0
-    #: Size that is kept of the program's output as it came.
+    #: Maximum size of the stored raw output.
     stream_bytes: int = 50 * 1024 * 1024
-    #: It runs on the Windows side of WSL.
+    #: True if the tool runs on the Windows side of WSL.
     windows: bool = False
-    #: The JSON schema that its answer is to keep to; empty: its answer is words.
+    #: The JSON schema of the answer; empty: the answer is text.
     schema: Mapping[str, Any] = field(default_factory=dict)
-    #: What only this tool knows: the data of a user's agent, of a loop over HTTP.
+    #: Data for this tool only: of a user's own agent, or of a loop over HTTP.
     more: Mapping[str, Any] = field(default_factory=dict)
 
 

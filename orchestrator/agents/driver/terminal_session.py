@@ -16,7 +16,7 @@ from orchestrator.core.model.known_agents import known
 from orchestrator.security.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
-#: Variables for tools that nobody watches.
+#: Variables for tools that run without a person.
 _UNWATCHED = ("CI", "NO_COLOR")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Between two calls, where no limit applies to what the worker uses.
+#: Seconds between two calls if no cap applies to the worker.
 EVERY_SECONDS = 1.0
 CALL_SECONDS = 5.0
 LAST_CALL_SECONDS = 2.0
@@ -82,11 +82,12 @@ class Telling:
 
     def _call(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
         """Send totals. Return the server's answer; empty if it did not answer."""
-        from orchestrator.security.light_client import LightClient  # not always needed
+        # not every attempt needs this module
+        from orchestrator.security.light_client import LightClient
 
         try:
             client = LightClient(self._url, self._key)
             reply = client.request("POST", PATH, asdict(usage), timeout=seconds)
-        except Exception:  # whatever goes wrong here is no reason to stop an agent
+        except Exception:  # no error here may stop an agent
             return {}
         return reply.document if reply.status == 200 else {}

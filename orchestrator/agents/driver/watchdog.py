@@ -37,7 +37,7 @@ def in_words(usage: Usage) -> str:
     return ", ".join(words) or "unknown"
 
 
-#: Cost of a usage in USD; None if no price is known.
+#: Returns the cost of a usage in USD; None if no price is known.
 Price = Callable[[Usage], float | None]
 
 
@@ -66,7 +66,7 @@ class Watchdog:
         self._why = ""
         #: True if its latest event is its final answer, or the usage of that answer.
         self.finished = False
-        #: The account's limit that its latest event reports; empty for none.
+        #: The account's limit that the latest event reports; empty for none.
         self.limited = ""
         #: True if the model has answered, with text or a tool call.
         self.answered = False

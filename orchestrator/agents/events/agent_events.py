@@ -23,10 +23,10 @@ class Did:
     """The model used a tool, or was refused it."""
 
     tool: str
-    #: What with, in one line.
+    #: Arguments of the tool, in one line.
     summary: str = ""
     denied: bool = False
-    #: Files that it writes, as the program names them.
+    #: Files that the tool writes, as the program names them.
     writes: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -48,7 +48,7 @@ class Troubled:
 
     text: str
     error_class: ErrorClass = ErrorClass.API
-    #: Seconds until it tries again, as far as it says.
+    #: Seconds until the program retries; None: unknown.
     seconds: float | None = None
 
 
@@ -73,9 +73,9 @@ class Ending:
 
     code: int | None = None
     signal: int | None = None
-    #: The end of what it wrote to standard error.
+    #: The end of the program's standard error.
     stderr: str = ""
-    #: Why it was stopped, when it was: its own code and words mean nothing then.
+    #: Why the program was stopped: then its exit code and final text do not count.
     stopped_for: ErrorClass = ErrorClass.NONE
     stopped_because: str = ""
 
@@ -92,15 +92,16 @@ class Outcome:
     error_class: ErrorClass = ErrorClass.NONE
     error: str = ""
     usage: Usage = field(default_factory=Usage)
-    #: By which the same program can resume this conversation.
+    #: Id with which the program can resume this conversation.
     session: str = ""
-    #: Tools that it was refused, each once.
+    #: Tools that the agent was denied, each once.
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
-    #: Files that it wrote outside of where it works, by its own events: absolute paths.
+    #: Absolute paths of files outside the working directory that the agent wrote, by its own
+    #: events.
     outside: tuple[str, ...] = ()
-    #: What else to know of a success, as text.
+    #: A note on a successful attempt, as text.
     note: str = ""
 
     @property

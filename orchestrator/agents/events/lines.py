@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-#: A longer line is cut: no event of any tool is that long, and memory is not endless.
+#: Maximum bytes of a line; longer lines are cut, because no event of any tool is that long, and
+#: memory is limited.
 MOST_BYTES = 8 * 1024 * 1024
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from orchestrator.agents.events.lines import Lines
 
-#: Seconds between two looks.
+#: Seconds between two checks of the files.
 LOOK_SECONDS = 0.25
-#: Of all files in one look: what there is more is read in the next one.
+#: Maximum bytes of all files in one check; the next check reads the rest.
 _LOOK_BYTES = 4 * 1024 * 1024
 _MOST_FILES = 50
 
@@ -70,7 +70,7 @@ def _read(path: Path, start: int, most: int) -> bytes:
         return b""
     try:
         return os.pread(handle, max(0, most), start)
-    except OSError:  # it is no file
+    except OSError:  # not a file
         return b""
     finally:
         os.close(handle)

@@ -28,7 +28,7 @@ class ModelCaller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
-        #: Answers began that did not come to their end: what they used is not known.
+        #: True if answers began that did not end: their usage is unknown.
         self.lost_answers = False
         self._check_key()
         self._check_headers()

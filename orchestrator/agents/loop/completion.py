@@ -15,7 +15,7 @@ from orchestrator.agents.loop.usage_limits import UsageLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Places in a text where JSON may begin that are tried.
+#: Maximum number of places in a text where JSON may begin that are tried.
 _MOST_STARTS = 200
 
 

@@ -15,9 +15,9 @@ from orchestrator.agents.loop.tools.toolbox import Toolbox
 from orchestrator.agents.loop.usage_limits import UsageLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
-#: Answers in a row that were cut off or empty, after which it is over.
+#: Maximum number of cut or empty answers in a row before the conversation ends.
 _MOST_VAIN = 2
-#: Tools that one answer may ask for.
+#: Maximum number of tools in one answer.
 _MOST_USES = 64
 
 
@@ -30,7 +30,7 @@ class Conversation:
         self._emit = emit
         self._toolbox = Toolbox(settings)
         self._ledger = UsageLimits(settings)
-        #: Tools that were refused and did not work afterwards.
+        #: Tools that were denied and did not work afterwards.
         self._denied: dict[str, None] = {}
         self._vain = 0
         self._text = ""
@@ -113,7 +113,7 @@ class Conversation:
             self._toolbox.summary(use.name, use.arguments),
             writes=self._toolbox.writes(use.name, use.arguments),
         )
-        # A reader of the log sees the present step, not only the last one.
+        # Log slow and rejected tools before they run, so that the log shows the present step.
         ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
         if ahead:
             self._emit(did)

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.agents.loop.settings import LoopSettings
 
-#: The same for every worker of a policy, so that providers can cache it.
+#: The same text for every worker of a policy, so that providers can cache it.
 _HOW = """\
 You are an agent that works through a task with tools, without a person to ask.
 All paths are relative to the working directory{confined}.

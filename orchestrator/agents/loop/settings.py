@@ -17,17 +17,17 @@ POLICIES = ("full", "edit", "read-only")
 class Timeouts:
     """Seconds. None is as long as the silence after which a driver takes a loop for hung."""
 
-    #: To reach the server.
+    #: Timeout of connecting to the server.
     connect: float = 10.0
-    #: From a request to the end of its answer.
+    #: Timeout from a request to the end of its answer.
     call: float = 540.0
-    #: For a command that says nothing else.
+    #: Default timeout of a command.
     command: float = 120.0
-    #: The most that a command may ask for.
+    #: Maximum timeout that a command may request.
     longest_command: float = 540.0
-    #: Before the first retry, when the server says nothing; doubled with each.
+    #: Pause before the first retry if the server names none; doubled with each retry.
     pause: float = 1.0
-    #: A longer wait than this is not for a worker to sit out.
+    #: Maximum pause; for longer waits the worker ends, so that it does not hold a slot.
     longest_pause: float = 60.0
 
 
@@ -35,7 +35,7 @@ class Timeouts:
 class LoopLimits:
     """Limits of the whole run; None: no limit."""
 
-    #: Calls of the model. A loop always has an end.
+    #: Maximum number of model calls, so that every loop ends.
     max_steps: int = 200
     max_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -47,33 +47,33 @@ class LoopSettings:
     base_url: str
     #: The variable that holds the key; empty if none is needed.
     api_key_env: str = ""
-    #: Tokens that one answer may have.
+    #: Maximum tokens of one answer.
     max_tokens: int = 8192
     limits: LoopLimits = field(default_factory=LoopLimits)
     policy: str = "full"
     cwd: Path = field(default_factory=Path.cwd)
     timeouts: Timeouts = field(default_factory=Timeouts)
-    #: How often a call is made again.
+    #: Maximum number of retries of a call.
     retries: int = 2
     #: Overrides of the price table, in its own form.
     prices: Mapping[str, Any] = field(default_factory=dict)
-    #: Its models have no price but one that the user gives.
+    #: True if the server's models cost nothing unless the user sets a price.
     local: bool = False
-    #: Added to every request.
+    #: Headers that are added to every request.
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Said before the prompt, after what the loop says of itself.
+    #: Text before the prompt, after the loop's own instructions.
     system: str = ""
-    #: How many characters at the start of the prompt are the same for many workers.
+    #: Number of characters at the start of the prompt that many workers share.
     shared_length: int = 0
     #: The model's context window, for servers that require it.
     context_tokens: int = 32768
-    #: A key may go over plain HTTP to another machine.
+    #: True if a key may be sent over plain HTTP to another machine.
     allow_plain_http: bool = False
-    #: Without a key the server need not be asked.
+    #: True if a call without a key would fail, so that the server need not be called.
     key_needed: bool = False
-    #: What serves the tools by which child jobs are started; empty where none can be.
+    #: Command of the server with the tools for child jobs; empty if no child job can be started.
     child_jobs: tuple[str, ...] = ()
-    #: Variables that commands do not get to see.
+    #: Variables that commands do not get.
     hidden: frozenset[str] = frozenset()
 
     @property
@@ -88,9 +88,9 @@ class ModelService:
     base_url: str
     base_url_env: str = ""
     model_env: str = ""
-    #: In the order in which they are tried.
+    #: Variables for the key, in the order in which they are tried.
     key_envs: tuple[str, ...] = ()
-    #: It runs on the user's own machine.
+    #: True if the service runs on the user's own machine.
     local: bool = False
 
 
@@ -117,7 +117,7 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
         "base_url": base_url,
         "model": known.get("model") or os.environ.get(service.model_env, ""),
         "api_key_env": given or held or next(iter(service.key_envs), ""),
-        # A server of one's own may want none.
+        # A user's own server may need no key.
         "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
         "local": service.local,
         "hidden": frozenset((given, *service.key_envs)),

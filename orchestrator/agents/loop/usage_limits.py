@@ -7,7 +7,7 @@ from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.core.limits.budget import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Characters of a request that are about one token, for servers that do not count.
+#: Characters per token, for servers that do not count tokens.
 _CHARACTERS = 4
 
 
@@ -18,7 +18,7 @@ class UsageLimits:
         self._settings = settings
         self._limits = settings.limits
         self.usage = Usage()
-        #: Tokens for the limit: as reported, or else estimated.
+        #: Tokens that count for the cap: reported, or otherwise estimated.
         self._tokens = 0
 
     def book(self, told: Usage, characters: int) -> Usage:

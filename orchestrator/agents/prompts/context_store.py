@@ -12,7 +12,7 @@ from orchestrator.security.product_files import PACKAGES
 from orchestrator.security.untrusted_files import read_regular
 
 DIRECTORY = "context"
-#: More than the requests, the context, the files and the digest can come to.
+#: Maximum bytes: requests, context, files, and digest together are smaller.
 _MOST_BYTES = 1024 * 1024
 
 

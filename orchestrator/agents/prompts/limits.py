@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.core.ports import Assignment
 
-#: How what is left is called, by its name in the API's ``left``.
+#: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
 _LEFT = {
     "child_jobs": "child jobs that you may start",
     "child_jobs_in_root": "child jobs that all workers together may start",

@@ -17,14 +17,14 @@ from orchestrator.agents.survey.files.listing import Listing, list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.security.untrusted_files import read_regular
 
-#: Kept in the workspace, for the jobs that follow.
+#: Path in the workspace of the digests, which later jobs use, too.
 CACHE = "cache/survey"
 MOST_KEPT = 20
 PINNED = "project.md"
-#: A larger project is judged by those of its files that lie highest.
+#: Maximum number of files; a larger project is described by the files nearest to its top.
 MOST_FILES = 2_000
 _MOST_BYTES = 64 * 1024
-#: Changes when digests of other content or form are made.
+#: Version of the digest's content and form.
 _EDITION = "1"
 
 
@@ -81,7 +81,7 @@ def _keep(path: Path, text: str) -> None:
         for old in newest_first[MOST_KEPT:]:
             old.unlink(missing_ok=True)
     except OSError:
-        pass  # in a sandbox the workspace is read-only; the next tree makes its own
+        pass  # in a sandbox the workspace is read-only: the next job tree writes its own digest
 
 
 def _changed(path: Path) -> float:
@@ -105,7 +105,7 @@ def fingerprint(root: Path, listing: Listing) -> str:
     file.
     """
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
-    # A digest that was made without grammars says less.
+    # A digest without grammars has less content.
     edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"
     seen = hashlib.sha256(f"{edition}\0{root}\0".encode("utf-8", "surrogateescape"))
     if commit is None:

@@ -15,7 +15,8 @@ from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.untrusted_files import read_regular
 
-#: What interrupted a session, by the cause of the attempt's end. All other ends have findings.
+#: Descriptions of what interrupted a session, by the cause of the attempt's end. Other ends have
+#: findings.
 INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
     "api": "the model's service failed",
@@ -27,7 +28,7 @@ INTERRUPTIONS = {
 }
 OUTPUT_NAME = "output.md"
 OUTPUT_LIMIT_BYTES = 32 * 1024
-#: Of a line that is part of a reason.
+#: Maximum characters of a line that is part of a reason.
 LINE_CHARS = 300
 #: Control sequences of terminals.
 _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
@@ -53,9 +54,10 @@ def task_document(assignment: Assignment) -> str:
 def output_document(directory: Path) -> str:
     """Return a worker's ``output.md`` for the report, shortened if it is too long."""
     path = os.path.join(directory, OUTPUT_NAME)
-    if not os.path.lexists(path):  # one look instead of five openings: most leave none
+    # one check instead of five openings: most directories have no such file
+    if not os.path.lexists(path):
         return ""
-    # No step of job_x/depth_0/worker_1/output.md may be a link.
+    # No part of the path job_x/depth_0/worker_1/output.md may be a link.
     workspace = os.fspath(directory).rsplit("/", 3)[0]
     content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
     if not content:

@@ -17,7 +17,7 @@ _SUFFIX = ".md"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Role:
     name: str
-    #: The first line that is not empty, without ``#`` marks.
+    #: The first non-empty line, without ``#`` marks.
     description: str
     path: Path
     built_in: bool

@@ -11,7 +11,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.security.untrusted_files import write_private
 
-#: Of a request and of the context that was given, each.
+#: Maximum bytes of the request, and of the given context.
 MOST_TEXT_BYTES = 64 * 1024
 _CUT = "\n(cut here)"
 
@@ -24,7 +24,7 @@ class Recipe:
     request: str
     depth: int
     max_depth: int
-    #: Whether the job's workers may start child jobs.
+    #: True if the job's workers may start child jobs.
     recursive: bool
     context: str
     context_files: tuple[str, ...]

@@ -88,7 +88,7 @@ def _symbols(result: SurveyResult) -> Iterator[str]:
         yield f"{path}: {_named(names, 8)}"
 
 
-#: Cut from the end where there is no room: what tells most in the least space comes first.
+#: Cut from the end if there is no room, so the most useful short sections come first.
 _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
     ("Languages", _languages),
     ("Entry points", _entry_points),

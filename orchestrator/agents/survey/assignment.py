@@ -10,7 +10,7 @@ from .errors import SurveyError
 
 #: Written by the engine into the worker's directory.
 TASK_FILE = "task.json"
-#: Directories of root jobs in a workspace begin with this.
+#: Beginning of the names of root jobs' directories in a workspace.
 JOB_DIRECTORY_PREFIX = "job_"
 
 
@@ -30,7 +30,7 @@ class Surroundings:
 
     root: Path
     directory: Path
-    #: Folders below ``root`` that are ours and are never surveyed.
+    #: The product's own directories below ``root``, which are never surveyed.
     excluded: tuple[Path, ...] = ()
     depth: int = 0
     max_depth: int = 0

@@ -18,13 +18,14 @@ PARTS_FOR_A_CHILD_JOB = 5
 SMALLEST_DIVIDED_BYTES = 640 * 1024
 #: A part is sizeable when it has at least this much to read ...
 SIZEABLE_PART_BYTES = 32 * 1024
-#: ... and at least this share (one in ...) of its directory.
+#: ... and at least one part in so many of its directory.
 SIZEABLE_PART_SHARE = 50
-#: Files of these languages are quickly read; they do not make a part sizeable.
+#: Languages whose files are read quickly, so that they do not make a part sizeable.
 _DATA = frozenset({"Gettext", "JSON", "XML", "CSV", "Lock file", "Patch"})
-#: Bundles of small subdirectories are closed when they reach this share of their directory.
+#: Bundles of small subdirectories are closed when they reach one part in so many of their
+#: directory.
 BUNDLE_SHARE = 5
-#: More child jobs than this are not started by one worker; it surveys the rest itself.
+#: Maximum number of child jobs of one worker; the worker surveys the rest itself.
 MOST_CHILD_JOBS = 10
 
 
@@ -49,7 +50,7 @@ class Division:
 @dataclass
 class _Directory:
     path: str
-    #: Bytes to read and number of files, everything below included.
+    #: Bytes to read and number of files, including subdirectories.
     size: int = 0
     file_count: int = 0
     own_size: int = 0
@@ -123,7 +124,7 @@ def _parts(directory: _Directory) -> Iterator[SurveyPart]:
     for name in sorted(directory.children):
         child = directory.children[name]
         if not _is_speakable(name):
-            continue  # It cannot be named in a task; the worker keeps it for itself.
+            continue  # A task cannot name this path, so the worker surveys it itself.
         part = SurveyPart(
             name=child.path, files=(child.path,), file_count=child.file_count, size=child.size
         )

@@ -19,14 +19,14 @@ from orchestrator.agents.survey.result.result_file import RESULT_FILE, write_res
 
 from .assignment import Surroundings, Task
 
-#: More paths than this are not named in a line of progress.
+#: Maximum number of paths in a progress line.
 _MOST_NAMED = 3
 
 
 def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
     """Carry out ``task`` and return the parts that are missing; raises SurveyError."""
     for name in (OUTPUT_FILE, RESULT_FILE):
-        # Files of an earlier attempt must not count as this attempt's.
+        # Files of an earlier attempt must not count as this attempt's files.
         (surroundings.directory / name).unlink(missing_ok=True)
     listing = list_files(surroundings, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):

@@ -21,6 +21,7 @@ def call_for(tool: str) -> Callable[[Ask], AgentCall]:
 
 def tools() -> tuple[str, ...]:
     """Return the tools that have a module here."""
-    from orchestrator.core.model.known_agents import PROGRAMS  # an attempt needs one of them
+    # an attempt needs only one of these modules
+    from orchestrator.core.model.known_agents import PROGRAMS
 
     return (*(each.name for each in PROGRAMS), "custom")

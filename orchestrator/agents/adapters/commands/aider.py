@@ -8,12 +8,13 @@ _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
     *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
     *("--no-detect-urls", "--disable-playwright"),
-    # What is left is committed for it; a message of its own costs a call that it does not tell.
+    # The orchestrator commits for aider: each commit message of aider costs a call that aider does
+    # not report.
     *("--no-auto-commits", "--no-dirty-commits"),
 )
-#: It breaks its lines, errors among them, at the width of a terminal, 80 where there is none.
+#: aider breaks its lines, also of errors, at the width of the terminal (80 without a terminal).
 _WIDTH = "10000"
-#: Its index of the project's names; no option moves it elsewhere.
+#: aider's index of the project's names; no option moves the index elsewhere.
 _TAGS = ".aider.tags.cache.v*"
 
 
@@ -21,7 +22,7 @@ def call(ask: Ask) -> AgentCall:
     history = ask.control / "aider"
     argv = [*ask.command, "--message-file", str(ask.directory / "prompt.md"), *_PLAIN]
     argv += ["--yes-always", *_policy(ask)]
-    # It would leave these in the directory where it works.
+    # Without these options aider writes the files into its working directory.
     argv += ["--input-history-file", str(history / "input")]
     argv += ["--chat-history-file", str(history / "chat.md")]
     if ask.model:
@@ -33,15 +34,15 @@ def call(ask: Ask) -> AgentCall:
         reader="aider",
         env={
             "COLUMNS": _WIDTH,
-            # It opens pages of its manual on some errors.
+            # aider opens pages of its manual on some errors.
             "BROWSER": "true",
-            # Else it waits for a price list from the network at each start.
+            # Otherwise aider waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             **({"OPENAI_API_BASE": given or url} if given or url else {}),
             **shell_environment(ask),
         },
         files={history / "input": "", **shell_files(ask)},
-        # There the model's words stand apart from its own.
+        # The history separates the model's words from aider's own output.
         session=SessionFile(history, "chat.md"),
         prompt_on_stdin=False,
         litter=(_TAGS,),

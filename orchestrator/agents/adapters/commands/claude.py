@@ -21,13 +21,13 @@ from orchestrator.agents.adapters.invocation.shell_env import shell_environment,
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
 from orchestrator.agents.events.session_follower import SessionFile
 
-#: What makes a login out of the user's own files, beside the credentials.
+#: Fields of the user's configuration that belong to the login, in addition to the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
 _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
 #: Files and directories of the user's configuration.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
-#: By a name of ours: the tools of our MCP server are allowed where they are offered.
+#: Name of our MCP server; the server's tools are allowed in their definition.
 _OWN_TOOLS = "mcp__orchestrator"
 _STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -46,13 +46,14 @@ def call(ask: Ask) -> AgentCall:
         argv += ["--model", ask.model]
     if ask.limits.max_steps is not None:
         argv += ["--max-turns", str(ask.limits.max_steps)]
-    # It counts the cost of a session from its beginning; the driver holds the limit anyway.
+    # Claude counts the cost of a resumed session from its beginning; the driver enforces the cap
+    # anyway.
     if ask.limits.max_cost_usd is not None and not ask.resume:
         argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
     if ask.resume:
         argv += ["--resume", ask.resume]
     if ask.limits.max_cost_usd is not None or ask.limits.max_tokens is not None:
-        # Else what an answer wrote is known only when everything has ended.
+        # Otherwise the usage of an answer is unknown until the whole answer has ended.
         argv += ["--include-partial-messages"]
     if ask.schema:
         argv += ["--json-schema", json.dumps(ask.schema)]
@@ -90,7 +91,7 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _root(ask: Ask) -> dict[str, str]:
-    # As the superuser, it refuses to skip permissions without this variable.
+    # As root, Claude refuses to skip permissions without this variable.
     return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
 
 
@@ -101,12 +102,12 @@ def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}
-    # Empty is its default: on macOS another name of the same directory is another login.
+    # Empty is Claude's default: on macOS another name of the same directory is another login.
     return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 
 def _shell(ask: Ask) -> dict[str, str]:
-    # Its shell takes PATH from what it kept of a login shell; this file comes after that.
+    # Claude's shell takes PATH from a saved login shell; this file runs after it.
     environment = shell_environment(ask)
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 
@@ -126,7 +127,7 @@ def _files(
 
 
 def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
-    # Beside the configuration directory by default, and in it when one is given.
+    # By default next to the configuration directory; inside it if the user set the directory.
     given = ask.environ.get("CLAUDE_CONFIG_DIR")
     return json_object((own if given else ask.user_home) / ".claude.json")
 
@@ -146,6 +147,6 @@ def _mcp(ask: Ask) -> Mapping[str, Any]:
         "command": program,
         "args": arguments,
         "env": mcp_environment(ask),
-        # Else a model has to search for a tool that it was told of before it can use it.
+        # Otherwise the model has to search for a known tool before it can use the tool.
         "alwaysLoad": True,
     }

@@ -26,12 +26,13 @@ from orchestrator.agents.events.session_follower import SessionFile
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OWN_PROVIDER = "orchestrator"
-#: What makes a login, and a choice of model, out of the user's own configuration.
+#: Keys of the user's configuration that belong to the login, or select a model.
 _ACCOUNT = (
     *("model", "model_provider", "model_providers", "model_reasoning_effort"),
     *("cli_auth_credentials_store", "forced_login_method", "chatgpt_base_url"),
 )
-#: Its own default is 4 of the request and 5 of the stream: 30 calls for one that fails.
+#: Codex' defaults are 4 retries of the request and 5 of the stream: 30 calls for a failing
+#: request.
 _RETRIES = {"request_max_retries": 1, "stream_max_retries": 2}
 _OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 
@@ -76,8 +77,8 @@ def _in_terminal(ask: Ask) -> tuple[str, ...]:
 
 
 def _temporary(ask: Ask) -> dict[str, str]:
-    # In a CODEX_HOME below the directory for temporary files it does not set up its sandbox, and
-    # then every command fails without a word.
+    # With a CODEX_HOME below the directory for temporary files, Codex does not set up its sandbox,
+    # and then every command fails without a message.
     directory = Path(ask.environ.get("TMPDIR") or tempfile.gettempdir())
     inside = ask.control.resolve().is_relative_to(directory.resolve())
     return {"TMPDIR": str(_own_temporary(ask))} if inside else {}
@@ -101,7 +102,7 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
         "analytics": {"enabled": False},
         "history": {"persistence": "none"},
     }
-    # Without the network its sandbox keeps it from this server, too.
+    # Without the network, Codex' sandbox cannot reach this server, either.
     if ask.policy == "edit":
         settings["sandbox_workspace_write"] = {"network_access": True}
     provider = _provider(ask, logged_in)
@@ -118,7 +119,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
     """Return MCP servers and hooks that the attempt inherits, and skills that it does not."""
     settings: dict[str, Any] = {}
     servers = {
-        # In a sandbox it would ask a person before each call, and none is present.
+        # In a sandbox Codex would ask a person before each call, and no person is present.
         name: {**server, "default_tools_approval_mode": "approve"}
         for name, server in inherited_servers(ask, theirs.get("mcp_servers")).items()
     }
@@ -164,7 +165,7 @@ def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
     if "memory" in ask.inherit:
         names += ("AGENTS.md", "AGENTS.override.md")
     if "skills" in ask.inherit:
-        # It puts its own below, in a directory with a dot.
+        # Codex puts its own skills into a subdirectory whose name begins with a dot.
         names += (f"skills/{path.parent.name}" for path in (own / "skills").glob("[!.]*/SKILL.md"))
     return {config / name: own / name for name in names}
 
@@ -199,7 +200,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
         "args": arguments,
         "env": mcp_environment(ask),
         "tool_timeout_sec": 120,
-        # In a sandbox it would ask a person before each call, and none is present.
+        # In a sandbox Codex would ask a person before each call, and no person is present.
         "default_tools_approval_mode": "approve",
     }
 

@@ -23,12 +23,12 @@ from orchestrator.core.model.known_agents import COMMAND_SECONDS
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
 _SERVER_LOGIN = "mcp-oauth-tokens.json"
 _MEMORY = "GEMINI.md"
-#: It exits with code 0 and says "success" when it ran into its own limit: ours comes first.
+#: Gemini exits with code 0 and "success" at its own turn limit, so our limit must come first.
 _SPARE_TURNS = 5
 _MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
-#: Its own default is 10, which is three minutes for a model that is limited.
+#: Gemini's default is 10 attempts, which take three minutes if the model is rate-limited.
 _ATTEMPTS = 3
-#: Without these it can do nothing but look.
+#: Without these tools Gemini can only read.
 _CHANGING = ["run_shell_command", "write_file", "replace"]
 
 
@@ -41,7 +41,7 @@ def call(ask: Ask) -> AgentCall:
         argv += ["-m", ask.model]
     if ask.resume:
         argv += ["--resume", ask.resume]
-    # The project that a planner looks at is elsewhere than it works.
+    # The project of a planner is outside the planner's working directory.
     if ask.schema and ask.project:
         argv += ["--include-directories", ask.project]
     settings = json.dumps(_settings(ask, own))
@@ -71,13 +71,14 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
     }
-    # It may count the turns of a session from its beginning; the driver holds the limit anyway.
+    # Gemini may count the turns of a session from its beginning; the driver enforces the limit
+    # anyway.
     if ask.limits.max_steps is not None and not ask.resume:
         settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
     settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
     theirs = json_object(own / "settings.json") if ask.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
-        # It would ask a person before each call, and none is present.
+        # Without trust, Gemini would ask a person before each call, and no person is present.
         name: {**server, "trust": True}
         for name, server in inherited_servers(ask, theirs.get("mcpServers")).items()
     }

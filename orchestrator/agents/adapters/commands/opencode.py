@@ -23,7 +23,7 @@ from orchestrator.agents.adapters.invocation.shell_env import shell_environment,
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
-#: What reaches an attempt only if it inherits it.
+#: Parts of the user's configuration that reach an attempt only if it inherits them.
 _ADDITIONS = ("mcp", "skills", "instructions", "plugin")
 _HOMES = {
     "XDG_CONFIG_HOME": "config",
@@ -31,20 +31,20 @@ _HOMES = {
     "XDG_STATE_HOME": "state",
     "XDG_CACHE_HOME": "cache",
 }
-#: There is nobody to ask: what it would ask about is allowed, or refused.
+#: No person can answer: actions that need a permission are allowed or denied.
 _PERMISSIONS: Mapping[str, Mapping[str, str]] = {
     "full": {"*": "allow"},
     "edit": {"*": "allow", "external_directory": "deny"},
     "read-only": {"*": "allow", "edit": "deny", "bash": "deny", "external_directory": "deny"},
 }
-#: For a person who is there to answer.
+#: Permissions if a person can answer.
 _ASKING: Mapping[str, str] = {"edit": "ask", "bash": "ask", "external_directory": "ask"}
 _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 
 
 def call(ask: Ask) -> AgentCall:
     data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
-    # Its automatic retries appear in its log only.
+    # opencode reports its automatic retries only in its log.
     how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
     argv = [*ask.command, *(() if ask.in_terminal else how)]
     if ask.model:
@@ -59,7 +59,7 @@ def call(ask: Ask) -> AgentCall:
         reader="opencode",
         env={
             **homes,
-            # Where it looks for more configuration, skills and memory than in the above.
+            # Further places where opencode searches for configuration, skills, and memory.
             "OPENCODE_TEST_HOME": str(ask.shared / "home"),
             **_database(ask),
             _SETTINGS: json.dumps(_settings(ask)),
@@ -143,7 +143,7 @@ def _at_home(ask: Ask, paths: object) -> list[str]:
 def _permissions(ask: Ask) -> Mapping[str, str]:
     if ask.in_terminal:
         return _ASKING
-    # The project that a planner looks at is elsewhere than it works.
+    # The project of a planner is outside the planner's working directory.
     more = {"external_directory": "allow"} if ask.schema else {}
     return {**_PERMISSIONS[ask.policy], **more}
 

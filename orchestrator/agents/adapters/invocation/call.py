@@ -9,13 +9,13 @@ from typing import Any
 from orchestrator.agents.events.session_follower import SessionFile
 
 #: What an agent may do without asking: everything; write files and run what its own sandbox
-#: allows; only look.
+#: allows; only read.
 POLICIES = ("full", "edit", "read-only")
 
-#: Under which tools know the product's own MCP server.
+#: Name of the product's own MCP server in tools' configurations.
 OWN_SERVER = "orchestrator"
 
-#: By which an agent's git commits are signed; git refuses to commit without a name.
+#: Identity of an agent's git commits; without a name, git refuses to commit.
 GIT_IDENTITY = {
     "GIT_AUTHOR_NAME": "orchestrator",
     "GIT_AUTHOR_EMAIL": "orchestrator@localhost",
@@ -42,31 +42,33 @@ class Ask:
     policy: str = "full"
     model: str = ""
     limits: CallLimits = field(default_factory=CallLimits)
-    #: For the tool's own configuration; outside of where it works.
+    #: Directory for the tool's own configuration, outside the tool's working directory.
     control: Path
     #: A directory that attempts of the same tool share.
     shared: Path
     #: The worker's directory, which has ``prompt.md``.
     directory: Path
-    #: Holds the tool's sessions, for all attempts of the worker; None: they are not kept.
+    #: Directory of the tool's sessions, for all attempts of the worker; None: sessions are not
+    #: stored.
     sessions: Path | None = None
-    #: The session to resume; empty: begin one.
+    #: The session to resume; empty: begin a new session.
     resume: str = ""
-    #: A person resumes it in a terminal, and is asked before anything is done.
+    #: True if a person resumes the session in a terminal, and the tool asks the person before each
+    #: action.
     in_terminal: bool = False
     #: The product's own folder.
     home: Path
     #: True if child jobs can be started from here.
     recursive: bool = False
-    #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
+    #: The user's own additions that reach the tool: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     #: The environment that the tool inherits.
     environ: Mapping[str, str] = field(default_factory=dict)
-    #: True if it runs as the superuser.
+    #: True if the tool runs as root.
     root: bool = False
-    #: It runs on the Windows side of WSL.
+    #: True if the tool runs on the Windows side of WSL.
     windows: bool = False
-    #: The JSON schema that its answer is to keep to; empty: its answer is words.
+    #: The JSON schema of the answer; empty: the answer is text.
     schema: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,27 +104,29 @@ class AgentCall:
 
     argv: tuple[str, ...]
     reader: str
-    #: Put over what it inherits; None removes a variable.
+    #: Variables that replace inherited ones; None removes a variable.
     env: Mapping[str, str | None] = field(default_factory=dict)
-    #: Written before the start; readable by the user only.
+    #: Files to write before the start; only the user can read them.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[Login, ...] = ()
-    #: Directories of the tool's configuration that lie elsewhere: a link is put in their place.
+    #: Links to create: directories of the tool's configuration that are elsewhere, by the link's
+    #: path.
     links: Mapping[Path, Path] = field(default_factory=dict)
-    #: Files and directories of the user's that it inherits: a link is put in place of each, if the
-    #: user has it.
+    #: Links to create for the user's files and directories that the tool inherits, if the user has
+    #: them.
     inherited: Mapping[Path, Path] = field(default_factory=dict)
-    #: Set up once, before any attempt has begun in it.
+    #: The tool's own home, which is set up once, before any attempt begins in it.
     home: AgentHome | None = None
-    #: Files in which it tells of its use while it runs, where its output does that at its end.
+    #: The tool's session files: they report usage while the tool runs, if its output does so only
+    #: at its end.
     session: SessionFile | None = None
-    #: ``argv`` resumes a session; its files hold what it used before.
+    #: True if ``argv`` resumes a session, whose files have its earlier usage.
     resumes: bool = False
-    #: The file that holds the prompt; None: it is standard input already.
+    #: The file with the prompt; None: the prompt is on standard input.
     prompt: Path | None = None
-    #: What it leaves in the directory where it works and nobody wants, as patterns of names.
+    #: Patterns of files that the tool leaves in its working directory and that no user needs.
     litter: tuple[str, ...] = ()
-    #: The prompt is its standard input; else that is empty.
+    #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True
 
 
@@ -153,7 +157,7 @@ def mcp_environment(ask: Ask) -> dict[str, str]:
     """Return variables that the product's own MCP server needs to act for the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
-    # It comes back to Linux by wsl.exe, which takes along what is named here.
+    # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.
     return {**given, "WSLENV": ":".join(given)} if ask.windows else given
 
 

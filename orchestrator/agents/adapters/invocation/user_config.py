@@ -22,7 +22,7 @@ def table(found: object) -> Mapping[str, Any]:
 
 
 def toml_table(path: Path) -> Mapping[str, Any]:
-    import tomllib  # one tool needs it, and it is slow to load
+    import tomllib  # only one tool needs this module, and it loads slowly
 
     try:
         return tomllib.loads(_text(path))

@@ -19,9 +19,9 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 
 LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
-#: What starts a Windows program from Linux at all.
+#: Variables without which no Windows program can start from Linux.
 INTEROP = ("WSL_INTEROP", "WSL_DISTRO_NAME", "WSLENV")
-#: Of Linux, and not for a program of Windows.
+#: Variables that make sense only in Linux, not for a Windows program.
 _LINUX = (
     *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "TERM", "HOSTNAME"),
     *("LANG", "LANGUAGE", "LC_*", "TMPDIR", "XDG_*", "WSL*", "SSH_*", "BASH_ENV", "PYTHON*", "_"),
@@ -29,7 +29,7 @@ _LINUX = (
 )
 _SECONDS = 10.0
 _HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
-#: Backslashes are themselves, but before a quotation mark, which ends the word.
+#: Backslashes are literal, except before a quotation mark or at the end of the word.
 _BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
 _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 

@@ -2,7 +2,7 @@
 
 from orchestrator.core.text import json_values
 
-#: Tools of all agents that write the file they name.
+#: Tools of all agents that write the file named in their arguments.
 _TOOLS = frozenset(
     ("write", "edit", "multiedit", "notebookedit", "write_file", "replace", "apply_patch", "patch")
 )

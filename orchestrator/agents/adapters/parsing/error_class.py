@@ -5,23 +5,24 @@ import re
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text.formatting import cut_middle
 
-#: Of a long text, the beginning and the end say what it is.
+#: Characters at the beginning and at the end of a long text, which show what the text is.
 CLIP = 4000
 
-#: No waiting mends an empty purse, so it is no rate limit, whatever its status is.
+#: Words for an account without money. Waiting does not help, so this is no rate limit, whatever
+#: the HTTP status is.
 _UNPAID = (
     r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
     r"|payment required|billing hard limit"
 )
 _STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b"
 
-#: Tried from the top; compiled when first needed.
+#: Checked in this order; compiled at the first use.
 _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.LIMIT,
         r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
         r"|output token maximum|max_output_tokens|truncated because it exceeded the token limit"
-        # The same prompt is too long the next time, too.
+        # A retry would send the same prompt, which is then too long again.
         r"|prompt is too long|maximum context|context[ _](?:length|window)"
         r"|exceeds the maximum number of (?:input )?tokens",
     ),
@@ -52,13 +53,14 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
         ErrorClass.API,
         r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
         r"|stream disconnected|high demand|server.?error|bad gateway|unavailable"
-        # The program's own database, while another one of the same user is at it.
+        # The program's own database, while another program of the same user has locked it.
         r"|database is locked",
     ),
 )
 
 
-#: What only a fault of a program itself prints. "TypeError: fetch failed" is node's network error.
+#: Texts that only an internal error of a program prints. "TypeError: fetch failed" is node's
+#: network error.
 _INTERNAL = (
     r"\bpanicked at\b|ReferenceError: |SyntaxError: |RangeError: |Cannot read propert"
     r"|is not a function\b|is not iterable\b|heap out of memory|^FATAL ERROR: |\binternal error\b"

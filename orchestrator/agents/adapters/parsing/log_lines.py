@@ -21,7 +21,7 @@ def plain_error(words: str) -> str:
     return text(inner, "error", "message") or words
 
 
-#: The first of these that it has best describes the use of a tool.
+#: Arguments that describe the use of a tool, the best first.
 _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url", "prompt", "task")
 
 

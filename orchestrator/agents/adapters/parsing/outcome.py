@@ -13,7 +13,7 @@ from orchestrator.agents.events.agent_events import Ending, Outcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
-#: A program that writes more than this before it gives up did more than refuse its arguments.
+#: A program with a longer output did more than reject its arguments.
 REFUSAL_CHARS = 2000
 
 Fault = tuple[ErrorClass, str]
@@ -30,17 +30,17 @@ class Told:
     session: str = ""
     denied: tuple[str, ...] = ()
     resets_at: float | None = None
-    #: It wrote something that was understood.
+    #: True if the program wrote something that the reader understood.
     began: bool = False
-    #: It said that it came to its end, and well.
+    #: True if the program reported a successful end.
     finished: bool = False
-    #: ``usage`` is all that it used.
+    #: True if ``usage`` is complete.
     accounted: bool = False
     #: The end of its standard output, for programs that write their errors there.
     trace: str = ""
-    #: Its exit codes from 128 on are not signals.
+    #: True if the program's exit codes from 128 on are not signals.
     codes_of_its_own: bool = False
-    #: It has no last event: only its exit code shows its end.
+    #: True if the program has no last event: only its exit code shows its end.
     only_its_code: bool = False
 
     @property
@@ -88,7 +88,7 @@ def _reset(told: Told, ending: Ending, now: float) -> float | None:
 
 
 def _stopped_by_us(_: Told, ending: Ending) -> Fault | None:
-    # After our own TERM some programs end with code 0, and with words of success.
+    # After our SIGTERM, some programs end with code 0 and report success.
     because = ending.stopped_because or "stopped"
     return (ending.stopped_for, because) if ending.stopped_for else None
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from orchestrator.agents.adapters.parsing.error_class import clipped
 
-#: No limit lasts longer; a longer time was misread.
+#: No rate limit lasts longer; a longer time was misread.
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"
-#: All are compiled when first needed, which is in few runs.
+#: All patterns are compiled at their first use, because few runs need them.
 _EPOCH = r"(?:limit reached\||reset\w*[\"']?\s*[:=]\s*[\"']?)(\d{10}(?:\d{3})?)\b"
 _STAMP = (
     _AGAIN + r"\W{0,3}(?:at|on|after)?\W{0,3}"
@@ -45,7 +45,7 @@ def resets_at(text: str, now: float) -> float | None:
         try:
             found = read(words, now)
         except (ValueError, OverflowError, OSError):
-            # A date that no calendar has.
+            # A date that does not exist.
             continue
         if found is not None:
             return found if found <= now + MAX_AHEAD_SECONDS else None
@@ -147,7 +147,7 @@ def _zone(name: str) -> tzinfo | None:
         return timezone(timedelta(hours=short))
     if name.lower() in ("pt", "pacific", "pacific time"):
         name = "America/Los_Angeles"
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # only few runs need it
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few runs need this module
 
     try:
         return ZoneInfo(name)

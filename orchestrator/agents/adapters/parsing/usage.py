@@ -21,11 +21,11 @@ _ALL = ("steps", *_COUNTS)
 class KnownUsage:
     """Facts about a run that a reader gets before it starts; each may be unknown."""
 
-    #: That was asked for; what the program says of it goes before.
+    #: The requested model; a model that the program reports has priority.
     model: str = ""
-    #: What it may do; a tool that says nothing of a refusal is known by it. Empty: not known.
+    #: The agent's policy, for tools that do not report denied permissions. Empty: unknown.
     policy: str = ""
-    #: Prices of the user, which go before those in ``prices.json``.
+    #: Prices of the user, which have priority over ``prices.json``.
     prices: Prices = field(default_factory=dict)
 
 

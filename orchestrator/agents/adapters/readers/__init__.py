@@ -17,7 +17,8 @@ def reader(name: str, known: KnownUsage | None = None) -> Reader:
     found = import_module(module) if name.isidentifier() and find_spec(module) else None
     make = getattr(found, f"{name.capitalize()}Reader", None)
     if make is None:
-        from orchestrator.core.model.known_agents import READERS  # an attempt needs one of them
+        # an attempt needs only one of these modules
+        from orchestrator.core.model.known_agents import READERS
 
         raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
     made: Reader = make(known or KnownUsage())

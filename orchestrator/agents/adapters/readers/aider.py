@@ -12,7 +12,7 @@ from orchestrator.agents.events.agent_events import Did, Ending, Outcome, Said, 
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
-#: The end of its output is its answer.
+#: Lines at the end of the output that count as the answer.
 ANSWER_LINES = 2000
 LINE_CHARS = 10_000
 
@@ -23,12 +23,12 @@ _TOKENS = re.compile(
     r"(?: ?Cost: \$([\d.]+) message)?"
 )
 _ERROR = re.compile(r"^(?:litellm\.)+(\w+)\b")
-#: Gemini has the same words for the quota of a minute.
+#: Excluded: Gemini uses the same words for its quota per minute.
 _UNPAID = re.compile(r"OpenAIException - You exceeded your current quota")
 _TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
 _AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")
 _DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
-#: Output about itself is not its answer.
+#: Output of aider about itself, which is not part of the answer.
 _CHATTER = re.compile(
     r"^(?:Aider v|(?:Main |Weak |Editor )?[Mm]odel:|Git repo:|Repo-map:|Added .* to the chat"
     r"|Warning|https://aider\.chat|Use /help|You can skip|Scanning repo|Update git|Can't init"
@@ -47,14 +47,14 @@ _BY_NAME = {
 
 
 class AiderReader:
-    #: It has none that could be resumed.
+    #: aider has no sessions to resume.
     session = ""
 
     def __init__(self, known: KnownUsage | None = None) -> None:
         self._known = known or KnownUsage()
         self._meter = Meter()
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
-        #: The same without aider's own words, from its history.
+        #: The answer without aider's own words, from aider's history.
         self._answer: deque[str] = deque(maxlen=ANSWER_LINES)
         self._has_history = self._speaks_itself = False
         self._fault: Fault = FINE
@@ -80,7 +80,7 @@ class AiderReader:
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
         if words.startswith("#### "):
-            # Its prompt, or what a command printed: what follows answers that.
+            # The line is the prompt or a command's output: the answer follows it.
             self._answer.clear()
         elif self._speaks_itself or words.startswith("> "):
             self._speaks_itself = not text.endswith("  ")

@@ -24,14 +24,15 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Messages that the program makes up itself, such as that of an error, have this model.
+#: Model of messages that Claude creates itself, such as an error's message.
 SYNTHETIC = "<synthetic>"
 #: The kind of line in a session's file that has the totals of the session so far.
 _COST = "cost-state"
-#: They ask a person. Nobody is there, and nothing was left undone for that.
+#: Tools that ask a person. No person is present, and denying them prevents no work.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
-#: It says so of a tool that its policy leaves out; a name that a model made up is only not there.
+#: Claude's message for a tool that the policy excludes; it has another message for a tool that
+#: does not exist.
 DISABLED = "is disabled for this session"
 
 
@@ -41,8 +42,7 @@ class ClaudeReader:
         self._model = self._known.model
         self._meter = Meter()
         self._messages: set[str] = set()
-        #: By the use of a tool that it belongs to: the message that is being written, and the
-        #: tokens of it that were counted.
+        #: By id of the parent's tool use: the message in progress, and its counted tokens.
         self._written: dict[str, tuple[str, int]] = {}
         self._tools: dict[str, Did] = {}
         self._denied: dict[str, None] = {}
@@ -50,11 +50,11 @@ class ClaudeReader:
         self._said = ""
         self._answer = ""
         self._turns = 0
-        #: Calls of the model came after the last result: its totals lack them.
+        #: True if calls of the model followed the last result, whose totals lack them.
         self._behind = False
         self._began = False
         self._working_on = False
-        #: By the runs before this one of a session that was resumed.
+        #: Usage of earlier runs of a resumed session.
         self._before, self._is_resumed = Usage(), False
         self._result: Object | None = None
         self._resets_at: float | None = None
@@ -141,7 +141,7 @@ class ClaudeReader:
         if json_values.text(block, "type") != "text" or not words:
             return []
         if not parent:
-            # The output of one of its own helpers is not its answer.
+            # Not the output of a subagent, which is not the answer.
             self._said = words
         return [Said(words)]
 
@@ -189,7 +189,7 @@ class ClaudeReader:
         if self._result is None or self._behind:
             return self._meter.total
         total = self._own(_totals(self._result))
-        # Without a stream nothing tells the calls apart but its own count of turns.
+        # Without a stream, only Claude's own count of turns shows the number of calls.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)

@@ -26,12 +26,12 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: It tries again by itself after such a line: no failure.
+#: Codex retries automatically after such a line, so it is no failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
 #: Output of the model that is not the use of a tool.
 _WORDS = ("agent_message", "reasoning")
-#: Its list of things to do is no work, and its warnings are items as well.
+#: Codex' to-do list is no work, and its warnings are items, too.
 _IGNORED = ("todo_list", "error", "")
 
 
@@ -156,7 +156,7 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
-            # As far as turns before this one, or the session's files, told it.
+            # As far as earlier turns or the session's files reported the usage.
             return replace(self._meter.total, steps=steps.steps)
         return plus(steps, self._priced(self._total))
 
@@ -167,7 +167,7 @@ class CodexReader:
     def session_line(self, text: str, source: str) -> list[Sign]:
         """Read a line of a file of its session."""
         if self._known.policy == "read-only" and refused(text):
-            # Of a command that ends at once the stream has no item.
+            # The stream has no item for a command that ends at once.
             self._denied["command_execution"] = None
         if not self._told.line(text, source):
             return []

@@ -9,7 +9,7 @@ own directory, where only the sandbox prevents writing.
 import re
 
 _REFUSED = r"(?:Permission denied|Operation not permitted)"
-#: A path that does not begin at the root, perhaps in quotation marks.
+#: A relative path, possibly in quotation marks.
 _HERE = r"""['"‘]?+(?!/)[^\n:]+"""
 _SHELL = r"(?:/\S*/)?(?:ba|da|z|k)?sh"
 _WORDS = (
@@ -19,11 +19,11 @@ _WORDS = (
     rf"^(?:touch|mkdir|tee): (?!can(?:'t|not) ){_HERE}: {_REFUSED}$",
     # dash: "sh: 1: cannot create a: ..."
     rf"^{_SHELL}: \d+: cannot create {_HERE}: {_REFUSED}$",
-    # A redirection of bash. With a slash it may be a program that cannot be executed.
+    # A redirection of bash. With a slash, the path may be a program that cannot be executed.
     rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
-    # A redirection of zsh; a program that cannot be executed is "permission denied" there.
+    # A redirection of zsh, which reports a program that cannot be executed as "permission denied".
     rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",
-    # Without Seatbelt, opening a file is not refused in these words.
+    # Only Seatbelt denies the opening of a file with these words.
     rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
 )
 _KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)

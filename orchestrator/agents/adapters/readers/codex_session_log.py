@@ -52,9 +52,9 @@ class CodexSession:
         #: Usage of each answer of the model, known at once: the totals are written only after the
         #: answer's tools have ended. A helper's file may repeat answers from before its start.
         self._answers: dict[tuple[str, str, int | None], Usage] = {}
-        #: Files whose model has asked for a tool in the answer that is under way.
+        #: Files whose latest, unfinished answer requests a tool.
         self._asking: set[str] = set()
-        #: True if the latest answer that was read asks for a tool.
+        #: True if the latest answer that was read requests a tool.
         self.asks = False
         #: The model that the session names; empty if it names none.
         self.model = ""

@@ -94,14 +94,14 @@ def _fresh(read: int | None, cached: int | None) -> int | None:
 
 
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
-#: An object over many lines is kept up to here.
+#: Maximum characters of an object over many lines.
 DOCUMENT_CHARS = 4_000_000
-#: Its exit code is the HTTP status modulo 256: 145 is 401, and no signal.
+#: Gemini's exit code is the HTTP status modulo 256: 145 is 401, not a signal.
 _STATUS_BY_CODE = {
     status % 256: status
     for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
 }
-#: Codes that it documents.
+#: Exit codes that Gemini documents.
 _BY_CODE = {
     41: ErrorClass.AUTH,
     42: ErrorClass.CONFIG,
@@ -110,7 +110,7 @@ _BY_CODE = {
     53: ErrorClass.LIMIT,
     55: ErrorClass.CONFIG,
     130: ErrorClass.KILLED,
-    # Of its inner process; no HTTP status gives them.
+    # Exit codes of Gemini's inner process; no HTTP status has these values.
     137: ErrorClass.KILLED,
     143: ErrorClass.KILLED,
 }
@@ -128,7 +128,7 @@ class GeminiReader:
         self._words: list[str] = []
         self._text = ""
         self._limit = ""
-        #: The last error of its stream: some have no words in its last word.
+        #: The last error of Gemini's stream: some errors have no text in the final event.
         self._trouble = ""
         self._lines: list[str] = []
         self._kept = 0
@@ -224,7 +224,7 @@ class GeminiReader:
 
     def _used(self) -> Usage:
         stats = json_values.dig(self._result, "stats")
-        # Without its final event, the session's figures so far count.
+        # Without the final event, the usage in the session's files counts.
         if stats is None:
             return replace(self._meter.total, steps=None)
         return used(stats, self._known.prices)

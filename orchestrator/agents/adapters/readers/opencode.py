@@ -25,12 +25,12 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: These are always there, unless its policy leaves them out; another name was made up by a model.
+#: Tools that exist unless the policy excludes them; a model made up any other name.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
-#: After an answer whose end it cannot read it asks the model again, for ever.
+#: After so many answers whose end opencode cannot read, stop it: it would call the model forever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
-#: Of what it is there for, not of the title that it gives its session.
+#: Retries of the agent's work, not of the call that finds a title for the session.
 _RETRIED = re.compile(
     r'message="stream error".* small=false .*error\.error="(?:\w+: )?(?P<words>.*?)"?$'
 )
@@ -55,7 +55,7 @@ class OpencodeReader:
         self._began = False
         self._within_step = False
         self._used_tool = False
-        #: Answers in a row without an end that it could read, and without a tool.
+        #: Number of answers in a row without a readable end and without a tool.
         self._unended = 0
 
     def line(self, text: str) -> list[Sign]:
@@ -184,7 +184,8 @@ def _tokens(part: object) -> Usage:
 def _fault(error: Object) -> Fault:
     name, status = json_values.text(error, "name"), json_values.count(error, "data", "statusCode")
     message = json_values.text(error, "data", "message") or name or "it reports a failure"
-    # Its time of reset is in a header; the words of the body tell an empty purse from a limit.
+    # A header has the time of the reset; the body's text separates an account without money from a
+    # rate limit.
     after = json_values.text(error, "data", "responseHeaders", "retry-after")
     body = json_values.text(error, "data", "responseBody")
     kind = _BY_NAME.get(name) or classify(f"{message} {body}", status)

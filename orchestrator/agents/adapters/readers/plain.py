@@ -8,14 +8,14 @@ from orchestrator.agents.adapters.parsing.usage import KnownUsage
 from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
 from orchestrator.core.text import json_values
 
-#: The end of its output is kept.
+#: Lines at the end of the output that are kept.
 ANSWER_LINES = 5000
 LINE_CHARS = 10_000
 TRACE_CHARS = 2000
 
 
 class PlainReader:
-    #: It has none that could be resumed.
+    #: A plain program has no sessions to resume.
     session = ""
 
     def __init__(self, known: KnownUsage | None = None) -> None:
@@ -33,7 +33,7 @@ class PlainReader:
         told = Told(
             text=text,
             began=self._began,
-            # It has no last event: that it printed something is all that it says.
+            # A plain program has no last event: that it printed something is the only evidence.
             finished=self._began,
             only_its_code=True,
             accounted=True,

@@ -21,9 +21,9 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: With status 429; that speaks of billing also where waiting does help.
+#: Texts of status 429 without money: other words about billing also occur if waiting helps.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
-#: The model wrote a call of a tool that the server could not read; the next one may be better.
+#: The server could not read the model's tool call; the next call may be correct.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
 _OVERFLOWS = "the conversation exceeds the model's context window"
 
@@ -45,14 +45,14 @@ class ModelFailure(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
-        #: The same call may succeed when it is made again.
+        #: True if a repeated call may succeed.
         self.again = again
         self.status = status
-        #: Seconds to wait before that, as the server says.
+        #: Seconds to wait before the repetition, according to the server.
         self.pause = pause
         #: When the account may be used again: seconds since the epoch.
         self.resets_at = resets_at
-        #: The model was at work, and nobody was told what that has used.
+        #: True if the model was working, so that unreported usage is possible.
         self.answering = answering
 
 
@@ -74,13 +74,14 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
         pause = rate_limit_headers.pause(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
-    # The same request would be refused again, but another attempt makes others: as with the tools.
+    # The same request would be rejected again, but another attempt sends other requests, for
+    # example without these tools.
     return ModelFailure(classify(said, status), words, status=status)
 
 
 def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> ModelFailure:
     if _USED_UP.search(said):
-        # Waiting does not fill an account that is empty.
+        # Waiting does not help an account without money.
         return ModelFailure(ErrorClass.AUTH, words, status=status)
     now = time.time()
     pause = rate_limit_headers.pause(headers, now)

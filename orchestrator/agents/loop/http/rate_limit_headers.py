@@ -18,7 +18,7 @@ _DATES = (
 _SPANS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-#: A date further away than this is nonsense.
+#: Maximum seconds to a reset; a later time is invalid.
 _FARTHEST = 90 * 86400.0
 
 

@@ -16,7 +16,7 @@ from orchestrator.agents.loop.http.failure import ModelFailure
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 _PATH = re.compile(r"[\x21-\x7e]*")
-#: No answer of a model comes near this.
+#: Maximum size of an answer; no model's answer comes near it.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
@@ -27,7 +27,7 @@ class Endpoint:
     scheme: str
     host: str
     port: int | None
-    #: Of the base URL, without a slash at its end.
+    #: Path of the base URL, without a slash at its end.
     path: str
 
     @property
@@ -42,7 +42,7 @@ class Endpoint:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpReply:
     status: int
-    #: Names in lower case.
+    #: Headers with names in lower case.
     headers: Mapping[str, str]
     body: bytes
 
@@ -56,7 +56,7 @@ class _Deadline:
 
     def end(self) -> None:
         self.over.set()
-        # Of the plain socket: the one of TLS would wait for the other side.
+        # Close the plain socket: closing TLS would wait for the other side.
         with suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 

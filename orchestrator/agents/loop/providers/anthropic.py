@@ -22,10 +22,10 @@ _STOPS = {
     "refusal": StopReason.REFUSED,
     "model_context_window_exceeded": StopReason.FULL,
 }
-#: The tool by which the model hands over JSON.
+#: Name of the tool with which the model returns JSON.
 _ANSWER = "answer"
 _CACHED = {"cache_control": {"type": "ephemeral"}}
-#: Thinking goes back as it came, or the API refuses the conversation.
+#: Thinking must be returned unchanged, or the API rejects the conversation.
 _KEPT = ("thinking", "redacted_thinking")
 
 
@@ -133,7 +133,7 @@ class Messages:
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
 
     def retreat(self, status: int | None, said: str) -> bool:
-        return False  # it has one way of putting things
+        return False  # Anthropic's API has one form only
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

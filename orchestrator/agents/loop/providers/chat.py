@@ -16,7 +16,7 @@ class Chat:
         self._settings = settings
         self._messages: list[dict[str, Any]] = []
         self._tools: list[dict[str, Any]] = []
-        #: The form that the answer is to have, as the server is told; empty: any.
+        #: The requested form of the answer; empty: any form.
         self._format: dict[str, Any] = {}
         self._serial = 0
 

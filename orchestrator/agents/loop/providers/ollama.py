@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 
 SERVICE = ModelService(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", local=True)
-#: No tokenizer gets more characters into a token over a whole conversation.
+#: Maximum characters of a token, averaged over a conversation: no tokenizer has more.
 _MOST_CHARACTERS_PER_TOKEN = 5
 
 

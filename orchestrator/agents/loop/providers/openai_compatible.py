@@ -20,7 +20,7 @@ SERVICE = ModelService(
     key_envs=("OPENAI_API_KEY",),
 )
 _STOPS = {"length": StopReason.CUT, "content_filter": StopReason.REFUSED}
-#: What a server says a request is with that it does not take.
+#: Statuses with which servers reject a field of a request.
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
@@ -29,7 +29,7 @@ class ChatCompletions(Chat):
 
     def __init__(self, settings: LoopSettings) -> None:
         super().__init__(settings)
-        # OpenAI's newer models refuse the old name, other servers do not know the new one.
+        # OpenAI's newer models reject the old name; other servers do not know the new one.
         self._most = "max_completion_tokens" if self._is_openai else "max_tokens"
         self._renamed = False
 

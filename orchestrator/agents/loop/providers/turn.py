@@ -12,11 +12,11 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 class StopReason(StrEnum):
     """Why an answer ended."""
 
-    #: It was all that it had to say; or it asks for tools.
+    #: The answer is complete, or requests tools.
     DONE = "done"
-    #: It reached the number of tokens that an answer may have.
+    #: The answer reached its maximum number of tokens.
     CUT = "cut"
-    #: The model does not want to answer.
+    #: The model refused to answer.
     REFUSED = "refused"
     #: The conversation reached the end of the model's context window.
     FULL = "full"
@@ -29,7 +29,7 @@ class Use:
     id: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    #: Why the arguments cannot be used; empty when they can.
+    #: Why the arguments cannot be used; empty if they can.
     problem: str = ""
 
 

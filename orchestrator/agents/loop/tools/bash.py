@@ -15,10 +15,10 @@ from orchestrator.agents.loop.settings import Timeouts
 from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
 
 _CHUNK = 1 << 16
-#: How often it is looked whether the command has ended while something that it left behind holds
-#: its output open.
+#: Seconds between checks if the command has ended while its leftover processes keep its output
+#: open.
 _LOOK_SECONDS = 0.1
-#: Between asking a command to stop and killing it.
+#: Seconds between the request to stop a command and the kill.
 _GRACE_SECONDS = 2.0
 
 
@@ -114,7 +114,7 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
             if time.monotonic() >= deadline:
                 return False
             if selector.select(_LOOK_SECONDS) and not _take(descriptor, output):
-                # It closed its output and keeps running.
+                # The command closed its output and continues to run.
                 selector.unregister(descriptor)
     _take_rest(descriptor, output)
     return True
@@ -139,7 +139,7 @@ def _take_rest(descriptor: int, output: _Output) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the group of a running command. The shim kills detached processes."""
-    # Until it is reaped, its pid, which is its group's, is not reused.
+    # Until the process is reaped, its pid, and therefore its group's id, is not reused.
     if process.returncode is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)

@@ -9,7 +9,7 @@ from orchestrator.agents.loop.tools import paths
 from orchestrator.agents.loop.tools.paths import Places
 from orchestrator.agents.loop.tools.tool import Tool, Unusable, amount, words
 
-#: A file that is larger is none of a program's source.
+#: Maximum size of a file; larger files are no source code.
 _MAX_BYTES = 10 * 1024 * 1024
 _LINES = 2000
 _TEXT = {"type": "string"}

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut_middle
 
-#: Characters of a result that the model is given; every one of them is paid for again and again.
+#: Maximum characters of a result for the model, because each following call costs them again.
 MAX_RESULT = 30_000
 
 
@@ -33,11 +33,11 @@ class Tool:
     #: JSON schemas of the arguments, by name.
     properties: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...]
-    #: Raise Refused, Unusable, OSError or ValueError.
+    #: Runs the tool. Raises Refused, Unusable, OSError or ValueError.
     use: Callable[[Mapping[str, Any]], str]
-    #: The argument that says most in a log.
+    #: The argument that a log shows.
     main: str = "path"
-    #: It may take minutes, and is never refused.
+    #: True if the tool may take minutes, and is never denied.
     slow: bool = False
 
     @property

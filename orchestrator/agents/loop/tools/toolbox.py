@@ -11,9 +11,9 @@ from orchestrator.agents.loop.tools.tool import Result, Tool, ToolRefused, Unusa
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut, one_line
 
-#: Tools that write the file that their path names.
+#: Tools that write the file in their argument ``path``.
 _WRITING = frozenset({"write", "edit"})
-#: Names that models give to tools which a policy may not have.
+#: Names that models use for tools, also for tools that the policy excludes.
 _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
 

@@ -39,7 +39,7 @@ def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: S
 def _tally(result: SurveyResult, log: bytes, files: Set[str]) -> None:
     by_path: dict[str, tuple[int, int, int]] = {}
     for author, path, added, deleted in _changes(log):
-        if path in files:  # Not what was deleted or renamed since.
+        if path in files:  # Files that were deleted or renamed since do not count.
             changes, plus, minus = by_path.get(path, (0, 0, 0))
             by_path[path] = (changes + 1, plus + added, minus + deleted)
             owner = result.owners.setdefault(author, Owner())
@@ -57,7 +57,7 @@ def _changes(log: bytes) -> Iterator[tuple[str, str, int, int]]:
         elif entry.count(b"\t") >= 2:
             added, deleted, path = entry.split(b"\t", 2)
             name = path.decode("utf-8", "surrogateescape")
-            # Binary files have "-" for a number.
+            # Binary files have "-" instead of a number.
             yield author, name, _number(added), _number(deleted)
 
 

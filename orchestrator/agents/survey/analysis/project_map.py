@@ -28,7 +28,7 @@ _TEST_NAME = re.compile(
     r"|[^/]*Tests?\.(?:java|kt|cs|php|scala|swift)|test_[^/]+\.(?:sh|rb|c)|[^/]+\.bats)$"
 )
 _TEST_DIRECTORY = re.compile(r"(?:^|/)(?:tests|__tests__|specs?|src/test|e2e)/|^test/")
-#: Between two lines of progress: enough to see it live, few enough to read.
+#: Number of files between two progress lines.
 FILES_PER_PROGRESS_LINE = 500
 
 

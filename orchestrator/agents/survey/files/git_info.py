@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-#: A question that takes longer than this is given up; the survey goes on without the answer.
+#: Timeout of a git command in seconds; the survey continues without the answer.
 GIT_SECONDS = 60
 
-#: Nothing that the repository configures is run, and nothing in it is written.
+#: Options that prevent git from running configured programs and from writing.
 _OPTIONS = (
     "--no-pager",
     "--no-optional-locks",

@@ -14,9 +14,9 @@ from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.files.git_info import ask_git
 
-#: The end of a path that stands for the files directly in a directory.
+#: Suffix of a path that means only the files directly in a directory.
 DIRECT_FILES = "/*"
-#: Directories that hold no source of the project; only consulted when git does not list files.
+#: Directories without source of the project; used only if git cannot list files.
 SKIPPED_DIRECTORIES = frozenset(
     {".git", ".hg", ".svn", ".bzr", ".tox", ".nox", ".venv", "venv", "virtualenv", "site-packages"}
     | {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache"}
@@ -24,7 +24,7 @@ SKIPPED_DIRECTORIES = frozenset(
     | {"build", "dist", ".eggs", ".gradle", ".idea", ".vs", ".terraform", ".bundle", ".dart_tool"}
     | {"htmlcov", "DerivedData", "Pods"}
 )
-#: A directory that holds one of these was put there by a tool.
+#: Files that mark a directory as created by a tool.
 _MARKS_OF_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG", "modules.txt", "autoload.php")
 _MARKED_NAMES = frozenset({"vendor", "target", "env", "third_party"})
 
@@ -178,7 +178,7 @@ def _sort_in(root: Path, path: str, listing: Listing, *, behind_link: bool) -> N
     try:
         status = os.lstat(root / path)
     except OSError:
-        return  # Deleted, but still in git's index.
+        return  # The file was deleted, but is still in git's index.
     if behind_link or stat.S_ISLNK(status.st_mode):
         listing.links.append(path)
     elif stat.S_ISREG(status.st_mode):

@@ -30,14 +30,15 @@ from orchestrator.agents.survey.source.module_names import python_module
 from orchestrator.agents.survey.source.python import read_python
 from orchestrator.agents.survey.source.symbols import SourceFile
 
-#: Larger files count by size only.
+#: Maximum size of a file that is read; of larger files only the size counts.
 LARGEST_READ_BYTES = 2 * 1024 * 1024
-#: A zero byte among the first bytes makes a file binary, unless a byte order mark comes first.
+#: Number of first bytes that are searched for a zero byte, which marks a binary file unless it
+#: begins with a byte order mark.
 _SNIFFED_BYTES = 8192
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _TAG = re.compile(r"\b(TODO|FIXME)\b(?P<marked>(?:\([^()]*\))?\s*:)?[:\s]*(?P<text>.*)")
 _WORD = re.compile(r"\w")
-#: Longer texts of TODO notes are cut.
+#: Maximum length of a TODO note; longer notes are cut.
 LONGEST_NOTE = 200
 
 
@@ -63,7 +64,7 @@ class ReadFile:
     todos: tuple[Todo, ...] = ()
     shebang: str = ""
     executable: bool = False
-    #: The text, kept for manifests only.
+    #: The text, stored for manifests only.
     text: str = ""
 
 
@@ -148,7 +149,7 @@ def _todo(number: int, line: str, mask: str) -> Todo | None:
     found = _TAG.search(line)
     if found is None or mask[found.start() : found.start() + 1] != COMMENT_MARK:
         return None
-    # "See the TODO list" speaks of notes and is none.
+    # "See the TODO list" mentions notes, but is no note.
     before = line[_comment_start(mask, found.start()) : found.start()]
     if not found["marked"] and _WORD.search(before):
         return None

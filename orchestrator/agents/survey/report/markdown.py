@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.text.formatting import cut, ticks
 
-#: Longer pieces of text are cut in the middle of reports.
+#: Maximum length of a piece of text in a report; longer pieces are cut in the middle.
 LONGEST_PIECE = 160
 
 
@@ -21,7 +21,7 @@ def code(text: str) -> str:
 
 
 def _visible(letter: str) -> str:
-    # Other, separators of lines and paragraphs, and half of a surrogate pair.
+    # Control, format, private, and surrogate characters, and separators of lines and paragraphs.
     if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
         return " " if letter == "\t" else letter.encode("unicode_escape", "replace").decode()
     return letter

@@ -8,13 +8,13 @@ from functools import cache
 from orchestrator.agents.survey.request.intent import keywords, related, stem
 from orchestrator.agents.survey.result.result import MatchRow, SurveyResult
 
-#: Places that can match, with what a match there is worth.
+#: Score of a match in the path, in a symbol, and in an import.
 _PATH, _SYMBOL, _IMPORT = 4, 2, 1
-#: A keyword of the request counts this many times a synonym.
+#: Factor for a keyword of the request, compared with a synonym.
 _OWN_WORD = 2
-#: More files than this are not named.
+#: Maximum number of listed files.
 MOST_MATCHES = 60
-#: More reasons than this per file are not named.
+#: Maximum number of listed reasons per file.
 _MOST_REASONS = 4
 _PARTS_OF_NAMES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 

@@ -14,7 +14,7 @@ from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
 
 OUTPUT_FILE = "output.md"
-#: How many rows the longest lists show; all of them are in result.json.
+#: Maximum number of rows of a list; result.json has all rows.
 MOST_ROWS = 20
 _MOST_DIRECTORIES = 40
 _MOST_NAMES = 12

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.core.command_name import COMMAND
 
-#: Said in the terminal and on top of the report when a request asks for something to be built.
+#: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (
     "Nothing was built: the request asks for a change, but no AI agent worked on it. The parts of"
     " the project that it concerns were surveyed instead. To connect an agent, install its tool"
@@ -20,7 +20,8 @@ NOTHING_BUILT = (
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'+#]*")
 _CLAUSE = re.compile(r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE)
-#: What is written about code is no building: "write a report", "make a list of", "build a map".
+#: Objects that are texts about code, so that nothing is built: "write a report", "make a list of",
+#: "build a map".
 _ACCOUNT = re.compile(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
@@ -28,15 +29,15 @@ _ACCOUNT = re.compile(
     r"|diagram|picture)\b(?!\s+(?:page|view|component|endpoint|feature|app|api|widget))",
     re.IGNORECASE,
 )
-#: A product is named among the first words: "A small web app that ...".
+#: Number of first words that may name a product: "A small web app that ...".
 _WORDS_BEFORE_A_PRODUCT = 4
-#: Longer endings first.
+#: Longer suffixes first.
 _ENDINGS = (
     *("isations", "izations", "ications", "isation", "ization", "ication", "ations"),
     *("ation", "ments", "ment", "ings", "ing", "ers", "ors", "ies", "er", "or", "ed", "es"),
     *("s", "e", "y"),
 )
-#: What a request wants is said before this many letters.
+#: Maximum number of characters that are read to find what a request asks for.
 MOST_READ_LETTERS = 20_000
 _SHORTEST_STEM = 3
 
@@ -48,7 +49,7 @@ class _Vocabulary:
     fillers: frozenset[str]
     products: frozenset[str]
     stop: frozenset[str]
-    #: Stems of words of a task, with the names that code gives to the subject.
+    #: Stems of a task's words, with the names that code uses for the subject.
     families: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from orchestrator.agents.survey.request.intent import keywords
 
 _PATH = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*/?")
-#: Words around a place that ask for nothing beyond it.
+#: Words next to a path that request nothing else.
 _AROUND = frozenset(
     (
         *("directory", "directories", "folder", "folders", "file", "files", "code", "source"),

@@ -76,7 +76,7 @@ class EntryPointRow:
 
 @dataclass(frozen=True)
 class TestRow:
-    __test__: ClassVar[bool] = False  # Not a test case of pytest.
+    __test__: ClassVar[bool] = False  # Tells pytest that the class is no test case.
 
     path: str
     language: str
@@ -199,7 +199,7 @@ def _add_counts(mine: dict[str, Counts], theirs: Mapping[str, Counts]) -> None:
 
 
 _NUMBERS = tuple(entry.name for entry in fields(SurveyTotals))
-#: Lists of rows of a result, with what their rows are.
+#: Lists of rows in a result, with the class of their rows.
 ROWS: dict[str, type] = {
     "modules": ModuleRow,
     "symbols": SymbolRow,

@@ -39,9 +39,10 @@ _GRAMMARS = {
     "PHP": ("tree_sitter_php", "language_php", "php"),
     "Bash": ("tree_sitter_bash", "language", "bash"),
 }
-#: Longer lines on average than this are machine-made: counted, but not parsed for symbols.
+#: Average line length above which a file counts as generated: its lines are counted, its symbols
+#: are not read.
 MACHINE_MADE_LINE_LENGTH = 400
-#: Longer names are not names a person reads.
+#: Maximum length of a name; longer names are generated.
 LONGEST_NAME = 120
 _NOT_SYMBOLS = frozenset({"comment", "import", "main", "test"})
 _STORAGE = "storage_class_specifier"
@@ -64,7 +65,7 @@ def _grammar(language: str) -> _Grammar | None:
         grammar = Language(getattr(importlib.import_module(module), function)())
         return _Grammar(Parser(grammar), Query(grammar, source))
     except (ImportError, ValueError):
-        return None  # not installed, or of a version that does not fit
+        return None  # not installed, or an unsupported version
 
 
 def are_installed() -> bool:
@@ -103,7 +104,7 @@ def read_with_grammar(text: str, language: str) -> SourceFile | None:
 
 
 def _comment_range(node: Node) -> tuple[int, int]:
-    # A line comment of Rust takes the line feed with it; the next line is not part of it.
+    # A line comment of Rust includes the line feed, but not the next line.
     text = node.text or b""
     return node.start_byte, node.end_byte - (1 if text.endswith(b"\n") else 0)
 

@@ -11,9 +11,9 @@ class Syntax:
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()
-    #: Whether ``"..."`` on one line is a string, in which no comment starts.
+    #: True if ``"..."`` on one line is a string, in which no comment starts.
     quoted: bool = False
-    #: Prose: every line that is not blank counts as comment.
+    #: True for prose: every non-blank line counts as comment.
     prose: bool = False
 
 
@@ -154,7 +154,7 @@ _INTERPRETERS = {
     "ksh": "Bash",
     "pwsh": "PowerShell",
 }
-#: The language of readable files of which nothing better is known.
+#: Language of text files with an unknown language.
 OTHER = "Other text"
 #: The language of files whose content is not text.
 BINARY = "Binary"

@@ -22,7 +22,7 @@ RULE = (
     " 2 MB and files that cannot be read count as files, not as lines; links are not followed."
 )
 
-#: Stand-ins of one character for what a mask hides.
+#: Characters that replace comments and strings in a mask.
 COMMENT_MARK = "\x01"
 STRING_MARK = "\x02"
 
@@ -41,7 +41,7 @@ class LineCount:
     bare: int = 0
 
 
-#: Of a file that is not read.
+#: Counts of a file that was not read.
 NO_LINES = LineCount()
 
 

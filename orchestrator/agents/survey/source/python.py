@@ -40,7 +40,7 @@ def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
 
 def _parse(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
-        # Invalid escapes in other people's sources are their affair.
+        # Warnings about invalid escapes concern the project's authors, not the survey.
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text)

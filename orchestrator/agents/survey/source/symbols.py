@@ -25,14 +25,14 @@ class SourceFile:
     """Contents of one text; ``masked`` is the text with its comments marked."""
 
     masked: str
-    #: Dotted name of a Python module, empty otherwise.
+    #: Dotted name of a Python module; otherwise empty.
     name: str = ""
     symbols: tuple[Symbol, ...] = ()
     imports: tuple[Import, ...] = ()
-    #: Line of the main function or main guard, 0 when there is none.
+    #: Line of the main function or main guard; 0 if there is none.
     main_line: int = 0
     test_cases: int = 0
-    #: False for text that is only counted: minified, or in a language without modules to read.
+    #: False for text that is only counted: minified, or in a language without modules.
     is_module: bool = True
     #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
     lacks_grammar: bool = False
