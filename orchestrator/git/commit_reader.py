@@ -25,11 +25,11 @@ from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 from orchestrator.git.worktrees import ignored_files
 
-#: As text whatever is in a file or in .gitattributes, and whatever the user has configured.
+#: Output as text, whatever a file, .gitattributes, or the user's configuration requests.
 _PLAIN = (
     *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
     *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
-    # Of a merge: lines that none of its sides has.
+    # Of a merge, only lines that neither side has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
 
@@ -41,7 +41,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     before paths.
     """
     lines = git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
-    # A commit without a parent is compared with the start: not all of it is new.
+    # A commit without a parent is compared with the start: not all of its content is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     return git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode())
@@ -59,7 +59,7 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
     """Return the given texts that occur in a file of a commit; each text is one line."""
     if not texts:
         return set()
-    # On its standard input: arguments of programs can be read by others.
+    # On standard input, because other users can read a program's arguments.
     given = b"".join(text + b"\n" for text in texts)
     how = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
     answer = git.run("grep", *how, commit, given=given, accept=(0, 1))

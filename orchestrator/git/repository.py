@@ -68,7 +68,7 @@ def roll_back(
         ignored_files.put_back(git, top, kept)
 
 
-#: A larger file configures nothing.
+#: Maximum size of a configuration file.
 MOST_BYTES = 1024 * 1024
 
 
@@ -113,9 +113,9 @@ class CommitFiles:
         return frozenset(listed.fields if listed.code == 0 else ())
 
 
-#: Takes the place of an address: git prints it as a repository that does not exist.
+#: Replaces a push address: git reports it as a repository that does not exist.
 REFUSED = "/dev/null/pushing is off for workers (git.push): "
-#: Whatever begins so leads to another machine. A remote of the repository may be any address.
+#: Prefixes of addresses on other machines. A remote may have any address.
 _NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
 _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
@@ -129,7 +129,7 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     listed = git.run("config", "-z", "--get-regexp", _REMOTES, accept=(0, 1)).fields
     found = [each.partition("\n") for each in listed]
     for name, _, address in found:
-        # For a pushurl, rules for pushing do not count.
+        # Rules for pushing do not apply to a pushurl.
         rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
         if address:
             yield f"url.{REFUSED}.{rule}", address
@@ -242,7 +242,8 @@ class GitRepository(Committed):
             return ()
         try:
             place = self.place()
-        except RepositoryError:  # Jobs that need the repository are refused with the reason.
+        # Jobs that need the repository are rejected later, with the reason.
+        except RepositoryError:
             return ()
         return place.top, str(place.common)
 
@@ -388,7 +389,7 @@ class GitRepository(Committed):
             folded = self._commit(found, branch, message, signature, promised)
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
-        # What the worktree was opened with is not the worker's.
+        # Files that the worktree had at its start are not the worker's.
         theirs = (each for each in held if not any(checkout.within(each.path, own) for own in ours))
         return Folded(commit=folded, work=work, held_back=tuple(theirs))
 
@@ -448,7 +449,7 @@ class GitRepository(Committed):
         roll_back(place.worktrees, place.top, directory, branch, commit, kept)
         found = place.whole(directory)
         self._refill(found, commit)
-        # Of what the worker began with, no checkpoint says which files came from the checkout.
+        # No checkpoint records which files of the worker's start came from the checkout.
         self._carry(found)
 
     def _refill(self, found: Found, commit: str) -> None:

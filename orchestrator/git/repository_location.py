@@ -9,7 +9,7 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import Spares
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
 
-#: The first that has ``merge-tree --write-tree``.
+#: The first version of git that has ``merge-tree --write-tree``.
 OLDEST = (2, 38)
 
 
@@ -19,7 +19,7 @@ class GitLocation:
 
     top: str
     common: Path
-    #: The host project within its repository; empty when it is all of it.
+    #: Path of the host project in its repository; empty if it is the top.
     prefix: str
     git: Git
     worktrees: GitWorktrees

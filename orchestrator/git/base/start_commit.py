@@ -10,7 +10,7 @@ _LFS = (
     "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
     "the contents"
 )
-#: So many submodules are named.
+#: Maximum number of named submodules.
 _MOST_PATHS = 10
 
 
@@ -37,10 +37,11 @@ def commit_of(git: Git, revision: str) -> str:
     """Return the commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
     name = f"{revision or 'HEAD'}^{{commit}}"
     found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
-    # Some versions repeat the option.
+    # Some versions of git repeat the option in the output.
     commit = found.split("\n")[-1]
     if not commit:
-        # Git may also refuse the repository, such as another user's, and then says why.
+        # Git may also reject the repository, for example because another user owns it; its message
+        # has the reason.
         git.run("rev-parse", "--git-dir")
     if not commit and revision:
         raise RepositoryError("no such branch, tag, or commit in the repository")

@@ -13,7 +13,7 @@ from orchestrator.git.user_repository.checkout import path_of, within
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"
-#: So many paths are named in a sentence.
+#: Maximum number of paths in a sentence.
 _MOST_PATHS = 10
 
 

@@ -13,7 +13,7 @@ from orchestrator.git.landing import squash
 from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 
-#: In place of a commit.
+#: Text that replaces a commit.
 UNCOMMITTED = "uncommitted"
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> None:
     own = _below(git, branches)
     kept = {name for name in own if _is_wanted(git, root_id, name)}
     if kept:
-        # Whoever has not taken the result may still want another candidate's work.
+        # A user who has not merged the result may still need another candidate's work.
         others = candidate_refs(root_id)
         kept |= {name.replace(others, branches, 1) for name in _below(git, others)}
     _delete(git, [*(own - kept), *_below(git, hidden(root_id))])

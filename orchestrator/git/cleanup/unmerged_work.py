@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 _NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
 _RESULT = "result"
-#: Follows a worker's name where a directory of refs has that name.
+#: Suffix of a worker's name if a directory of refs has the name itself.
 _WORK = "+work"
-#: Between a worker's name and the number of an attempt that was rolled back.
+#: Separator between a worker's name and the number of a rolled-back attempt.
 _ATTEMPT = "+attempt-"
 
 

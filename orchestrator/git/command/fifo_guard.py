@@ -13,15 +13,15 @@ from pathlib import Path
 
 from orchestrator.security.untrusted_files import read_regular
 
-#: Files of a worktree that git reads by themselves begin like this.
+#: Prefix of files in a worktree that git reads.
 _READ = ".git"
-#: Of the repository, as far as workers have a part in it.
+#: Directories of the repository to which workers write.
 _PARTS = ("worktrees", "refs", "logs")
-#: A link is read as one, or leads to what is somebody else's.
+#: Links are not changed: git reads the link itself, or its target belongs to another owner.
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-#: So long a pipe that was removed is kept open.
+#: Seconds for which a removed pipe stays open.
 LINGER_SECONDS = 0.05
-#: Of a file that leads to a repository.
+#: Maximum bytes of a file that names a repository.
 _LONGEST_LINK = 65536
 
 
@@ -78,11 +78,11 @@ def _remove(path: str) -> None:
     if not stat.S_ISFIFO(os.lstat(path).st_mode):
         os.unlink(path)
         return
-    # As both ends: who waits goes on, and reads an empty file.
+    # Opened for reading and writing, so that a waiting process continues, and reads an empty file.
     ends = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # Before they are closed: whoever came in between would wait where nobody can find it. So
-        # would who has found it, and is about to open it.
+        # Unlinked before it is closed: otherwise a process that opens the pipe in between would
+        # wait forever.
         os.unlink(path)
         time.sleep(LINGER_SECONDS)
     finally:

@@ -13,7 +13,7 @@ from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
 from orchestrator.security.untrusted_files import read_regular
 
-#: In a root job's directory. A file ``settings-before`` of an older version has no filters.
+#: Name of the file in a root job's directory. The older file ``settings-before`` has no filters.
 NAME = "filters-and-settings-before"
 #: Git's defaults, by name.
 _DEFAULTS = {
@@ -23,7 +23,7 @@ _DEFAULTS = {
     "core.ignorecase": "false",
     "core.symlinks": "true",
 }
-#: And of a filter, which runs a program.
+#: Values that disable a filter, because filters run programs.
 _NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _NAMES = (
     *(each.replace(".", r"\.") for each in _DEFAULTS),
@@ -35,7 +35,8 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class GitSettings:
-    #: The file with the settings that count for a job; without it, the present ones count.
+    #: Path of the file with the settings that apply to a job; without it, the present settings
+    #: apply.
     noted: Path
 
     def note(self, git: Git) -> None:

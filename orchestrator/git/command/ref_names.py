@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-#: In names of refs, besides letters and digits.
+#: Allowed characters in names of refs, in addition to letters and digits.
 _SAFE = "/-_.,=@"
 
 

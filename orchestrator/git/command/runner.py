@@ -18,13 +18,14 @@ from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
 
 #: Seconds until each check for a pipe or lock that git may be waiting for.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
-#: A checkout of a large repository on a slow disk takes its time; more is a hang.
+#: Timeout of a call. A checkout of a large repository on a slow disk takes long; a longer call
+#: hangs.
 LONGEST_SECONDS = sum(PAUSES)
-#: What it prints is read in pieces of so many bytes where there may be much of it.
+#: Bytes per read of an output that may be long.
 PIECE_BYTES = 65536
 
-#: The user's own configuration counts (line ends, filters, ignored files, safe directories), but
-#: for what would run programs, ask, sign, or shape what is read here.
+#: The user's own configuration applies (line ends, filters, ignored files, safe directories).
+#: Overridden: settings that run programs, ask, sign, or change output that is read here.
 _OPTIONS = (
     "--no-pager",
     "--literal-pathspecs",
@@ -43,11 +44,11 @@ _OPTIONS = (
     *("-c", "merge.renames=true"),
     *("-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge"),
-    # Git LFS writes the files it has here; others stay pointers, and no server is asked.
+    # Git LFS writes locally stored files; others stay pointers, and no server is called.
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
-#: Where its program is missing, a filter that is configured as required would end every checkout.
+#: Without its program, a required filter would make every checkout fail.
 _WITHOUT_LFS = (
     *("-c", "filter.lfs.process="),
     *("-c", "filter.lfs.smudge="),
@@ -70,7 +71,8 @@ _ENVIRONMENT = {
 #: Maximum number of leftover locks that one call clears.
 _MOST_LOCKS = 10
 
-#: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
+#: For ``update-ref``: a worker may have replaced its own branch by a symbolic ref to a branch of
+#: the user.
 ITSELF = ("--no-deref",)
 
 
@@ -140,7 +142,7 @@ class Git:
     def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> GitOutput:
         answer, released = self._once(arguments, given, env)
         if answer.code and released:
-            # It could not do with what it was let read.
+            # Git read the pipe's empty content and failed.
             answer, _ = self._once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
             if not answer.code or not stale_locks.is_gone(answer.err):
@@ -235,9 +237,9 @@ def _is_full(path: str) -> bool:
 
 #: Git's exit code for a fatal error.
 FATAL = 128
-#: On a disk with less, a call that ended so found no space, whatever it says.
+#: Free bytes below which a killed call counts as a full disk, whatever its output is.
 LEAST_BYTES = 64 * 1024
-#: What git says of a full disk: of some files that it writes it does not tell the reason.
+#: Git's messages about a full disk; for some files git does not report the reason.
 _FULL = (
     "No space left on device",
     "Disk quota exceeded",
@@ -262,7 +264,7 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
     try:
         threading.Thread(target=write, daemon=True).start()
     except RuntimeError:
-        # There is no room for one more thread, and git waits for this.
+        # No thread is available, and git waits for its input.
         write()
 
 
@@ -275,6 +277,6 @@ def failure(what: str, answer: GitOutput) -> Exception:
     said = one_line(answer.err)[-500:]
     said = stale_locks.in_words(answer.err) or said
     if answer.code < 0:
-        # Its earlier output is no cause.
+        # Output from before the signal is not the cause.
         said = f"killed by signal {-answer.code}{f' ({said})' if said else ''}"
     return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")

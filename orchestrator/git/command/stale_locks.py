@@ -9,10 +9,11 @@ from shlex import quote
 
 from orchestrator.core.repository.git_refs import BRANCHES
 
-#: Seconds after which a lock of a ref of ours, which is there for an instant, was left behind.
+#: Seconds after which a lock of the orchestrator's own refs counts as leftover: git holds it only
+#: briefly.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
-#: Where refs are kept in a table, git names no path.
+#: With a table of refs, git's message has no path.
 _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 

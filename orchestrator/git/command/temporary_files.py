@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-#: Between closing such a file and giving it its name, a git that is alive has it not open.
+#: Seconds in which git may have closed such a file and not yet renamed it.
 SETTLE_SECONDS = 0.5
-#: Time stamps of files are of the kernel's last tick.
+#: Seconds of a kernel tick, the resolution of files' time stamps.
 _TICK_SECONDS = 0.1
 _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_rev_*")
 

@@ -23,7 +23,7 @@ from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
 
-#: Else what lies outside of a sparse checkout, and was made there all the same, would be removed.
+#: Otherwise git would remove files that were created outside a sparse checkout.
 _NOT_SPARSE = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.sparseCheckout",
@@ -31,7 +31,7 @@ _NOT_SPARSE = {
 }
 
 
-#: Given to one call of git.
+#: Maximum number of paths for one call of git.
 _MOST_PATHS = 500
 
 
@@ -58,12 +58,12 @@ class CommitRules:
     patterns: Patterns
     #: The worker's start commit.
     start: str
-    #: Paths that are never committed, even if no .gitignore has them any more.
+    #: Paths that are never committed, even if no .gitignore lists them now.
     without: Sequence[str] = ()
-    #: New files that are not committed, and promised ones that are all the same.
+    #: New files that are not committed; promised files are committed anyway.
     never: NeverCommit = NOTHING
     promised: Sequence[str] = ()
-    #: Below this: refs for what the branch had, if the worker left it for another one.
+    #: Prefix of refs for the earlier commits of a branch that the worker abandoned.
     aside: str = ""
 
 
@@ -72,13 +72,13 @@ class AddedFiles:
     """Special files of an index: nested repositories, and files that were held back."""
 
     nested: Sequence[Nested]
-    #: What was taken out again.
+    #: Files that were removed from the commit again.
     held: Sequence[HeldBack]
-    #: Objects that only held-back files have.
+    #: Objects that only held-back files use.
     unwanted: Collection[str]
 
 
-#: Have an index hold all files but some.
+#: Adds all files to an index, except some.
 _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 
 
@@ -90,7 +90,7 @@ def commit_rest(
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
-    # An agent may have switched to its own branch, or have moved this one.
+    # The agent may have switched to its own branch, or have moved this branch.
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
@@ -103,7 +103,7 @@ def commit_rest(
 def _head(git: Git) -> tuple[str, str, str]:
     """Return the commit, its tree, and the branch; no full name if HEAD is detached."""
     asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
-    # Where an agent has given a branch the name HEAD, git does not print the last one.
+    # If an agent has named a branch HEAD, git does not print the last value.
     commit, tree, *branch = git.run("rev-parse", *asked).text.split("\n")
     return commit, tree, branch[0] if branch else ""
 
@@ -124,8 +124,8 @@ def _tree_of_files(
     try:
         return _fitting(git, rules, add, modules or {})
     except RepositoryError:
-        # Objects that the index speaks of are gone: a `git gc --prune=now` of somebody else, or
-        # a commit before this one that a full disk or a crash cut off.
+        # Objects of the index are missing: another process ran `git gc --prune=now`, or a full
+        # disk or a crash interrupted the previous commit.
         git.run("read-tree", "HEAD")
         return _fitting(git, rules, add, modules or {})
 
@@ -217,7 +217,7 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
     if not paths:
         git.run("add", "--all", "--sparse", "--", ".")
         return
-    # In a list, as there may be too many for a command line.
+    # In a list, because the paths may be too long for a command line.
     given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
     listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
     how = ("add", "--all", "--sparse", *listed)
@@ -318,7 +318,7 @@ def touched(git: Git, start: str, end: str) -> dict[str, bool]:
     return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
 
 
-#: So much of a file is the same, in percent, where it was moved and changed.
+#: Minimum similarity, in percent, for a file that was moved and changed.
 _LEAST_SIMILAR = 50
 
 
@@ -367,7 +367,7 @@ def restore(git: Git, commit: str) -> None:
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
     git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    # Never a branch of the user's that was checked out.
+    # Never a checked-out branch of the user.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
     if own and git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)

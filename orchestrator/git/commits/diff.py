@@ -13,12 +13,12 @@ from orchestrator.core.repository.git_refs import branch_of, checkpoint_refs, ch
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.git.command.runner import Git
 
-#: The same for everybody, whatever is configured.
+#: Options that make the output independent of the user's configuration.
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 
 #: Limits of a list of a branch's work.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
-#: Of changed files, so many are read.
+#: Maximum number of changed files that are read.
 _MOST_LOOKED_INTO = 20
 
 

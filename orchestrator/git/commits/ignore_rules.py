@@ -11,15 +11,15 @@ from pathlib import Path
 from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
 
-#: In a root job's directory.
+#: Name of the file in a root job's directory.
 NAME = "ignored-before"
 
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    #: Of the repository, which all worktrees share.
+    #: The part of the repository that all worktrees share.
     common: Path
-    #: The file with the rules that count for a job; without it, all rules count.
+    #: Path of the file with the rules that apply to a job; without it, all rules apply.
     noted: Path
 
     def note(self, git: Git) -> None:

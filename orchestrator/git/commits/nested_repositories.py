@@ -21,9 +21,9 @@ from orchestrator.security.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
-#: Of a nested repository; more branches than this are a clone's.
+#: Maximum number of branches of a nested repository; more branches are those of a clone.
 _MOST_BRANCHES = 100
-#: In a shallow clone: its last state, without the history that it lacks.
+#: Ref of the last state of a shallow clone, without the history that it lacks.
 _ALONE = "refs/orchestrator/alone"
 _MOST_LINK_BYTES = 65536
 _NOBODY = {
@@ -37,7 +37,7 @@ _NOBODY = {
 class Nested:
     """A repository within a worktree."""
 
-    #: From the top of the worktree.
+    #: Path from the top of the worktree.
     path: str
     directory: str
 

@@ -20,13 +20,13 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged import LINK, Staged
 from orchestrator.security.untrusted_files import read_regular
 
-#: In a worktree's own part of the repository: the list of held-back files.
+#: Name of the file in a worktree's own part of the repository with the list of held-back files.
 NAME = "orchestrator-held-back"
 _MOST_BYTES = 1 << 20
-#: A directory with such a file is an environment, or a cache.
+#: Files that mark a directory as an environment or a cache.
 _MARKS = {"pyvenv.cfg": HeldBackRule.ENVIRONMENT, "CACHEDIR.TAG": HeldBackRule.CACHE}
 _CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"
-#: Of a file that may be a core dump, and how it begins: ELF, and the type of the file.
+#: Minimum size of a core dump, and its first bytes: ELF, and the type of the file.
 _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 
 
@@ -35,11 +35,11 @@ class NeverCommit:
     """Patterns as in `.gitignore`; empty: nothing is held back by its name or its content."""
 
     patterns: tuple[str, ...] = ()
-    #: Larger files are held back, in bytes; 0: none is.
+    #: Maximum size of a committed file, in bytes; larger files are held back; 0: no limit.
     over: int = 0
 
 
-#: Everything is committed.
+#: Holds no file back.
 NOTHING = NeverCommit()
 
 

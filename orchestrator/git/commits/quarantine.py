@@ -19,7 +19,8 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.git.command.runner import Git
 
-#: Such a directory is in a worktree's own part of the repository, and is removed with it.
+#: Prefix of such a directory in a worktree's own part of the repository, which is removed with the
+#: worktree.
 PREFIX = "orchestrator-objects-"
 #: Directories of this process; all others belong to a server that was killed.
 _in_use: set[str] = set()
@@ -74,7 +75,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
                 # The name still exists if git changed nothing: both names are links to one file.
                 os.unlink(index)
     finally:
-        # Cheaper than to remove a tree, and most are empty by now.
+        # Cheaper than the removal of a tree, and most directories are already empty.
         with suppress(OSError):
             os.rmdir(apart)
             os.rmdir(directory)
@@ -115,7 +116,7 @@ def _sweep(admin: str) -> None:
 
 
 def _around(directory: str, objects: str) -> Mapping[str, str]:
-    # Quoted, as a colon in the path would separate two of them.
+    # Quoted, because an unquoted colon in the path would separate two paths.
     quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
     return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}
 
@@ -128,7 +129,7 @@ def _move(directory: str, objects: str) -> None:
         except OSError:
             # The repository has a directory of this name, or is on another disk.
             os.makedirs(target, exist_ok=True)
-            # The index of a pack comes last: git reads the pack from then on.
+            # The index of a pack is moved last, because git reads the pack from then on.
             for file in sorted(os.listdir(source), key=lambda name: name.endswith(".idx")):
                 _replace(os.path.join(source, file), target, file)
             os.rmdir(source)

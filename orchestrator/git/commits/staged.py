@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from orchestrator.git.command.runner import Git
 
-#: Mode of a link to a commit of another repository.
+#: Mode of a link to a commit of another repository (a submodule).
 LINK = "160000"
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
     path: str
-    #: Modes; "000000" for none.
+    #: Modes; "000000" if the file does not exist.
     before: str
     mode: str
-    #: Blob, or commit of a link.
+    #: Blob, or the commit of a link.
     object: str
 
     @property

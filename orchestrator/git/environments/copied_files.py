@@ -25,7 +25,7 @@ from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.user_repository.checkout import ignored
 from orchestrator.security.untrusted_files import open_log, open_plain, read_regular
 
-#: Scripts and lists of paths are small; a larger file is a program.
+#: Maximum size of scripts and lists of paths; a larger file is a program.
 _MOST_BYTES = 1 << 20
 _NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
 _EDITABLE = "lib*/python*/site-packages/__editable__*"
@@ -61,11 +61,12 @@ def _texts(directory: str) -> Iterator[str]:
 
 logger = logging.getLogger(__name__)
 
-#: In a worktree's own part of the repository: what was carried into it, which is no worker's work.
+#: Name of the file in a worktree's own part of the repository with the list of copied files, which
+#: are no worker's work.
 CARRIED = "orchestrator-carried"
-#: Of that list.
+#: Maximum size of this list.
 MOST_BYTES = 64 << 20
-#: In the project: more patterns of files to copy, one a line, as Claude Code reads them.
+#: File of the project with more patterns of files to copy, one per line, as Claude Code reads it.
 INCLUDE = ".worktreeinclude"
 
 
@@ -148,7 +149,7 @@ def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
     wanted = [each.strip("/") for each in patterns]
     listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
-    # Those that lie in directories that are ignored as a whole.
+    # Files in directories that are ignored as a whole.
     deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
     return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
 

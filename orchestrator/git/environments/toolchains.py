@@ -17,10 +17,10 @@ from orchestrator.git.user_repository.checkout import within
 logger = logging.getLogger(__name__)
 
 ENVIRONMENTS = (".venv", "venv")
-#: Beside one of these lies what was installed for it.
+#: Files next to which their packages are installed.
 _MANIFESTS = ("package.json", "pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt")
 _MOST_PLACES = 200
-#: In the directory for a gate's programs, or a worker's.
+#: Name of the environment in the directory for the programs of a gate or worker.
 _ENVIRONMENT = "environment"
 
 
@@ -28,13 +28,13 @@ _ENVIRONMENT = "environment"
 class Toolchains:
     """Installed packages of one worktree. Directories are real paths."""
 
-    #: The user's checkout, and what in it is the product's own, relative to its top.
+    #: The user's checkout, and the product's own paths in it, relative to its top.
     checkout: Git
     ours: Sequence[str]
     worktree: str
-    #: The host project from the top of the repository; empty: it is the top.
+    #: Path of the host project from the top of the repository; empty: the top.
     project: str
-    #: False: the worktree gets its packages by ``git.setup``.
+    #: False if the worktree gets its packages from ``git.setup``.
     derives: bool = True
 
     @property
@@ -124,7 +124,7 @@ class Toolchains:
                 return made if _attempt(source, made, self._sources, added) else source
         if not self.derives:
             return ""
-        # One that is active, or lies elsewhere; only if it leads to the checkout.
+        # An active environment, or one elsewhere, only if it leads to the checkout.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
                 return made if _attempt(source, made, self._sources) else ""

@@ -17,12 +17,12 @@ from urllib.parse import quote
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
-#: Scripts and lists of paths are small; a larger file is a program.
+#: Maximum size of scripts and lists of paths; a larger file is a program.
 _MOST_BYTES = 1 << 20
-#: First and last among the lists of paths, which Python reads by name.
+#: Names that sort first and last among the lists of paths, which Python reads in order of names.
 _PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"
 _EDITABLE = ("__editable__", "_editable_", "__editables_")
-#: Linux reads so much of the line that names a script's interpreter; others less.
+#: Maximum length of the line with a script's interpreter that all systems read.
 _LONGEST_SHEBANG = 120
 
 
@@ -73,7 +73,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
         os.symlink("lib", f"{target}/lib64")
     for entry in list(os.scandir(f"{source}/bin")):
         _derive_program(entry.path, f"{target}/bin/{entry.name}", PathMove(source, target))
-    # Last: an environment without it is none.
+    # Last, because a directory without this file is no environment.
     shutil.copyfile(f"{source}/{CONFIGURATION}", f"{target}/{CONFIGURATION}")
 
 
@@ -155,7 +155,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
     """Derive a ``.pth`` file: paths of sources, and lines of code with the modules that they
     import.
     """
-    if listed.endswith("-nspkg.pth"):  # Python has such packages without it.
+    if listed.endswith("-nspkg.pth"):  # Python finds such packages without the file.
         return
     lines = []
     for line in (read_regular(listed, _MOST_BYTES) or b"").splitlines():

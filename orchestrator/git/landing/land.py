@@ -38,9 +38,9 @@ class Changed:
 
     path: str
     executable: bool = False
-    #: Empty if it no longer exists.
+    #: Blob of the file; empty if the file no longer exists.
     blob: str = ""
-    #: Why its content cannot be given; empty when it can.
+    #: Why the content cannot be given; empty if it can.
     kind: str = ""
 
 
@@ -70,7 +70,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 class LandOptions(Enum):
     """The kind of commit that a branch gets."""
 
-    #: a fast-forward, or else a merge commit
+    #: a fast-forward, otherwise a merge commit
     ANY = "--ff"
     FAST_FORWARD = "--ff-only"
     MERGE = "--no-ff"
@@ -86,7 +86,7 @@ class Landing:
     project: Path
     root_id: str
     job_id: str
-    #: The user is to be author and committer of what is landed.
+    #: True if the user becomes author and committer of the landed commits.
     as_user: bool = False
 
     @property
@@ -237,7 +237,7 @@ class Landing:
         """Return the commit that the branch is to be at."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
-            # That is a merge commit already.
+            # The result is a merge commit already.
             return uncommitted_base.merged(self._git, before, self._dirt, result, words)
         if straight:
             return result

@@ -14,11 +14,12 @@ from shlex import join
 from orchestrator.core.errors import Conflict
 from orchestrator.git.command.runner import Git
 
-#: Each with the words in the host of a remote that are its service's, and where it comes from.
+#: Program of each service, with a word of the service's host names, and the address of the
+#: program's page.
 _TOOLS = {"gh": ("github", "https://cli.github.com"), "glab": ("gitlab", "https://gitlab.com/cli")}
-#: Services take no longer description (GitHub: 65,536 characters).
+#: Maximum length of a description (GitHub accepts 65,536 characters).
 _MOST_CHARACTERS = 60_000
-#: Of a git that has called this one.
+#: Variables of a git that called this program.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
@@ -28,7 +29,7 @@ class PullRequest:
 
     project: Path
     environ: Mapping[str, str]
-    #: The pushed commit, and the names of the branches there.
+    #: The pushed commit, and the names of its branches on the remote.
     commit: str
     head: str
     base: str
@@ -105,7 +106,7 @@ class PullRequest:
     ) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=self._path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
-        # Without a request in a terminal, gh would ask for values that are given already.
+        # Otherwise gh would ask in a terminal for values that are given already.
         env["GH_PROMPT_DISABLED"] = "1"
         try:
             return subprocess.run(

@@ -9,7 +9,7 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.landing.authorship import coauthor
 
-#: Characters of a subject that people read without a line break.
+#: Maximum length of a subject that tools show without a line break.
 _MOST_SUBJECT = 72
 
 

@@ -27,7 +27,7 @@ def move(
     _check_finished(git)
     _check_untracked(git, before, after)
     _check_locks(git, before, after, drop, mark)
-    # A file that was only touched is no change; what is changed behind git's back is.
+    # A touched file is no change; a change that the index does not show is one.
     _try(git, "update-index", "--refresh", accept=(0, 1))
     _try(git, "read-tree", "-n", "-m", "-u", before, after)
     if mark:
@@ -37,9 +37,9 @@ def move(
     try:
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
-        # Of a git that was killed: it removes its own in every other case.
+        # Leftover locks of a killed git, which removes its locks in every other case.
         stale_locks.clear(_locks(git) - there)
-        # The branch is moved last: files and index are complete then.
+        # The branch is moved last, when files and index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             put_back(git, before, after)
             if mark:
@@ -136,7 +136,7 @@ def _drop(git: Git, ref: str) -> None:
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
-        # The checkout is moved; a git that is killed leaves a lock on packed refs.
+        # The checkout is moved; a killed git leaves a lock on packed refs.
         stale_locks.clear(_locks(git) - there)
         git.run("update-ref", "-d", ref)
 

@@ -12,7 +12,7 @@ from orchestrator.git.command.runner import Git
 Side = tuple[str, str, int, str]
 #: Mode, object and path of an entry of a tree.
 Entry = tuple[str, str, str]
-#: More paths than this are not named to git one by one: a command line has an end.
+#: Maximum number of paths in a command line; with more paths, git reads all.
 MOST_NAMED = 300
 
 

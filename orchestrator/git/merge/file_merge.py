@@ -23,14 +23,15 @@ from orchestrator.git.merge.hunks import (
     lines_of,
 )
 
-#: Larger files are taken as a whole.
+#: Maximum size of a file that is merged by hunks; a larger file is taken as a whole.
 MOST_BYTES = 8 * 2**20
-#: So many lines of a hunk that was overruled are shown, and so much of each.
+#: Maximum number of shown lines of an overruled hunk, and of characters of a line.
 SHOWN_LINES, SHOWN_CHARACTERS = 3, 120
-#: As git: a file with a zero byte in its beginning is no text.
+#: Number of first bytes that are searched for a zero byte, as git does: a file with one is no
+#: text.
 _BEGINNING = 8000
 _REGULAR = ("100644", "100755")
-#: As git merges, whatever is configured for people.
+#: Options that make the output independent of the user's configuration.
 _DIFF = (
     *("--no-index", "--no-ext-diff", "--no-textconv", "--text", "--unified=0", "--no-color"),
     *("--diff-algorithm=histogram", "--no-indent-heuristic", "--inter-hunk-context=0"),
@@ -38,7 +39,8 @@ _DIFF = (
 )
 
 
-#: Of a path, and whether both sides made that file: whether both sides' lines may count.
+#: Returns True if both sides' lines may be kept; gets a path, and True if both sides created the
+#: file.
 Unites = Callable[[str, bool], bool]
 
 
@@ -63,7 +65,7 @@ class Content:
     mode: str
     text: bytes | None
     way: FileWay | None = None
-    #: Our lines that it lacks.
+    #: Our lines that the merged file lacks.
     lost: tuple[LostHunk, ...] = ()
 
 
@@ -124,7 +126,7 @@ class _Merger:
         text = self._text(unites)
         none = Content(self._file.path, self._file.mode, None)
         if not conflicts:
-            # What git did not merge for another reason than line ends stays a conflict.
+            # A file that git did not merge for another reason than line ends stays a conflict.
             way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
             return self._found(text, way) if way or self._forces else none
         if unites and self._file.mode_agrees:
@@ -132,7 +134,8 @@ class _Merger:
             if union.is_sound(self._file.path, text, sides):
                 return self._found(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
-            # Of two new files all is theirs, and what was renamed to there has to go back.
+            # For two new files their side wins as a whole, and renamed files return to their old
+            # names.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._found(self._text(unites=False), None, lost)

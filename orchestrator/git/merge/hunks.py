@@ -11,7 +11,7 @@ from enum import Enum, auto
 Lines = Sequence[bytes]
 #: Half-open: from the first line to the one after the last, counted from 0.
 Span = tuple[int, int]
-#: Of the base and of a changed text: the lines of the one are those of the other.
+#: Lines of the base and lines of the changed text that replace them.
 Edit = tuple[Span, Span]
 
 _HEADER = re.compile(rb"(?m)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")

@@ -22,9 +22,9 @@ from orchestrator.git.merge import conflict_markers, union
 from orchestrator.git.merge.conflicts import Side, all_theirs, conflicts, edited, sides_of
 from orchestrator.git.merge.file_merge import Content, contents, texts_of, written
 
-#: In the answer of ``blame --porcelain``: a commit, and the line's number in the file.
+#: Line of the output of ``blame --porcelain``: a commit, and the line's number in the file.
 _LINE = re.compile(r"^([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$", re.MULTILINE)
-#: More places of one file are not looked up.
+#: Maximum number of places of one file that are looked up.
 MOST_PLACES = 100
 
 
@@ -45,19 +45,19 @@ def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
     return replace(conflict, lost=tuple(known(e) if e in places else e for e in conflict.lost))
 
 
-#: Git's name for putting a file where the other side moved its directory.
+#: Git's message for a file that it moved because the other side renamed its directory.
 _MOVED = "Path updated due to directory rename"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOptions:
-    #: Theirs win what conflicts.
+    #: True if their side wins conflicts.
     force: bool = False
-    #: If both sides only add lines, keep both.
+    #: True if both sides' lines are kept where both only added lines.
     union: bool = False
 
 
-#: What has no conflict, and no more.
+#: Merges without any rule for conflicts.
 PLAIN = MergeOptions()
 
 
@@ -65,11 +65,11 @@ PLAIN = MergeOptions()
 class Tried:
     """Git's merge of two commits."""
 
-    #: With marks in files that conflict.
+    #: The merged tree, with conflict markers in its conflicting files.
     tree: str
-    #: Of those files.
+    #: The sides of the conflicting files.
     sides: list[Side]
-    #: Files that went where the other side moved their directory.
+    #: Files that were moved because the other side renamed their directory.
     moved: list[str]
 
 
@@ -140,10 +140,10 @@ def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
 
 
 def tried(git: Git, ours: str, theirs: str) -> Tried:
-    # An agent can begin a history of its own; its files are merged then.
+    # An agent may begin a new history; its files are merged then.
     how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
-    # For a commit that it cannot find it says 1 as well, and prints nothing.
+    # Git's exit code is also 1 for a missing commit; then it prints nothing.
     if answer.code == 128 or not answer.out:
         raise failure("merge-tree", answer)
     # Sides of files up to an empty field, then messages.

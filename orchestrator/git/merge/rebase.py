@@ -9,7 +9,7 @@ from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.merge.merge_tree import tried
 
 _FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"
-#: Of no commit that is kept: they only tell git what two sides have in common.
+#: Author of temporary commits, which only tell git the common base of two sides.
 _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 

@@ -46,11 +46,11 @@ class Home:
     branch: str
     root_id: str
     worker_id: str
-    #: Of the worker: the address proves what it created.
+    #: Identity of the worker: its address proves which objects the worker created.
     signature: Signature
     message: str
     rules: commits.CommitRules
-    #: Gives the git that writes files; it takes one more process.
+    #: Returns the git that writes files; it starts one more process.
     settled: Callable[[Git], Git]
     #: The job's directory: worktrees below it are removed once their work is safe.
     job: Path
@@ -71,19 +71,20 @@ class _Piece:
     kind: SideWorkKind
     name: str
     commit: str
-    #: Of a stash entry, which is a change to this commit.
+    #: For a stash entry: the commit that the entry changes.
     base: str = ""
-    #: What is kept for a person if it conflicts: the entry of the stash.
+    #: Entry of the stash, which is saved for a person if it conflicts.
     original: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: The worker's own branches, and what its branch had before it left it for another.
+    #: The worker's own branches, and earlier commits of the branch that the worker abandoned.
     side: dict[str, str]
     aside: list[str]
     kept: dict[str, str]
-    #: What these have was merged by an earlier attempt, and perhaps rolled back since.
+    #: Checkpoints: an earlier attempt merged their commits, and a rollback may have removed them
+    #: since.
     checkpoints: list[str]
 
 
@@ -153,7 +154,7 @@ class _Folding:
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
             return merge_tree.merge(git, self.tip, piece.commit, message, who).commit
-        # The commit that the entry belongs to may be one that the worker has discarded.
+        # The worker may have discarded the commit that the entry belongs to.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
         ours = commit_tree(git, tree_of(git, self.tip), [base], message, _NOBODY)
         theirs = commit_tree(git, tree_of(git, piece.commit), [base], message, _NOBODY)
@@ -266,7 +267,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
     git = worktrees.git_of(found)
     kind, name = SideWorkKind.WORKTREE, found.admin.name
     if not os.path.isdir(found.directory):
-        # The agent has removed it.
+        # The agent has removed the worktree.
         git = Git(str(home.common), {"GIT_DIR": str(found.admin)})
         return _Piece(kind=kind, name=name, commit=git.run("rev-parse", "HEAD^{commit}").text)
     worktrees.unlock(found)

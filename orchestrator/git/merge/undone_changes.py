@@ -11,9 +11,9 @@ from orchestrator.git.commits import commit as commits
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.hunks import key
 
-#: More of a diff is not read: then files count as a whole.
+#: Maximum bytes of a diff; of a longer diff, files count as a whole.
 _MOST_BYTES = 16 * 2**20
-#: Of the lines of a hunk whose file has another content now, one in so many has to be left.
+#: If a hunk's file has other content now, one part in so many of the hunk's lines must remain.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -22,7 +22,7 @@ _DIFF = (
     *("--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0"),
 )
 _RAW = ("--raw", "-r", "-z", "--no-renames", "--no-abbrev")
-#: No such file.
+#: Blob for a file that does not exist.
 _ABSENT = "000000"
 
 #: By path, its mode and blob before and after.
@@ -31,7 +31,7 @@ _Changes = Mapping[str, tuple[str, str]]
 
 @dataclass(slots=True)
 class _Hunk:
-    #: Line numbers after the change; before it, where lines were only removed.
+    #: Line numbers after the change; if lines were only removed: before the change.
     first: int
     last: int
     added: list[bytes] = field(default_factory=list)
@@ -215,7 +215,7 @@ def _parsed(lines: list[bytes]) -> _Hunks:
         if line.startswith(b"--- "):
             old = line
         elif line.startswith(b"+++ "):
-            # Git ends a name with blanks in it with a tab.
+            # Git ends a name that has blanks with a tab.
             name = old if line == b"+++ /dev/null" else line
             path = name[len(b"+++ a/") :].removesuffix(b"\t")
         elif match := _HEADER.match(line):

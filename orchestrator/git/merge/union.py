@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from orchestrator.git.merge.hunks import Lines, key
 
-#: Files that a tool writes as a whole, with checksums.
+#: Files with checksums that a tool writes as a whole.
 _LOCKS = re.compile(
     r"(^|/)([^/]*\.lock|[^/]*-lock\.(json|ya?ml)|[^/]*\.lock\.(json|hcl)|npm-shrinkwrap\.json|"
     r"bun\.lockb|go\.work\.sum|Package\.resolved|gradle\.lockfile)$"
@@ -25,9 +25,9 @@ _SETS = re.compile(
     r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
     r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
 )
-#: Files that two sides may begin, each with lines of its own.
+#: Files that both sides may create with their own lines.
 _OF_LINES = re.compile(r"\.(txt|log)$")
-#: Lines that mean the same however often they occur.
+#: Lines whose repetition changes nothing.
 _IMPORT = re.compile(
     rb"(import|from|use|using|open|include|#include|@import|require) ?[\w\s\"'<{(]"
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from orchestrator.security.untrusted_files import read_regular
 
-#: In a root job's directory.
+#: Name of the directory in a root job's directory.
 NAME = "repository-broken"
-#: There: a line for each time.
+#: Name of a file in it, with a line for each repair.
 _TOLD = "told.txt"
 _MOST_BYTES = 1024 * 1024
 
@@ -41,7 +41,7 @@ class Quarantine:
         place = self._free(path)
         mode = os.lstat(path).st_mode
         if stat.S_ISFIFO(mode):
-            # There is nothing in it.
+            # The directory is empty.
             os.unlink(path)
             return ""
         if stat.S_ISREG(mode) and os.access(path, os.R_OK):

@@ -12,9 +12,9 @@ from orchestrator.git.merge import conflict_markers as markers
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
 from orchestrator.security.untrusted_files import read_regular
 
-#: So many paths are named in a sentence.
+#: Maximum number of paths in a sentence.
 MOST_PATHS = 5
-#: Of a file with the name of a commit.
+#: Maximum bytes of a file with the name of a commit.
 MOST_BYTES = 4096
 #: Files in a worktree's own part of the repository, and the unfinished operation of each.
 _UNFINISHED = {

@@ -25,7 +25,7 @@ from orchestrator.git.repair.git_directory_files import (
 )
 from orchestrator.security.untrusted_files import read_regular
 
-#: How ``noted`` and a file of packed refs begin a line, and end it.
+#: First characters and end of the lines in ``noted``, and in a file of packed refs.
 _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
@@ -48,12 +48,12 @@ def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
         git.ask("update-ref", *ITSELF, name, refs[name])
 
 
-#: In a root job's directory, as they were.
+#: Name of the file in a root job's directory with the original content.
 NAME = "repository-before.json"
 REFS = "refs-before"
 INDEX = "index-before"
 _MOST_BYTES = 64 * 1024 * 1024
-#: An index that is larger, of some 150,000 files, is not kept with every job.
+#: Maximum size of a saved index (about 150,000 files); a larger index is not saved with every job.
 _LARGEST_INDEX = 16 * 1024 * 1024
 #: Seconds until the second check: an editor may empty a file before it writes it.
 PAUSE_SECONDS = 0.3
@@ -129,7 +129,7 @@ class _Again:
             os.mkdir(path)
             content = "with its content from before the job" if path.endswith("/refs") else "empty"
             self._tell(path, "was no directory", f"recreated {content}{kept}")
-        # With a table of refs there is nothing in it.
+        # With a table of refs, this directory is empty.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in gone and not in_table
 

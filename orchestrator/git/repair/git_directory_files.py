@@ -29,11 +29,11 @@ class Before:
     common: str
     #: The result of ``_where``.
     where: str
-    #: The user's own part of the repository; the same, but for a worktree.
+    #: The user's own part of the repository; for a worktree, another directory than ``where``.
     admin: str
-    #: What is too large to be read each time: by what it can be told that it is as it was.
+    #: Size, time, and inode of files that are too large to be read each time: they show a change.
     stamps: Mapping[str, Stamp]
-    #: None for what was not there. Links, and what else is no file, are not looked at.
+    #: Contents of the files; None for a missing file. Links and special files are not read.
     files: Mapping[str, bytes | None]
     modes: Mapping[str, int]
 
@@ -93,7 +93,7 @@ class Before:
         if path.endswith("/shallow"):
             return all(map(_is_id, (present(path) or b"").split()))
         if not os.path.lexists(path) or present(path) == b"":
-            # Nobody empties it on purpose.
+            # An empty file is always damage: no person empties it.
             return not self.files[path]
         if path.endswith("/HEAD"):
             return is_head(Path(path))

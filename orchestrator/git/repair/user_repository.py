@@ -24,7 +24,7 @@ from orchestrator.git.user_repository import checkout
 from orchestrator.security.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
-#: So many lines show the difference of a file, and so many commits that of a branch.
+#: Maximum number of lines in a file's difference, and of commits in a branch's difference.
 _MOST_LINES, _MOST_COMMITS = 40, 10
 _FILES = frozenset({ChangedKind.HOOK, ChangedKind.GIT_FILE})
 _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
@@ -35,9 +35,9 @@ class RestoreState(StrEnum):
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: Its state is neither that of the job's end nor that of its start.
+    #: The state is neither the state at the job's end nor the state at its start.
     CHANGED_SINCE = "changed since the job"
-    #: ``restore`` does not do it.
+    #: A person must restore the state: ``restore`` does not.
     BY_HAND = "by hand"
 
 
@@ -47,10 +47,10 @@ class Restorable:
 
     change: RepositoryChange
     standing: RestoreState
-    #: States before the job, after it, and now; empty: there was, or is, no such thing.
+    #: States before the job, after the job, and now; empty: the object did not or does not exist.
     before: str = ""
     after: str = ""
-    #: Why it has to be done by hand, or the command that does it.
+    #: Why a person must restore it, or the command that restores it.
     hint: str = ""
 
 

@@ -22,7 +22,7 @@ from orchestrator.git.commits.commit import commit_tree, free, put_modules, tree
 
 logger = logging.getLogger(__name__)
 
-#: In a submodule's repository of ours: its files were all written once.
+#: File that marks a submodule's repository as completely written.
 READY = "orchestrator-ready"
 _KEPT = "refs/orchestrator/kept"
 _HIDDEN = "refs/orchestrator/"
@@ -31,14 +31,14 @@ _LINK = "160000"
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    #: In what it is a submodule of.
+    #: Path of the submodule in its parent repository.
     path: str
-    #: The checkouts of the user and of the worktree.
+    #: The user's checkout, and the worktree's checkout.
     users: str
     directory: str
-    #: The commit that the worktree is to have.
+    #: The commit that the worktree needs.
     commit: str
-    #: Its repository in the worktree's part of the host project's.
+    #: The submodule's repository in the worktree's own part of the host project's repository.
     own: Path
 
     @property
@@ -138,7 +138,7 @@ def _make(module: Module) -> bool:
     module.own.parent.mkdir(parents=True, exist_ok=True)
     os.makedirs(module.directory, exist_ok=True)
     kind = users.run("rev-parse", "--show-object-format").text
-    # The user's templates may have hooks in them.
+    # The user's templates may contain hooks.
     module.git.run("init", "--quiet", "--template=", f"--object-format={kind}")
     asked = ("rev-parse", "--path-format=absolute", "--git-path")
     (module.own / "objects" / "info").mkdir(parents=True, exist_ok=True)

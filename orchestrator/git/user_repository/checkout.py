@@ -15,15 +15,15 @@ from orchestrator.core.model.repository_changes import SETTING, WAYS_TO_MERGE
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command.runner import Git
 
-#: More changed files than this are not looked at one by one.
+#: Maximum number of changed files that are checked one by one.
 MOST_FILES = 20_000
 _REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
-#: Below the repository: files that decide which programs run there, and what counts as a file.
+#: Files of the repository that decide which programs run, and how git treats files.
 _SETTINGS = (
     *("config.worktree", "hooks", "objects/info/alternates"),
     *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
 )
-#: Larger files of the repository are compared, and not kept.
+#: Maximum size of a repository file whose content is stored; larger files are only compared.
 MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
@@ -173,7 +173,7 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
     """Return ignored and untracked paths; a directory has a slash at its end."""
     if not paths:
         return []
-    # It takes no literal paths; with the dot a colon in front means nothing.
+    # The command takes no literal paths; "./" keeps a colon at the beginning literal.
     given = os.fsencode("".join(f"./{path}\0" for path in paths))
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
     found = git.run(*command, given=given, accept=(0, 1)).fields

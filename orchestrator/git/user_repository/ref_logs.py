@@ -15,9 +15,9 @@ _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
 _SINGLE = ("HEAD", "refs/stash")
 #: Git's log entry for a remote-tracking branch that a push has moved.
 _PUSHED = b"update by push"
-#: File systems may store a time a little earlier than the clock's.
+#: A file system may store a time that is slightly before the clock's time.
 _CLOCK_SECONDS = 2.0
-#: The orchestrator's own, which is no worker's.
+#: Name of the orchestrator's own identity, which is no worker's.
 _MERGER = "merge"
 
 

@@ -16,10 +16,10 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree
 from orchestrator.git.environments import copied_files
 
-#: A directory or file that has more than this is not kept, and not rolled back either.
+#: Maximum size of a saved directory or file; a larger one is not rolled back, either.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_FILES = 5_000
-#: The same for all of them together.
+#: Maximum size of all saved files together.
 MOST_BYTES_IN_ALL = 256 * 1024 * 1024
 MOST_FILES_IN_ALL = 20_000
 _NOTE = "Orchestrator-Ignored: "
@@ -34,7 +34,7 @@ class Ignored:
     size: int = 0
     #: Files that are not saved, and why; directories without a slash.
     not_kept: dict[str, str] = field(default_factory=dict)
-    #: Those that are as in the user's checkout: their content is no business of a commit.
+    #: Files that are equal to the user's checkout: a commit does not need their content.
     shared: list[str] = field(default_factory=list)
 
     @property

@@ -17,15 +17,17 @@ from pathlib import Path
 from orchestrator.git.command.runner import Git
 from orchestrator.security.untrusted_files import read_regular
 
-#: An index smaller than this is of so few files that they are quicker written than looked at.
+#: Minimum size of an index for a spare worktree: the few files of a smaller one are written faster
+#: than checked.
 LEAST_INDEX_BYTES = 256 * 1024
-#: So many are kept in a job.
+#: Maximum number of spare worktrees of a job.
 MOST = 8
-#: In the job's directory.
+#: Name of the directory in the job's directory.
 DIRECTORY = ".spare"
-#: In a worktree's own part of the repository: the index as it was when its files were written.
+#: Name of the file in a worktree's own part of the repository with the index at the time when the
+#: files were written.
 PRISTINE = "orchestrator-index"
-#: Of what is noted of a spare worktree.
+#: Maximum size of the record of a spare worktree.
 MOST_BYTES = 4096
 _ATTRIBUTES = ".gitattributes"
 
@@ -98,7 +100,7 @@ class Spares:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
         commit, _, written_by = about.partition(" ")
-        # A worker may have written something else there, an option of git for one.
+        # A worker may have written something else there, such as an option of git.
         known = commit.isalnum() and written_by == self._written_by()
         if not known or self._filters_differ(commit, start):
             discard(spare.path)
@@ -184,7 +186,7 @@ def discard(path: Path) -> None:
         try:
             removing.start()
         except RuntimeError:
-            _remove(gone)  # No thread can be had.
+            _remove(gone)  # No thread is available.
 
 
 def _remove(path: Path) -> None:

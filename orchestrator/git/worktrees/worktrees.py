@@ -25,7 +25,8 @@ def mend(git: Git, admin: Path, branch: str) -> None:
     _mend_link(git.directory, admin)
     if _is_sound(git):
         return
-    # Without such a file git takes it for no repository; where HEAD is kept elsewhere, git is told.
+    # Without this file git does not recognise the repository; with a reftable, git itself sets
+    # HEAD.
     (admin / "HEAD").write_text(f"ref: {branch}\n")
     git.run("symbolic-ref", "HEAD", branch)
     refill(git, admin)
@@ -48,10 +49,11 @@ def _mend_link(directory: str, admin: Path) -> None:
         Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
 
 
-#: Follows the name of a directory whose files are being written, or removed; a crash leaves it.
-#: Nothing in the worktree's own part of the repository says so: an agent may remove anything there.
+#: Suffix of the name of a directory whose files are being written or removed; a crash leaves it.
+#: The worktree's own part of the repository has no such mark, because an agent may remove anything
+#: there.
 FILLING = ".filling"
-#: Follows the name of a directory that is out of the way for a moment.
+#: Suffix of the name of a directory that was moved away for a moment.
 ASIDE = ".aside"
 _LONGEST_LINK = 65536
 _LOCKED = ("--lock", "--reason", "a worker of the orchestrator uses this worktree")
@@ -62,7 +64,7 @@ class Found:
     """A worktree as the repository knows it."""
 
     directory: str
-    #: Its own part of the repository: HEAD, index.
+    #: The worktree's own part of the repository: HEAD, index.
     admin: Path
 
     @property
@@ -83,7 +85,7 @@ class GitWorktrees:
         self._adding = threading.Lock()
 
     def find(self, directory: str) -> Found | None:
-        # Git has written down the real path.
+        # Git stores the real path.
         real = os.path.realpath(directory)
         return next((each for each in self.all() if each.directory == real), None)
 
@@ -189,7 +191,7 @@ class GitWorktrees:
             os.rename(aside, directory)
             found = self.find(directory)
         assert found is not None, "git has just made it"
-        # Through git, which need not keep it in a file.
+        # By a git command, because HEAD need not be a file.
         self.git_of(found).run("symbolic-ref", "HEAD", branch)
         return found
 
@@ -203,14 +205,14 @@ class GitWorktrees:
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
-            # Where refs are kept in a table, ``refs/heads`` is a file.
+            # With a table of refs, ``refs/heads`` is a file.
             with suppress(FileNotFoundError, NotADirectoryError):
                 (self._entries.parent / f"{branch}.lock").unlink()
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
         exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)
         if not exists:
-            # Not by ``worktree add -b``, which would look at branch.autoSetupMerge.
+            # Not by ``worktree add -b``, which obeys branch.autoSetupMerge.
             self._git.run("update-ref", *ITSELF, branch, start, "")
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
@@ -236,7 +238,7 @@ class GitWorktrees:
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
-        # The entry last: as long as it exists, ``clean`` finds the files.
+        # The entry is removed last, because ``clean`` finds the files by it.
         if os.path.lexists(directory):
             _remove(directory)
         if found is not None:
