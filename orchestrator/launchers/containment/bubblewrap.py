@@ -19,7 +19,7 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
-#: As in ``security.scratch``, which is not imported where a shim starts.
+#: Same value as in ``security.scratch_directory``, which a shim does not import at its start.
 _PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
@@ -50,7 +50,7 @@ class Sandboxes(Namespaces):
         init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
         argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
         given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
-        # Away from the numbers that they are to get, and closed by the exec.
+        # Duplicated to numbers outside the requested ones; the exec closes them.
         lifted = [(os.dup(each), number) for each, number in given]
         try:
             self._guard = os.posix_spawn(
@@ -88,17 +88,17 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
         words.append("--unshare-net")
     words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", _PRIVATE]
     home = [env[_HOME]] if _HOME in env else []
-    # Without these it could not start, nor its child jobs.
+    # Without these paths, the worker and its child jobs could not start.
     needed = [*sandbox["needed"], *(f"{each}/bin" for each in home)]
-    # Parts of visible directories may be hidden below.
+    # Parts of visible directories may be in the list of hidden paths.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _uncovered([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
-    # One of the attempt's own; what the user calls so is not opened to workers.
+    # Only the attempt's own directory: a directory of the user with this variable stays hidden.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         own.append(env[_SCRATCH])
     own += sandbox["writable"]
-    # A task may work in the project itself: what is hidden there, and this folder, lie over it.
+    # A task may work in the project: hidden paths and this folder must be mounted after it.
     first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
     words += _writable(first)
     for path in (os.path.realpath(each) for each in home):

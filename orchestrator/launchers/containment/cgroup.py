@@ -12,7 +12,7 @@ from orchestrator.launchers.process import proc, rlimits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import SpawnFailed, start_worker
 
-#: What the ``cpu`` limit is a share of, in microseconds.
+#: Period of the ``cpu`` limit, in microseconds.
 _PERIOD = 100_000
 _PREFIX = "orchestrator-worker-"
 
@@ -57,7 +57,7 @@ class ControlGroups(Subreaper):
         for name, content in settings(self._limits, self._controllers).items():
             _write(f"{self._directory}/{name}", content)
         if "memory" in self._controllers:
-            with suppress(OSError):  # There is no such file without swap.
+            with suppress(OSError):  # Without swap the file does not exist.
                 _write(f"{self._directory}/memory.swap.max", "0")
 
     def kill(self, spare: Collection[int] = ()) -> None:
@@ -78,7 +78,8 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
     if wanted.get("memory") is not None and "memory" in controllers:
         files["memory.max"] = str(wanted["memory"])
-        # One process that is killed alone leaves a worker that cannot know what it lacks.
+        # Kill all processes together: a worker that lost a single process cannot know what it
+        # lacks.
         files["memory.oom.group"] = "1"
     if wanted.get("processes") is not None and "pids" in controllers:
         files["pids.max"] = str(wanted["processes"])
@@ -119,7 +120,7 @@ def remove(directory: str) -> None:
 def read(path: str) -> str:
     """Return the content of a file, or "" if it does not exist."""
     try:
-        # A list of mounts names places of the whole machine, in any encoding.
+        # The list has mounts of the whole machine, whose names may have any encoding.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:

@@ -46,7 +46,7 @@ def serve(end: socket.socket, own_mounts: bool) -> None:
 
 
 def _serve(end: socket.socket, own_mounts: bool) -> None:
-    # Said only when the one that forked this process has ended: the shim is the parent now.
+    # Sent only after the process that forked this one has ended: the shim is the parent then.
     launch = _hear(end)
     if own_mounts:
         _die_with_parent(end)
@@ -59,7 +59,7 @@ def _serve(end: socket.socket, own_mounts: bool) -> None:
         _say(end, {"error": str(error)})
         return
     _say(end, {"started": worker})
-    # The worker's own pipe must not stay open through this process.
+    # This process must not keep the worker's pipe open.
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -93,12 +93,12 @@ def _say(end: socket.socket, message: Message) -> None:
     try:
         end.sendall(json.dumps(message).encode("ascii") + b"\n")
     except OSError:
-        os._exit(1)  # Without the shim there is nobody to tell, and nothing to live for.
+        os._exit(1)  # Without the shim, no process needs this one.
 
 
 def _die_with_parent(end: socket.socket) -> None:
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # It may have died just before.
+    # The shim may have died just before.
     poll = select.poll()
     poll.register(end, 0)
     if poll.poll(0):

@@ -16,7 +16,7 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import SpawnFailed, fork_quietly
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-#: Setting up takes milliseconds; only a machine that hardly moves needs more.
+#: Timeout of the setup, which normally takes milliseconds.
 _START_SECONDS = 20.0
 _END_SECONDS = 5.0
 _NO_USAGE = struct_rusage((0.0,) * 2 + (0,) * 14)
@@ -33,10 +33,10 @@ class Namespaces(Subreaper):
     def __init__(self, plan: Message) -> None:
         super().__init__()
         self._limits: Message = plan["limits"]
-        #: The direct child of this process through which the namespace is held.
+        #: Pid of the direct child of this process that holds the namespace.
         self._guard = 0
         self._init = 0
-        #: The worker's pid as it is seen from here; 0 once its end has been told.
+        #: The worker's pid outside the namespace; 0 once its end is reported.
         self._worker = 0
         self._wire: socket.socket | None = None
 
@@ -65,7 +65,7 @@ class Namespaces(Subreaper):
         middle = fork_quietly()
         if middle == 0:
             _become_init(init_end, source, output)
-        # The init falls to this process when the one in the middle ends.
+        # This process adopts the init when the intermediate process ends.
         os.waitpid(middle, 0)
         self._guard = self._init = int(self._hear()["init"])
 
@@ -74,7 +74,7 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
         self._hear()
-        # Its only child, which is not reaped before this is answered.
+        # The init's only child; it is not reaped before this process answers.
         worker = proc.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
@@ -84,7 +84,7 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
-            # One by one: the following bytes belong to another process.
+            # Byte by byte: the following bytes are for another process.
             byte = self._wire.recv(1)
             if not byte:
                 raise SpawnFailed(f"containment {self.mode} ended before the worker began")
@@ -121,9 +121,9 @@ class Namespaces(Subreaper):
         except BlockingIOError:
             return
         except ConnectionResetError:
-            # It was killed before it read that its worker is known, as by a limit.
+            # The init was killed, for example by a limit, before it read that its worker is known.
             line = b""
-        self.notices = None  # There is no more to come but the end of the stream.
+        self.notices = None  # Only the end of the stream follows.
         if line:
             worker, self._worker = self._worker, 0
             yield worker, json.loads(line)["status"], _NO_USAGE
@@ -173,7 +173,7 @@ def _unshare() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
     if user:
-        # The files below belong to root while the memory is hidden.
+        # While the memory is hidden, the files below belong to root.
         proc.hide_memory(False)
         _map("setgroups", "deny")
         _map("uid_map", f"{user} {user} 1")

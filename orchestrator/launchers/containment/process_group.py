@@ -19,13 +19,13 @@ class ProcessGroups(Subreaper):
     mode = "basic"
 
     def __init__(self, enter: Enter | None = None) -> None:
-        # Not the parent's: this process adopts nothing.
+        # This process, not its parent: it adopts no orphans.
         self._own_pid = os.getpid()
         self._enter = enter
         self.notices = None
         self.traces = {}
         self._no_child = True
-        #: The leader of the worker's session and group, and when it started.
+        #: Leader of the worker's session and group, and its start time.
         self._leader = 0
         self._ticks: int | None = None
         self._attempt_id = ""

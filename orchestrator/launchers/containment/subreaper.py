@@ -34,9 +34,10 @@ class Subreaper:
         self._enter = enter
         #: No child remained at the latest ``reap``: no process of the tree is alive.
         self.is_empty = True
-        #: Becomes readable when ``reap`` has news without a SIGCHLD.
+        #: Becomes readable if ``reap`` has news without a SIGCHLD; None: never.
         self.notices: int | None = None
-        #: What is written down beside the worker's pid, for whoever finds this process dead.
+        #: Data that the exit record's file has in addition to the worker's pid, for recovery after
+        #: this process has died.
         self.traces: Message = {}
 
     def start(
@@ -78,7 +79,7 @@ class Subreaper:
     def kill(self, spare: Collection[int] = ()) -> None:
         """Kill in one pass; the next pass finds the orphans of this one."""
         for pid in self._children(spare):
-            # Refused for a program that runs as another user; then it has to be waited for.
+            # Not permitted for a program of another user: its end has to be awaited.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -109,9 +109,10 @@ class Claim:
         ``synced`` waits until the record survives a power loss. This costs as much as all other
         disk work of a short worker. It is not needed if a store has the record a moment later.
         """
-        # Overwritten in place, and shortened last: a full disk needs no further block.
+        # Overwritten in place and then truncated, so that a full disk needs no further block.
         end = self._write(0, record)
-        if end < self._length:  # costs as much as a small write on a disk
+        # skipped if possible, because on a disk it costs as much as a small write
+        if end < self._length:
             os.ftruncate(self._descriptor, end)
         if synced:
             os.fsync(self._descriptor)

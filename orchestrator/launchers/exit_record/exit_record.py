@@ -31,10 +31,10 @@ from orchestrator.launchers.exit_record.claim import (
 from orchestrator.launchers.process import proc
 from orchestrator.security.untrusted_files import open_plain, read_regular
 
-#: How long a lock may have a holder that is not (yet, or no longer) written in the file.
+#: Seconds for which a locked file may lack its holder's name.
 _HOLDER_SECONDS = 2.0
 HOLDER_BYTES = 64 * 1024
-#: No exit record is so large; a worker may have put anything there.
+#: Maximum size of an exit record; a worker may have written anything there.
 _RECORD_BYTES = 1024 * 1024
 
 
@@ -52,9 +52,9 @@ class RunningRecord:
 
 
 class Unfinished(Enum):
-    #: It was started, and its runner has exited.
+    #: The attempt was started, and its runner has exited.
     DEAD = "dead"
-    #: It was never started. It may still start, until it has a tombstone.
+    #: The attempt was never started. It may still start, unless it has a tombstone.
     NEVER = "never"
 
 
@@ -66,7 +66,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
-            # It cannot be taken over while another process has the lock.
+            # The attempt cannot be recovered while another process has the lock.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
             raise OSError(
@@ -94,7 +94,7 @@ def tombstone(
         try:
             return _bury(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
-            continue  # It was published between two looks.
+            continue  # The record was published between two checks.
         except ClaimRefused:
             if isinstance(inspect(exit_path, digest), RunningRecord):
                 return None
@@ -207,7 +207,7 @@ def _stray(pid: Any, command: Any) -> Stray:
 
 
 _CAUSES = frozenset(ExitCause)
-#: In seconds since the epoch: in the year 5138.
+#: Latest valid time in seconds since the epoch (year 5138).
 _LATEST = 1e11
 _FITTING: dict[str, Callable[[Any], Any]] = {
     "cause": _cause,
@@ -334,7 +334,7 @@ def _record_of(ended: Exit) -> dict[str, Any]:
 
 
 def _parse(content: bytes) -> Exit | None:
-    # One line; the rest of a longer line from an interrupted publication does not count.
+    # Only the first line counts; the rest is from a longer, interrupted write.
     try:
         return exit_from(json.loads(content.split(b"\n", 1)[0]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

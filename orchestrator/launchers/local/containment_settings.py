@@ -13,17 +13,17 @@ _WATCHED = "is checked ten times a second: a worker may exceed it briefly before
 class Mode(StrEnum):
     """The containment of a worker's processes. Kept in step with ``config``'s Containment."""
 
-    #: the strongest that works here
+    #: the strongest mode that works here
     AUTO = "auto"
-    #: orphans fall to the worker's own shim
+    #: the worker's own shim adopts orphaned processes
     SUBREAPER = "subreaper"
-    #: a control group of its own
+    #: an own control group
     CGROUP = "cgroup"
-    #: a PID namespace of its own
+    #: an own PID namespace
     PIDNS = "pidns"
-    #: bubblewrap: a PID namespace, and a host that can only be read
+    #: bubblewrap: a PID namespace, and a read-only host
     SANDBOX = "sandbox"
-    #: its process group and its marker; does not hold a daemon
+    #: process group and marker; a daemon can escape
     BASIC = "basic"
 
 
@@ -31,15 +31,15 @@ class Mode(StrEnum):
 class WorkerLimits:
     """Limits of one worker with all processes that it starts; None is no limit."""
 
-    #: In processors: 0.5 is half of one.
+    #: Number of processors: 0.5 is half of one.
     cpu: float | None = None
-    #: In bytes.
+    #: Bytes.
     memory: int | None = None
-    #: Processes and threads.
+    #: Number of processes and threads.
     processes: int | None = None
-    #: In bytes, of each file.
+    #: Bytes of each file.
     file_size: int | None = None
-    #: Of each process.
+    #: Number of each process.
     open_files: int | None = None
 
 
@@ -50,11 +50,12 @@ class Sandbox:
     network: bool = True
     hide: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
-    #: Shown although it lies below the host's /tmp, which is covered; ``hide`` still covers it.
+    #: Paths below the host's /tmp that stay visible, although /tmp is covered; ``hide`` has
+    #: priority.
     visible: tuple[str, ...] = ()
-    #: Paths that must be readable whatever is hidden: this package, the interpreter.
+    #: Paths that must stay readable: this package, the interpreter.
     needed: tuple[str, ...] = ()
-    #: bubblewrap; ``probing`` finds it.
+    #: Path of bubblewrap, which ``probing`` finds.
     program: str = ""
 
 
@@ -64,12 +65,12 @@ class ContainmentPlan:
 
     mode: Mode = Mode.AUTO
     limits: WorkerLimits = field(default_factory=WorkerLimits)
-    #: Limits that are not held exactly are refused.
+    #: True if limits that are not enforced exactly are rejected.
     strict: bool = False
     sandbox: Sandbox = field(default_factory=Sandbox)
-    #: The directory below which workers get their control groups; only with ``cgroup``.
+    #: Parent directory of the workers' control groups; only with ``cgroup``.
     cgroup: str = ""
-    #: Resources that this directory's children can limit: "cpu", "memory", "pids".
+    #: Resources that the children of this directory can limit: "cpu", "memory", "pids".
     controllers: tuple[str, ...] = ()
 
     def for_shims(self) -> str:

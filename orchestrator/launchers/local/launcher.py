@@ -41,12 +41,12 @@ class Inquiries:
         """``tell`` is called with an attempt's id and its end, from any thread."""
         self._tell = tell
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
-        # Has the first thread made: when it is needed there may be none to be had.
+        # Starts the first thread now, because later none may be available.
         self._threads.submit(int)
         self._closing = threading.Event()
 
     def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # If no further thread can be started, the existing ones have it in their queue.
+        # If no further thread can be started, the existing threads process the queue.
         with suppress(RuntimeError):
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
@@ -70,12 +70,13 @@ class Inquiries:
             self._closing.wait(_RETRY_SECONDS)
 
 
-#: Time that ``close`` allows for killing and publishing, besides the workers' grace time.
+#: Seconds that ``close`` allows for killing and publishing, in addition to the workers' grace
+#: time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
-#: Of one waiting: epoll refuses more than 24 days.
+#: Maximum seconds of one wait: epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
-#: Of the end of an attempt whose remains fell to no process of ours.
+#: Error of an attempt whose leftover processes no process of the product adopted.
 _UNHELD = (
     "processes without the marker ORCHESTRATOR_WORKER may remain, because its spawner and keeper "
     "were also killed"
@@ -97,7 +98,7 @@ class LocalLauncher:
         self._attempts: dict[str, ShimLink | Adopted] = {}
         self._adopted: dict[int, Adopted] = {}
         self._longest_grace = 0.0
-        #: Attempts that were given to a second shim.
+        #: Attempts that a second shim started.
         self._begun_anew: set[str] = set()
         #: Attempts whose shim died after its spawner and keeper, or with them.
         self._unheld: set[str] = set()
@@ -136,7 +137,8 @@ class LocalLauncher:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._pool = ShimPool(self._epoll, self._plan)
-        _ = self._pool.spawner  # started here, so that a machine that cannot says so at once
+        # started in the constructor, so that an unsuitable machine fails at once
+        _ = self._pool.spawner
         self._is_open = True
 
     def start(self, launch: Launch) -> None:
@@ -221,7 +223,7 @@ class LocalLauncher:
             self.listen(_CLOSE_LOOK_SECONDS)
 
     def wake(self) -> None:
-        with self._wake_lock:  # its number may be another file's once it is closed
+        with self._wake_lock:  # another file may get the number once this one is closed
             if self._is_open:
                 os.eventfd_write(self._wake, 1)
 
@@ -229,7 +231,7 @@ class LocalLauncher:
         self._found_out.append((attempt_id, ended))
         self.wake()
 
-    # From here on: the thread that listens.
+    # The methods below run in the listening thread.
 
     def listen(self, seconds: float | None) -> bool:
         if not self._is_open:
@@ -306,7 +308,7 @@ class LocalLauncher:
         with self._lock:
             gone = self._pool.gone()
         for link, strays in gone:
-            # Its last words, and then its end, may not have been read yet.
+            # The last message and the end of the shim may still be unread.
             for _ in range(2):
                 if link.is_open:
                     self._serve_shim(link)

@@ -15,7 +15,7 @@ class Leftover:
     """A living process that nothing of ours will end before the next start of a server."""
 
     pid: int
-    #: The kernel's short name: a whole command line may hold secrets.
+    #: The kernel's short name, because a whole command line may contain secrets.
     command: str
     root_id: str
     worker_id: str
@@ -31,7 +31,7 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
-        # Checked last: a process that has exited since then ended with its attempt.
+        # This check comes last: a process that has exited since ended with its attempt.
         if attempt_id != own and _has_ended(record) and _lives(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 

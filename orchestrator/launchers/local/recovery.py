@@ -14,7 +14,7 @@ from orchestrator.launchers.process import proc
 from orchestrator.security.masking import Masker
 from orchestrator.security.untrusted_files import read_regular
 
-#: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
+#: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
 _KILL_SECONDS = 2.0
 _NEVER = ExitCause.NEVER_BEGAN, "not started: the server stopped first"
 _DIED = ExitCause.SHIM_DIED, "outcome unknown: the shim was killed"
@@ -130,7 +130,7 @@ class Adopted:
     def ended(self) -> Exit:
         """Return how it ended, after its shim has exited."""
         ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
-        # A signal does not carry its sender and reason.
+        # A signal has neither sender nor reason.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)

@@ -22,8 +22,8 @@ from orchestrator.launchers.process import crash_injection
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security.product_files import PACKAGES
 
-#: -S and -E keep start-up small and independent of the server's environment, and leave the import
-#: path without this package: it is named here.
+#: -S and -E keep the start short and independent of the server's environment. They also remove
+#: this package from the import path, so its path is an argument.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.launchers.spawner.spawner import main; main()"
@@ -39,7 +39,7 @@ class ShimGone:
     serial: int
     #: The killed processes.
     strays: tuple[Stray, ...]
-    #: Why it could not be forked; empty for one that was.
+    #: Why the shim could not be forked; empty if it was forked.
     refused: str = ""
 
 
@@ -49,7 +49,8 @@ class SpawnerProcess:
     def __init__(self, plan: ContainmentPlan, serials: Iterator[int]) -> None:
         """``serials`` are those of its shims, and of no other's."""
         self._serials = serials
-        #: One of the two has ended: no shims can be had, but those that are there are told of.
+        #: True if the spawner or the keeper has ended: it forks no more shims, but still reports
+        #: existing ones.
         self.is_retired = False
         # Packets, so that a request and its descriptor stay together.
         self._control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -107,7 +108,8 @@ class SpawnerProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if has_work else _END_SECONDS)
         if self._process.returncode is None:
-            # It continues without us. Otherwise its object would warn at its own end.
+            # The spawner continues without this process. Otherwise Popen would warn when it is
+            # deleted.
             self._process.returncode = 0
 
 
@@ -119,8 +121,8 @@ def _shim_gone(message: dict[str, Any]) -> ShimGone:
 def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM]
     argv += [PACKAGES, plan.for_shims(), str(control)]
-    # An empty environment: the server's keys are not for every process of this user to read.
-    # Without the server's output too, which a shim that outlives it would keep open.
+    # An empty environment, because other processes of the user could read the server's keys.
+    # Without the server's output, too, which an outliving shim would keep open.
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -141,9 +143,9 @@ class ShimLink:
         self.spawner = spawner
         self.serial, end = spawner.fork_shim()
         self._channel = Channel(end)
-        #: None when it is idle.
+        #: The launch at work; None if the shim is idle.
         self.launch: Launch | None = None
-        #: What the shim knows of the launch before, which the next is told by its differences from.
+        #: The latest launch that the shim knows; the next message has only the differences.
         self._told: Mapping[str, Any] = {}
         self._told_env: Mapping[str, str] = {}
         self.idle_since = 0.0
@@ -151,9 +153,9 @@ class ShimLink:
         self._is_waiting = False
         #: The spawner has reported that the shim and all its leftovers have ended.
         self.is_gone = False
-        #: Its worker has been started.
+        #: True if the shim has started its worker.
         self.is_at_work = False
-        #: The reason why it could not be forked, as reported by the spawner.
+        #: Why the spawner could not fork the shim.
         self.refused = ""
 
     def fileno(self) -> int:
@@ -184,11 +186,11 @@ class ShimLink:
         self._channel.send({"launch": self._message(launch)})
 
     def _message(self, launch: Launch) -> dict[str, Any]:
-        # Workers of a job differ in a few names: the whole took three times as long to encode.
+        # Workers of a job differ in few fields, and encoding all fields took three times as long.
         fields = _fields(launch)
         message = _differences(fields, self._told)
         message["env"] = _differences(launch.env, self._told_env)
-        # Never in the stored launch.
+        # Only in the message, never in the stored launch.
         message["record_secret"] = launch.proof.secret
         message["env_gone"] = [name for name in self._told_env if name not in launch.env]
         self._told, self._told_env = fields, launch.env
@@ -256,7 +258,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
 
 logger = logging.getLogger(__name__)
 
-#: Idle shims beyond these are let go after a while.
+#: Number of idle shims that are kept; others end after a while.
 IDLE_SHIMS = 4
 IDLE_SECONDS = 3.0
 
@@ -271,12 +273,12 @@ class ShimPool:
         self._plan = plan
         self._serials = itertools.count(1)
         self._spawner: SpawnerProcess | None = None
-        #: That one, and such as have been replaced and tell of their last shims.
+        #: The present spawner, and replaced spawners that still report their last shims.
         self._spawners: list[SpawnerProcess] = []
         self._links: dict[int, ShimLink] = {}
-        #: The one that was at work latest is last, and the next to work.
+        #: Idle shims; the most recently used one is last, and is used next.
         self._idle: list[ShimLink] = []
-        #: By serial number: shims that have ended at work, until what they left is gone.
+        #: By serial number: shims that ended at work, until their leftover processes have ended.
         self._fallen: dict[int, ShimLink] = {}
 
     @property
@@ -296,7 +298,7 @@ class ShimPool:
         try:
             link = ShimLink(self.spawner)
         except ConnectionError:
-            # It has just died, and that is still to be noticed.
+            # The spawner has just died, and its end was not yet noticed.
             self._replace_spawner()
             link = ShimLink(self.spawner)
         self._links[link.fileno()] = link

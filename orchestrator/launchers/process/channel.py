@@ -11,7 +11,8 @@ from typing import Any
 Message = dict[str, Any]
 
 _LENGTH = struct.Struct(">I")
-#: Small: each reading allocates it, and most messages have some hundred bytes.
+#: Bytes of one read. Small, because each read allocates so much, and most messages have some
+#: hundred bytes.
 _CHUNK = 8 * 1024
 _encode = json.JSONEncoder(check_circular=False).encode
 

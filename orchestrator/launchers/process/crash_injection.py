@@ -39,7 +39,7 @@ class _Crash:
 
     def _count(self, name: str) -> int:
         line = f"{os.getpid()} {name}"[: LINE_BYTES - 1].ljust(LINE_BYTES - 1) + "\n"
-        # Opened each time: the position after an append is the count, even with other writers.
+        # Opened each time: the position after an append is the count, also with other writers.
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(file, line.encode())

@@ -13,7 +13,7 @@ COMMAND_LIMIT = 200
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ZOMBIES = "ZX"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-#: Places in /proc/<pid>/stat, counted from the state.
+#: Positions in /proc/<pid>/stat, counted from the state.
 _VSIZE, _ENV_END = 20, 48
 #: Maximum wait for a process to become its program.
 _EXEC_SECONDS = 1.0
@@ -33,7 +33,7 @@ class Process:
         self.session = int(fields[3])
         self.threads = int(fields[17])
         self.ticks = int(fields[19])
-        #: The kernel's short name of it.
+        #: The process's short name in the kernel.
         self.command = command
 
     @property
@@ -204,7 +204,8 @@ def send_signal(process: Process, number: int) -> None:
 
 def signal_group(leader: int, number: int) -> None:
     """Signal a process group whose leader has not been reaped."""
-    # Not there: it has ended and waits to be reaped. Not allowed: it runs as another user.
+    # ProcessLookupError: the process has ended and waits to be reaped. PermissionError: another
+    # user's process.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
 
@@ -230,7 +231,7 @@ def signal_at_parents_end(number: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    import ctypes  # not at the top: the server imports this module too, and needs none of it
+    import ctypes  # imported here, because the server imports this module and does not need ctypes
 
     if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(f"prctl({option}) was refused")
@@ -250,7 +251,7 @@ def _all_pids() -> list[int]:
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except FileNotFoundError:
-        return []  # Not Linux.
+        return []  # not Linux
 
 
 def _threads(pid: int) -> list[str]:

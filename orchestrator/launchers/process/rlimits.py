@@ -14,15 +14,15 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import Enter
 
 _WATCH_SECONDS = 0.1
-#: Looks take at most one part in so many of a processor's time.
+#: Checks take at most one part in so many of a processor's time.
 _PAUSE_FACTOR = 10
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-#: How a shell says that its command was ended by this signal.
+#: A shell's exit code is this number plus the signal that ended its command.
 _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
-#: How links of /proc/<pid>/fd begin that lead to files in memory.
+#: Beginnings of links in /proc/<pid>/fd to files in memory.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
-#: Of a link's mode: the file is open for writing.
+#: Bit of a link's mode: the file is open for writing.
 _WRITES = 0o200
 _BLOCK, _KIB = 512, 1024
 
@@ -61,14 +61,14 @@ class LimitWatch:
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
-        #: When to look next; None is never.
+        #: Time of the next check; None: never.
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
     def look(self, members: list[proc.Process], now: float) -> str:
         """Return the exceeded limit, as text, or ""."""
         begun = time.process_time()
         exceeded = self._exceeded(members)
-        # The pages of many large processes take a while to walk through.
+        # Reading the pages of many large processes takes long.
         self.due = now + max(_WATCH_SECONDS, (time.process_time() - begun) * _PAUSE_FACTOR)
         return exceeded
 
@@ -107,7 +107,7 @@ class Memory:
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
-        # Shares are at most the resident size. To compute them, the kernel walks all pages.
+        # Shares are at most the resident size, and to compute them the kernel reads all pages.
         if held + sum(map(proc.resident_bytes, pids)) <= limit:
             return False
         return held + sum(_share(pid, files) for pid in pids) > limit
@@ -136,7 +136,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
     for name in names:
         path = f"/proc/{pid}/fd/{name}"
         try:
-            # No other file is looked at: a lost network drive would not answer.
+            # Other files are not checked, because a lost network drive would not answer.
             if os.readlink(path).startswith(_IN_MEMORY):
                 yield *_identity(os.stat(path)), bool(os.lstat(path).st_mode & _WRITES)
         except OSError:
@@ -160,7 +160,7 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 def _share(pid: int, files: dict[File, int]) -> int:
     """Return a process's part, in bytes, of what lies in memory alone, but for these files."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
-    if not proportional:  # not ours to see
+    if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")
     return proportional - (_mapped(pid, files) if files else 0)
 

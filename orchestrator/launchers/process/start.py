@@ -11,22 +11,22 @@ from functools import cache
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, STARTS_LATER
 
-#: Python ignores some signals, and a server under nohup another: a worker starts with none ignored.
+#: Python ignores some signals, and nohup ignores SIGHUP: a worker must start with none ignored.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: The C library keeps these two to itself.
+#: The C library reserves these two signals.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 
-#: Of a worker above the server, of 1,000: when memory runs out, the kernel kills workers first.
+#: Added to a worker's OOM score (of 1,000), so that the kernel kills workers before the server.
 OOM_SCORE_ADDED = 300
-#: Processes that a worker may have started before it is looked at.
+#: Maximum number of processes that a worker may have started before the score is set.
 _MOST_STARTED = 64
 
 Enter = Callable[[], None]
 
 
-#: Of a program that does not exist or is being replaced.
+#: Errors of a program that does not exist, or that an update is replacing.
 PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
@@ -89,8 +89,8 @@ def offer_to_oom_killer(pid: int) -> None:
                 os.write(descriptor, score)
             finally:
                 os.close(descriptor)
-            # What it has started in the meantime: on a busy machine a shell is already waiting for
-            # its first command. What starts from now on inherits the score.
+            # Children that the worker has started since: on a busy machine a shell already runs
+            # its first command. Later processes inherit the score.
             with open(f"/proc/{each}/task/{each}/children", "rb") as children:
                 processes += children.read().decode().split()[: _MOST_STARTED - len(processes)]
 
@@ -120,7 +120,7 @@ def open_input(path: str | None) -> int:
     except OSError as error:
         raise SpawnFailed(f"cannot read the input {path}: {error.strerror}") from None
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        # Another worker has put it there; without a writer it is read for ever.
+        # Another worker has put a pipe there; without a writer, reading it would never end.
         os.close(descriptor)
         raise SpawnFailed(f"cannot read the input: {path} is a FIFO")
     os.set_blocking(descriptor, True)
@@ -173,7 +173,7 @@ def _fork(
         finally:
             os._exit(127)
     os.close(telling)
-    # Ends without a word when the program has been started: its end of the pipe closes then.
+    # Without content once the program has started: the exec closes the pipe's other end.
     reason = os.read(told, _LONGEST_REASON)
     os.close(told)
     if reason:

@@ -5,7 +5,7 @@ cost money.
 import fcntl
 import os
 
-#: Seconds between two looks for a server, at most.
+#: Maximum seconds between two checks for a server.
 _LOOK_SECONDS = 60.0
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -43,7 +43,7 @@ class OrphanTimeout:
         except OSError:
             return False
         try:
-            # Let go at once: a server that wants the lock in this moment tries again.
+            # Released at once: a server that needs the lock at this moment retries.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 #: A worker that ends within this time is reported once.
 _GATHER_SECONDS = 0.02
-#: Poll takes no more than 24 days.
+#: Maximum timeout of poll: 24 days.
 _LONGEST_MILLISECONDS = 86_400_000.0
 
 
@@ -61,9 +61,9 @@ class _Shim:
         self._watched: tuple[int | None, int | None] = (None, None)
         #: The latest launch; the next message has only the differences from it.
         self._launched: Message = {"env": {}}
-        #: Runs while there is no server at the other end.
+        #: Orphan timeout, which runs while no server is connected.
         self._lease: OrphanTimeout | None = None
-        #: The worker's pid while its start is to be reported, and when.
+        #: The worker's pid until its start is reported, and the time of the start.
         self._untold = 0
         self._tell_at = 0.0
         self._poll = select.poll()
@@ -78,7 +78,8 @@ class _Shim:
         output, notices = self._watched
         ready = dict(self._poll.poll(self._patience()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
-            # Before the end of a worker that ends at the same time: no server saves its record.
+            # Set before the end of a worker that ends at the same time: no server saves its
+            # record.
             self._attempt.has_server = False
         if self._untold and time.monotonic() >= self._tell_at:
             self._tell_start()
@@ -161,7 +162,7 @@ class _Shim:
         if "launch" in message:
             self._launch(message["launch"])
         elif self._attempt is None:
-            return  # It was about an attempt that has just ended.
+            return  # The message was for an attempt that has just ended.
         elif "stop" in message:
             ended_by, stopped_by, cause = message["stop"]
             self._attempt.stop(ended_by, stopped_by, cause, time.monotonic())
@@ -200,7 +201,7 @@ class _Shim:
             if self._attempt is not None:
                 self._attempt.has_server = False
             self._poll.unregister(self._channel)
-            # A server of an earlier release may know nothing of leases.
+            # An earlier release of the server sends no orphan timeout.
             terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)
             self._lease = OrphanTimeout(*terms, time.monotonic())
 
@@ -208,7 +209,7 @@ class _Shim:
 def completed(told: Message, before: Message) -> Message:
     """Return a whole launch from its differences to the previous one."""
     if "env_gone" not in told:
-        # From a server of an earlier release, whose folder was updated while it runs.
+        # The server is of an earlier release, because its folder was updated while it runs.
         return told
     env = {**before["env"], **told["env"]}
     for name in told["env_gone"]:

@@ -68,21 +68,21 @@ class Strays:
         return list(self._found.values())
 
 
-#: Silence after which the beginning of what may be a secret is shown, if it is a short one.
+#: Seconds of silence after which the beginning of a possible short secret is written.
 _SILENCE_SECONDS = 0.05
-#: Processes that remain after the worker's own end.
+#: Seconds for leftover processes to end after a SIGTERM.
 _STRAY_GRACE_SECONDS = 0.2
 _KILL_INTERVAL_SECONDS = 0.002
-#: A process that a SIGKILL does not end hangs inside the kernel; the wait must be bounded.
+#: Seconds for killed processes to end; a process that hangs in the kernel does not end.
 _UNKILLABLE_SECONDS = 10.0
 _CHUNK = 64 * 1024
-#: Maximum content of a pipe at the worker's end.
+#: Maximum bytes that are read from the pipe after the worker's end.
 _DRAIN_BYTES = 1024 * 1024
 
 
 class _Phase(StrEnum):
     RUNNING = "running"
-    #: Asked to end, in its grace time.
+    #: The worker got a SIGTERM, and its grace time runs.
     STOPPING = "stopping"
     #: The worker has ended; its leftover processes get a SIGTERM.
     SWEEPING = "sweeping"
@@ -105,7 +105,7 @@ class ShimAttempt:
         self._limits = limits
         self._watch = LimitWatch(limits, held)
         self._phase = _Phase.RUNNING
-        #: When the present phase is over; RUNNING has the clock.
+        #: End of the present phase; in RUNNING the clock decides.
         self._phase_ends = 0.0
         self._kill_until = 0.0
         self._clock = Clock(launch["timeout"])
@@ -116,19 +116,21 @@ class ShimAttempt:
         self._strays = Strays(self._masker)
         self._cpu_seconds = 0.0
         self._peak_kib = 0
-        #: The worker's own process, until it has been reaped.
+        #: Pid of the worker's own process, until it is reaped.
         self._worker = 0
-        #: The reading end of the worker's output, while there may be some.
+        #: Read end of the worker's output; None once the output is complete.
         self.output: int | None = None
-        #: The other end. Kept, so that a worker's end makes one event (SIGCHLD) and not two.
+        #: Write end of the pipe. Kept open, so that a worker's end causes one event (SIGCHLD), not
+        #: two.
         self._output_kept = -1
-        #: Somebody hears of its end and stores it.
+        #: True if a server gets the worker's end and stores it.
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
         self.record["containment"] = family.mode
-        if secret := launch.get("record_secret"):  # a server of an earlier release has none
+        # an earlier release of the server sends no secret
+        if secret := launch.get("record_secret"):
             self.record["secret"] = secret
-        #: The record as it was published.
+        #: The exit record as published.
         self.encoded_record = b""
 
     @property
@@ -150,7 +152,7 @@ class ShimAttempt:
             failpoints.reached("worker: started")
             self._claim.add_worker(self._worker, self._family.traces)
         except ClaimRefused as error:
-            # The server itself finds out the result.
+            # The server checks the result itself.
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:
@@ -160,7 +162,7 @@ class ShimAttempt:
 
     def _start_worker(self) -> int:
         launch = self._launch
-        if launch.get("make_cwd"):  # a server of an earlier release made it itself
+        if launch.get("make_cwd"):  # an earlier release of the server created the directory itself
             make_directory(launch["cwd"])
         self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
         env = {**launch["env"], proc.MARKER: launch["attempt"]}
@@ -183,7 +185,7 @@ class ShimAttempt:
             return
         self.record.update(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
         self._enter(_Phase.STOPPING, now + self._launch["grace"])
-        # Its own group alone: an agent gets the time to end its tools itself.
+        # Only the worker's own group, so that an agent has time to end its tools.
         for number in (SIGTERM, SIGCONT):
             proc.signal_group(self._worker, number)
 
@@ -235,7 +237,8 @@ class ShimAttempt:
                 self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             if self._worker == 0 and self._family.is_empty:
-                self._finish()  # Of what was not this process's child, no signal tells the end.
+                # No signal reports the end of a process that was not a child of this process.
+                self._finish()
             else:
                 self._kill(now)
 
@@ -249,7 +252,7 @@ class ShimAttempt:
     def reap(self, now: float) -> None:
         """Handle the exit of a process of the tree."""
         for pid, status, usage in self._family.reap():
-            # The peak is never below this shim's own size: Linux counts it until the exec.
+            # The peak is at least this shim's own size, because Linux counts it until the exec.
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
             self._peak_kib = max(self._peak_kib, usage.ru_maxrss)
             if pid == self._worker:
@@ -347,7 +350,7 @@ class ShimAttempt:
         try:
             self._claim.publish(self.encoded_record, synced=not self.has_server)
         except OSError as error:
-            # The server still hears of it; a restarted one finds a dead attempt.
+            # The server still gets the end; a restarted server finds a dead attempt.
             said = self.record.get("error") or "cannot write the exit record"
             self.record["error"] = f"{said}: {error}"
             self.encoded_record = encoded(self.record)

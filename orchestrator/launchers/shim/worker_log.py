@@ -7,10 +7,10 @@ import stat
 from orchestrator.security.control_sequences import Cleaner
 from orchestrator.security.masking import Masker
 
-#: Of the output beyond the limit, so much of the end is kept.
+#: Maximum bytes of the end of a too long output that are stored.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-#: Next to the logs: workers' output with its control sequences.
+#: Directory next to the logs with the workers' output including control sequences.
 _RAW = "raw"
 
 
@@ -28,10 +28,10 @@ class WorkerLog:
         self._file = _BoundedFile(_open_regular(path), limit_bytes)
         self._begins_at = self._file.size()
         self._cleaner = Cleaner()
-        # After the cleaner: a secret may be whole only without the sequences inside of it.
+        # After the cleaner: a secret may be interrupted by control sequences.
         self._masker = masker
         self._raw: _RawFile | None = None
-        #: Nothing was written since the latest silence.
+        #: True if nothing was written since the latest silence.
         self._silent = True
         self._is_replaced = False
 
@@ -121,11 +121,11 @@ class _BoundedFile:
         self._descriptor = descriptor
         self._tail_limit = min(_LARGEST_TAIL, limit_bytes // 4)
         self._room = limit_bytes - self._tail_limit
-        #: The latest output that was beyond the room, until it is known what follows.
+        #: The latest output beyond the limit, until its continuation is known.
         self._tail = bytearray()
         self._dropped = 0
         self.written_bytes = 0
-        #: Some output could not be written.
+        #: True if some output could not be written.
         self.is_lost = False
 
     @property

@@ -22,15 +22,16 @@ from orchestrator.launchers.process import proc
 from orchestrator.launchers.shim import shim
 
 _MOST_LISTED = 20
-#: Between two passes while something is being killed.
+#: Milliseconds between two passes while processes are being killed.
 _KILL_MILLISECONDS = 5.0
-#: What a SIGKILL does not end hangs inside the kernel, or belongs to another user.
+#: Seconds after which a killed process counts as unkillable: it hangs in the kernel, or belongs to
+#: another user.
 _UNKILLABLE_SECONDS = 10.0
 
-#: A shim that is stopped again and again gets nowhere; one that is killed is told of.
+#: A shim that is stopped so often is killed, because the end of a killed shim is reported.
 _MOST_STOPS = 10
 
-#: Rows of the table of shims. Of memory that is never touched nothing is used.
+#: Number of rows in the table of shims. Untouched memory costs nothing.
 _MOST = 1 << 16
 _SERIAL, _PID = 0, 1
 
@@ -53,12 +54,12 @@ class ShimTable:
         memory = memoryview(mmap.mmap(-1, 8 * _MOST))
         self._table = memory.cast("B").cast("I", (_MOST, 2))
         self._rows: dict[int, int] = {}
-        #: Such as were in use, for the next.
+        #: Rows that were used and are free again.
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
         """Reserve a row for a shim that is about to be forked. Raise OSError if there is none."""
-        # Row 0 says how many rows have ever been used.
+        # Row 0 has the number of rows that were ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
             raise OSError(f"shim limit reached: {_MOST - 1}")
@@ -100,17 +101,17 @@ class Reaper:
         self._signals = shim.wake_on_signals((signal.SIGCHLD,))
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
-        #: What falls to this process from a namespace is its first process, which is ours.
+        #: With a namespace, the only orphan is the namespace's init, which is ours and not listed.
         self._may_list = plan["mode"] not in ("pidns", "sandbox")
         self._family = Subreaper(adopts=plan["mode"] != "basic")
         #: Serial numbers of the living shims by pid.
         self._shims: dict[int, int] = {}
-        #: Serial numbers of shims that have ended, not yet told.
+        #: Serial numbers of ended shims whose end is not yet reported.
         self._ended: list[int] = []
-        #: Why there is none, by serial number, of those that could not be forked.
+        #: By serial number of shims that could not be forked: the reason.
         self._refused: dict[int, str] = {}
         self._killed: dict[tuple[int, int], dict[str, object]] = {}
-        #: Since when there is something to kill at each pass.
+        #: Start of the present kill; None: nothing to kill.
         self._killing_since: float | None = None
         #: How often each shim was stopped.
         self._stops: Counter[int] = Counter()
@@ -226,7 +227,7 @@ class Reaper:
         self._killed.clear()
 
     def _send(self, message: dict[str, object]) -> None:
-        with suppress(OSError):  # There is no server any more.
+        with suppress(OSError):  # The server has ended.
             self._control.send(json.dumps(message).encode("ascii"))
 
 

@@ -22,13 +22,14 @@ from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
-#: A keeper that cannot fork ends, and the server starts another one: not at full speed.
+#: Pause before a keeper that cannot fork ends, so that the server does not restart it in a tight
+#: loop.
 _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
     """Entry point: the last arguments are the plan and the control socket's descriptor."""
-    # Before there is a shim: it holds the secret of its attempt's exit record.
+    # Before a shim exists: a shim has the secret of its attempt's exit record.
     proc.hide_memory()
     told, descriptor = sys.argv[-2:]
     control = socket.socket(fileno=int(descriptor))
@@ -38,14 +39,15 @@ def main() -> None:
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":
-        # Nothing would fall to a keeper.
+        # No process would fall to a keeper, so there is none.
         Spawner(control, plan, roster, os.getppid()).run()
     else:
         _run_under_keeper(control, plan, roster)
 
 
 def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
-    # Before there is a spawner: this is not inherited, and nothing may fall past this process.
+    # Before the spawner is forked: the setting is not inherited, and all orphans must fall to this
+    # process.
     proc.become_subreaper()
     keeper = os.getpid()
     try:
@@ -98,7 +100,7 @@ class Spawner(Reaper):
         self._poll.unregister(self._control)
 
     def _fork_shim(self, serial: int, descriptors: list[int]) -> None:
-        if not descriptors:  # This process has too many open to be given another.
+        if not descriptors:  # This process has too many open descriptors to receive another one.
             self._refuse(serial, descriptors)
             return
         try:
@@ -119,12 +121,13 @@ class Spawner(Reaper):
         status = 1
         try:
             self._roster.enter(serial)
-            # Otherwise the keeper may have looked just before, and not know this process.
+            # Otherwise the keeper may have checked just before, and miss this process.
             if os.getppid() == self._pid:
                 self._control.close()
                 os.close(self._signals)
                 os.close(signal.set_wakeup_fd(-1))
-                # recv_fds gives it as inheritable, whatever the flags: no worker may have it.
+                # recv_fds returns an inheritable descriptor in any case, and no worker may inherit
+                # it.
                 os.set_inheritable(descriptor, False)
                 shim.serve(socket.socket(fileno=descriptor), self._plan)
                 status = 0
