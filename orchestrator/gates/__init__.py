@@ -16,5 +16,5 @@ from orchestrator.gates.secrets.secret_scan import Secrets
 
 __all__ = ["PROBE", "Finder", "Reports", "Secrets"]
 
-#: Modules that a Python imports at its start, in gates, to report which sources it read.
+#: Directory of modules that Python imports at its start in gates, to report which sources it read.
 PROBE = Path(__file__).parent / "probe"

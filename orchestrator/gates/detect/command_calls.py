@@ -76,7 +76,7 @@ def _script_called(words: Sequence[str]) -> str:
     rest = [each for each in words[1:] if each not in _RUN]
     if len(rest) != 1 or len(words) > 3:
         return ""
-    # "npm ci" and the like run no script.
+    # Commands such as "npm ci" run no script.
     is_named = len(words) == 3 or words[0] != "npm" or rest[0] in _TESTS
     name = "test" if rest[0] == "t" else rest[0]
     return name if is_named else ""

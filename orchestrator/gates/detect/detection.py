@@ -17,13 +17,13 @@ from orchestrator.gates.detect.scripts import scripts_in
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Words of a file that has tests, and is not just named like one.
+#: Words that show that a file has tests, in addition to its name.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
-#: Files of tests that are read for these words.
+#: Maximum number of test files that are searched for these words.
 _MOST_READ = 20
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
-    # Python itself runs them first, or finds them before the installed ones.
+    # Python runs these first, or finds them before installed packages.
     *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
     *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
 )
@@ -78,7 +78,8 @@ def _gate(name: str, files: GateFiles, why: str) -> Gate:
     return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **made)
 
 
-# -- what speaks for a gate ------------------------------------------------------------------------
+# -- evidence for a gate
+# ---------------------------------------------------------------------------
 
 
 def _ruff_evidence(files: GateFiles) -> str:
@@ -137,7 +138,8 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 }
 
 
-# -- how it is run ---------------------------------------------------------------------------------
+# -- commands
+# --------------------------------------------------------------------------------------
 
 
 def _python(files: GateFiles, command: str) -> str:
@@ -151,7 +153,7 @@ def _python(files: GateFiles, command: str) -> str:
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
-    # The configuration may say "fix": repaired problems would not be found.
+    # The configuration may contain "fix": repaired problems would not be reported.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
         "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
@@ -253,7 +255,7 @@ def _make(files: GateFiles) -> Iterator[Gate]:
             if target in rules and not is_constant_target(target, text, files):
                 yield Gate(
                     name=name,
-                    # Else one that a worker adds may come before it.
+                    # Without -f, a makefile that a worker adds may take precedence.
                     run=f"make -f {makefile} {target}",
                     timeout=0.0,
                     program="make",

@@ -11,10 +11,10 @@ from orchestrator.gates.detect.command_calls import PACKAGE, Calls, mapping, pac
 _NO_TEST = "no test specified"
 #: npm scripts that check something, and the names of their gates.
 SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
-#: Files of tests that are read for the runner that they use.
+#: Maximum number of test files that are searched for their test runner.
 _MOST_READ = 20
 _OUTPUT = '"$ORCHESTRATOR_GATE_REPORT"'
-#: By name: the command of a runner of tests, and how its report is read.
+#: By name: the command of a test runner, and the format of its report.
 _RUNNERS = {
     "vitest": (f"vitest run --reporter=json --outputFile={_OUTPUT}", GateReport.JEST),
     "jest": (f"jest --ci --json --outputFile={_OUTPUT}", GateReport.JEST),
@@ -24,14 +24,14 @@ _RUNNERS = {
     ),
 }
 _LOOKS_AT = patterns_of("JavaScript", "TypeScript", "Vue", "Svelte")
-#: In a script that may judge files of any language.
+#: Tools in a script that may judge files of any language.
 _OTHER_TOOLS = re.compile(
     r"(?:^|[;&|(]|\b(?:exec|env|time|run)\b)\s*(?:\w+=\S*\s+)*"
     r"(?:make|just|task|tox|nox|pytest|python[\d.]*|uv|poetry|go|cargo|mvn|gradlew?|dotnet|bundle"
     r"|rake|rspec|composer|phpunit|docker|bash|sh|pre-commit|\./(?!node_modules/))\b"
 )
 NAMES = frozenset({*SCRIPTS.values(), *_RUNNERS})
-#: Files that say how strict tools are that scripts run.
+#: Configuration files that set the strictness of tools in scripts.
 CONFIGURED_BY = (
     *(PACKAGE, ".npmrc", "tsconfig*.json", "*eslint*", ".prettierrc*", ".prettierignore"),
     *("prettier.config.*", "biome.json*", "jest.*", "vitest.*", "vite.config.*", "babel.config.*"),

@@ -12,7 +12,7 @@ from orchestrator.gates.detect.gates_file import own_gates
 from orchestrator.gates.detect.scripts import scripts_in
 
 KIND = "invalid-gates"
-#: More are not run one after another for one result.
+#: Maximum number of gates for one result; they run one after another.
 MOST_GATES = 50
 LONGEST_NAME = 40
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.core.model.gate import GateFiles
 
-#: Each that may be one is looked for.
+#: Maximum number of paths that are checked.
 _MOST_LOOKS = 20
-#: Scripts that are read for those that they run.
+#: Maximum number of scripts that are searched for further scripts.
 _MOST_READ = 5
 _SHEBANG = re.compile(r"#!.*\b(?:ba|da|z)?sh\b")
-#: Between two commands of a shell, or of a makefile.
+#: Separators between two commands of a shell or a makefile.
 _SEPARATORS = re.compile(r"[;&|(){}`\n]+")
 #: ``NAME=value`` before a command, and a variable of a makefile.
 _ASSIGNMENT = re.compile(r"\s*[\w.-]+\s*[:+?]?=")
@@ -24,15 +24,15 @@ _BEFORE = frozenset(
 _INTERPRETERS = re.compile(
     r"(?:.*/)?(?:(?:ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun|tsx|ts-node)"
 )
-#: Options of theirs that take the program's text, or the name of a module, in place of a file.
+#: Interpreter options with the program's text or a module's name instead of a file.
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
-#: Commands that pass whatever is changed.
+#: Commands that pass whatever the change is.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _SHELL_OPERATOR = re.compile(r"[;&|]+")
 
 
-#: The texts that a command runs in turn, by its words; None: unknown.
+#: Returns the commands that a command runs in turn, by its words; None: unknown.
 Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
@@ -109,6 +109,6 @@ def _operand(words: list[str]) -> str:
 
 def _existing(text: str, files: GateFiles) -> Iterator[str]:
     top, words = files.names(), dict.fromkeys(each.removeprefix("./") for each in _programs(text))
-    # What names nothing at the top names nothing.
+    # A word whose first directory is not at the top names no file.
     likely = [word for word in words if word.split("/")[0] in top]
     yield from (word for word in likely[:_MOST_LOOKS] if files.read(word))

@@ -18,7 +18,7 @@ _RUNS = (
 class _Tool:
     program: str
     report: GateReport
-    #: Why it is there, in words; empty: nothing speaks for it.
+    #: Returns why the gate exists, as text; empty: no evidence for it.
     evidence: Callable[[GateFiles], str]
     run: Callable[[GateFiles], str]
     when: tuple[str, ...]

@@ -7,7 +7,7 @@ from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
-#: Characters of a name, and of a test's message.
+#: Maximum characters of a name, and of a test's message.
 LONGEST = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -37,7 +37,7 @@ class _Found:
                 self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
-            # A name that a test prints while it runs may differ each time.
+            # A test may print such lines with a name that differs each time.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:
@@ -54,7 +54,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: Output of a test without a line end precedes it.
+#: The line may begin with the test's output, if that has no line end.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_SAYS = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
@@ -82,7 +82,7 @@ def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
     found.take(name, tests)
     cut_off = next((each for each in tests.begun if each not in tests.ended), "")
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
-        # It could not be built, or broke down in one of its tests or between them.
+        # The package could not be built, or crashed in a test or between tests.
         why = f"{cut_off} did not complete"[:LONGEST] if cut_off else package[3] or "failed"
         found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
 
@@ -95,7 +95,7 @@ _CARGO_ENDS = re.compile(
 _CARGO_SAYS = re.compile(r"---- (.+) stdout ----$")
 _CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
 _CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
-#: Not of tests that fail, with which a program ends by itself.
+#: Not after failed tests, which make the program exit with an error as usual.
 _CARGO_DIED = re.compile(r" +process didn't exit successfully: .*(\([^()]{1,200}\))$")
 _CARGO_SIDES = ("left: ", "right: ")
 
@@ -114,7 +114,7 @@ class _Cargo:
     found: _Found = field(default_factory=_Found)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
-    #: The test whose failure is reported, and the end of its message.
+    #: The test whose failure is being read, and the end of its message.
     telling: str = ""
     place: str = ""
 

@@ -43,7 +43,7 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
         told = text(said[0]) if said else ""
         first = str(said[0]).strip().partition("\n")[0] if said else ""
         yield Flaw(name, f"{name}: {told or 'failed'}", failure=first[:LONGEST_FAILURE])
-    # A file that cannot be loaded has no tests, or a hook of it fails outside of them.
+    # A file that cannot be loaded has no tests, or one of its hooks fails outside the tests.
     if suite.get("status") == _FAILED and not failed:
         yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)
 

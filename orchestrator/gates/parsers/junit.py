@@ -11,22 +11,22 @@ from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
 DEEPEST = 50
-#: Of failures that a suite only counts.
+#: Maximum number of failures that a suite only counts.
 MOST_UNLISTED = 1000
-#: Characters of a name.
+#: Maximum characters of a name.
 LONGEST_NAME = 500
-#: Not tests that passed in the end (``flakyFailure``), or failed again (``rerunFailure``).
+#: Not tests that finally passed (``flakyFailure``), or failed again (``rerunFailure``).
 _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
 #: Pytest's message for a file that it could not load.
 _NOT_COLLECTED = "collection failure"
-#: And of one that was skipped as a whole.
+#: Pytest's message for a file that was skipped as a whole.
 _SKIPPED_WHOLE = "collection skipped"
-#: Characters of the text of a failure that are read.
+#: Maximum characters of a failure's text that are read.
 _MOST_SAID = 100_000
-#: Of tests that are listed and were not run, without an element that says so.
+#: Statuses of listed tests that did not run and have no element for it.
 _NOT_RUN = ("notrun", "disabled")
-#: Node's own test runner gives it to every test.
+#: Class name that Node's own test runner gives to every test.
 _NO_CLASS = ("", "test")
 
 
@@ -42,7 +42,7 @@ def read(content: bytes) -> Reading:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The last two are for encodings that are named there and cannot be read.
+        # The last two are for unknown or unreadable encodings.
         raise UnreadableReport(f"its report is not JUnit XML: {error}") from error
     if not document.is_junit:
         raise UnreadableReport("its report is XML, but not JUnit XML: it has no test suite")
@@ -65,9 +65,9 @@ def _refuse(*_: object) -> None:
 @dataclass(slots=True)
 class _Suite:
     name: str
-    #: How many failures it says that it has.
+    #: Number of failures that the suite reports.
     failures: int
-    #: How many were found before it.
+    #: Number of failures that were found before the suite.
     before: int
 
 
@@ -80,14 +80,14 @@ class _Document:
     skipped: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
-    #: Of the test that is being read.
+    #: Name of the test that is being read.
     name: str = ""
     message: str | None = None
     #: The exception's type and the first line of its message.
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: The text inside of its first failure; None outside of it.
+    #: The text of the first failure while its element is being read; otherwise None.
     said: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -121,7 +121,7 @@ class _Document:
         said = (attributes.get(each) or "" for each in ("failures", "errors"))
         failures = sum(int(each) for each in said if each.isdecimal() and len(each) < 10)
         name = attributes.get("name") or "" if tag == "testsuite" else ""
-        # A whole path is another one in each worktree.
+        # An absolute path differs in each worktree.
         name = "" if name.startswith("/") else name[:LONGEST_NAME]
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
@@ -185,7 +185,7 @@ class _Document:
         self.name = ""
 
     def reading(self) -> Reading:
-        # One that passed and failed (an error while cleaning up) has failed.
+        # A test that passed and failed (an error of its cleanup) counts as failed.
         failed = {flaw.key for flaw in self.flaws}
         passed = tuple(name for name in self.passed if name not in failed)
         return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))

@@ -19,7 +19,7 @@ _MYPY = re.compile(
     r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
     re.MULTILINE,
 )
-#: Names of the parts that mypy renumbers when a function before them changes.
+#: Parts of names that mypy renumbers when a function before them changes.
 _NUMBERED = re.compile(r"\bline \d+\b")
 
 

@@ -8,7 +8,7 @@ import re
 from orchestrator.core.gates.findings import Reading
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-#: Output of test runners that have run no test.
+#: Output of test runners that ran no test.
 _NONE = re.compile(
     "|".join(
         (
@@ -36,7 +36,7 @@ _NONE = re.compile(
     ),
     re.MULTILINE,
 )
-#: Output of test runners that have run some: one command may call several.
+#: Output of test runners that ran some tests: one command may call several runners.
 _SOME = re.compile(
     "|".join(
         (

@@ -4,7 +4,7 @@ import re
 
 from orchestrator.core.gates.findings import Flaw, Reading
 
-#: Of one that names a hook.
+#: Maximum length of a line that names a hook.
 LONGEST_LINE = 1000
 #: ``name...............(no files to check)Skipped``
 _ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")

@@ -16,9 +16,10 @@ from orchestrator.gates.parsers import (
 )
 from orchestrator.security.untrusted_files import open_plain, read_tail
 
-#: A larger report is rejected: half of it would show half of the tests as missing.
+#: Maximum size; a larger report is rejected, because half of it would show half of the tests as
+#: missing.
 MOST_BYTES = 32 * 1024 * 1024
-#: Of what a command printed that goes by its exit code.
+#: Maximum size of the output of a command whose exit code decides.
 MOST_PRINTED = 256 * 1024
 
 

@@ -9,7 +9,7 @@ from orchestrator.core.gates.findings import UnreadableReport
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
 
-#: So many findings are read.
+#: Maximum number of findings that are read.
 MOST_FINDINGS = 100_000
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import sequence, text
 
-#: Of a rule that says nothing else.
+#: Level of a rule without a level.
 _LEVEL = "warning"
 _PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
@@ -73,7 +73,7 @@ class Rules:
             rule = part.rule(name, index)
             if rule:
                 return part, rule
-            # It counts in the part that is meant first; others may have a rule of that name.
+            # The index belongs to the named part; other parts may have a rule with the same id.
             index = None
         return self._parts[0], {}
 

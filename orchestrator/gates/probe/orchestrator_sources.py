@@ -7,12 +7,12 @@ import atexit
 import os
 import sys
 
-# Tests may replace functions of os.
+# Imported by name, because tests may replace functions of os.
 from os import O_APPEND, O_CREAT, O_WRONLY, close, fstat, getcwd, open, write
 from os.path import join, realpath
 
 _FOREIGN = ("site-packages", "dist-packages", "node_modules")
-#: More is not reported: bytes of the file that all Pythons of a gate write.
+#: Maximum bytes of the file that all Python processes of a gate write; more is not reported.
 _MOST_BYTES = 1 << 24
 
 
@@ -47,7 +47,7 @@ class _Report:
     def hear(self, event: str, arguments: "tuple[object, ...]") -> None:
         if event != "exec":
             return
-        # An exception here would be raised in the project's own code.
+        # An exception here would appear in the project's own code.
         try:
             self._note(str(getattr(arguments[0], "co_filename", "")))
         except Exception:

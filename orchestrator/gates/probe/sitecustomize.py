@@ -13,7 +13,7 @@ import orchestrator_sources  # type: ignore[import-not-found]
 
 orchestrator_sources.begin()
 
-# The one that would have been found without this directory.
+# Finds the module that Python would import without this directory.
 _own = os.path.dirname(os.path.abspath(__file__))
 _others = [each for each in sys.path if os.path.abspath(each or os.curdir) != _own]
 _spec = importlib.machinery.PathFinder.find_spec("sitecustomize", _others)

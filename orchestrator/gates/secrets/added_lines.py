@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-#: A line that is longer comes in windows, of which each begins with the end of the one before.
+#: Maximum bytes of a window: longer lines are read in windows that overlap.
 WINDOW_BYTES = 65536
 OVERLAP_BYTES = 8192
-#: ``@@@ -1,2 -3 +4,5 @@@`` where a merge is compared with two parents.
+#: ``@@@ -1,2 -3 +4,5 @@@`` if a merge is compared with two parents.
 _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 
@@ -16,7 +16,7 @@ class Added:
     """A line, or a window of one."""
 
     commit: bytes
-    #: Empty: it is of the commit's message.
+    #: Path of the file; empty: the commit's message.
     path: bytes
     number: int
     text: bytes
@@ -35,15 +35,15 @@ class Additions:
     """Reads text in pieces, of which at most ``most`` bytes."""
 
     most: int
-    #: True if there was more than that.
+    #: True if the text was longer.
     is_cut: bool = False
     _commit: bytes = b""
     _path: bytes = b""
     _in_message: bool = False
     _number: int = 0
-    #: How many lines of the present part of a file are still to come.
+    #: Number of lines of the present hunk that follow.
     _left: int = 0
-    #: How many parents lines are compared with: so many signs stand before each.
+    #: Number of parents in the comparison: each line begins with so many signs.
     _parents: int = 1
 
     def blocks(self, pieces: Iterable[bytes]) -> Iterator[Block]:
@@ -58,7 +58,7 @@ class Additions:
                 yield self._block(whole.split(b"\n"))
             rest = begun
             if len(rest) > WINDOW_BYTES:
-                # It is not at its end: nothing is counted, and the next window begins like it.
+                # The line continues: it is not counted, and the next window begins with its end.
                 yield Block(rest, tuple(self._line(rest, is_whole=False)))
                 rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
         yield self._block([rest])

@@ -12,9 +12,9 @@ from orchestrator.security.secret_kinds import PRIVATE_KEY, Kind, Secret, found_
 MOST_BYTES = 128 * 1024 * 1024
 #: Maximum number of reported findings.
 MOST_FOUND = 200
-#: Of packages: they hold checksums.
+#: Lock files of packages, which have checksums.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
-#: Text of two or four bytes a character, in either order.
+#: Text with two or four bytes per character, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
 #: Text that is shorter than the shortest secret is skipped.
 _LEAST_WIDE = 16
@@ -57,7 +57,7 @@ class Secrets:
                 found.setdefault(find.key, find.flaw)
             if len(found) >= MOST_FOUND:
                 break
-        # Of a private key only the first line was seen: it is the same in all of them.
+        # Of a private key only the first line was seen, which is the same in all private keys.
         seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
         there = known(seen)
         flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]
