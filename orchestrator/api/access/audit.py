@@ -14,11 +14,11 @@ from orchestrator.security.private_log import PrivateLog
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "audit.jsonl"
-#: The place of the caller's name while a request is answered.
+#: Key of the caller's name in a request's environment.
 CALLER = "orchestrator.caller"
 #: Name of the called tool, if the path alone does not show it.
 TOOL = "orchestrator.tool"
-#: Set where a POST only reads.
+#: Key that is set if a POST request only reads.
 READS = "orchestrator.reads"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSALS = frozenset(
@@ -29,9 +29,9 @@ REFUSALS = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-#: Told once a second by every worker of an AI agent.
+#: Paths that every worker of an AI agent calls once per second.
 ROUTINE = frozenset({"/api/v1/usage"})
-#: Longer paths and methods are cut: nothing that is longer means anything here.
+#: Maximum length of a logged path or method; no valid one is longer.
 LONGEST_TARGET = 300
 LONGEST_METHOD = 20
 
@@ -92,7 +92,7 @@ class Audit:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # What it answers is waitress' own method: the hub finds the connection through it.
+            # The return value is waitress' own method, by which the hub finds the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -25,12 +25,12 @@ KEY_HEADER = "X-API-Key"
 TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 FAILED_LOGINS_PER_MINUTE = 10
-#: The calls that make work.
+#: Calls that create work.
 SUBMISSIONS = frozenset({"job_actions.orchestrate", "job_actions.retry_job"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
-#: A key that has made no calls for so long may make as many at once as fit into it.
+#: Length of the burst: an unused key may make the calls of so many seconds at once.
 WINDOW_SECONDS = 60.0
-#: More callers than this are only remembered for as long as they matter.
+#: Number of remembered callers above which callers with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000
 
 
@@ -42,7 +42,7 @@ class RateLimit:
         self.per_minute = per_minute
         self._interval = WINDOW_SECONDS / per_minute if per_minute else 0.0
         self._clock = clock
-        #: When each name's bucket is full again.
+        #: By name: the time when the name's bucket is full again.
         self._full_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -78,7 +78,7 @@ class RateLimits:
 
     submissions: RateLimit
     reads: RateLimit
-    #: Of keys that have one of their own, by name.
+    #: Limits of keys that have their own limit, by name.
     submissions_of: Mapping[str, RateLimit]
     #: Logins of browsers with a wrong key, of each address.
     failed_logins: RateLimit = field(default_factory=lambda: RateLimit(FAILED_LOGINS_PER_MINUTE))
@@ -109,7 +109,7 @@ def authenticate() -> None:
     Raise a 401, a 403 for a key that may change nothing at all, or a 429.
     """
     if request.method == "OPTIONS":
-        return  # says which methods there are, no more
+        return  # the answer contains only the allowed methods
     identify()
     reads = request.method in READING
     if not reads:

@@ -17,14 +17,15 @@ from orchestrator.api.options import ApiOptions
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 
-#: Pages and their files: harmless to open from elsewhere by a link.
+#: Pages and their files, which other sites may link to without harm.
 OPEN_PAGES = frozenset({"/", "/docs"})
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 #: Browsers' header values for requests of this server's own page, or of the address bar.
 OWN_SITES = frozenset({"same-origin", "none"})
 
-#: A container platform asks these itself, past the proxy; there is no key and no secret in them.
+#: Paths that a container platform calls directly, past the proxy: they need no key and contain no
+#: secret.
 PROBES = frozenset({"/healthz", "/readyz"})
 
 MOST_HEADERS = 100
@@ -60,7 +61,7 @@ class Guard:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
-            # What it answers is waitress' own method: the hub finds the connection through it.
+            # The return value is waitress' own method, by which the hub finds the connection.
             return start_response(status, secured(headers), exc_info)
 
         problem = self._problem(environ)
@@ -78,7 +79,7 @@ class Guard:
         host = environ.get("HTTP_HOST")
         if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
             return None
-        # With TLS, the certificate is proof enough: a page whose name was rebound has none for it.
+        # With TLS the certificate is proof enough: a rebound name has no certificate for it.
         if environ["wsgi.url_scheme"] != "https" and not self.knows(host or ""):
             return _forbidden(
                 "forbidden-host",

@@ -10,9 +10,9 @@ from orchestrator.api.client.errors import ClientError, ServerUnreachable
 from orchestrator.api.client.retry import Waiting
 from orchestrator.api.client.transport import Transport
 
-#: A JSON object of the API, as CONTRACT and ``/openapi.json`` describe it.
+#: A JSON object of the API, as ``/openapi.json`` describes it.
 Answer = dict[str, Any]
-#: How long a wait or an event stream outlives its server.
+#: Seconds for which a wait or an event stream continues without its server.
 PATIENCE_SECONDS = 300.0
 
 

@@ -18,7 +18,7 @@ RECORD_NAME = "server.json"
 RECORD_BYTES = 64 * 1024
 API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
-#: Names a file that has the key; the server reads it, too.
+#: Variable with the path of a file that contains the key; the server reads it, too.
 KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
 START = f"{COMMAND} serve" if IS_INSTALLED else "python api_server.py"
 
@@ -37,11 +37,11 @@ class ServerRecord:
 
     url: str
     pid: int
-    #: Seconds since the epoch; None when it is not said.
+    #: Seconds since the epoch; None: unknown.
     started_at: float | None = None
-    #: The directory that it works on; empty when it is not said.
+    #: The server's project directory; empty: unknown.
     project: str = ""
-    #: On which it listens as well, for workers that earlier servers started.
+    #: Further ports on which the server listens, for workers that earlier servers started.
     former_ports: tuple[int, ...] = ()
 
     @property

@@ -64,7 +64,7 @@ class Following(ClientCalls):
                     retry.succeeded()
                     last, seen = event, int(event["seq"])
                     yield event
-                # It ends by itself after the job's last event, but also when the server stops.
+                # The stream ends after the job's last event, but also when the server stops.
                 complete = last is None or _ends(last, job_id)
                 ended = complete and self.status(job_id)["status"] in ENDED_JOB
             except (*LOST, ServerUnreachable) as error:

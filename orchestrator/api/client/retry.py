@@ -6,10 +6,10 @@ from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
-#: Most silences are over by then: the caller is told of longer ones.
+#: Seconds without a call of ``waiting``: most failures are over by then.
 UNTOLD_DELAY_SECONDS = 0.5
 
-#: Is told for how many seconds the server will be tried again.
+#: Called with the number of seconds for which the client will retry.
 Waiting = Callable[[float], object]
 
 

@@ -15,9 +15,9 @@ from orchestrator.api.client.retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
-#: The server sends heartbeats on streams; this long a silence means that it has exited.
+#: Seconds after which a silent server counts as exited, because streams have heartbeats.
 STREAM_SILENCE_SECONDS = 60.0
-#: The server cannot answer now, or something between us and it says so.
+#: Statuses for "cannot answer now", from the server or a proxy.
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PIECE_BYTES = 65536
@@ -36,7 +36,7 @@ class Transport:
         self.retry_seconds = retry_seconds
         self.waiting: Waiting = lambda seconds: None
         self._session = requests.Session()
-        # A proxy for the internet knows nothing of servers on this machine.
+        # A proxy for the internet cannot reach servers on this machine.
         self._session.trust_env = parts.hostname not in LOOPBACK_HOSTS
         if api_key:
             self._session.headers["X-API-Key"] = api_key
@@ -96,7 +96,7 @@ class Transport:
             path,
             read_timeout=STREAM_SILENCE_SECONDS,
             params=present(query),
-            # A compressed stream would be held back until a block is full.
+            # Compression would delay the stream until a block is full.
             headers={"Accept-Encoding": "identity", **headers},
             stream=True,
         )
@@ -135,7 +135,7 @@ class Transport:
         )
 
 
-#: The connection failed or broke off; trying again may help.
+#: Errors of a connection that failed or broke: a retry may help.
 LOST = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,

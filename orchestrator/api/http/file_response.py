@@ -30,7 +30,7 @@ def text_file(
             return Response(b"", content_type=content_type, headers=headers)
         raise
     start = 0 if tail is None else tail_offset(opened, tail)
-    # The log may grow during the answer: only its present content, as the length promises.
+    # The log may grow during the answer, which must have the promised length.
     length = os.fstat(opened.fileno()).st_size - start
     opened.seek(start)
     response = Response(

@@ -28,7 +28,7 @@ def tail_offset(opened: BinaryIO, lines: int) -> int:
     end = os.fstat(opened.fileno()).st_size
     if lines == 0 or end == 0:
         return end
-    # The newline at the very end closes the last line, it begins none.
+    # The newline at the very end closes the last line and begins no new line.
     position, wanted = end - 1, lines
     while position > 0:
         start = max(0, position - BLOCK_BYTES)

@@ -77,7 +77,8 @@ class Metrics:
 
     def _count(self, response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
-        # Callers can invent methods: each would be a series of its own.
+        # Only known methods, because callers can invent methods, and each would become a time
+        # series.
         method = request.method if request.method in KNOWN_METHODS else "other"
         self._requests.labels(method, route, response.status_code).inc()
         self._seconds.observe(time.perf_counter() - g.started_at)

@@ -43,10 +43,10 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
-#: After which a job of a key with as many as it may have can have ended.
+#: Seconds after which one of a key's running jobs may have ended.
 RUNNING_SECONDS = 30
 
-#: The first class that fits decides.
+#: Status by class of error; the first matching class decides.
 STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
@@ -62,7 +62,8 @@ STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
     (ConfigError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
-#: Descriptors, of this process or of the machine; threads and processes; memory; disk space.
+#: Errors of exhausted resources: descriptors of this process or of the machine; threads and
+#: processes; memory; disk space.
 _EXHAUSTED = (
     errno.EMFILE,
     errno.ENFILE,
@@ -72,7 +73,7 @@ _EXHAUSTED = (
     errno.ENOSPC,
 )
 
-#: Their messages may name files or statements of the inside: callers get these words instead.
+#: Texts for errors whose own messages may name internal files or statements.
 _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 

@@ -10,9 +10,9 @@ Value = TypeVar("Value")
 class _Read(Generic[Value]):
     def __init__(self) -> None:
         self.ended = threading.Event()
-        #: None: it failed.
+        #: The value; None: the read failed.
         self.value: Value | None = None
-        #: For all who asked while this one was being made: it may lack what was stored since.
+        #: The read for callers that came during this one, which may lack newer changes.
         self.next: _Read[Value] | None = None
 
 

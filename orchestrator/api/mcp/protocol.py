@@ -14,7 +14,7 @@ Values = dict[str, Any]
 RequestId = str | int
 
 STATELESS = ("2026-07-28",)
-#: Newest first. The three older ones differ in nothing that these tools use.
+#: Newest first. For these tools, the three older versions do not differ.
 HANDSHAKE = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 VERSIONS = (*STATELESS, *HANDSHAKE)
 
@@ -27,7 +27,7 @@ CAPABILITIES_KEY = f"{META_PREFIX}clientCapabilities"
 
 SERVER = {"name": "orchestrator", "version": __version__}
 CAPABILITIES: Values = {"tools": {}}
-#: The tools of a release do not change.
+#: Milliseconds for which clients may cache the list: the tools of a release do not change.
 LIST_TTL_MS = 3_600_000
 
 DEEPEST_JSON = 40
@@ -62,7 +62,7 @@ class Request:
     id: RequestId
     method: str
     params: Mapping[str, Any]
-    #: It speaks the stateless revision.
+    #: True for the stateless revision of the protocol.
     stateless: bool
 
     def reply(self, result: Mapping[str, Any]) -> Values:
@@ -197,6 +197,6 @@ def call_of(request: Request) -> RpcCall:
 
 def said(text: str, *, is_error: bool = False) -> Values:
     """Return the result of a tool: one text."""
-    # A file's name may be no valid text at all.
+    # A file's name may contain invalid text.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

@@ -13,9 +13,9 @@ from orchestrator.api.client.errors import NoServer
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.security.light_client import LightClient, ServerReply, retried
 
-#: Clients give up on a call after 60 s.
+#: Seconds for which a call is retried: clients stop waiting after 60 s.
 PATIENCE_SECONDS = 44.0
-#: Of a server that nobody promised to be there.
+#: Seconds for which a call is retried if the server may not be running.
 SHORT_PATIENCE_SECONDS = 2.0
 
 
@@ -61,7 +61,7 @@ class Forwarding:
         try:
             address = find_address(self._folder, self._environ)
             client = LightClient(address.url, address.key)
-            # Somewhat longer than the server takes for the longest wait.
+            # Slightly longer than the server's longest wait.
             return client.request(
                 "POST", "/mcp", _message(call), timeout=left + 10, idempotency_key=key
             )

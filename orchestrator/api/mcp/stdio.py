@@ -24,7 +24,7 @@ from orchestrator.security.home import home_here
 
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
 MOST_CALLS = 64
-#: Calls that are still open when the input ends are answered, if they come to an end.
+#: Seconds for calls to end that are still open when the input ends.
 DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
@@ -90,12 +90,14 @@ class StdioSession:
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
 
     def _call(self, request: Request, call: protocol.RpcCall) -> None:
-        # Takes as long to load as all the rest, and the client waits for the first answers.
+        # Imported in the background, because the import takes as long as all others, and the
+        # client waits for the first answers.
         from orchestrator.api.mcp.proxy import Forwarding
 
         try:
             result = Forwarding(self._folder, os.environ).call(call)
-        except Exception as error:  # the client must not wait for ever
+        # the client must get an answer, because otherwise it would wait forever
+        except Exception as error:
             result = said(f"the call failed: {error!r}", is_error=True)
         self._finish(request, result)
 
@@ -106,7 +108,7 @@ class StdioSession:
             if wanted:
                 self._write(request.reply(result))
         except OSError:
-            os._exit(0)  # the client is gone, and the reading thread may not notice
+            os._exit(0)  # the client has exited, and the reading thread may not notice
         finally:
             with self._lock:
                 self._open.discard(request.id)
@@ -132,7 +134,7 @@ def main(arguments: list[str] | None = None, folder: Path | None = None) -> NoRe
     home = parser.parse_args(arguments).home or home_here(os.environ)
     with suppress(BrokenPipeError, KeyboardInterrupt):
         StdioSession(sys.stdin.buffer, sys.stdout.buffer, home).run()
-    # Threads of abandoned calls must not delay the end.
+    # Threads of abandoned calls must not delay the exit.
     os._exit(0)
 
 

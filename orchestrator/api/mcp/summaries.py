@@ -17,9 +17,9 @@ Values = dict[str, Any]
 
 REQUEST_CHARACTERS = 120
 REASON_CHARACTERS = 300
-#: Of a job: its end says what to type.
+#: Maximum characters of a job's reason, whose end has the commands.
 JOB_REASON_CHARACTERS = 1500
-#: Outputs of all workers of one answer together.
+#: Maximum characters of the outputs of all workers in one answer.
 OUTPUT_CHARACTERS = 12_000
 SHORTEST_OUTPUT = 200
 MOST_WORKERS = 50

@@ -15,11 +15,11 @@ from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]
 
-#: Arguments that the server knows better, that are not worth a caller's tokens, or have a second
-#: name; still accepted.
+#: Arguments that tools accept and do not list: the server knows them better, they are not worth a
+#: caller's tokens, or they have a second name.
 UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
 
-#: Limits from here on are not worth a caller's tokens.
+#: Limits from this value on are not listed, because they are not worth a caller's tokens.
 FAR_AWAY = 10_000
 
 
@@ -32,7 +32,7 @@ class McpTool:
     arguments: type[Wire]
     example: Mapping[str, Any]
     reads_only: bool = True
-    #: Of those that change something.
+    #: True for a tool that changes something and can do damage.
     destructive: bool = field(default=False)
 
     def definition(self) -> Schema:
@@ -135,7 +135,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if not isinstance(schema, dict):
         return schema
     if reference := schema.get("$ref"):
-        # The field's own description has priority over that of its type.
+        # The field's own description takes precedence over its type's description.
         target = definitions[reference.rsplit("/", 1)[1]]
         return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
     kept = {name: value for name, value in _without_null(schema).items() if name != "title"}

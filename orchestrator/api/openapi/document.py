@@ -56,7 +56,7 @@ PATH_PARAMETERS = {
     "name": "Name of a report, such as FINAL_RESULT.md.",
 }
 
-#: Calls that can follow one whose answer has a job_id.
+#: Calls that can follow a call whose answer has a job_id.
 FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "cancelJob", "retryJob")
 
 

@@ -6,7 +6,7 @@ from orchestrator.api.http.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, reference
 
-#: Every call may be refused so; further ones are in the table.
+#: Errors of every call; the table has the errors of single calls.
 COMMON_ERRORS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,

@@ -27,10 +27,10 @@ blueprint.before_request(identify)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 NO_STORE = ("Cache-Control", "no-store")
-#: Instead of the job's state, which a server that stops may not be able to read any more.
+#: Answer instead of the job's state, because a stopping server may be unable to read it.
 STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
-#: How the stateless revision has errors answered; the handshake's clients take a 404 for the end
-#: of their session.
+#: Status by error code in the stateless revision; in the older ones, a 404 would end the client's
+#: session.
 STATUS_OF = {protocol.METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}
 
 
@@ -90,7 +90,7 @@ def _answered(one: Request) -> Response:
     try:
         return _called(one, asked(call))
     except Exception as error:
-        request.environ.pop(READS, None)  # what is refused is noted, reads too
+        request.environ.pop(READS, None)  # rejected calls are logged, also calls that only read
         return _json(one.reply(refused(error)))
 
 

@@ -31,7 +31,7 @@ def merge_job(job_id: str) -> Response:
     if service().merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
-        # It runs again: there is no record before it has ended.
+        # The merge runs: its record exists only after its end.
         strategy = service().job(caller(), job_id).config.merge_strategy
         begun = ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
         return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
@@ -41,7 +41,7 @@ def merge_job(job_id: str) -> Response:
 @blueprint.post("/tasks/<task_id>/choice")
 def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    # A caller that may not see the job gets no information about its calls either.
+    # A caller that may not see the job gets no information about the job's calls, either.
     service().job(caller(), checked_job_id(job_id))
     request = reading.body(ChoiceRequest)
     if service().choose(caller(), job_id, task_id, request.worker_id):

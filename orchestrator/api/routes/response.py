@@ -25,7 +25,7 @@ def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
-        # The name of a worker's file may be no valid text at all.
+        # The name of a worker's file may contain invalid text.
         values = answer.model_dump(exclude_none=True, exclude=set(without))
         text = json.dumps(values, ensure_ascii=False, default=_plain)
         return text.encode("utf-8", "replace")

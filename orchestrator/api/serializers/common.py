@@ -29,12 +29,13 @@ from orchestrator.schemas.answers.common import (
 from orchestrator.schemas.answers.gates import gate_answer, job_gate_answer
 from orchestrator.schemas.answers.job import ConfigAnswer, TaskAnswer, UsageAnswer
 
-if TYPE_CHECKING:  # commands without a server use this module, and are to start fast
+if TYPE_CHECKING:  # commands without a server import this module, and must start fast
     from orchestrator.engine.service.service import Service
 
 SUMMARY_CHARACTERS = 300
 
-#: Deeper than this, child_results and child_jobs are left empty: readers have limits of their own.
+#: Maximum depth of nested child_results and child_jobs; below, they are empty, because readers
+#: have limits, too.
 DEEPEST_NESTING = 50
 
 _NOTHING = WorkerResult()
@@ -164,7 +165,7 @@ def task_answer(
         writes=list(task.writes),
         locks=list(task.locks),
         context=task.context,
-        # A value may be a secret.
+        # Only the names, because a value may be a secret.
         env=sorted(task.env),
         max_steps=task.max_steps,
         max_tokens=task.max_tokens,

@@ -148,7 +148,7 @@ def _worker(
     result = result_of(worker)
     leftovers = [StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
     ran = worker.result is not None
-    # They were read after the worker, which may have begun another one since.
+    # The attempts were read after the worker, which may have begun another attempt since.
     begun = [one for one in attempts if one.number <= worker.attempt]
     return WorkerAnswer(
         worker_id=worker.id,

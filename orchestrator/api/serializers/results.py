@@ -134,7 +134,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))
-    # The job's own as they were when its status was read.
+    # The job's own workers as they were when the job's status was read.
     return {**tree, detail.job.id: detail.workers}
 
 

@@ -22,15 +22,15 @@ from orchestrator.api.access.origin_guard import secured
 from orchestrator.api.http.problems import ProblemError, too_large, unavailable
 from orchestrator.api.server.tls import Relay
 
-#: In so many seconds a connection sends the whole head of its request.
+#: Timeout in seconds for the whole head of a request.
 HEAD_SECONDS = 5.0
-#: So long what a refused caller still sends is read and dropped: a connection that is closed over
-#: unread bytes is reset, and the caller never sees the answer.
+#: Seconds for which data of a rejected caller is read and dropped: closing a connection with
+#: unread data resets it, and the caller never gets the answer.
 REST_SECONDS = 30.0
-#: Beside the threads for everything: a cancel that takes its time does not hold up /health.
+#: Number of extra threads for short calls, so that a slow cancel does not delay /health.
 VITAL_THREADS = 2
 LARGEST_HEADER_BYTES = 64 * 1024
-#: Waitress' own error answers, as problems.
+#: Error types by status of waitress' own error answers.
 _SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
 _HEALTH = frozenset({"/health", "/healthz", "/readyz"})
 _JOB = re.compile(r"/api/v1/jobs/[^/]+")
@@ -47,13 +47,13 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         error = self.request.error
-        # One less: see ``serve``.
+        # Minus the byte that ``serve`` adds.
         reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(secured(reply.headers))
         self.set_close_on_finish()
         self.content_length = len(reply.body)
-        # A connection that is rejected for lack of space holds none.
+        # A connection that is rejected for lack of space must not hold any.
         self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self.write(reply.body)
 
@@ -81,7 +81,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         if self.error:
-            # Otherwise waitress asks for the body of a request that it refuses.
+            # Otherwise waitress requests the body of a rejected request.
             self.expect_continue = False
         return consumed
 
@@ -99,14 +99,14 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     error_task_class = _ProblemTask
     parser_class = _Parser
-    #: Of which not everything has come yet.
+    #: The request, while only a part of it has arrived.
     request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: When it began to wait for a request, or for the rest of one.
+        #: Start of the wait for a request or for its rest (monotonic).
         self.waits_since = time.monotonic()
         self._has_asked = False
-        #: It is rejected: further data on the connection is no request.
+        #: True if the request was rejected, so that further data is no request.
         self.drops_rest = False
         self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
@@ -168,7 +168,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
         For the server's loop.
         """
-        # Between two requests an answer could count as the answer to the next one.
+        # Between two requests, an error answer could count as the answer to the next request.
         if self.request is not None or (if_silent and not self._has_asked):
             say(self.socket, problem)
         self.will_close = True
@@ -179,7 +179,7 @@ def say(connection: Any, problem: ProblemError) -> None:
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
-        # Otherwise the unread data of the caller would make the kernel discard the answer.
+        # Otherwise unread data of the caller would make the kernel discard the answer.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
@@ -257,11 +257,14 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
     return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
 
 
-#: At most so many are kept, and never more than this share of all.
+#: Maximum number of reserved descriptors, and the maximum share of all descriptors (one part in so
+#: many).
 MOST_KEPT, KEPT_SHARE = 128, 4
-#: Beyond the limit of connections, and at most so many of the descriptors that are kept.
+#: Connections beyond the limit, for short calls, and the maximum number of reserved descriptors
+#: for them.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
-#: While not even one can be refused, the server's loop must not spin.
+#: Seconds of a pause while no connection can even be rejected, so that the server's loop does not
+#: spin.
 PAUSE_SECONDS = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REFUSAL = unavailable("no free file descriptor for another connection; retry later")
@@ -322,7 +325,7 @@ class Door:
 
     def _is_full(self, more: int = 0) -> bool:
         limit = self._limit + more
-        # The map has the listeners as well: most of the time its size is answer enough.
+        # The map also has the listeners, so a smaller map is below the limit without counting.
         if len(self._listener._map) < limit:
             return False
         return sum(not each.will_close for each in self._channels()) >= limit

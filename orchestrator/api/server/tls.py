@@ -18,11 +18,12 @@ from orchestrator.core.errors import OrchestratorError
 
 logger = logging.getLogger(__name__)
 
-#: How long a caller may take to read the rest of an ended connection.
+#: Seconds for a caller to read the rest of an ended connection.
 LINGER_SECONDS = 30.0
-#: Of all descriptors a relayed connection takes three; so many connections leave enough to others.
+#: A relayed connection takes three descriptors; relayed connections get at most one part in so
+#: many of all.
 SHARE_OF_DESCRIPTORS = 4
-#: The same when the server stops.
+#: Seconds for a caller to read the rest when the server stops.
 FLUSH_SECONDS = 1.0
 WRITE_BUFFER_BYTES = 64 * 1024
 
@@ -42,7 +43,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         if reason := _unreadable(path):
             raise BadCertificate(f"api.tls.{name}: {path} cannot be read: {reason}")
     try:
-        # Without a password OpenSSL would ask for one at the terminal.
+        # Without this password, OpenSSL would ask for one in the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         raise BadCertificate(
@@ -74,8 +75,8 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="tls", daemon=True)
         self._stop = asyncio.Event()
         self._relayed: dict[asyncio.Task[None], _Caller] = {}
-        #: Callers that have yet to read, the oldest first. Waitress may have ended their connection
-        #: and no longer count it.
+        #: Callers with unread answers, the oldest first. Waitress may have ended their connections
+        #: and no longer count them.
         self._behind: dict[_Caller, None] = {}
 
     def start(self) -> None:
@@ -123,7 +124,7 @@ class Relay:
 
     async def _relay(self, caller: "_Caller", ours: socket.socket) -> None:
         loop, connection = self._loop, caller.connection
-        # Waitress may end the connection before the handshake is done.
+        # Waitress may end the connection before the handshake has ended.
         await loop.connect_accepted_socket(lambda: caller.server, ours)
         try:
             await loop.connect_accepted_socket(
@@ -164,7 +165,7 @@ class _Side(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def eof_received(self) -> None:
-        # Waitress, too, ends a connection of which the caller has closed one half.
+        # Waitress also ends a connection if the caller closed its sending half.
         self.other.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -190,7 +191,7 @@ class _Caller(_Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        # By default half a megabyte for each caller that does not read.
+        # The default is half a megabyte for each caller that does not read.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def pause_writing(self) -> None:
@@ -211,7 +212,7 @@ class _Caller(_Side):
             self.abort()
             return
         if self.transport.is_closing():
-            return  # a second close() would have abort() do nothing
+            return  # after a second close(), abort() would do nothing
         self.transport.close()
         self._behind[self] = None
 
@@ -222,5 +223,5 @@ class _Caller(_Side):
             self.transport.abort()
             return
         with suppress(OSError):
-            # The handshake fails.
+            # Makes the handshake fail.
             self.connection.shutdown(socket.SHUT_RDWR)

@@ -27,16 +27,16 @@ from orchestrator.api.server.connections import (
 from orchestrator.api.server.tls import Relay
 from orchestrator.core.errors import OrchestratorError
 
-#: Waitress looks at its connections at least so often.
+#: Maximum seconds between two checks of waitress' connections.
 LOOP_SECONDS = 1.0
-#: Time that a stopping server allows for requests in progress.
+#: Seconds for running requests when the server stops.
 FINISH_SECONDS = 5
 FLUSH_SECONDS = 1.0
 BACKLOG = 1024
 IDLE_SECONDS = 120
 PORT_ZERO_TRIES = 20
 
-#: Where one reaches what listens on every address.
+#: By address that means every address: the address under which this machine reaches it.
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -68,19 +68,19 @@ class Server:
         self._map: dict[int, Any] = {}
         self._running = False
         self._closing = threading.Event()
-        #: Held while the loop is woken: its trigger is a descriptor, which must not be closed and
-        #: be another's by then. Reentrant, for a signal handler.
+        #: Held while the loop is woken, because the trigger's descriptor must not be closed and
+        #: reused meanwhile. Reentrant, for a signal handler.
         self._waking = threading.RLock()
         self._stopped = threading.Event()
         self._dispatcher = Dispatcher(how["threads"])
         self._limit = how.pop("connection_limit")
-        # Waitress' own limit, which also counts listeners and triggers, keeps everybody out: the
-        # doors see to it that it is not reached.
+        # Waitress' own limit, which also counts listeners and triggers, would reject all callers:
+        # our own limit is reached before.
         how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
         self._application, self._how = application, how
         self._listeners: list[Any] = []
         self._doors: list[Door] = []
-        #: Of earlier servers, which their workers still call.
+        #: Ports of earlier servers, which their workers still call.
         self.former_ports: list[int] = []
         self._former: list[Any] = []
         self._checks_at = 0.0
@@ -118,7 +118,7 @@ class Server:
 
     def leave_former(self) -> None:
         """Listen no longer on the ports of earlier servers; open connections stay. Idempotent."""
-        self.former_ports = []  # the loop closes their listeners
+        self.former_ports = []  # the loop closes the listeners of these ports
 
     @property
     def url(self) -> str:
@@ -165,7 +165,7 @@ class Server:
         if self._closing.is_set():
             return
         with self._waking:
-            # The loop may see it by itself, and be done before it is woken.
+            # Set first: the loop may notice it before the wake-up, and end.
             self._closing.set()
             if self._running and not self._stopped.is_set():
                 self._listeners[0].pull_trigger()
@@ -189,7 +189,7 @@ class Server:
             return
         self._closing.set()
         for listener in self._listeners:
-            # Not close(): its trigger still has to wake the loop for what is being answered.
+            # Not close(), because the trigger still has to wake the loop for running answers.
             wasyncore.dispatcher.close(listener)
         for door in self._doors:
             door.close()
@@ -256,7 +256,7 @@ def serve(
     except CannotListen:
         _close(public)
         raise
-    # Queued requests are no news, and readers may leave whenever they like.
+    # Queued requests are normal, and readers may leave at any time.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return Server(
         app,
@@ -265,10 +265,11 @@ def serve(
         tls,
         threads=threads,
         connection_limit=connection_limit,
-        # One more: exactly the limit is allowed, and Flask says so for one byte more.
+        # One byte more than the limit: Flask rejects a body with the problem "too large", waitress
+        # would reject it first.
         max_request_body_size=max_request_bytes + 1,
         max_request_header_size=LARGEST_HEADER_BYTES,
-        # select() ends the whole process at the 1,024th descriptor.
+        # select() would end the whole process at descriptor 1,024.
         asyncore_use_poll=True,
         channel_timeout=IDLE_SECONDS,
         backlog=BACKLOG,
@@ -286,7 +287,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         try:
             return _bind_all(addresses, host, port)
         except PortTaken:
-            # The free port of the first address was taken on the second.
+            # The free port of the first address is in use on the second address.
             if not left:
                 raise
     raise AssertionError("unreachable")
@@ -302,7 +303,7 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
             "address of this machine"
         ) from error
     unique = dict.fromkeys((family, address) for family, _, _, _, address in found)
-    # IPv4 first: it is the address that everything can reach.
+    # IPv4 first, because every client can reach it.
     return sorted(unique, key=lambda one: one[0] != socket.AF_INET)
 
 
@@ -319,7 +320,7 @@ def _bind_all(
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 _close(bound)
                 raise _refused(error, host, wanted) from error
-            failure = error  # a family that this machine does not have
+            failure = error  # this machine does not have the address family
     if not bound:
         raise CannotListen(f"cannot listen on {host!r}: {failure}") from failure
     return bound
@@ -328,7 +329,7 @@ def _bind_all(
 def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # A restarted server takes its port although old connections linger.
+        # A restarted server may use its port although old connections remain.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -22,7 +22,7 @@ from orchestrator.engine.service.service import Listener
 
 T = TypeVar("T")
 
-#: So many of those that are gone are kept in any case: cleaning up costs as much as all of them.
+#: Minimum number of ended calls before a cleanup, which costs as much as reading all calls.
 _FEW = 64
 
 
@@ -32,7 +32,7 @@ class Timers(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
         self._order = itertools.count()
-        #: How many calls each owner waits for, and all together.
+        #: Number of calls per owner, and their sum.
         self._of: Counter[T] = Counter()
         self._wanted = 0
 
@@ -72,7 +72,7 @@ class Timers(Generic[T]):
 logger = logging.getLogger(__name__)
 
 
-#: Threads that read the store for the hub, so that a slow read delays no other stream.
+#: Threads that read the store for the hub, so that a slow read delays no stream.
 READER_THREADS = 2
 CLOSE_SECONDS = 5.0
 
@@ -155,8 +155,8 @@ class Hub:
     def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
         """Run ``call`` in the hub's thread, for ``owner``. Called from any thread."""
         self._calls.append((call, owner))
-        # The hub looks by itself before it sleeps: with hundreds of streams each event would cost
-        # as many wake-ups as pieces.
+        # The hub checks its queue before it sleeps, so its own thread needs no wake-up for each of
+        # hundreds of streams.
         if threading.current_thread() is not self._thread:
             self._wake()
 
@@ -240,7 +240,7 @@ class Hub:
             self._wake()
 
     def _wake(self) -> None:
-        # Its buffer is full: the hub wakes anyway; or it is closed.
+        # The pipe is full, so the hub wakes anyway; or it is closed.
         with contextlib.suppress(OSError):
             self._waker.send(b"\0")
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from orchestrator.api.sockets.hub import Hub
 
-#: The kernel's own buffer would hide megabytes of lag otherwise.
+#: Send buffer of a stream: the kernel's default would hide megabytes of lag.
 SEND_BUFFER_BYTES = 128 * 1024
 SEND_PIECE_BYTES = 64 * 1024
 
@@ -47,9 +47,9 @@ class SinkOwner(Protocol):
 class Sink(Protocol):
     """Takes bytes without blocking. Used in the hub's thread only."""
 
-    #: Bytes that were written and not sent yet.
+    #: Number of written bytes that are not sent yet.
     pending: int
-    #: When bytes were last sent (monotonic).
+    #: Time when bytes were last sent (monotonic).
     progress_at: float
 
     def attach(self, owner: SinkOwner) -> None: ...
@@ -120,7 +120,7 @@ class SocketSink:
         self.pending += len(wire)
         if not waiting:
             self._flush()
-            # Not at once: the owner is in the middle of writing.
+            # Later, because the owner is still writing.
             self._hub.call_soon(self._after_flush)
 
     def _flush(self) -> None:

@@ -30,7 +30,7 @@ class _Page:
 
     ended: bool
     events: Sequence[Event]
-    #: Jobs whose events belong to the stream; None: all of the root job's.
+    #: Ids of the stream's jobs; None: all jobs of the root job.
     members: frozenset[str] | None
 
     @property
@@ -156,7 +156,7 @@ class EventStream(ParkedConnection):
             return
         if page.may_have_more_after or self._read_again:
             if not self._sink.pending:
-                self._read()  # else when the reader has taken what there is
+                self._read()  # otherwise when the reader has received the pending pieces
         elif page.ended and not self._runs_again(page.events):
             self._done = True
             self._sink.finish()

@@ -12,9 +12,9 @@ from orchestrator.core.model.job import Job, WorkerKey
 
 logger = logging.getLogger(__name__)
 
-#: The present state of the job as a whole answer; never raises. Runs in a reader thread.
+#: Returns the job's present state as a whole answer; never raises. Runs in a reader thread.
 Answering = Callable[[], Reply]
-#: The job when the wait may be answered now. Runs in a reader thread.
+#: Returns the job if the wait can be answered now. Runs in a reader thread.
 Checking = Callable[[], Job | None]
 
 
@@ -52,7 +52,7 @@ class PendingWait(ParkedConnection):
             self._look()
 
     def beat(self) -> None:
-        # Should an event have been lost, the answer is late but comes.
+        # A check at the end, so that a lost event delays the answer and does not prevent it.
         self._look()
 
     def stopped(self) -> None:
@@ -61,7 +61,7 @@ class PendingWait(ParkedConnection):
     def _matters(self, event: Event) -> bool:
         if event.kind is EventKind.JOB_ENDED:
             return event.job_id == self._job_id
-        # A worker that waits is answered when it has its slot again.
+        # A waiting worker gets its answer when it has its slot again.
         return self._waiter is not None and event.worker_id == self._waiter.worker_id
 
     def _look(self) -> None:
@@ -76,7 +76,7 @@ class PendingWait(ParkedConnection):
         if not self._open or check.cancelled():
             return
         if check.exception() is not None or check.result() is not None:
-            self._reply()  # the answer says what is wrong, if something is
+            self._reply()  # the answer reports the error, if there is one
         elif self._check_again:
             self._look()
 

@@ -42,7 +42,7 @@ class PendingLock(PendingWait):
         super().begin()
 
     def gone(self) -> None:
-        # The client is gone: other workers must not wait for leases that it would get.
+        # The client has disconnected: other workers must not wait for leases that it would get.
         self._hub.read(self._drop, _dropped, self)
         super().gone()
 

@@ -13,7 +13,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 
-#: Read at one time; also as much as is held for a reader that is slow: the file holds the rest.
+#: Maximum bytes of one read, and of the data that waits for a slow reader: the file has the rest.
 PIECE_BYTES = 256 * 1024
 
 
@@ -34,7 +34,7 @@ class FollowedLog(ParkedConnection):
         super().__init__(hub, job.root_id)
         self._worker_id = worker_id
         self._path = path
-        #: No link is followed below it.
+        #: Directory below which no part of the path may be a link.
         self._within = within
         self._tail = tail
         self._has_ended = has_ended
@@ -82,7 +82,7 @@ class FollowedLog(ParkedConnection):
         self._hub.call_after(period, self._poll, self, align=period)
 
     def _send_more(self) -> None:
-        # Before the read: output that was written before the end is read after it.
+        # Read first, so that output from before the end is read after it.
         ended = self._ended
         if self._sink.pending >= PIECE_BYTES or self._done:
             return
@@ -104,6 +104,6 @@ class FollowedLog(ParkedConnection):
         try:
             self._file = open_regular(self._path, self._within)
         except FileNotFoundError:
-            return False  # it has not started yet
+            return False  # the worker has not started yet
         self._offset = 0 if self._tail is None else tail_offset(self._file, self._tail)
         return True

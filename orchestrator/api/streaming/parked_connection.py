@@ -11,7 +11,7 @@ from orchestrator.core.events import Event
 
 logger = logging.getLogger(__name__)
 
-#: A reader that takes nothing for so long is dropped.
+#: A reader that receives nothing for so many seconds is dropped.
 STALL_SECONDS = 120.0
 
 

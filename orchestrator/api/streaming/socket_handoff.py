@@ -22,7 +22,7 @@ from orchestrator.api.sockets.response_sinks import SocketSink, ThreadSink
 from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.errors import Unavailable
 
-#: The answer when every thread that may wait already does.
+#: The answer if the limit on waiting threads is reached.
 Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
@@ -66,7 +66,7 @@ class ParkedResponse(Response, ABC):
             if self._threads.take():
                 return self._threaded(environ, start_response)
         except (OSError, Unavailable):
-            pass  # no descriptor is left, or the server stops
+            pass  # no descriptor is available, or the server stops
         return self._refusal(environ, start_response)
 
     @abstractmethod
@@ -83,7 +83,7 @@ class ParkedResponse(Response, ABC):
         try:
             self._connection.park(SocketSink(self._hub, taken, chunked=chunked))
         except (OSError, Unavailable):
-            taken.close()  # the server stops: the caller asks again
+            taken.close()  # the server stops: the caller repeats the call
 
     def _thread_sink(self) -> ThreadSink:
         sink = ThreadSink(self._hub, self._threads.give_back)
@@ -104,12 +104,13 @@ class ParkedStream(ParkedResponse):
         write = start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
         task = _task(write)
         try:
-            write(b"")  # the head alone
+            write(b"")  # only the head
         except BaseException:
             taken.close()
             raise
         if task.channel.total_outbufs_len:
-            # The reader has left an earlier answer unread: the hub would overtake the head.
+            # Unread data of an earlier answer is pending: the hub would send its data before the
+            # head.
             taken.close()
             return self._thread_sink() if self._threads.take() else []
         chunked = task.chunked_response
@@ -129,7 +130,7 @@ class ParkedReply(ParkedResponse):
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
     ) -> Iterable[bytes]:
-        # Only start_response leads to the task; this head is never written.
+        # Only start_response gives access to the task; this head is never written.
         _let_go(_task(start_response(self.status, [])))
         self._hand_over(taken, chunked=False)
         return []

@@ -34,14 +34,15 @@ class Operation:
     #: Bodies by purpose. "Try it out" in /docs sends the first body: it must be valid, because
     #: otherwise the page fills in every field, and the server rejects the call.
     examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    #: By status: the answer's shape, or media types of an answer that is no JSON object.
+    #: Answers by status: the answer's shape, or the media types of an answer that is not a JSON
+    #: object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
-    #: Beyond those that every call has.
+    #: Statuses of errors, in addition to those of every call.
     errors: tuple[HTTPStatus, ...] = ()
     #: Request headers with their meaning.
     headers: dict[str, str] = field(default_factory=dict)
     needs_key: bool = True
-    #: The answer carries an ETag, and 304 is possible.
+    #: True if the answer has an ETag, so that 304 is possible.
     tagged: bool = False
-    #: The answer leads to a job by its job_id.
+    #: True if the answer has a job_id that leads to other calls.
     leads_to_job: bool = False
