@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.app.settings_map import containment_in_force, own_secrets
 
-#: In which module each is.
+#: By name: the module that has it.
 _HOMES = {
     "Attachment": "attachment",
     "JobManager": "job_manager",

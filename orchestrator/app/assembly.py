@@ -139,7 +139,7 @@ class Assembly:
             leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
         )
 
-    # What is decided and kept
+    # Values and stores
 
     @cached_property
     def _store(self) -> SqlStore:
@@ -203,7 +203,7 @@ class Assembly:
             lease_calls=self._lease_calls,
         )
 
-    # Attempts, from their start to the choice among them
+    # Attempts, and the choice among candidates
 
     @cached_property
     def _preparation(self) -> AttemptPreparation:
@@ -271,7 +271,7 @@ class Assembly:
             lambda: self._place.moved,
         )
 
-    # What becomes of a job that has ended
+    # Ended jobs
 
     @cached_property
     def _job_merge(self) -> JobMerge:

@@ -26,9 +26,9 @@ from orchestrator.launchers.process import proc
 from orchestrator.security import search_boundary
 from orchestrator.workspace import Workspace, attach
 
-#: Of the orchestrator's own variables, none is for a session that nobody supervises.
+#: Prefix of the orchestrator's own variables, which a session without a supervisor must not have.
 _OURS = "ORCHESTRATOR_"
-#: For what a tool leaves running, between SIGTERM and SIGKILL.
+#: Seconds between SIGTERM and SIGKILL for leftover processes of a tool.
 STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 
@@ -41,7 +41,7 @@ class Terminal:
     environ: Mapping[str, str]
     cwd: str
     session: str
-    #: Has to stay open in the program that is started: it holds the worktree.
+    #: Descriptor of the lock on the worktree; the started program must keep it open.
     lock: int
 
 
@@ -63,7 +63,7 @@ def _swept() -> Iterator[None]:
 
     They would change the worktree, and hold its lock.
     """
-    with suppress(OSError):  # refused by a container: what it leaves is not found then
+    with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         proc.become_subreaper()
     try:
         yield

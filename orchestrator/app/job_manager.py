@@ -50,9 +50,9 @@ class JobManager:
     lease_calls: LeaseCalls
     store: SqlStore
     launcher: LocalLauncher
-    #: The receiver of the launcher's reports.
+    #: Receives the launcher's reports.
     processes: RunningProcesses
-    #: To the launcher, when the supervisor has ended.
+    #: Link to the launcher; it has to be closed after the supervisor's end.
     listener: Listener
     dispatch: AttemptPreparation
     workspace: Workspace
@@ -66,9 +66,9 @@ class JobManager:
     worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
     place: Place
-    #: Rewrites old paths of the project.
+    #: Replaces former paths of the project in stored data.
     relocate: Callable[[], None]
-    #: Running workers continue for the next server.
+    #: True if running workers continue for the next server.
     leaves_workers: bool
 
     def open(self) -> None:
@@ -105,7 +105,7 @@ class JobManager:
         found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
         root = self.workspace.root
         kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
-        # Before the attempts are recovered: gates that start then create their own directories.
+        # Before the recovery of attempts, because recovered gates create their own directories.
         scratch_directory.sweep(root, kept)
         take_up(
             self.scheduler,

@@ -9,7 +9,7 @@ from orchestrator.config import load
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.engine.service.service import Service
 
-#: Whoever may read the workspace.
+#: The caller of commands without a server: any user who may read the workspace.
 OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 
