@@ -33,8 +33,8 @@ from orchestrator.cli.output.terminal import ARGUMENTS
 from orchestrator.core.command_name import COMMAND, INSTALL_COMMAND
 from orchestrator.core.errors import OrchestratorError
 
-#: Section of ``help``: command name: the module of this package that has it, as an attribute of
-#: the same name. A name without a module is a group of ``GROUPS``.
+#: By section of ``help``: command name, and the module of this package with an attribute of that
+#: name. A name without a module is a group of ``GROUPS``.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Start a job": {
         "run": "jobs.run",
@@ -102,14 +102,14 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 EVERY_COMMAND: Sections = {title: tuple(names) for title, names in SECTIONS.items()}
 
-#: The names that ``--help`` lists; the other commands are in the groups and in ``help``.
+#: Names in ``--help``; the other commands are in groups and in ``help``.
 FIRST: Sections = {
     "Run": ("run", "submit", "plan"),
     "Follow and merge": ("jobs", "job", "diff", "land"),
     "Set up": ("agents", "serve", "doctor", "config", "help"),
 }
 
-#: Name of a group: what its help states, and its sections.
+#: By name of a group: the help text, and the sections.
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "job": (
         "Follow, control, merge, and remove one job.",
@@ -215,7 +215,7 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
 def main() -> NoReturn:
     """Run the program ``orchestrator``."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding than UTF-8 gets question marks, not a crash.
+        # A terminal with another encoding than UTF-8 must show question marks, not crash.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     sys.exit(execute(None, CliContext(environ=os.environ)))

@@ -29,9 +29,9 @@ class CliContext:
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    #: ``--json`` was given: results and errors are JSON objects.
+    #: True if ``--json`` was given: results and errors are JSON objects.
     as_json: bool = False
-    #: ``--project`` was given.
+    #: The directory of ``--project``; None: not given.
     project: Path | None = None
 
     @property

@@ -4,7 +4,8 @@ import os
 
 from orchestrator.launchers.process import proc
 
-#: A server writes its record a moment after it was started, by another clock.
+#: Seconds by which a server's record may differ from its process's start time, which another clock
+#: measures.
 SLACK_SECONDS = 5.0
 
 

@@ -22,7 +22,7 @@ def _answers(url: str) -> bool:
         with OrchestratorClient(url, retry_seconds=0) as client:
             client.health()
     except ApiError:
-        return True  # alive, though not ready
+        return True  # alive, but not ready yet
     except (ClientError, ValueError):
         return False
     return True

@@ -28,9 +28,9 @@ from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.safe_write import Placing
 from orchestrator.security.untrusted_files import open_plain
 
-#: What a worker leaves for the orchestrator where it has a plain directory.
+#: Files for the orchestrator in a worker's plain directory.
 REPORTS = {"output.md", "result.json"}
-#: Of one file.
+#: Maximum bytes of one file.
 MOST_BYTES = 256 * 1024 * 1024
 NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "kept"
 
@@ -42,11 +42,11 @@ class PlanSource:
     path: str
     worker_id: str
     executable: bool
-    #: Raises OSError.
+    #: Returns the content. Raises OSError.
     content: Callable[[], bytes]
-    #: Why it cannot be; empty when it can.
+    #: Why the file cannot be copied; empty if it can.
     refused: str = ""
-    #: The job removed it.
+    #: True if the job removed the file.
     gone: bool = False
 
 

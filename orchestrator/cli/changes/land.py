@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from orchestrator.git import Landing, LandOptions
 
 _MOST_REPORT = 16 << 20
-#: Label of a follow-up job: the job that it continues.
+#: Label of a follow-up job, with the id of the earlier job.
 CONTINUES = "continues"
 
 

@@ -64,7 +64,7 @@ def merge_command(
     with surroundings.client() as client:
         before = client.conflicts(job_id) if asked.keys() == {"take"} else {}
         record = client.merge(job_id, **asked)
-    # Nothing was merged then.
+    # An unchanged commit means that nothing was merged.
     already = take if before and before["commit"] == record["commit"] else ()
     lines = [f"{each} is already merged" for each in already if each in _inside(before)]
     told = printable("\n".join([*lines, _told(record)]))

@@ -128,9 +128,9 @@ class Demo:
                 cwd=self._folder.path,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
-                # With --json, standard output has one document.
+                # With --json, standard output has one document only.
                 stdout=subprocess.DEVNULL if self._as_json else None,
-                # Each signal reaches the command once: forwarded, not also sent by the terminal.
+                # The command gets each signal once: from this process, not also from the terminal.
                 start_new_session=True,
             )
         except OSError as error:

@@ -18,10 +18,10 @@ from orchestrator.security.untrusted_files import write_private
 
 PREFIX = "orchestrator-demo-"
 PLAN = "plan.yaml"
-#: Variables that would name another project, workspace, server, or repository.
+#: Prefixes of variables that could name another project, workspace, server, or repository.
 FOREIGN = ("ORCHESTRATOR_", "GIT_")
 
-#: No hooks, templates, or signatures of the user.
+#: Git without the user's hooks, templates, and signatures.
 GIT = ("git", "-c", "commit.gpgSign=false", "-c", f"core.hooksPath={os.devnull}")
 
 CONFIG = """\

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-#: An AI agent thinks for longer; without a pause nobody could follow the progress lines.
+#: Pause of each worker: without it, the progress lines would be too fast to follow.
 THINKING_SECONDS = 1.5
 REPORTS = ("sales", "stock")
 MENU = Path("shop/menu.py")
-#: Of the test of negative amounts, with the careless version.
+#: The failure of the test for negative amounts, with the careless version.
 FINDING = "'-1.95' != '-0.05'"
 
 MONEY = '''\
@@ -26,7 +26,7 @@ def show(cents: int) -> str:
     """Such as 1,234.50 for 123450 cents."""
     {body}
 '''
-#: Wrong for negative amounts: // and % round down.
+#: Wrong for negative amounts, because // and % round down.
 CARELESS = 'return f"{cents // 100:,}.{cents % 100:02}"'
 CAREFUL = """\
 sign = "-" if cents < 0 else ""
@@ -129,7 +129,7 @@ def add_page(name: str) -> None:
     write(str(MENU), f'"""The menu of the shop."""\n\nPAGES = ({listed})\n')
 
 
-#: By title of the task.
+#: Functions that do the work, by title of the task.
 WORK: Mapping[str, Callable[[str], None]] = {
     "Build the reports": lambda prompt: build_reports(),
     "Report of sales": lambda prompt: write_report("sales"),

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-#: Path in the repository: content.
+#: Contents of the repository's files, by path.
 FILES: Mapping[str, str] = {
     ".gitignore": "__pycache__/\n",
     "README.md": "# A small shop\n\nThe repository of a demo.\n",

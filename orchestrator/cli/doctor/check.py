@@ -8,7 +8,7 @@ from pathlib import Path
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
     name: str
-    #: None: nothing is wrong, but it is worth knowing.
+    #: True: works; False: a problem; None: no problem, but worth a note.
     ok: bool | None
     message: str
     #: How to fix it; never empty if ``ok`` is False.

@@ -34,7 +34,8 @@ class Line:
 _SKIPPED = frozenset({"node_modules", "site-packages", "venv"})
 
 
-#: A directory in which a tool is called, and the folder's path from there; None: nothing to add.
+#: Finds the line to add; gets a directory in which a tool is called, and the folder's path from
+#: there. None: nothing to add.
 Finder = Callable[[Path, str], Line | None]
 
 
@@ -66,7 +67,7 @@ def _places(folder: Path, project: Path) -> Sequence[Path]:
 
 def _mypy(place: Path, name: str) -> Line | None:
     if any(part.startswith(".") for part in name.split("/")):
-        # mypy passes over hidden directories.
+        # mypy skips hidden directories.
         return None
     pattern = f"^{re.escape(name)}/"
     for file in ("mypy.ini", ".mypy.ini", "pyproject.toml", "setup.cfg"):
@@ -94,7 +95,7 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 def _has_python(place: Path, name: str) -> bool:
     """True if a directory has its own modules: mypy needs no settings to read all below it."""
-    # A project whose modules are all deeper has settings or tests nearer to its top.
+    # If all modules are deeper, the project has settings or tests near its top.
     found = (
         file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
     )
@@ -120,7 +121,7 @@ def _mypy_section(file: Path) -> Mapping[str, object] | None:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    # mypy searches in each path on its way down.
+    # mypy also finds modules in each directory on the path.
     parts = path.split("/")
     ways = ("/".join(parts[:count]) + "/" for count in range(1, len(parts)))
     try:
@@ -167,7 +168,7 @@ def _tsc(place: Path, name: str) -> Line | None:
         return None
     if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
         return None
-    # What is excluded by itself is not, once there is a list.
+    # A tool's default exclusions end once the file has a list of exclusions.
     kept = excludes or ("node_modules",)
     shown = ", ".join(f'"{each}"' for each in (*kept, name))
     return Line(file, "", f'"exclude": [{shown}],')

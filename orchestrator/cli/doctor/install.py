@@ -13,7 +13,7 @@ from orchestrator.security.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
-#: Without those that not every machine gets, which have a marker behind a semicolon.
+#: Matches only pins for every machine; other pins have a marker after a semicolon.
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;)", re.MULTILINE)
 
 
@@ -93,7 +93,7 @@ def _incomplete(name: str, requirements: Path, error: OSError) -> HealthCheck:
 class _Pin:
     name: str
     version: str
-    #: None: not installed.
+    #: The installed version; None: not installed.
     installed: str | None
 
 
@@ -103,7 +103,7 @@ def _pins(requirements: Path) -> list[_Pin]:
 
 
 def _installed(name: str) -> str | None:
-    # All commands are loaded for the list of them, and this takes long.
+    # Imported here, because --help loads all commands, and this import is slow.
     from importlib import metadata
 
     try:

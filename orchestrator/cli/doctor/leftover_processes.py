@@ -13,7 +13,8 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
 
     ``root_id``: only processes of this root job.
     """
-    from orchestrator.launchers.local.leftover_processes import leftovers  # no help text needs it
+    # imported here, because --help does not need it
+    from orchestrator.launchers.local.leftover_processes import leftovers
 
     found = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]
     if not found:

@@ -17,7 +17,8 @@ from orchestrator.core.command_name import COMMAND
 MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024
 OLDEST_GIT = (2, 38)
-#: A clock before this was never set; certificates and times in reports would be wrong.
+#: Earliest plausible time of the clock; before it, certificates and times in reports would be
+#: wrong.
 EARLIEST_CLOCK = 1_735_689_600.0  # 2025-01-01
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs", "gpfs"}
@@ -102,7 +103,7 @@ def file_system_of(path: Path) -> str | None:
     for line in mounts:
         left, _, right = line.partition(" - ")
         place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
-        # Of two mounts on one place the later one is seen.
+        # If two mounts have the same place, the later one is visible.
         if path.resolve().is_relative_to(place) and len(place) >= len(best[0]):
             best = (place, right.split()[0])
     return best[1] or None

@@ -37,7 +37,7 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     except ApiError as error:
         answer = error.problem
     except ClientError:
-        return  # it has ended meanwhile
+        return  # the worker has ended since
     found: Mapping[str, str] = answer.get("checks") or {}
     wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
     message = "; ".join(wrong) or str(answer.get("paused") or "")

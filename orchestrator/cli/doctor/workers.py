@@ -21,7 +21,8 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[He
     """Yield the mode that would be in force, and the requested settings that it does not
     enforce.
     """
-    from orchestrator.app import containment_in_force  # heavy, and no help text needs them
+    # imported here, because they are slow and --help does not need them
+    from orchestrator.app import containment_in_force
     from orchestrator.config import Settings
 
     try:

@@ -8,11 +8,11 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.cli.output.terminal import first_line, local_time
 
-#: How long nothing happens before the server is asked, and then how often.
+#: Seconds without an event before the server is asked, and then between two calls.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
-#: A worker, and the kind and name of what it waits for.
+#: A worker, and the kind and name of its wait.
 Cause = tuple[str, str, str]
 
 
@@ -57,7 +57,7 @@ def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")
         waiting = worker.get("waiting_for") or {}
-        # A worker whose attempt has begun waits for disk space only.
+        # A worker whose attempt has begun waits only for disk space.
         if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):
             cause = (str(worker["worker_id"]), str(waiting["kind"]), str(waiting.get("name")))
             yield cause, f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"

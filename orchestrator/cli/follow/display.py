@@ -22,9 +22,9 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 
 SHOWN_WORKERS = 8
-#: A terminal shows no more than this, and each draw costs a write.
+#: Seconds between two draws, because each draw costs a write.
 REDRAW_SECONDS = 0.1
-#: Of the time before a line.
+#: Columns of the time before a line.
 STAMP_COLUMNS = 10
 
 
@@ -134,7 +134,7 @@ class LiveDisplay:
         self._draw()
 
     def _draw(self) -> None:
-        # A signal may interrupt the draw: then the lines are drawn twice rather than never.
+        # A signal may interrupt the draw: then lines are drawn twice, rather than never.
         self._region.draw(self._staying, [*self._changing()] if self._is_open else [])
         self._staying = []
         self._due = time.monotonic() + REDRAW_SECONDS

@@ -7,10 +7,10 @@ from orchestrator.cli.output.terminal import duration, first_line, moment
 from orchestrator.core.events import EventKind
 
 REASON_CHARACTERS = 160
-#: Of a reason on a narrow terminal.
+#: Minimum columns for a reason on a narrow terminal.
 LEAST_REASON = 12
 NAME_CHARACTERS = 80
-#: Shorter runs on the base commit and on the merged result have no line of their own at their end.
+#: Minimum seconds of a run on the base commit or merged result whose end gets its own line.
 LEAST_TOLD_SECONDS = 1.0
 
 Event = Mapping[str, Any]
@@ -148,7 +148,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
     EventKind.JOB_RETRIED: _retried,
 }
-#: Their worker, if there is one, is the planner or the reviewer.
+#: Events of jobs: their worker, if there is one, is the planner or the reviewer.
 _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)
 
 
@@ -173,7 +173,7 @@ def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
     """
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
     gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
-    # The line of gates_started has the gates, and the outcome of each has its seconds.
+    # The line of gates_started already has the gates, and each gate's outcome has its seconds.
     is_own = bool(worker) and facts.get("on") == worker
     if kind == EventKind.GATE_RUN_STARTED:
         return None if is_own else f"{gate}: {on}"

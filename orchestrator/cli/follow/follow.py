@@ -24,9 +24,9 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
 TICK_SECONDS = 0.25
-#: Between two calls for the lines above the workers.
+#: Seconds between two updates of the lines above the workers.
 REFRESH_SECONDS = 1.0
-#: The descriptor that progress goes to.
+#: The descriptor of progress lines.
 STANDARD_ERROR = 2
 
 
@@ -41,7 +41,7 @@ class FollowEnd:
         self.answer = answer
 
 
-#: An event, a line to be said, or how it ended.
+#: An event, a text to print, or the end of following.
 News = dict[str, Any] | str | FollowEnd | Exception
 
 
@@ -163,7 +163,7 @@ class FollowListener:
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
-        # A daemon: a user who leaves early does not wait for the server.
+        # A daemon thread, so that a user who leaves early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
 
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:
@@ -202,7 +202,7 @@ def stop_signals_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored, as under nohup
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:

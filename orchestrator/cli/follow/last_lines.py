@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.cli.output.terminal import lines_of
 from orchestrator.security.untrusted_files import open_plain
 
-#: A longer last line is shown from here on.
+#: Maximum bytes that are read from the end of a log; a longer last line is cut at its beginning.
 TAIL_BYTES = 2048
 REFRESH_SECONDS = 0.25
 
@@ -42,5 +42,5 @@ class LastLines:
                 text = log.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return -1, ""
-        # A line may be half a line: a program shows its progress by carriage returns.
+        # The part after the last carriage return: programs use it to redraw their progress.
         return found.st_size, next(reversed(lines_of(text.replace("\r", "\n"))), "")

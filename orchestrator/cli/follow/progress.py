@@ -12,7 +12,7 @@ from orchestrator.cli.output.terminal import first_line, moment
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
-#: Fewer finished tasks of a job tell nothing about the others.
+#: Minimum number of finished tasks for an estimate.
 LEAST_FINISHED = 2
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 _ENDED = {str(status) for status in ENDED_WORKER}
@@ -27,9 +27,9 @@ class JobPart:
 
     tasks: int = 0
     workers: set[str] = field(default_factory=set)
-    #: Its status after its end.
+    #: Final status of the job; empty while it runs.
     ended: str = ""
-    #: What the server does for it between the ends of workers and the end of the job.
+    #: The server's present work for the job after the workers' end, such as merging.
     activity: str = ""
 
 
@@ -42,7 +42,7 @@ class Progress:
     #: By running worker: when its attempt started, in seconds since the epoch.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
-    #: By worker: what it does besides working, such as ``running gates: ruff, pytest``.
+    #: By worker: its activity besides working, such as ``running gates: ruff, pytest``.
     activities: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, JobPart] = field(default_factory=dict)
     _awaited: dict[str, Facts] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Progress:
 
     def _has_ended(self, worker: str, status: str, at: float) -> None:
         began = self.started_at.pop(worker, None)
-        # Most of the time of a worker with child jobs is that of their workers.
+        # Workers with child jobs do not count: most of their time is their child jobs'.
         if began is not None and status in _SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 
@@ -211,7 +211,7 @@ class Progress:
         return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None
 
 
-#: The status after an event. Of others, the event has the status, or the usual one.
+#: Status of the worker after an event. Other events have the status in their data, or the default.
 _STATUS: dict[str, str] = {
     EventKind.WORKER_STARTED: "running",
     EventKind.WORKER_RESUMED: "running",

@@ -9,7 +9,7 @@ from orchestrator.cli.output.terminal import duration
 
 BAR_COLUMNS = 20
 LEAST_SECONDS_LEFT = 1.0
-#: Parts that a narrow terminal loses, in this order; the counts stay.
+#: Parts that a narrow terminal omits, in this order; the counts stay.
 _DROPPED = ("bar", "left", "cost", "queued", "waiting", "elapsed")
 
 

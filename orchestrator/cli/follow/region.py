@@ -7,9 +7,9 @@ from typing import TextIO
 from orchestrator.cli.output.columns import fit
 from orchestrator.cli.output.streams import reader_may_leave
 
-#: Of a terminal that does not tell its size.
+#: Columns and lines of a terminal that does not report its size.
 USUAL_SIZE = (80, 24)
-#: No line wraps, whatever width the terminal gives a character.
+#: Switches line wrapping off, because terminals differ in the width of characters.
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 _START_AND_CLEAR = "\r\x1b[J"
 LINE_END = "\r\n"
@@ -24,7 +24,8 @@ class Region:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        #: None during a draw: a signal may end it before or after the write.
+        #: The drawn lines; None during a draw, which a signal may interrupt before or after its
+        #: write.
         self._shown: tuple[str, ...] | None = ()
 
     @property
@@ -34,7 +35,7 @@ class Region:
             columns, lines = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
             return USUAL_SIZE
-        # A terminal without a size has 0 columns.
+        # A terminal without a known size reports 0 columns.
         return (columns or USUAL_SIZE[0], lines or USUAL_SIZE[1])
 
     @property
@@ -53,7 +54,7 @@ class Region:
         above = "".join(f"{line}\n" for line in staying)
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         text = f"{above}{_WRAP_OFF}{LINE_END.join(shown)}{back}{_WRAP_ON}"
-        # In one write, so that a signal finds the terminal before the draw or after it.
+        # One write, so that a signal interrupts before the draw or after it.
         self._shown = None
         with reader_may_leave(self._stream):
             self._stream.write(_START_AND_CLEAR + text)

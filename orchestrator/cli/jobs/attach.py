@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: They reach the tool as well, which decides about their effect.
+#: Ignored here, because the tool gets these signals, too, and decides on their effect.
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 class _AttachCommand(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the tools that resume a session."""
-        from orchestrator.core.model.known_agents import PROGRAMS  # needed for this help only
+        # imported here, because only this help text needs it
+        from orchestrator.core.model.known_agents import PROGRAMS
 
         *others, last = (each.name for each in PROGRAMS if each.resumes)
         self.help = str(self.help).format(tools=f"{', '.join(others)}, or {last}")

@@ -22,7 +22,7 @@ from orchestrator.core.model.states import ENDED_JOB
 Answer = dict[str, Any]
 
 WHY_WIDTH = 100
-#: Of a task that was given to one agent.
+#: Text for a task with one agent.
 ONLY_ONE = "the task has one candidate"
 
 
@@ -67,7 +67,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
             f"the candidates of job {root_id} are unknown, because it has not ended and no server "
             f"is running; start the server: {COMMAND} serve"
         )
-    # Of the root job: it tells of all levels.
+    # The root job's file, because it covers all depths.
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
     for found in figures.get("comparisons", ()):
         if (found["job_id"], found["task_id"]) == (job_id, task_id):

@@ -24,7 +24,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
-#: Characters of the earlier request and reason that workers are given.
+#: Maximum characters of the earlier request and reason in the workers' prompts.
 MOST_CHARACTERS = 4000
 
 

@@ -12,7 +12,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.security.untrusted_files import read_regular
 
 FINAL = "FINAL_RESULT.md"
-#: More than any report has.
+#: Maximum bytes of a report.
 LARGEST_REPORT_BYTES = 1024**3
 _LEVEL = re.compile(r"LEVEL_(\d+)_REPORT\.md")
 

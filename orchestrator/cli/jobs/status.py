@@ -29,7 +29,7 @@ from orchestrator.core.model.states import ENDED_JOB
 WATCH_SECONDS = 1.0
 LISTED_JOBS = 20
 MAX_LINES = 200
-#: So many workers whose changes are not in the result are named.
+#: Maximum number of named workers with unmerged changes.
 MOST_OUTSIDE = 5
 STATUS_WIDTH = len("recursive_success")
 
@@ -92,7 +92,7 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
         return [display.styled(line) for line in status_lines(answer, terminal_width())]
 
     with client, stop_signals_interrupt():
-        # Raises NotFound before anything is shown.
+        # First, so that NotFound is raised before anything is printed.
         if client.status(job_id)["status"] in ENDED_JOB:
             return None
         return watch(surroundings, client, job_id, display, body=body)
@@ -145,7 +145,7 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(f"  not merged: {each['worker_id']}{of} ({where}): {why}")
         if each["command"]:
             lines.append(f"    to {purpose(each)}: {each['command']}")
-        # Files of earlier versions have no such command.
+        # Files of earlier versions have no command that shows the changes.
         if each.get("show") not in (None, "", each["command"]):
             lines.append(f"    to see it: {each['show']}")
         if each["otherwise"]:

@@ -16,7 +16,7 @@ from orchestrator.security.untrusted_files import read_regular
 
 Answer = dict[str, Any]
 
-#: More than any status file has.
+#: Maximum bytes of a status file.
 STATUS_BYTES = 1024**3
 
 

@@ -42,7 +42,7 @@ def tail_offset(path: Path, count: int | None) -> int:
     with open_plain(path) as file:
         end = file.seek(0, os.SEEK_END)
         start, tail = end, b""
-        # A line end at the very end begins no further line.
+        # The line end at the very end begins no further line.
         while start > 0 and tail.removesuffix(b"\n").count(b"\n") < count:
             start = max(0, start - BLOCK_BYTES)
             file.seek(start)
@@ -86,7 +86,7 @@ def follow_files(
     followed: dict[Path, _Follower] = {}
     try:
         while True:
-            # Asked before the files are read, so that nothing written before the end is missed.
+            # Called before the files are read, so that output from before the end is not missed.
             last = ended()
             for file in find():
                 if file.path not in followed:

@@ -6,7 +6,7 @@ import unicodedata
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 _RESET = "\x1b[0m"
 _MARK = "..."
-#: Asks for the wide form of the character before it.
+#: Variation selector: requests the wide form of the character before it.
 _EMOJI_FORM = "\ufe0f"
 
 

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.core.command_name import COMMAND, IN_FOLDER
 
-#: Title of a section: the names of its commands.
+#: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]
 
 

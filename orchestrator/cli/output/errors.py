@@ -36,7 +36,7 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 
 
 def _next_step(error: OrchestratorError) -> str | None:
-    # Of a worker or a report that is missing, the message says what there is.
+    # For a missing worker or report, the message already lists the existing ones.
     if error.kind == NotFound.kind and not _lacks_job(error):
         return None
     return _NEXT_STEP.get(error.kind)

@@ -36,7 +36,7 @@ def is_hung_up(output: int) -> bool:
         if not _is_device(output):
             return False
     except OSError:
-        # It is closed.
+        # The stream is closed.
         return False
     waiting = select.poll()
     waiting.register(output, 0)

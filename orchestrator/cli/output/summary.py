@@ -22,7 +22,7 @@ from orchestrator.core.outcome.job.whereabouts import OutsideCause
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.text.formatting import cut
 
-#: Between the first and the last line of an answer.
+#: Separator of the first and the last line of an answer.
 BETWEEN = " ... "
 SHOWN_TASKS = 30
 #: Number of failed workers shown with their whole reason, and its maximum length.
@@ -52,7 +52,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
     """
     lines = []
     if answer["status"] in UNSUCCESSFUL:
-        # The reason of a cancelled job is that of its cancelled workers.
+        # A cancelled job's reason is the same as that of its cancelled workers.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
         failed = [each for each in tasks if _has_failed(each)]
@@ -95,7 +95,7 @@ def headline(answer: Answer) -> str:
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
-    # "completed" alone would be read as "built".
+    # "completed" alone would mean "built".
     built = ", but nothing was changed" if changed_no_file(answer) else ""
     built = ", but nothing was built" if answer.get("nothing_built") else built
     status = paint(str(answer["status"]))
@@ -142,7 +142,7 @@ def says(task: Answer, width: int) -> str:
     """
     marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
-    # A failure's reason says so itself.
+    # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
     marks += "no changes: " if task.get("unchanged") and not is_failure else ""
     room = max(20, width - len(marks))
@@ -153,7 +153,8 @@ def _answer(task: Answer, width: int) -> str:
     lines = lines_of(task.get("output")) or lines_of(task.get("title"))
     if len(lines) < 2:
         return cut("".join(lines), width)
-    # A short first line leaves its room to the last one, where agents say how it ended.
+    # A short first line leaves more columns for the last line, where agents often state the
+    # outcome.
     half = (width - len(BETWEEN)) // 2
     first = cut(lines[0], max(half, width - len(BETWEEN) - len(lines[-1])))
     return f"{first}{BETWEEN}{cut(lines[-1], width - len(BETWEEN) - len(first))}"

@@ -13,7 +13,7 @@ import click
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, one_line
 
-#: In click's context: the words after the program's name.
+#: Key in click's context of the arguments after the program's name.
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
 _COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 def _is_harmless(character: str) -> bool:
     control = character < " " or "\x7f" <= character <= "\x9f"
-    # Half a character pair cannot be written; overrides of the direction mislead the reader.
+    # A lone surrogate cannot be written, and direction overrides mislead the reader.
     odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
     odd = odd or "\u2066" <= character <= "\u2069"
     return not control and not odd

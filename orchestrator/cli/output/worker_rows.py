@@ -17,7 +17,7 @@ def status_with_all_workers(
 
     As in that form, ``child_results`` are of a worker's last child job, or of all of them.
     """
-    # Read first: whatever has ended since is in the status.
+    # Read first, so that workers that end meanwhile are in the later status.
     tree = client.tree(job_id)
     answer = client.status(job_id)
     if answer["status"] in ENDED_JOB and of_last_child_jobs:

@@ -40,7 +40,7 @@ class JobOptions:
     request: str
     tasks: tuple[Mapping[str, Any], ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-    #: Its plan is to be changed in an editor before it starts.
+    #: True if the user edits the plan in an editor before the job starts.
     edit_plan: bool = False
 
     @property
@@ -57,7 +57,7 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
     return given[0] if given else None
 
 
-#: Takes several only to say what to do about them.
+#: Several arguments are accepted only for a helpful error message.
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
@@ -87,7 +87,7 @@ def _option(setting: Setting) -> Decorator:
     return click.option(option.flag, setting.wire, metavar=option.value, help=option.help, **own)
 
 
-#: What agents may use, for a job with its child jobs.
+#: Caps on agents' usage, for a job with its child jobs.
 CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 
@@ -98,7 +98,7 @@ def cap_options(command: Command) -> Command:
     return command
 
 
-#: The review of candidates; its value may be absent.
+#: Option for the review of candidates; its value may be absent.
 review_option = click.option(
     "--review",
     is_flag=False,
@@ -108,7 +108,7 @@ review_option = click.option(
 )
 
 
-#: Settings as ``--help`` lists them; those that are not listed here come last.
+#: Order of the settings in ``--help``; unlisted settings come last.
 FIRST = ("agent", "planner", "approve", "base", "include_dirty", "resolve")
 SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 

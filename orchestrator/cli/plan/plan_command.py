@@ -67,7 +67,7 @@ def plan_command(
     )
 
 
-#: Have no worktree, and so only the gates that they are given.
+#: Agents without a worktree, which get only the gates that their task names.
 UNCHECKED = frozenset({"shell", "survey"})
 
 

@@ -28,7 +28,7 @@ class PlanFile:
     request: str
     config: Mapping[str, Any]
     tasks: tuple[Mapping[str, Any], ...]
-    #: It says that there are no tasks, instead of nothing about them.
+    #: True if the file has an empty list of tasks, not only no list.
     lists_none: bool = False
 
 

@@ -14,7 +14,7 @@ from orchestrator.core.repository.repository import Workdir
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
-#: Nothing of it runs: it ends at once.
+#: Seconds for the rejection, which ends the job at once because nothing runs.
 REJECT_SECONDS = 10.0
 
 
@@ -23,9 +23,9 @@ class Draft:
     """A plan that nothing of has run."""
 
     tasks: Sequence[Mapping[str, Any]]
-    #: Who made the tasks: ``source`` (given, rules, or an agent), and what else is known of it.
+    #: Source of the tasks: ``source`` (given, rules, or an agent), and further known facts.
     made_by: Mapping[str, Any]
-    #: The job that waits for approval, when an agent made the plan.
+    #: Id of the job that waits for approval, if an agent made the plan; otherwise None.
     job_id: str | None = None
     estimate: Mapping[str, Any] | None = None
 
@@ -164,7 +164,7 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
         raise InvalidRequest("empty plan; no job was started")
     parsed = parse_plan(changed, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
-    if not fields.get("tasks"):  # without tasks, it would be split by a planner again
+    if not fields.get("tasks"):  # without tasks, a planner would split the request again
         raise InvalidRequest("the plan has no tasks; no job was started")
     return replace(
         job,

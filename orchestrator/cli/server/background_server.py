@@ -33,12 +33,13 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: Names the server that its starter left running for the jobs of others.
+#: Name of the file in the workspace that names a server which its starter left running for other
+#: jobs.
 LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
-#: In a worker: the project, or the worker's worktree.
+#: Variable with the project, or with the worker's worktree; set in a worker.
 PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
     process, log = _start(surroundings, say)
     try:
         started = _ready(process, surroundings.workspace, log)
-        # Of two that start one at the same time, one serves.
+        # If two commands start a server at the same time, only one of the servers runs.
         is_own = started.pid == process.pid
         if is_own:
             say(f"started the server at {started.url}")
@@ -116,7 +117,7 @@ def _workers(surroundings: CliContext) -> str:
     try:
         loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
     except ConfigError:
-        return ""  # a server that runs goes by what it read
+        return ""  # a running server uses the settings that it read at its start
     found = loaded.settings.workers.max_workers
     if not isinstance(found, Processors):
         return ""
@@ -175,7 +176,7 @@ class ServerLog:
     """The log of a server; earlier servers wrote to the same file."""
 
     path: Path
-    #: How long the file was when the server was started.
+    #: Size of the log file at the server's start.
     begins_at: int
 
     def end(self) -> str:
@@ -206,14 +207,14 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
-            # Another program may take the port after it was found free.
+            # The free port may be in use by another program before the server listens.
             [sys.executable, "-P", "-m", "orchestrator", *home, "serve", *port, "--any-port"],
             cwd=surroundings.folder if home else FOLDER,
             env={**surroundings.environ, "PYTHONPATH": str(FOLDER)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for this program; it asks the server itself.
+            # Ctrl-C is for this program only, which itself requests the server's stop.
             start_new_session=True,
         )
     return process, log
@@ -260,7 +261,7 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        # Asked after the poll: when another start was faster, its server is as good.
+        # Read after the poll: if another command started a server first, use that server.
         if record := running_server(workspace):
             return record
         if ended:

@@ -15,16 +15,16 @@ from orchestrator.core.errors import InvalidRequest, NotFound
 from orchestrator.security import home
 from orchestrator.security.product_files import FOLDER
 
-#: Names the Python of a folder that has no ``.venv``.
+#: Variable with the Python of a folder without ``.venv``.
 PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"
 PREFIX = "ORCHESTRATOR_"
 
-#: Of a home directory: what tools of workers fill, and what is lost without harm.
+#: Subdirectories of a home directory that workers' tools fill, and that may be lost without harm.
 CACHES = (
     *(".cache", ".npm", ".cargo/registry", ".cargo/git", "go/pkg"),
     *(".gradle/caches", ".m2/repository"),
 )
-#: Of a home directory: where users install programs.
+#: Subdirectories of a home directory in which users install programs.
 PROGRAMS = (".local/bin", "bin")
 
 
@@ -126,7 +126,7 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
     """
     places = environ.get("PATH", os.defpath).split(os.pathsep)
     if account.uid != os.getuid():
-        # The caller is root, whose path lacks what the user installed.
+        # The caller is root, whose PATH lacks the user's programs.
         own = (account.home / each for each in PROGRAMS)
         places = [*(str(each) for each in own if each.is_dir()), *places]
     return os.pathsep.join(dict.fromkeys(each for each in places if os.path.isabs(each)))

@@ -10,7 +10,8 @@ from orchestrator.core.errors import ConfigError, RepositoryError
 from orchestrator.security.home import check_private, is_home
 from orchestrator.security.product_files import FOLDER, product_file
 
-#: Of a worker, whose PATH has its directory; ``spawn`` and ``lock`` start without any package.
+#: Program in the directory that workers have on their PATH; ``spawn`` and ``lock`` start without
+#: importing a package.
 PROGRAM = """\
 #!/bin/sh
 # The command `orchestrator` of this directory. Each start of its server writes this file again.
@@ -28,7 +29,7 @@ case ${{1-}} in
 esac
 PYTHONPATH=$packages exec "$python" -P -m orchestrator --home "$home" "$@"
 """
-#: Without git's exclusion, `ruff check .` in the project would check what workers made.
+#: Without git's exclusion, `ruff check .` in the project would check workers' files.
 RUFF = 'extend-exclude = ["workspace"]\n'
 
 
@@ -102,4 +103,4 @@ def _exclude(folder: Path) -> str:
             )
         return "; excluded in .git/info/exclude" if exclude(folder) else ""
     except (RepositoryError, OSError):
-        return ""  # No git, or not a repository: nothing can be committed.
+        return ""  # Without git, or outside a repository, nothing can be committed.

@@ -11,7 +11,7 @@ from orchestrator.security.masking import Masker
 from orchestrator.security.private_log import PrivateLog
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-#: All but tab and newline: a terminal would obey them.
+#: Control characters except tab and newline, which a terminal would obey.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -58,7 +58,7 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
     console.setLevel(logging.WARNING)
     console.setFormatter(Inert(plain, mask))
     logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
-    # It warns of every full task queue; the API measures that itself.
+    # waitress warns of every full task queue; the API measures the queue itself.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    # It tells of each of its plugins.
+    # alembic logs each of its plugins.
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -36,7 +36,7 @@ from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)
 
-#: Time for requests in progress when the server stops.
+#: Seconds for running requests when the server stops.
 SHUTDOWN_SECONDS = 10.0
 SWITCH_SECONDS = 0.0003
 SIGNAL_SECONDS = 0.5
@@ -56,10 +56,10 @@ def serve(
     URL of the address that it listens on, and with the project.
     """
     crash_injection.arm_from(os.environ)
-    gc.disable()  # until it is ready
+    gc.disable()  # until the server is ready
     notes: list[str] = []
     settings = load_with_key(folder, environ=environ, flags=flags, say=notes.append).settings
-    # Nothing that it writes, nor any worker, is for other users of this machine.
+    # Other users of this machine must not read the files of the server and its workers.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
     if is_example(settings.api.api_key.get_secret_value()):
@@ -68,7 +68,7 @@ def serve(
         )
     for note in notes:
         logger.warning(note)
-    # Short turns at the interpreter: a call must not wait while a large report is written.
+    # Short turns of the interpreter, so that a call does not wait while a large report is written.
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = _on_signals()
     manager = build(folder, settings)
@@ -128,13 +128,13 @@ def _serve(
             )
         on_ready(server.listens_at, project)
         systemd.ready(f"serving at {server.listens_at} for the project {project}")
-        # What is loaded by now stays: looking it over again and again is a third of the time that
-        # reports take.
+        # Loaded modules stay loaded: checking them repeatedly takes a third of the time of
+        # reports.
         gc.collect()
         gc.freeze()
         gc.enable()
-        # A signal may reach any thread (one that comes while the process is stopped does); its
-        # handler runs in this one, which therefore has to wake up by itself.
+        # A signal may arrive in any thread, but its handler runs in this thread, which therefore
+        # wakes up at intervals.
         while not stop.wait(SIGNAL_SECONDS):
             if server.former_ports and not manager.launcher.adopted:
                 server.leave_former()
@@ -149,7 +149,8 @@ def _serve(
         server.close()
         server.wait(SHUTDOWN_SECONDS)
         manager.stop()
-        # Workers that keep running call this address: the next server takes it again.
+        # Keep the record if workers continue: they call this address, and the next server uses it
+        # again.
         if not manager.leaves_workers:
             record.unlink(missing_ok=True)
 

@@ -182,7 +182,7 @@ def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: s
         again = _command(surroundings, verb, path.stem)
         as_root = f"sudo {again}"
         if verb == "install" and is_home(surroundings.folder, surroundings.environ):
-            # Root does not take the settings of a home that belongs to another user.
+            # Root must not use the settings of a home that belongs to another user.
             show = _command(surroundings, "show", path.stem)
             enable = shlex.join(["sudo", "systemctl", "enable", "--now", str(path)])
             as_root = f"{show} | sudo tee {path} && {enable}"

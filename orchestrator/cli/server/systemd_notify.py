@@ -17,9 +17,9 @@ PINGS = 3
 class Notifier:
     """Sends states to the service manager that started this process. Never raises."""
 
-    #: Path of a datagram socket; ``@`` at its begin: an abstract one; empty: nothing is sent.
+    #: Path of a datagram socket; ``@`` at the beginning: an abstract socket; empty: no messages.
     address: str = ""
-    #: Period within which systemd expects a ping, in seconds; 0: none.
+    #: Period within which systemd expects a ping, in seconds; 0: no watchdog.
     watchdog_seconds: float = 0.0
     _ping_at: float = field(default=0.0, init=False)
 

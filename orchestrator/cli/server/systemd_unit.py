@@ -8,18 +8,19 @@ from pathlib import Path
 from orchestrator.core.errors import ConfigError
 from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 
-#: First line of a unit; the folder follows. Tells our units from others, and one folder's
-#: unit from another folder's.
+#: Beginning of a unit's first line, before the folder's path. It identifies our units, and each
+#: folder's unit.
 MARK = "# Runs the orchestrator of "
 #: Seconds that the server has to stop its workers and to write the last state.
 STOP_SECONDS = 120
 #: Seconds that the recovery of unfinished jobs may take.
 START_SECONDS = 900
 
-#: Control characters, bytes that are not UTF-8, and what a line of a unit ends or begins without.
+#: Characters that a unit cannot have: control characters, invalid UTF-8, and blanks or a backslash
+#: at the wrong place.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|[\s\\]$")
 
-#: Needs no privileges: units of users have it, too.
+#: Needs no privileges, so users' own units have it, too.
 COMMON_HARDENING = """\
 UMask=0077
 NoNewPrivileges=yes
@@ -55,16 +56,16 @@ class Unit:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: A file with further variables; it need not exist. Specifiers such as ``%E`` count.
     environment_file: str
-    #: Who the server runs as; empty: the unit belongs to the user's own service manager.
+    #: The user that the server runs as; empty: the unit belongs to the user's own service manager.
     user: str = ""
-    #: Directories that the server and its workers write to. Each must exist.
+    #: Directories that the server and its workers write to. Each directory must exist.
     writable: Sequence[Path] = ()
-    #: The same, but ignored if they do not exist.
+    #: Further writable directories, which are ignored if they do not exist.
     writable_if_present: Sequence[Path] = ()
     private_tmp: bool = True
     #: The version of systemd; 0: unknown.
     systemd_version: int = 0
-    #: Workers' control groups limit what workers use.
+    #: True if workers' control groups limit what workers use.
     has_limits: bool = False
 
     def text(self) -> str:

@@ -104,7 +104,7 @@ def _by_server(
             try:
                 yield job_id, client.remove(job_id)["kept"]
             except NotFoundError:
-                yield job_id, ()  # by another clean, or by the server itself
+                yield job_id, ()  # removed since by another clean, or by the server
             except ConflictError as error:
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
@@ -123,7 +123,7 @@ def _locally(
     from orchestrator.app import remove
 
     if not job_ids and not JobFiles(surroundings.workspace).aside():
-        return  # without a look at the database, which may not be there
+        return  # without reading the database, which may not be available
     audit = surroundings.audit_log()
     try:
         for job_id, kept in remove(surroundings.folder, surroundings.environ, job_ids):

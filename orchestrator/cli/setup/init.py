@@ -23,7 +23,7 @@ from orchestrator.core.command_name import COMMAND, IN_FOLDER
 from orchestrator.security.product_files import product_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
-#: The first is read by most tools, the second by Claude Code.
+#: Most tools read the first directory; Claude Code reads the second.
 HOMES = (Path(".agents"), Path(".claude"))
 
 

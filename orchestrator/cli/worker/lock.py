@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-# http.client, urllib and typing would double the time that a start takes.
+# Importing http.client, urllib, and typing would double the time of a start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 if TYPE_CHECKING or __package__:
     from orchestrator.cli.worker import spawn
 else:
-    import spawn  # it is next to this file
+    import spawn  # the module is next to this file
 
 LOCKS = "/api/v1/locks"
 TIMED_OUT = 124
-#: The server answers a call that waits after 110 s at the latest.
+#: Seconds: the server answers a waiting call after 110 s at the latest.
 CALL_SECONDS = 150
 EPILOG = (
     "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, 2 usage, "
@@ -55,7 +55,7 @@ class Server(spawn.Server):
         except spawn.Stop as stop:
             if stop.code != spawn.NOT_FOUND or not self.lost:
                 raise
-            # All locks are released or none: they were released when the server ended.
+            # Either all locks are released, or the server's end has released them before.
             return {"names": names}
 
     def look(self, name: str) -> spawn.Answer:

@@ -11,15 +11,15 @@ import json
 import os
 import sys
 
-#: The folder that the product lies in.
+#: The folder of the product.
 PRODUCT = os.path.realpath(f"{__file__}/../../../..")
-if not __package__:  # it runs by its path
+if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
 from orchestrator.core.command_name import COMMAND  # noqa: E402
 from orchestrator.security.light_client import LightClient, ServerReply, retried  # noqa: E402
 
-# typing would cost a third of the time that a start takes.
+# Importing typing would take a third of a start's time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -37,11 +37,11 @@ TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was)"}
 LIMIT_TYPES = ("cycle", "recursion-disabled")
 
 ANSWER_TIMEOUT_SECONDS = 30
-#: One call of the server's bounded wait.
+#: Seconds of one call of the server's bounded wait.
 WAIT_SECONDS = 100
-#: A server that restarts is back well within this.
+#: Seconds for retries: a restarting server is back well before.
 PATIENCE_SECONDS = 300
-#: Of one task's output, and of all outputs together: what is printed is a digest.
+#: Maximum lines and characters of a task's printed output, and of all outputs together.
 SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
@@ -58,9 +58,9 @@ class Server:
     """The server of this worker; every call is tried again while the server restarts."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
-    #: In whose name it speaks.
+    #: Name of the command in messages.
     command = "spawn"
-    #: An answer was lost: the requested action may have been done.
+    #: True if an answer was lost, so that the server may have done the action.
     lost = False
 
     def __init__(self, url: str, key: str) -> None:
@@ -129,7 +129,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 invalid key, "
         "5 no answer from the server, 6 partial (or completed, but in conflict with this worker's "
         "files), 7 limit reached, 130 interrupted.",
-        # Asking for the terminal's width at each start would load another module.
+        # A fixed width, because reading the terminal's width at each start would load another
+        # module.
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     add = made.add_argument
@@ -374,7 +375,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone; a second error at exit is useless.
+        # The reader has exited; a second error at the exit would be useless.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = FAILED
     sys.exit(code)
