@@ -9,10 +9,10 @@ from orchestrator.config.fields.kinds import Bytes, ClassPath, Text, Variable, W
 from orchestrator.config.fields.section import Section
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
-#: Agents that need no command here: what config.yaml says of them changes what is known of them.
+#: Agents that need no command here: config.yaml only changes their known values.
 KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
-#: What a task or a planner says in place of an agent's name.
+#: Values in tasks or planners that are no agent's name.
 RESERVED_NAMES = frozenset({"auto", "rules"})
 
 
@@ -28,9 +28,9 @@ class AgentOutput(StrEnum):
 class AgentPolicy(StrEnum):
     """What an AI agent may do without asking."""
 
-    #: everything that its user may do
+    #: everything that the agent's user may do
     FULL = "full"
-    #: write files and run commands, as far as its own sandbox allows
+    #: write files and run commands, if the agent's own sandbox allows them
     EDIT = "edit"
     #: read only
     READ_ONLY = "read-only"
@@ -46,7 +46,7 @@ def _reader(name: str) -> str:
     return name
 
 
-#: The AI programs that are driven, and ``plain`` for any other program.
+#: Readers for supported AI programs, and ``plain`` for any other program.
 ReaderName = Annotated[
     str, AfterValidator(_reader), WithJsonSchema({"enum": [*READERS], "type": "string"})
 ]

@@ -15,12 +15,12 @@ from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
 from orchestrator.core.errors import ConfigError
 
-#: Where one of these is set, a key in the file would not count.
+#: Variables that override a key in the file.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
 
-#: Values that stand for a key that is yet to come.
+#: Values that mean "no key yet".
 PLACEHOLDERS = (None, "", "...")
-#: What keys in documentation and tutorials look like, which anybody may try.
+#: Patterns of keys in documentation and tutorials, which attackers may try.
 EXAMPLE = re.compile(
     r"example|change.?me|your.?(own|api|secret|key)|placeholder|secret.?key|0123456789|(.)\2{9}",
     re.IGNORECASE,
@@ -46,7 +46,7 @@ def load_with_key(
         if any(name in environ for name in VARIABLES):
             raise
         load(folder, environ=environ, flags=flags, require_key=False)
-    # Where it cannot be written, the settings are refused as before.
+    # If the file cannot be written, the settings are rejected as before.
     with suppress(OSError, ValueError):
         if ensure_key(folder):
             say(f"no API key in {folder / FILE_NAME}; wrote a new key there (file mode 600)")
@@ -79,7 +79,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # some filesystems have no locks
+        with suppress(OSError):  # some file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

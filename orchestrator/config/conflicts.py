@@ -14,10 +14,10 @@ from orchestrator.config.sources import FILE_NAME
 from orchestrator.core.command_name import COMMAND, KEY_COMMAND
 
 SHORTEST_KEY = 16
-#: The name of api.api_key.
+#: The name of api.api_key, which no other key may have.
 TAKEN_NAME = "default"
 
-#: What may not be above what.
+#: Pairs of settings: the first must not be greater than the second.
 BOUNDED = [
     (("workers", "max_workers"), ("limits", "max_workers")),
     (("workers", "max_workers"), ("workers", "max_live_workers")),
@@ -63,7 +63,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
-#: Ways to make ``api.host`` safe, as they are typed.
+#: Commands and settings that make ``api.host`` safe.
 WAYS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "

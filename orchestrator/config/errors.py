@@ -11,7 +11,7 @@ from orchestrator.config.settings import Settings
 
 Schema = Mapping[str, Any]
 
-#: Agents are the only mapping with names of the user's choice; JSON schema has no title for them.
+#: Agents are the only mapping with user-defined names; JSON schema has no title for names.
 AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
 

@@ -13,11 +13,11 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
 from orchestrator.security.home import is_local, is_repository
 
-#: Directories that everybody on the machine uses.
+#: Directories that all users of the machine use.
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
 #: Roles that the project commits.
 ROLES = Path(".orchestrator/roles")
-#: Whose entries are home directories, beside those that the user database names.
+#: Directories whose entries are home directories, in addition to those in the user database.
 HOMES = ("/home", "/Users")
 
 

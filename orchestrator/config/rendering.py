@@ -30,7 +30,7 @@ STARTER_HEADER = f"""\
 # The settings that most people change. To set one, remove "# " before it.
 # All settings with their defaults: config.template.yaml ({COMMAND} config template).
 """
-#: Settings of the short ``config.yaml`` by section, in addition to the API key.
+#: Settings in the short ``config.yaml`` by section, in addition to the API key.
 STARTER = {
     "api": ("port",),
     "workers": ("agent", "max_workers", "default_timeout", "max_retries", "max_cost_usd"),

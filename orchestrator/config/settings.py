@@ -51,7 +51,8 @@ MIB = 1024 * 1024
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 
-class _Workplace(Section, defer_build=True):  # only Orchestrator is used: that saves a millisecond
+# only the subclass Orchestrator is used, and deferring saves a millisecond
+class _Workplace(Section, defer_build=True):
     execution_mode: Mode = ExecutionMode.NATIVE
     """Platform of the agents: native, wsl (the same on Linux and in WSL), or windows (from WSL)."""
     workspace_root: PathText = Path("workspace")
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     _Commands = _Workplace
 else:
     # One setting for each built-in agent that is a program, such as claude_command; command_of
-    # reads it. It has no source, and the search for its docstrings would take 10 ms.
+    # reads it. The class has no source, and pydantic's search for docstrings would take 10 ms.
     _Commands = create_model(
         "_Commands",
         __base__=_Workplace,
@@ -354,7 +355,7 @@ class Logging(Section):
     """Directory of the server's log."""
 
 
-#: Dependencies, caches, and files of an editor or system.
+#: Patterns of dependencies, caches, and files of an editor or system.
 NEVER_COMMIT = (
     *("node_modules/", ".venv/", "__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/"),
     *(".ruff_cache/", ".tox/", ".nox/", ".eggs/", ".gradle/", ".terraform/", ".parcel-cache/"),

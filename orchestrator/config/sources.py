@@ -11,9 +11,9 @@ FILE_NAME = "config.yaml"
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
 SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
-#: Settings that have a better name now, by section and old name.
+#: Old names of renamed settings, by section.
 FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
-#: At the end of a variable: the value is in a file, as container platforms give secrets.
+#: Suffix of a variable whose value is the path of a file, as container platforms pass secrets.
 IN_FILE = "_FILE"
 
 

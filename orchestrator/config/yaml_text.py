@@ -7,7 +7,7 @@ import yaml
 from orchestrator.config.layer import KeyPath, dotted
 
 TAG = "tag:yaml.org,2002:"
-#: Problems in the words of PyYAML.
+#: PyYAML's messages for problems.
 _NO_COLON = "could not find expected ':'"
 _NO_END = "found unexpected end of stream"
 SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}

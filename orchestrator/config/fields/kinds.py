@@ -20,7 +20,7 @@ from orchestrator.core.model.submission import Scope
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-#: The value for the number of processors.
+#: The value that means the number of processors.
 AUTO = "auto"
 
 
@@ -53,12 +53,12 @@ CountOrAuto = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
-#: What a file's size can be.
+#: Maximum size of a file.
 MOST_BYTES = 2**63 - 1
 Bytes = Annotated[int, Field(le=MOST_BYTES)]
 Text = Annotated[str, AfterValidator(without_nul)]
 Word = Annotated[str, StringConstraints(min_length=1), AfterValidator(without_nul)]
-# Strict mode wants a Path or a tuple as such; YAML has only text and lists.
+# Strict mode requires a Path or a tuple; YAML has only text and lists.
 PathText = Annotated[
     Path, Field(strict=False), BeforeValidator(lambda value: Path(checked_path(value)))
 ]
@@ -111,5 +111,5 @@ def checked_path(value: object) -> str:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
     text = without_nul(str(value))
-    text.encode()  # a lone surrogate cannot name a file; UnicodeError is a ValueError
+    text.encode()  # a lone surrogate cannot be part of a file name; UnicodeError is a ValueError
     return os.path.expanduser(text)
