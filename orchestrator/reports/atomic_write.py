@@ -68,7 +68,7 @@ def _replace(folder: int, name: str, content: bytes) -> None:
         try:
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except IsADirectoryError:
-            # A worker has created a directory in place of the report.
+            # A worker has created a directory at the report's path.
             kept = f"{name}.renamed-{secrets.token_hex(4)}"
             os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)

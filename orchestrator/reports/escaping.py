@@ -21,8 +21,8 @@ _SEQUENCE = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-#: Control characters but for tab and newline; characters that turn the direction of writing;
-#: the byte order mark.
+#: Control characters except tab and newline; characters that change the direction of writing; the
+#: byte order mark.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WHITE = re.compile(r"\s+")
@@ -40,7 +40,7 @@ def plain(text: str) -> str:
 
     The result can be encoded as UTF-8. Idempotent.
     """
-    # The usual case, by far the fastest to check.
+    # The most frequent case, with the fastest check.
     if text.isascii() and text.isprintable():
         return text
     text = _SEQUENCE.sub("", _LINE_END.sub("\n", text))
@@ -49,7 +49,7 @@ def plain(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """Return plain text on one line, of at most ``limit`` characters."""
-    # Only as much as can be shown is read: a worker may write megabytes.
+    # Only a part of the text is processed, because a worker may write megabytes.
     line = _WHITE.sub(" ", plain(text[: 10 * limit])).strip()
     cut = len(line) > limit or (len(text) > 10 * limit)
     return line[: limit - 1].rstrip() + "…" if cut else line
@@ -142,7 +142,7 @@ _PROSE_COLUMNS = 120
 _RUN = re.compile(r"(\\?)(`+)")
 #: Ends of links and their definitions; GitHub's alerts and formulas.
 _NEUTRAL = {"](": "]&#40;", "]:": "]&#58;", "][": "]&#91;", "[!": "&#91;!", "$": "&#36;"}
-#: GitHub draws these instead of showing them.
+#: Code blocks that GitHub draws as diagrams.
 _DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}
 
 
@@ -234,7 +234,7 @@ def _code_block(block: list[str], language: str) -> Iterator[str]:
 def _text(line: str) -> str:
     underline = _UNDERLINE.match(line)
     if underline:
-        # "---" and "===" below a line make the line a heading; a rule and plain text do not.
+        # "---" and "===" below a line make the line a heading; a rule or plain text does not.
         return underline.group(1) + ("***" if underline.group(3) else "&#61;" * 3)
     heading = _HEADING.match(line)
     if heading:
@@ -249,7 +249,7 @@ def _inert(line: str) -> str:
     A link becomes text, and an address becomes a code span.
     """
     pairs = list(_spans(_each_text(_each_text(line, _LINK, _link_as_text), _ADDRESS, r"`\g<0>`")))
-    # In a table, a "|" ends the cell even within a code span.
+    # In a table, a "|" ends the cell, even in a code span.
     broken = any("|" in span for _, span in pairs)
     return "".join(_neutral(text) + (_neutral(span) if broken else span) for text, span in pairs)
 

@@ -41,19 +41,22 @@ from orchestrator.reports.templates import Templates
 from orchestrator.reports.text_tree import text_tree
 from orchestrator.reports.timeline import timeline
 
-#: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
+#: Characters of output per worker and in total, by report. GitHub shows no Markdown file above 512
+#: kB.
 FINAL_ROOM = 120_000
-#: Characters of one worker, if it has one of many shares or all the room of FINAL_RESULT.md.
+#: Maximum characters of a worker's output: with many workers, and for a single worker in
+#: FINAL_RESULT.md.
 FINAL_SHARE = (8_000, 40_000)
 LEVEL_ROOM = (20_000, 300_000)
 FAILURE_ROOM = (2_000, 60_000)
 
-#: Entries of one kind that FINAL_RESULT.md lists; the rest is counted, and is in other reports.
+#: Maximum number of entries of one kind in FINAL_RESULT.md; the rest is counted, and is in other
+#: reports.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
 LEVEL_FILES = 1_000
 
-#: Characters of a reason that FINAL_RESULT.md shows of a worker that was not started.
+#: Maximum characters in FINAL_RESULT.md of the reason of a worker that was not started.
 FINAL_REASON = 200
 
 
@@ -63,11 +66,11 @@ class _Final:
 
     job: JobView
     successes: Sequence[WorkerView]
-    #: Unsuccessful workers of all levels, if no other candidate succeeded.
+    #: Unsuccessful workers of all depths without a successful candidate.
     missed: Sequence[WorkerView]
     failures: Sequence[WorkerView]
     not_run: Sequence[WorkerView]
-    #: Another candidate succeeded at the same task.
+    #: Unsuccessful workers whose task another candidate completed.
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
@@ -386,7 +389,7 @@ def _written(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
         except ReportError as error:
             if is_shortage(error):
                 raise
-            # A bad place created by a worker must not prevent other reports.
+            # An invalid place created by a worker must not prevent other reports.
             errors.append(error)
     if errors:
         raise errors[0]

@@ -12,14 +12,14 @@ from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.template_values import WorkerView
 
-#: Most workers that a line names; the others are counted.
+#: Maximum number of workers in a line; further workers are counted.
 MOST_NAMED = 5
-#: Most commands that bring in changes.
+#: Maximum number of commands that merge changes.
 MOST_COMMANDS = 4
-#: Agents that use no model, and so have no cost.
+#: Agents without a model, and therefore without cost.
 _FREE = frozenset({"shell", SURVEY})
 
-#: Changes without a decision against them: not those of a failed worker or of another candidate.
+#: Causes of unmerged changes that no decision excludes: not failed workers, not other candidates.
 _UNMERGED = frozenset(OutsideCause) - {
     OutsideCause.FAILED,
     OutsideCause.LOST_COMPARISON,
@@ -49,7 +49,7 @@ class Summary:
     merged: Sequence[str]
     unmerged: Sequence[OutsideWork]
     unsuccessful: Sequence[Unsuccessful]
-    #: Number of merged workers with other changes that are not.
+    #: Number of merged workers with further unmerged changes.
     in_part: int
     #: True if an agent may have cost money.
     has_cost: bool
@@ -106,7 +106,7 @@ def next_steps(
     """Return the commands that most readers of a root job's result need, in their order."""
     ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
-    # Another attempt also brings in changes that the gates rejected.
+    # Another attempt also repairs changes that the gates rejected, so one command is enough.
     ways = [each for each in ways if each.command not in {step.command for step in retry}]
     return [*_about_result(job, status, merge), *ways, *retry]
 

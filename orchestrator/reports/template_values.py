@@ -24,19 +24,19 @@ from orchestrator.reports.escaping import bounded
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
 
-#: Attempts that a report shows, in addition to a worker's last one.
+#: Maximum number of earlier attempts in a report, in addition to the last one.
 EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
 
-#: Longer outputs have a section each.
+#: Longer outputs get their own section.
 BRIEF_CHARACTERS = 160
 _NOT_BRIEF = frozenset("\n`*#|[<")
 
 NO_LINES: Mapping[str, tuple[int, int]] = {}
 
 SECTION = "\n## "
-#: A shorter last section probably has new content each time.
+#: Minimum length of a repeated last section; shorter ones probably differ.
 REPEATED_CHARACTERS = 300
 
 
@@ -50,7 +50,7 @@ class JobLine:
     seconds: float
     request: str
     parent_worker_id: str | None
-    #: Its report, seen from the root job's directory.
+    #: Path of the report from the root job's directory.
     report: str
     tasks: int = 0
     tasks_succeeded: int = 0
@@ -75,39 +75,39 @@ class WorkerView:
     status: WorkerStatus
     succeeded: bool
     started: bool
-    #: Its program was started at least once.
+    #: True if the worker's program was started at least once.
     has_log: bool
-    #: Claims of its task.
+    #: Claims of the worker's task.
     locks: Sequence[str]
-    #: Another candidate succeeded at the same task, so this failure did no harm.
+    #: True if another candidate succeeded at the same task, so that this failure did no harm.
     replaced: bool
-    #: No other candidate of its task was better.
+    #: True if no other candidate of the task was better.
     counts: bool
     reason: str
     attempts: int
-    #: The latest attempts that were retried.
+    #: The latest retried attempts.
     earlier_attempts: Sequence[FailedAttempt]
-    #: The classified failure of its last attempt, if it failed.
+    #: The classified failure of the last attempt, if it failed.
     failure: Failure | None
-    #: The latest session of its tool, if it had several attempts.
+    #: The latest session of the worker's tool, if it had several attempts.
     session: Session | None
     #: Rollbacks by people.
     rollbacks: Sequence[Rollback]
-    #: Of all attempts, waiting for child jobs included; None when it was never started.
+    #: Seconds of all attempts, including the waits for child jobs; None: never started.
     seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
-    #: As much of the output as the report has room for, and its whole length in characters.
+    #: The output, cut for the report, and the length of the whole output in characters.
     output: str
     output_length: int
     files_created: Sequence[str]
     log_truncated: bool
-    #: Results of its latest attempt's gates.
+    #: Results of the latest attempt's gates.
     gates: Sequence[GateResult]
     refused_child_jobs: int
     strays: Sequence[str]
     child_jobs: Sequence[JobLine]
-    #: Seen from the root job's directory.
+    #: Path of the directory from the root job's directory.
     directory: str
     log: str
 
@@ -166,19 +166,19 @@ class JobView:
     """A job with all its workers."""
 
     line: JobLine
-    #: As much of it as a report shows, and its whole length in characters.
+    #: The request, cut for the report, and the length of the whole request in characters.
     request: str
     request_length: int
     reason: str
-    #: The sentences of its reason, except those on unmerged changes.
+    #: The sentences of the job's reason, except those on unmerged changes.
     remarks: Sequence[str]
-    #: Number of its workers that succeeded without a change, unexpectedly.
+    #: Number of workers that succeeded without an expected change.
     changed_nothing: int
     cancelled_by: str | None
     workers: Sequence[WorkerView]
     tasks: int
     tasks_succeeded: int
-    #: Of the tasks that several of the workers tried.
+    #: Comparisons of tasks with several candidates.
     comparisons: Sequence[Comparison]
 
 
@@ -194,11 +194,11 @@ class Maker:
 class MadeFile:
     path: str
     workers: Sequence[Maker]
-    #: Path of the file in the project, relative to the root job's directory; otherwise empty.
+    #: Path of the file in the project from the root job's directory; otherwise empty.
     link: str = ""
-    #: Added and removed lines in the merged result; None: it is not in the result, or unknown.
+    #: Added and removed lines in the merged result; None: not in the result, or unknown.
     lines: tuple[int, int] | None = None
-    #: Those of the workers whose changes are not merged.
+    #: The workers whose changes are not merged.
     unmerged: Collection[str] = ()
 
     @property
@@ -216,7 +216,7 @@ class ReportSpace:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
-        #: Long last sections of shown outputs: the ends that all workers of a kind share.
+        #: Long last sections of shown outputs, which all workers of a kind may share.
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:

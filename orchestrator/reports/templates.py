@@ -16,7 +16,7 @@ from orchestrator.reports.summary import as_text
 from orchestrator.reports.timeline import bar_name
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
-    # Text of users and workers.
+    # Texts of users and workers.
     "cell": escaping.cell,
     "code": escaping.code,
     "document": escaping.document,
@@ -24,7 +24,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "href": escaping.href,
     "inline": escaping.inline,
     "last_lines": escaping.last_lines,
-    # Numbers, times and states.
+    # Numbers, times, and states.
     "dollars": wording.dollars,
     "as_text": as_text,
     "bar_name": bar_name,
@@ -64,7 +64,7 @@ class Templates:
             return _filled(self._shipped, name, context)
         try:
             return _filled(self._own, name, context)
-        # An error of the user's template must not cost a job its report.
+        # An error in the user's template must not prevent the report.
         except Exception as error:
             return _note(own, error) + "\n\n" + _filled(self._shipped, name, context)
 
@@ -85,8 +85,8 @@ def _note(path: Path, error: Exception) -> str:
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        # The values given to templates are frozen and built-in; the full check of every attribute
-        # took half of the time of a large report.
+        # Values for templates are frozen and built in, and checking every attribute took half of
+        # the time of a large report.
         if is_dataclass(obj):
             return not attr.startswith("_")
         return super().is_safe_attribute(obj, attr, value)
@@ -99,7 +99,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Markdown is not HTML: the filters above do what escaping would not.
+        # Markdown is not HTML: the filters above escape it.
         autoescape=False,
     )
     environment.filters.update(_FILTERS)

@@ -10,10 +10,10 @@ from orchestrator.reports.escaping import one_line
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family, attempt_ended
 
-#: GitHub draws no diagram with more than 50,000 characters; and more bars are unreadable.
+#: Maximum number of bars: GitHub draws no diagram with more than 50,000 characters.
 BAR_LIMIT = 120
 
-#: Characters that end a name or a line in Mermaid, or may be read as markup, are removed.
+#: Characters that end a name or a line in Mermaid, or count as markup; they are removed.
 _NOT_PLAIN = re.compile(r"[^\w .()/+-]")
 
 
@@ -38,7 +38,7 @@ class Timeline:
     sections: Sequence[Section]
     bars: int
     left_out: int
-    #: For d3: how moments are written at the axis.
+    #: d3's format of times at the axis.
     axis_format: str
 
 
@@ -85,7 +85,7 @@ def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:
         name=f"{bar_name(worker.id)} {bar_name(title)}".rstrip() + again,
         kind="done" if good else "crit",
         start=_moment(attempt.started_at),
-        # A bar without length is not drawn.
+        # A bar of length 0 would not be drawn.
         end=_moment(max(attempt_ended(attempt), attempt.started_at + 0.001)),
     )
 

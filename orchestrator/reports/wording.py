@@ -101,7 +101,7 @@ def headline(
     """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:
-        # "Completed" would be read as "built".
+        # "Completed" would mean "built".
         word = "Surveyed, nothing built"
     if tasks == 0:
         return f"{word}: no task"

@@ -103,7 +103,7 @@ class Family:
     def comparisons(self, job: Job) -> Sequence[Comparison]:
         """Return comparisons of the job's tasks that several workers tried."""
         workers, tasks = self.workers(job.id), self.tree.tasks.get(job.id, ())
-        if len(workers) <= len(tasks):  # one each, as nearly always
+        if len(workers) <= len(tasks):  # usually one worker per task
             return ()
         tried = Counter(worker.task_id for worker in workers)
         several = [task for task in tasks if tried[task.id] > 1]

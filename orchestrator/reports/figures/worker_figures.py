@@ -25,11 +25,12 @@ class WorkerFigures:
     ended_at: float | None
     attempts: int
     retries: int
-    #: From being able to start (its job existed, its dependencies had ended) until started.
+    #: Seconds between the time when the worker could start (job and dependencies ready) and its
+    #: start.
     queued_seconds: float | None
-    #: Own work of all attempts: without the time in which its child jobs were unfinished.
+    #: Seconds of work in all attempts, without the time of unfinished child jobs.
     work_seconds: float
-    #: Time of its attempts in which its child jobs were unfinished.
+    #: Seconds of the attempts during which child jobs were unfinished.
     waited_seconds: float
     cpu_seconds: float | None
     peak_memory_bytes: int | None
@@ -39,8 +40,8 @@ class WorkerFigures:
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     cost_usd: float | None
-    #: Size of its latest attempt's prompt; of the part that an earlier worker of its job and agent
-    #: had received already; and of results of other tasks that the prompt only names.
+    #: Size of the latest prompt; of the part that an earlier worker of the same job and agent had
+    #: received; and of results that the prompt only names.
     prompt_bytes: int | None
     prompt_bytes_shared: int | None
     prompt_bytes_left_out: int | None
@@ -48,7 +49,7 @@ class WorkerFigures:
     refused_child_jobs: int
     child_job_ids: tuple[str, ...]
     files_created: tuple[str, ...]
-    #: Classified failures of its attempts.
+    #: Classified failures of the worker's attempts.
     failures: tuple[Failure, ...] = ()
     #: Rollbacks by people.
     rollbacks: tuple[Rollback, ...] = ()
