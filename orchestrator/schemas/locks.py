@@ -11,7 +11,7 @@ from orchestrator.schemas.answers.common import Answer
 from orchestrator.schemas.fields.text import LockName
 from orchestrator.schemas.fields.wire import Wire
 
-#: A day.
+#: Maximum seconds: one day.
 LONGEST_LOCK_WAIT = 86_400.0
 
 Names = Annotated[tuple[LockName, ...], Field(strict=False, min_length=1, max_length=MOST_NAMES)]

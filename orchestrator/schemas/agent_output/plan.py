@@ -17,10 +17,10 @@ from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.job import Texts
 
 KIND = "invalid-plan"
-#: A plan with more than that is not read.
+#: Maximum number of tasks in a plan.
 MOST_TASKS = 1000
 MOST_FAULTS_TOLD = 10
-#: So many beginnings of an object are tried in an answer that is mostly prose.
+#: Maximum number of places in an answer where an object may begin that are tried.
 MOST_BEGINNINGS = 2000
 
 
@@ -94,7 +94,7 @@ def plan_in(text: str) -> Plan:
     """
     found = None
     for value in objects_in(text):
-        # An example of the form, with nothing in it, may come after the plan.
+        # After the plan, an answer may have an empty example of the form.
         if value.get("tasks") or (found is None and "tasks" in value):
             found = value
     if found is None:

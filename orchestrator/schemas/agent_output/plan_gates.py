@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.core.model.gate import Gate, GateSource
 
-#: The beginnings of commands that check.
+#: First words of commands that only check.
 _CHECKS: tuple[tuple[str, ...], ...] = (
     ("pytest",),
     ("python", "-m", "pytest"),
@@ -29,13 +29,14 @@ _CHECKS: tuple[tuple[str, ...], ...] = (
     ("make", "check"),
     ("make", "test"),
 )
-#: Options that change how much is said or how strict a check is, and nothing else.
+#: Options that only change the amount of output or the strictness of a check.
 _OPTIONS = re.compile(
     r"-(?:q|qq|v|vv|x|race|short|count=\d{1,4})|"
     r"--(?:quiet|verbose|exitfirst|maxfail=\d{1,4}|strict|workspace|all|all-features|all-targets|"
     r"locked|release|lib|check)"
 )
-#: No quotes, variables, globs, redirections; no way out of the worktree.
+#: A command without quotes, variables, globs, and redirections, and without a path out of the
+#: worktree.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ./:,=\[\]@+-]{0,300}")
 MOST_GATES = 10
 

@@ -335,15 +335,15 @@ class StatsAnswer(Answer):
 
     jobs: dict[str, int] = {}
     workers: dict[str, int] = {}
-    #: Ends in the last minute.
+    #: Number of ends in the last minute.
     per_minute: dict[str, int] = {}
-    #: Of workers' results, by outcome, since the server began.
+    #: Number of gate results since the server's start, by outcome.
     gates: dict[str, int] = {}
-    #: Of all workers and planners, as far as it is known. None: of none of them.
+    #: Known cost of all workers and planners. None: no cost is known.
     cost_usd: float | None = None
-    #: A part of it was computed from a price table.
+    #: True if a part of the cost was computed from a price table.
     cost_estimated: bool = False
-    #: What some of them cost is not known, or not the whole of it.
+    #: True if the cost of some workers is unknown or incomplete.
     cost_partial: bool = False
 
 

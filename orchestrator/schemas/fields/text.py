@@ -11,13 +11,13 @@ from orchestrator.core.locks.lock_names import lock_name
 
 REQUEST_LIMIT_CHARACTERS = 200_000
 
-#: Variables of these names tell a worker who it is.
+#: Prefix of variables that tell a worker its identity.
 RESERVED_VARIABLES = "ORCHESTRATOR_"
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
 TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a digit or _"
 
-#: Of a list or mapping, and of an agent's or a variable's name.
+#: Maximum number of items in a list or mapping, and length of an agent's or variable's name.
 MOST_ITEMS = 10_000
 LONGEST_NAME = 200
 
@@ -123,7 +123,7 @@ Command = Annotated[
 AgentNames = Annotated[
     tuple[str, ...], PlainValidator(checked_agents, json_schema_input_type=str | list[str])
 ]
-#: In its one spelling: ``./src//api/`` is ``src/api``, as is ``src/api/*.py``.
+#: Lock names are normalized: ``./src//api/`` and ``src/api/*.py`` are ``src/api``.
 LockName = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_LOCK), AfterValidator(lock_name)
 ]

@@ -13,7 +13,7 @@ Place = tuple[int | str, ...]
 
 _PYDANTIC_PREFIXES = ("Value error, ", "Assertion failed, ")
 
-#: Said in the words of JSON instead of Python's.
+#: Messages with JSON's terms instead of Python's.
 _PLAIN_WORDS = {
     "missing": "is required",
     "tuple_type": "must be a list",
@@ -31,7 +31,7 @@ _PLAIN_WORDS = {
     "bool_parsing": "must be true or false",
 }
 
-#: The same with the limit, as pydantic names it.
+#: Messages with a limit, by pydantic's name for the limit.
 _PLAIN_LIMITS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -42,7 +42,8 @@ _PLAIN_LIMITS = {
 }
 
 
-#: What pydantic adds to a place for the key of a mapping, and for a form that a value may have.
+#: Parts of pydantic's locations that are not in the request: a mapping's key, and a form of a
+#: value.
 _NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]"})
 
 
@@ -103,7 +104,7 @@ _ONE = {"characters": "character", "entries": "entry"}
 
 
 def _wrong_length(limits: Mapping[str, Any]) -> str:
-    # A text that was checked before its length is measured is a "Value" to pydantic.
+    # Pydantic calls a text "Value" if it was validated before its length.
     kind = "characters" if limits.get("field_type", "Value") == "Value" else "entries"
     if "max_length" in limits:
         return f"must have at most {limits['max_length']} {kind}"

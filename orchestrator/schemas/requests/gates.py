@@ -114,8 +114,8 @@ def _kind_of_gates(value: Any) -> str | None:
     return "[list]" if isinstance(value, list | tuple) else None
 
 
-#: Which of two forms is meant is decided first, so that only what is wrong with that one is told.
-#: In brackets: no part of the value's place.
+#: Validated in the form that the value has, so that errors concern this form only. Brackets mark a
+#: part of the location that is not in the request.
 GateItem = Annotated[
     Annotated[GateCommand, Tag("[command]")] | Annotated[GateRequest, Tag("[object]")],
     Discriminator(
@@ -125,7 +125,7 @@ GateItem = Annotated[
     ),
 ]
 Gates = Annotated[tuple[GateItem, ...], Field(strict=False, max_length=MOST_GATES)]
-#: Of a whole job: those that were found out, none, or a list.
+#: Gates of a whole job: detected gates, none, or a list.
 JobGates = Annotated[
     Annotated[Literal["auto", "off"], Tag("[word]")] | Annotated[Gates, Tag("[list]")],
     Discriminator(

@@ -278,7 +278,7 @@ def _free_names(position: int) -> Iterator[str]:
     name = f"task_{position}"
     yield name
     while True:
-        # An underscore at the end cannot meet another position's name.
+        # With an underscore at the end, no other position can get the same name.
         name += "_"
         yield name
 

@@ -8,7 +8,7 @@ from orchestrator.schemas.fields.text import Word
 from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.job import OrchestrateRequest
 
-#: Clients give up on a call after 60 s.
+#: Maximum seconds of a call, because clients stop waiting after 60 s.
 LONGEST_CALL_SECONDS = 44.0
 MOST_LINES = 1000
 

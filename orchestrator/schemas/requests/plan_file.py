@@ -28,7 +28,7 @@ _PlanLoader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
-        # Dates are words too: no field of a plan is a date.
+        # Dates stay text, because no field of a plan is a date.
         if tag not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from orchestrator.core.model.states import JobStatus
 
-#: A blocking call must return before the time-outs of agents' tools and of proxies.
+#: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
+#: proxies.
 LONGEST_WAIT_SECONDS = 110.0
 
 
