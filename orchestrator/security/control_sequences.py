@@ -2,14 +2,14 @@
 
 import re
 
-#: Bytes that are no control character and begin none: a stream of them needs no closer look.
+#: Bytes that neither are nor begin a control character: text of only these bytes needs no search.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
 #: An escape that begins no color or weight (SGR), the only sequence that stays.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
-#: U+0080 to U+009F, or the first byte of two without its second.
+#: Control characters U+0080 to U+009F, or the first of their two bytes alone.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
-#: The rest of a string such as a window title. A line end ends it, too: one that is never closed
-#: takes no more than its line.
+#: The rest of a string, such as a window title. A line end also ends it, so that an unclosed
+#: string takes one line only.
 _STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
 #: ECMA-48 in UTF-8: CSI; OSC, DCS, SOS, PM, and APC; any other escape; the same with C1 characters;
 #: other controls. A lone first byte is removed because what follows could complete it once the
@@ -26,7 +26,7 @@ _STRING_BEGINNINGS = tuple(b"\x1b" + c for c in (b"]", b"P", b"X", b"^", b"_")) 
 )
 #: A sequence that may continue in the next chunk.
 _BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*|)[ -/]*|\xc2(?:\x9b[0-?]*[ -/]*)?)\Z")
-#: No color is longer.
+#: Maximum length of a color sequence.
 _LONGEST_HELD = 64
 
 
@@ -40,7 +40,7 @@ class Cleaner:
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the clean text, and the original from the first removed byte on (empty before)."""
         stream = self._held + chunk
-        # First: a color that the chunk cuts is no reason for a closer look.
+        # Checked first, because a color that the chunk cuts needs no further search.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = begun.start() if begun else len(stream)
         whole, self._held = stream[:end], stream[end:]
@@ -60,14 +60,13 @@ class Cleaner:
 
 
 def _is_clean(stream: bytes) -> bool:
-    # One pass of memory speed for most output.
+    # One fast pass, which is enough for most output.
     special = stream.translate(None, _HARMLESS)
     if not special:
         return True
     if special.translate(None, b"\x1b\xc2"):
         return False
-    # Searches that skip to the next escape: with colors everywhere, to take them out first took
-    # eight times as long.
+    # Two searches for escapes: removing colors first took eight times as long for colorful output.
     return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 

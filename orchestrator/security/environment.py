@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-#: What programs need to find files, tools, certificates, proxies and their language.
+#: Variables with which programs find files, tools, certificates, proxies, and their language.
 ALLOWED = frozenset(
     {
         "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
@@ -17,11 +17,12 @@ ALLOWED = frozenset(
 ALLOWED_PREFIXES = ("LC_",)
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
-#: Not an author's name: GIT_AUTHOR_NAME is a word that occurs in what agents print.
+#: Names of variables with secrets. GIT_AUTHOR_NAME is none: its value occurs in agents' normal
+#: output.
 _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
 )
-#: A shorter value would mask ordinary words.
+#: Minimum length of a secret: masking shorter values would mask ordinary words.
 MIN_SECRET_LENGTH = 6
 
 
@@ -41,7 +42,7 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
 def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
     """Return ``NO_PROXY`` and ``no_proxy`` of an environment, with this machine in both."""
     found = {}
-    # Programs read one of the two names; curl prefers the lower case.
+    # Programs read one of the two names; curl prefers lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
         given = environment.get(name) or environment.get(other, "")
         direct = [each.strip() for each in given.split(",") if each.strip()]

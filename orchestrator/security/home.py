@@ -14,7 +14,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.security.product_files import FOLDER
 
 VARIABLE = "ORCHESTRATOR_HOME"
-#: Below the project.
+#: Path of the home below the project.
 LOCAL = (".orchestrator", "local")
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import time
 
-# http.client, urllib and typing would double the time that a start takes.
+# Importing http.client, urllib, and typing would double the time of a start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
     from typing import Any
 
-#: The server cannot answer now, or something between us and it says so.
+#: Statuses for "cannot answer now", from the server or a proxy.
 BUSY = (429, 502, 503, 504)
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
-#: Most silences are over by then: the caller hears of longer ones.
+#: Seconds without a message: most failures are over by then.
 SILENT_DELAY_SECONDS = 1.0
 PORTS = {"http": 80, "https": 443}
 MASK = b"***"
@@ -74,12 +74,13 @@ class LightClient:
         return reply
 
     def _connection(self, timeout: float) -> socket.socket:
-        import socket  # a tenth of the time that a start takes, which --help does not need
+        # imported here: it takes a tenth of a start's time, and --help does not need it
+        import socket
 
         connection = socket.create_connection(self._address, timeout)
         if self._scheme == "http":
             return connection
-        import ssl  # slow to load; workers have an address without it
+        import ssl  # imported here: slow, and workers have a URL without it
 
         try:
             context = ssl.create_default_context()

@@ -9,17 +9,17 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 MASK = b"***"
-#: Shorter ones would blot out ordinary words.
+#: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-#: What stays as it is in a URL: by RFC 3986, in its path, in forms, and by JavaScript's
-#: encodeURIComponent and encodeURI.
+#: Characters that URL encodings leave unchanged: by RFC 3986, in its path, in forms, and by
+#: JavaScript's encodeURIComponent and encodeURI.
 _UNRESERVED = tuple(
     frozenset(_ALNUM + marks)
     for marks in (b"-._~", b"-._~/", b"-._*", b"-._~!'()*", b"-._~!'()*;,/?:@&=+$#")
 )
-#: Between the lines of base64: as they are, and inside of JSON (of JSON in JSON), also one that
-#: has only begun.
+#: Line breaks inside of base64: literal, or escaped in JSON (also in JSON inside of JSON), also
+#: incomplete at the end.
 _ESCAPED_BREAK = re.compile(rb"\\+(?:[rn]|\Z)")
 _BREAK = re.compile(rb"[\r\n]+|" + _ESCAPED_BREAK.pattern)
 
@@ -27,9 +27,9 @@ _Span = tuple[int, int]
 
 
 class _Forms(NamedTuple):
-    #: Found as they are.
+    #: Forms that are searched literally.
     plain: list[bytes]
-    #: Found also where they are broken into lines.
+    #: Forms that are also searched across line breaks.
     base64: list[bytes]
 
 
@@ -47,14 +47,15 @@ class Masker:
         self._secrets = tuple(secrets)
         #: The end of the stream that may be the beginning of a secret.
         self._held = b""
-        #: So much of the start of ``_held`` is inside a mask that has been given out.
+        #: Number of bytes at the start of ``_held`` for which a mask has been returned.
         self._masked = 0
-        #: So much of the start of ``_held`` has been given out.
+        #: Number of bytes at the start of ``_held`` that have been returned.
         self._given = 0
 
     @cached_property
     def _forms(self) -> _Forms:
-        # Worked out with the first output: most workers of a wide job print nothing.
+        # Computed with the first output, because most workers of a job with many workers print
+        # nothing.
         return _all_forms(self._secrets)
 
     @property
@@ -129,7 +130,7 @@ class Masker:
     def _possible_beginning(self, stream: bytes) -> int:
         """Return length of the longest end of ``stream`` that some secret begins with."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
-        # Twice as much has room for the breaks.
+        # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
         unbroken = _Unbroken(tail)
         shared = max((_shared(unbroken.text, form) for form in self._forms.base64), default=0)
@@ -150,7 +151,7 @@ class _Unbroken:
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
-        # Not by one pattern, which took ten times as long as all else that is done to a log.
+        # In two steps, because one pattern took ten times as long as all other work on a log.
         joined = _ESCAPED_BREAK.sub(b"", stream) if b"\\" in stream else stream
         self.text = joined.translate(None, b"\r\n")
 
@@ -235,9 +236,9 @@ def _json_forms(secret: str, ascii_only: bool) -> Iterator[str]:
     quoted = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
     yield quoted
     yield quoted.replace("/", "\\/")
-    # Go, and whoever else writes JSON that may stand in a page.
+    # Go, and other programs that escape JSON for HTML pages.
     yield quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    # JSON inside of JSON: what an agent's tool printed, in the agent's own events.
+    # JSON inside of JSON: the output of an agent's tool, in the agent's own events.
     for outer_ascii_only in (True, False):
         yield json.dumps(quoted, ensure_ascii=outer_ascii_only)[1:-1]
 

@@ -55,6 +55,6 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
 
 def _private(path: str, _flags: int) -> int:
     handle = open_log(path)
-    # It may be one that an earlier version left readable for others.
+    # An earlier version may have created the file readable for other users.
     os.fchmod(handle, 0o600)
     return handle

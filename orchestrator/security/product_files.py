@@ -6,7 +6,7 @@ from orchestrator import IS_INSTALLED, PORTABLE
 
 #: Holds the package: the portable folder, or the ``site-packages`` of an environment.
 FOLDER = Path(__file__).absolute().parents[2]
-#: The same without links, for the import path of processes.
+#: The same directory without links, for the import path of processes.
 PACKAGES = str(FOLDER.resolve())
 
 

@@ -14,7 +14,7 @@ from orchestrator.security.untrusted_files import NotPlain
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: Files in which other programs find commands or settings.
+#: Directories in which other programs find commands or settings, so they are never written to.
 _NEVER = {".git"}
 
 
@@ -37,7 +37,7 @@ class Placing:
         """Write a new file, or replace a plain one. Raise OSError."""
         parts = _parts(path)
         with self._opened(parts[:-1], make=True) as folder:
-            # Last check: a file that may not be replaced stays.
+            # The last check: a file that may not be replaced stays.
             _check(folder, parts[-1], path)
             _write(folder, parts[-1], content, 0o777 if executable else 0o666)
 
@@ -91,9 +91,9 @@ def _check(folder: int, name: str, path: str) -> None:
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:
-    # The same name each time: the next write replaces the leftover of a killed one.
+    # Always the same name, so that the next write replaces the leftover of a killed process.
     temporary = f".orchestrator-{sha256(os.fsencode(name)).hexdigest()[:16]}"
-    with suppress(OSError):  # some filesystems have no locks
+    with suppress(OSError):  # some file systems have no locks
         fcntl.flock(folder, fcntl.LOCK_EX)
     with suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=folder)

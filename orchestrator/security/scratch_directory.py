@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 #: The prefix of all such directories.
 PREFIX = "orc-"
-#: A longer path to temporary files is not used.
+#: Maximum length of the path for temporary files; a longer one is not used.
 LONGEST_ROOT = 40
 
 

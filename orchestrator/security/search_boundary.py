@@ -16,8 +16,8 @@ from orchestrator.security.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search ends at the orchestrator's workspace, which has none"
-#: A tool that finds no settings of the project either reports that or uses its defaults. Both
-#: stay as they are: a file is empty for the latter, and an error for the former.
+#: A tool without settings of the project either uses its defaults or fails. Each file keeps that
+#: behavior: it is empty, or causes an error.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -31,21 +31,21 @@ FILES: Mapping[str, str] = {
     ".prettierrc": "{}\n",
     "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
     "tsconfig.json": '{"files": []}\n',
-    # npm and pnpm refuse to install there; Node.js reads it for the module type of a file.
+    # npm and pnpm refuse to install next to it; Node.js reads it for the module type of a file.
     "package.json": (
         '{"private": true, "devEngines": {"packageManager": '
         '{"name": "none-here", "onFail": "error"}}}\n'
     ),
     "yarn.lock": "",
     "Cargo.toml": '[workspace]\nmembers = []\nexclude = ["."]\n',
-    # The same as the file that the folder brings along, which keeps the host's own Go out.
+    # The same content as the folder's own file, which hides the folder from the host's Go.
     "go.mod": (
         "// What workers leave here is no part of the host project: `go vet ./...` there passes "
         "over another module.\nmodule workspace\n"
     ),
 }
 _MOST_BYTES = 1 << 20
-#: Always pytest's, whatever is in it; in the others a section says so.
+#: Files that pytest uses whatever their content is; other files need a section.
 _PYTEST_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
@@ -71,9 +71,9 @@ def variables(workspace: Path) -> dict[str, str]:
     """Return the variables that are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
-        # Also where a worker has removed its worktree's .git.
+        # Also needed after a worker has removed its worktree's .git.
         "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
-        # Else Go asks the repository above for its state, and fails where git finds none.
+        # Otherwise Go runs git for the repository above, and fails if git finds none.
         "GOFLAGS": "-buildvcs=false",
     }
     if any(os.path.exists(above / "go.work") for above in Path(workspace).resolve().parents):
@@ -81,7 +81,8 @@ def variables(workspace: Path) -> dict[str, str]:
     return found
 
 
-#: A commit that asks for a passphrase waits for ever; a log shows which worker moved a ref.
+#: Settings of workers' git: no signing, because a passphrase prompt would wait forever; logs of
+#: refs, which show the worker that moved a ref.
 _GIT_SETTINGS = {
     "commit.gpgSign": "false",
     "tag.gpgSign": "false",
@@ -111,7 +112,8 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
     found = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, places)):
-        # Else the workspace's top, where its search ends, and names of tests would begin there.
+        # Otherwise the root is the workspace's top, where pytest's search ends, and names of tests
+        # begin there.
         found["PYTEST_ADDOPTS"] = "--rootdir=."
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 PRIVATE_KEY = "private key"
 _GENERIC = "value that looks like a secret"
-#: A line with such a mark was accepted by a person.
+#: Mark of a line that a person has accepted.
 ALLOWED = b"orchestrator: allow-secret"
 
 
@@ -16,7 +16,7 @@ ALLOWED = b"orchestrator: allow-secret"
 class Kind:
     name: str
     pattern: re.Pattern[bytes]
-    #: One of these is in every line that the pattern can fit.
+    #: Every match of the pattern has one of these words.
     hints: tuple[bytes, ...]
 
 
@@ -41,7 +41,8 @@ KINDS = (
     ),
     _kind(
         PRIVATE_KEY,
-        # Programs that read such keys have the words without a key, and a NUL after them.
+        # Programs that read such keys contain these words without a key, and with a NUL after
+        # them.
         rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
         b"PRIVATE KEY",
     ),
@@ -69,13 +70,13 @@ KINDS = (
     ),
 )
 
-#: ``api_key = "..."`` and the like: told when the value looks drawn by lot.
+#: Assignments such as ``api_key = "..."``: reported if the value looks random.
 _ASSIGNED = re.compile(
     rb"(?i)(?:api[_-]?key|secret|token|passw(?:or)?d|credential|private[_-]?key|access[_-]?key)"
     rb"[a-z0-9_-]{0,20}['\"]?\s{0,4}(?::=|=>|=|:)\s{0,4}['\"](?P<value>[A-Za-z0-9+/_=.~-]{20,200})['\"]"
 )
 _ASSIGNED_HINTS = (b"key", b"secret", b"token", b"passw", b"credential")
-#: Bits a character: words and names of things have fewer.
+#: Minimum entropy in bits per character; words and names have less.
 LEAST_ENTROPY = 3.7
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from orchestrator.core import failpoints
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: Without O_NONBLOCK a FIFO that a worker left would block the opening process.
+#: Without O_NONBLOCK, a FIFO that a worker created would block the open call.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
