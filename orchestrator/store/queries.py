@@ -26,7 +26,7 @@ from orchestrator.store.schema import tables
 
 Value = TypeVar("Value")
 
-#: The largest number that a database compares with; callers may name any number.
+#: Largest number that databases compare; callers may request any number.
 MOST = 2**63 - 1
 
 _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
@@ -188,7 +188,7 @@ class JobFilter:
     parent: str | None
     root: str | None
     depth: int | None
-    #: Of the root job, whose descendants count as submitted with it.
+    #: Caller of the root job; its descendants count as submitted by the same caller.
     submitted_by: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:

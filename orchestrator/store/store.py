@@ -48,7 +48,7 @@ class Recent(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Readings that are under way and that no change has overtaken.
+        #: Reads in progress, by root job, that no change has made outdated.
         self._readings: dict[str, object] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
@@ -86,7 +86,7 @@ class Recent(Generic[Value]):
             self._readings.clear()
 
 
-#: With more jobs than that the whole tree is read: databases bound the length of a statement.
+#: With more jobs the whole tree is read, because databases limit the length of a statement.
 MOST_NAMED_JOBS = 500
 
 

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: Time from a commit to the start of its flush, at most.
 LATE_SECONDS = 0.02
-#: How SQLite names a database's write-ahead log.
+#: Suffix of the name of SQLite's write-ahead log.
 _LOG_SUFFIX = "-wal"
 
 
@@ -85,12 +85,12 @@ class LateSync:
 
 #: Seconds that a writer waits for another program's lock.
 LOCK_TIMEOUT = 10.0
-#: Readers that stay connected, and the most additional ones at the same time.
+#: Number of readers that stay connected, and maximum number of additional ones.
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
-#: Pages of 4 KiB in the write-ahead log that are then written to their places, for which the
-#: supervisor waits. Busy pages are in it many times and written once: seldom is cheaper.
+#: Pages of 4 KiB in the write-ahead log after which the pages are written to the database, while
+#: the supervisor waits. Rare is cheaper: a page that changed many times is written once.
 CHECKPOINT_PAGES = 4000
 
 _WRITER_PRAGMAS = (
@@ -117,7 +117,7 @@ class Connections:
             _prepare_file(url)
             options, reader_options = _sqlite_options(), _sqlite_options()
         else:
-            # Parameters by position, as in SQLite: rows of values are the same everywhere.
+            # Parameters by position, as in SQLite, so that rows are the same for both databases.
             options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         shared = {"echo": echo, "hide_parameters": True}
@@ -139,7 +139,7 @@ class Connections:
         driver: Any = self.writer.dialect.loaded_dbapi
         self._driver_error = driver.Error
         self._lost_error = (driver.OperationalError, driver.InterfaceError)
-        #: The latest commit may have succeeded although its answer never came.
+        #: True if the latest commit may have succeeded although its answer never came.
         self._in_doubt = False
         #: True if a commit waits for the disk; None if the database decides.
         self._waits: bool | None = None
@@ -158,7 +158,7 @@ class Connections:
         if self._late_sync is not None:
             self._late_sync.close()
         self._readers.dispose()
-        # Last, so that it is the writer that folds the write-ahead log into the file.
+        # Closed last, so that the writer moves the write-ahead log into the database.
         self.writer.close()
         self._write_engine.dispose()
         file_lock.release(self._locks)
@@ -170,7 +170,7 @@ class Connections:
         only once.
         """
         try:
-            # Straight to the driver, because the supervisor waits for this in every turn.
+            # Directly through the driver, because the supervisor waits for this in every turn.
             driver = self._driver()
             if not (self._in_doubt and self._is_stored(change)):
                 self._wait_for_disk(driver, change.durable)
@@ -246,14 +246,14 @@ class Connections:
 
 
 def _sqlite_options() -> dict[str, Any]:
-    # Threads may use a connection one after another.
+    # Several threads may use a connection, one after another.
     return {"connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
 
 
 def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        # Otherwise the driver begins transactions itself, and too late.
+        # Otherwise the driver itself begins transactions, and too late.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

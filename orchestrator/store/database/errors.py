@@ -51,7 +51,7 @@ def told_as_unreadable(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # Rows are made of checked values, so the database is wrong.
+        # Rows contain only validated values, so the database is damaged.
         raise StoreError(f"{where} contains an unreadable value: {error}") from error
 
 
@@ -71,13 +71,14 @@ def _may_pass(error: SQLAlchemyError) -> bool:
         return True
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_MAY_PASS
-    # By the names that every driver gives its errors.
+    # By the error's class name, which all drivers share.
     return not _LOST.isdisjoint(kind.__name__ for kind in type(cause).__mro__)
 
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    # Further lines of PostgreSQL quote the statement; `/health` is public.
+    # Only the first line: further lines of PostgreSQL quote the statement, and `/health` is
+    # public.
     why = str(cause).strip().partition("\n")[0] or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)
     advice = _SQLITE_ADVICE.get(code & 0xFF) if isinstance(code, int) else None

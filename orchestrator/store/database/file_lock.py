@@ -8,9 +8,9 @@ import struct
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database.errors import in_use
 
-#: Not the file itself: closing any handle of that ends the locks that SQLite holds on it.
+#: A separate file, because closing any handle of the database file ends SQLite's locks on it.
 SUFFIX = "-lock"
-#: In the file itself, far behind all bytes that it has or that SQLite locks.
+#: Offset in the file itself, far behind its content and SQLite's locks.
 _BYTE = 1 << 62
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -21,7 +21,7 @@ def take(path: str) -> list[int]:
     One lock is on a file next to the database. The other is on the database file itself, because
     people remove lock files; its handle stays open as long as SQLite's handles.
     """
-    # The target of all links: SQLite follows them, too.
+    # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
     beside = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
     handles = [beside]

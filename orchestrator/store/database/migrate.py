@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
-#: The newest of them.
+#: The newest migration.
 LATEST = "0008"
 _TABLE = "alembic_version"
 
@@ -25,7 +25,7 @@ def migrate(connection: Connection, where: str) -> None:
     found = _revisions(connection)
     if found == {LATEST}:
         return
-    # Not at the top: it takes a fifth of a second to load, and hardly any start needs it.
+    # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -50,7 +50,7 @@ def _config(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config()
-    # The option is a template in which % begins a name.
+    # The option is a template, in which % begins a name.
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

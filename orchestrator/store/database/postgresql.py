@@ -16,19 +16,19 @@ _PATIENCE: Mapping[str, int] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-#: The same on the server: then it releases the locks of a lost connection.
+#: The same timeouts on the server, so that it releases the locks of a lost connection.
 _PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
 #: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
 LOCK_SECONDS = 3.0
-#: PostgreSQL's word for that.
+#: PostgreSQL's error code for this timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 
 #: Seconds until an earlier server's statements have ended.
 PREDECESSOR_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
-#: For as long as the connection lasts; each schema of a database is a store of its own.
+#: Taken for as long as the connection exists; each schema of a database is a separate store.
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 _KEY = 0x6F726368
 
@@ -37,7 +37,7 @@ def patience(url: URL) -> dict[str, int | str]:
     """Return arguments of a connection."""
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
-    # The last word counts.
+    # The last option takes precedence.
     options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
     limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     return {**limits, "options": options}

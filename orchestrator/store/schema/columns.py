@@ -69,7 +69,7 @@ from orchestrator.core.model.setting import Kind
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.model.worker_result import WorkerResult
 
-#: SUBSTITUTE: a control character that hardly occurs in text.
+#: SUBSTITUTE, a control character that rarely occurs in text.
 ESCAPE = "\x1a"
 _UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
@@ -77,7 +77,7 @@ _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
 def stored(text: str) -> str:
     """Return text that every database can store."""
-    # Printable text holds neither control characters nor surrogates.
+    # Printable text has neither control characters nor surrogates.
     if text.isprintable():
         return text
     return _UNSTORABLE.sub(lambda found: f"{ESCAPE}{ord(found[0]):04x}", text)
@@ -93,23 +93,23 @@ def restored(text: str) -> str:
 def _plain(value: Any) -> object:
     """Return the JSON form of a value of the core."""
     if is_dataclass(value):
-        # As ``fields`` does, without building a tuple of them for every value.
+        # Like ``fields``, without building a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
-# Unescaped, so that two lone surrogates are not read back as the one character they spell.
+# Unescaped, so that two lone surrogates are not read back as the single character that they form.
 _any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _to_json(value: Any) -> str:
     try:
-        # Takes a third of the time, which every end of a worker needs twice.
+        # Takes a third of the time of the general encoder; every end of a worker needs it twice.
         return pydantic_core.to_json(value, fallback=_plain).decode()
     except pydantic_core.PydanticSerializationError:
-        return _any_to_json(value)  # it holds a lone surrogate
+        return _any_to_json(value)  # the value has a lone surrogate
 
 
 def _from_json(text: str) -> Any:
@@ -156,7 +156,7 @@ class PlainText(Kept):
 
 
 def _stored_or_none(text: str | None) -> str | None:
-    # As ``stored`` does; most of 35 texts for every worker are plain, and a call takes longer.
+    # Like ``stored``; most of a worker's 35 texts are printable, and a call would take longer.
     return text if text is None or text.isprintable() else stored(text)
 
 

@@ -110,14 +110,14 @@ workers = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     Column("result", Document(columns.read_result)),
-    # A copy from its result, for sums over all workers.
+    # A copy of the cost in the result, for sums over all workers.
     Column("cost_usd", Double, info=DERIVED),
     Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
     Index(None, "job_id", "index"),
-    # All columns that are read of every worker at once, so that no row has to be read for them.
+    # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
 )
-# The latest of an agent that succeeded; a worker comes into it when it ends.
+# The latest successful workers of an agent; a worker is added when it ends.
 Index(
     "ix_workers_ended",
     workers.c.agent,
@@ -158,7 +158,7 @@ events = Table(
     Column("data", Document(columns.read_mapping), nullable=False),
 )
 
-#: The cost of the jobs of each key on each day, which counts from the epoch.
+#: The cost of each key's jobs by day; days count from the epoch.
 spent_days = Table(
     "spent_days",
     metadata,
@@ -178,11 +178,11 @@ leases = Table(
     Column("job_id", PlainText, nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),
-    #: 1: a worker below its holder has got a greater number since.
+    #: 1: a descendant of the holder has acquired the lock since, with a greater number.
     Column("passed_on", Integer, nullable=False),
 )
 
-#: One row: the greatest fencing number. The transaction that changes it excludes all others.
+#: One row with the greatest fencing number. The transaction that changes it excludes all others.
 lease_numbers = Table(
     "lease_numbers",
     metadata,

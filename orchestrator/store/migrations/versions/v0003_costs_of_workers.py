@@ -9,9 +9,9 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-#: A quotation mark within a text of JSON has a backslash before it, so that this is nowhere else.
+#: In JSON text, a quotation mark has a backslash before it, so no text contains this mark.
 _MARK = '"usage":{'
-#: More than a usage has; what comes after it is left.
+#: Maximum characters of a usage; the rest of the row stays unchanged.
 _CHARACTERS = 600
 _ESTIMATED, _INCOMPLETE = 1, 2
 

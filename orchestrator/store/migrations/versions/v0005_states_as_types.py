@@ -13,7 +13,7 @@ from orchestrator.store.schema.columns import restored
 revision = "0005"
 down_revision = "0004"
 
-# The texts are those of the releases up to 0004: they are history, and never change.
+# Texts of the releases up to 0004; they never change.
 _NOT_MERGED = "what its workers changed could not be merged when it ended"
 _NOT_MERGED_END = re.compile(r"; orchestrator retry \S+ tries that again$")
 _LEFT_OUT = "not in the result: "
@@ -88,7 +88,7 @@ def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
         values["merge_state"], facts = _merging(row.id, reason)
         if row.plan_source == "none":
             facts["plan_error"] = reason
-        # With escapes only: what a database does not hold is not in it.
+        # ASCII only: characters that a database cannot store are escaped.
         values["facts"] = json.dumps(facts)
         yield {"job": row.id, **{f"new_{name}": values[name] for name in _NEW}}
 
