@@ -8,7 +8,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 4 * 1024 * 1024
-#: The file system cannot reserve blocks.
+#: Errors of file systems that cannot reserve blocks.
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 

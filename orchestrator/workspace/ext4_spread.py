@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-#: From linux/fs.h where a long has 8 bytes; the flags themselves have 4.
+#: From linux/fs.h for a long of 8 bytes; the flags themselves have 4 bytes.
 _GET_FLAGS = 0x80086601
 _SET_FLAGS = 0x40086602
 _TOP_OF_HIERARCHIES = 0x00020000

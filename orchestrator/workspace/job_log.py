@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 300
 _MOST_OPEN = 64
-#: Events that are read from the store at once.
+#: Maximum number of events of one read from the store.
 _AT_ONCE = 1000
 _RETRY_SECONDS = 1.0
 _BLOCK = 1 << 20
@@ -46,13 +46,13 @@ class JobLog:
         """
         self._workspace = workspace
         self._events = events
-        #: Open logs, the least recently used one first.
+        #: Open logs; the least recently used is first.
         self._open: OrderedDict[str, int] = OrderedDict()
         #: Number of logged events of jobs that have not ended.
         self._told: dict[str, int] = {}
-        #: Root jobs whose latest events could not be written.
+        #: Root jobs whose latest events are not written yet.
         self._behind: set[str] = set()
-        #: Retries those.
+        #: Timer for the retry of these jobs.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class JobLog:
 
     def _fell_behind(self, root_id: str, error: Exception) -> None:
         self._close(root_id)
-        self._told.pop(root_id, None)  # a part of a line may be there
+        self._told.pop(root_id, None)  # a part of a line may be written
         if root_id not in self._behind:
             logger.warning(
                 "cannot write orchestrator.log; retrying: %s", error, extra={"job_id": root_id}
@@ -109,7 +109,7 @@ class JobLog:
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
         self._timer.daemon = True
-        with suppress(RuntimeError):  # no thread to be had: with the next change, then
+        with suppress(RuntimeError):  # no thread is available: the next change retries
             self._timer.start()
 
     def _try_again(self) -> None:

@@ -26,7 +26,7 @@ OWN_FILES = frozenset(
         ATTACHED,
     }
 )
-#: More files than this are not listed one by one.
+#: Maximum number of files that are listed one by one.
 MAX_FILES = 10_000
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
@@ -101,7 +101,8 @@ class Workspace:
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
-            # It was moved: a new one at the old path would receive files of the moved one.
+            # The workspace was moved: a new one at the old path would receive files of the moved
+            # one.
             raise FileNotFoundError(errno.ENOENT, "the workspace no longer exists", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,7 +157,8 @@ class Workspace:
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
-                # Targets of a link that the worker left in its place are none of its files.
+                # A worker may have replaced its directory by a link: files of the link's target
+                # are not the worker's.
                 return next(found, None) is None or os.path.islink(directory)
         except OSError:
             return True
@@ -173,7 +175,7 @@ class Workspace:
 
 @lru_cache(maxsize=1024)
 def _joined(root: Path, *names: str) -> Path:
-    # Paths are used several times for every worker, and joining them is slow.
+    # Cached, because each path is used several times per worker, and joining is slow.
     return root.joinpath(*names)
 
 
@@ -194,7 +196,7 @@ def _files(directory: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]
 
 
 def _write_new(path: Path, text: str) -> None:
-    # A worker of an earlier attempt may have put a link here.
+    # A worker of an earlier attempt may have created a link here.
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.core.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular, write_private
 
-#: In the workspace: its path and its project's at the last start of a server.
+#: Name of the file with the paths of the workspace and the project at the last start of a server.
 NAME = ".place"
 _MOST_BYTES = 65536
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
 
 LOCK_NAME = "server.lock"
-#: In a worker's directory; locked while a person is at work in its worktree (``attach``).
+#: Name of the file in a worker's directory that is locked while a person works in the worktree
+#: (``attach``).
 ATTACHED = "attached.lock"
-#: The shim of a worker without a server looks at the lock by taking it for a moment.
+#: Seconds for retries, because the shim of a worker without a server tests the lock by acquiring
+#: it briefly.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 

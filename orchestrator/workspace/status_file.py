@@ -22,17 +22,17 @@ from orchestrator.workspace.timestamps import iso
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two writes of one file, unless the job has ended.
+#: Minimum seconds between two writes of one file, unless the job has ended.
 MIN_INTERVAL_SECONDS = 0.5
-#: How soon a file is tried again that a full disk did not take.
+#: Seconds until a file is written again that a full disk rejected.
 RETRY_SECONDS = 1.0
-#: A file that takes long to write is written less often: at most this share of the time.
+#: Maximum share of the time for writing one file: a slow file is written less often.
 MAX_SHARE = 0.03
-#: The status is in the first lines.
+#: Bytes at the beginning of a file that contain the status.
 HEAD_BYTES = 4096
-#: Longer outputs are cut here; the API and the reports have them whole.
+#: Maximum characters of an output; the API and the reports have the whole output.
 OUTPUT_LIMIT = 2000
-#: Most characters of a child job's request that are shown.
+#: Maximum characters of a child job's request.
 REQUEST_LIMIT = 300
 
 
@@ -44,10 +44,10 @@ class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
-    #: Job and id of tasks whose workers start in the project.
+    #: Keys (job, task) of tasks whose workers start in the project.
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
-    #: The latest state could not be written.
+    #: True if the latest state could not be written.
     owed: bool = False
 
 
@@ -56,13 +56,14 @@ class StatusFiles:
 
     def __init__(self, workspace: Workspace, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace
-        #: Reads a tree that had ended from the store, for a retry.
+        #: Reads an ended tree from the store, for a retry.
         self._read = read
         self._watched: dict[str, _Watched] = {}
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: One write at a time: two would share a temporary file, and the older could win.
+        #: One write at a time, because two writes would share a temporary file, and the older one
+        #: could win.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -90,7 +91,7 @@ class StatusFiles:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        # At the beginning of a line, because its workers and child jobs have a status, too.
+        # At the beginning of a line, because workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         logger.info("status.json is repaired", extra={"job_id": root.id})
@@ -169,7 +170,7 @@ class StatusFiles:
             if is_shortage(error):
                 self._write_later(watched, error)
             else:
-                # The next change is written again.
+                # The next change retries the write.
                 logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
             self._let_go(watched)
@@ -179,7 +180,7 @@ class StatusFiles:
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
-                return  # it runs again, and what it is now is to be written
+                return  # the job runs again, so its present state has to be written
             if not watched.owed:
                 logger.warning(
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
