@@ -19,9 +19,10 @@
 
 from os import path as _path
 
-#: The only place of the version; the wheel, plugin.json and the API take it from here.
+#: The only place of the version: the wheel, plugin.json, and the API read it here.
 __version__ = "0.1.0"
-#: In an installed package: what the portable folder has beside the package.
+#: Directory in an installed package with the files that the portable folder has next to the
+#: package.
 PORTABLE = _path.join(_path.dirname(_path.abspath(__file__)), "portable")
 #: True if an installer put the package into an environment, without the folder around it.
 IS_INSTALLED = _path.isdir(PORTABLE)

@@ -3,7 +3,8 @@
 try:
     from orchestrator.cli import main
 except KeyboardInterrupt:
-    # ExitCode.INTERRUPTED, which may not be loaded yet. Where in Python it was is of no interest.
+    # ExitCode.INTERRUPTED, whose module may not be loaded yet. The place of the interrupt in
+    # Python does not matter.
     raise SystemExit(130) from None
 
 main()
