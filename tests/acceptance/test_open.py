@@ -1,7 +1,6 @@
 """``orchestrator open``: an address that logs a browser in once."""
 
 import json
-import subprocess
 
 import requests
 
@@ -10,9 +9,7 @@ from tests.acceptance.conftest import Server
 
 def test_the_address_logs_a_browser_in_once(server: Server) -> None:
     """The ticket is in the fragment, so no request line, log or Referer has it."""
-    program = server.folder / "bin/orchestrator"
-    command = [program, "open", "--print", "--json"]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    answer = json.loads(server.cli("open", "--print", "--json").stdout)
     url, _, ticket = answer["url"].partition("/#ticket=")
     with requests.Session() as browser:
         login = browser.post(f"{url}/api/v1/session", json={"ticket": ticket}, timeout=30)
