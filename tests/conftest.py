@@ -23,15 +23,15 @@ settings.register_profile(
 if not os.environ.get("HYPOTHESIS_SEARCH"):
     settings.load_profile("repeatable")
 
-#: Whoever runs the tests has logins and keys: no test may find an agent that is really theirs.
+#: The user who runs the tests has logins and keys: no test may find a real agent.
 for _agent in KNOWN:
     for _name in _agent.credentials:
         os.environ.pop(_name, None)
 for _name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
     os.environ[_name] = "/nonexistent"
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
-#: A shell without job control has what it starts in the background ignore Ctrl-C, which every
-#: program that a test starts would inherit.
+#: A shell without job control makes background programs ignore Ctrl-C, and all programs that a
+#: test starts would inherit this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,8 +51,8 @@ def needed(request: pytest.FixtureRequest) -> None:
 
 
 HERE = Path(__file__).parent
-#: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts
-#: on SQLite, and the main path of the job manager with real processes.
+#: Tests of ./run-tests.sh --quick, except those marked slow: the units, the contracts on SQLite,
+#: and the main path of the job manager with real processes.
 EVERYDAY = tuple(
     HERE / each for each in ("unit", "contract", "integration/engine/jobs/test_tasks.py")
 )
@@ -72,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _is_everyday(item):
             item.add_marker(pytest.mark.slow)
-    # What may take minutes begins first: at the end everything would wait for it alone.
+    # Tests that may take minutes start first, so that the end of the run does not wait for one of
+    # them.
     items.sort(key=_allowed_seconds, reverse=True)
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-#: ./run-tests.sh --nightly, or a search for new examples.
+#: True for ./run-tests.sh --nightly, and for a search for new examples.
 AT_NIGHT = bool(os.environ.get("ORCHESTRATOR_TEST_NIGHT") or os.environ.get("HYPOTHESIS_SEARCH"))
 
 

@@ -15,9 +15,9 @@ class RunningGates:
     """What a gate finds at the base is not looked for; a program that is missing breaks it."""
 
     def __init__(self) -> None:
-        #: Commits that were looked at, in order.
+        #: Checked commits, in order.
         self.seen: list[str] = []
-        #: Why what fails could not be run; empty when it was.
+        #: Why failing gates could not run; empty: they ran.
         self.broken = ""
         self._running: dict[tuple[str, str], subprocess.Popen[str]] = {}
 

@@ -24,11 +24,11 @@ from tests import above, seeded
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
-#: Jobs in flight at the same time.
+#: Number of parallel jobs.
 AT_ONCE = 3
 #: Seconds between two kills.
 PAUSES = (0.1, 1.2)
-#: Of a worker, so that there is something to kill.
+#: Work of a worker, long enough to be killed.
 WORK = "sleep 0.$((RANDOM % 4)); "
 
 
@@ -91,7 +91,7 @@ class Killer:
             return None
         if kind is Victim.SERVER:
             return process.pid
-        # Of a keeper whose spawner is gone, shims may be left, but no more of them are forked.
+        # If a keeper's spawner has exited, its shims may remain, but it forks no more.
         for keeper in above.keepers(process.pid):
             spawner = above.spawner(keeper)
             if spawner is not None:
@@ -115,7 +115,7 @@ class Kills:
         self._random = random.Random(seed)
         self._site = FaultSite(folder, zygote, store=store)
         self._site.most_starts = sys.maxsize
-        #: Jobs in flight, and those of them during which a shim was killed.
+        #: Running jobs, and those during which a shim was killed.
         self._jobs: list[str] = []
         self._touched: set[str] = set()
         self._submitted = 0

@@ -17,13 +17,13 @@ from typing import Any
 from zlib import crc32
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
-#: What earlier versions wrote, and the patterns by which an agent's answer is read: no messages.
+#: Texts of earlier versions, and patterns for agents' answers: these are no messages.
 EXEMPT = (
     "orchestrator.core.model.attempt.earlier_exits",
     "orchestrator.core.model.attempt.final_text",
 )
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")
-#: The texts that they are called with are read by programs.
+#: Functions whose text arguments programs read.
 _READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "match"})
 
 
@@ -76,7 +76,7 @@ class _Rewriting(ast.NodeTransformer):
         return node
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        # What follows the colon is read by ``format``.
+        # ``format`` reads the text after the colon.
         node.value = self.visit(node.value)
         return node
 
@@ -98,7 +98,7 @@ def rewritten(tree: ast.Module, module: str) -> ast.Module:
 
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
-        # Not from the cache, and never into it.
+        # Without the cache, which must not have the changed code.
         tree = ast.parse(self.get_data(self.path), self.path)
         return compile(rewritten(tree, fullname), self.path, "exec")
 

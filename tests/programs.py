@@ -11,9 +11,10 @@ from typing import NoReturn
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[1] / ".test-tools"
-#: After all other places: what a machine or a project has of its own comes first.
+#: Searched last: programs of the machine or of a project take precedence.
 PLACES = (TOOLS / "node" / "node_modules" / ".bin", TOOLS / "python" / "bin")
-#: Their registries cannot be reached from every build server, and compiling them takes minutes.
+#: Not installed by run-tests.sh: some build servers cannot reach their registries, and compiling
+#: takes minutes.
 BY_HAND = {
     "cargo-audit": "cargo install cargo-audit",
     "gitleaks": "go install github.com/zricethezav/gitleaks/v8@latest",

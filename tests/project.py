@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: Its prompt is the script that it runs where it starts.
+#: An agent that runs its prompt as a script in its working directory.
 EDITOR = """
 import json, os, pathlib, subprocess, sys
 task = json.loads(pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"], "task.json").read_text())
@@ -29,7 +29,7 @@ def edit(script: str, **more: Any) -> dict[str, Any]:
 
 
 _CHILD = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
-#: A worker and its child job, for which it waits, change the same file at the same time.
+#: A worker and its child job, for which it waits, change the same file.
 BOTH_CHANGE = (
     f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{_CHILD}\nEND\n"
     "orchestrator spawn child --tasks c.json --wait & "

@@ -18,7 +18,7 @@ class Figures(Protocol):
     def wrong(self) -> Sequence[str]: ...
 
 
-#: Works in an empty directory, with a seed, for some seconds.
+#: Runs in an empty directory, with a seed, for some seconds.
 Run = Callable[[Path, Zygote, int, float], Figures]
 
 

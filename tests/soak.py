@@ -35,14 +35,14 @@ from tests.soaking.invariants import (
 )
 from tests.soaking.kinds import KINDS, Kind
 
-#: Root jobs in flight at the same time.
+#: Number of parallel root jobs.
 AT_ONCE = 5
 PAUSES = (0.05, 0.4)
-#: Seconds between two moments at which all is quiet.
+#: Seconds between two quiet moments.
 CYCLE_SECONDS = 8.0
-#: Within this each job ends, and what is written after its end is there.
+#: Seconds until a job ends, and until its files are complete.
 WITHIN, SETTLED_WITHIN = 120.0, 20.0
-#: What happens after each pause, and how often compared with the others.
+#: Actions after each pause, with their relative frequency.
 HAPPENINGS = {
     "nothing": 20,
     "shim": 4,
@@ -59,7 +59,7 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
     full_disks: int = 0
-    #: Which docs/reference/containment.md says stay.
+    #: Number of daemons that remain, as docs/reference/containment.md says.
     daemons_left: int = 0
     quiet_moments: int = 0
     held: list[Held] = field(default_factory=list)
@@ -97,7 +97,8 @@ class Flight:
     kind: str
     submitted_at: float
     cancel_at: float = float("inf")
-    #: A claim whose end could not be written stays, so that its attempt never runs twice.
+    #: True if a claim remains whose end could not be written, so that its attempt never runs
+    #: twice.
     disk_was_full: bool = False
 
     @property
@@ -129,9 +130,9 @@ class Soak:
         self._site.most_starts = sys.maxsize
         self._flights: dict[str, Flight] = {}
         self._in_flight: list[str] = []
-        #: Jobs during which a shim was killed: nobody knows how its attempt ended.
+        #: Jobs during which a shim was killed: the ends of their attempts are unknown.
         self._touched: set[str] = set()
-        #: Jobs during which a keeper was killed, so that a spawner and a shim leave nobody.
+        #: Jobs during which a keeper was killed, so that a spawner and a shim may leave orphans.
         self._orphaned: set[str] = set()
         self._accepted: set[str] = set()
         self._first: dict[int, Held] = {}
@@ -243,7 +244,7 @@ class Soak:
         return wrong
 
     def _forget(self, job: str) -> None:
-        # The disk is small, and nobody looks at them any more.
+        # The disk is small, and nothing reads these logs again.
         for log in (self._site.directory(job) / "logs").glob("depth_*.log"):
             log.unlink()
         del self._flights[job]

@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "orchestrator"
-#: A module and all that is in it, as ``ast.walk`` finds it: the module itself comes first.
+#: All nodes of a module in the order of ``ast.walk``: the module itself is first.
 Nodes = Sequence[ast.AST]
 
 
 @cache
 def source_nodes() -> Mapping[Path, Nodes]:
     """Every module of the product, by path relative to the package. Do not change the nodes."""
-    # Half a million new nodes: looking for garbage among them takes as long as parsing.
+    # Half a million new nodes: the garbage collector would take as long as parsing.
     gc.disable()
     try:
         return {

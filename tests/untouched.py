@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-#: Below ``.git``: the product's own refs and worktrees, and the one file that it may write to.
+#: Paths below ``.git`` that the product may write: its own refs and worktrees, and one file.
 OURS = (
     b"refs/orchestrator",
     b"refs/orchestrator-kept",

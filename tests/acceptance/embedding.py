@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 PRODUCT = Path(__file__).resolve().parents[2]
-#: What install.sh, jobs, git and tools leave in a folder that is in use.
+#: Entries that install.sh, jobs, git, and tools create in a used folder.
 LEFT = {".git", ".venv", ".hypothesis", ".agents-tools", ".test-tools", "config.yaml", "logs"}
 LEFT |= {".install.log", ".install.lock"}
 KEY = "key-of-an-embedded-folder"
@@ -15,7 +15,8 @@ KEY = "key-of-an-embedded-folder"
 def _left(directory: str, names: list[str]) -> set[str]:
     is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
     if Path(directory).name == "__pycache__":
-        # Else each copy compiles the product anew. What another process writes there vanishes.
+        # Bytecode is copied: otherwise each copy would compile the product again. Other files may
+        # vanish while another process writes them.
         return {name for name in names if not name.endswith(".pyc")}
     is_code = Path(directory).is_relative_to(PRODUCT / "orchestrator")
     found = {name for name in names if name.endswith("_cache")}

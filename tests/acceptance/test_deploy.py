@@ -43,11 +43,11 @@ def test_every_setting_of_container_and_compose_file_is_one_of_the_server(tmp_pa
         (tmp_path / name).write_text(text)
     environ = dict(re.findall(r"(ORCHESTRATOR_\w+)=(\S+)", CONTAINERFILE))
     project = environ["ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"]
-    environ["ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"] = str(tmp_path)  # has to exist
+    environ["ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"] = str(tmp_path)  # this path must exist
     for name, text in SERVER["environment"].items():
         environ[name] = text.replace("/run/secrets", str(tmp_path))
 
-    settings = load(tmp_path, environ=environ).settings  # an unknown name would be refused
+    settings = load(tmp_path, environ=environ).settings  # an unknown name would be rejected
 
     assert set(SERVER["secrets"]) == set(secrets) <= set(COMPOSE["secrets"])
     assert settings.api.api_key.get_secret_value() == secrets["api_key"]

@@ -16,7 +16,7 @@ import yaml
 from tests.acceptance.conftest import KEY, Server
 
 FOLDER = Path(__file__).resolve().parents[2]
-#: An AI agent carries these out; here, a scripted one is what `auto` stands for.
+#: The work of an AI agent; in this test, `auto` stands for a scripted agent.
 WORK = {
     *("candidates.yaml", "documentation.yaml", "full_stack.yaml", "gates.yaml"),
     "microservices.yaml",
@@ -36,7 +36,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
         "ORCHESTRATOR_API__API_KEY": secrets.token_urlsafe(),
         "ORCHESTRATOR_API__PORT": "0",
-        # Wherever this checkout lies, and without all that is in it.
+        # A project without the contents of this checkout, wherever the checkout is.
         "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(FOLDER / "docs"),
         "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(tmp_path / "workspace"),
         "ORCHESTRATOR_LOGGING__LOG_DIR": str(tmp_path / "logs"),

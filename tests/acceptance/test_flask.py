@@ -20,11 +20,11 @@ from tests.project import Project, agents
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RELEASE = "flask==3.0.3"
-#: The newest with which the tests of that release pass.
+#: The newest versions with which the tests of that Flask release pass.
 TOOLS = ("pytest<8.3", "click<8.2", "werkzeug<3.1", "ruff")
-#: Every request fails once this is in place of Flask's own line.
+#: With this line in place of Flask's own line, every request fails.
 BREAK = "sed -i 's/self.aborter = self.make_aborter()/self.aborter = None/' src/flask/sansio/app.py"
-#: Every test does nothing, and passes.
+#: Makes every test pass without doing anything.
 HIDE = (
     r"printf '\n\ndef pytest_itemcollected(item):\n    item.runtest = print\n'"
     " >> tests/conftest.py"

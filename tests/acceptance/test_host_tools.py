@@ -31,7 +31,7 @@ class Case:
 
     command: tuple[str | Path, ...]
     files: dict[str, str]
-    #: Puts the line of doctor into the host; None: doctor has none.
+    #: Adds doctor's line to the host; None: doctor has no line.
     add: Callable[[Path, str], None] | None = None
 
 
@@ -169,7 +169,8 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
     before = told(case, host)
     assert before[0] == 0, before
     if case.add is not None:
-        # What jobs leave shows it: to read the whole folder takes mypy and prettier a minute.
+        # Files of jobs show the difference: reading the whole folder takes mypy and prettier a
+        # minute.
         leave_work(host / "orchestrator", case.files)
         assert told(case, host) != before, "the line would not be needed"
         shutil.rmtree(host / "orchestrator")
@@ -188,7 +189,7 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
     assert not [each for each in host_checks(folder, host) if each.name == f"host {tool}"]
 
 
-#: By itself, also where the folder is a repository; or by a line that names the folder.
+#: By default, also with the folder as a repository; or with a line that names the folder.
 TABLE = [(name, is_clone) for name, case in CASES.items() for is_clone in {False, case.add is None}]
 
 

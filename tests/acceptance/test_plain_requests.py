@@ -12,7 +12,7 @@ from tests.project import Project
 
 pytestmark = pytest.mark.slow
 
-#: What each agent says; ``worker`` adds the form, too.
+#: Output of each agent; ``worker`` adds the form, too.
 WORDS = {
     "liar": "I added the login form. All tests pass.",
     "cook": "You could add this code to app.py:\n\n```python\ndef login(): ...\n```",

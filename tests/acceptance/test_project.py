@@ -99,7 +99,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
     asked = ("run", "--plan", "plan.json", "--project")
     job = json.loads(ask(*asked, several / "one", "--json").stdout)["job_id"]
 
-    # Without a server, and without --project: in the job's project.
+    # Without a server and without --project, the command uses the job's project.
     landed = ask("land", job, "--yes")
     assert landed.returncode == 0, landed
     assert (one.files("main"), two.files("main")) == (["a.txt", "new.txt"], ["a.txt"])
@@ -108,7 +108,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
     with serving(several, "one") as server:
         waits = ask("submit", "x", "--agent", "survey", "--approve").stdout.strip()
         server.kill()
-    # Another project's server neither takes up what is unfinished ...
+    # Another project's server does not recover the unfinished job ...
     refused = ask(*asked, several / "two")
     assert refused.returncode == 1, refused
     assert f"job {waits} has not ended, and its project is {several}/one" in refused.stderr
@@ -116,7 +116,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
     with serving(several, "one"):
         assert ask("reject", waits).returncode == 0
         ask("wait", waits)
-    # ... nor changes what has ended.
+    # ... and does not change the ended job.
     with serving(several, "two"):
         for command in (["retry", waits], ["merge", job]):
             other = ask(*command)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 BLOCK = re.compile(r"^```(bash|console|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((PRODUCT / "README.md").read_text("utf-8"))
-#: A part of a line, and why the line is not run.
+#: A part of a line, and why the test does not run the line.
 FOREIGN = {
     "--agent claude": "needs Claude Code with a login",
     "--planner claude": "needs Claude Code with a login",
@@ -27,7 +27,7 @@ FOREIGN = {
     "uvx --from": "needs uv and a package index",
     "pipx install": "needs pipx and a package index",
 }
-#: Runs inside a worker: its command.
+#: Beginning of a command that runs inside a worker.
 IN_A_WORKER = "orchestrator spawn "
 PROJECT = {
     "app.py": "def add(a,b):\n  return a+b\n",
@@ -62,7 +62,7 @@ class Reader:
         self.project = Project(home / "my-app").begin(PROJECT)
         self.source = embedded(home / "path-to")
         for stamp in (self.source / ".venv").glob(".installed-*"):
-            # What install.sh finds in the copy, so that no network is needed.
+            # install.sh finds these packages in the copy, so that it needs no network.
             copy = str(self.project.path / "orchestrator")
             stamp.write_text(stamp.read_text().replace(str(self.source), copy, 1))
         self.directory, self.job = self.project.path, ""

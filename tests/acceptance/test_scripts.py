@@ -183,7 +183,7 @@ def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_p
     other = "#!/bin/sh\nexit 1\n"
     ours = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
     path = programs(tmp_path / "bin", *TOOLS, "git", python3=other, python=ours)
-    # A worker need not have that Python on its PATH.
+    # A worker's PATH may lack this Python.
     bare = programs(tmp_path / "bare", *TOOLS)
     task = {"agent": "shell", "command": "orchestrator --version", "env": {"PATH": bare}}
     plan = tmp_path / "plan.json"
@@ -344,7 +344,7 @@ def test_check_status_waits_for_no_pipe_and_follows_no_link(
     assert "is not a regular file" in result.stderr
 
 
-#: Root is kept out by a file's mode only without these.
+#: Without these capabilities, a file's mode also stops root.
 POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
@@ -384,7 +384,7 @@ def test_the_server_takes_the_options_of_serve(server_folder: Path) -> None:
 
 
 def test_the_server_without_venv_needs_a_python_that_has_the_packages(folder: Path) -> None:
-    # -S: without them.
+    # -S: without the packages.
     result = run(sys.executable, "-S", folder / "api_server.py", "--help")
     assert result.returncode == 1
     assert "lacks the package click; run ./install.sh" in result.stderr
@@ -440,7 +440,7 @@ def test_a_missing_shellcheck_is_skipped_here_and_fails_on_the_build_server(
     assert "shellcheck is not installed" in result.stdout
 
 
-# -- install.sh: what needs no packages --------------------------------------------------------
+# -- install.sh without packages ----------------------------------------------------------------
 
 
 def test_installing_again_is_instant_and_changes_nothing(installed: Path) -> None:
@@ -482,7 +482,7 @@ def test_another_python_is_not_put_under_a_venv_that_is_there(installed: Path) -
 
 
 def test_a_folder_that_cannot_be_written_is_explained(folder: Path) -> None:
-    # The first thing that is written; a directory in its place stops even root.
+    # The first file that install.sh writes; a directory in its place stops even root.
     (folder / ".install.lock").mkdir()
     result = run(folder / "install.sh")
     assert result.returncode == 1
@@ -517,7 +517,7 @@ def test_the_lists_of_packages_follow_pyproject() -> None:
     project = tomllib.loads((PRODUCT / "pyproject.toml").read_text())
     wanted = {entry.split()[0] for entry in project["project"]["dependencies"]}
     assert wanted <= pins("requirements.txt")
-    # The store on PostgreSQL takes one setting, and no package besides.
+    # The store on PostgreSQL needs one setting, and no further package.
     assert any(pin.startswith("psycopg==") for pin in wanted)
     grammars = set(project["project"]["optional-dependencies"]["survey"])
     assert grammars == pins("requirements-survey.txt")
@@ -554,7 +554,7 @@ class Installer:
     folder: Path
     path: str
     log: Path
-    #: If this exists, the grammars cannot be had.
+    #: If this file exists, the grammars cannot be installed.
     refuses: Path
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
@@ -605,7 +605,7 @@ def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(installer: Insta
     assert "To retry: ./install.sh --grammars" in result.stderr
     assert len(key_of(installer.folder)) == 64
     assert installer.asked() == LISTS[:2]
-    # Not each start tries it again.
+    # Later starts do not try the installation again.
     assert installer.run("--quiet").stderr == ""
     assert installer.asked() == []
     asked_for = installer.run("--grammars")
@@ -645,7 +645,7 @@ def base_python() -> str:
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 
 
-#: Each installation may take minutes where others install or compile at the same time.
+#: An installation may take minutes while others install or compile.
 installing = pytest.mark.timeout(600)
 #: Debian's certificates of the authorities that this machine trusts.
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -13,7 +13,7 @@ import requests
 from orchestrator.cli.server.systemd_manager import BOOTED
 from tests.acceptance.conftest import PRODUCT, Server
 
-#: Of 100: what systemd calls OK ends here.
+#: Highest exposure, of 100, that systemd calls OK.
 THRESHOLD = "50"
 
 

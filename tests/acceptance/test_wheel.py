@@ -21,7 +21,7 @@ from tests.project import Project
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hatchling", "uv")]
 
 LINE = "/.orchestrator/local/"
-#: A worker starts a child job, and a gate of the repository judges what is committed.
+#: A plan in which a worker starts a child job, and a gate of the repository judges the commits.
 PLAN = """\
 request: Write two pages
 tasks:
@@ -62,7 +62,7 @@ class Stranger:
         return subprocess.run(
             command,
             cwd=cwd,
-            # Servers of tests that run at the same time would compete for the default port.
+            # A free port, because servers of parallel tests would compete for the default port.
             env={"HOME": str(self.home), "PATH": path, "ORCHESTRATOR_API__PORT": "0", **extra},
             input=given,
             capture_output=True,

@@ -68,7 +68,7 @@ def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
         assert f"{each['worker_id']} ({each['branch']})" in said
         assert each["command"] in said
 
-    # As they stand: in the folder, which is in the project.
+    # The commands are pasted unchanged, in the folder inside the project.
     assert "+three" in pasted(outside["worker_3"]["show"], folder)
     assert "+9" in pasted(outside["worker_4"]["show"], folder)
     pasted(outside["worker_3"]["command"], folder, code=6)

@@ -20,7 +20,7 @@ def fill(directory: Path) -> None:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # for another machine
+            continue  # a wheel for another machine
         _write(found, directory)
 
 

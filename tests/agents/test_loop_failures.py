@@ -134,7 +134,7 @@ def test_what_ollama_would_cut_silently_is_not_sent(ollama: Loop, api: ModelApi)
 
 def test_an_answer_that_fills_the_context_is_a_limit(ollama: Loop) -> None:
     outcome = ollama.run(Script.of(Turn("half", stop="max_tokens")), context_tokens=130)
-    # The default instructions alone are longer than that: 5 characters are the most per token.
+    # The default instructions alone are longer: a token has at most 5 characters.
     assert outcome.error_class is E.LIMIT and "context window" in outcome.error
 
 
@@ -206,7 +206,7 @@ def test_a_redirection_is_not_followed(each_loop: Loop, api: ModelApi) -> None:
     assert len(api.requests) == 1
 
 
-# Whatever a server answers
+# Other answers of servers
 
 NESTED = json.loads("[" * 500 + "]" * 500)
 STRANGE: tuple[Any, ...] = (
@@ -246,7 +246,7 @@ def test_no_answer_raises(each_loop: Loop, body: Any) -> None:
     told = [outcome.text, outcome.error]
     told += [sign.text for sign in each_loop.seen(Said)]
     told += [text for did in each_loop.seen(Did) for text in (did.tool, did.summary)]
-    # Half a character in any of them would break the log.
+    # A lone surrogate in any of them would break the log.
     assert all(text.encode() is not None for text in told)
 
 

@@ -192,7 +192,7 @@ def test_answers_that_are_always_cut_off_are_a_limit(each_loop: Loop, api: Model
 
 
 def test_an_empty_answer_is_asked_about(each_loop: Loop) -> None:
-    # Nothing of an empty answer is in the next request: the API counts it as the same turn.
+    # The next request has nothing of an empty answer, so the API counts it as the same turn.
     empty = Fault(kind=Kind.BODY, body=EMPTY[each_loop.name], times=2)
     outcome = each_loop.run(Script.failing(empty, then="there it is"))
     assert outcome.succeeded and outcome.text == "there it is"
@@ -243,7 +243,7 @@ def test_only_tools_of_the_policy_are_offered(
     assert sorted(tool["function"]["name"] for tool in api.calls[0].body["tools"]) == tools
 
 
-# What is sent
+# Requests
 
 
 def test_keys_are_sent_as_each_api_wants_them(

@@ -50,5 +50,5 @@ def an_event(job: Job, seq: int, **given: Any) -> Event:
     return Event(root_id=job.root_id, seq=seq, **{**usual, **given})
 
 
-#: Emoji, NUL, lone surrogates, surrogates side by side, the store's own escape.
+#: Emoji, NUL, lone surrogates, surrogates next to each other, the store's own escape.
 HARD_TEXT = "\0 \ud800 \ud83d\ude00 \U0001f600 \x1a \x1a0000 \x1ad83d e\u0301 \u2028 \\u0000 %s :a"

@@ -474,7 +474,7 @@ def test_a_child_job_is_no_tree_of_its_own(store: Store) -> None:
 
 
 def test_stats_add_up_what_is_known_of_costs(store: Store) -> None:
-    # An output that looks like what is searched for.
+    # An output that looks like the searched mark.
     said = 'a "usage":{"cost_usd":7} \0 \ud800'
     told = [
         Usage(steps=1, cost_usd=0.25),

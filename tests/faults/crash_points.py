@@ -6,9 +6,9 @@ take their points from here, or check that they came by them.
 
 from collections.abc import Mapping
 
-#: A name that is made of a file's.
+#: Names of failpoints that contain a file's name.
 RENAMES = ("{}: before the rename", "{}: after the rename")
-#: The n-th one of a plain job, for every n.
+#: The n-th failpoint of a plain job, for every n.
 OF_ANY_JOB = (
     *RENAMES,
     "attempt: its end is known",
@@ -29,7 +29,7 @@ OF_ANY_JOB = (
     "turn: commands carried out",
     "worker: started",
 )
-#: Reached when one has crashed before.
+#: Reached only after an earlier crash.
 OF_RECOVERY = ("keeper: spawner ended",)
 OF_WORKTREES = (
     "worktree: its start is known",
@@ -61,7 +61,7 @@ OF_REMOVAL = (
     "removal: rows deleted",
     "removal: files destroyed",
 )
-#: One after the other, in one job.
+#: Crashed one after the other, in one job.
 OF_A_RICH_JOB = (
     "store: leases before the commit",
     "merge: gates begin",
@@ -74,7 +74,7 @@ OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
 OF_UNDOING = ("landing: about to move",)
 
-#: Who crashes there: "<path below tests/>::<test>".
+#: Tests that crash at the point: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
     "faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing": OF_RECOVERY,

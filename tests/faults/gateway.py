@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: Bytes that are passed on at once.
+#: Maximum bytes that are passed on at once.
 PIECE_BYTES = 65536
 
 
@@ -17,7 +17,7 @@ class Gateway:
         self._target = (host, port)
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
-        #: Both ends of each connection.
+        #: The other end of each socket.
         self._others: dict[socket.socket, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._asked = threading.Condition()
@@ -88,7 +88,7 @@ class Gateway:
             self._selector.register(each, selectors.EVENT_READ)
 
     def _pass_on(self, ready: socket.socket) -> None:
-        # The other end of one that was dropped in this round is gone as well.
+        # The other end was closed with a socket that was dropped in this round.
         other = self._others.get(ready)
         if other is None:
             return

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 class Row:
     number: int
     fault: str
-    #: How the fault is made to happen.
+    #: How a test causes the fault.
     injection: str
     promise: str
-    #: What proves it: "<path below tests/>::<test>".
+    #: The tests that prove it: "<path below tests/>::<test>".
     tests: tuple[str, ...] = ()
-    #: Why there is no test of it.
+    #: Why there is no test for the row.
     cannot_run: str = ""

@@ -18,15 +18,15 @@ from tests.faults.zygote import Forked, Zygote
 from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, shell
 
 ENDED = ("completed", "partial", "failed", "cancelled")
-#: More starts than any schedule of crashes needs.
+#: Maximum number of starts; no schedule of crashes needs as many.
 MOST_STARTS = 12
 WITHIN = 90.0
 
-#: On which store the servers run whose tests do not say it: sqlite or postgresql.
+#: Store of servers in tests that name no store: sqlite or postgresql.
 STORE = os.environ.get("ORCHESTRATOR_TEST_STORE", "sqlite")
 
-#: What every worker does first and last. A descriptor that all its processes inherit holds the
-#: lock: whoever cannot have it runs beside an earlier attempt of the same worker.
+#: First and last lines of every worker. All processes of the worker inherit a descriptor that
+#: holds the lock: if it is taken, an earlier attempt of the same worker still runs.
 BEGIN = (
     'exec 9>>"$EFFECTS.$ORCHESTRATOR_JOB_ID.$ORCHESTRATOR_WORKER_ID"; '
     'flock -n 9 || echo "overlap $ORCHESTRATOR_WORKER" >> "$EFFECTS"; '
@@ -46,10 +46,10 @@ class FaultSite(ServerProcess):
     ) -> None:
         self._databases = ExitStack()
         stored = store_settings(store, folder, self._databases)
-        #: Of a database on a server; empty for the file in the workspace.
+        #: URL of a database on a server; empty for the file in the workspace.
         self.database: str = stored["store"]["url"] if stored else ""
         changes = {**changes, **stored}
-        # A root job of its own for each server, or one would find another's processes.
+        # Each server needs its own root job: otherwise one server would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
         super().__init__(folder, changes, zygote)
         self.trace = folder / "trace"
@@ -97,7 +97,7 @@ class FaultSite(ServerProcess):
             try:
                 response = ask()
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-                # Not there, or gone in the middle of its answer.
+                # The server is down, or stopped during its answer.
                 continue
             if response.status_code in (429, 503):
                 continue
@@ -189,7 +189,7 @@ def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
     """
     common = {"env": {"EFFECTS": str(site.effects)}, "retries": retries}
     children = site.folder / "children.json"
-    # Whole at any moment: workers of earlier jobs may be reading it.
+    # Replaced atomically, because workers of earlier jobs may be reading the file.
     temporary = children.with_suffix(".new")
     temporary.write_text(json.dumps([shell(BEGIN + pause + END, **common)]))
     temporary.replace(children)
@@ -230,7 +230,7 @@ def check_effects(lines: list[str], said: str, *, shim_died: bool) -> None:
     ended = Counter(attempt_of(line)[0] for line in lines if line.startswith("end"))
     if not shim_died:
         assert max(ended.values()) == 1, f"what had finished ran again: {lines}; {said}"
-        # Only the one that fails once was started twice.
+        # Only the worker that fails once was started twice.
         starts = Counter(attempt_of(line)[0] for line in lines if line.startswith("start"))
         again = [worker for worker, times in starts.items() if times > 1]
         assert again == ["worker_3"] and starts["worker_3"] == 2, (lines, said)

@@ -14,7 +14,7 @@ _ROWS: tuple[Row, ...] = (
 )
 TABLE: tuple[Row, ...] = tuple(sorted(_ROWS, key=lambda row: row.number))
 
-#: Rows that may do without a test.
+#: Maximum number of rows without a test.
 MOST_WITHOUT_TEST = 4
 
 

@@ -17,7 +17,7 @@ from tests.integration.engine.site import ServerProcess, shell, until
 pytestmark = pytest.mark.slow
 HOUR = 3600
 
-#: A server whose wall clock is as many seconds off as a file says.
+#: A server whose wall clock differs by the seconds in a file.
 CLOCK = """
 import sys, time
 path, real = sys.argv.pop(1), time.time
@@ -31,7 +31,7 @@ main()
 
 
 class JumpingServer(ServerProcess):
-    #: Of the next one that is started.
+    #: Time offset of the next server.
     begins_at = 0.0
 
     def popen(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -99,7 +99,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 
         outputs = [row["output"] for row in ended["results"]["tasks"]]
         assert (ended["status"], outputs) == ("completed", ["held", "again"])
-        # Without jobs under way, the time is that of the clock.
+        # Without running jobs, the clock decides the time.
         server.kill()
         server.start()
         after = server.get(f"/jobs/{server.submit('y', [shell('true')])}")["created_at"]
@@ -108,7 +108,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
         server.stop()
 
 
-#: In a PID namespace of its own: the same number is given to two processes, one after the other.
+#: In an own PID namespace, where two processes get the same number, one after the other.
 SAME_PID = """
 import os, signal, subprocess, sys
 from orchestrator.launchers.process import proc

@@ -79,7 +79,7 @@ def test_jobs_that_were_lost_with_the_end_of_the_database_are_named(
     site.start()
 
     known = {each["job_id"] for each in site.get("/jobs")["jobs"]}
-    if job not in known:  # as much as was whole of it is there
+    if job not in known:  # the part before the damage is still readable
         until(lambda: f"job_{job}" in site.output(), "it is named")
     else:
         assert kind == "cut"
@@ -140,7 +140,7 @@ def test_a_half_written_lock_file_holds_no_server_up(site: FaultSite) -> None:
 
 
 def test_a_half_written_configuration_is_refused_with_its_line(tmp_path: Path) -> None:
-    # Of a folder of its own: the environment, which servers of tests get, would count more.
+    # In a separate folder, because servers of tests get an environment that would take precedence.
     (tmp_path / "config.yaml").write_text("workers:\n  max_workers: 4\napi: {port: 80")
     program = (
         "import sys; from pathlib import Path; from orchestrator.config import load; "

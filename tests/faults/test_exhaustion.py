@@ -17,7 +17,7 @@ from tests.faults.zygote import Zygote
 from tests.integration.engine.site import KEY, Answer, shell, until
 
 pytestmark = pytest.mark.slow
-#: What the server may open beyond what it has open when nobody asks for anything.
+#: Number of descriptors that the server may open in addition to those of an idle server.
 LEFT = 30
 #: Descriptors of a shim (two sockets) and of a pooled reader (the database and its log).
 KEPT = 4
@@ -96,7 +96,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         assert all("Retry-After: " in each for each in refused)
         assert all("application/problem+json" in each for each in refused)
         assert '"type": "unavailable"' in refused[0] and "file descriptor" in refused[0]
-        # What runs meanwhile ends as it would have.
+        # Work that runs during the fault ends as usual.
         gate.touch()
         status = server.directory(job) / "status.json"
         until(lambda: status.exists() and '"completed"' in status.read_text(), "its end is told")
@@ -104,7 +104,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
     answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "it is there again")
     assert [row["output"] for row in answered.json()["results"]["tasks"]] == ["done"] * 3
     assert server.run("after", [shell("echo fine")] * 4)["status"] == "completed"
-    # One more shim and one more reader of the database stay connected: both are kept for the next.
+    # One more shim and one more reader of the database stay connected for later work.
     until(lambda: descriptors(server) <= before + KEPT, "all descriptors are back")
 
 
@@ -124,7 +124,7 @@ def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_pa
     gate = tmp_path / "gate"
     wait = f"until [ -e {gate} ]; do sleep 0.05; done"
     with requests.Session() as session:
-        # One that has come in is served for as long as it stays.
+        # An accepted connection is served for as long as it stays open.
         session.headers["X-API-Key"] = KEY
         jobs = f"{server.url}/api/v1/jobs"
         assert session.get(jobs).ok
@@ -157,7 +157,7 @@ def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
     job = server.submit("x", [shell(f"until [ -e {tmp_path}/gate ]; do sleep 0.05; done")])
     status = Path(f"/proc/{pid_of(server)}/status").read_text()
     virtual = int(status.split("VmSize:")[1].split()[0]) * 1024
-    # Less than the stack of one more thread.
+    # Less memory than the stack of one more thread.
     bound(server, resource.RLIMIT_AS, virtual + 4 * 2**20)
 
     refused = server.call("GET", f"/jobs/{job}/events")

@@ -14,11 +14,11 @@ from tests.faults.crash_points import OF_ANY_JOB
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
-#: Tests that share the work, and runs that one of them has going at the same time.
+#: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 4, 3
-#: How many failpoints a crash during recovery is sought after the first one.
+#: Number of failpoints after the first one at which a crash during recovery is tried.
 RECOVERY = 9
-#: What only those come by that were crashed before.
+#: Failpoints that only crashed runs reach.
 RARE = {"recovery: attempt taken up"}
 SHIM_POINTS = ("claim:", "exit record:", "worker:")
 

@@ -29,7 +29,7 @@ def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
             mount = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(directory)]
             if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
                 pytest.skip("a file system can be mounted by root only")
-            # Lazily: a failed test may have left a process with a file open there.
+            # Lazily, because a failed test may have left a process with an open file there.
             made.callback(subprocess.run, ["umount", "-l", str(directory)], check=True)
             return directory
 
@@ -139,7 +139,7 @@ def test_without_inodes_a_job_waits_says_why_and_goes_on(
     for each in fillers:
         each.unlink(missing_ok=True)
 
-    # An attempt that began before the disk was read says what it found itself.
+    # An attempt that began before the disk was checked reports its own error.
     assert waits.startswith("waiting for disk space: ")
     assert site.wait(job)["status"] == "completed"
 
@@ -157,7 +157,7 @@ def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
     job = site.run("x", [shell("echo here")])["job_id"]
     site.terminate()
     before = len(site.output())
-    # Idle shims and the spawner end with their server, but after it.
+    # Idle shims and the spawner end shortly after their server.
     until(lambda: remounted(disk, "ro"), "nothing is open there any more")
 
     site.popen("--port", "0").wait(30)

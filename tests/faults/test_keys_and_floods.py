@@ -16,7 +16,7 @@ from tests.faults.zygote import Zygote
 from tests.integration.engine.site import HOLD, KEY, shell, until
 
 pytestmark = pytest.mark.slow
-#: What needs no key.
+#: Paths that need no key.
 OPEN = ("/health", "/healthz", "/readyz", "/", "/docs", "/openapi.json")
 
 

@@ -13,8 +13,8 @@ from tests.project import Project, agents, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-#: Instants after the answer to ``merge --resolve worker``, in seconds: before, in and after the
-#: attempt, and while its result is merged. By day every second of them.
+#: Seconds from the answer to ``merge --resolve worker`` to the kill: before, in, and after the
+#: attempt, and during the merge of its result. By day every second one.
 INSTANTS = [
     pytest.param(instant, marks=pytest.mark.nightly if number % 2 else [])
     for number, instant in enumerate(sorted(random.Random(13).uniform(0.0, 3.0) for _ in range(6)))
@@ -24,7 +24,7 @@ RESOLVES = (
     "sed -i -e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d' a.txt; "
     "else sed -i s/two/zwei/ a.txt; echo n > new; fi"
 )
-#: Refuses a state with marks, and takes a moment.
+#: Rejects a state with conflict markers, after a short pause.
 GATE = {"name": "marks", "run": "sleep 0.3; ! grep -q '^<<<<<<<' a.txt"}
 
 

@@ -16,7 +16,7 @@ from tests.faults.zygote import SECRET, Zygote
 from tests.integration.engine.site import Answer, shell, until
 
 pytestmark = pytest.mark.slow
-#: Of the shim that ended late: its record is believed, as any other of its own would be.
+#: Secret of the shim that ended late: its record is valid like any of its records.
 OWN_SECRET = "e" * 64
 LATE = {"secret": OWN_SECRET, "ended_by": "exit", "code": 0, "cpu_seconds": 2.5, "log_bytes": 10}
 
@@ -28,7 +28,7 @@ class _WithSecret(FaultSite):
 
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    # The pause is for the test to act in: it ends as soon as the test wants it to.
+    # The pause is time for the test to act, and ends when the test continues.
     workers = {"max_retries": 2, "retry_backoff_seconds": 4.0}
     site = _WithSecret(tmp_path / "site", zygote, workers=workers)
     site.start()

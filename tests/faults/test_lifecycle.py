@@ -59,7 +59,7 @@ def test_workers_that_are_left_go_on_and_are_adopted(
     assert set(marked(job)) & set(before), "its shell; what that starts comes and goes"
     release.touch()
     until(lambda: "end" in effects.read_text(), "it goes on to its end")
-    # Nothing starts while there is no server.
+    # Nothing starts without a server.
     assert effects.read_text() == "start\nend\n"
     server.start()
 
@@ -108,7 +108,7 @@ def test_workers_of_a_server_that_does_not_come_back_end(
     release.touch()
     server.start()
 
-    # Nobody asked for its end: it runs again, and that uses none of its retries.
+    # No caller requested the end: the worker runs again without using a retry.
     ended = server.wait(job)
     assert [(row["status"], row["attempts"]) for row in ended["results"]["tasks"]] == [
         ("success", 2)
@@ -141,7 +141,7 @@ def test_a_server_that_comes_back_renews_the_lease(zygote: Zygote, tmp_path: Pat
     until(effects.exists, "it runs")
     server.kill()
     server.start()
-    # Well beyond the lease, and with time for another worker of its length.
+    # Well beyond the orphan timeout, with time for another worker of the same length.
     assert server.run("y", [shell("sleep 7")])["status"] == "completed"
     release.touch()
     ended = server.wait(job)

@@ -14,7 +14,7 @@ from tests.faults.zygote import Zygote
 from tests.kills import Kills
 
 SECONDS = 6.0
-#: Every so many failpoints, so that others are hit as the code changes.
+#: Tests use one of so many failpoints, so that changes of the code select others.
 STRIDE = 17
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -12,15 +12,15 @@ from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import marked
 
-#: Tests that share the work, and runs that one of them has going at the same time.
+#: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3
-#: Starts and ends of planners are those of workers, which are crashed at every point elsewhere.
+#: Starts and ends of planners equal those of workers, which other tests crash at every point.
 EVERY = 3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-#: Notes that it was asked, and answers; as a worker it says that it was there. The lock is held
-#: by all its processes: whoever cannot have it runs beside another attempt.
+#: Notes each call, and answers; as a worker it prints that it ran. All its processes hold the
+#: lock: if it is taken, another attempt still runs.
 AGENT = """\
 import fcntl, json, os, sys
 effects, name = sys.argv[1], os.environ["ORCHESTRATOR_WORKER_ID"]
@@ -60,7 +60,7 @@ def check(site: FaultSite, job_id: str) -> None:
     kinds = [event["kind"] for event in site.events_of(job_id)]
     lines = site.effects.read_text().splitlines()
     assert answer["status"] == "completed", (answer, said)
-    # A shim that died costs the planner a try; it has two.
+    # A shim that died costs the planner an attempt; it has two.
     assert job["plan_source"] == "thinker", (job, said)
     assert [task["title"] for task in job["tasks"]] == ["From the plan"] * 2, said
     assert [worker["worker_id"] for worker in job["workers"]] == ["worker_1", "worker_2"], said

@@ -14,8 +14,8 @@ from tests.integration.engine.site import Answer, ServerProcess, shell, until
 
 pytestmark = pytest.mark.slow
 
-#: Some user without processes: for root there is no such limit. It may read what root may, for
-#: Python itself may be in a directory of root's.
+#: A user without processes, because the limit does not apply to root. The user may read root's
+#: files, because Python may be in root's directory.
 OTHER_USER = 47_110
 CAPABILITIES = "-all,+dac_override"
 AS_ORDINARY_USER = (
@@ -95,7 +95,7 @@ def test_workers_wait_for_processes_and_none_fails(server: OrdinarySite, is_warm
 
     job = server.submit("too many", tasks)
     until(lambda: all("no room to start it" in each for each in reasons(server, job)), "they wait")
-    if not is_warm:  # The thread for streams comes with the first of them.
+    if not is_warm:  # The first stream starts the thread for streams.
         assert server.call("GET", f"/jobs/{job}/events").status_code == 503
     server.bound(10_000)
 

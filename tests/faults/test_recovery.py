@@ -44,7 +44,7 @@ def steps(folder: Path, times: int) -> str:
 def commit_of_first_job(make: MakeFaultSite) -> str:
     """The failpoint after the commit that takes a new workspace's first job in."""
     name = "store: after the commit"
-    # A failpoint that is never reached: what is armed leaves a trace.
+    # A failpoint that is never reached; arming a failpoint writes a trace.
     site = make("never")
     site.ensure()
     before = sum(each.endswith(f" {name}") for each in site.reached())
@@ -56,7 +56,7 @@ def commit_of_first_job(make: MakeFaultSite) -> str:
 def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
     site = make(place or commit_of_first_job(make))
     site.ensure()
-    # A commit more while the first server started, and the crash follows the answer.
+    # One more commit than while the first server started; the crash follows the answer.
     with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
         site.submit("x", [shell("echo here")], max_retries=0)
     assert site.process is not None
@@ -74,7 +74,7 @@ def test_the_log_of_a_job_has_each_of_its_events_after_crashes(make: MakeFaultSi
     site = make(*(f"store: after the commit#{times}" for times in (1, 3, 4, 6, 7)))
     job = site.submit_once([shell("true"), shell("exit 1")], max_retries=1)
     site.wait_through(job)
-    site.kill()  # perhaps before the end was told
+    site.kill()  # the end may not be reported yet
     site.ensure()
 
     log = site.directory(job) / "logs" / "orchestrator.log"
@@ -173,7 +173,7 @@ def test_a_stream_goes_on_after_a_kill_without_a_gap_or_a_repeat(
         numbers += some
         site.kill()
         site.ensure()
-    # Nothing that a stream gave was lost, or given another number, by a kill.
+    # A kill neither lost nor renumbered an event of the stream.
     stored = site.events_of(job)
 
     assert numbers == list(range(1, len(numbers) + 1))

@@ -12,7 +12,7 @@ from tests.faults.site import FaultSite
 from tests.faults.zygote import REPOSITORY, Zygote
 
 FIXTURES = REPOSITORY / "tests" / "fixtures"
-#: The ended job of the fixture and the one whose second worker runs; the third waits for it.
+#: The ended job of the fixture, and the job whose second worker runs; its third worker waits.
 ENDED, RUNS = "aaaaaaaa", "bbbbbbbb"
 
 pytestmark = pytest.mark.slow

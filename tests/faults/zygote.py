@@ -23,10 +23,10 @@ IMPORTED = (
     "orchestrator.cli.server.server_process",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",
-    # A server imports it for a new workspace.
+    # Modules that a server imports for a new workspace.
     "alembic.command",
 )
-#: In a server's environment: a secret for all exit records, in place of random ones.
+#: Variable with one secret for all exit records, which replaces random ones.
 SECRET = "TESTS_RECORD_SECRET"
 
 
@@ -112,7 +112,7 @@ def main() -> None:
     from orchestrator.cli import main as orchestrator_main
 
     print("ready", flush=True)
-    # What is forked is nobody's to wait for.
+    # No process waits for the forked processes.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.readline():
         asked = json.loads(line)

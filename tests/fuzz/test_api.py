@@ -25,13 +25,13 @@ NAMES = {
     "lock": "src",
 }
 CHECKS = {
-    # What no schema can say: which agents there are, that a name is taken twice, a limit.
+    # Facts that no schema can express: which agents exist, repeated names, a limit.
     "positive_data_acceptance": {
         "expected-statuses": ["2xx", "3xx", "401", "403", "404", "409", "422", "429"]
     },
-    # A text that is too long may make the whole body too large.
+    # A text that is too long may also make the whole body too large.
     "negative_data_rejection": {"expected-statuses": ["400", "404", "405", "413", "415", "422"]},
-    # DELETE cancels a job; what is cancelled can still be read.
+    # DELETE cancels a job; a cancelled job can still be read.
     "use_after_free": {"enabled": False},
 }
 BOUNDED = settings(

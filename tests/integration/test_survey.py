@@ -23,8 +23,8 @@ from tests.unit.agents.survey.trees import commit, git, plant
 REPOSITORY = Path(__file__).parents[2]
 PLAIN = {"id": "1", "title": "Survey", "prompt": "Survey it", "request": "Survey this project"}
 
-#: For the shell first: the path of this Python may have a space in it.
-#: What the stand-in does with tasks whose files name one of these: leave no result, or fail.
+#: Starts with the shell, because this Python's path may have a space. The stand-in leaves no
+#: result, or fails, for tasks whose files have these names.
 STAND_IN = """#!/bin/sh
 '''exec' "{python}" "$0" "$@"
 ' '''
@@ -311,7 +311,7 @@ def test_without_grammars_all_files_are_counted_and_the_result_says_what_is_miss
     assert "Run" in {row["name"] for row in whole.result["symbols"]}
     [python] = [row for row in plain.result["symbols"] if row["path"] == "app.py"]
     assert python["name"] == "run"
-    # Said once to the reader, once in the log; a machine has the list.
+    # Once for the reader, and once in the log; programs get the list.
     assert plain.report.count(NOT_INSTALLED) == plain.said.count(NOT_INSTALLED) == 1
     assert "`./install.sh --grammars`" in plain.report
     assert {"Go", "JavaScript"} <= set(plain.result["unparsed"])

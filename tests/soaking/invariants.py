@@ -17,7 +17,7 @@ from tests.integration.engine.site import Answer
 from tests.project import Project
 from tests.soaking.kinds import WHOLE_RESULT
 
-#: How much more a server may hold than at its first quiet moment: the threads that merge stay.
+#: Allowed growth since the server's first quiet moment: merge threads stay.
 MORE_DESCRIPTORS, MORE_THREADS, MORE_BYTES = 8, 2 + MOST_THREADS, 24 * 2**20
 SUCCEEDED = ("success", "recursive_success")
 
@@ -27,11 +27,11 @@ class Held:
     """What a process holds at one moment."""
 
     pid: int
-    #: Without one for each shim, of which some wait for the next attempt.
+    #: Number of descriptors, without one for each shim, because shims wait for the next attempt.
     descriptors: int
     threads: int
     bytes: int
-    #: What the descriptors are.
+    #: Targets of the descriptors.
     open: tuple[str, ...]
 
     @classmethod
@@ -60,7 +60,7 @@ class Held:
 def _open_files(pid: int) -> Iterator[str]:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
-            # Without the number of a socket or a pipe.
+            # Without the number of a socket or pipe.
             yield os.readlink(link).partition(":[")[0]
 
 
@@ -158,7 +158,7 @@ def _events(events: list[Answer]) -> Iterator[str]:
     ends = Counter(
         _whose(event) for event in events if event["kind"] in ("worker_ended", "job_ended")
     )
-    # Whose changes did not pass together with the others' works again, and ends again.
+    # A worker whose merge was rejected works again, and ends again.
     again = Counter(_whose(event) for event in events if event["kind"] == "worker_sent_back")
     for who, times in ends.items():
         if times > 1 + again[who]:

@@ -12,7 +12,7 @@ from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import Answer, shell
 from tests.project import edit
 
-#: More than what kills can cost.
+#: More retries than kills can use.
 RETRIES = 50
 COMPLETED = frozenset({"completed"})
 ANYHOW = frozenset(ENDED)
@@ -25,7 +25,7 @@ if [ "$n" -gt 0 ]; then
 fi
 sleep 0.$((RANDOM % 5))
 """
-#: Links, a pipe, a device, names and text that nobody would choose, a directory that is closed.
+#: Links, a pipe, a device, strange names and texts, and a directory without permissions.
 LITTER = r"""
 ln -sf /etc/passwd output.md; rm -f result.json; mkfifo result.json; mknod device c 1 3
 ln -s .. up; ln -f /proc/self/status hard; mkdir -p deep/$(printf 'd/%.0s' $(seq 60))
@@ -33,7 +33,7 @@ touch "$(printf 'line\nbreak')" "$(printf '\xff\xfe')" '<script>' '{{ 7 * 7 }}'
 printf '\033]0;title\007\033[2J\000\xff'; head -c 3000000 /dev/zero | tr '\0' 'x'
 mkdir -p closed/within; chmod 0 closed/within closed; echo; true
 """
-#: Who holds the lock is alone with the file.
+#: Only the holder of the lock uses the file.
 LOCKED = """
 orchestrator lock soak:db --wait 100 >/dev/null
 exec 8>>'{place}/db.lock'
@@ -42,7 +42,7 @@ sleep 0.0$((RANDOM % 10))
 exec 8>&-
 orchestrator unlock soak:db
 """
-#: What a gate refuses, the first time.
+#: Content that a gate rejects the first time.
 SENT_BACK = """
 echo worked > mended.txt
 if [ -e "$ORCHESTRATOR_WORKER_DIR/tried" ]; then rm -f broken; else echo x > broken; fi
@@ -55,9 +55,9 @@ WHOLE_RESULT = ("locked_1.txt", "locked_2.txt", "mended.txt", "above.txt", "belo
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     tasks: Callable[[FaultSite, random.Random], list[Answer]]
-    #: How such a job may end.
+    #: Allowed statuses of such a job's end.
     ends: Collection[str] = COMPLETED
-    #: It goes on until it is cancelled.
+    #: True if the job runs until it is cancelled.
     cancelled: bool = False
     config: Mapping[str, object] = field(default_factory=dict)
 

@@ -12,11 +12,11 @@ from orchestrator.core.command_name import COMMAND
 from tests.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 VERBS = "|".join(sorted(COMMANDS))
-#: With one of its commands after it, and without the directory that it is in.
+#: The program's name with one of its commands, without a directory before it.
 BARE = re.compile(rf"(?<![\w/.`-])`?orchestrator (?:{VERBS})\b")
-#: The name of a program in its own usage, and what git notes in its log.
+#: The program's name in its own usage, and in git's logs.
 NAMES = re.compile(r"^`?orchestrator (lock|unlock|spawn|mcp|land|undo)(: |`.*)?[ ]*$")
-#: Print to workers, which have the command on their PATH.
+#: Their output is for workers, which have the command on their PATH.
 FOR_WORKERS = ("cli/worker/spawn.py", "cli/worker/lock.py")
 TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
 

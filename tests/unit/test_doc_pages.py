@@ -27,15 +27,15 @@ PAGES = [
     FOLDER / "benchmarks" / "README.md",
     *sorted((FOLDER / "docs").rglob("*.md")),
 ]
-#: Names commands of earlier releases.
+#: Pages except the changelog, which names commands of earlier releases.
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 
 CODE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)
-#: A command as it is typed, up to the end of the line or of the quotation.
+#: A command up to the end of its line or quotation.
 CALLED = re.compile(r"(?:bin/)?orchestrator(?: +|\" \")([a-z]+)\b([^`\n|#]*)")
-#: A command of a job without the program before it, as prose has it.
+#: A command with JOB and without the program's name, as in prose.
 SHORT = re.compile(rf"^({'|'.join(COMMANDS)})( (?:JOB|--[a-z]).*)$")
 
 
@@ -116,9 +116,9 @@ def test_commands_of_the_pages_are_found() -> None:
     assert {"diff", "land", "merge", "rollback", "clean"} <= found("docs/git.md")
 
 
-#: In a worker, whose PATH has the program.
+#: Commands for workers, whose PATH has the program.
 OF_WORKERS = ("spawn", "lock", "unlock")
-#: Of the package, which puts the program on the PATH.
+#: Pages for the folder; install.md also describes the package, which puts the program on the PATH.
 OF_THE_FOLDER = [page for page in CURRENT if page.name != "install.md"]
 
 

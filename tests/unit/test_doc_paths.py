@@ -20,11 +20,11 @@ from tests.sources import source_nodes
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("docs/internals/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")
-#: A module, or a folder within a folder.
+#: A module, or a folder in a folder.
 PATH = re.compile(r"`((?:[\w.]+/)+\w+\.(?:py|json)|(?:[\w.]+/){2,})`")
-#: A step of a worked example: a file, and a name in it.
+#: A step of an example: a file, and a name in the file.
 STEP = re.compile(r"^\d\. `([^`]+)`: `(\w+)`", re.MULTILINE)
-#: A name in the last column of the glossary's tables: its kind, and the names of that kind.
+#: An entry in the last column of the glossary's tables: its kind, and names of that kind.
 PLACE = re.compile(r"(API|command|event|setting|status) (`[^`]+`(?:, `[^`]+`)*)")
 
 
@@ -100,7 +100,7 @@ def names_of_the_glossary() -> Iterator[tuple[str, str]]:
     for place in re.findall(r"\| ([^|]+) \|$", text, re.MULTILINE):
         for kind, names in PLACE.findall(place):
             for name in re.findall("`([^`]+)`", names):
-                # Arguments and options of a command are checked by its own tests.
+                # Other tests check a command's arguments and options.
                 yield kind, name.split()[0] if kind == "command" else name
 
 

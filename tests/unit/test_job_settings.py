@@ -17,7 +17,7 @@ from orchestrator.schemas.answers.job import ConfigAnswer
 from orchestrator.schemas.requests.job import ConfigBody
 from orchestrator.store.schema.columns import read_config
 
-#: Its answer is the job's depth.
+#: The answer has it as the job's depth.
 NOT_ANSWERED = {"current_depth"}
 TYPES: dict[Kind, str] = {
     Kind.COUNT: "int",

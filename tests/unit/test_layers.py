@@ -32,10 +32,11 @@ LEVELS: Mapping[str, int] = {
     "__main__": 7,
 }
 
-#: Modules and packages of one folder, and parts of the product.
+#: Maximum number of modules and packages in a folder, and of the product's parts.
 MOST, MOST_PARTS = 14, 16
 
-#: What reads a clock, a disk, a network or another process. ``pathlib`` is there as a type only.
+#: Modules that read a clock, a disk, a network, or another process. ``pathlib`` is allowed as a
+#: type only.
 INPUT_OUTPUT = frozenset(
     (
         *("asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "mmap"),
@@ -45,7 +46,7 @@ INPUT_OUTPUT = frozenset(
     )
 )
 
-#: Foreign module -> the packages that may import it.
+#: Packages that may import a foreign module, by module.
 HOMES: Mapping[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"store"}),
     "alembic": frozenset({"store"}),
@@ -54,11 +55,11 @@ HOMES: Mapping[str, frozenset[str]] = {
     "waitress": frozenset({"api"}),
     "werkzeug": frozenset({"api"}),
     "click": frozenset({"cli"}),
-    # app and cli handle the signals that are sent to themselves; so does the driver of an agent's
-    # program, inside of a worker, and both it and a loop's bash tool stop what they started.
+    # app and cli handle signals to themselves. The driver handles signals inside of a worker. The
+    # driver and a loop's bash tool stop processes that they started.
     "signal": frozenset({"launchers", "app", "cli", "agents"}),
 }
-#: Outside of their own package, what must start fast may use these.
+#: Modules that fast-starting modules may use, outside their own package.
 LIGHT = frozenset(
     f"{TOP}.{name}"
     for name in (
@@ -92,11 +93,11 @@ LIGHT = frozenset(
 )
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
-#: The driver stops the one program that it started itself, in that one's own process group: it
-#: alone knows that an agent went over a limit, hangs, or has said its last word. A loop's bash
-#: tool ends its commands in the same way. Whatever leaves the group is swept by the shim above.
+#: The driver stops the program that it started, in the program's own process group, because only
+#: the driver knows that an agent exceeded a limit, hangs, or gave its final answer. A loop's bash
+#: tool ends its commands in the same way. The shim kills processes that leave the group.
 KILLING_MODULES = frozenset({f"{TOP}.agents.driver.agent_process", f"{TOP}.agents.loop.tools.bash"})
-#: Of the agents only these may have to do with signals.
+#: The only modules of agents that may handle signals.
 SIGNALLED = (f"{TOP}.agents.driver.", f"{TOP}.agents.loop.tools.bash")
 
 
@@ -259,7 +260,7 @@ def test_a_folder_shows_few_entries() -> None:
     assert not full, f"make a room of what belongs together: {full}"
 
 
-# The rooms, as their packages and docs/internals/architecture.md list them
+# The rooms in their packages and in docs/internals/architecture.md
 
 ROOM = re.compile(r"^- ``(\w+)``: (.+)$", re.MULTILINE)
 TABLE = re.compile(r"^\| room in `([\w/]+)/` \| subject \|\n\| --- \| --- \|\n", re.MULTILINE)
@@ -312,7 +313,7 @@ def room_table(package: str) -> str:
     return "\n".join([f"| room in `{path}/` | subject |", "| --- | --- |", *rows, ""])
 
 
-# What belongs in one place
+# Code with one place
 
 
 @pytest.mark.parametrize("name", sorted(HOMES))
@@ -407,7 +408,7 @@ def reached_from(name: str) -> Iterator[Import]:
                 ahead += [each.imported, each.imported.rpartition(".")[0]]
 
 
-# The test itself
+# Tests of this test
 
 
 def example(name: str, source: str, *, is_package: bool = False) -> list[str]:

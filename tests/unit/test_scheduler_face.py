@@ -4,7 +4,7 @@ import ast
 
 from tests.unit.test_layers import TOP, modules, package_of, wrong
 
-#: Others use the modules that lie at the top of this room.
+#: Other packages use the modules at the top of this room.
 SCHEDULER = f"{TOP}.core.scheduler"
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.sources import Nodes, nodes_of, source_nodes
 
-#: Texts for people; what they tell is in another field as well.
+#: Texts for people; another field has the same fact.
 MESSAGES = frozenset({"reason", "error", "detail", "message", "stopped_by", "cancelled_by"})
-#: Adapters parse what other programs print. The rest read what earlier versions wrote, or parse
-#: the messages of a library.
+#: Adapters parse the output of other programs. The other modules read texts of earlier versions,
+#: or parse the messages of a library.
 EXEMPT = (
     "agents/",
     "gates/",
@@ -19,7 +19,7 @@ EXEMPT = (
     "core/model/attempt/earlier_exits.py",
     "schemas/fields/validation_errors.py",
 )
-#: What a worker's own tool said, masked, or searched for the words of a full disk.
+#: The output of a worker's own tool, masked, or searched for the words of a full disk.
 ALLOWED = {
     "engine/preparation/preparation.py": {"evidence.error in printed"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},

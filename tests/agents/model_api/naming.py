@@ -15,9 +15,9 @@ class Offered:
 
     name: str
     properties: Mapping[str, Any]
-    #: Codex groups the tools of an MCP server under a name of their own.
+    #: Codex groups the tools of an MCP server under its own name.
     namespace: str = ""
-    #: It takes text in place of a JSON object.
+    #: True if the tool takes text instead of a JSON object.
     custom: bool = False
 
 
@@ -43,7 +43,7 @@ def offered(body: Any) -> tuple[Offered, ...]:
     if not isinstance(body, dict):
         return ()
     entries = body.get("input") if isinstance(body.get("input"), list) else []
-    # Where codex puts them for its newest models.
+    # For its newest models, Codex puts the tools there.
     more = [each for each in entries or [] if each.get("type") == "additional_tools"]
     return tuple(_tools([*(body.get("tools") or []), *(t for each in more for t in each["tools"])]))
 
@@ -78,7 +78,7 @@ def named(call: Call, tools: tuple[Offered, ...]) -> Named:
     return Named(call.tool, call.arguments)
 
 
-#: Of the script, and of one command or tool.
+#: Yield times of the script, and of one command or tool.
 _YIELD = '// @exec: {"yield_time_ms": 120000}\n'
 _WAITING = """\
 let done = await tools.exec_command(%s);

@@ -21,7 +21,7 @@ class Due:
     number: int
     calls: tuple[Named, ...]
     model: str
-    #: Different for every answer.
+    #: A number that differs for every answer.
     serial: int
 
     def call_id(self, index: int) -> str:

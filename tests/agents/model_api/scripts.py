@@ -14,35 +14,35 @@ from typing import Any
 class Kind(StrEnum):
     """The ways in which a call of a model fails."""
 
-    #: Answered with an HTTP status and an error in the API's own shape.
+    #: The answer is an HTTP status with an error in the API's own form.
     STATUS = "status"
-    #: The connection is reset before a byte of an answer.
+    #: The connection is reset before the first byte of an answer.
     RESET = "reset"
     #: The request is read and never answered.
     SILENT = "silent"
-    #: One byte of the answer every now and then, without an end.
+    #: One byte of the answer at a time, without an end.
     TRICKLE = "trickle"
-    #: The answer ends in its middle.
+    #: The answer ends in the middle.
     CUT = "cut"
     #: Status 200 and a body that is no JSON.
     MALFORMED = "malformed"
-    #: Status 200 and a body of our own making (``Fault.body``).
+    #: Status 200 with the body ``Fault.body``.
     BODY = "body"
-    #: A body that is larger than any answer.
+    #: A body that is larger than any real answer.
     HUGE = "huge"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     kind: Kind = Kind.STATUS
-    #: 500, or 200 for a body of our own.
+    #: Status of the answer; None: 500, or 200 for a given body.
     status: int | None = None
-    #: The API's word for it; made from the status when empty.
+    #: The API's error type; empty: derived from the status.
     type: str = ""
     message: str = "scripted fault"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
-    #: How many calls it spoils; 0 is every one.
+    #: Number of failing calls; 0: every call.
     times: int = 1
 
 
@@ -68,7 +68,7 @@ class Call:
 
     tool: str
     arguments: Any = field(default_factory=dict)
-    #: "" as it stands; else "shell", "write" or "mcp": see ``naming``.
+    #: Empty: the text unchanged; otherwise "shell", "write" or "mcp": see ``naming``.
     neutral: str = ""
 
     @classmethod
@@ -102,7 +102,7 @@ class Turn:
     calls: tuple[Call, ...] = ()
     tokens: Tokens | None = field(default_factory=Tokens)
     faults: tuple[Fault, ...] = ()
-    #: Why it stopped, as Anthropic says it; "" is "end_turn" or "tool_use".
+    #: Stop reason in Anthropic's terms; empty: "end_turn" or "tool_use".
     stop: str = ""
 
     @property
@@ -113,7 +113,7 @@ class Turn:
 @dataclass(frozen=True)
 class Script:
     turns: tuple[Turn, ...]
-    #: The last turn is given again and again: a model that never comes to an end.
+    #: True if the last turn is repeated: the model never ends.
     endless: bool = False
 
     @classmethod

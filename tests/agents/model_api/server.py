@@ -32,7 +32,7 @@ class Request:
     #: Names in lower case.
     headers: Mapping[str, str]
     body: Any
-    #: anthropic, chat, responses, gemini, ollama; empty when it asks no model.
+    #: anthropic, chat, responses, gemini, or ollama; empty if the call is not for a model.
     api: str
     model: str = ""
     script: str = ""
@@ -86,10 +86,10 @@ class ModelApi:
         script = self.scripts.get(request.script) or _unknown(request.script)
         turn, tools = script.turn(request.turn), naming.offered(request.body)
         if turn.calls and not tools:
-            # A question beside the work, such as for a title: no turn of the script.
+            # A question apart from the work, such as for a title, uses no turn of the script.
             turn = Turn("A title")
         if request.api == "gemini" and (example := gemini.example(request.body)):
-            # Its choice between models, which is no turn either.
+            # A choice of a model uses no turn, either.
             turn = Turn(json.dumps(example))
         calls = tuple(naming.named(call, tools) for call in turn.calls)
         model = routes.model_of(request.path, request.body)
@@ -121,7 +121,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Else an answer in two writes waits for the client's delayed acknowledgement.
+    # Otherwise an answer in two writes waits for the client's delayed acknowledgement.
     disable_nagle_algorithm = True
     server: _Server
 
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
                 fault.kind
             ]()
 
-    # How it is put on the wire.
+    # Wire formats
 
     def _send(self, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
         self._raw(json.dumps(value).encode(), status, headers)

@@ -11,7 +11,7 @@ import pytest
 from tests.agents.real.tools import AGENTS, MODELS, PACKAGES, TOOLS
 
 INHERITED = "the user's servers, skills, hooks, and memory: only if inherited"
-#: Row of the table to what its cells say; an agent that is left out has none of it.
+#: Row of the table: the agents' cells; an agent without a cell lacks the capability.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "files written, a commit made, its answer": dict.fromkeys(AGENTS, "yes"),
     "steps, tokens, cache reads": {**dict.fromkeys(AGENTS, "yes"), "ollama": "no cache reads"},
@@ -38,14 +38,14 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-#: What each tool calls when no model is named, as these tests see it.
+#: Models that each tool calls by default, in these tests.
 DEFAULT_MODELS = {
     "claude": ("claude-opus-5-5",),
     "codex": ("gpt-6.1-sol",),
-    # Another model chooses between this one and a smaller one.
+    # Gemini asks another model to choose between this model and a smaller one.
     "gemini": ("gemini-3.5-flash-lite", "gemini-3.1-pro-preview-customtools"),
 }
-#: Of opencode, which has no model of its own.
+#: Cell of opencode, which has no default model.
 NO_DEFAULT = "that of its user's settings"
 
 

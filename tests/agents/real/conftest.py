@@ -16,9 +16,9 @@ from tests.agents.model_api import ModelApi
 from tests.agents.real.site import Site
 from tests.agents.real.tools import MODELS, TOOLS, installed
 
-#: Of the settings, by section.
+#: Changed settings by section.
 Changes = Mapping[str, Mapping[str, object]]
-#: What opencode needs to know of a provider; the others take an address and a key.
+#: Configuration of a provider, which opencode needs; other tools need an address and a key.
 OPENCODE = {
     "model": "stub/stub-model",
     "small_model": "stub/stub-model",
@@ -136,7 +136,7 @@ def variables(api: ModelApi, project: Path) -> dict[str, str]:
     }
     return {
         "HOME": str(project / "home"),
-        # All of their configuration is there.
+        # These directories have all of the tools' configuration.
         **dict.fromkeys(("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"), ""),
         "ANTHROPIC_BASE_URL": api.url,
         "ANTHROPIC_API_KEY": "sk-of-the-tests",

@@ -11,7 +11,7 @@ from tests.agents.model_api.scripts import overloaded
 from tests.agents.real.capabilities import line
 from tests.agents.real.tools import AGENTS
 
-#: What ``reason`` begins with, by class of error; ``{tool}`` is the agent.
+#: Beginning of ``reason`` by class of error; ``{tool}`` is the agent.
 API = "the model's service failed"
 AUTH = "the agent's login failed"
 CONFIG = "{tool} rejected its options or settings"
@@ -25,16 +25,15 @@ FINE = ""
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     script: Script
-    #: What the worker's reason begins with; empty: it succeeds.
+    #: Beginning of the worker's reason; empty: the worker succeeds.
     reason: str
-    #: Another attempt may end differently: with one retry there are two.
+    #: True if a retry may succeed: with one retry there are two attempts.
     again: bool
-    #: Agents that try it again by themselves for a minute and more: they get no retry here,
-    #: and are tested at night.
+    #: Agents that retry for a minute or more themselves: here they get no retry, and run at night.
     slow: tuple[str, ...] = ()
-    #: Agents of which nothing is heard meanwhile: for these, silence is soon taken for a hang.
+    #: Agents that print nothing while they retry: a short stall timeout is set for them.
     silent: tuple[str, ...] = ()
-    #: Agents for which it is no failure of this kind, in their provider's words.
+    #: Agents whose provider uses these words for another kind of failure.
     other: tuple[str, ...] = ()
 
 
@@ -96,7 +95,7 @@ FAILURES: Mapping[str, Failure] = {
         script=Script.failing(Fault(status=429, type="insufficient_quota", message=QUOTA, times=0)),
         reason=AUTH,
         again=False,
-        # With Google it is what a free account gets until the next day; Ollama asks for no money.
+        # Google gives it to free accounts until the next day; Ollama never asks for money.
         other=("gemini", "ollama"),
     ),
 }

@@ -48,7 +48,7 @@ def report(site: Site, agent: str, project: Path) -> None:
     }
     if agent not in TOOLS:
         del ways["bare"]
-    for way in ways.values():  # the first one sets up what later ones share
+    for way in ways.values():  # the first run sets up what later runs share
         way()
     took = {name: [] for name in ways}
     for _ in range(RUNS):
@@ -61,7 +61,7 @@ def report(site: Site, agent: str, project: Path) -> None:
 def bare(site: Site, agent: str, project: Path) -> float:
     """The same call without a driver, without our MCP server."""
     shared = next(project.glob("*/workspace")) / "bare"
-    # A configuration of its own, as each attempt has.
+    # A separate configuration, as each attempt has.
     control = shared / f"{agent}-{time.monotonic_ns()}"
     call = call_for(agent)(ask(site.api, agent, control, shared, project))
     prepared(call)

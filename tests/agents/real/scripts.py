@@ -9,7 +9,7 @@ COMMIT = (
     "git log -1 --format=%an > author.txt; git push https://127.0.0.1:9/x HEAD 2> push.txt; "
     "bash -lc 'command -v orchestrator' > where.txt"
 )
-#: Starts a child job and waits for it. Gemini runs no command with another one in "$()".
+#: Starts a child job and waits for it. Gemini rejects a command with another command in "$()".
 BY_HTTP = """\
 curl -fsS -X POST "$ORCHESTRATOR_API_URL/api/v1/orchestrate" -H "X-API-Key: $ORCHESTRATOR_API_KEY" \
 -H 'Content-Type: application/json' --data '%s' | sed 's/.*"job_id": *"\\([^"]*\\)".*/\\1/' | \
@@ -90,7 +90,7 @@ PLAN = {
         }
     ]
 }
-#: The tools by which an agent takes an answer that is to keep to a schema; others say it.
+#: Tools with which an agent returns JSON; other agents print it.
 ANSWERS = {"claude": "StructuredOutput", "anthropic": "answer"}
 
 
@@ -101,11 +101,11 @@ def plan(agent: str) -> Script:
     return Script.of(Turn(before + json.dumps(PLAN)))
 
 
-#: These are told the schema in words only.
+#: Agents that get the schema as text.
 WORDS = ("gemini", "opencode")
 
 
-#: The names of each tool's own tools, which it does not offer when it may only look.
+#: Each tool's writing tools, which a read-only attempt does not offer.
 WRITERS = {
     "claude": Call("Write", {"file_path": "a.txt", "content": "x"}),
     "codex": Call("exec_command", {"cmd": "echo x > a.txt"}),

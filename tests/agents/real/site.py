@@ -10,7 +10,7 @@ from tests.acceptance.conftest import Server
 from tests.agents.model_api import ModelApi, Script
 
 Answer = dict[str, Any]
-#: Of a whole job; the slowest tool needs 5 s to start on a machine that does nothing else.
+#: Timeout of a whole job; the slowest tool needs 5 s to start on an idle machine.
 JOB_SECONDS = 240.0
 
 

@@ -12,9 +12,9 @@ from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import LOOPS
 from tests.integration.engine.site import marked, until
 
-#: Ollama tells nothing of its cache.
+#: Ollama does not report its cache.
 CACHED = 60
-#: USD for 400 tokens in, 60 read from a cache, 100 out; a local model costs nothing known.
+#: USD for 400 tokens of input, 60 cached, and 100 of output; a local model has no known cost.
 COST = {
     "claude": 0.001806,
     "codex": 0.0015075,
@@ -23,8 +23,8 @@ COST = {
     "anthropic": 0.002718,
     "openai-compatible": 0.0015075,
 }
-#: Of four workers: more than one each, where that takes no time. Tools wait for seconds before they
-#: try again by themselves, none of them for long.
+#: Rejected calls of four workers: more than one each if that takes no time. Tools wait some
+#: seconds before they retry.
 REFUSALS = {"claude": 6, "codex": 6, "gemini": 4, "opencode": 4}
 GOOD = ("success", "recursive_success")
 
@@ -89,7 +89,8 @@ def _answer_shape(body: Answer) -> object:
     return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 
 
-# All tools start them by MCP in the next test: here are one with a sandbox and one without.
+# In the next test all tools start child jobs by MCP; here, one tool with a sandbox and one
+# without.
 @each_with("child job by MCP", nightly=("claude", "opencode"))
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
     check_children(editing_site, agent, commands=agent not in LOOPS)
@@ -135,7 +136,7 @@ def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
     assert "login failed" in worker["reason"]
 
 
-# A limit of one worker is met by every tool in test_sessions.py.
+# test_sessions.py runs every tool with a limit of one worker.
 @each_with("429 for 4 workers: 4 successes", nightly=("codex", "gemini", "opencode"))
 def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
     name = f"{agent}-429"
@@ -155,14 +156,14 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
     worker = site.only(job)
     assert worker["status"] == "failed"
     assert "max_steps" in worker["reason"]
-    # Of the step beyond the limit the driver hears when it has begun; a stub answers at once.
+    # The driver learns of the step beyond the limit after its start; the stub answers at once.
     assert worker["usage"]["steps"] <= 6
 
 
-# Steps and tokens are read from the same lines.
+# Steps and tokens come from the same lines.
 @each_with("`max_tokens` held during the attempt", nightly=("claude", "gemini"))
 def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
-    # Gemini stops by itself where the same call comes again and again.
+    # Gemini stops if the same call is repeated, so each call differs.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]
     script = Script.shell(*commands)
     job = site.run(agent, f"{agent}-tokens", script, max_tokens=500)
@@ -170,7 +171,8 @@ def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     worker = site.only(job)
     assert worker["status"] == "failed"
     assert "max_tokens" in worker["reason"], site.log(worker)
-    # Four answers are 520 tokens; a stub answers at once, and a tool is stopped a moment later.
+    # Four answers have 520 tokens; the stub answers at once, and the tool is stopped shortly
+    # after.
     used = worker["usage"]
     assert 500 <= used["input_tokens"] + used["output_tokens"] <= 1500
     assert used["steps"] <= 12
@@ -183,7 +185,7 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
     worker = looking_site.only(job)
     assert not {"a.txt", "b.txt"} & set(worker["files_created"])
     assert "permission denied for a tool" in worker["reason"], looking_site.log(worker)
-    if agent == "codex":  # its stream has no item of a command that ends at once
+    if agent == "codex":  # Codex' stream has no item for a command that ends at once
         assert worker["usage"]["steps"] == 3
 
 

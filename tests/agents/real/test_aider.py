@@ -48,7 +48,7 @@ def test_aider_writes_files_and_tells_its_use(aider: Site) -> None:
     used = worker["usage"]
     assert (used["steps"], used["input_tokens"], used["output_tokens"]) == (1, 200, 40)
     assert used["cost_usd"] > 0
-    # None for the message of a commit, which it would not tell.
+    # No call for a commit message, whose usage aider would not report.
     assert len([each for each in aider.api.calls if each.script == "aider-work"]) == 1
 
 

@@ -12,7 +12,7 @@ from tests.agents.real.tools import AGENTS
 from tests.integration.engine.site import marked
 
 WORKERS = 3
-#: Steps that fit into the cap, and what one costs in USD: 100 tokens in, 30 out.
+#: Number of steps within the cap, and cost of a step in USD: 100 tokens of input, 30 of output.
 STEPS = 6
 STEP_COST = {
     "claude": 0.00075,
@@ -21,9 +21,9 @@ STEP_COST = {
     "anthropic": 0.00075,
     "openai-compatible": 0.000425,
 }
-#: One step of 100 tokens in, 30 out reaches it.
+#: One step of 100 tokens of input and 30 of output reaches this cap.
 ONE_STEP = 130
-#: Each step takes longer than a report of it.
+#: Each step takes longer than its report.
 COMMANDS = [f"sleep 1.5; echo {number}" for number in range(20)]
 
 
@@ -40,7 +40,7 @@ def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answe
     return site.wait(str(site.client.orchestrate("Three", tasks=tasks, **config)["job_id"]))
 
 
-# One tool that tells a step as it ends, and one whose steps are read from its session.
+# One tool that reports a step at its end, and one whose steps are read from its session.
 @each_of(AGENTS, nightly=("gemini", "opencode"))
 def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: str) -> None:
     name = f"{agent}-capped-steps"
@@ -49,7 +49,7 @@ def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: st
     assert job["status"] == "failed"
     assert f"stopped by max_steps ({STEPS} steps)" in job["reason"]
     assert STEPS <= job["usage"]["steps"] <= STEPS + WORKERS, job["usage"]
-    # What a provider would charge for: also calls whose answer nobody heard.
+    # A provider would charge for all calls, also for those without a reader of the answer.
     assert len([call for call in site.api.calls if call.script == name]) <= STEPS + WORKERS
     assert marked(job["job_id"]) == []
 
@@ -71,7 +71,7 @@ def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent
 def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, agent: str) -> None:
     script = scripts.work()
     config = {"max_steps": len(script.turns)}
-    if agent == "opencode":  # it reports a step when the step begins
+    if agent == "opencode":  # opencode reports a step when the step begins
         config = {"max_tokens": 500}
     job = site.run(agent, f"{agent}-at-its-cap", script, config=config)
 
@@ -81,7 +81,7 @@ def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, age
 
 
 @pytest.mark.nightly
-# opencode tells what a step used when its tools have ended.
+# opencode reports a step's usage when the step's tools have ended.
 @each_of(name for name in AGENTS if name != "opencode")
 def test_a_cap_that_is_reached_while_a_tool_runs_stops_the_tool(site: Site, agent: str) -> None:
     script = Script.of(Turn(calls=scripts.shell("sleep 600")), Turn("RESULT done"))

@@ -33,7 +33,7 @@ def test_the_default_model_does_the_work(default_site: Site, agent: str) -> None
     calls = [call for call in default_site.api.calls if call.script == name]
     assert tuple(dict.fromkeys(call.model for call in calls)) == DEFAULT_MODELS[agent]
     used = worker["usage"]
-    # Gemini counts what the choice of a model used.
+    # Gemini includes the usage of its model choice.
     aside = len(DEFAULT_MODELS[agent]) - 1
     assert (used["steps"], used["input_tokens"]) == (3, 400 + 100 * aside)
     assert used["cost_usd"] > 0

@@ -13,12 +13,12 @@ from tests.agents.real.failures import FAILURES, FINE
 from tests.agents.real.site import Site
 from tests.agents.real.tools import AGENTS, LOOPS, TOOLS
 
-#: Long enough for the slowest tool to start and say so; a loop of ours does that at once.
+#: Long enough for the slowest tool to start and print; our own loop does so at once.
 STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
-#: These take a minute and more each, in which a tool tries again by itself: for the night.
+#: In these rows a tool retries for a minute or more, so they run at night.
 EVERY = os.environ.get("ORCHESTRATOR_TEST_EVERY") == "1"
-#: opencode goes on for ever after an answer that was cut off, and takes some more steps of both
-#: attempts until it has been stopped.
+#: opencode never ends after a cut answer: both attempts take some more steps until they are
+#: stopped.
 MOST_STEPS = 40
 
 
@@ -56,7 +56,7 @@ def test_a_failure_of_the_service(request: pytest.FixtureRequest, agent: str, na
     failure = FAILURES[name]
     silent = "hasty" if agent in LOOPS else "impatient"
     where: Site = request.getfixturevalue(silent if agent in failure.silent else "site")
-    # That a silence is met with another attempt is shown by the loops, which need no 15 s for it.
+    # The loops show the retry after a silence without waiting 15 s.
     once = failure.slow if agent in LOOPS else (*failure.slow, *failure.silent)
     retries = 0 if agent in once else 1
     script = f"{agent}-{list(FAILURES).index(name)}"

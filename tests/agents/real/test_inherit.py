@@ -18,7 +18,7 @@ from tests.agents.real.tools import MODELS, TOOLS, installed
 
 pytestmark = pytest.mark.nightly
 
-#: Each kind is inherited with another one and without it.
+#: Sets in which each kind is inherited with another kind, and without it.
 SETS = {1: ("mcp", "skills"), 2: ("mcp", "hooks"), 3: ("skills", "memory")}
 WITHOUT_HOOKS = [name for name, cell in CAPABILITIES[INHERITED].items() if cell == "no hooks"]
 SERVER = """\
@@ -68,7 +68,7 @@ def write_home(home: Path) -> None:
         ".gemini/GEMINI.md": MEMORY,
         ".config/opencode/opencode.json": json.dumps({"mcp": local}),
         ".config/opencode/AGENTS.md": MEMORY,
-        # What opencode and codex read from the home directory itself.
+        # Files that opencode and codex read from the home directory itself.
         ".opencode/opencode.json": json.dumps({"mcp": {"second": local["weather"]}}),
         **{
             f"{place}/skills/{place.strip('.').replace('/', '-')}/SKILL.md": skill(place)
@@ -150,7 +150,7 @@ def test_a_worker_has_what_it_inherits_and_nothing_else(sites: dict[int, Site], 
             "memory": MEMORY in asked,
         }
         assert seen == {kind: kind in kinds for kind in seen}, kinds
-        # Its own server, though the user has one of the same name.
+        # The product's own server, although the user has one of the same name.
         [*_, first] = [each for each in site.api.calls if each.script == script]
         names = [tool.name for tool in naming.offered(first.body)]
         assert any(name.endswith("orchestrate") for name in names), names

@@ -12,7 +12,7 @@ from tests.agents.real.tools import AGENTS, LOOPS
 LIE = "I added the login form. All tests pass."
 QUESTION = "There are two templates. Which one should I use?"
 
-#: What is made of words is the same for all: by day one tool says them, beside the loops.
+#: The text is the same for all agents: by day the loops and one tool print it.
 each_agent = pytest.mark.parametrize(
     "agent", parameters(AGENTS, nightly=("codex", "gemini", "opencode"))
 )

@@ -20,12 +20,12 @@ from tests.integration.engine.site import marked, until
 
 pytestmark = pytest.mark.real_tools
 Places = dict[str, Site]
-#: What the worker read in its first attempt, and its tool's own retries of a refused call.
+#: Tokens that the worker read in its first attempt, and calls with the tool's own retries.
 READ, TRIES = 400, {"claude": 3, "codex": 1, "gemini": 3, "opencode": 6}
-#: In seconds; codex waits for as long as it is told, and succeeds by itself.
+#: Retry-After in seconds; codex waits for any time and succeeds itself.
 RETRY_AFTER = {"codex": ""}
 AGENTS = pytest.mark.parametrize("agent", TOOLS)
-#: Also in a new session, to see what resuming one saves.
+#: Also in a new session, to measure what resuming saves.
 COMPARED = pytest.mark.parametrize(
     "compared",
     [
@@ -59,7 +59,7 @@ def reading(*faults: Fault) -> list[Turn]:
 
 
 @COMPARED
-# The other tools resume after a refused gate and a kill by day, after a limit at night.
+# Other tools resume after a rejected gate and a kill by day, after a limit at night.
 @pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("claude", "gemini", "opencode")))
 def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
     used = {}
@@ -85,10 +85,10 @@ def test_a_refused_gate(places: Places, agent: str) -> None:
     for name, place in places.items():
         script = f"{agent}-gate-{name}"
         rest = [Turn(calls=(Call.write("second.txt", "second\n"),)), Turn("RESULT done")]
-        # A new session knows nothing: its model reads everything again.
+        # In a new session, the model has to read everything again.
         again = Script.of(*(rest if name == "resumed" else [*reading()[:-1], *rest]))
         place.api.scripts[f"{script}-again"] = again
-        # What the gate prints chooses the script of the second attempt.
+        # The gate's output selects the script of the second attempt.
         run = f"test -f second.txt || {{ echo '[[script:''{script}-again'']]'; exit 1; }}"
         gate = {"name": "second", "run": run}
         begun = len(place.api.calls)
@@ -140,7 +140,7 @@ def second_attempt(calls: Sequence[Request], worker: Answer) -> tuple[int, int]:
     """Calls of the model, and tokens of what they were asked: four characters are one."""
     [_, second] = worker["attempts"]
     own = [each for each in calls if each.at >= moment(second["started_at"])]
-    # A question beside the work, such as for a title, is in both.
+    # Both have a question apart from the work, such as for a title.
     return len(own), sum(len(json.dumps(each.body)) for each in own) // 4
 
 

@@ -16,7 +16,7 @@ from tests.integration.engine.site import until
 
 pytestmark = pytest.mark.nightly
 
-#: opencode takes 15 s for what these do in 3 s.
+#: opencode takes 15 s for work that takes these agents 3 s.
 FOUR = ("claude", "codex", "gemini", "claude")
 each = pytest.mark.parametrize
 
@@ -82,7 +82,7 @@ def test_a_nested_scaffold_of_an_agent_is_in_the_result(site: Site, agent: str) 
 def test_the_winner_among_candidates_is_overruled(site: Site, agent: str) -> None:
     texts = {agent: "short\n", "claude": "a\nlonger\nfile\n"}
     candidates = list(texts)
-    # Both read the same prompt: what the shell finds says who writes.
+    # Both agents get the same prompt: the shell script finds out which one runs it.
     script = Script.shell(
         f"case $ORCHESTRATOR_WORKER_ID in *_1) printf %s {shlex.quote(texts[agent])} > it.txt;; "
         f"*) printf %s {shlex.quote(texts['claude'])} > it.txt;; esac"

@@ -6,24 +6,24 @@ from pathlib import Path
 TOOLS = ("claude", "codex", "gemini", "opencode")
 LOOPS = ("anthropic", "openai-compatible", "ollama")
 AGENTS = (*TOOLS, *LOOPS)
-#: Their packages of npm.
+#: npm packages of the tools.
 PACKAGES = {
     "claude": "claude-code",
     "codex": "codex",
     "gemini": "gemini-cli",
     "opencode": "opencode-ai",
 }
-#: Models of most tests; test_default_models.py names none.
+#: Models of most tests; test_default_models.py names no model.
 MODELS = {
     "claude": "sonnet",
     "codex": "gpt-5-codex",
     "gemini": "gemini-2.5-flash",
     "anthropic": "claude-sonnet-4-5",
     "openai-compatible": "gpt-5.1",
-    # That of a model with a price: it has none here.
+    # A model that has a price elsewhere, and none with Ollama.
     "ollama": "gpt-5.1",
 }
-#: Where npm installed them; ./run-tests.sh --agents sets it.
+#: Directory in which npm installed the tools; ./run-tests.sh --agents sets the variable.
 VARIABLE = "ORCHESTRATOR_TEST_TOOLS"
 
 

@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 HOME = Path(os.environ["ORCHESTRATOR_WORKER_DIR"])
-#: Of the model, in this run.
+#: Answers of the model in this run.
 ANSWERS: list[str] = []
 STORE = Path(os.environ["CLAUDE_CONFIG_DIR"]) / "projects" / "here"
 
@@ -65,7 +65,7 @@ def behave(word: str) -> None:
         case "asks":
             answer("Which color do you want?")
             result("Which color do you want?")
-        case "fails":  # by an error of the model's service
+        case "fails":  # the model's service fails
             result(f"it failed with {value}", int(value))
         case "hangs":
             time.sleep(180)

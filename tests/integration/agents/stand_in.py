@@ -92,7 +92,7 @@ def behave(word: str) -> None:
         case "is-limited":
             say("system", subtype="api_retry", error_status=429, error="rate_limit")
         case "gets-over-a-limit":
-            # Both at once: a loaded machine makes no pause between them.
+            # Both in one write, because a loaded machine would make no pause between them.
             say("system", flush=False, subtype="api_retry", error_status=429, error="rate_limit")
             words("another step")
         case "logs-a-limit":
@@ -102,7 +102,7 @@ def behave(word: str) -> None:
                 file=sys.stderr,
             )
         case "hangs":
-            time.sleep(180)  # longer than any test, and not for ever
+            time.sleep(180)  # longer than any test, but not forever
         case "floods":
             line = "x" * 9_999 + "\n"
             for _ in range(10_000):
@@ -124,7 +124,7 @@ def behave(word: str) -> None:
             wait_for("go")
         case "uses-tool":
             message({"type": "tool_use", "name": "Bash", "id": "t", "input": {"command": "true"}})
-        case "a-moment":  # longer than the driver looks away
+        case "a-moment":  # longer than the driver's interval between checks
             time.sleep(0.6)
         case "plans":
             plans()
@@ -173,7 +173,7 @@ def asks_for_plan() -> bool:
 
 def main() -> None:
     words_told = os.environ.get("STAND_IN", "plans" if asks_for_plan() else "answers").split()
-    if "ignores-term" in words_told:  # before anybody can know that it is at work
+    if "ignores-term" in words_told:  # before any test can know that it runs
         behave("ignores-term")
     Path("given.json").write_text(json.dumps(kept()))
     for word in words_told:

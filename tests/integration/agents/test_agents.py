@@ -89,7 +89,7 @@ def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None
     attempts = site.directory(job_id) / "attempts"
     kept = [path for path in attempts.rglob("*") if path.is_file()]
     assert [path for path in kept if KEY.encode() in path.read_bytes()] == []
-    # Others cannot come near what the agent has read.
+    # Other users cannot read what the agent has read.
     read = [path for path in kept if path.name == "stream.jsonl"]
     assert read and [path for path in read if path.stat().st_mode & 0o077] == []
 
@@ -152,7 +152,7 @@ def test_a_silent_agent_is_stopped_as_the_settings_say(
     assert "no output for 0.5 s" in row(ended)["reason"]
 
 
-# Which agent it is
+# Selection of the agent
 
 
 def test_auto_is_the_best_agent_that_can_work(site: InProcess) -> None:
@@ -206,7 +206,7 @@ def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
     site = make_site(
         agents={
             "ghost": {"command": ["no-such-tool", "-x"], **more},
-            # The project may have it, and a worker has what the product brings.
+            # The project may have the file, and a worker has the product's files.
             "script": {"command": ["./run.sh"], **more},
             "ours": {"command": ["orchestrator", "--version"], **more},
         }
@@ -222,7 +222,7 @@ def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
     assert "no-such-tool is not installed" in refused.json()["detail"]
 
 
-# Agents of the user
+# The user's agents
 
 
 def test_what_all_agents_have_cost_is_told(site: InProcess) -> None:
@@ -302,7 +302,7 @@ def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
     assert "the price of another is unknown" in site.log(job_id, "worker_2")
     assert "the price of" not in site.log(job_id, "worker_1")
 
-    # A cap of the job itself stops it after the first worker whose cost is not known.
+    # A cap of the job itself stops it after the first worker with an unknown cost.
     tasks = [task(agent="codex", model="another", prompt="What is it?") for _ in range(2)]
     ended = site.run("Tell", tasks, max_cost_usd=1000, max_workers=1)
     assert ended["status"] == "partial", ended
@@ -331,7 +331,7 @@ def test_where_any_agent_may_do_it_the_next_best_takes_over(
     log = (site.directory(again["job_id"]) / "logs" / "orchestrator.log").read_text()
     assert again["status"] == "completed"
     assert "agent_passed_over" in log and "agent=claude instead=codex" in log
-    # Whoever names it has it tried again.
+    # A task that names the agent tries it again.
     assert site.run("Once more", [task()])["status"] == "completed"
     assert login_of(site, "claude") == ("yes", None)
 
@@ -417,7 +417,7 @@ def test_an_agent_works_in_the_sandbox(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    # The private /tmp of the sandbox would cover the stand-in.
+    # The sandbox's private /tmp would cover the stand-in.
     seen = [str(program.parent), str(STAND_IN.parent)]
     held = {"containment": "sandbox", "sandbox": {"writable": seen}}
     try:

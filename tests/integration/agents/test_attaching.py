@@ -123,7 +123,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     terminal.type("cat first.txt > second.txt; pwd; tty\n")
     assert f"job_{job_id}/depth_0/worker_1/worktree" in terminal.until("/dev/pts/")
     terminal.until("done")
-    # Whatever is pressed: the session and the worktree stay until the tool ends.
+    # Whatever keys are pressed, the session and the worktree stay until the tool ends.
     terminal.type("sleep 20\n")
     time.sleep(0.3)
     terminal.type("\x03")
@@ -146,7 +146,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     again.type("(setsid sleep 4711 &)\necho more > third.txt\nbye\n")
     assert again.end() == 0
     assert not any("4711" in proc.command_line(each.pid) for each in proc.everything())
-    # The result has the worker already, but not what its branch has now.
+    # The result has the worker's earlier changes, but not those that its branch has now.
     merge(site, job_id, "worker_1")
     assert "third.txt" in project.files(f"orchestrator/{job_id}/result")
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 CAP = 1000
 #: Tokens of one step of the stand-in.
 STEP = 110
-#: Of this time a worker gets a part for its last word: as much as it can get.
+#: A worker gets a share of this time for its final answer: the maximum share.
 GRACE = {"grace_seconds": 10}
 
 
@@ -35,11 +35,11 @@ class Instant:
     """Where the worker is when another worker of its job uses up the cap."""
 
     name: str
-    #: What the stand-in does.
+    #: Behavior of the stand-in.
     behaviour: str
-    #: What its stream holds then; empty: it has begun.
+    #: Content of its stream at that moment; empty: it has begun.
     seen: str
-    #: Whether it goes on after the stop.
+    #: True if it continues after the stop.
     goes_on: bool = False
     succeeds: bool = False
 
@@ -52,7 +52,7 @@ INSTANTS = [
     Instant("after the final result", "words result hangs", '"result"', succeeds=True),
     Instant("after the exit", "words result", '"result"', succeeds=True),
 ]
-#: After a restart only at night: without one, each of them is run by day.
+#: After a restart only at night: by day they run without a restart.
 AT_NIGHT = ("in the middle of a step", "after the exit")
 
 
@@ -103,7 +103,7 @@ def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], No
     used = site.get(f"/jobs/{job}")["usage"]
     spent = used["input_tokens"] if used.get("input_tokens") else 0
     spent += used["output_tokens"]
-    # The stand-in takes ten steps in a second: the one that follows a stop is its last.
+    # The stand-in takes ten steps per second: the step after a stop is its last.
     assert spent <= CAP + 8 * STEP
     if spent > CAP:
         assert "token cap exceeded: " in ended["reason"]

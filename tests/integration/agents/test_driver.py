@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.integration.agents.rig import Rig, stop
 from tests.integration.engine.site import until
 
-#: The last word may come later than any of these tests wait for an end.
+#: The final answer may come later than any of these tests wait for an end.
 PATIENT = {"last_word_seconds": 300.0, "stop_seconds": 600.0}
 
 
@@ -147,7 +147,7 @@ def test_a_stop_after_the_last_word_and_the_servers_stop_is_no_failure_of_the_wo
         process = rig.start(behaviour, environ=with_server(url), finish_seconds=300.0, **PATIENT)
         until(lambda: handler.told, "its step is told")
         rig.let_go()
-        # One call at a time: the answer to the first has been taken by then.
+        # One call at a time: the answer to the first call has arrived by then.
         until(lambda: len(handler.told) > 1 and "result" in rig.stream(), "its last word is told")
 
         stop(process)
@@ -277,7 +277,7 @@ def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
 def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -> None:
     code, _, outcome = rig.run("leaves-one answers")
     left = int((rig.work / "left.pid").read_text())
-    os.kill(left, 9)  # by itself the driver has no shim above it, which would do this
+    os.kill(left, 9)  # a driver alone has no shim above it, which would do this
 
     assert (code, outcome.text) == (0, "the answer")
 
@@ -294,7 +294,7 @@ def test_the_agent_finds_orchestrator_in_a_login_shell(
     (bin / "orchestrator").write_text("#!/bin/sh\n")
     (bin / "orchestrator").chmod(0o755)
     monkeypatch.setenv("LOGIN_SHELL", shell)
-    # As every worker has it.
+    # Every worker has this PATH.
     monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
 
     _, _, outcome = rig.run("calls-orchestrator", home=str(bin.parent))
@@ -311,7 +311,7 @@ def test_a_broken_spec_is_told_in_one_line(rig: Rig) -> None:
     assert rig.outcome().error_class is ErrorClass.CONFIG
 
 
-# What it tells the server
+# Reports to the server
 
 
 class Server(BaseHTTPRequestHandler):
@@ -447,7 +447,7 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobod
     own = rig.given()["environ"]["CLAUDE_CONFIG_DIR"]
     assert own.startswith(str(rig.control))
     assert (rig.work / "login.seen").read_text() == '{"token": "old"}'
-    # The stand-in put a new file in place of the link, as tools do that renew a token.
+    # The stand-in replaced the link by a new file, as tools do that renew a token.
     assert login.read_text() == '{"token": "new"}'
     assert login.stat().st_mode & 0o777 == 0o600
 

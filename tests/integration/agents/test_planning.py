@@ -30,10 +30,10 @@ def test_the_agent_of_the_job_plans_it_with_a_schema(site: InProcess) -> None:
     argv = json.loads((directory / "given.json").read_text())["argv"]
     schema = json.loads(argv[argv.index("--json-schema") + 1])
     assert schema["required"] == ["tasks"]
-    # It looks, and neither changes anything nor starts jobs.
+    # A planner reads, and neither changes anything nor starts jobs.
     assert "--dangerously-skip-permissions" not in argv
     assert "--mcp-config" not in argv
-    assert job["usage"]["cost_usd"] == pytest.approx(1.0)  # the plan's and its worker's
+    assert job["usage"]["cost_usd"] == pytest.approx(1.0)  # the plan's cost and its worker's cost
 
 
 @pytest.mark.parametrize("request_", ["1. A roof\n2. A door", "Fix the roof"])

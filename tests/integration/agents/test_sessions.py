@@ -94,7 +94,7 @@ def test_a_refused_gate_resumes_with_the_finding_and_what_is_committed(site: InP
     assert told in "\n".join(each.strip() for each in status_lines(ended, 100))
     report = (site.directory(job_id) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
     assert f"worker_1, attempt 2: resumed session {first['session']}." in report
-    # The tool tells the totals of the whole session.
+    # The tool reports the totals of the whole session.
     assert worker["usage"]["input_tokens"] == 200
     assert worker["usage"]["cost_usd"] == pytest.approx(1.0)
 
@@ -172,7 +172,7 @@ def test_a_crash_of_server_and_tool_resumes(
     [first] = runs_of(server, job_id)
     server.kill()
     os.kill(first["parent"], signal.SIGKILL)
-    # The shim ends what the driver left, and may have done so before this line.
+    # The shim ends the driver's leftover processes, possibly before this line.
     with suppress(ProcessLookupError):
         os.kill(first["pid"], signal.SIGKILL)
     server.start()
@@ -181,7 +181,8 @@ def test_a_crash_of_server_and_tool_resumes(
     assert ended["status"] == "completed"
     [_, second] = runs_of(server, job_id)
     assert second["resumed"] == first["session"]
-    # The second attempt changes nothing: this is the work of the first one, not even committed.
+    # The second attempt changes nothing: this is the first attempt's work, which was not
+    # committed.
     assert project.show(f"orchestrator/{job_id}/result", "a.txt") == "2"
 
 
@@ -276,7 +277,7 @@ def test_sessions_lie_with_the_job_and_hold_no_key(site: InProcess) -> None:
 
 def test_a_sandbox_lets_a_tool_keep_its_session(make_host: MakeHost) -> None:
     try:
-        # A repository below /tmp is not seen.
+        # The sandbox hides a repository below /tmp.
         site = make_host(containment="sandbox", sandbox={"writable": [str(TOOL.parent)]})
     except ContainmentUnavailable as error:
         pytest.skip(f"no sandbox here: {error}")

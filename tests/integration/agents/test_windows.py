@@ -39,7 +39,7 @@ def wsl(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prefix = windows_side.PREFIX.replace("\\", "\\\\")
     a_program(
         folder / "wslpath",
-        # As that of WSL, it knows no name for what is not there.
+        # Like that of WSL, it has no name for a missing path.
         f"""#!/bin/sh
 [ "$1" = -w ] && [ -e "$2" ] &&
 printf '%s' "$2" | sed 's,/,\\\\,g; s,^,{prefix},'\n""",
@@ -79,7 +79,7 @@ def test_a_tool_of_windows_does_a_task(site: InProcess, program: Path) -> None:
     assert environ["ORCHESTRATOR_API_KEY"] and environ["CLAUDE_CODE_MAX_RETRIES"] == "2"
     directory = site.directory(job_id) / "depth_0" / "worker_1"
     assert environ["ORCHESTRATOR_WORKER_DIR"] == windows_side.there(str(directory))
-    # Its own login is where its user's configuration is.
+    # The agent's own login is in its user's configuration.
     assert not {"CLAUDE_CONFIG_DIR", "HOME", "BASH_ENV"} & set(environ)
 
 
@@ -124,7 +124,7 @@ def test_every_word_comes_through_as_it_was(words: list[str]) -> None:
     said = [each.replace("''", "'") for each in re.findall(windows_side.WORD, command)]
     assert windows_side.as_program_sees(said) == ["claude", *words]
     for word in said[1:]:
-        # What cmd.exe would act on lies between quotation marks.
+        # Characters that cmd.exe interprets are between quotation marks.
         assert not re.search(r"[&|<>^]", word) or word.startswith('"')
 
 

@@ -51,7 +51,7 @@ class Stdio:
         self.process.kill()
         self.process.wait(30)
         for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):  # what is left to be flushed has no reader
+            with suppress(OSError):  # nothing reads the remaining buffered output
                 pipe and pipe.close()
 
 

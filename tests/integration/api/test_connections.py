@@ -89,7 +89,7 @@ def test_a_half_sent_head_ends_the_connection(
         assert answered(silent) == b""
         answer = answered(slow)
         assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
-        # One that has asked before, and is between two requests, stays.
+        # A connection that sent a request before, and waits between two requests, stays.
         assert kept.json("GET", "/health")["ready"] is True
 
 
@@ -111,7 +111,7 @@ def test_half_sent_requests_keep_nobody_out(small: Server) -> None:
         held = [half(small, stack) for _ in range(5 * LIMIT)]
         with Connection(small) as client:
             assert client.json("GET", "/health")["ready"] is True
-        # The oldest have gone.
+        # The oldest connections were closed.
         assert answered(held[0]).startswith(b"HTTP/1.1 503 ")
         eventually(lambda: len(small.channels()) <= LIMIT, "no more than the limit are held")
 

@@ -21,7 +21,7 @@ def spoken(server: Server, raw: bytes) -> tuple[int, Any]:
     """The answer to raw bytes: status and problem, if it is one."""
     with Connection(server) as connection:
         connection.socket.sendall(raw)
-        with suppress(OSError):  # it may have answered and hung up by now
+        with suppress(OSError):  # the server may have answered and closed the connection by now
             connection.socket.shutdown(socket.SHUT_WR)
         status, headers = connection.head()
         body = connection.body(headers)
@@ -29,7 +29,7 @@ def spoken(server: Server, raw: bytes) -> tuple[int, Any]:
     return status, json.loads(body) if is_problem else None
 
 
-#: Where the body ends, said twice.
+#: Two headers that contradict each other about the end of the body.
 TWO_ENDS = ("Transfer-Encoding: chunked", "Content-Length: 5")
 
 
@@ -169,7 +169,7 @@ def test_what_is_no_proper_http_is_refused(server: Server, raw: bytes) -> None:
 def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: Server) -> None:
     """Also to a caller who reads the answer only when all is sent."""
     assert spoken(server, post(JSON, length=10**12))[0] == 413
-    # More than the buffers of both sockets hold.
+    # More bytes than the buffers of both sockets hold.
     large = b" " * (24 * 1024 * 1024)
     for raw in (
         post(JSON, body=large),

@@ -84,7 +84,8 @@ def test_every_watcher_sees_every_event_once_and_in_order(
 
     publisher = threading.Thread(target=publish)
     publisher.start()
-    # They join while events are published: some of each come from the store, the rest live.
+    # Readers join while events are published: some of their events come from the store, the rest
+    # live.
     readers = [read_in_background(Events(server, job.id)) for _ in range(30)]
     eventually(lambda: all(found for _, found in readers), "every reader has read something")
     stop.set()
@@ -120,7 +121,7 @@ def test_events_reach_forty_watchers_soon(server: Server, service: FakeService, 
     for reader in readers:
         reader.join(10)
     assert len(latencies) == 40 * 15
-    # The aim is 25 ms at p99; readers and server share one interpreter and two cores here.
+    # The aim is 25 ms at p99; here, readers and server share one interpreter and two cores.
     assert statistics.median(latencies) < 0.05
 
 
@@ -151,7 +152,7 @@ def test_a_retried_job_goes_on_streaming(server: Server, service: FakeService, j
     caller = service.authenticate(KEY)
     stream = Events(server, job.id)
     thread, found = read_in_background(stream)
-    # The end of the job is seen, but is not true any more.
+    # The stream sees the end of the job after the job was retried.
     service.end_and_retry(caller, job)
     eventually(lambda: len(found) == 3, "the retry is streamed")
     service.end(job)

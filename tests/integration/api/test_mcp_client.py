@@ -20,7 +20,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 
 async def by_stdio(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
-    # A second is what loading this takes; only these tests need it.
+    # Loading this module takes a second, and only these tests need it.
     from mcp import Client, StdioServerParameters, stdio_client
 
     parameters = StdioServerParameters(
@@ -65,7 +65,7 @@ def test_the_official_client_runs_a_job(
     asyncio.run(asyncio.wait_for(door(server.url, mode, use), 90))
 
 
-# The server's side of a wait
+# Waits on the server's side
 
 
 def waiting(server: Server, job_id: str, answers: list[Any]) -> threading.Thread:

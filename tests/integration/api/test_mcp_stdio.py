@@ -47,7 +47,7 @@ def test_a_call_that_was_given_up_gets_no_answer(stdio: Stdio, service: FakeServ
     stdio.send(call("wait", 2, job_id=job_id))
     params = {"requestId": 2}
     stdio.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
-    assert stdio.ask(ping(3))["id"] == 3  # so the notification has been read
+    assert stdio.ask(ping(3))["id"] == 3  # so the server has read the notification
 
     finish(service, service.job(service.authenticate(KEY), job_id))
     assert stdio.process.stdin and stdio.process.stdout
@@ -111,7 +111,7 @@ def test_it_ends_when_nobody_reads_any_more(stdio: Stdio, service: FakeService) 
     stdio.process.stdout.close()
     stdio.process.stdin.close()
 
-    # Much sooner than the wait would end.
+    # Much earlier than the wait would end.
     assert stdio.process.wait(20) == 0
 
 
@@ -126,7 +126,7 @@ class Gate:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.open, self.refused = False, 0
-        #: So many answers of the server never arrive.
+        #: Number of the server's answers that never arrive.
         self.swallowed = 0
         threading.Thread(target=self._run, daemon=True).start()
 

@@ -34,7 +34,7 @@ def test_a_taken_port_is_refused_by_name(server: Server, service: FakeService) -
     for host in ("127.0.0.1", "localhost"):
         with pytest.raises(PortTaken, match=rf"port {server.port} on {host}.*api\.port"):
             serve(app, host=host, port=server.port)
-    # What was bound before the refusal is free again.
+    # The ports that were bound before the failure are free again.
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert other.getsockname()[1] != server.port
 
@@ -240,7 +240,7 @@ def test_a_signal_stops_it_and_it_prints_nothing(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_a_select_could_hold(server: Server) -> None:
-    # Past the 1,024th descriptor select() would end the whole process.
+    # select() would end the whole process at descriptor 1,024.
     assert server._listeners[0].adj.asyncore_use_poll is True
     assert server._listeners[0].adj.connection_limit > 2000
     assert logging.getLogger("waitress.queue").level == logging.ERROR

@@ -227,7 +227,7 @@ def test_the_audit_log_has_the_address_of_the_caller_and_names_of_the_certificat
         local_port=0,
     )
     server.start()
-    # A page elsewhere cannot have its own name resolve to here: the certificate is not its own.
+    # A foreign page cannot make its name resolve to this server: the certificate has another name.
     for url, host, status in (
         (server.listens_at, "build.example.org", 202),
         (server.url, "build.example.org", 403),

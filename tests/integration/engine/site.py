@@ -25,9 +25,9 @@ REPOSITORY = Path(__file__).absolute().parents[3]
 KEY = "the-key-of-the-engine-tests"
 Answer = dict[str, Any]
 
-#: No measure of anything, but the end of a hang: a loaded machine may take its time.
+#: Timeouts that only end a hang: a loaded machine may be slow.
 READY_SECONDS, HANG_SECONDS = 90.0, 60.0
-#: What tests need that must not take minutes.
+#: Shorter times than the defaults, so that no test takes minutes.
 SETTINGS: dict[str, dict[str, Any]] = {
     "orchestrator": {"workspace_root": "./workspace", "project_root": "./project"},
     "workers": {
@@ -153,7 +153,7 @@ class Site:
         return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} is there"))
 
 
-#: A task that leaves its key for the test to use, and goes on for as long as the test wants.
+#: A task that writes its key for the test, and runs until the test ends it.
 HOLD = (
     'printenv ORCHESTRATOR_API_KEY > .k && mv .k key; until [ -e "$RELEASE" ]; do sleep 0.02; done'
 )
@@ -223,7 +223,7 @@ class ServerProcess(Site):
             for section, values in settings.items()
             for name, value in values.items()
         }
-        # Compiling the modules anew takes longer than a test.
+        # Bytecode is kept, because compiling the modules takes longer than a test.
         kept = {
             name: value
             for name, value in os.environ.items()

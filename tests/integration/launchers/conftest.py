@@ -23,7 +23,7 @@ from orchestrator.launchers.local.listener import Listener
 from orchestrator.launchers.process import proc
 from tests import above
 
-#: No measure of anything, but the end of a hang: a loaded machine may take its time.
+#: A timeout that only ends a hang: a loaded machine may be slow.
 HANG_SECONDS = 60.0
 
 
@@ -209,7 +209,7 @@ def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> N
 
 
 def escapees(directory: Path, *options: str) -> tuple[str, ...]:
-    # A sandbox sees nothing else of a repository below /tmp.
+    # In a sandbox, only this directory of a repository below /tmp is visible.
     script = shutil.copy(ESCAPEES, directory)
     return (sys.executable, "-S", "-E", str(script), str(directory), *options)
 
@@ -247,7 +247,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 FULL = (Mode.SUBREAPER, Mode.CGROUP, Mode.PIDNS, Mode.SANDBOX)
-#: Missing elsewhere than here; where tests must not be left out, these are not.
+#: Modes that every machine must have; other modes may be missing, except in CI.
 EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
 IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 

@@ -19,7 +19,7 @@ from orchestrator.launchers.process import proc
 
 from .conftest import IN_NAMESPACE, Stage, alive_escapees, opened, start_escapees
 
-#: What the default mode holds is tested in test_launcher_stops.py, at every run.
+#: test_launcher_stops.py tests the default mode in every run.
 pytestmark = pytest.mark.slow
 
 BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -158,7 +158,7 @@ def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
 
 def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:
     stage = opened(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
-    # Not below /tmp, which a sandbox has for itself.
+    # Not below /tmp, because a sandbox has its own /tmp.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
         ended = stage.shell("a", f"echo in > inside; echo out > {host}/outside")
         assert ended.code != 0 and os.listdir(host) == []

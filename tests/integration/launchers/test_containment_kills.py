@@ -104,7 +104,7 @@ def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     until(lambda: alive_escapees(tmp_path) == [])
 
 
-#: It leaves its marker and its session, and then nobody but its parent could know it.
+#: Drops its marker and leaves its session: then only its parent could identify it.
 MOVING_TARGET = """
 import os, signal, sys, time
 if len(sys.argv) == 3: os.execve(sys.executable, [sys.executable, "-S", *sys.argv, "again"], {})

@@ -19,8 +19,8 @@ from orchestrator.launchers.process import proc
 from orchestrator.security.keys import new_proof
 from tests.integration.launchers.conftest import Stage, opened
 
-#: Writes a record of success in the place of its shim's, and kills the shim: above itself, or
-#: the process that its claim names where that one cannot be seen from inside.
+#: Writes a record of success in place of its shim's record, and kills the shim: its parent, or the
+#: process that the claim names if the parent is not visible.
 FORGER = """\
 import json, os, signal, sys, time
 exit_path, how = sys.argv[1:]
@@ -105,7 +105,7 @@ def test_a_forged_record_is_not_believed_in_any_mode(
     until(lambda: not proc.marked(held.id("a")))
 
 
-#: Claims that no end is known, for reasons that cost a worker none of its retries.
+#: Claims an unknown end, with causes that use no retry of the worker.
 LOSS_FORGER = """\
 import json, os, signal, sys, time
 exit_path, cause = sys.argv[1:]
@@ -135,7 +135,7 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
     assert ended.ended_by is EndedBy.LOST
     assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
     assert Path(f"{path}.runs").read_text() == "x", "it did not run a second time"
-    # It stays so for whoever asks again.
+    # A second call gives the same answer.
     assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
 
 
@@ -262,11 +262,11 @@ def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_pa
         ended = exit_record.tombstone(exit_path, "given up", digest=proof.digest)
         assert ended is not None
         assert (ended.ended_by is EndedBy.EXIT) == (name == "own")
-        # What the first reader has written is read so by the next.
+        # The next reader reads the record that the first reader wrote.
         assert exit_record.read_exit(exit_path, proof.digest) == ended
 
 
-#: Tries what a process of the same user may do to another one's memory.
+#: Tries what a process of the same user may do with another process's memory.
 SPY = """\
 import ctypes, json, os, sys
 def tried(what):
@@ -317,7 +317,7 @@ def test_shim_spawner_and_keeper_hide_their_memory_and_workers_do_not(stage: Sta
     stage.start("a", "sleep", "600", proof=new_proof())
     shim = stage.shim_of("a")
 
-    # Files of a process whose memory is hidden belong to root; their owner shows it to all.
+    # Files of a process with hidden memory belong to root; the owner shows it to all users.
     owners = {
         name: os.stat(f"/proc/{pid}/environ").st_uid
         for name, pid in {

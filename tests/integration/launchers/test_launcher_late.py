@@ -31,7 +31,7 @@ def test_one_that_runs_is_adopted_and_its_result_taken(stage: Any) -> None:
     ) as shim:
         assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
         stage.start("a", "touch", "again")
-        # This one ends after the other was refused: they are served in turn, by one thread.
+        # This shim ends after the other was rejected: one thread serves them in turn.
         assert stage.shell("b", "exit 3").code == 3
         gate.touch()
         ended = stage.reports.exit("a")

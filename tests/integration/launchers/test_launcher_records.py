@@ -58,7 +58,7 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
 
 
 def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> None:
-    # Shorter than the line of the holder before it, of which something is left behind.
+    # Shorter than the previous holder's line, so that a part of that line remains.
     Path(run_path(exit_path)).write_text(json.dumps(ENDED) + '\nboot_id": "x"}\n{"worker": 5}\n')
     state = exit_record.inspect(exit_path)
     assert isinstance(state, exit_record.FinishedRecord)

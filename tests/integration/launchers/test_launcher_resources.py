@@ -50,7 +50,7 @@ def test_on_a_full_disk_nothing_starts_and_it_says_so(stage: Any, small_disk: Pa
         (small_disk / "filler").write_bytes(b"x" * 1_000_000)
     changes = {"log": str(small_disk / "a.log"), "exit_path": str(small_disk / "a.json")}
     ended = stage.shell("a", "touch ran", **changes)
-    # Nobody's failure: it is tried again when there is space.
+    # Not the worker's failure: the attempt is repeated when the disk has space.
     assert ended.ended_by is EndedBy.LOST and ended.cause is ExitCause.NO_ROOM
     assert "No space left" in ended.error
     assert not (stage.directory / "ran").exists()
@@ -82,7 +82,7 @@ def _run_many(stage: Any, prefix: str, count: int) -> None:
 
 def _shim_descriptors(stage: Any) -> list[int]:
     if os.getuid() != 0:
-        return [0]  # Only root sees them: a shim hides its memory and its descriptors.
+        return [0]  # Only root sees them, because a shim hides its memory and its descriptors.
     shims = proc.children(stage.spawner)
     return [len(os.listdir(f"/proc/{shim}/fd")) for shim in shims]
 

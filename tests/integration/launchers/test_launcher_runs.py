@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.shim.shim import completed
 
-#: Prints its environment as numbers: a log has no zero bytes.
+#: Prints its environment as numbers, because a log has no zero bytes.
 ENVIRONMENT = ("od", "-An", "-v", "-tx1", "/proc/self/environ")
 
 
@@ -142,7 +142,7 @@ def test_a_worker_has_three_descriptors_and_no_ignored_signal(stage: Any) -> Non
     # The fourth is the directory that ls itself reads.
     assert descriptors == ["0", "1", "2", "3"]
     assert int(blocked, 16) == 0
-    # Signals 32 and 33 belong to the C library, which lets nobody set them.
+    # The C library reserves signals 32 and 33.
     assert int(ignored, 16) & ~(0b11 << 31) == 0
 
 
@@ -168,7 +168,7 @@ def test_a_missing_directory_is_named(stage: Any) -> None:
 
 def test_a_directory_is_made_where_that_is_asked_for(stage: Any) -> None:
     cwd = stage.directory / "new"
-    for name in ("a", "b"):  # it is there for the second
+    for name in ("a", "b"):  # the second call finds the file
         stage.run(name, "pwd", cwd=str(cwd), make_cwd=True)
         assert stage.log(name).decode().strip() == str(cwd)
     assert cwd.stat().st_mode & 0o777 == 0o700

@@ -74,7 +74,7 @@ def test_a_deadline_in_thirty_years_is_no_trouble(stage: Any) -> None:
 
 
 def test_the_deadline_stands_while_a_worker_waits(stage: Any) -> None:
-    # Long enough for a loaded machine to say that it waits.
+    # Long enough for a loaded machine to report the wait.
     stage.start("a", "sleep", "60", timeout=3.0)
     stage.reports.pid("a")
     stage.waiting("a", True)

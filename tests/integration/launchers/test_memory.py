@@ -17,7 +17,7 @@ from .test_containment import opened
 
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-S", "-E", "-c")
-#: Fills MIBS of memory, as its kind says, and stays.
+#: Uses MIBS of memory of the given kind, and continues to run.
 FILE = "import os; file = open('/dev/shm/' + NAME, 'wb', 0); os.unlink(file.name); "
 USES = {
     "shared map": "import mmap; kept = mmap.mmap(-1, MIBS << 20); "

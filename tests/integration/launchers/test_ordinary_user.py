@@ -56,7 +56,7 @@ def _python_for_all() -> tuple[str, ...] | None:
     begin = f"import sys; sys.path[:0] = ['', {packages!r}]; import pytest; "
     code = begin + "sys.exit(pytest.main(sys.argv[1:]))"
     for candidate in (sys.executable, shutil.which(version, path="/usr/bin:/usr/local/bin")):
-        # Through a shell: setpriv itself still may what root may when it starts a program.
+        # Through a shell, because setpriv itself still has root's rights when it starts a program.
         trial = [*NOBODY, "sh", "-c", 'exec "$0" -c "$1"', str(candidate), begin]
         if candidate and subprocess.run(trial, capture_output=True, check=False).returncode == 0:
             return (candidate, "-c", code)

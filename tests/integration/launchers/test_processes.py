@@ -35,7 +35,7 @@ def test_many_processes_without_an_environment_cost_one_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with ExitStack() as stack:
-        # What it says tells that it has become its program.
+        # Its output shows that the process has become its program.
         started = [
             stack.enter_context(
                 subprocess.Popen(["/bin/sh", "-c", "echo; read x"], env={}, stdin=-1, stdout=-1)

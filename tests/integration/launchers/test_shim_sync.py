@@ -16,7 +16,7 @@ from orchestrator.launchers.local.shims import ShimLink
 
 from .conftest import REPOSITORY, wait_until
 
-#: A shim that says when the disk has what it wrote.
+#: A shim that prints when its file is on the disk.
 SHIM = """
 import json, os, socket, sys
 from orchestrator.launchers.shim import shim

@@ -11,7 +11,7 @@ def test_an_init_that_is_killed_before_it_reads_its_answer_is_silent() -> None:
     namespaces._wire, namespaces._worker = held, 4711
     held.setblocking(False)
     held.sendall(b"\n")
-    # Linux resets a socket whose other end is closed with something unread in it.
+    # Linux resets a socket whose other end is closed with unread data.
     end.close()
 
     assert list(namespaces._told()) == []

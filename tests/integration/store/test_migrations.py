@@ -94,8 +94,8 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
     store.close()
 
 
-#: As releases up to migration 0004 wrote them: status, plan source, parent worker, stopped by,
-#: reason; then what the columns say: stop cause, merge state, awaits approval, facts.
+#: Rows of releases up to migration 0004: status, plan source, parent worker, stopped by, reason;
+#: then the values of the new columns: stop cause, merge state, awaits approval, facts.
 TOLD_BY_REASONS = [
     (
         ("planning", "given", None, None, "waits for approval"),
@@ -250,7 +250,7 @@ def test_a_newer_schema_is_refused_and_left_alone(url: str, connection: Connecti
 def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
-        # Somebody else's table, which the last step of the migration runs into.
+        # A foreign table with which the last step of the migration conflicts.
         connection.execute(text("CREATE TABLE attempts (other INTEGER)"))
 
     with pytest.raises(StoreError, match="attempts"):

@@ -99,7 +99,7 @@ def test_a_change_whose_commit_never_came_is_stored(
     store.close()
 
 
-#: A commit that takes its time, as where it waits for a disk or for a standby server.
+#: A slow commit, as with a slow disk or a standby server.
 SLOW_COMMIT = """
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
@@ -222,7 +222,7 @@ def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_ba
     )
     for call in calls:
         with gateway.closed():
-            # Twice: it is known by then that the connection is lost.
+            # Twice, so that the lost connection is known the second time.
             for _ in range(2):
                 with pytest.raises(StoreError):
                     call()

@@ -328,7 +328,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Pa
     store.save(Change(new_jobs=[a_job()]))
     driver = store._opened().writer.connection.driver_connection
     assert driver is not None
-    # To SQLite, a database that may not grow is a disk that is full.
+    # For SQLite, a database that may not grow is a full disk.
     pages = driver.execute("PRAGMA page_count").fetchone()[0]
     driver.execute(f"PRAGMA max_page_count={pages}")
 

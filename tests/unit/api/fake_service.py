@@ -53,7 +53,7 @@ class FakeService:
         self._listeners: list[Callable[[Sequence[Event]], None]] = []
         self._lock = threading.RLock()
 
-    # What the API calls.
+    # Methods that the API calls
 
     def authenticate(self, key: str | None) -> Caller:
         if key not in self._keys:
@@ -145,7 +145,7 @@ class FakeService:
         with self._lock:
             stored = self._events[job.root_id][after:]
         for start in range(0, len(stored), limit):
-            # As much as one page of the root job's events has: seldom a full page.
+            # One page of the root job's events, of which a job's events rarely fill a page.
             page = [event for event in stored[start : start + limit] if event.job_id in members]
             if page:
                 return page
@@ -276,7 +276,7 @@ class FakeService:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    # Locks: nobody holds anything.
+    # Locks: never held
 
     def leases(self) -> Sequence[Lease]:
         return []
@@ -301,7 +301,7 @@ class FakeService:
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
         raise NotFound(f"no lease on {names[0]} exists")
 
-    # What tests call.
+    # Methods that tests call
 
     @property
     def listeners(self) -> int:

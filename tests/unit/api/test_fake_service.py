@@ -5,7 +5,7 @@ import inspect
 from orchestrator.engine.service.service import Service
 from tests.unit.api.fake_service import FakeService
 
-#: What nothing calls in the tests that use the stand-in.
+#: Methods that no test with the stand-in calls.
 LEFT_OUT = {"approve", "reject", "used", "recount"}
 
 

@@ -10,7 +10,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
-#: Runs one command line in this process; gives the exit code.
+#: Runs one command line in this process, and returns the exit code.
 Orchestrator = Callable[..., int]
 
 

@@ -103,13 +103,13 @@ class FakeApi(ThreadingHTTPServer):
         self.by_key: dict[str, FakeJob] = {}
         self.calls: list[Call] = []
         self.faults: list[tuple[int, dict[str, Any], dict[str, str]]] = []
-        #: Of the answer of /health, besides that it is ready.
+        #: Fields of the answer of /health, in addition to ready.
         self.health: dict[str, Any] = {}
-        #: Whether new jobs end at once, and how.
+        #: True if new jobs end at once.
         self.end_at_once = True
         self.outcome = "completed"
         self.output = "done what was asked"
-        #: Of the answer to a submission, besides the job.
+        #: Fields of the answer to a submission, in addition to the job.
         self.accepted: dict[str, Any] = {}
         self.stream_breaks_after: int | None = None
         self.connections: list[socket.socket] = []

@@ -10,8 +10,8 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 
-#: When stories begin; any time but zero.
-#: A commit that a job starts from: its changes are merged.
+#: Start time of stories; any time except zero. BASE is a commit for jobs: their changes are
+#: merged.
 BASE = "c0ffee"
 START = 1_000.0
 DAY = 86_400.0

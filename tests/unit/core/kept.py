@@ -14,7 +14,7 @@ class Kept:
         self.workers: dict[WorkerKey, Worker] = {}
         self.attempts: dict[tuple[WorkerKey, int], Attempt] = {}
         self.events: dict[str, list[Event]] = {}
-        #: What the jobs of each key cost on each day.
+        #: Cost of each key's jobs by day.
         self.days: dict[tuple[int, str], float] = {}
 
     def save(self, change: Change) -> None:

@@ -29,7 +29,7 @@ from .factories import (
 )
 from .kept import Kept
 
-#: More than any story needs to end.
+#: Maximum number of steps; no story needs as many.
 MOST_STEPS = 5_000
 NO_MEMORY = Lack(WaitKind.MEMORY, "waiting for memory")
 NO_DISK = Lack(WaitKind.DISK, "waiting for disk space")
@@ -41,17 +41,17 @@ class Story:
     def __init__(self, **limits: Any) -> None:
         self._limits = {"max_workers": 10, "max_live_workers": 1_000, **limits}
         self.now = START
-        #: While False, memory forbids one more process.
+        #: False: the memory allows no further process.
         self.admit = True
-        #: While set, nothing starts.
+        #: Set: nothing starts.
         self.paused: Lack | None = None
-        #: While False, reports take for ever to write; ``to_render`` are those that are asked for.
+        #: False: reports are never written; ``to_render`` has the requested ones.
         self.writes_reports = True
         self.to_render: list[str] = []
-        #: While False, shared contexts take for ever to make; those that are asked for.
+        #: False: shared contexts are never created; this list has the requested ones.
         self.makes_contexts = True
         self.to_make: list[str] = []
-        #: While False, plans wait to be taken; ``to_plan`` are the jobs that they belong to.
+        #: False: plans are not adopted; ``to_plan`` has their jobs.
         self.takes_plans = True
         self.to_plan: list[str] = []
         self.kept = Kept()
@@ -59,7 +59,7 @@ class Story:
         #: All commands so far, in order.
         self.commands: list[Command] = []
 
-    # What happens
+    # Events
 
     def root(self, *tasks: TaskSpec, submitted_by: str = "", **config: Any) -> Job:
         settings = self._config(config)
@@ -243,7 +243,7 @@ class Story:
     def _config(self, config: Mapping[str, Any]) -> JobConfig:
         return a_config(**{"max_workers": self._limits["max_workers"], **config})
 
-    # What can be seen, all of it from the store
+    # Views, all read from the store
 
     def key(self, job: Job, number: int = 1) -> WorkerKey:
         """The number-th worker of a job."""

@@ -25,7 +25,7 @@ def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:
 def test_work_wall_and_efficiency_of_two_levels() -> None:
     figures = analytics(trees.two_levels(), ROOT)
     assert figures.wall_seconds == 20
-    # 3 of worker_1, 20 of worker_2 without the 13 of its child job, 7 and 13 in the child job.
+    # 3 s of worker_1, 20 s of worker_2 minus 13 s of its child job, 7 s and 13 s in the child job.
     assert figures.work_seconds == 3 + 7 + 7 + 13
     assert figures.busy_slots == pytest.approx(1.5)
     assert figures.efficiency == pytest.approx(0.5)
@@ -206,7 +206,7 @@ def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]
         task = TaskSpec(id=str(number), depends_on=tuple(map(str, before)))
         planted.worker(job, f"worker_{number + 1}", task, (start, start + seconds))
     figures = analytics(planted.tree, job.id)
-    # With a slot for everyone nothing waits, so the job takes exactly that long.
+    # With a slot for every worker nothing waits, so the job takes exactly as long.
     assert figures.critical_path.seconds == pytest.approx(figures.wall_seconds)
     assert figures.critical_path.seconds == pytest.approx(
         sum(step.seconds for step in figures.critical_path.steps)

@@ -21,12 +21,12 @@ from orchestrator.reports.escaping import (
     quoted,
 )
 
-# HTML allowed and bare addresses linked: the most that a renderer would do with our Markdown.
+# HTML allowed and bare addresses linked: the maximum that a renderer would do with our Markdown.
 RENDERER = MarkdownIt("gfm-like", {"html": True})
 
 ACTIVE = {"html_block", "html_inline", "link_open", "image"}
 
-# Pieces that mean something to Markdown come up far more often than in random text.
+# Markdown syntax is far more frequent here than in random text.
 pieces = st.sampled_from(
     [
         *("`", "``", "```", "````", "~~~", "\\", "|", "\n", "\n\n", " ", "    ", "\t", "- ", "1. "),

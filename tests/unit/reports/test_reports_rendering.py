@@ -77,7 +77,8 @@ def test_child_jobs_of_one_instant_stand_in_the_order_in_which_they_were_started
     planted = Planted()
     root = planted.job("Survey")
     parent = planted.worker(root, "worker_1", TaskSpec(id="all"), (0, 9))
-    for number, job_id in enumerate(("b0", "a0"), start=1):  # stores give them by their ids
+    # stores return them in order of their ids
+    for number, job_id in enumerate(("b0", "a0"), start=1):
         child = planted.job(f"Part {number}", job_id=job_id, parent=parent, span=(1, 5))
         planted.worker(child, f"worker_1_{number}", TaskSpec(id="part"), (1, 5))
     tree = planted.tree
@@ -123,7 +124,7 @@ def test_every_row_of_a_table_has_the_cells_of_its_heading(case: str, tmp_path: 
         for above, line in pairwise(lines):
             if above.startswith("|") and line.startswith("|"):
                 assert above.count("|") == line.count("|"), f"{report.name}: {line}"
-            # Otherwise it is no table: a renderer shows the row as text.
+            # Otherwise a renderer shows the row as text, not as a table.
             assert not line.startswith("|") or above.startswith("|") or not above, above
 
 
@@ -151,7 +152,7 @@ def links(report: str) -> Iterator[str]:
     """As a renderer that allows HTML and links bare addresses sees them."""
     renderer = MarkdownIt("gfm-like", {"html": True})
     assert renderer.linkify is not None
-    # Else "parser.py" is taken for a host in Paraguay, which GitHub does not do.
+    # Otherwise "parser.py" counts as a host in Paraguay, unlike on GitHub.
     renderer.linkify.set({"fuzzy_link": False})
     for block in renderer.parse(report):
         for token in (block, *(block.children or ())):
@@ -259,7 +260,7 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
     for told in ("Build a shop", "It sells.", "no till", "bad did not succeed", "| shop.py |"):
         assert told in final and told not in level, told
     assert "| pytest | passed |" in level and "pytest" not in final
-    # There is no room for all of it in the final result.
+    # The final result has no room for the whole output.
     assert "the last words" in level and "the last words" not in final
 
 
@@ -272,7 +273,7 @@ def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None
     assert len(report) < 50_000
     assert "of 1,299,999 characters" in report
     assert "logs/depth_0_worker_1.log" in report
-    # It has no more of it.
+    # The report has no further part of the output.
     assert "line of text" not in (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
     assert "More: [directory]" in report
 
@@ -321,7 +322,8 @@ def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
     tree = trees.large(workers)
     began = time.process_time()
     Reports().render(tree, ROOT, tmp_path)
-    # Time of this process alone, and three times what it takes: the machine may be busy.
+    # CPU time of this process, with three times the usual value as limit, because the machine may
+    # be busy.
     assert time.process_time() - began < seconds
     assert len((tmp_path / "FINAL_RESULT.md").read_text()) < 200_000
     lines = (tmp_path / "reports/tree.txt").read_text().splitlines()

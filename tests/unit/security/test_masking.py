@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from orchestrator.security.masking import MASK, Masker
 
-#: A busy machine is no failure.
+#: No deadline, because a busy machine is no failure.
 unhurried = settings(deadline=None)
 
-# Few letters, so that secrets overlap with each other, with themselves and with the text.
+# Few letters, so that secrets overlap with each other, with themselves, and with the text.
 secrets_of = st.lists(st.text("abc/é ", min_size=6, max_size=14), min_size=1, max_size=4)
 words = st.text("abc/é \n", max_size=12)
 
@@ -127,7 +127,7 @@ def test_a_secret_inside_of_base64_is_masked(
         pieces = [text[at : at + size] for at in range(0, len(text), size)]
         output = masked([secret], pieces)
         assert MASK in output
-        # What is left outside tells at most the bits that share a character with other bytes.
+        # The text outside the mask has at most the bits that share a character with other bytes.
         start, end = len(before) * 8 // 6, -(-(len(before) + len(secret.encode())) * 8 // 6)
         assert len(output) <= len(text) - (end - start - 2) + len(MASK)
 
@@ -140,7 +140,7 @@ def test_a_secret_is_masked_that_base64_breaks_into_lines(line_break: bytes) -> 
         lines = [text[at : at + 76] for at in range(0, len(text), 76)]
         broken = line_break.join(lines) + line_break
         clean = Masker([secret]).text(text.decode()).encode()
-        # Nothing is lost but breaks inside of the mask.
+        # Only line breaks inside of the mask are removed.
         assert without(line_break, masked([secret], [broken])) == without(line_break, clean)
         for cut in range(0, len(broken), 7):
             pieces = [broken[:cut], broken[cut:]]

@@ -64,7 +64,7 @@ def test_secrets_are_known_by_the_names_of_their_variables() -> None:
     }
 
     assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
-    # Whoever signs an agent's commits is in every log of it.
+    # The identity of an agent's commits is in all its logs.
     assert secrets_in({"GIT_AUTHOR_NAME": "orchestrator"}) == ()
     assert secrets_in({"AUTHORIZATION": "Bearer 123"}) == ("Bearer 123",)
 
@@ -215,7 +215,7 @@ def test_no_spelling_of_a_path_reads_outside(
         os.mkfifo(inside / "fifo")
     try:
         found = read_regular(Path(f"{inside}/{'/'.join(parts)}"), 100, within=inside)
-    except ValueError as error:  # a NUL is in no path
+    except ValueError as error:  # no path has a NUL
         assert "null" in str(error)
         return
     assert found is None

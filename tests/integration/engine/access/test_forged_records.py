@@ -16,7 +16,7 @@ from tests.project import edit
 
 __all__ = ["made", "programs"]
 
-#: Its first words say that it runs; then it waits for ``go``, and ends its shim.
+#: Its first output shows that it runs; then it waits for ``go``, and ends its shim.
 FORGER = """\
 import json, os, pathlib, signal, sys, time
 place = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"]).parents[1] / "attempts"
@@ -70,7 +70,7 @@ def test_a_worker_that_claims_to_be_lost_uses_its_retries(
     claim = FORGER.replace(
         '"ended_by": "exit", "code": 0', f'"ended_by": "lost", "cause": "{cause}"'
     )
-    # Free retries would go on for ever.
+    # Free retries would continue forever.
     ends = "assert len(open(sys.argv[1]).readlines()) < 6\nwhile not"
     job_id, began, go = _submit(site, tmp_path, 1, claim.replace("while not", ends))
     go.touch()
@@ -88,7 +88,7 @@ def _has_begun(began: Path, number: int) -> bool:
     return began.exists() and f"{number}\n" in began.read_text()
 
 
-#: Removes every trace of its attempt, as if it had never begun.
+#: Removes every trace of its attempt, so that the attempt seems never to have begun.
 VANISHER = FORGER.partition("said =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
 
 
@@ -130,12 +130,12 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert "is not its own" in worker["reason"]
-    # It stays so for whoever asks once more.
+    # A second call gives the same answer.
     assert json.loads(record.read_text())["ended_by"] == "lost"
     assert record.with_name(record.name + ".foreign").exists()
 
 
-#: What a worker's tests may do to the gate that runs them.
+#: Code in a worker's tests that attacks the gate that runs them.
 GATE_FORGER = """\
 import json, os, pathlib, signal, time
 name, number = os.environ["ORCHESTRATOR_WORKER"].split("/")[-2:]

@@ -22,7 +22,7 @@ GIVEN = {
     "ORCHESTRATOR_PYTHON",
     "ORCHESTRATOR_WORKER",
     "ORCHESTRATOR_PORT",
-    # Where searches upwards end.
+    # Variables that end searches upwards.
     "GIT_CEILING_DIRECTORIES",
     "GOFLAGS",
 }

@@ -10,7 +10,7 @@ from tests.integration.engine.site import HOLD, InProcess, shell, until
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
-#: Starts a child job, waits for it, tells what it found; then asks for a job that is not its own.
+#: Starts a child job, waits for it, and prints its result; then requests a job of another caller.
 DRIVER = r"""
 import json, subprocess, sys
 

@@ -73,7 +73,7 @@ def test_a_secret_of_a_task_is_masked_in_what_it_leaves(site: InProcess) -> None
 
     found = texts(site, job)
     for place, text in found.items():
-        if not place.startswith("orchestrator.db"):  # a retry needs it
+        if not place.startswith("orchestrator.db"):  # a retry needs this file
             for form in encodings(SECRET):
                 assert form not in text, place
 

@@ -21,7 +21,7 @@ from tests.project import Project, agents, edit
 FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
-#: Fails in its first attempt, and leaves a merge that is not finished.
+#: Fails in its first attempt, and leaves an unfinished merge.
 BREAKS_FIRST = """
 if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then
   echo broken > app.py; echo x > junk.txt; echo trace > x.log
@@ -192,7 +192,7 @@ def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
 def test_a_crash_between_decision_and_rollback_changes_nothing(
     crashing: MakeCrashing, tmp_path: Path, point: str
 ) -> None:
-    # Counted by a file: attempts that a crash kept from beginning have numbers, too.
+    # Counted by a file, because attempts that a crash kept from beginning have numbers, too.
     script = BREAKS_FIRST.replace('"${ORCHESTRATOR_WORKER##*/}" = 1', f"! -e '{tmp_path}/broke'")
     script = script.replace("then\n", f"then touch '{tmp_path}/broke'\n")
     site, project = crashing(point, files=FILES)
@@ -276,7 +276,7 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     assert site.wait(job)["status"] == "completed"
     found = project.files(f"orchestrator/{job}/worker_1")
     assert {"1.txt", "3.txt"} <= set(found) and "2.txt" not in found
-    # A worktree that is made anew has the ignored files of the checkpoint it goes on from.
+    # A recreated worktree has the ignored files of the checkpoint from which it starts.
     assert project.show(refs(project, job)["ignored/worker_1/3-before"], "n.log") == "1"
 
 
@@ -303,7 +303,7 @@ def test_a_worker_that_runs_or_has_no_worktree_is_not_rolled_back(
 
 
 def waits_to_try_again(worker: dict[str, Any]) -> bool:
-    # An attempt is recorded before it begins.
+    # An attempt is recorded before it begins, so it may have no end.
     ended = [each for each in worker["attempts"] if each.get("ended_at")]
     return bool(worker["status"] == "pending" and ended)
 

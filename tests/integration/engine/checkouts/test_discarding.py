@@ -59,7 +59,7 @@ def test_what_has_not_landed_is_shown_and_discarded(
     names = [f"refs/heads/orchestrator/{job}/{each}" for each in ("result", "worker_2")]
     assert all(each in said.err for each in names)
     assert f": bin/orchestrator discard {job} --yes\n" in said.err
-    # What worker_1 did is in the result.
+    # The result has the changes of worker_1.
     assert f"{job}/worker_1" not in said.err
     assert refs(project, job)
     assert command(site, "discard", job, "--yes", up=up) == 0

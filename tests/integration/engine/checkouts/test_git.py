@@ -108,7 +108,7 @@ def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
     seen = project.git("status", "--porcelain", "--", ".", ":!product/bin", ":!product/config.yaml")
     assert "workspace" not in seen
     assert record(site, ended["job_id"])["leaks"] == []
-    # What the user has not committed is not part of the job.
+    # Uncommitted changes of the user are not part of the job.
     assert project.show(f"orchestrator/{ended['job_id']}/result", "src/app.py") == "x"
 
 
@@ -421,7 +421,7 @@ def test_submodules_are_there_without_their_origin_and_land_with_the_result(
 @pytest.mark.usefixtures("spawning")
 def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProject) -> None:
     site, project = made()
-    # The child's task is the agent's, so its prompt is a script, too.
+    # The child job's task has the same agent, so its prompt is a script, too.
     children = json.dumps([edit("cat uncommitted.txt > child.txt; sed -i 's/one/1/' src/app.py")])
     script = (
         "echo early > uncommitted.txt; sed -i 's/three/3/' src/app.py\n"
@@ -471,7 +471,7 @@ def test_a_cancel_while_a_worktree_is_made_starts_nothing(made: MakeProject) -> 
     project.commit({"slow.txt": "slow\n", ".gitattributes": "slow.txt filter=slow\n"})
     job = site.submit("x", [edit(f"touch '{ran}'")])
     until(begun.exists, "the worktree is being made")
-    # Others are not held up meanwhile.
+    # Other jobs are not delayed meanwhile.
     assert site.run("y", [shell("true")])["status"] == "completed"
 
     assert site.call("POST", f"/jobs/{job}/cancel", {}).status_code == 202
@@ -552,7 +552,7 @@ def test_land_onto_another_branch_than_the_base_names_both(
 # Crashes
 
 
-#: Each is reached by every worker, so the server dies there again and again.
+#: Every worker reaches each failpoint, so the server dies there repeatedly.
 @pytest.mark.parametrize("point", crash_points.OF_WORKTREES)
 def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, point: str) -> None:
     site, project = crashing(point, files=FILES)
@@ -593,7 +593,7 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     assert project.worktrees() == []
     assert project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
     assert not site.directory(job).exists()
-    # What the failed worker did is in no result.
+    # The failed worker's changes are in no result.
     kept = f"refs/orchestrator-kept/{job}/worker_1"
     assert project.show(kept, "a.txt") == "a"
     said = capfd.readouterr()

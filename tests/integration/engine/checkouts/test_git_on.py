@@ -30,7 +30,7 @@ def made(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
         project = Project(tmp_path / "host")
         (project.path / "README.md").write_text("hello\n")
         given = {"project_root": str(project.path)}
-        # The planner carries out nothing that changes files: its job has no base.
+        # The planner runs no task that changes files, so its job has no base.
         thinker = {"thinker": {**planner.settings["thinker"], "changes_files": False}}
         site = make_site(orchestrator=given, agents={**agents(tmp_path), **thinker})
         return site, project

@@ -25,9 +25,9 @@ class Tool:
     program: str
     command: str
     poison: dict[str, str]
-    #: Of the project.
+    #: Files of the project.
     files: dict[str, str] = field(default_factory=dict)
-    #: What is printed where no settings from above were found; empty: anything.
+    #: Output if the tool found no settings from above; empty: any output.
     says: str = ""
 
 
@@ -207,7 +207,7 @@ def test_no_settings_above_the_workspace_are_found(name: str, run: Run, tmp_path
     for said in (ran.worker, ran.own, ran.gate):
         assert MARK not in said
         assert tool.says in said
-    # The poison works: without the boundary the tool does find it.
+    # A control: without the boundary, the tool finds the planted settings.
     control = tmp_path / "project" / "product" / "control"
     control.mkdir()
     found = subprocess.run(

@@ -17,7 +17,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
 ) -> None:
     site, project = crashing(point, files={"a.txt": "a\n"})
     before = project.everything()
-    # It fails, at the base as well; each worktree has a lock of its own beside it.
+    # Fails, also at the base; each worktree has its own lock next to it.
     gate = (
         f"exec 9>>../lock; flock -n 9 || echo overlap >> {site.effects}; "
         f"echo ran >> {site.effects}; sleep 0.05; exit 1"

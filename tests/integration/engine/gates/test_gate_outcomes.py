@@ -219,7 +219,7 @@ def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
     for request in ("x", "y"):
         assert site.run(request, [edit("echo >> app.py")], gates=gates)["status"] == "completed"
 
-    # The worker's, the merged state's, and once for both jobs two runs of the base.
+    # The worker's run, the merged state's run, and once for both jobs two runs of the base.
     assert effects.read_text().count("\n") == 2 + 2 + 2
     assert len(list((site.workspace / "base_results").glob("*.json"))) == 1
 
@@ -348,7 +348,7 @@ def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) 
         ("gate_run_ended", "base commit"),
         ("gate_run_started", "merged result"),
         ("gate_run_ended", "merged result"),
-        # What was found on the base commit is kept.
+        # Results of the base commit are stored, so they are in the first job only.
         ("gate_run_started", "base commit"),
         ("gate_run_ended", "base commit"),
     ]

@@ -209,7 +209,7 @@ def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> 
     assert said.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
     assert len(found["failures"]) == 1
     assert "every commit counts" in found["note"]
-    # The prompt had it, of which the subject is made.
+    # The commit's subject is made from the prompt, which had the key.
     assert key not in project.git("log", "--all", "--format=%B")
 
 
@@ -231,7 +231,7 @@ def test_a_secret_that_is_taken_away_again_is_not_in_what_is_merged(made: MakePr
     assert key not in project.git("log", "-p", branch)
     assert project.show(branch, "b.txt") == "no token"
     assert project.show(branch, "c.txt") == "more"
-    # Nothing is lost by it.
+    # Nothing is lost: the checkpoint has the changes.
     kept = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
     assert key in project.git("log", "-p", kept)
 
@@ -278,7 +278,7 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     ended = site.run("x", [edit("echo x > x.txt")], gates=gates)
 
     assert ended["status"] == "completed", ended
-    # The one that is not required fails the same on the base commit.
+    # The gate that is not required fails in the same way on the base commit.
     assert statuses(site, ended["job_id"]) == {"docs": "skipped", "told": "known", "text": "passed"}
 
 

@@ -12,7 +12,7 @@ from tests.integration.engine.site import Answer, InProcess, marked, until
 from tests.project import Project, agents, edit
 
 FILES = {"README.md": "", ".gitignore": ".venv/\nnode_modules/\n"}
-#: An environment with one program, which says where it lies.
+#: Creates an environment with one program, which prints its own path.
 MAKE = [
     "mkdir -p .venv/bin; touch .venv/pyvenv.cfg",
     "printf '#!/bin/sh\\necho tool of %s\\n' \"$PWD\" > .venv/bin/tool; chmod +x .venv/bin/tool",

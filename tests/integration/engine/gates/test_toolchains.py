@@ -27,7 +27,7 @@ BACKENDS = {
 }
 PACKAGES = ("setuptools", "wheel", "hatchling", "editables", "poetry-core", "uv_build", "flit_core")
 UNIT = [{"name": "unit", "run": "pytest -q -p no:cacheprovider tests", "baseline": "none"}]
-#: On a build server package managers refuse to write a lock file, as the first install does.
+#: On a build server, package managers refuse to write a lock file, which the first install does.
 OUTSIDE_CI = {name: value for name, value in os.environ.items() if name != "CI"}
 IGNORED = ".venv/\nnode_modules/\n__pycache__/\n"
 
@@ -155,14 +155,14 @@ import nox
 def tests(session):
     session.run("pytest", "-q", "tests", external=True)
 """
-#: What runs the tests in the environment of the project.
+#: Test runners of the project's environment.
 RUNNERS = {
     "uv": "uv run --no-sync pytest -q tests",
     "poetry": "poetry run pytest -q tests",
     "pdm": "pdm run pytest -q tests",
     "nox": "nox --no-venv --session tests",
 }
-#: As the others do it, with seconds of their own.
+#: Similar to the other managers, and slow.
 AT_NIGHT = ("poetry", "pdm")
 
 

@@ -16,7 +16,7 @@ FILES[".gitignore"] = "dist/\n*.csv\n"
 LIAR = "echo 'I fixed src/app.py. All tests pass.'"
 ASKER = "echo 'I looked around. Which database should I use, PostgreSQL or SQLite?'"
 APOLOGY = "echo 'I am sorry, but I could not modify the files in this environment.'"
-#: In the words of the second attempt's prompt.
+#: Checks the text of the second attempt's prompt.
 TOLD = 'grep -q "{}" "$ORCHESTRATOR_WORKER_DIR/prompt.md"'
 
 Run = Callable[..., Answer]
@@ -134,7 +134,7 @@ def test_work_in_the_checkout_is_named_of_a_worker_that_succeeded(
     assert ended["reason"] == "your checkout changed while worker_1 ran: src/app.py"
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
     assert ended["reason"] in final
-    # What git ignores is no work, and the file that it committed is older than it.
+    # Ignored files are no work, and the committed file is older than they are.
     files, _, repository = committed["reason"].partition("; ")
     assert files == "your checkout changed while worker_1 ran: README.md"
     assert "branch main moved" in repository
@@ -187,7 +187,7 @@ def test_a_question_after_a_change_is_an_offer(run: Run) -> None:
 # -- child jobs that end after the worker's process ------------------------------------------------
 
 _CHILD = json.dumps([{"agent": "editor", "prompt": "sleep 1; SCRIPT; echo done", "role": None}])
-#: Starts a child job that it does not wait for.
+#: Starts a child job without waiting for it.
 DELEGATES = (
     f"cat > ../c.json <<'END'\n{_CHILD}\nEND\n"
     "orchestrator spawn child --tasks ../c.json; echo 'All is done.'"
@@ -228,7 +228,7 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     assert (lost["cause"], lost["paths"], lost["command"]) == ("not_made", ["docs/b.md"], command)
     assert ended["made_not_in_result"] == [], "nobody made it"
     assert ended["reason"] in (site.directory(job) / "FINAL_RESULT.md").read_text()
-    # Merging once more creates nothing.
+    # A repeated merge creates nothing.
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
     assert site.status(job)["status"] == "partial"
 

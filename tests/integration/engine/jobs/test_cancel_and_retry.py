@@ -115,7 +115,7 @@ def test_there_is_nothing_to_retry_in_a_completed_job(site: InProcess) -> None:
 
     assert answer.status_code == 409
     assert "nothing to retry" in answer.json()["detail"]
-    # What was read for the look is let go again.
+    # The tree that was read for the answer is released again.
     assert not site.manager.scheduler.view.has_tree(job)
     assert site.wait(job)["status"] == "completed"
 

@@ -22,7 +22,7 @@ def test_a_line_is_in_the_log_soon_after_it_is_printed(site: InProcess, tmp_path
         delays.append(time.time() - float(last))
     release.touch()
 
-    # The median: a busy machine delays the test as well as the worker.
+    # The median, because a busy machine delays the test as well as the worker.
     assert sorted(delays)[5] < 0.2
     site.wait(job)
 
@@ -87,7 +87,7 @@ def test_the_status_file_is_whole_at_any_moment_and_final_in_the_end(site: InPro
 
 
 def test_the_files_are_final_when_wait_answers(site: InProcess) -> None:
-    # One that falls behind: what is stored is not yet told.
+    # A slow observer: stored changes are not published yet.
     site.manager.publisher.add(lambda change: time.sleep(0.1))
     for _ in range(3):
         job = site.submit("quick", [shell("true")] * 3)

@@ -10,7 +10,7 @@ from tests.integration.engine.site import REPOSITORY, shell
 HEADING = "## One request, file by file\n"
 ROW = re.compile(r"^\| (.+?) \| (`.+`) \|$", re.MULTILINE)
 FILE = re.compile(r"`([\w/]+\.py)`")
-#: The step of which nothing runs in the server.
+#: The step that does not run in the server.
 IN_SHIMS = "In processes of their own"
 
 

@@ -136,7 +136,7 @@ def test_a_failure_skips_all_that_needs_it_and_says_why(site: InProcess) -> None
 
     assert ended["status"] == "partial"
     assert [row["status"] for row in rows(ended)] == ["failed", "skipped", "skipped", "success"]
-    # What never ran has no log to look at.
+    # A task that never ran has no log.
     assert ["log" in row for row in rows(ended)] == [True, False, False, True]
     assert [row["reason"] for row in rows(ended)[:3]] == [
         "exit code 7",

@@ -44,7 +44,7 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
 
     def rows(answer: Answer) -> list[list[str]]:
         shown = [click.unstyle(line) for line in status_lines(answer, 200)]
-        # Of the first line, the duration differs from one moment to the next.
+        # Without the duration in the first line, which changes from moment to moment.
         return [[shown[0].rpartition(";")[2]], *(line.split() for line in shown[1:])]
 
     def told() -> tuple[list[list[str]], list[list[str]]]:

@@ -20,10 +20,10 @@ FILES = {
     "tests/test_app.py": TESTS,
     "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
 }
-#: Makes the base's failing test pass, in more lines than the others need.
+#: Makes the base's failing test pass, with more changed lines than the other candidates.
 FIX = "sed -i s/0/2/ app.py\nseq 9 | sed 's/^/# /' >> app.py\n"
 NOTE = "echo '# a note' >> app.py\n"
-#: A test of the base runs fifty times.
+#: A test of the base with fifty parameters.
 FIFTY = (
     "def pytest_collection_modifyitems(items):\n"
     "    items += [each for each in items if each.name == 'test_one'] * 49\n"

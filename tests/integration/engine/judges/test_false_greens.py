@@ -10,7 +10,8 @@ from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, 
 from tests.integration.engine.judges.test_altered_judges import BREAK, TEST
 from tests.project import edit
 
-#: As the folder's own: pytest ends with "Unknown config option" where its plugin is missing.
+#: Like the folder's own settings: pytest ends with "Unknown config option" if its plugin is
+#: missing.
 FOLDER = "[tool.pytest.ini_options]\naddopts = '--strict-config'\nno_such_option = 120\n"
 
 

@@ -38,14 +38,14 @@ FILES = {
     "old.js": "old()\n",
     "tools/exits.py": "import os\n\nos._exit(0)\n",
     "tools/run.py": "DONE = 1\n",
-    # Python takes the first one that it finds.
+    # Python imports the first one that it finds.
     "sitecustomize.py": "import app\n",
     "tests/test_app.py": TESTS,
     ".gitignore": "__pycache__/\n",
 }
-#: Nothing of it is judged by pytest.
+#: Files that pytest does not judge.
 ALONE = "mkdir -p web src; echo '((' > web/app.js; echo 'int m(' > m.c; echo 'x = (' > src/x.py"
-#: Documents, data, configuration, markup, tests, and what tests run in other ways than by import.
+#: Documents, data, configuration, markup, tests, and files that tests run without importing them.
 QUIET = """
 mkdir -p docs static templates plugins pkg tests/data .github web/vendor
 echo '# more' | tee -a app.py tools/exits.py tools/run.py > plugins/loaded.py

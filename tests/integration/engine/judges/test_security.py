@@ -43,7 +43,7 @@ def test_only_new_findings_of_bandit_count(made: MakeProject) -> None:
 def test_only_new_findings_of_local_rules_of_semgrep_count(made: MakeProject) -> None:
     site, _ = made({"old.py": SHELL, ".semgrep.yml": RULES})
 
-    # It takes seconds to start: one run on the base, one on the work.
+    # The tool takes seconds to start: one run on the base, one on the work.
     script = "sed -i '1i # moved down' old.py; cp old.py new.py"
     new = site.wait(site.submit("x", [edit(script)]), within=280)
 
@@ -210,7 +210,7 @@ CASES = {
 @pytest.mark.parametrize(
     "tool",
     [
-        # pip-audit needs most of a minute to find it out; that of npm is told by day.
+        # pip-audit needs most of a minute for its finding; npm's runs by day.
         pytest.param(
             name,
             marks=[pytest.mark.needs(name), *([pytest.mark.nightly] if name in SLOW else [])],
@@ -222,7 +222,7 @@ def test_a_tool_that_needs_a_network_and_has_none_did_not_run(tool: str, made: M
     files, change = CASES[tool]
     site, _ = made(files)
 
-    # pip-audit makes environments, and fills them.
+    # pip-audit creates and fills environments.
     ended = site.wait(site.submit("x", [edit(change)]), within=380)
 
     found = gates(site, ended)[tool]

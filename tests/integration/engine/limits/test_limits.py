@@ -100,7 +100,7 @@ def test_a_root_has_so_many_descendants_and_no_more(make_site: MakeSite, release
 def test_a_tree_has_so_many_workers_and_no_more(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, max_total_workers=3)
     assert refused(site.post("three", [shell("true")] * 3, key=key)) == "limit-workers"
-    # A child job cannot raise what its root was given.
+    # A child job cannot raise its root job's value.
     assert (
         refused(site.post("three", [shell("true")] * 3, key=key, max_total_workers=100))
         == "limit-workers"
@@ -171,7 +171,7 @@ def test_a_recursion_bomb_stops_at_the_exact_limits(make_site: MakeSite, tmp_pat
 
     ended = site.run("bomb", [shell(f"python3 {bomb}")], max_recursion_depth=2)
 
-    # 3 child jobs, and 3 below each of them: the depth is the limit that is met first.
+    # 3 child jobs, and 3 below each of them: the limit on depth is reached first.
     jobs = site.get("/jobs?page_size=100")["jobs"]
     assert ended["status"] == "completed"
     assert sorted(job["depth"] for job in jobs) == [0, *[1] * 3, *[2] * 9]
@@ -272,7 +272,7 @@ def test_a_request_may_use_more_slots_than_is_usual_here(
     make_site: MakeSite, effects: Path
 ) -> None:
     site = make_site(workers={"max_workers": 1})
-    # Each waits until all four are there.
+    # Each worker waits until all four run.
     meet = f"echo x >> {effects}; until [ $(wc -l < {effects}) -ge 4 ]; do sleep 0.02; done"
 
     ended = site.run("together", [shell(meet)] * 4, max_workers=4, default_timeout=20)
@@ -348,7 +348,7 @@ def test_what_is_left_means_the_same_in_every_answer(site: InProcess, release: P
     own = {"depth": 1, "child_jobs": 20, "child_jobs_in_root": 999, "workers": 2}
     assert counted(answer["left"]) == counted(site.status(child)["left"]) == own
     assert counted(site.get(f"/jobs/{child}")["left"]) == own
-    # The one that asked is a level higher, and has started one of its 20.
+    # The caller's depth is one less, and it has started one of its 20 child jobs.
     assert counted(answer["caller_left"]) == {**own, "depth": 2, "child_jobs": 19}
     assert counted(site.status(job)["left"]) == {**own, "depth": 2}
     again = site.post("child", body, key=key).json()

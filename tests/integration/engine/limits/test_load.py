@@ -14,7 +14,7 @@ def intervals(effects: Path) -> list[tuple[float, int]]:
     for line in effects.read_text().splitlines():
         sign, time = line.split()
         found.append((float(time), 1 if sign == "+" else -1))
-    # An end and a start at the same moment: the end comes first.
+    # If an end and a start have the same time, the end counts first.
     return sorted(found)
 
 
@@ -34,7 +34,7 @@ def noted(effects: Path, seconds: float) -> str:
 def test_three_hundred_workers_never_use_more_than_eight_slots(
     site: InProcess, effects: Path
 ) -> None:
-    # Two jobs: each of them alone may use all of the slots.
+    # Two jobs: each alone may use all slots.
     jobs = [site.submit(name, [shell(noted(effects, 0.05))] * 150) for name in ("one", "two")]
 
     assert [site.wait(job)["status"] for job in jobs] == ["completed"] * 2
@@ -67,7 +67,7 @@ def test_a_small_job_does_not_wait_for_a_big_one(site: InProcess) -> None:
 
 
 def test_waiting_for_memory_ends_when_there_is_some(make_site: MakeSite) -> None:
-    # So much is never available: one worker at a time goes on all the same.
+    # So much memory is never available: still, one worker at a time runs.
     site = make_site(workers={"min_available_memory_bytes": 2**60, "max_workers": 4})
 
     assert site.run("x", [shell("true")] * 3)["status"] == "completed"

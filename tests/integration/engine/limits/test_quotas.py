@@ -99,5 +99,5 @@ def test_a_key_spends_so_much_in_a_day(make_site: MakeSite, tmp_path: Path) -> N
     refusal(child, "limit-cost-per-day", limit)
     assert site.post("another key", [shell("true")]).status_code == 202
     release.touch()
-    # A command asks no model: nothing stops it.
+    # A command calls no model, so no cap stops it.
     assert site.wait(job)["status"] == "completed"

@@ -20,7 +20,7 @@ BIND = (
     "python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); "
     's.bind(os.environ["TMPDIR"] + "/" + 40 * "s"); print("bound")\''
 )
-#: Says what it was given, and goes on until a second worker has begun.
+#: Prints its environment, and runs until a second worker has begun.
 TELL = 'env > "$ORCHESTRATOR_WORKER_DIR/env"; until [ -e "$OTHER" ]; do sleep 0.02; done'
 
 
@@ -85,7 +85,7 @@ def test_what_a_server_leaves_is_removed_by_the_next(
     server.start()
 
     assert not left.exists()
-    if how == "kill":  # its worker goes on, with what it has
+    if how == "kill":  # the worker continues with its directory
         assert os.path.isdir(own)
     go.touch()
     assert server.wait(job)["status"] == "completed"
@@ -132,7 +132,7 @@ def test_a_cancelled_attempt_leaves_nothing(make_site: MakeSite, tmp_path: Path)
 
 def test_in_a_sandbox_it_can_be_written_to(make_site: MakeSite) -> None:
     try:
-        # Its script is not in a file: the sandbox has a /tmp of its own.
+        # The script is an argument, not a file: the sandbox has its own /tmp.
         agent = {"command": [sys.executable, "-c", EDITOR]}
         site = make_site(workers={"containment": "sandbox"}, agents={"editor": agent})
     except ContainmentUnavailable as error:

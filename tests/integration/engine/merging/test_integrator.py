@@ -29,7 +29,7 @@ from tests.gates import RunningGates
 from tests.project import Project
 from tests.unit.core.factories import a_config, a_job, a_task, a_worker
 
-#: Fails where a file of that name is in the project.
+#: Fails if the project has a file of that name.
 NO_BAD_FILES = Gate(name="no bad files", run="! ls bad* 2>/dev/null")
 
 
@@ -110,7 +110,7 @@ def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
     assert refusals[0].gates[0].output.strip() == "bad_2"
     assert bench.record.merged == [f"worker_{number}" for number in (1, 2, 4, 5, 6, 8)]
     assert not [name for name in bench.result() if name.startswith("bad")]
-    # From the second culprit on, whether one before them is it is looked for as often again.
+    # From the second culprit on, the search for an earlier cause takes as many runs again.
     assert len(bench.gates.seen) <= 1 + (1 + 3) + 2 * (1 + 3)
     assert bench.project.worktrees() == []
 
@@ -138,7 +138,7 @@ def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) ->
     assert bench.repository.changed(again, bench.repository.tip(worker_branch(culprit))) == ["bad"]
     assert not bench.repository.tip(sent_ref(culprit))
     assert take_up(bench.repository, bench.job, culprit, again) == again
-    # It mends it: both are in the result.
+    # The worker repairs the culprit: both are in the result.
     bench.project.git("checkout", "-q", "--detach", worker_branch(culprit))
     bench.project.git("mv", "bad", "mended")
     bench.project.git("commit", "-q", "-m", "mended")

@@ -15,7 +15,7 @@ MakeProject = Callable[[], tuple[InProcess, Project]]
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
 
-#: Two workers that change the same line: only one of them can be in the result.
+#: Two workers that change the same line: the result can have only one of the changes.
 SAME_LINE = [edit("echo one > shared.txt"), edit("echo two > shared.txt")]
 
 
@@ -52,7 +52,7 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     assert {each["merge_state"] for each in jobs} == {"in_part"}
     lost = "worker_1_1_1_2"
     assert f"{lost} of job {deepest['job_id']} (conflict in shared.txt)" in ended["reason"]
-    # The workers did what they were asked for.
+    # The workers did the requested work.
     assert [row["status"] for row in ended["results"]["tasks"]] == ["recursive_success"]
     branch = f"orchestrator/{job}/result"
     assert project.show(branch, "shared.txt") == "one"
@@ -120,7 +120,7 @@ def test_hunks_overruled_below_are_named_at_the_root(made: MakeProject) -> None:
     lost = f"1 hunk of worker_1_1_1 of job {deepest} (shared.txt:1)"
     assert ended["reason"] == f"overruled by merge_strategy theirs: {lost}"
     assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
-    # Merging again keeps what was found below.
+    # A repeated merge keeps the losses of descendants.
     assert merge(site, job) == "completed"
     assert lost in site.status(job)["reason"]
 
@@ -132,7 +132,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     site, project = made()
     flag = tmp_path / "flag"
     child = edit(f"until [ -e {flag} ]; do sleep 0.02; done; echo child > shared.txt")
-    # It does not wait: both changes meet when the child job has ended.
+    # The parent does not wait: both changes meet when the child job has ended.
     script = spawning([child], 1, after=f"rm code-1.txt; echo parent > shared.txt; touch {flag}\n")
     script["prompt"] = script["prompt"].replace(" --wait ", " ")
 

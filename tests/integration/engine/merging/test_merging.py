@@ -23,7 +23,7 @@ from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
-#: Passes while no two files say the same.
+#: Passes if no two files have the same content.
 ALL_DIFFER = Gate(name="differ", run='test -z "$(cat words/* 2>/dev/null | sort | uniq -d)"')
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -99,7 +99,7 @@ def test_what_passes_together_is_merged_after_one_run(
 
 def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGates) -> None:
     site, project = made(ALL_DIFFER)
-    # In its next attempt it finds what the others did, and what the gates said.
+    # In its next attempt the worker finds the other workers' changes and the gates' output.
     mend = (
         f"if [ -e words/a ]; then {word('b', 'z')}; "
         'grep -q differ "$ORCHESTRATOR_WORKER_DIR/prompt.md"; '
@@ -146,7 +146,7 @@ def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
         "| **Not merged** | worker_2 (gate differ failed"
         in (site.directory(job) / "FINAL_RESULT.md").read_text()
     )
-    # A retry of the job gives it another chance, on top of what is there.
+    # A retry of the job gives the worker another attempt, on top of the result.
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
     site.wait(job)
     assert attempts(site, job) == [1, 2, 1, 1]
@@ -243,7 +243,7 @@ def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
         again.stop()
 
 
-#: As of another git that is at work for long: a file would be taken for left behind.
+#: Held like by another git that works for long: a plain file would count as leftover.
 LOCKED = (
     'lock="$(git rev-parse --git-common-dir)/refs/heads/orchestrator/$ORCHESTRATOR_JOB_ID/"\n'
     'mkdir "${lock}result.lock"\n'
@@ -334,7 +334,7 @@ def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
     assert "merge failed" in site.status(row["child_job_id"])["reason"]
 
 
-# Merging again
+# Repeated merges
 
 
 def merge(site: InProcess, job: str, **body: Any) -> Answer:
@@ -442,7 +442,7 @@ def test_a_union_counts_only_if_the_gates_of_the_merged_state_pass(
     assert project.show(f"orchestrator/{job}/result", "CHANGES.md") == "- first\n- one"
 
 
-#: Of the files in tests/ one passing test each.
+#: Adds a passing test for each file in tests/.
 COUNTED = (
     '{ echo "<testsuite>"; for each in tests/*; do '
     'echo "<testcase classname=\\"t\\" name=\\"$each\\"/>"; done; echo "</testsuite>"; } '
@@ -561,7 +561,7 @@ def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> N
     taken = merge(site, job, take=["worker_2"])
 
     assert (taken["status"], taken["merged"]) == ("partial", ["worker_1", "worker_2"])
-    # The next one neither drops the first, nor does a merge without options, nor a repetition.
+    # The next merge keeps the first choice, as do a merge without options and a repetition.
     both = merge(site, job, take=["worker_3"])
     assert both["merged"] == ["worker_1", "worker_2", "worker_3"]
     assert merge(site, job)["merged"] == both["merged"]
@@ -658,7 +658,7 @@ def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing
 ) -> None:
     own = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
-    # It fails in every first run on a merged state.
+    # The gate fails in every first run on a merged state.
     first = tmp_path / "first"
     flaky = (
         "import os, pathlib\n\n\ndef test_steady():\n    assert True\n\n\ndef test_once():\n"

@@ -19,9 +19,9 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "agent": edit,
     "command": lambda script, **more: shell(script, git="on", **more),
 }
-#: Accepts a state with one of these files, and none with both.
+#: Accepts a state with one of these files, and rejects a state with both.
 NOT_BOTH = {"gates": [{"name": "both", "run": "! test -e a.txt || ! test -e b.txt"}]}
-#: An agent is told of the gate: its next attempt removes the other file.
+#: The agent gets the gate's output: its next attempt removes the other file.
 YIELDS_NOT = "echo b > b.txt"
 YIELDS = "rm -f a.txt; echo b > b.txt"
 
@@ -35,7 +35,7 @@ class Case:
     config: dict[str, Any] = field(default_factory=dict)
     #: Options of a merge before the commands are read.
     choice: str = ""
-    #: What is to be typed, by kind of agent.
+    #: The expected command, by kind of agent.
     agent: str = "merge JOB --resolve worker"
     command: str = "merge JOB --strategy theirs"
 
@@ -46,7 +46,8 @@ SHOWN, RETRY = "diff JOB worker_2", "retry JOB"
 AUTO, TAKE = "merge JOB --strategy auto", "merge JOB --include worker_2"
 CASES = {
     "conflict": Case(ONE, TWO),
-    # Nothing has marks there: an attempt that changes nothing does not resolve it.
+    # The file has no conflict markers, so an attempt without changes does not resolve the
+    # conflict.
     "conflict with a deletion": Case("rm shared.txt", f"{TWO}; echo $RANDOM > n.txt"),
     "conflict, merged by hand": Case(ONE, TWO, MANUAL),
     "conflict that theirs could not merge": Case(
@@ -97,7 +98,7 @@ CASES = {
         command=SHOWN,
     ),
 }
-#: For the same cause and kind another case by day comes to the same command.
+#: Another case by day has the same cause, kind, and command.
 AT_NIGHT = {
     ("conflict with a deletion", "command"),
     ("conflict, merged by hand", "command"),
@@ -106,7 +107,7 @@ AT_NIGHT = {
     ("left by a person, merged by hand", "agent"),
     ("left by a person after a conflict", "command"),
 }
-#: With a command as well where another one is to be typed for it.
+#: Also with a shell command if the expected command differs for it.
 TABLE = [
     pytest.param(name, kind, marks=pytest.mark.nightly if (name, kind) in AT_NIGHT else [])
     for name, case in CASES.items()
@@ -164,7 +165,7 @@ def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
         "PATH": os.environ["PATH"],
         "ORCHESTRATOR_API_URL": site.url,
         "ORCHESTRATOR_API_KEY": KEY,
-        # The linked bin/ belongs to the repository of this test: its folder is another one.
+        # The linked bin/ belongs to this test's repository, which is another folder.
         "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(site.folder / "workspace"),
         "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(site.folder.parent),
     }
@@ -204,7 +205,7 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
         assert loss["command"] in merged.stdout
     if loss["command"] in [each["command"] for each in answer["missing"]]:
         assert status.stdout.splitlines()[-1].endswith(f": {loss['command']}"), status.stdout
-    # No text offers another one.
+    # No text offers another command.
     texts = (status.stdout, *answer["results"]["changes"], answer["reason"])
     offered = re.compile(rf"bin/orchestrator (?:merge|retry) {job}(?: --\w+ \w+)?")
     may = {loss["command"], loss["otherwise"], f"bin/orchestrator merge {job} --strategy auto"}
@@ -212,7 +213,7 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
 
     ran = typed(site, loss["command"])
 
-    # Who failed has failed, whatever becomes of its work.
+    # A failed worker stays failed, whatever happens to its work.
     takes = wanted == TAKE.replace("JOB", job)
     assert ran.returncode == (6 if takes else 0), (loss["command"], ran.stdout, ran.stderr)
     assert "+" in typed(site, loss["show"]).stdout

@@ -115,7 +115,7 @@ def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
 def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakeProject) -> None:
     site, project = made()
     children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
-    # It settles it as it was told to, with git, in its own worktree.
+    # The worker resolves the conflict as its prompt says, with git, in its own worktree.
     script = (
         f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
         "orchestrator spawn child --tasks c.json --wait > said & "
@@ -138,7 +138,7 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert "git merge -s ours orchestrator/" in said
     [child] = row["child_job_ids"]
     told = site.status(child)
-    # It is whole by itself: only the worker above does not have it.
+    # The child job is complete: only its parent worker lacks its changes.
     assert (told["status"], told["not_in_parent"]) == ("completed", ["README.md"])
     words = told["results"]["changes"]
     assert told["reason"] in said

@@ -158,7 +158,7 @@ def test_lines_like_marks_that_a_side_has_itself_are_none(
     assert shown.split() == ["Heading", "=======", "two", "one"]
 
 
-#: Fails until it is told for the n-th time what to do, and keeps what it was told.
+#: Fails until its n-th call, and stores its prompts.
 LATE = """
 import os, pathlib, sys
 home = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"])

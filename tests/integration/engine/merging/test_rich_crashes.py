@@ -13,7 +13,7 @@ from tests.integration.engine.site import marked, until
 from tests.project import edit
 
 FILES = {"a.txt": "one\ntwo\nthree\n"}
-#: Who holds the lock is alone with the file.
+#: Only the holder of the lock uses the file.
 LOCKED = """
 orchestrator lock db --wait 60 >/dev/null
 exec 8>>'{place}/db.lock'
@@ -42,7 +42,7 @@ def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(
         edit(f"{locked}sed -i s/two/zwei/ a.txt"),
         edit(f"orchestrator spawn below --tasks {children} --wait >/dev/null; echo x > above.txt"),
     ]
-    # One of a pair is broken only together with the other.
+    # One file of a pair breaks the gate only together with the other.
     gate = "! { [ -e one.txt ] && [ -e two.txt ] && ! [ -e both.txt ]; }"
     tasks += [
         edit("echo 1 > one.txt"),

@@ -15,7 +15,7 @@ MakeProject = Callable[[], tuple[InProcess, Project]]
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
 
-#: Without what ``spawning`` notes of the exit code.
+#: Without the file in which ``spawning`` notes the exit code.
 DISCARD = "git reset -q --hard; git clean -qfd\n"
 CHILD = edit("printf 'one\\ntwo\\n' > child.txt; echo 1 >> shared.txt")
 
@@ -54,7 +54,7 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
     assert project.show(branch, "child.txt") == "one\ntwo"
     assert project.show(branch, "shared.txt") == "zero\n1"
     assert project.show(branch, "own.txt") == "own"
-    # It stays taken, until a person leaves it.
+    # The changes stay merged until a person excludes them.
     assert merge(site, job) == "completed"
     assert merge(site, job, leave=[child]) == "completed"
     assert "(you excluded the changes of child job" in site.status(job)["reason"]
@@ -67,7 +67,7 @@ def test_a_child_job_whose_work_was_discarded_is_done_again_for_the_same_request
 ) -> None:
     site, project = made()
     runs = tmp_path / "runs"
-    # As of an agent: no two runs write the same.
+    # Like an agent: no two runs write the same content.
     child = edit(f"echo run >> {runs}; echo work $(wc -l < {runs}) > child.txt")
     ask = f"""cat > "$ORCHESTRATOR_WORKER_DIR/c.json" <<'END'
 {json.dumps([child])}
@@ -128,7 +128,7 @@ def test_a_child_job_that_its_parent_merges_as_its_own_decision_is_only_named(
     made: MakeProject,
 ) -> None:
     site, _ = made()
-    # As docs/git.md has it for a worker that stays with its own.
+    # The command in docs/git.md for a worker that keeps its own version.
     ours = "git merge -q -s ours -m mine $(git branch --list --format='%(refname)' '*/result_*')\n"
 
     ended = site.run("x", [spawning([CHILD], 1, after=f"{DISCARD}{ours}")])

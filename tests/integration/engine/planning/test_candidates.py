@@ -18,7 +18,7 @@ from tests.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
-#: Answers as the files beside it say, one answer for each time that it is asked.
+#: Gives the answers in the files next to it, one answer per call.
 JUDGE = """\
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
@@ -32,7 +32,7 @@ while answers == "wait":
 print("I think:", answers[min(times, len(answers)) - 1])
 """
 
-#: The first changes much, the second little, the third fails, the fourth nothing.
+#: The first changes much, the second little, the third fails, the fourth changes nothing.
 SCRIPT = """
 case $ORCHESTRATOR_WORKER_ID in
     *_1) seq 50 > numbers.txt;;
@@ -130,7 +130,7 @@ def test_the_best_is_merged_given_to_others_and_started_from(made: MakeProject) 
     assert kept == told
     given = site.directory(job) / "depth_0" / "worker_5" / "dependencies.json"
     assert json.loads(given.read_text())["a"]["worker_id"] == "worker_2"
-    # The others are kept.
+    # The branches of the others still exist.
     assert len(project.show(f"orchestrator/{job}/worker_1", "numbers.txt").splitlines()) == 50
     assert project.show(f"orchestrator/{job}/worker_3", "numbers.txt") == "1"
 
@@ -155,7 +155,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
 
     assert "worker_5" in capfd.readouterr().out
     assert len(project.show(result, "numbers.txt").splitlines()) == 50
-    # It was made with the other one.
+    # The child job's changes belong to the other candidate.
     [lost] = site.get(f"/jobs/{job}/conflicts")["missing"]
     assert (lost["worker_id"], lost["cause"]) == ("worker_5", "builds_on")
     assert lost["why"] == "depends on worker_2, which is no longer the chosen candidate"
@@ -403,7 +403,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     assert down == told
     assert shown() == text
     assert command("compare", job, "nothing") == 3
-    # As a server that was killed leaves a job that runs.
+    # A job's status as a killed server leaves it.
     path = site.directory(job) / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "status": "running"}))
     assert command("compare", job, "a") == 1

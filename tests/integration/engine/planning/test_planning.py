@@ -12,8 +12,8 @@ from orchestrator.core.events import EventKind
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until, whole_lines
 
-#: Does what the file ``script`` beside it says: a line for each time that it is asked. As a
-#: worker it says what it was told.
+#: Does what the file ``script`` next to it says: one line per call. As a worker it prints its
+#: prompt.
 AGENT = """\
 import json, os, pathlib, sys, time
 asked = sys.stdin.read()
@@ -189,7 +189,7 @@ LIST = "\n".join(f"- Port module {each}" for each in range(8))
     ("request_", "second", "asked", "tasks"),
     [
         ("Build it. Test it.", GOOD, 2, 3),
-        # It knows better than we do what "each module" comes to.
+        # The planner knows the number of modules better than the rules.
         ("Port each module.", MANY, 2, 15),
         (LIST, MANY, 1, 15),
     ],
@@ -313,7 +313,7 @@ def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
     assert len(planning_site.get(f"/jobs/{job_id}")["tasks"]) == 3
 
 
-#: Calls the API as the planner, and says what it was answered.
+#: Calls the API as the planner, and prints the answer.
 CALLER = """\
 import json, os, sys, urllib.request, urllib.error
 url = os.environ["ORCHESTRATOR_API_URL"] + "/api/v1/" + sys.argv[1]
@@ -514,7 +514,7 @@ def test_a_planner_that_was_stopped_with_its_server_is_asked_again(
     _waiting_for(planner, GOOD)
     server = make_server(agents=planner.settings)
     job_id = planned(server)
-    # As often as it may be: this costs none of its tries.
+    # Stopped as often as allowed: this uses none of its attempts.
     for times in (1, 2, 3):
         until(lambda times=times: len(planner.asked) == times, "the planner is asked")
         server.terminate()

@@ -56,7 +56,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
         script.write_text(
             "import pathlib, sys\npath = pathlib.Path(sys.argv[1])\ntext = path.read_text()\n"
             f"{line}\npath.write_text(text)\n"
-            # The editor is noticed by the time of the file.
+            # The file's time shows whether the editor changed it.
             "import os\nos.utime(path, (1, 1))\n"
         )
         monkeypatch.setenv("VISUAL", shlex.join([sys.executable, str(script)]))
@@ -92,7 +92,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     assert all(worker["attempts"] == [] for worker in workers)
 
 
-#: A command line as a shell starts it in the background, where Ctrl-C is ignored.
+#: A command line that a shell started in the background, where Ctrl-C is ignored.
 IN_BACKGROUND = """
 import os, signal, sys
 from pathlib import Path
@@ -256,7 +256,7 @@ def test_a_plan_that_is_none_any_more_after_the_editor_runs_nothing(
 
     code, _ = say("submit", "--edit-plan", *BY_AGENT, REQUEST)
 
-    # By now: a server that was started for it stops only when no job is left.
+    # By now: a server that was started for the command stops only if no job is left.
     assert [job["status"] for job in site.get("/jobs")["jobs"]] == ["cancelled"]
     assert (code, jobs(site)) == (2, [("cancelled", "thinker")])
 
@@ -275,7 +275,7 @@ def test_a_plan_of_the_rules_can_be_edited_too(
 
 def test_a_submitted_plan_waits_and_is_approved_or_rejected(site: InProcess, say: Say) -> None:
     asked = ("submit", "--approve", "--agent", "thinker", "--planner", "rules")
-    # What changes no file has failed where a change was asked for.
+    # A worker that changes no file has failed if a change was requested.
     _, first = say(*asked, "Explain how it works")
     _, second = say(*asked, "Something else")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tests.project import Project
 
-#: A folder with a directory for each project, and its ``<name>-<version>.tar.gz`` in that.
+#: Path of a folder with a directory for each project, which has ``<name>-<version>.tar.gz`` files.
 FOLDER = os.environ.get("ORCHESTRATOR_TEST_RELEASES", "")
 _VERSION = re.compile(r"-(\d+(?:\.\d+)*)\.tar\.gz$")
 
-#: Path to content; None where there is no such file.
+#: Content by path; None: no such file.
 Part = Mapping[str, bytes | None]
 
 

@@ -15,7 +15,7 @@ def scenario(arrange: Arrange) -> Arrange:
     return arrange
 
 
-#: By day one repository has all of these; at night each has one of its own.
+#: By day one repository has all of these; at night each has its own repository.
 OF_FILES = (
     "names of all kinds",
     "case collisions",

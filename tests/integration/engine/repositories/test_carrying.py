@@ -41,7 +41,7 @@ def test_settings_of_the_environment_are_copied_and_never_committed(
     script = (
         "grep -x KEY=secret .env; grep -x LOCAL=1 pkg/.env.local; test -L node_modules/left-pad\n"
         'test "$(stat -c %a .env)" = 600; test -z "$(git status --porcelain)"\n'
-        # It is told to be no secret any more, and committed by force.
+        # The worker makes the file no longer ignored, and commits it.
         "echo changed > .env; : > .gitignore; echo x > x.txt"
     )
     host = make_host(project)

@@ -72,7 +72,7 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
         assert words in ended["reason"], ended["reason"]
         assert words in host.final(ended["job_id"]).replace("\\", "")
 
-    # The user has gone on with one of them.
+    # The user has since changed one of the settings.
     project.git("config", "own.name", "y")
     capfd.readouterr()
     job, ids = ended["job_id"], ("-C", str(remote), "rev-parse", "early")
@@ -150,7 +150,7 @@ def test_nothing_is_merged_as_only_a_worker_wants_it(host: Host, how: str) -> No
     record = host.record(ended["job_id"])
     assert (record["merged"], record["branch"]) == ([], "")
     assert "how files are merged changed" in record["leaks"]
-    # Whoever has looked at it can have it so.
+    # A user who has checked the change may keep it.
     again = host.site.call("POST", f"/jobs/{ended['job_id']}/merge", {})
     assert again.json()["merged"] == ["worker_1", "worker_2"]
 

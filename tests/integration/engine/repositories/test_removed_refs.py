@@ -6,7 +6,7 @@ from tests.integration.engine.repositories.conftest import Host
 from tests.project import edit
 
 ALL = 'git for-each-ref --format="delete %(refname)" {} | git update-ref --stdin'
-#: Until the first worker's work is committed, and its worktree is gone.
+#: Waits until the first worker's work is committed, and its worktree is removed.
 AFTER_THE_FIRST = """
 first=$(git symbolic-ref HEAD | sed s/worker_2/worker_1/)
 until git for-each-ref refs/orchestrator | grep -q checkpoint/worker_1/1-after; do sleep 0.02; done

@@ -16,7 +16,7 @@ from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
 from tests.project import Project, edit
 
-#: The first is changed by both workers in different places; each makes a file.
+#: Both workers change the first file in different places; each creates a file.
 FIRST = edit("sed -i s/one/ONE/ src/app.py; echo 1 > first.txt")
 SECOND = edit("sed -i s/three/THREE/ src/app.py; echo 2 > 'second file.txt'; chmod +x src/app.py")
 MakeProject = Callable[[], Project]
@@ -39,7 +39,7 @@ def check(host: Host) -> Answer:
     assert record["merged"] == ["worker_1", "worker_2"]
     assert host.project.show(record["commit"], "src/app.py").split() == ["ONE", "two", "THREE"]
     names = host.project.git("diff", "--name-only", record["base"], record["commit"]).splitlines()
-    # Git itself takes a file for changed that its attributes would have otherwise.
+    # Git itself reports a file as changed if its attributes require another content.
     assert set(names) - {"mixed.txt"} == {"first.txt", "second file.txt", "src/app.py"}
     assert host.project.worktrees() == mine
     return ended
@@ -94,7 +94,7 @@ def test_what_is_made_outside_of_a_sparse_checkout_is_kept(
     project.git("sparse-checkout", "set", *shape)
     host = make_host(project)
     unchanged = host.untouched()
-    # A child job's worktree is as sparse: what its parent made there is only in its commit.
+    # A child job's worktree is sparse, too: its parent's new files are only in the commit.
     below = json.dumps([edit("git show HEAD:own/new; mkdir far; echo c > far/child")])
     script = (
         "mkdir own big; echo p > own/new; echo changed > big/a.txt\n"
@@ -151,7 +151,7 @@ def test_in_a_part_of_a_repository(project: Project, make_host: MakeHost) -> Non
     assert [each for each in unchanged() if not each.startswith(b"part/product")] == []
 
 
-# What cannot be done is said
+# Messages about impossible operations
 
 
 def plain(host: Host, said: str) -> None:
@@ -242,7 +242,8 @@ def meanwhile(host: Host, script: str, **config: object) -> Answer:
         "git switch -q -c elsewhere; echo e > e.txt; git add e.txt; git commit -qm e",
         "touch .git/index.lock",
         "git branch -m main trunk",
-        # Not prune --expire=now, which git itself says is not safe while others write objects.
+        # Not prune --expire=now, which git's documentation calls unsafe while others write
+        # objects.
         "git reflog expire --expire=now --all; git gc -q",
         "git config core.autocrlf input",
         "git checkout -q --orphan fresh; git rm -rfq .",
@@ -340,7 +341,7 @@ def test_what_a_worker_does_to_its_own_worktree_stays_there(host: Host) -> None:
     )
     ended = host.run(edit(script))
     assert ended["status"] == "completed", ended
-    # A branch that an agent makes is in the repository that both share: that is told.
+    # A branch that an agent creates is in the shared repository, and is reported.
     assert [each for each in unchanged() if b"refs/heads/mine" not in each] == []
     [leak] = host.record(ended["job_id"])["leaks"]
     assert leak.startswith("branch mine added at ") and leak.endswith(" by worker_1")

@@ -62,7 +62,7 @@ def test_a_killed_server_costs_no_work(
     url = server.url
 
     server.kill()
-    release.touch()  # What runs ends while nobody is there.
+    release.touch()  # Running work ends while no server runs.
     until(lambda: counts(effects)["end worker_3_1"], "a worker ended on its own")
     server.start()
 
@@ -112,7 +112,7 @@ def test_a_stopped_server_stops_its_workers_and_runs_them_again(
     server = make_server()
     release = tmp_path / "release"
     job = server.submit("survive", [shell(note(effects, release), retries=0)])
-    # More often than any budget of retries would allow.
+    # More often than any retry budget would allow.
     for times in range(1, 3):
         started = "start worker_1\n" * times
         until(lambda started=started: effects.read_text() == started, "it runs")
@@ -248,6 +248,6 @@ def test_a_server_keeps_nothing_of_the_jobs_that_have_ended(make_server: MakeSer
 
     assert after[0] <= before[0] + 4
     assert after[1] <= before[1] + 2
-    # Keeper, spawner and shims that are kept for the next attempts: no more than may run.
+    # Keeper, spawner, and idle shims: no more processes may run.
     pid = server.process.pid
     until(lambda: len(descendants(pid)) <= 2 + 8, f"{descendants(pid)} are few")

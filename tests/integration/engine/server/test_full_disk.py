@@ -38,13 +38,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("a file system can be mounted by root only")
     yield directory
-    # Lazily: a failed test may have left a process with a file open there.
+    # Lazily, because a failed test may have left a process with an open file there.
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 @pytest.fixture
 def site(disk: Path, make_site: MakeSite) -> InProcess:
-    # In this order: it is stopped before its disk is taken away.
+    # In this order, so that the server stops before its disk is removed.
     site = make_site(
         orchestrator={"workspace_root": str(disk / "workspace")},
         workers={"min_free_disk_bytes": LEAST_FREE_MIB * 2**20},
@@ -93,7 +93,7 @@ def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk
     begun, go = disk / "begun", disk / "go"
     command = f"touch {begun}; until [ -e {go} ]; do sleep 0.02; done"
     job_id = site.submit("one", [shell(command)])
-    # That it is said to run is not enough: it is stored before the process is there.
+    # The status "running" is not enough: it is stored before the process exists.
     until(begun.exists, "it runs")
     go_later = disk / "go-later"
     go_later.touch()
@@ -112,7 +112,7 @@ def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk
 def test_a_job_that_ends_on_a_full_disk_has_its_files_once_there_is_space(
     make_site: MakeSite, disk: Path, tmp_path: Path
 ) -> None:
-    # Its end can be stored, elsewhere, and nothing else.
+    # Only the attempt's end can be stored, on another disk.
     site = make_site(
         orchestrator={"workspace_root": str(disk / "workspace")},
         store={"url": f"sqlite:///{tmp_path / 'state.db'}"},
@@ -138,7 +138,7 @@ def test_a_job_that_ends_on_a_full_disk_has_its_files_once_there_is_space(
 def test_a_full_disk_costs_no_worker_its_attempts(
     make_site: MakeSite, disk: Path, tmp_path: Path
 ) -> None:
-    # Nothing looks at the disk before a start: it is found out by trying.
+    # The disk is not checked before a start: the start itself fails.
     site = make_site(
         orchestrator={"workspace_root": str(disk / "workspace")},
         store={"url": f"sqlite:///{tmp_path / 'state.db'}"},
@@ -173,7 +173,7 @@ def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Pat
     assert (disk / "tree" / "large").stat().st_size == 2**20
 
 
-# The repository on another disk than the workspace
+# The repository and the workspace on different disks
 
 
 def repository_on(disk: Path, make_site: MakeSite, least_free_mib: int = 0) -> InProcess:
@@ -261,14 +261,14 @@ def test_a_git_that_finds_no_space_leaves_nothing_temporary(disk: Path) -> None:
             written.run("add", "large")
         assert is_shortage(refused.value)
         assert temporary_objects(disk) == []
-    # Of a reference git says only that it could not write.
+    # For a ref, git only reports that it could not write.
     with pytest.raises(OSError, match="git update-ref") as refused:
         git.run("update-ref", "refs/heads/another", "HEAD")
     assert is_shortage(refused.value)
     filler.unlink()
 
 
-# What a worker left is too large to be committed
+# The worker's files are too large to be committed
 
 
 LARGE = f"for n in 1 2 3 4 5 6; do head -c {2**22} /dev/urandom > large$n; done; touch begun; "
@@ -305,7 +305,7 @@ def small_site(disk: Path, make_site: MakeSite) -> InProcess:
 def test_a_commit_that_finds_no_space_is_taken_up_again(small_site: InProcess, disk: Path) -> None:
     job_id, _ = left_too_much(small_site, disk)
 
-    # Between two tries nothing of them is there, neither whole objects nor parts of one.
+    # Between two retries the disk has nothing of the objects, neither whole ones nor parts.
     until(lambda: used_mib(disk / "project" / ".git") < 1, "what git could not write is removed")
     assert temporary_objects(disk) == []
     larger = f"remount,size={DISK_MIB * 3}m"

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import HOLD, ServerProcess, shell, until
 
-#: How a server is given a port, and what its arguments are then.
+#: Gives a server its port, and returns the server's arguments.
 Give = Callable[[ServerProcess, int], list[str]]
 
 

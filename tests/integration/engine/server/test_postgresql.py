@@ -20,7 +20,7 @@ from tests.integration.engine.site import Answer, InProcess, Watcher, marked, sh
 from tests.integration.store.test_postgresql import CUT_OTHERS_OFF, cut_off
 
 pytestmark = pytest.mark.slow
-#: Of PostgreSQL during one job.
+#: Number of PostgreSQL's restarts during one job.
 ABSENCES = 4
 
 
@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(url: str, make_site: MakeSite) -> InProcess:
-    # In this order: it is stopped before its database is dropped.
+    # In this order, so that the server stops before its database is dropped.
     return make_site(store={"url": url})
 
 

@@ -24,7 +24,7 @@ class Case:
     code: int | None = 0
     signal: int | None = None
     stderr: str = ""
-    #: Parts of the answer and of the error.
+    #: Parts of the expected answer and error.
     text: str = ""
     error: str = ""
     denied: tuple[str, ...] = field(default=())
@@ -108,7 +108,7 @@ GEMINI_CUT = events(
     {"type": "result", "status": "error"},
 )
 CASES = (
-    # 401, 403: a key that is refused.
+    # 401, 403: a rejected key.
     Case("401", "claude", AUTH, claude_api(401, "authentication_error", "API Error: 401"), 1),
     Case("403", "claude", AUTH, claude_api(403, "permission_error", "API Error: 403"), 1),
     Case("login", "claude", AUTH, claude_api(None, "", "Not logged in - Please run /login"), 1),
@@ -132,7 +132,7 @@ CASES = (
     Case("no key", "aider", AUTH, ["No LLM model was specified and no API keys were provided."], 1),
     Case("no credit", "claude", AUTH, claude_api(400, "", "Your credit balance is too low"), 1),
     Case("no quota", "codex", AUTH, codex_failed("Quota exceeded. Check your plan and billing"), 1),
-    # A prompt that is too long is so the next time, too.
+    # A prompt that is too long would be too long again.
     Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
     Case("413", "claude", LIMIT, claude_api(413, "", "Request too large (max 32MB)"), 1),
     Case("413", "codex", LIMIT, codex_failed("unexpected status 413 Payload Too Large: no"), 1),
@@ -143,7 +143,7 @@ CASES = (
     Case("too large", "opencode", LIMIT, opencode_failed(0, "no", name="ContextOverflowError"), 1),
     Case("too long", "opencode", LIMIT, opencode_failed(400, "context_length_exceeded"), 1),
     Case("no words", "gemini", EMPTY, GEMINI_EMPTY, 0, error="an empty response"),
-    # 400, 404: asked for what is not there.
+    # 400, 404: the request is wrong, or the model does not exist.
     Case("400", "claude", API, claude_api(400, "invalid_request_error", "API Error: 400"), 1),
     Case("404", "claude", CONFIG, claude_api(404, "not_found_error", "model: x"), 1),
     Case("400", "codex", API, codex_failed("unexpected status 400 Bad Request: no"), 1),
@@ -165,7 +165,7 @@ CASES = (
     Case("429 json", "gemini", RATE, [], 173, stderr=gemini_stderr(429, "quota")),
     Case("429", "opencode", RATE, opencode_failed(429, "slow down"), 1),
     Case("429", "aider", RATE, ["litellm.RateLimitError: no", "Retrying in 0.2 seconds..."], 0),
-    # 500, and a service that is not there.
+    # 500, and an unreachable service.
     Case("500", "claude", API, claude_api(500, "api_error", "API Error: 500"), 1),
     Case("reset", "claude", API, claude_api(None, "", "API Error: Connection error."), 1),
     Case("no answer", "claude", API, claude_api(None, "", "API Error: Request timed out."), 1),
@@ -178,8 +178,8 @@ CASES = (
     Case("reset", "opencode", API, events({"type": "error", "error": {"name": "UnknownError"}}), 1),
     Case("500", "aider", API, ["litellm.InternalServerError: no"], 0),
     Case("reset", "aider", API, ["litellm.APIConnectionError: no"], 0),
-    # The service never answers: silence, until we stop it (see the signals below).
-    # A stream that is cut.
+    # The service never answers, until we stop the tool (see the signals below). A stream that is
+    # cut.
     Case("cut, recovered", "claude", OK, claude("completed", "whole"), text="whole"),
     Case("cut", "codex", API, codex_failed("stream closed before response.completed", 5), 1),
     Case(
@@ -196,7 +196,7 @@ CASES = (
     Case("empty", "opencode", EMPTY, opencode(text="")),
     Case("empty", "aider", EMPTY, ["Aider v0.86.2", "Tokens: 10 sent, 0 received."]),
     Case("empty", "plain", EMPTY, ["", "  "]),
-    # Tools that were refused, all of them with code 0.
+    # Denied tools, all with code 0.
     Case(
         *("denied", "claude", DENIED, claude("", "ok", permission_denials=[{"tool_name": "Bash"}])),
         denied=("Bash",),
@@ -265,7 +265,7 @@ CASES = (
     Case("length", "codex", LIMIT, codex_failed("Incomplete response returned, " + CODEX_CUT), 1),
     Case("length", "gemini", LIMIT, GEMINI_CUT, 1),
     Case("window", "aider", LIMIT, ["Model openai/x has hit a token limit!", "Tokens: 1k sent"], 0),
-    # Called in a way that it refuses.
+    # Invalid arguments or an invalid way to start.
     Case("root", "claude", CONFIG, [], 1, stderr="cannot be used with root/sudo privileges"),
     Case("flag", "claude", CONFIG, [], 1, stderr="error: unknown option '--x'"),
     Case("session", "claude", CONFIG, [], 1, stderr="Session ID 12 is already in use."),
@@ -304,14 +304,14 @@ CASES = (
     Case("success, bad code", "gemini", OK, events(GEMINI_INIT, gemini_said("ok"), GEMINI_DONE), 1),
     Case("success, bad code", "opencode", OK, opencode(), 1, text="done"),
     Case("no text, bad code", "claude", INTERNAL, claude("", ""), 1),
-    # Faults of the tool itself, at its start and on its way.
+    # Internal errors of the tool, at its start and later.
     Case("stack", "claude", INTERNAL, [], 1, stderr="TypeError: Cannot read properties of null"),
     Case("panic", "codex", INTERNAL, [], 101, stderr="thread 'main' panicked at src/main.rs:3"),
     Case("heap", "gemini", INTERNAL, [], 1, stderr="FATAL ERROR: JavaScript heap out of memory"),
     Case("module", "opencode", INTERNAL, [], 1, stderr="Error: ERR_MODULE_NOT_FOUND"),
     Case("on its way", "codex", INTERNAL, codex(CODEX_SAID), 1, error="exit code 1"),
     Case("timeout of its own", "claude", INTERNAL, [], 1, stderr="x.timeout is not a function"),
-    # Signals that nobody here sent.
+    # Signals from other senders.
     Case("TERM", "claude", KILLED, [], 143, error="signal 15"),
     Case("INT, code 0", "claude", KILLED, claude("aborted_tools", is_error=True), 0),
     Case("KILL", "claude", KILLED, claude("", "ok"), None, 9, error="signal 9"),

@@ -10,9 +10,9 @@ from orchestrator.agents.events.agent_events import Ending, Outcome, Reader, Sig
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
-#: The small agent of our own that was measured beside them writes as claude does.
+#: A small agent of our own in the same measurements, whose output has claude's form.
 READER_OF = {"pyagent": "claude"}
-#: What a driver keeps of standard error.
+#: Characters of standard error that a driver stores.
 STDERR_CHARS = 8000
 
 

@@ -137,7 +137,7 @@ def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, 
             ErrorClass.RATE_LIMIT,
         ),
         ('small=false error.error="AI_APICallError: Bad gateway"', ErrorClass.API),
-        # The title of a session, which nobody waits for.
+        # An error of the title of a session, for which no work waits.
         ('small=true error.error="AI_APICallError: Rate limit reached"', None),
         ("", None),
     ],
@@ -283,7 +283,7 @@ def _spent(sign: object) -> bool:
     return isinstance(sign, Spent)
 
 
-#: As aider 0.86 writes them, the prompt shortened.
+#: Lines of aider 0.86, with a shortened prompt.
 AIDER_ASKED = (
     "",
     "# aider chat started at 2026-11-22 08:40:02",

@@ -25,7 +25,7 @@ from tests.examples import examples
 from tests.unit.agents.adapters.samples import SAMPLES
 
 AGENTS = sorted(READERS)
-#: A search looks long; the everyday run only at the same few.
+#: A search uses many examples; the everyday run uses the same few.
 EXAMPLES = examples(15, 600)
 SEEDS = tuple(
     line
@@ -33,9 +33,9 @@ SEEDS = tuple(
     for line in (sample / "stdout").read_text().splitlines()
     if line.startswith('{"') and len(line) < 3000
 )
-#: By number: what is shown of a strategy is short then.
+#: By number, so that a strategy's text is short.
 SEED = st.integers(0, len(SEEDS) - 1).map(SEEDS.__getitem__)
-#: Names and words that readers look for, so that damage falls where they look.
+#: Names and words that readers search for, so that damage hits them.
 KEYS = (
     *("type", "subtype", "message", "content", "usage", "modelUsage", "result", "is_error", "item"),
     *("error", "part", "state", "tokens", "cache", "stats", "models", "status", "id", "text"),

@@ -21,7 +21,7 @@ class Row:
     #: The answer, and a part of the error.
     text: str
     error: str
-    #: steps, input, output, cache read, cache write; None is not known.
+    #: steps, input, output, cache read, cache write; None: unknown.
     counts: tuple[int | None, ...]
     cost: float | None
     estimated: bool = False
@@ -46,7 +46,7 @@ TABLE = (
     Row("claude_e429", RATE, "", "Request rejected (429)", _NONE_USED, 0),
     Row("claude_e500", API, "", "500 stub error 500", _NONE_USED, 0),
     Row("claude_empty", EMPTY, "", "no text", (2, 200, 40, 0, 0), 0.0016),
-    # Without a stream only its own count of turns is known, which has one more than its calls.
+    # Without a stream only Claude's own count of turns is known, which is one more than its calls.
     Row("claude_max_turns", LIMIT, "", "maximum number of turns", (4, 300, 60, 0, 0), 0.0024),
     Row("claude_mcp", OK, "done", "", (2, 200, 40, 0, 0), 0.0016),
     Row("claude_nokey", AUTH, "", "Not logged in", _NONE_USED, 0),
@@ -63,7 +63,7 @@ TABLE = (
         partial=True,
     ),
     Row("claude_two_results", OK, "done", "", (3, 300, 60, 0, 0), 0.0024),
-    # Nothing in its output tells that its sandbox let it write nothing: only the files do.
+    # The output does not show that the sandbox denied all writes: only the files do.
     Row("codex_denied_silent", OK, "RESULT done", "", (1, 670, 90, 30, 0), 0.00174125, True),
     Row("codex_e401", AUTH, "", "401 Unauthorized", _FAILED, None, partial=True),
     Row("codex_e429", RATE, "", "429 Too Many Requests", _FAILED, None, partial=True),
@@ -83,7 +83,7 @@ TABLE = (
     Row("gemini_maxturns_json", LIMIT, "", "Maximum session turns", (4, 400, 80, 0, None), None),
     Row("gemini_maxturns_stream", LIMIT, "", "Maximum session turns", (4, 400, 80, 0, None), None),
     Row("gemini_mcp", OK, "done", "", (2, 200, 40, 0, None), None),
-    # The model that answered was called "stub": it has no price.
+    # The answering model was called "stub", which has no price.
     Row("gemini_ok_stream", OK, "RESULT done", "", _GEMINI_THREE, None),
     Row("gemini_ok_tools", OK, "RESULT done", "", _GEMINI_THREE, None),
     Row("gemini_sigterm", EMPTY, "", "no text", _UNKNOWN, None, partial=True),
@@ -100,7 +100,7 @@ TABLE = (
     Row("pyagent_ok", OK, "RESULT done", "", _THREE, None),
 )
 
-#: The others are one object at the end, over many lines.
+#: The other samples are one object over many lines at the end.
 STREAMED = tuple(
     row for row in TABLE if row.name not in ("gemini_ok_tools", "gemini_maxturns_json")
 )

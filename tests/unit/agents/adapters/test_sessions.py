@@ -73,7 +73,7 @@ def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
     spent, asked = signs
     assert isinstance(spent, Spent) and isinstance(asked, Asked)
     assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
-    # The totals, and a helper's copy of the answer, have nothing new.
+    # The totals, and a subagent's copy of the answer, add nothing.
     again = [*reading.session_line(codex_tokens(100, 30), "one")]
     again += [sign for each in (call, answer) for sign in reading.session_line(each, "two")]
     assert again == []
@@ -208,7 +208,7 @@ def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
         *reading.session_line(codex_answer("b", 260), "one"),
         *reading.session_line(codex_answer("c", 390), "one"),
         *reading.line(json.dumps({"type": "item.completed", "item": SAID})),
-        # A helper: its file begins with what came before it.
+        # A subagent, whose file begins with the earlier answers.
         *reading.session_line(codex_answer("c", 390), "two"),
         *reading.session_line(codex_answer("a", 130, "helper"), "two"),
     ]

@@ -132,7 +132,7 @@ def test_a_login_of_the_user_is_a_credential(
     given = {**environ, **{name: str(tmp_path / value) for name, value in more.items()}}
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text("{}")
-    assert not seen(agent, given).usable  # nobody is logged in by an empty file
+    assert not seen(agent, given).usable  # an empty file is no login
 
     (tmp_path / path).write_text('{"token": "x"}')
 
@@ -259,7 +259,7 @@ def test_what_the_settings_prefer_goes_before_what_is_usable() -> None:
     assert registry({"claude"}, "survey").resolve("auto", TaskSpec(id="a")) == "survey"
 
 
-# What follows from the one list
+# Values derived from the list
 
 
 def test_every_program_has_a_setting_for_its_command() -> None:

@@ -80,7 +80,7 @@ def test_what_became_of_the_agent_is_the_evidence(control: Path, work: Path) -> 
     assert evidence.resets_at == 12.5
     assert evidence.usage == OUTCOME.usage
     assert evidence.claimed_success is False
-    # What the next attempt is told.
+    # Text for the next attempt.
     assert evidence.output == "an answer\n\nlater"
 
 

@@ -189,7 +189,7 @@ def test_a_child_job_is_told_the_whole_request_and_its_part() -> None:
     child = a_job(request="Only the cart", depth=1, root_id=root.id)
     text = shared_text(Recipe.of(child, root), "project")
     assert text.index("project") < text.index("Build a shop") < text.index("Only the cart")
-    # All jobs of a tree begin alike, so that one finds the other's beginning in the cache.
+    # All jobs of a tree begin alike, so that the cache has the beginning for later jobs.
     of_root = shared_text(Recipe.of(root, root), "project")
     assert "Build a shop" in beginning_of([text, of_root])
 

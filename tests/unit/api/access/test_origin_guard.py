@@ -129,7 +129,7 @@ def test_what_is_no_host_has_no_name(host: str) -> None:
 
 
 def test_two_applications_do_not_share_their_counts(service: FakeService) -> None:
-    # The registry of metrics is private: a second application must not fail on it.
+    # The registry of metrics is private, so that a second application works.
     assert create_app(service) is not create_app(service)
 
 

@@ -95,7 +95,7 @@ def test_an_unknown_method_is_told_so(client: FlaskClient) -> None:
     handshake, modern = post(client, message("no/such")), stateless(client, "no/such")
 
     assert handshake.get_json()["error"]["code"] == modern.get_json()["error"]["code"] == -32601
-    # Clients of the handshake take a 404 for the end of their session.
+    # Clients of the handshake treat a 404 as the end of their session.
     assert (handshake.status_code, modern.status_code) == (200, 404)
 
 
@@ -192,7 +192,7 @@ def test_text_that_is_no_valid_unicode_comes_back_or_is_refused(client: FlaskCli
     assert tool.get_json()["result"]["isError"]
 
 
-# Who may call
+# Callers
 
 
 def test_it_needs_a_key_in_either_header(anonymous: FlaskClient) -> None:

@@ -249,7 +249,7 @@ def test_a_job_that_has_ended_is_merged_again(
     assert client.post(path, json={}).status_code == HTTPStatus.CONFLICT
     service.end(job)
     assert client.post(path).status_code == HTTPStatus.OK
-    # What takes long goes on, and is asked for.
+    # A long operation continues, and the client asks for its state.
     response = client.post(path, json={"strategy": "theirs", "leave": ["worker_2"]})
     assert response.status_code == HTTPStatus.ACCEPTED
     assert response.headers["Location"] == f"/api/v1/jobs/{job.id}/conflicts"

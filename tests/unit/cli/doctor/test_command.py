@@ -41,7 +41,7 @@ def test_every_failure_says_how_to_mend_it(
     assert orchestrator("doctor") == ExitCode.FAILED
 
     lines = capsys.readouterr().out.splitlines()
-    # The Python that runs it will do: whether that has the packages is another check.
+    # The Python that runs this test is fine: another check covers its packages.
     assert any("note  .venv" in line for line in lines)
     failed = [number for number, line in enumerate(lines) if line.startswith("FAIL")]
     assert failed and all(lines[number + 1].startswith("      ") for number in failed)

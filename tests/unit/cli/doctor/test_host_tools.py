@@ -19,7 +19,7 @@ def fixes(host: Path, **files: str) -> list[str]:
     return [each.fix for each in host_checks(host / "orchestrator", host)]
 
 
-#: A file of a host, its text, and the line that doctor names; None: nothing is to be added.
+#: A file of a host, its content, and the line that doctor names; None: nothing to add.
 ROWS = [
     ("mypy.ini", "[mypy]\nstrict = True\n", "exclude = ^orchestrator/"),
     ("mypy.ini", "[mypy]\nexclude = ^docs/\n", "exclude = (?:^docs/)|^orchestrator/"),

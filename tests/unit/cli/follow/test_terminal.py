@@ -22,9 +22,9 @@ from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay, display_for
 from orchestrator.cli.output.style import Style
 
-#: All that the display may send: styles, start of line and clear, lines up, no wrapping.
+#: All sequences that the display may send: styles, start of line and clear, lines up, no wrapping.
 OWN = re.compile(r"\x1b\[(?:\d+(?:;\d+)*m|0m|J|\d+A|\?7[lh])")
-#: After this long without news, a terminal has shown all.
+#: After so many seconds without news, a terminal has shown everything.
 QUIET_SECONDS = 0.1
 STYLES = re.compile(r"\x1b\[[\d;]*m")
 
@@ -214,7 +214,7 @@ def test_no_line_wraps_on_a_narrow_terminal_or_after_a_resize(
         live.event(event("worker_started", "worker_1", agent="shell"))
         redraw(live)
         rows = terminal.rows()
-        # All below the lines that stay fits, and its first line is where the cursor is.
+        # The lines below the permanent ones fit, and the cursor is at the first of them.
         assert terminal.cursor == (0, max(0, len(rows) - min(lines - 1, 10, max(1, lines - 4) + 2)))
     live.close()
     assert "running" not in terminal.rows()[-1]

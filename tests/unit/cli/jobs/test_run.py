@@ -22,7 +22,7 @@ from orchestrator.security.product_files import FOLDER
 from tests.unit.cli import fake_api
 from tests.unit.cli.fake_api import KEY, FakeApi
 
-#: Stands in for the product's own server: the fake one, with the same lifecycle.
+#: A replacement of the product's own server: the fake one, with the same lifecycle.
 FAKE_SERVER = f"""
 import json, os, signal, sys, threading, time
 sys.path.insert(0, {str(FOLDER)!r})
@@ -87,7 +87,8 @@ def start(product: Path, port: int, environ: dict[str, str]) -> Run:
         *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, **extra: str
     ) -> Any:
         return subprocess.Popen(
-            # -P, and from its own directory: else the checkout would run instead of the copy.
+            # -P, and from the copy's directory: otherwise the checkout would run instead of the
+            # copy.
             [sys.executable, "-P", "-m", "orchestrator", *arguments],
             cwd=product,
             env={
@@ -260,7 +261,7 @@ def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: R
 
     process.send_signal(signal.SIGHUP)
     wait_until(lambda: writes_nowhere(process))
-    # The kernel and the shell may both send it.
+    # Both the kernel and the shell may send it.
     process.send_signal(signal.SIGHUP)
     os.close(terminal)
     code, out, _ = finish(process)
@@ -294,7 +295,7 @@ def test_a_run_ends_like_its_job_although_its_reader_has_left(product: Path, sta
 
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
 
-    # Not by this run, which would be "interrupted".
+    # Another run stopped it: this run would report "interrupted".
     assert process.wait(60) == ExitCode.FAILED
     assert server_of(product) is None
 
@@ -319,7 +320,7 @@ def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
     read_until(process, "worker_1 started")
     record = server_of(product)
     assert record
-    # A server that hangs: it cannot stop the job.
+    # A hanging server cannot stop the job.
     os.kill(record["pid"], signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
     read_until(process, "stopping job j1")
@@ -398,7 +399,7 @@ def test_a_server_of_somebody_who_was_faster_is_not_ones_own(product: Path, star
     code, _, err = finish(start("run", "x", FAKE="overtaken"))
 
     assert (code, "started the server" in err) == (ExitCode.OK, False)
-    finish(server)  # which was left, and had nobody else
+    finish(server)  # the remaining server, which no other run used
 
 
 def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start: Run) -> None:

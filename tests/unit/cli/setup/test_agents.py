@@ -43,6 +43,6 @@ def test_agents_are_told_as_json(
     assert agents["claude"]["usable"] and agents["claude"]["mend"] == []
     assert agents["claude"]["version"] == "9.8.7 of a stand-in"
     assert agents["survey"]["usable"]
-    # As the server answers: what has no value is left out.
+    # Like the server's answers: fields without a value are omitted.
     assert not any(value in ("", None) for each in agents.values() for value in each.values())
     assert "a-key-that-nobody-must-see" not in said

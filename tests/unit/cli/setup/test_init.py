@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Orchestrator
 FILES = [f"{home}/skills/orchestrate/SKILL.md" for home in (".agents", ".claude")]
 
 
-#: What makes the folder's parent a project.
+#: A file that makes the folder's parent a project.
 OWN = "main.py"
 
 

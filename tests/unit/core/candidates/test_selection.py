@@ -21,7 +21,8 @@ RED = GateResult(name="pytest", status=GateStatus.FAILED, failures=("test_a", "t
 NOISY = GateResult(name="ruff", status=GateStatus.FAILED, required=False, failures=("E501",))
 GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=12)
 
-#: What the first has, what the second has, what decides, and what is said of the second.
+#: Evidence of the first, evidence of the second, the deciding criterion, and the text for the
+#: second.
 TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
     ({}, {"succeeded": False, "status": "timeout"}, Criterion.SUCCESS, "status timeout"),
     ({}, {"blocking": ("pytest",)}, Criterion.GATES, "1 gate fails (pytest)"),
@@ -148,7 +149,7 @@ def test_the_order_is_total_and_the_same_whoever_arrives_first(
     assert [standing.place for _, standing in order] == list(range(1, len(everybody) + 1))
     assert {each.worker_id for each, _ in order} == {each.worker_id for each in everybody}
     assert all(standing.why for _, standing in order)
-    # Leaving out those behind changes nothing for those ahead.
+    # Without the lower candidates, the order of the others is the same.
     kept = [each for each, _ in order[: (len(order) + 1) // 2]]
     assert [each for each, _ in ranked(kept)] == kept
 
@@ -164,7 +165,7 @@ def test_being_better_is_transitive(three: list[Candidate]) -> None:
         assert better(a, c)
 
 
-# -- what counts of a worker ------------------------------------------------------------------
+# -- evidence of a worker ---------------------------------------------------------------------
 
 
 def a_done(number: int, **result: Any) -> Worker:
@@ -218,7 +219,7 @@ def test_who_was_not_checked_where_another_was_is_told_from_one_that_passed() ->
         ({"files_created": ("a",)}, {}, [False, True]),
         ({"output": ""}, {"output": "an answer"}, [True, False]),
         ({"output": ""}, {"output": ""}, [False, False]),
-        # Where somebody changed files, words alone are nothing.
+        # If another candidate changed files, text alone counts as nothing.
         ({"output": "an answer"}, {"output": "", "files_created": ("a",)}, [True, False]),
         ({"change": ChangeSize(files=0)}, {"change": ChangeSize(files=0)}, [False, False]),
     ],

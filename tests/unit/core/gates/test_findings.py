@@ -90,7 +90,8 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
     touched = RemovedTest(files={"tests/a.py": False})
     result = result_of(GATE, Ran(reading=now), Ran(reading=base), [], touched)
     assert result.failures == (f"tests.a::z: {LOST}",)
-    # Product code may name parameters: without a change of tests, it may remove, and not skip.
+    # Product code may contain parameters of tests: without a change of tests it may remove them,
+    # but not skip them.
     assert result_of(GATE, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
     for skipped in ("tests.a::z", "tests.a", "tests"):
         skips = Ran(reading=replace(now, skipped=(skipped,)))
@@ -224,7 +225,7 @@ def test_the_next_attempt_is_told_within_bounds() -> None:
         ("a&&b", "a[&&~~||--]&b", True),
         ("ab/xbc", "a**b*c", True),
         ("[**/a", "[[]**/a", True),
-        # These must not take for ever.
+        # These patterns must not take exponential time.
         ("a" * 200 + "b", "*a" * 60 + "c", False),
         ("a/" * 500 + "b", "**/a/" * 60 + "c", False),
         ("a/" * 500 + "b", "**/a/" * 60 + "b", True),
@@ -310,7 +311,7 @@ def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
         "gate tests did not run: tests already fail on the base commit: "
         "ModuleNotFoundError: requests"
     )
-    # Some test passes: it was run, and finds only what the base has.
+    # A passed test shows that the gate ran, and it has only findings of the base.
     some = Ran(reading=Reading(flaws=(flaw,), passed=("tests.test_b",)))
     assert result_of(GATE, some, some, []).outcome == "passed"
 

@@ -179,6 +179,6 @@ def test_what_this_release_cannot_do_is_refused_not_ignored() -> None:
 
 def test_newer_fields_change_no_digest_of_tasks_that_lack_them() -> None:
     plain = TaskSpec(id="a", command="true")
-    # As a release wrote it that knew no workdir.
+    # Digest of a release without the field workdir.
     assert digest("x", [plain]) == "4214f8d3bc4bc9970fed7490bee50331"
     assert digest("x", [replace(plain, workdir="project")]) != digest("x", [plain])

@@ -15,7 +15,7 @@ from tests.unit.core.story import Story
 
 class LockStory(Story):
     def __init__(self, **limits: Any) -> None:
-        #: What the store holds of leases: by worker and name.
+        #: The store's leases by worker and name.
         self.leases: dict[tuple[WorkerKey, str], Lease] = {}
         self._numbers = count(1)
         super().__init__(**limits)
@@ -83,7 +83,7 @@ class LockStory(Story):
     def _waits(self, key: WorkerKey) -> bool:
         return super()._waits(key) or self.scheduler._trees.locks.waits_for_lease(key)
 
-    # What holds, told from the store alone
+    # Invariants, read from the store only
 
     def check_nothing_is_held_twice(self) -> None:
         held = self._held()

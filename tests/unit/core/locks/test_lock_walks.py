@@ -18,7 +18,7 @@ from tests.unit.core.locks.lock_story import LockStory
 NAMES = ("a", "b", "c", "src", "src/api", "src/web", ".")
 STEPS = 80
 MOST_JOBS = 12
-#: Of going on, failing, being rendered, refused, cancelled and retried, and of new jobs.
+#: Weights of continuing, failing, rendering, rejecting, cancelling, retrying, and new jobs.
 STEP_WEIGHTS = (60, 15, 8, 6, 3, 4, 4)
 
 
@@ -36,7 +36,7 @@ class Walk:
             self._step()
             self.story.check_nothing_is_held_twice()
         self.story.left_alone()
-        # Whoever waits for ever is ended by the limit on wall time.
+        # The limit on wall time would end a worker that waits forever.
         assert "timeout" not in self.story.statuses().values()
         locks = self.story.scheduler._trees.locks
         assert not [*locks.claims, *locks.claimants, *locks.leases, *locks.requests]

@@ -47,7 +47,7 @@ def test_a_worker_moves_only_as_the_table_says(before: WorkerStatus, after: Work
 
 
 def test_only_a_refusal_of_its_changes_follows_success() -> None:
-    # What was left out of its result may be resolved later; merged again, it may lack something.
+    # Unmerged changes may be resolved later; after that merge, the result may lack changes.
     assert JOB_TRANSITIONS[JobStatus.COMPLETED] == {JobStatus.RUNNING, JobStatus.PARTIAL}
     for status in SUCCEEDED_WORKER:
         assert WORKER_TRANSITIONS[status] == {WorkerStatus.PENDING, WorkerStatus.FAILED}

@@ -13,7 +13,7 @@ from orchestrator.core.outcome.attempt_outcome import TABLE, is_for_gates, judge
 from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
 from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_worker
 
-#: What an agent says of its failure, and what follows.
+#: An agent's own error class, and the outcome.
 CLASSES = [
     (ErrorClass.AUTH, "failed", "login failed", False),
     (ErrorClass.RATE_LIMIT, "failed", "account is rate-limited", True),
@@ -35,7 +35,7 @@ SCANNED = GateResult(name=SECRETS, status=GateStatus.PASSED)
 NO_TESTS = GateResult(name="tests", status=GateStatus.PASSED, cause=GateCause.NO_TESTS)
 SILENT = Evidence(output_required=True)
 
-#: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
+#: Row, exit, evidence, status, part of the reason, retry. Each example also fits lower rows.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
     ("cancelled", CANCELLED, DONE, "cancelled", "cancelled by user", False),
     ("timeout", TIMED_OUT, DONE, "timeout", "stopped by timeout (5 s);", False),

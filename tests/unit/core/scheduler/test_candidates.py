@@ -222,7 +222,7 @@ def test_a_crash_before_the_last_end_was_stored_makes_the_same_choice_later() ->
     root = story.root(a_task("a", agents=("x", "y")), a_task("b", "a"))
     one, two, _ = story.keys(root)
     story.ends(one, EXIT_0, changed(9))
-    # The end arrives, and the turn that would store it never comes.
+    # The end arrives, but the turn that would store it never runs.
     story.scheduler.exited(two, 1, EXIT_0, changed(3), story.now)
     [lost] = story.crash()
     assert lost.key == two

@@ -58,7 +58,7 @@ def test_dependents_are_in_task_order_and_named_once() -> None:
         [a_task("a", files=("x",)), a_task("b", files=("y",))],
         [a_task("a", files=("x", "x"))],
         [a_task("a", files=("x",)), a_task("b", "a", files=("x",))],
-        # Through one that names nothing, and listed the other way round.
+        # Through a task without files, and listed in reverse order.
         [a_task("c", "b", files=("x",)), a_task("b", "a"), a_task("a", files=("./x",))],
     ],
 )

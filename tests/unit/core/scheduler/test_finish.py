@@ -169,7 +169,7 @@ def test_a_parent_does_not_resume_before_its_child_jobs_reports_are_written() ->
     assert story.status(parent) is WorkerStatus.RUNNING
 
 
-# Ends that are of no concern
+# Late or foreign ends
 
 
 def test_the_end_of_an_older_attempt_is_ignored() -> None:

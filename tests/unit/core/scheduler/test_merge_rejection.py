@@ -46,7 +46,7 @@ def test_its_retries_are_used_and_then_it_has_failed() -> None:
     assert story.worker(second).reason == "tests still fail"
     story.rendered(root.id)
     assert story.job_status(root) is JobStatus.PARTIAL
-    # A person may still have it tried again.
+    # A person may still retry the worker.
     assert story.retry(root) == 1
     story.left_alone()
     assert story.status(second) is WorkerStatus.SUCCESS
@@ -134,7 +134,7 @@ def test_another_agent_may_carry_out_the_next_attempt() -> None:
     assert story.running == [second]
     assert story.worker(second).agent == "resolver"
     story.ends(second)
-    # Without another attempt it stays as it is.
+    # Without another attempt, the worker's status stays.
     assert not story.refuses(root.id, second, agent="resolver", required=False)
     story.left_alone()
     assert story.status(second) is WorkerStatus.SUCCESS
@@ -146,7 +146,7 @@ def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> 
     _, second = story.keys(root)
     asked = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
     assert story.refuses(root.id, second, **asked)
-    # The same failure twice: retries would be left.
+    # The same failure twice, although retries remain.
     story.fails(second)
     story.later(60)
     story.fails(second)
@@ -156,7 +156,7 @@ def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> 
     assert worker.reason.startswith("conflicts not resolved: ")
     assert worker.result is not None
     assert worker.result.unresolved
-    # Nobody is asked again.
+    # No further agent is asked.
     assert not story.refuses(root.id, second, **asked)
     story.rendered(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED

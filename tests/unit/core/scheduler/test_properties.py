@@ -101,7 +101,7 @@ class Stories(RuleBasedStateMachine):
         unit_of_work.update_job = watched_job  # type: ignore[method-assign]
         unit_of_work.update_worker = watched_worker  # type: ignore[method-assign]
 
-    # What may be picked
+    # Allowed actions
 
     def _asking(self) -> list[WorkerKey]:
         """Workers whose process is there: they may ask for child jobs and exit."""
@@ -127,7 +127,7 @@ class Stories(RuleBasedStateMachine):
     def _goes_on(self, worker: Worker) -> bool:
         return not worker.status.ended and worker.status is not WorkerStatus.PENDING
 
-    # What may happen
+    # Possible events
 
     @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
     @rule(tasks=graphs(), config=CONFIGS)
@@ -256,7 +256,7 @@ class Stories(RuleBasedStateMachine):
     def _place(self, root_id: str) -> int:
         return list(self.story.kept.jobs).index(root_id)
 
-    # What holds after each turn
+    # Invariants after each turn
 
     @invariant()
     def nothing_is_over_committed(self) -> None:
@@ -264,7 +264,7 @@ class Stories(RuleBasedStateMachine):
         allowed = [job.config.max_workers for job in self._unfinished() if job.is_root]
         grown = slots.running > self.grown_from[0]
         assert not grown or slots.running <= max([self.server_workers, *allowed])
-        # It grows over the limit only by one that starts while every other worker waits.
+        # The number exceeds the limit only by a worker that starts while all other workers wait.
         if slots.live > max(self.grown_from[1], self.max_live):
             assert slots.running == 1
         self.grown_from = (slots.running, slots.live)
@@ -367,7 +367,7 @@ TestRandomStories.settings = settings(
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
-    # Making a failing story shorter takes minutes; add Phase.shrink to read one.
+    # Shrinking a failing story takes minutes; add Phase.shrink to read one.
     phases=[Phase.explicit, Phase.generate],
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

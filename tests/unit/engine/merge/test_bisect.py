@@ -168,7 +168,7 @@ def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker(
         (GateCause.TIMEOUT, True, False),
         (GateCause.FAILS_AT_BASE, True, False),
         (GateCause.NO_TESTS, False, True),
-        # It has nothing to look at, so there is none for it.
+        # The gate has no files to check, so it has no verdict.
         (GateCause.NOTHING_CHANGED, True, True),
     ],
 )

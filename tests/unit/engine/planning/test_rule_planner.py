@@ -13,11 +13,11 @@ def plan(request: str) -> list[TaskSpec]:
 
 
 TABLE = [
-    # One thing to do is one task.
+    # A single action is one task.
     ("Survey this repository", ["Survey this repository"]),
     ("Fix the login bug.", ["Fix the login bug."]),
     ("  surrounded by blanks \n", ["surrounded by blanks"]),
-    # Lists, whatever they are marked with.
+    # Lists with any kind of mark.
     ("- one\n- two", ["one", "two"]),
     ("* one\n* two\n* three", ["one", "two", "three"]),
     ("+ one\n+ two", ["one", "two"]),
@@ -33,7 +33,7 @@ TABLE = [
     ("- one\n  - part of one\n- two", ["one", "two"]),
     ("- one\n  goes on\n- two", ["one", "two"]),
     ("- one\n```\n- code\n```\n- two", ["one", "two"]),
-    # A list of one is no list.
+    # A list with one item is not split.
     ("- only this", ["- only this"]),
     # Lists within a line.
     ("1) add login 2) add logout", ["add login", "add logout"]),

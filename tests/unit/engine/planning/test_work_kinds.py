@@ -8,7 +8,7 @@ from orchestrator.engine.planning.rule_planner import RulesPlanner, SplitRule, s
 from orchestrator.engine.planning.work_kinds import kinds
 from orchestrator.engine.submission.submit import check_tasks
 
-# Kinds of work: the kind, and the titles of its tasks.
+# Kind, and the titles of its tasks.
 KINDS = [
     (
         "Create a React + FastAPI + PostgreSQL application",
@@ -234,7 +234,7 @@ KINDS = [
         ["Frontend", "Backend API", "Database", "Tests"],
     ),
 ]
-# Lists, sentences, parts: the rule, and each task with its role and what it waits for.
+# Lists, sentences, parts: the rule, and each task with its role and dependencies.
 SPLIT = [
     (
         "Build a shop with a cart, a checkout and search",
@@ -412,7 +412,7 @@ SPLIT = [
         ["build a parser", "build a printer"],
     ),
 ]
-# One small thing, or not understood: one task, with the whole request.
+# A small or not understood request: one task with the whole request.
 ONE = [
     "Fix the typo in README.md",
     "Fix the typo in README.md. Thank you very much.",
@@ -498,7 +498,7 @@ ONE = [
     "Hi Anna,\n\nadd login.\n\nThanks for your help!\nBest,\nTom",
     "Hello, can you fix the login?",
 ]
-# Courtesy alone is no task at all.
+# Courtesy alone makes no task.
 NOTHING = [
     "Thank you very much.",
     "please",

@@ -72,7 +72,7 @@ def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
     room = headroom.room()
     assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
 
-    headroom.gone("a", SETTLE_SECONDS)  # nothing was expected of it any more
+    headroom.gone("a", SETTLE_SECONDS)  # no memory was expected for it any more
     assert room.lack("a") is not None
     headroom.gone("a", 0.1)
     assert [room.lack("a") is None for _ in range(2)] == [True, False]

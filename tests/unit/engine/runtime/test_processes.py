@@ -39,7 +39,7 @@ def test_a_handler_may_start_the_next_process_under_the_same_id() -> None:
 
 
 def test_of_ends_that_race_one_is_taken() -> None:
-    # Recovery settles an attempt whose end the launcher may report at the same moment.
+    # Recovery completes an attempt whose end the launcher may report at the same time.
     processes = RunningProcesses()
     names = [f"a/worker_{number}/1" for number in range(500)]
     ends: list[str] = []

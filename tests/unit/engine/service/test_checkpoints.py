@@ -35,7 +35,7 @@ TWO = [*ONE, "2-before", "2-after"]
         ([*TWO, "2-left-1"], ["2-after", "2-left-1"], [back("2-left-1", 2)], "2-left-1"),
         # The attempt after a rollback, which changed nothing.
         ([*TWO, "1-left-1"], ["1-before", "2-before", "2-after"], [back("1-before", 1)], "2-after"),
-        # Somebody moved the branch since then.
+        # A person has moved the branch since.
         ([*ONE, "1-left-1"], ["1-after"], [back("1-before", 1)], "1-after"),
     ],
 )

@@ -105,7 +105,7 @@ def test_go_names_tests_by_their_package() -> None:
         "x/q: build failed",
         "x/died: failed",
     ]
-    # What a test names while it runs may be another name each time.
+    # A test may print another name in each run.
     assert found.passed == ("x::TestNoLineEnd", "x/r::TestOne")
     assert len(found.skipped) == 1
 

@@ -10,7 +10,7 @@ from orchestrator.gates.secrets.added_lines import OVERLAP_BYTES, WINDOW_BYTES
 from orchestrator.gates.secrets.secret_scan import Secrets
 from orchestrator.security.secret_kinds import found_in, redacted
 
-#: Put together here, so that no scanner takes this file for a leak.
+#: Put together here, so that no scanner reports this file.
 SECRETS = {
     "AWS access key": "AKIA" + "IOSFODNN7EXAMPLF"[:16].replace("7", "2").replace("1", "2"),
     "GitHub token": "ghp" + "_" + "a1B2" * 9,
@@ -35,7 +35,7 @@ def test_a_secret_is_known_by_its_kind(kind: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        # As in the tests of Django.
+        # As in Django's tests.
         'CSRF_TOKEN = "1bcdefghij2bcdefghij3bcdefghij4bcdefghij5bcdefghij6bcdefghijABCD"',
         'password = "changeme"',
         'api_key = os.environ["API_KEY"]',

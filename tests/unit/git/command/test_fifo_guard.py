@@ -23,7 +23,7 @@ BRANCH = "refs/heads/orchestrator/1/worker_1"
 OTHER = "refs/heads/orchestrator/1/worker_2"
 WITHIN = 20.0
 
-#: Where they are put: in the worktree, in its own part of the repository, in the repository.
+#: Places of the pipes: in the worktree, in its own part of the repository, in the repository.
 IN_THE_FILES = (".gitignore", "dir/.gitattributes", "new/.gitignore", ".gitmodules", ".git")
 IN_ITS_PART = (
     "gitdir",

@@ -10,7 +10,7 @@ from orchestrator.gates import Secrets
 from orchestrator.git import GitRepository
 from tests.project import Project
 
-#: Put together here, so that no scanner takes this file for a leak.
+#: Put together here, so that no scanner reports this file.
 KEY = "ghp" + "_" + "a1B2" * 9
 OTHER = "ghp" + "_" + "c3D4" * 9
 
@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_told(project: Project, repository: GitRepository
     project.commit({"b.txt": "b\n"})
     blob = project.git("rev-parse", "HEAD:b.txt")
     os.unlink(project.path / ".git" / "objects" / blob[:2] / blob[2:])
-    # Git would take it from there.
+    # Otherwise git would read the file.
     os.unlink(project.path / "b.txt")
     with pytest.raises(RepositoryError):
         found(repository)

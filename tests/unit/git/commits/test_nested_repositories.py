@@ -50,7 +50,7 @@ def test_files_of_a_nested_repository_are_committed_and_its_history_is_kept(
     assert project.show(tip, "sub/src/main.py") == "two"
     assert kept(project) == {"sub": nested.git("rev-parse", "HEAD")}
     assert project.git("log", "--format=%s", f"{KEPT}/sub").split() == ["second", "first"]
-    # Nothing is uncommitted afterwards, and a second commit has nothing to add.
+    # Nothing stays uncommitted, and a second commit adds nothing.
     assert Project(worktree).git("status", "--porcelain") == ""
     assert commit(repository, worktree) == tip
     repository.close_worktree(str(worktree), BRANCH, WHO)

@@ -83,7 +83,7 @@ def test_what_no_project_wants_is_not_committed_and_stays_in_the_worktree(
         "data/big.bin": (HeldBackRule.SIZE, 1),
     }
     assert held["data/big.bin"].size == 1001
-    # Gates find what the worker's own checks found.
+    # Gates find the files that the worker's own checks found.
     repository.restore(str(worktree), repository.tip(BRANCH))
     assert (worktree / "web/node_modules/a/i.js").exists()
     assert (worktree / "env/bin/python").exists()

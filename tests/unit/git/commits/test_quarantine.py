@@ -90,7 +90,7 @@ def test_what_is_held_back_leaves_no_object(
     assert not in_repository(project, worktree / "node_modules/a")
     assert in_repository(project, worktree / "new")
     assert leftovers(project) == []
-    # Also when the files are seen a second time.
+    # Also if the files are read a second time.
     repository.snapshot(str(worktree), "seen", WHO)
     assert committed(repository, worktree) == ["new"]
     assert not in_repository(project, worktree / "big")
@@ -134,7 +134,7 @@ def test_a_killed_commit_leaves_nothing_once_it_was_repeated(
     assert killed.returncode == -9, killed.stderr
     assert leftovers(project)
 
-    # A look at the files removes it, too.
+    # Reading the files removes it, too.
     repository.snapshot(str(worktree), "seen", WHO)
     assert committed(repository, worktree) == ["dir/new", "new"]
 

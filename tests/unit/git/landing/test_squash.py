@@ -162,7 +162,7 @@ def test_a_squash_that_was_killed_among_the_files_is_finished(
     monkeypatch.setattr(stale_locks, "LEFT_SECONDS", 0.05)
     before = project.git("rev-parse", "main")
     crash(lambda: squash(landing), "landing: about to move")
-    # As git leaves it: the index, and the branch, are written last.
+    # The state after a killed git: the index and the branch are written last.
     project.write("new.txt", "ne")
     project.write("a.txt", "one\n2\nthree\n")
     project.write(".git/index.lock", "")
@@ -272,7 +272,7 @@ def test_a_refused_attempt_is_part_of_the_next_ones_commit(
     assert project.git("log", "--format=%s", f"{start}..{folded}").split() == ["more", "work"]
     assert project.git("log", "-1", "--format=%B", f"{folded}~1") == TITLE.strip()
     assert project.git("diff", folded, last) == project.git("diff", f"{folded}~1", tip) == ""
-    # The second time it is not on top of the refused one any more.
+    # The second time, it is no longer on top of the rejected commit.
     assert repository.folded(start, refused, folded, TITLE) == folded
 
 

@@ -70,7 +70,7 @@ def submodule(commit: str) -> Change:
     return lambda project: project.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s")
 
 
-#: Mode and first line of each path that is contested, by its name; None: it is gone.
+#: Mode and first line by name of each conflicting path; None: removed.
 Expected = Mapping[str, str | None]
 KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
     "modify/modify": (
@@ -190,7 +190,7 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
     "binary": (binary("n", b"\0x\n"), binary("n", b"\0y\n"), ["n"], {"n": "100644 \0y"}),
     "submodule": (submodule(COMMITS[0]), submodule(COMMITS[1]), ["s"], {"s": "160000 " + "2" * 40}),
     "submodule/file": (submodule(COMMITS[0]), write("s", "y\n"), ["s"], {"s": "100644 y"}),
-    # What only looks like a conflict.
+    # States that only look like a conflict.
     "mode/modify": (executable("a.txt", LONG), write("a.txt", "y\n" + LONG), [], {}),
     "rename/modify": (move("a.txt", "x.txt"), write("a.txt", "y\n" + LONG), [], {}),
     "add in a directory that is renamed": (
@@ -200,7 +200,7 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
         {"e/new": "100644 x", "e/1": "100644 column 0", "d/1": None},
     ),
 }
-#: Kinds in which both sides only add lines: what the first lines are when both count.
+#: Kinds in which both sides only add lines: the first lines if both are kept.
 UNITED: Mapping[str, str] = {
     "modify/modify": "a.txt",
     "rename and modify/modify": "x.txt",

@@ -71,7 +71,7 @@ def test_lines_that_three_workers_append_are_all_there_in_their_order(
             "import b\nx = 1\n",
             "import a\nimport b\nx = 1\n",
         ),
-        # What both added is there once; lines that only look alike are not taken apart.
+        # Lines that both sides added occur once; similar lines are not merged.
         ("a.md", "x\n", "x\na\n", "x\na\nb\n", "x\na\nb\n"),
         ("a.md", "x\n", "x\na\nb\n", "x\na\n", "x\na\nb\n"),
         (

@@ -18,7 +18,7 @@ from tests.unit.git.conftest import WHO
 
 Sides = tuple[Mapping[str, str | None], Mapping[str, str | None]]
 
-#: What both sides do to files (None: remove), which paths conflict, and what "theirs" comes to.
+#: Changes of both sides (None: remove), the conflicting paths, and the result of "theirs".
 CASES: Mapping[str, tuple[Sides, list[str], Mapping[str, str | None]]] = {
     "same line": (({"a.txt": "x\n"}, {"a.txt": "y\n"}), ["a.txt"], {"a.txt": "y"}),
     "both add": (({"n": "x\n"}, {"n": "y\n"}), ["n"], {"n": "y"}),
@@ -392,7 +392,7 @@ def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landi
     assert project.git("rev-parse", "main") == before
 
 
-#: As git leaves files that is killed among them: the index, and the branch, are written last.
+#: Files as a killed git leaves them: the index and the branch are written last.
 KILLED: Mapping[str, Mapping[str, str]] = {
     "among the files": {"new.txt": "ne", "a.txt": "one\n2\nthree\n"},
     "at a new file": {"new.txt": "ne"},

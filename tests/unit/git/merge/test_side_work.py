@@ -65,7 +65,7 @@ def test_a_branch_of_its_own_is_merged(
     assert (worktree / "f.txt").read_text() == "f\n"
     assert Project(worktree).git("status", "--porcelain") == ""
     assert project.git("rev-parse", BRANCH) == tip
-    # A second time there is nothing to merge.
+    # The second time there is nothing to merge.
     assert closed(repository, worktree) == (tip, ())
 
 

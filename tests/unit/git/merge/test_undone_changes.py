@@ -10,7 +10,7 @@ from tests.project import Project
 from tests.unit.git.conftest import WHO
 
 LINES = "one\ntwo\nthree\n"
-#: Given the files of a child job, as a worker has them uncommitted.
+#: Gets the files of a child job, uncommitted in a worker's worktree.
 Acts = Callable[[Project], object]
 
 
@@ -139,7 +139,7 @@ def test_what_was_discarded_is_put_back_on_top_of_what_came_since(
     base, result = delivered(project)
     discard(project)
     own = project.commit({"own.txt": "own\n"}).git("rev-parse", "HEAD")
-    # Git takes the result for merged then.
+    # Git then treats the result as merged.
     tip = repository.join(own, result, "joined", WHO)
 
     back = repository.reapplied(base, result, tip, "back", WHO, force=False)

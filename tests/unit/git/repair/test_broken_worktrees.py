@@ -120,7 +120,7 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
         "unresolved conflicts in a.txt",
         f"unfinished {how}",
     }
-    # A rebase has taken the branch's own commits off for the time being.
+    # A rebase has temporarily removed the branch's own commits.
     assert interrupted == (ours if how == "rebase" else "")
     assert "<<<<<<<" in own.show(tip, "a.txt")
     assert repository.conflict_markers(start, tip) == ["conflict markers remain in a.txt"]

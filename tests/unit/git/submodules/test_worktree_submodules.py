@@ -90,7 +90,7 @@ def test_changes_are_committed_inside_and_outlive_the_worktree(
     deep = Project(project.path / "lib/sub/in side")
     assert deep.show(gitlink(sub, middle, "in side"), "new.txt") == "new"
     assert users(project) == before
-    # Another worker that starts from there has it.
+    # Another worker that starts from this commit has it.
     other = f"{worktree}-2"
     repository.open_worktree(other, f"{BRANCH}-2", tip)
     assert Path(other, "lib/sub/in side/new.txt").read_text() == "new\n"

@@ -81,7 +81,7 @@ def test_a_spare_worktree_is_as_a_new_one(
     expected = seen(opened(1))
     first = opened(2)
     untouched = (first.parent / "worktree" / "dir").stat().st_ino
-    # Git looks at whole seconds.
+    # Git compares whole seconds.
     until(lambda: int(time.time()) > (first / "a.txt").stat().st_mtime, "a second is over")
     spoil(first)
     close(repository, first)

@@ -38,7 +38,7 @@ def use(work: Path, tool: str, policy: str = "full", **arguments: Any) -> Result
     return Toolbox(settings).use(tool, arguments)
 
 
-# What they do
+# Effects of the tools
 
 
 def test_read_gives_a_file_or_a_part_of_it(work: Path) -> None:
@@ -197,7 +197,7 @@ def test_full_may_go_anywhere(work: Path) -> None:
     assert not use(work, "write", path=str(work.parent / "n.txt"), content="x").failed
 
 
-# Whatever a model asks for
+# Invalid arguments of a model
 
 
 @pytest.mark.parametrize(

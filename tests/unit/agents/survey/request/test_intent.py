@@ -123,7 +123,7 @@ def test_authentication_stands_for_the_names_that_code_gives_to_it() -> None:
 def test_the_sentence_on_builds_says_how_to_connect_an_agent() -> None:
     assert NOTHING_BUILT.startswith("Nothing was built")
     assert "config.yaml" in NOTHING_BUILT and "--agent claude" in NOTHING_BUILT
-    # Tools that are known are not to be described once more in config.yaml.
+    # A known tool is not described again in config.yaml.
     assert "`bin/orchestrator agents`" in NOTHING_BUILT and "claude:" not in NOTHING_BUILT
 
 

@@ -15,9 +15,9 @@ from orchestrator.agents.survey.source.python import mask_python
 from tests.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]
-#: The links of its path resolved: the survey follows none.
+#: Without links in its path, because the survey follows none.
 FLASK = Path(flask.__file__).resolve().parent
-#: Of our own sources one in so many is counted.
+#: One of so many of our own sources is counted.
 STEP = examples(20, 5)
 
 

@@ -45,7 +45,7 @@ TEXTS: list[tuple[FinalText, str]] = [
     (A, "El módulo está documentado. Avísame si quieres más ejemplos."),
     (A, "该模块负责解析命令行参数。如果您需要更多信息，请告诉我。"),
     (A, LONG_REPORT + "I need more information to judge the remaining two modules."),
-    # -- offers: nothing shows that it waits ------------------------------------------------------
+    # -- offers: the text does not wait -----------------------------------------------------------
     (O, "The bug is in line 40: the index starts at 1. Would you like me to fix it?"),
     (O, "That is how the scheduler works. Do you want me to explain the planner, too?"),
     (O, "I added the endpoint and its tests. Shall I also update the README?"),

@@ -16,13 +16,13 @@ from tests.unit.core.factories import BASE, a_config, a_job, a_task
     [
         ({"git": "on"}, {}, WorkerStatus.SUCCESS, True),
         ({}, {"git": "on"}, WorkerStatus.RECURSIVE_SUCCESS, True),
-        # It failed: nothing of it counts.
+        # The worker failed, so none of its changes count.
         ({"git": "on"}, {}, WorkerStatus.FAILED, False),
         ({}, {}, WorkerStatus.SUCCESS, False),
         ({"git": "on"}, {"git": "auto"}, WorkerStatus.SUCCESS, False),
         ({"git": "off"}, {"git": "on"}, WorkerStatus.SUCCESS, False),
         ({"git": "on"}, {"workdir": "project"}, WorkerStatus.SUCCESS, False),
-        # The merge tells.
+        # The merge has the answer.
         ({"git": "on", "base": BASE}, {}, WorkerStatus.SUCCESS, False),
     ],
 )

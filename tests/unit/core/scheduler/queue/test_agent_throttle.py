@@ -116,7 +116,7 @@ def test_other_agents_go_on_meanwhile() -> None:
     story = Story(max_workers=1)
     job = story.root(a_task("a"), a_task("b"), a_task("c"))
     first, second, third = story.keys(job)
-    # The factories make every worker for one agent.
+    # The factories create all workers with one agent.
     for key in (second,):
         story.scheduler._unit_of_work.update_worker(key, agent="codex")
     story.ends(first, EXIT_1, full_until(story.now + 50))
