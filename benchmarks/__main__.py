@@ -30,7 +30,7 @@ from benchmarks.options import Options
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 
-#: Name, title, and what measures it, in the order of the table of contents.
+#: Name, title, and function of each benchmark, in the order of the table of contents.
 BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "dispatch": ("Dispatch: short workers, durable and logged", dispatch.measure),
     "latency": ("Latency while clients poll", latency.measure),
@@ -50,7 +50,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
 def main() -> int:
     """0 also when a target was missed; 1 when something could not be measured."""
     given = _parser().parse_args()
-    # As Ctrl-C does: what was started is stopped, what was written is removed.
+    # The handlers of Ctrl-C stop the started programs and remove their files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rounds = given.rounds or (1 if given.quick else 5)
     options = Options(quick=given.quick, rounds=rounds)

@@ -16,7 +16,7 @@ from benchmarks.server import KEY, Client, Server, running_server, until
 SLOTS = 8
 HEAD = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 RETRY_AFTER = re.compile(rb"\r\nRetry-After: \d+\r\n", re.IGNORECASE)
-#: So much of what is submitted is within the limit of the second burst.
+#: Share of the submissions within the limit of the second burst.
 SHARE = 0.6
 
 

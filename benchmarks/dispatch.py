@@ -13,15 +13,16 @@ from benchmarks.peers import HUEY, NOT_DURABLE, SLOTS, XARGS, Peer, left_out, pe
 from benchmarks.server import Client, running_server
 
 DISK, MEMORY = "temporary directory", "tmpfs"
-#: What is aimed at where it is not a share of 1.
+#: Target shares of each peer's speed; a peer without an entry has the target 1, and None is no
+#: target.
 SHARES: Mapping[str, float | None] = {XARGS: 0.6, NOT_DURABLE: None}
-#: In memory nothing survives a loss of power: to wait for the disk costs nothing.
+#: In memory nothing survives a power loss, so waiting for the disk costs nothing.
 SHARES_IN_MEMORY: Mapping[str, float | None] = {**SHARES, HUEY: None}
 WORK, END = "ours, until the last worker ended", "ours, until the reports were written"
 OURS = (WORK, END)
 WARM_UP_WORKERS = 20
 
-#: Wall seconds by who ran, one for each round.
+#: Wall seconds of each round, by program.
 Walls = Mapping[str, Sequence[float]]
 
 

@@ -46,9 +46,9 @@ class Findings:
     """What one benchmark found."""
 
     figures: Sequence[Figure] = ()
-    #: What the reader must know, such as a peer that is left out.
+    #: Facts that the reader must know, such as an omitted peer.
     notes: Sequence[str] = ()
-    #: What a benchmark of its own printed, as it is.
+    #: Output of an external benchmark, unchanged.
     text: str = field(default="")
 
     def to_markdown(self) -> str:

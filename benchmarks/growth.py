@@ -14,10 +14,10 @@ from benchmarks.server import Client, Server, running_server
 
 SLOTS = 4
 WARM_UP_WORKERS = 20
-#: Jobs of one size: as many as make this number of workers, five at most.
+#: Minimum number of workers of each size, in five jobs at most.
 WORKERS_OF_A_SIZE = 1000
 MOST_JOBS = 5
-#: How much dearer a worker may be than in jobs a tenth of the size.
+#: Maximum ratio of the cost of a worker to its cost in jobs a tenth of the size.
 FLAT = 1.25
 
 

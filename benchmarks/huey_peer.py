@@ -19,7 +19,7 @@ WORKERS = 4
 
 
 def main(database: str, mode: str) -> None:
-    # As it comes it leaves SQLite's own default, which waits for the disk.
+    # By default Huey uses SQLite's default, which waits for the disk.
     huey = SqliteHuey("benchmark", filename=database, fsync=None if mode == "synced" else False)
     finished = threading.Semaphore(0)
 

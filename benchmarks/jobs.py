@@ -19,11 +19,11 @@ class JobRun:
 
     job_id: str
     workers: int
-    #: Until it was accepted and stored.
+    #: Seconds until the job was accepted and stored.
     submit_seconds: float
-    #: Until the end of the last worker was stored.
+    #: Seconds until the end of the last worker was stored.
     work_seconds: float
-    #: Until all its reports were written.
+    #: Seconds until all reports were written.
     end_seconds: float
 
     @property

@@ -106,7 +106,8 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    # Removed at the end alone: ext4 creates files far slower for some seconds after removals.
+    # Removed only at the end, because ext4 creates files far more slowly for some seconds after
+    # removals.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
         compare(Path(place), options)
 

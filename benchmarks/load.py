@@ -19,7 +19,7 @@ SUBMISSIONS_PER_SECOND = 5
 POST_P99_MS = 25.0
 MOST_GROWTH_MIB = 10_000_000 / 2**20
 MIB = 1024 * 1024
-#: For the watched job and for what is submitted meanwhile, beside what the child jobs take.
+#: Slots for the watched job and for later submissions, in addition to the child jobs' slots.
 FREE_SLOTS = 4
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Tmpfs, where there is one.
+#: A directory in memory, if the machine has one.
 SHARED_MEMORY = Path("/dev/shm")
 
 

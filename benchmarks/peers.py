@@ -15,7 +15,7 @@ SLOTS = 4
 STOP_SECONDS = 30.0
 XARGS = "xargs -P4"
 HUEY = "Huey"
-#: Does less than is asked for, so that nothing is aimed at there.
+#: This mode is less durable than ours, so there is no target for it.
 NOT_DURABLE = "Huey without fsync"
 
 

@@ -50,7 +50,7 @@ def children() -> Mapping[int, Sequence[int]]:
         try:
             fields = _fields((directory / "stat").read_text())
         except OSError:
-            continue  # it has ended
+            continue  # the process has exited
         found[int(fields[1])].append(int(directory.name))
     return found
 

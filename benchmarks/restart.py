@@ -8,9 +8,9 @@ from benchmarks.options import Options
 from benchmarks.processes import cpu_seconds
 from benchmarks.server import Client, Server, running_server, until
 
-#: Seconds from the start of the process until it answers and has taken up what runs.
+#: Maximum seconds from the start of the process until it answers and has adopted running workers.
 MOST_SECONDS = 2.0
-#: Within this every worker whose start is stored has begun.
+#: Seconds after which every worker with a stored start has begun.
 BEGUN_SECONDS = 2.0
 
 
@@ -21,7 +21,8 @@ def measure(options: Options) -> Findings:
         job_id = client.submit(_body(finished, running))
         until(lambda: _finished(client) == finished, "the short ones have ended", 300)
         until(lambda: _running(client) == running, "the long ones run", 60)
-        # A start is stored before it is made: what has not begun by the kill is no running worker.
+        # A start is stored before it happens: a worker that has not begun at the kill does not
+        # count as running.
         time.sleep(BEGUN_SECONDS)
         client.close()
         restarts = [_restart(server) for _ in range(options.pick(5, 1))]

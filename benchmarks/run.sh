@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     -h | --help) usage && exit 0 ;;
     --rounds | --output)
       [ $# -ge 2 ] || { printf 'run.sh: %s needs a value\n' "$1" >&2 && exit 2; }
-      # A path is meant as seen from where the caller is.
+      # Relative paths are relative to the caller's directory.
       case $1,$2 in
         --rounds,* | --output,/*) arguments+=("$1" "$2") ;;
         *) arguments+=("$1" "$PWD/$2") ;;

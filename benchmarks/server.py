@@ -96,7 +96,7 @@ class Server:
         except (OSError, ValueError):
             return False
         self.url = record["url"]
-        # One that was killed leaves its record.
+        # A killed server leaves its record.
         return bool(record["pid"] == self.pid)
 
     def kill(self) -> None:

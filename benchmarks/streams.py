@@ -30,8 +30,8 @@ class Watcher:
     """One event stream. HTTP/1.0, so that nothing stands between the frames."""
 
     connection: socket.socket
-    #: What has arrived, and when, in the clock of the events' ``at``. Looked into afterwards: with
-    #: hundreds of watchers that takes longer than what is measured.
+    #: Received data and its time, by the clock of the events' ``at``. Parsed only after the
+    #: measurement, because with hundreds of watchers parsing takes longer than the measured time.
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
 
     def read(self) -> bool:

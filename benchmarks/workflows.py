@@ -21,16 +21,16 @@ from benchmarks.server import Client, running_server
 
 DATA = Path(__file__).with_suffix(".json")
 SLOTS = 8
-#: What the better of the two bounds is scaled to.
+#: The better of the two bounds is scaled to these seconds.
 BOUND_SECONDS = 10.0
-#: Of make's makespan: what a schedule can come to depends on the graph, not on who keeps it.
+#: Share of make's makespan: the graph limits every schedule.
 TARGET = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     seconds: float
-    #: Positions of the tasks that must have ended.
+    #: Positions of the tasks on which the task depends.
     needs: tuple[int, ...]
 
 

@@ -138,6 +138,7 @@ def _repository(project: Path, size: int) -> Path:
     for command in ("init -q -b main", "add -A", "commit -q -m first", "gc -q"):
         who = ["-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0"]
         subprocess.run(["git", *who, *command.split()], cwd=project, check=True)
-    # What git wrote for itself is of no use; the checkout that stays is part of what is measured.
+    # Hooks are copies that git writes for itself; the remaining checkout is part of the
+    # measurement.
     shutil.rmtree(project / ".git" / "hooks", ignore_errors=True)
     return project
