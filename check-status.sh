@@ -110,7 +110,7 @@ PYTHON
 else
   for file in "${files[@]}"; do
     name=${file%/status.json}
-    # The job's own status stands before those of its workers.
+    # The job's own status precedes those of its workers.
     status=$(awk -F'"' '{ for (i = 1; i < NF; i++) if ($i == "status") { print $(i + 2); exit } }' "$file")
     printf '%s  %s\n' "${name##*/job_}" "${status:-unknown}"
   done

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Sets up .venv and config.yaml in this folder. Safe to run again: what is in place is kept.
+# Sets up .venv and config.yaml in this folder. Safe to run again: existing files stay.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: ./install.sh [options]
 
-Puts the packages into .venv in this folder, writes config.yaml with a fresh API key, and
-makes the workspace directory. Touches nothing outside this folder; running it again is quick.
+Installs packages into .venv in this folder, writes config.yaml with a new API key, and
+creates the workspace directory. Changes nothing outside this folder. A second run is quick.
 
-  --dev            also what ./run-tests.sh needs
-  --no-grammars    save 24 MB: the survey only counts lines of languages other than Python;
-                   later runs keep to this until one has --grammars
-  --grammars       fail if the grammars cannot be installed; without this option the rest
-                   is installed and the survey does without
-  --offline DIR    take packages from DIR and nowhere else; fill DIR on another machine with
+  --dev            install the packages of ./run-tests.sh, too
+  --no-grammars    save 24 MB: in languages other than Python, the survey only counts lines;
+                   later runs do the same until one has --grammars
+  --grammars       fail if the grammars cannot be installed; without this option, the other
+                   packages are installed, and the survey works without grammars
+  --offline DIR    install packages only from DIR; fill DIR on another machine with
                      python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
                    (requirements-dev.txt for --dev)
   --python PATH    the Python to use, 3.11 or newer
-  --pip            use venv and pip even if uv is there
-  -q, --quiet      say something only when there is something to do
+  --pip            use venv and pip even if uv is installed
+  -q, --quiet      print nothing if there is nothing to do
   -h, --help       show this text
 USAGE
 }
@@ -55,13 +55,13 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ "$dev$grammars" != yesno ] || usage_error '--dev needs the grammars that --no-grammars leaves out'
+[ "$dev$grammars" != yesno ] || usage_error '--dev needs the grammars, so it cannot be used with --no-grammars'
 if [ -n "$offline" ]; then
-  [ -d "$offline" ] || fail "--offline: there is no directory '$offline'"
+  [ -d "$offline" ] || fail "--offline: no directory '$offline'"
   offline=$(CDPATH='' cd -- "$offline" && pwd)
 fi
 case $python in */*)
-  [ -x "$python" ] || fail "--python: there is no program '$python'"
+  [ -x "$python" ] || fail "--python: no program '$python'"
   python=$(CDPATH='' cd -- "$(dirname -- "$python")" && pwd)/${python##*/}
   ;;
 esac
@@ -74,16 +74,18 @@ venv_python=$folder/.venv/bin/python
 log=$folder/.install.log
 requirements=requirements.txt
 [ "$dev" = no ] || requirements='requirements-dev.txt'
-# Says that .venv is to stay without grammars: it was asked for, or they could not be installed, and
-# ./quick-start.sh shall not try it again each time.
+# This file keeps .venv without grammars, because the user asked for this, or because the grammars
+# could not be installed: ./quick-start.sh must not repeat the attempt each time.
 no_grammars=$folder/.venv/.no-grammars
-# These would send packages elsewhere, change their versions, or send Python to another library.
+# These variables would install packages elsewhere, change their versions, or make Python load
+# another library.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
 unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-# What .venv holds is known by a copy of the list it was filled from, under the path it was made at:
-# the scripts of a .venv name their own path and break when the folder is moved.
+# A stamp is the folder's path and a copy of the list of packages from which .venv was filled. The
+# path is part of it because scripts in .venv contain their own path and break when the folder is
+# moved.
 stamp_text() { printf '%s\n' "$folder" && cat "$1"; }
 stamp_of() { printf '%s' "$folder/.venv/.installed-${1%.txt}"; }
 stamped() { [ -f "$(stamp_of "$1")" ] && stamp_text "$1" | cmp -s - "$(stamp_of "$1")"; }
@@ -97,10 +99,11 @@ is_complete() { packages_are_in && has_key && [ -d workspace ]; }
 lock() {
   if command -v flock >/dev/null; then
     exec 9>.install.lock
-    flock -n 9 || { working 'Another install.sh is at work here; waiting for it.' && flock 9; }
+    flock -n 9 || { working 'Another install.sh is running in this folder; waiting for its end.' && flock 9; }
     return
   fi
-  # Without flock: a link that names the owner's process id; it is made in one step, or not at all.
+  # Without flock, the lock is a link that names the owner's process id, because a link is created
+  # atomically.
   until ln -s $$ .install.lock.pid 2>/dev/null; do
     if kill -0 "$(readlink .install.lock.pid)" 2>/dev/null; then sleep 1; else rm -f .install.lock.pid; fi
   done
@@ -151,7 +154,8 @@ venv_is_good() {
   grep -Fqs -- "$folder/.venv" .venv/bin/activate
 }
 
-# Another one is not put under a .venv that may be in use.
+# Fails if the requested Python differs from the one of a usable .venv, because the .venv may be in
+# use.
 check_asked_python() {
   [ -n "$python" ] || return 0
   find_python
@@ -165,16 +169,16 @@ check_asked_python() {
 make_venv() {
   rm -rf .venv
   if [ "$use_uv" = yes ]; then
-    logged uv venv --no-project --python "$python" "$folder/.venv" || fail_with_log 'uv could not make .venv'
+    logged uv venv --no-project --python "$python" "$folder/.venv" || fail_with_log 'uv could not create .venv'
   elif "$python" -I -c 'import ensurepip' 2>/dev/null; then
-    logged "$python" -I -m venv "$folder/.venv" || fail_with_log 'Python could not make .venv'
+    logged "$python" -I -m venv "$folder/.venv" || fail_with_log 'Python could not create .venv'
   else
-    # Debian without python3-venv: Python comes without the pip that it would put into .venv.
-    logged "$python" -I -m venv --without-pip "$folder/.venv" || fail_with_log 'Python could not make .venv'
+    # Without the package python3-venv, Debian's Python has no pip for .venv.
+    logged "$python" -I -m venv --without-pip "$folder/.venv" || fail_with_log 'Python could not create .venv'
   fi
 }
 
-# Sets installer to the words that install into .venv.
+# Sets the array `installer` to the command that installs into .venv.
 choose_installer() {
   if [ "$use_uv" = yes ]; then
     installer=(uv pip install --compile-bytecode --python "$venv_python")
@@ -186,7 +190,7 @@ choose_installer() {
   fi
   local candidate
   for candidate in ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
-    # --python is known from pip 22.3 on.
+    # pip has the option --python since version 22.3.
     if "$candidate" -I -m pip --python "$venv_python" --version >/dev/null 2>&1; then
       installer=("$candidate" -I -m pip --python "$venv_python" install)
       return
@@ -194,13 +198,14 @@ choose_installer() {
   done
   local minor
   minor=$(version_of "$venv_python" | cut -d. -f1,2)
-  fail "Python $minor has no pip to put into .venv." \
+  fail "Python $minor has no pip for .venv." \
     "On Debian and Ubuntu type: sudo apt install python$minor-venv" \
     'or install uv; then remove .venv and run ./install.sh again.'
 }
 
-# uv brings a list of certificates of its own. Where a proxy looks into TLS, only this machine's has the proxy's,
-# and it is what pip, git and curl go by. The second name is for uv before 0.11.
+# uv has its own list of certificates. Behind a proxy that intercepts TLS, only this machine's list
+# has the proxy's certificate; pip, git, and curl use that list. The second variable is for uv
+# before 0.11.
 trust_what_this_machine_trusts() {
   local bundle
   for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem; do
@@ -222,7 +227,7 @@ install_packages() {
     install_grammars
     return
   fi
-  # The list for development holds the other two.
+  # The development list includes the two other lists.
   stamp_text requirements.txt >"$(stamp_of requirements.txt)"
   stamp_text requirements-survey.txt >"$(stamp_of requirements-survey.txt)"
   rm -f "$no_grammars"
@@ -237,7 +242,7 @@ install_grammars() {
     [ "$grammars" != yes ] || fail_with_log 'the grammars could not be installed'
     tail -n 3 "$log" >&2 || true
     working 'The grammars could not be installed: the survey only counts the lines of languages other than' \
-      'Python. All else works. To retry: ./install.sh --grammars'
+      'Python. Everything else works. To retry: ./install.sh --grammars'
   fi
   : >"$no_grammars"
 }
@@ -253,7 +258,8 @@ set_up_packages() {
   install_packages
 }
 
-# Ahead of time: each start would do it again where PYTHONDONTWRITEBYTECODE is set.
+# Compile now, because with PYTHONDONTWRITEBYTECODE every start of a program would compile the
+# product again.
 compile_product() {
   logged "$venv_python" -I -m compileall -q orchestrator || true
 }
@@ -281,12 +287,12 @@ for file in requirements.txt requirements-survey.txt config.template.yaml orches
   [ -e "$file" ] || fail "$folder/$file is missing; copy the whole folder again"
 done
 if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then
-  fail "cannot write to $folder" 'Copy the folder to a place that is yours, or change its owner.'
+  fail "cannot write to $folder" 'Copy the folder to a directory that you own, or change its owner.'
 fi
 lock
 set_up_packages
 compile_product
 set_up_key
-mkdir -p workspace || fail "cannot make $folder/workspace"
+mkdir -p workspace || fail "cannot create $folder/workspace"
 rm -f "$log"
 say 'Ready. Try: ./quick-start.sh "Survey this repository"'

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs one request from start to end: installs if need be, then `orchestrator run`, or `orchestrator demo`.
+# Runs one request from start to end: installs the folder if necessary, then calls `orchestrator
+# run`, or `orchestrator demo`.
 set -euo pipefail
 
 usage() {
@@ -7,11 +8,11 @@ usage() {
 Usage: ./quick-start.sh "request" [options]
        ./quick-start.sh --demo
 
-Runs the request with live progress and prints where the result is. Installs what is missing
-first, uses the server that runs for this folder, else starts one and stops it at the end.
+Runs the request with live progress, and prints the paths of the result. Installs the folder at
+the first run. Uses the folder's running server; otherwise starts one and stops it at the end.
 
   --demo           run a demo with scripted agents in a throw-away repository
-  --plan FILE      take the tasks from a YAML file; - for standard input
+  --plan FILE      read the tasks from a YAML file; - for standard input
   --plan-only      show the plan and stop
   --agent NAME     the agent for tasks that name none
   --keep-server    leave the server running
@@ -19,7 +20,7 @@ first, uses the server that runs for this folder, else starts one and stops it a
   -h, --help       show this text
 
 Further options: bin/orchestrator run --help
-Ends with 0 if the job completed, 1 if it failed, 6 if some of its tasks failed.
+Exit code: 0 if the job completed, 1 if it failed, 6 if some of its tasks failed.
 Example: ./quick-start.sh "Survey this repository"
 USAGE
 }
@@ -38,7 +39,7 @@ done
 # Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
-# What it is asked for may come on standard input.
+# install.sh must not read standard input, because the request may be there.
 bash "$folder/install.sh" --quiet </dev/null >&2
 if [ "$1" = --demo ]; then
   shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the tests need and runs them all: style, types, scripts, then the suite.
+# Installs the tests' programs, then checks style, types, and scripts, and runs the suite.
 set -euo pipefail
 
 usage() {
@@ -8,19 +8,19 @@ Usage: ./run-tests.sh [--quick | --agents | --nightly] [pytest options]
 
 Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
 
-  --quick          the everyday part: without servers, crashes and other slow tests
+  --quick          the everyday part: no servers, crashes, or other slow tests
   --agents         only the tests with the real AI tools, which npm installs into .agents-tools
                    (1.2 GB); they talk to a model API on this machine. CI=true runs them, too
-  --nightly        also what is left out otherwise: a minute of everything at once, stories with
-                   every AI tool, and all examples of properties
+  --nightly        also the tests that other runs exclude: a minute of everything at once, stories
+                   with every AI tool, and all examples of properties
   -h, --help       show this text
 
-Everything else goes to pytest, for example: ./run-tests.sh tests/unit -k config
+Other arguments are passed to pytest, for example: ./run-tests.sh tests/unit -k config
 USAGE
 }
 
 pytest_options=() agents=false suite=true quick=false nightly=' and not nightly'
-# What the build server runs is everything.
+# In CI (CI=true, no arguments), the real AI tools are tested, too.
 if [ "${CI-}" = true ] && [ $# -eq 0 ]; then agents=true; fi
 for argument in "$@"; do
   case $argument in
@@ -42,11 +42,12 @@ started=$SECONDS
 bash ./install.sh --dev --quiet
 python=$PWD/.venv/bin/python
 export PYTHONPATH=$PWD
-# Hundreds of processes are started; without kept bytecode each would compile the product anew.
+# With bytecode files, because the tests start hundreds of processes and each one would otherwise
+# compile the product again.
 unset PYTHONDONTWRITEBYTECODE
 
-# Many tests wait a quarter of their time: two processes more than there are processors. Many
-# processors do not help tests that start servers; eight processes at most.
+# Tests wait for a quarter of their time, so two processes more than processors keep all processors
+# busy. At most eight: tests that start servers do not run faster with more.
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 processes=$((processors < 7 ? processors + 2 : 8))
 
@@ -60,7 +61,7 @@ step() {
   summary+=$(printf '%-12s %-8s %4d s' "$name" "$word" $((SECONDS - begun)))$'\n'
 }
 
-# have COMMAND PACKAGE: whether it is there, perhaps because it could be installed.
+# have COMMAND PACKAGE: True if COMMAND exists; as root, installs Debian's PACKAGE if it does not.
 # shellcheck disable=SC2317  # called through step
 have() {
   command -v "$1" >/dev/null && return
@@ -82,15 +83,16 @@ check_scripts() {
     xargs -0 shellcheck --
 }
 
-# filled LIST TARGET COMMAND: TARGET has what LIST names; COMMAND runs again when either changes.
+# filled LIST TARGET COMMAND: fill the directory TARGET with the packages in the file LIST by `COMMAND LIST TARGET`,
+# unless TARGET was filled from the same list before.
 # shellcheck disable=SC2317  # called through step
 filled() {
   local list=$1 target=$2
   mkdir -p "$(dirname "$target")"
   (
-    # Two at once would undo each other's work.
+    # With a lock, because two runs at the same time would overwrite each other's files.
     if command -v flock >/dev/null; then flock -w 600 9; fi
-    # Programs name the path that they were installed at.
+    # The target's path is part of the stamp, because installed programs contain their own path.
     named=$(printf '%s\n' "$target" && cat "$list")
     if [ "$named" = "$(cat "$target/installed" 2>/dev/null)" ]; then exit 0; fi
     "$3" "$list" "$target" && printf '%s\n' "$named" >"$target/installed"
@@ -104,7 +106,7 @@ fill_python() {
     uv=uv
     uv venv -q --clear --python "$python" "$2"
   else
-    # pip takes minutes for all that uv, which is among it, has installed in seconds.
+    # pip installs only uv, which then installs all packages in seconds; pip alone takes minutes.
     "$python" -m venv --clear --without-pip "$2" && sed -n '/^uv==/,/# via/p' "$1" >"$2/uv.txt" &&
       "$python" -m pip --python "$2/bin/python" install -q --require-hashes -r "$2/uv.txt"
   fi && "$uv" pip install -q --python "$2/bin/python" --require-hashes -r "$1"
@@ -116,19 +118,19 @@ fill_node() {
     npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
 }
 
-# What runs in the host projects of tests, and never beside the product's own packages.
+# Installs the tools that tests run in host projects. They are kept apart from the product's own packages.
 # shellcheck disable=SC2317  # called through step
 install_tools() {
   local each complete=true
-  # A program, and its package in Debian where that has another name.
+  # Each entry is a program, or a program and the different name of its Debian package.
   for each in bwrap:bubblewrap cargo fish git-lfs systemd-analyze:systemd zsh; do
     have "${each%:*}" "${each#*:}" || { complete=false && echo "${each%:*} is not installed"; }
   done
   filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false
-  # Node.js is among them, for a machine that has none.
+  # The Python tools include Node.js, which is used if the machine has no npm.
   command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
   filled tests/tools/package.json "$PWD/.test-tools/node" fill_node || complete=false
-  if [ "$complete" = false ]; then echo 'Tests that need what is missing are skipped.'; fi
+  if [ "$complete" = false ]; then echo 'Tests that need a missing program are skipped.'; fi
   [ "$complete" = true ] || [ "${CI-}" != true ]
 }
 
@@ -147,19 +149,19 @@ check_agents() {
     export ORCHESTRATOR_TEST_TOOLS=$PWD/.agents-tools
     step 'AI tools' install_agents "$ORCHESTRATOR_TEST_TOOLS"
   fi
-  # Four tools at a time at most: they need up to a gigabyte each.
+  # Four parallel tests at most, because an AI tool needs up to a gigabyte.
   step agents "$python" -m pytest -n $((processes < 4 ? processes : 4)) --dist worksteal \
     -m "real_tools$nightly" tests/agents/real "$@"
 }
 
 if [ "$suite" = true ]; then
-  # Everyday tests need none of them.
+  # Everyday tests need no tools.
   if [ "$quick" = false ]; then step tools install_tools; fi
   step style "$python" -m ruff check .
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
   step scripts check_scripts
-  # Slow tests stand together: a process that is done takes some of those that wait elsewhere.
+  # worksteal: slow tests are neighbours in the list, so an idle process takes some from a busy one.
   if [ "$quick" = true ]; then left_out=slow; else left_out=real_tools; fi
   step tests "$python" -m pytest -n "$processes" --dist worksteal \
     -m "not $left_out$nightly" ${pytest_options[@]+"${pytest_options[@]}"}
