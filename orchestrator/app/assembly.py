@@ -51,6 +51,7 @@ from orchestrator.engine.service.job_control import JobControl
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
@@ -351,6 +352,7 @@ class Assembly:
             ),
             locks=LockService(self._supervisor, self._store, self._access, self._lease_calls),
             queries=self._queries,
+            reads=ReadModels(store=self._store, access=self._access),
             server_status=self._server_status,
             publisher=self._publisher,
             workspace=self._workspace,

@@ -53,7 +53,7 @@ class Writing:
         processors = [table.c[name].type.bind_processor(dialect) for name in names]
         self._table = table
         self._text = str(compiled)
-        self._fields = attrgetter(*names)
+        self._fields = attrgetter(*(tables.path_of(table.c[name]) for name in names))
         self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
-    func,
     make_url,
     select,
 )
@@ -31,12 +30,14 @@ from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
+from orchestrator.core.ports.listings import TreeSnapshot
 from orchestrator.store import job_deletion, leases, queries
 from orchestrator.store.database.connections import Connections
 from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.queries import values
-from orchestrator.store.schema.tables import attempts, events, jobs, tasks, told, workers
+from orchestrator.store.read_models.snapshot import last_seq, snapshot
+from orchestrator.store.schema.tables import attempts, jobs, tasks, told, workers
 
 Value = TypeVar("Value")
 
@@ -119,7 +120,6 @@ class _Loading:
 
 _whole = _Loading(named=False)
 _named = _Loading(named=True)
-_last_seq = select(func.max(events.c.seq)).where(events.c.root_id == bindparam("root_id"))
 
 
 def tree(
@@ -151,7 +151,7 @@ def _filled(
         planners=[worker for worker in ordered if worker.is_planner],
         reviewers=[worker for worker in ordered if worker.is_reviewer],
         attempts=_ordered_attempts(found_attempts, ordered),
-        last_seq=connection.execute(_last_seq, given).scalar_one() or 0,
+        last_seq=last_seq(connection, str(given["root_id"])),
     )
 
 
@@ -309,6 +309,12 @@ class SqlStore:
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         return self._read(lambda connection: tree(connection, root_id, job_ids))
+
+    def snapshot(self, root_id: str) -> TreeSnapshot | None:
+        return self._read(lambda connection: snapshot(connection, root_id))
+
+    def last_seq(self, root_id: str) -> int:
+        return self._read(lambda connection: last_seq(connection, root_id))
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         return self._read(lambda connection: queries.day_spending(connection, day))

@@ -1,1 +1,4 @@
-"""The calls, by subject."""
+"""The calls, by subject.
+
+- ``read_models``: Calls that list many jobs or workers, or show parts of one
+"""

@@ -50,9 +50,23 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 
     The same read of the same caller at the same time is made once.
     """
+    return _shared(lambda: _tagged(make()))
+
+
+def tagged_bytes(make: Callable[[], bytes]) -> Response:
+    """Return the same for an answer that is encoded already."""
+
+    def made() -> _Tagged:
+        body = make()
+        return _Tagged(_tag(body), body)
+
+    return _shared(made)
+
+
+def _shared(make: "Callable[[], _Tagged]") -> Response:
     reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
-    key = (request.endpoint, *sorted((request.view_args or {}).items()), caller().full_name)
-    found = reads.get(key, lambda: _tagged(make()))
+    asked = (*sorted((request.view_args or {}).items()), request.query_string)
+    found = reads.get((request.endpoint, *asked, caller().full_name), make)
     headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
     if request.if_none_match.contains_weak(found.tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -70,8 +84,11 @@ def _tagged(answer: BaseModel) -> _Tagged:
     again.
     """
     lasting = encoded(answer, without=RUNNING_DOWN)
-    tag = blake2b(lasting, digest_size=16).hexdigest()
-    return _Tagged(tag, _with_left(lasting, answer))
+    return _Tagged(_tag(lasting), _with_left(lasting, answer))
+
+
+def _tag(body: bytes) -> str:
+    return blake2b(body, digest_size=16).hexdigest()
 
 
 def _with_left(lasting: bytes, answer: BaseModel) -> bytes:

@@ -13,7 +13,7 @@ from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON, encoded
 from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.event_stream import EventStream
+from orchestrator.api.streaming.event_stream import BriefStream, EventStream
 from orchestrator.api.streaming.job_wait import Answering, Checking, PendingWait
 from orchestrator.api.streaming.log_stream import FollowedLog
 from orchestrator.api.streaming.parking import Parking
@@ -21,7 +21,7 @@ from orchestrator.api.streaming.socket_handoff import ParkedReply, ParkedStream,
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.requests.queries import EventsQuery, LogQuery, WaitQuery
+from orchestrator.schemas.requests.queries import EventFields, EventsQuery, LogQuery, WaitQuery
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
@@ -43,13 +43,21 @@ def parking() -> Parking:
 
 @blueprint.get("/events")
 def stream_events(job_id: str) -> Response:
-    after = reading.last_event_id(reading.query(EventsQuery).last_event_id)
+    query = reading.query(EventsQuery)
+    after = reading.last_event_id(query.last_event_id)
     job = service().job(caller(), checked_job_id(job_id))
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
     parked = parking()
     parked.hub.check_room()
-    stream = EventStream(parked.hub, service(), caller(), job, after=after, frames=parked.frames)
+    given = (parked.hub, service(), caller(), job)
+    stream: EventStream
+    if query.fields is EventFields.BRIEF:
+        from_now = query.tail and not after
+        frames = parked.brief_frames
+        stream = BriefStream(*given, after=after, frames=frames, from_now=from_now)
+    else:
+        stream = EventStream(*given, after=after, frames=parked.frames)
     return ParkedStream(
         parked.hub,
         parked.threads,

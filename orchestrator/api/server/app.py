@@ -28,6 +28,7 @@ from orchestrator.api.routes import (
     stats,
     streams,
 )
+from orchestrator.api.routes.read_models import workers
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parking import Parking
@@ -39,6 +40,7 @@ from orchestrator.security.masking import Masker
 BLUEPRINTS = (
     job_actions.blueprint,
     jobs.blueprint,
+    workers.blueprint,
     checkpoints.blueprint,
     merge.blueprint,
     streams.blueprint,

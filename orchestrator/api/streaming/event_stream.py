@@ -4,10 +4,11 @@ repetition.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from orchestrator.api.serializers.brief_events import brief_values
 from orchestrator.api.serializers.common import event_values
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parked_connection import ParkedConnection
@@ -22,6 +23,10 @@ logger = logging.getLogger(__name__)
 PAGE_EVENTS = 500
 GREETING = b"retry: 1000\n\n"
 HEARTBEAT = b": heartbeat\n\n"
+#: The name of an event after which a reader reads the job again: events before it are not sent.
+RESET = "reset"
+#: A reader of brief events that is further behind is reset.
+MOST_BEHIND = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +37,8 @@ class _Page:
     events: Sequence[Event]
     #: Ids of the stream's jobs; None: all jobs of the root job.
     members: frozenset[str] | None
+    #: The latest event, if the reader is to read the job again in place of all events before it.
+    reset_to: int | None = None
 
     @property
     def may_have_more_after(self) -> bool:
@@ -41,9 +48,18 @@ class _Page:
 
 def frame(event: Event) -> bytes:
     """Return an event as it is sent."""
-    data = json.dumps(event_values(event), separators=(",", ":"), ensure_ascii=False)
-    text = f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"
-    return text.encode("utf-8", "replace")
+    return sse_frame(event.seq, event.kind, event_values(event))
+
+
+def brief_frame(event: Event) -> bytes:
+    """Return the short form of an event: what a table of workers shows of it."""
+    return sse_frame(event.seq, event.kind, brief_values(event))
+
+
+def sse_frame(number: int, name: str, values: Mapping[str, object]) -> bytes:
+    """Return one Server-Sent Event."""
+    data = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
 
 
 class Frames:
@@ -51,7 +67,8 @@ class Frames:
 
     SIZE = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[Event], bytes] = frame) -> None:
+        self._make = make
         self._known: dict[tuple[str, int], bytes] = {}
 
     def of(self, events: Sequence[Event]) -> bytes:
@@ -62,7 +79,7 @@ class Frames:
     def _one(self, event: Event) -> bytes:
         key = (event.root_id, event.seq)
         if key not in self._known:
-            self._known[key] = frame(event)
+            self._known[key] = self._make(event)
         return self._known[key]
 
 
@@ -143,6 +160,9 @@ class EventStream(ParkedConnection):
             return
         page = read.result()
         self._members = page.members
+        if page.reset_to is not None:
+            self._sent = page.reset_to
+            self._sink.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
         self._send(page.events)
         self._go_on_after(page)
 
@@ -176,8 +196,11 @@ class EventStream(ParkedConnection):
         self._sent = new[-1].seq
         self._sink.write(self._frames.of(new))
         if self._live and self._sink.pending > self._hub.options.lag_limit_bytes:
-            logger.info("dropped a reader that lags", extra={"job_id": self._job_id})
-            self.drop()
+            self._lags()
+
+    def _lags(self) -> None:
+        logger.info("dropped a reader that lags", extra={"job_id": self._job_id})
+        self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
         """Read the store when the job ends: the stream ends only if the store agrees, because the
@@ -186,3 +209,34 @@ class EventStream(ParkedConnection):
         for event in events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
                 self._catch_up()
+
+
+class BriefStream(EventStream):
+    """Sends events in their short form. A reader that is far behind is reset, and not dropped."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        service: Service,
+        caller: Caller,
+        job: Job,
+        *,
+        after: int,
+        frames: Frames,
+        from_now: bool = False,
+    ) -> None:
+        super().__init__(hub, service, caller, job, after=after, frames=frames)
+        self._from_now = from_now
+
+    def _page(self) -> _Page:
+        page = super()._page()
+        if not self._from_now and len(page.events) < MOST_BEHIND:
+            return page
+        last = self._service.reads.last_seq(self._caller, self._job_id)
+        from_now, self._from_now = self._from_now, False
+        if from_now or last - self._sent > MOST_BEHIND:
+            return replace(page, events=(), reset_to=last)
+        return page
+
+    def _lags(self) -> None:
+        self._live = False  # it reads again when the reader has taken what there is

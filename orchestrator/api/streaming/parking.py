@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.event_stream import Frames
+from orchestrator.api.streaming.event_stream import Frames, brief_frame
 from orchestrator.api.streaming.socket_handoff import Threads
 
 
@@ -14,3 +14,4 @@ class Parking:
     hub: Hub
     threads: Threads
     frames: Frames = field(default_factory=Frames)
+    brief_frames: Frames = field(default_factory=lambda: Frames(brief_frame))

@@ -6,7 +6,7 @@ Durations are seconds.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: The name of the built-in scan of added lines.
 SECRETS = "secrets"
@@ -225,6 +225,24 @@ class GatePlace(StrEnum):
     BASE = "base commit"
     WORKER = "worker"
     RESULT = "merged result"
+
+
+class GateCounts(NamedTuple):
+    """Numbers of gates by outcome."""
+
+    passed: int = 0
+    failed: int = 0
+    did_not_run: int = 0
+
+
+_NO_GATES = GateCounts()
+
+
+def gate_counts(results: Sequence[GateResult]) -> GateCounts:
+    if not results:
+        return _NO_GATES
+    found = [each.outcome for each in results]
+    return GateCounts(*map(found.count, GateOutcome))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.gate import Gate, GateCounts, gate_counts
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import (
@@ -21,6 +21,7 @@ from orchestrator.core.model.states import (
     WorkerStatus,
 )
 from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.text.formatting import cut, one_line
 
 #: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
 WALL_TIME = "max_wall_seconds"
@@ -28,6 +29,8 @@ WALL_TIME = "max_wall_seconds"
 AUTO = "auto"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
+#: Characters of a task's heading.
+HEADING_CHARACTERS = 80
 
 
 class WorkerKey(NamedTuple):
@@ -78,6 +81,14 @@ class TaskSpec:
     def words(self) -> str:
         """The text of the task's request."""
         return f"{self.title}\n{self.prompt}"
+
+    @property
+    def heading(self) -> str:
+        """The title for people: without one, the beginning of the prompt or of the command."""
+        command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
+        told = self.title or self.prompt or command or ""
+        # Only the beginning is read: a prompt may be long.
+        return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
 
 #: The index of a planner, which sorts it before its job's workers. Reviewers have lower indexes.
@@ -223,14 +234,24 @@ class Worker:
         return WorkerKey(self.root_id, self.id)
 
     @property
-    def cost_usd(self) -> float | None:
-        """Known cost in US dollars; None: unknown."""
-        return self.result.usage.cost_usd if self.result else None
+    def usage(self) -> Usage:
+        """Known usage of all attempts."""
+        return self.result.usage if self.result else NO_USAGE
 
     @property
-    def cost_marks(self) -> int:
-        """Marks of the known cost: see ``Usage.cost_marks``."""
-        return self.result.usage.cost_marks if self.result else 0
+    def cost_usd(self) -> float | None:
+        """Known cost in US dollars; None: unknown."""
+        return self.usage.cost_usd
+
+    @property
+    def gate_counts(self) -> GateCounts:
+        """Outcomes of the latest attempt's gates."""
+        return gate_counts(self.result.gates if self.result else ())
+
+    @property
+    def file_count(self) -> int:
+        """Number of files that the worker created or changed."""
+        return len(self.result.files_created) if self.result else 0
 
     @property
     def is_planner(self) -> bool:

@@ -9,6 +9,7 @@ from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports.listings import TreeSnapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +170,12 @@ class Store(Protocol):
 
         None if the root job does not exist, or if none of ``job_ids`` is in its tree.
         """
+
+    def snapshot(self, root_id: str) -> TreeSnapshot | None:
+        """Return light rows of a root job's tree at one moment; None if it does not exist."""
+
+    def last_seq(self, root_id: str) -> int:
+        """Return the number of a root job's latest event; 0: none."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day; ``day`` counts from the epoch, UTC."""

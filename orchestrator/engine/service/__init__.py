@@ -1,1 +1,4 @@
-"""Use cases that the API and the command line call."""
+"""Use cases that the API and the command line call.
+
+- ``read_models``: Use cases that list many jobs or workers, or show parts of one
+"""

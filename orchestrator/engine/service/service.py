@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.events import Event
 from orchestrator.core.locks.lease import Lease
@@ -26,6 +26,7 @@ from orchestrator.engine.service.job_control import JobControl
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
@@ -52,6 +53,7 @@ class Service:
         removal: RemovalCalls,
         locks: LockService,
         queries: Queries,
+        reads: ReadModels,
         server_status: ServerStatus,
         publisher: Publisher,
         workspace: Workspace,
@@ -64,6 +66,8 @@ class Service:
         self._removal = removal
         self._locks = locks
         self._queries = queries
+        #: Lists of many jobs or workers, and parts of one.
+        self.reads: Final = reads
         self._server_status = server_status
         self._publisher = publisher
         self._workspace = workspace

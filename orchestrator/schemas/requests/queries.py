@@ -1,5 +1,6 @@
 """The query parameters of each call; values come as text."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -36,9 +37,23 @@ class JobsQuery(Query):
     """Number of jobs per page."""
 
 
+class EventFields(StrEnum):
+    """Form of the events of a stream."""
+
+    #: Everything about each event.
+    FULL = "full"
+    #: The new state of a worker or a job: seq, k (kind), j (job), w (worker), st (state), at.
+    BRIEF = "brief"
+
+
 class EventsQuery(Query):
     last_event_id: int = Field(default=0, ge=0, le=2**53)
     """Id of the last received event; the header Last-Event-ID has priority."""
+    fields: EventFields = EventFields.FULL
+    """full, or brief: short events for live tables. A reader of brief events that is more than 500
+    events behind gets the event `reset`, and reads the columns again."""
+    tail: bool = False
+    """With fields=brief and without the id of an event: only new events, after a first `reset`."""
 
 
 class LogQuery(Query):

@@ -71,6 +71,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 
 #: SUBSTITUTE, a control character that rarely occurs in text.
 ESCAPE = "\x1a"
+_NO_NAMES = "[]"
 _UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
@@ -188,7 +189,7 @@ class Document(Kept):
 
     def write(self, value: Any) -> str:
         if not value:
-            return "[]" if isinstance(value, tuple) else "{}"
+            return _NO_NAMES if isinstance(value, tuple) else "{}"
         return stored(_to_json(value))
 
     def read(self, text: str) -> Any:
@@ -379,6 +380,11 @@ def read_waiting(found: Found) -> WaitingFor:
 
 def read_names(found: list[str]) -> tuple[str, ...]:
     return tuple(found)
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Return the names of a stored list."""
+    return () if text == _NO_NAMES else tuple(_from_json(restored(text)))
 
 
 def read_mapping(found: Found) -> Found:

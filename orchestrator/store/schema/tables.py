@@ -70,21 +70,42 @@ jobs = Table(
     Index(None, "submitted_by", "idempotency_key"),
 )
 
-tasks = Table(
-    "tasks",
-    metadata,
-    Column("job_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("task", Document(columns.read_task), nullable=False),
-)
 
-#: Marks columns whose values are in other columns, too: they are written and never read.
-DERIVED = {"derived": True}
+def derived(name: str, kind: Any, path: str, **options: Any) -> Column[Any]:
+    """Return a column whose value is in another column, too: lists are made from it without
+    reading whole documents. ``path``: attributes of the stored value, such as "usage.steps".
+    """
+    return Column(name, kind, info={"path": path}, **options)
 
 
 def told(table: Table) -> list[Column[Any]]:
     """Return the columns that make a value of the core."""
     return [column for column in table.c if not column.info]
+
+
+def path_of(column: Column[Any]) -> str:
+    """Return the attributes of a value that a column stores, joined by dots."""
+    return str(column.info.get("path", column.key))
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    derived("id", PlainText, "task.id", nullable=False, server_default=text("''")),
+    derived("title", PlainText, "task.heading", nullable=False, server_default=text("''")),
+    derived("model", PlainText, "task.model"),
+    derived("role", PlainText, "task.role"),
+    derived(
+        "depends_on",
+        Document(columns.read_names),
+        "task.depends_on",
+        nullable=False,
+        server_default="[]",
+    ),
+    Column("task", Document(columns.read_task), nullable=False),
+)
 
 
 workers = Table(
@@ -109,10 +130,22 @@ workers = Table(
     Column("child_workers", Integer, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
+    derived("cost_usd", Double, "usage.cost_usd"),
+    derived("cost_marks", Integer, "usage.cost_marks", nullable=False, server_default="0"),
+    derived("steps", Integer, "usage.steps"),
+    derived("input_tokens", BigInteger, "usage.input_tokens"),
+    derived("output_tokens", BigInteger, "usage.output_tokens"),
+    derived("cache_read_tokens", BigInteger, "usage.cache_read_tokens"),
+    derived("cache_write_tokens", BigInteger, "usage.cache_write_tokens"),
+    derived("gates_passed", Integer, "gate_counts.passed", nullable=False, server_default="0"),
+    derived("gates_failed", Integer, "gate_counts.failed", nullable=False, server_default="0"),
+    derived(
+        "gates_not_run", Integer, "gate_counts.did_not_run", nullable=False, server_default="0"
+    ),
+    derived("files", Integer, "file_count", nullable=False, server_default="0"),
+    derived("chosen", Boolean, "chosen"),
+    # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
     Column("result", Document(columns.read_result)),
-    # A copy of the cost in the result, for sums over all workers.
-    Column("cost_usd", Double, info=DERIVED),
-    Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
     Index(None, "job_id", "index"),
     # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),

@@ -14,8 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerKind
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change, Cost
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.store.database import migrate
@@ -214,7 +218,51 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
     store.close()
 
 
+def test_figures_of_older_workers_are_found_in_their_results(url: str) -> None:
+    job = a_job()
+    usage = Usage(steps=3, input_tokens=20, output_tokens=10, cost_usd=0.5)
+    passed = GateResult(name="tests", status=GateStatus.PASSED)
+    unrun = GateResult(name="lint", status=GateStatus.BROKEN, cause=GateCause.PROGRAM_MISSING)
+    result = WorkerResult(usage=usage, files_created=("a.py", "b.py"), gates=(passed, unrun))
+    tasks = [
+        TaskSpec(id="build", prompt=f"Build\n it {'x' * 100}", model="large", role="backend"),
+        TaskSpec(id="test", command=("true", "1"), depends_on=("build",)),
+    ]
+    store = SqlStore(url)
+    store.open()
+    change = Change(
+        new_jobs=[job],
+        new_tasks=[("a", at, task) for at, task in enumerate(tasks)],
+        new_workers=[
+            a_worker(job, 0, task_id="build", result=result),
+            a_worker(job, 1, task_id="test"),
+        ],
+    )
+    store.save(change)
+    before = store.snapshot("a")
+    store.close()
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        _back_to_0008(connection)
+
+    store.open()
+
+    assert store.snapshot("a") == before
+    assert store.workers("a")[0].result == result
+    store.close()
+
+
+def _back_to_0008(connection: Connection) -> None:
+    figures = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    counts = ("gates_passed", "gates_failed", "gates_not_run", "files", "chosen")
+    for column in (*figures, *counts):
+        connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
+    for column in ("id", "title", "model", "role", "depends_on"):
+        connection.execute(text(f"ALTER TABLE tasks DROP COLUMN {column}"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+
+
 def _back_to_0004(connection: Connection) -> None:
+    _back_to_0008(connection)
     connection.execute(text("DROP TABLE spent_days"))
     for column in ("record_hash", "session"):
         connection.execute(text(f"ALTER TABLE attempts DROP COLUMN {column}"))

@@ -30,11 +30,29 @@ READ_KEY = "a-key-that-only-reads"
 LEFT = {"depth": 3, "child_jobs": 20}
 
 
+class FakeReads:
+    """Of the lists of many jobs and workers only what streams need; the rest needs a store."""
+
+    def __init__(self, service: "FakeService") -> None:
+        self._service = service
+
+    def last_seq(self, caller: Caller, job_id: str) -> int:
+        return len(self._service.events(caller, job_id, 0, 1_000_000))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def read(caller: Caller, job_id: str, *given: object, **named: object) -> Any:
+            self._service.job(caller, job_id)
+            raise AssertionError(f"{name} needs a store")
+
+        return read
+
+
 class FakeService:
     """Jobs move only when a test says so: ``finish``, ``spawn``, ``publish``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.reads = FakeReads(self)
         self.ready = True
         self.left: dict[str, object] = {**LEFT}
         self.failure: Exception | None = None

@@ -2,7 +2,7 @@
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging
-from orchestrator.schemas.answers import candidates, common, job
+from orchestrator.schemas.answers import candidates, columns, common, job
 from orchestrator.schemas.requests import queries
 
 READING = (
@@ -80,6 +80,19 @@ READING = (
         tag="jobs",
         summary="Get the job tree with all workers",
         answers={OK: job.TreeAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/columns",
+        id="getColumns",
+        tag="jobs",
+        summary="Get all workers of a job tree in columns",
+        description=(
+            "For 10,000 workers a tenth of the size of the tree. A column whose values are all "
+            "equal is that value instead of a list."
+        ),
+        answers={OK: columns.ColumnsAnswer},
         tagged=True,
     ),
     Operation(

@@ -1,0 +1,44 @@
+"""Events in their short form: the new state of a worker or a job."""
+
+from collections.abc import Mapping
+
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+
+_STATES: Mapping[EventKind, str] = {
+    EventKind.JOB_SUBMITTED: JobStatus.PENDING,
+    EventKind.JOB_STARTED: JobStatus.RUNNING,
+    EventKind.JOB_RETRIED: JobStatus.RUNNING,
+    EventKind.WORKER_STARTED: WorkerStatus.RUNNING,
+    EventKind.WORKER_WAITING: WorkerStatus.WAITING,
+    EventKind.WORKER_RESUMED: WorkerStatus.RUNNING,
+    EventKind.WORKER_RETRYING: WorkerStatus.PENDING,
+}
+#: Events whose data have the new state.
+_TELLING = frozenset(
+    {EventKind.JOB_ENDED, EventKind.WORKER_ENDED, EventKind.WORKER_SENT_BACK},
+)
+_TOKENS = ("input_tokens", "cache_write_tokens", "output_tokens")
+
+
+def brief_values(event: Event) -> Mapping[str, object]:
+    """Return seq, kind ``k``, job ``j``, worker ``w``, state ``st``, and time ``at``."""
+    values: dict[str, object] = {"seq": event.seq, "k": event.kind, "j": event.job_id}
+    if event.worker_id is not None:
+        values["w"] = event.worker_id
+    told = event.data.get("status") if event.kind in _TELLING else None
+    if state := told or _STATES.get(event.kind):
+        values["st"] = state
+    if event.kind is EventKind.WORKER_USED:
+        values |= _used(event.data)
+    return {**values, "at": round(event.at, 3)}
+
+
+def _used(data: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the worker's tokens and its cost so far, as far as they are known."""
+    known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
+    cost = data.get("cost_usd")
+    return {
+        **({"tokens": sum(known)} if known else {}),
+        **({"cost": round(cost, 4)} if isinstance(cost, int | float) else {}),
+    }

@@ -1,0 +1,156 @@
+"""All workers of a job tree in columns: what graph, timeline, and table share."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice, starmap
+from typing import Any
+
+from pydantic_core import to_json
+
+from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerStatus
+from orchestrator.core.outcome.job.critical_path import critical_path
+from orchestrator.core.ports.listings import TreeSnapshot
+
+REQUEST_CHARACTERS = 200
+REASON_CHARACTERS = 120
+#: Reasons in one answer: ten thousand would be most of it.
+MOST_REASONS = 1000
+#: Digits of times and costs: the answer has one of each for every worker.
+TIME_DIGITS, COST_DIGITS = 2, 4
+#: What every worker's id begins with.
+NAME_START = "worker_"
+
+Column = Sequence[Any]
+
+
+def columns_answer(found: TreeSnapshot) -> bytes:
+    """Return the JSON of ``ColumnsAnswer``."""
+    workers, root = found.workers, found.jobs[0]
+    at = root.created_at
+    places = {name: place for place, name in enumerate(workers.id)}
+    gates = zip(workers.gates_passed, workers.gates_failed, workers.gates_not_run, strict=True)
+    agents, agent_places = _numbered(workers.agent)
+    statuses, status_places = _numbered(workers.status)
+    _, job_places = _numbered(workers.job_id, [job.id for job in found.jobs])
+    deps = _dependencies(found)
+    titles = {(task.job_id, task.id): task.title for task in found.tasks}
+    tasks = list(zip(workers.job_id, workers.task_id, strict=True))
+    plain: Mapping[str, Column] = {
+        "worker": [_short(name) for name in workers.id],
+        "task": workers.task_id,
+        "title": [_title(titles.get(key, ""), key[1]) for key in tasks],
+        "j": job_places,
+        "s": status_places,
+        "a": agent_places,
+        "t0": [_after(at, time) for time in workers.started_at],
+        "t1": [_after(at, time) for time in workers.ended_at],
+        "cost": [round(each or 0, COST_DIGITS) for each in workers.cost_usd],
+        "tokens": [each or 0 for each in workers.tokens],
+        "attempt": workers.attempt,
+        "files": workers.files,
+        "chosen": [0 if each is None else each for each in workers.chosen],
+        "parent": _parents(found, places),
+    }
+    lists: Mapping[str, Column] = {
+        "gates": [each if any(each) else 0 for each in gates],
+        "deps": [each or 0 for each in deps],
+    }
+    answer = {
+        "seq": found.last_seq,
+        "at": at,
+        "n": len(workers.id),
+        "jobs": _jobs(found),
+        "agents": agents,
+        "statuses": statuses,
+        **{name: _packed(column) for name, column in plain.items()},
+        **{name: column if any(column) else 0 for name, column in lists.items()},
+        "reason": _reasons(found),
+        "chain": _chain(found, deps),
+    }
+    return to_json(answer)
+
+
+def _packed(column: Column) -> Any:
+    """Return the one value of a column whose values are all equal; otherwise the column."""
+    first = column[0] if column else None
+    equal = bool(column) and column.count(first) == len(column)
+    return first if equal and type(first) is type(column[-1]) else column
+
+
+def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
+    """Return different values, and the place of each value among them."""
+    known = list(names or dict.fromkeys(values))
+    places = {name: place for place, name in enumerate(known)}
+    return known, [places[value] for value in values]
+
+
+def _short(name: str) -> int | str:
+    end = name.removeprefix(NAME_START)
+    return int(end) if end.isdecimal() else end
+
+
+def _title(title: str, task_id: str) -> str:
+    return "" if title == task_id else title
+
+
+def _after(start: float, time: float | None) -> float | None:
+    return None if time is None else round(time - start, TIME_DIGITS)
+
+
+def _jobs(found: TreeSnapshot) -> list[dict[str, object]]:
+    return [
+        {
+            "job_id": job.id,
+            "parent_worker": job.parent_worker_id,
+            "depth": job.depth,
+            "status": job.status,
+            "request": job.request[:REQUEST_CHARACTERS],
+        }
+        for job in found.jobs
+    ]
+
+
+def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
+    of_job = {job.id: places.get(job.parent_worker_id or "", -1) for job in found.jobs}
+    return [of_job[job_id] for job_id in found.workers.job_id]
+
+
+def _dependencies(found: TreeSnapshot) -> list[list[int]]:
+    """Return, for each worker, the workers of tasks that its task needs."""
+    workers = found.workers
+    of_task: dict[tuple[str, str], list[int]] = {}
+    for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
+        of_task.setdefault(key, []).append(place)
+    found_deps: list[list[int]] = [[] for _ in workers.id]
+    for task in found.tasks:
+        if task.depends_on:
+            needed = [
+                place for name in task.depends_on for place in of_task.get((task.job_id, name), ())
+            ]
+            for place in of_task.get((task.job_id, task.id), ()):
+                found_deps[place] = needed
+    return found_deps
+
+
+def _reasons(found: TreeSnapshot) -> dict[int, str]:
+    workers = found.workers
+    told = (
+        (place, reason[:REASON_CHARACTERS])
+        for place, (status, reason) in enumerate(zip(workers.status, workers.reason, strict=True))
+        if reason and WorkerStatus(status) not in SUCCEEDED_WORKER
+    )
+    return dict(islice(told, MOST_REASONS))
+
+
+def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> list[int]:
+    """Return the critical path of the first job's own workers."""
+    workers, first = found.workers, found.jobs[0].id
+    own = [place for place, job_id in enumerate(workers.job_id) if job_id == first]
+    if not any(deps[place] for place in own):
+        return []
+    seconds = list(starmap(_seconds, zip(workers.started_at, workers.ended_at, strict=True)))
+    needed = {str(place): [str(each) for each in deps[place]] for place in own}
+    return [int(each) for each in critical_path(needed, {str(at): seconds[at] for at in own})]
+
+
+def _seconds(started_at: float | None, ended_at: float | None) -> float:
+    return 0.0 if started_at is None or ended_at is None else ended_at - started_at

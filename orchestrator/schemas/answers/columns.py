@@ -1,0 +1,72 @@
+"""All workers of a job tree in columns."""
+
+from typing import Any
+
+from orchestrator.core.model.states import JobStatus
+from orchestrator.schemas.answers.common import Answer
+
+
+class ColumnsJob(Answer):
+    """A job of the tree."""
+
+    job_id: str
+    parent_worker: str | None
+    """Worker that started the job; null for a root job."""
+    depth: int
+    status: JobStatus
+    request: str
+    """The first 200 characters."""
+
+
+class ColumnsAnswer(Answer):
+    """All workers of a job and its descendants, one list for each field. If all values of a column
+    are equal, the column is that value instead of a list."""
+
+    seq: int
+    """Id of the latest event that the columns show; a stream continues after it."""
+    at: float
+    """Creation time of the first job, in seconds since the epoch."""
+    n: int
+    """Number of workers."""
+    jobs: list[ColumnsJob]
+    """The job itself, then its descendants."""
+    agents: list[str]
+    """Names for column a."""
+    statuses: list[str]
+    """Names for column s."""
+    worker: Any
+    """Ids without `worker_`: 17 for worker_17, "2_17" for worker_2_17."""
+    task: Any
+    """Ids of tasks."""
+    title: Any
+    """Titles; empty if equal to the task's id."""
+    j: Any
+    """Places in jobs."""
+    s: Any
+    """Places in statuses."""
+    a: Any
+    """Places in agents."""
+    t0: Any
+    """Start in seconds after at; null: not started."""
+    t1: Any
+    """End in seconds after at; null: not ended."""
+    cost: Any
+    """Known cost in US dollars."""
+    tokens: Any
+    """Known tokens, as max_tokens counts them."""
+    attempt: Any
+    """Numbers of attempts."""
+    files: Any
+    """Numbers of created or changed files."""
+    chosen: Any
+    """true or false for candidates of a task; otherwise 0."""
+    parent: Any
+    """Places of parent workers; -1: none."""
+    gates: Any
+    """Numbers of gates that passed, failed, and did not run; 0: no gates."""
+    deps: Any
+    """Places of workers of required tasks; 0: none."""
+    reason: dict[int, str]
+    """By place: reasons of workers that have not succeeded; the first 1,000."""
+    chain: list[int]
+    """Places of the critical path's workers."""

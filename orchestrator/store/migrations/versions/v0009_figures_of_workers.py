@@ -1,0 +1,140 @@
+"""figures of workers and tasks beside their documents, for lists that read many of them"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from orchestrator.store.schema.columns import restored, stored
+
+revision = "0009"
+down_revision = "0008"
+
+_HEADING_CHARACTERS = 80
+#: SQLite drops columns from this version on.
+_DROPS_COLUMNS = (3, 35)
+
+_USAGE = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_COUNTS = ("gates_passed", "gates_failed", "gates_not_run", "files")
+_FIGURES = (*_USAGE, *_COUNTS, "chosen")
+_LABELS = ("id", "title", "model", "role", "depends_on")
+
+_workers = sa.table(
+    "workers",
+    *map(sa.column, ("root_id", "id", "result", *_USAGE, *_COUNTS)),
+    sa.column("chosen", sa.Boolean()),
+)
+_tasks = sa.table("tasks", *map(sa.column, ("job_id", "position", "task", *_LABELS)))
+
+
+def upgrade() -> None:
+    _add_columns()
+    connection = op.get_bind()
+    _fill(connection, _workers, ("root_id", "id"), "result", _FIGURES, _figures)
+    _fill(connection, _tasks, ("job_id", "position"), "task", _LABELS, _labels)
+    if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info >= _DROPS_COLUMNS:
+        _move_results_to_the_end()
+
+
+def _add_columns() -> None:
+    for name in _USAGE:
+        kind: Any = sa.Integer() if name == "steps" else sa.BigInteger()
+        op.add_column("workers", sa.Column(name, kind, nullable=True))
+    for name in _COUNTS:
+        count = sa.Column(name, sa.Integer(), nullable=False, server_default="0")
+        op.add_column("workers", count)
+    op.add_column("workers", sa.Column("chosen", sa.Boolean(), nullable=True))
+    for name in ("id", "title"):
+        empty = sa.text("''")
+        text: sa.Column[str] = sa.Column(name, sa.Text(), nullable=False, server_default=empty)
+        op.add_column("tasks", text)
+    for name in ("model", "role"):
+        op.add_column("tasks", sa.Column(name, sa.Text(), nullable=True))
+    names: sa.Column[str] = sa.Column("depends_on", sa.Text(), nullable=False, server_default="[]")
+    op.add_column("tasks", names)
+
+
+def _move_results_to_the_end() -> None:
+    """Make the long column the last of its row, because SQLite reads a row from its beginning."""
+    op.execute("ALTER TABLE workers RENAME COLUMN result TO result_before")
+    op.execute("ALTER TABLE workers ADD COLUMN result TEXT")
+    op.execute("UPDATE workers SET result = result_before")
+    op.execute("ALTER TABLE workers DROP COLUMN result_before")
+
+
+def _fill(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    keys: tuple[str, str],
+    document: str,
+    names: tuple[str, ...],
+    figures: Callable[[dict[str, Any]], dict[str, object]],
+) -> None:
+    """Set columns of every row from its document."""
+    change = (
+        sa.update(table)
+        .where(*(table.c[key] == sa.bindparam(f"key_{key}") for key in keys))
+        .values({name: sa.bindparam(f"new_{name}") for name in names})
+    )
+    found = [
+        {**_named("key", dict(zip(keys, row, strict=False))), **_named("new", figures(told))}
+        for row, told in _documents(connection, table, keys, document)
+    ]
+    if found:
+        connection.execute(change, found)
+
+
+def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
+    return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def _documents(
+    connection: sa.Connection, table: sa.TableClause, keys: tuple[str, str], document: str
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield rows with their documents, as far as these can be read."""
+    columns = [table.c[name] for name in (*keys, document)]
+    for row in connection.execute(sa.select(*columns).where(table.c[document].is_not(None))):
+        try:
+            told = json.loads(restored(row[2]))
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            yield row, told
+
+
+def _figures(result: dict[str, Any]) -> dict[str, object]:
+    usage, standing = result.get("usage") or {}, result.get("standing")
+    found = [_outcome(gate) for gate in result.get("gates") or ()]
+    return {
+        **{name: usage.get(name) for name in _USAGE},
+        "gates_passed": found.count("passed"),
+        "gates_failed": found.count("failed"),
+        "gates_not_run": found.count("did_not_run"),
+        "files": len(result.get("files_created") or ()),
+        "chosen": standing.get("place") == 1 if standing else None,
+    }
+
+
+def _outcome(gate: dict[str, Any]) -> str:
+    if gate.get("status") == "failed":
+        return "failed"
+    unrun = gate.get("cause") or gate.get("status") in ("skipped", "broken")
+    return "did_not_run" if unrun else "passed"
+
+
+def _labels(task: dict[str, Any]) -> dict[str, object]:
+    command = task.get("command") or ""
+    words = " ".join(command) if isinstance(command, list) else command
+    text = str(task.get("title") or task.get("prompt") or words)
+    line = " ".join(text[: 4 * _HEADING_CHARACTERS].split())
+    if len(line) > _HEADING_CHARACTERS:
+        line = f"{line[: _HEADING_CHARACTERS - 3].rstrip()}..."
+    return {
+        "id": stored(str(task.get("id", ""))),
+        "title": stored(line),
+        **{name: stored(task[name]) if task.get(name) else None for name in ("model", "role")},
+        "depends_on": stored(json.dumps(task.get("depends_on") or [], separators=(",", ":"))),
+    }

@@ -1,0 +1,1 @@
+"""Reads of many workers at once, from columns beside their documents."""
