@@ -11,7 +11,14 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker
+from orchestrator.core.model.job import (
+    Attempt,
+    CandidateSettings,
+    Job,
+    TaskSpec,
+    WaitingFor,
+    Worker,
+)
 from orchestrator.core.model.job_facts import (
     CheckoutChange,
     JobFacts,
@@ -191,6 +198,10 @@ tasks = st.builds(
     prompt=texts,
     command=maybe(texts | several),
     agents=several,
+    candidate_settings=st.lists(
+        st.builds(CandidateSettings, model=maybe(texts), timeout=maybe(times), context=texts),
+        max_size=2,
+    ).map(tuple),
     depends_on=several,
     timeout=maybe(times),
     retries=maybe(counts),

@@ -27,7 +27,12 @@ from orchestrator.schemas.answers.common import (
     UnjudgedGateAnswer,
 )
 from orchestrator.schemas.answers.gates import gate_answer, job_gate_answer
-from orchestrator.schemas.answers.job import ConfigAnswer, TaskAnswer, UsageAnswer
+from orchestrator.schemas.answers.job import (
+    CandidateSettingsAnswer,
+    ConfigAnswer,
+    TaskAnswer,
+    UsageAnswer,
+)
 
 if TYPE_CHECKING:  # commands without a server import this module, and must start fast
     from orchestrator.engine.service.service import Service
@@ -156,6 +161,10 @@ def task_answer(
         prompt=task.prompt,
         command=list(task.command) if isinstance(task.command, tuple) else task.command,
         agents=list(task.agents),
+        candidate_settings=[
+            CandidateSettingsAnswer(name=name, **asdict(own))
+            for name, own in zip(task.agents, task.candidate_settings, strict=False)
+        ],
         depends_on=list(task.depends_on),
         timeout=task.timeout,
         retries=task.retries,

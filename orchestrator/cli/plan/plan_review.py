@@ -80,7 +80,8 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
     named = task.get("agent") or default
     if named == "auto" and task.get("command"):
         named = "shell"
-    return [named] if isinstance(named, str) else named
+    listed = [named] if isinstance(named, str | Mapping) else named
+    return [each if isinstance(each, str) else str(each.get("name")) for each in listed]
 
 
 def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:

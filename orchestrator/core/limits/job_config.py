@@ -123,18 +123,17 @@ def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceiling
 def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
     """Raise Refused if a task of a root job has a longer timeout than a job may have."""
     for task in tasks:
-        if task.timeout is not None:
-            most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
-            _ceiling("timeout", task.timeout, "max_wall_seconds", most, whose)
+        own = (each.timeout for each in task.candidate_settings)
+        for timeout in (task.timeout, *own):
+            if timeout is not None:
+                most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
+                _ceiling("timeout", timeout, "max_wall_seconds", most, whose)
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
     """Limit the timeouts of a child job's tasks to the wall time of the root job."""
     most = root.max_wall_seconds
-    return tuple(
-        replace(task, timeout=most) if task.timeout is not None and task.timeout > most else task
-        for task in tasks
-    )
+    return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
 
 
 def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:

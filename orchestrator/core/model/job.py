@@ -3,8 +3,8 @@
 Times are seconds since the epoch, UTC; durations are seconds.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
@@ -41,6 +41,18 @@ class WorkerKey(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CandidateSettings:
+    """Settings of one of a task's agents, in place of the task's own."""
+
+    #: None: the task's model.
+    model: str | None = None
+    #: Seconds; None: the task's timeout.
+    timeout: float | None = None
+    #: Text in addition to the task's context.
+    context: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
     """One node of a job's dependency graph, as requested."""
 
@@ -50,6 +62,8 @@ class TaskSpec:
     command: str | tuple[str, ...] | None = None
     #: Names of agents; with several names, each agent's worker is a candidate for the task.
     agents: tuple[str, ...] = ()
+    #: One entry for each of ``agents``, in their order; empty if none has settings of its own.
+    candidate_settings: tuple[CandidateSettings, ...] = ()
     depends_on: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int | None = None
@@ -89,6 +103,27 @@ class TaskSpec:
         told = self.title or self.prompt or command or ""
         # Only the beginning is read: a prompt may be long.
         return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
+
+    def of_candidate(self, place: int) -> "TaskSpec":
+        """Return the task as one of its agents gets it. ``place`` counts ``agents`` from 0."""
+        if not self.candidate_settings:
+            return self
+        own = self.candidate_settings[place]
+        return replace(
+            self,
+            model=own.model or self.model,
+            timeout=self.timeout if own.timeout is None else own.timeout,
+            context="\n\n".join(each for each in (self.context, own.context) if each),
+        )
+
+    def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
+        """Return the task with each timeout, also of a candidate, replaced by ``change`` of it."""
+        own = tuple(
+            each if each.timeout is None else replace(each, timeout=change(each.timeout))
+            for each in self.candidate_settings
+        )
+        timeout = None if self.timeout is None else change(self.timeout)
+        return replace(self, timeout=timeout, candidate_settings=own)
 
 
 #: The index of a planner, which sorts it before its job's workers. Reviewers have lower indexes.

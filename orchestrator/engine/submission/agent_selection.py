@@ -42,9 +42,11 @@ class AgentChoice:
 
     def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
         asked = task.agents or (config.agent,)
-        names = [self._agents.resolve(name, task, refused) for name in asked]
-        for name in names:
-            self._agents.get(name).check(task)
+        tasks = [task.of_candidate(place) for place in range(len(asked))]
+        pairs = zip(asked, tasks, strict=True)
+        names = [self._agents.resolve(name, each, refused) for name, each in pairs]
+        for name, each in zip(names, tasks, strict=True):
+            self._agents.get(name).check(each)
         if task.role:
             self._roles.check(task.role)
         return names

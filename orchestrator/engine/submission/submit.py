@@ -1,5 +1,6 @@
 """From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -258,8 +259,10 @@ class Submitting:
         if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
+        places: Counter[str] = Counter()
         for worker in workers:
-            task = by_id[worker.task_id]
+            task = by_id[worker.task_id].of_candidate(places[worker.task_id])
+            places[worker.task_id] += 1
             capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
             if capped and self._agents.is_priced(worker.agent, task.model) is False:
                 model = task.model or "its model"

@@ -151,6 +151,16 @@ class WorkerAnswer(Answer):
     """Path of the log; omitted for a worker that has not started."""
 
 
+class CandidateSettingsAnswer(Answer):
+    """An agent of a task, and its settings in place of the task's own."""
+
+    name: str
+    model: str | None = None
+    timeout: float | None = None
+    context: str = ""
+    """Text in addition to the task's context."""
+
+
 class TaskAnswer(Answer):
     """One task as in the request; env has names of variables without their values."""
 
@@ -159,6 +169,8 @@ class TaskAnswer(Answer):
     prompt: str
     command: str | list[str] | None = None
     agents: list[str]
+    candidate_settings: list[CandidateSettingsAnswer] = Field(default_factory=list)
+    """One entry for each agent, if any agent has settings of its own."""
     depends_on: list[str]
     timeout: float | None = None
     retries: int | None = None

@@ -56,16 +56,6 @@ def checked_command(value: object) -> str | tuple[str, ...]:
     return words
 
 
-def checked_agents(value: object) -> tuple[str, ...]:
-    """Return one name, or several candidates."""
-    names = (value,) if isinstance(value, str) else value
-    texts = _texts(names, "must be an agent's name, or a list of names")
-    for name in texts:
-        if not name.strip() or len(name) > 100:
-            raise ValueError("an agent's name has 1 to 100 characters")
-    return texts
-
-
 def _texts(value: object, complaint: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(complaint)
@@ -119,9 +109,6 @@ TaskId = Annotated[
 ]
 Command = Annotated[
     str | tuple[str, ...], PlainValidator(checked_command, json_schema_input_type=str | list[str])
-]
-AgentNames = Annotated[
-    tuple[str, ...], PlainValidator(checked_agents, json_schema_input_type=str | list[str])
 ]
 #: Lock names are normalized: ``./src//api/`` and ``src/api/*.py`` are ``src/api``.
 LockName = Annotated[

@@ -44,7 +44,7 @@ _PLAIN_LIMITS = {
 
 #: Parts of pydantic's locations that are not in the request: a mapping's key, and a form of a
 #: value.
-_NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]"})
+_NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[name]"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,6 @@ from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
 from orchestrator.schemas.fields.text import (
     MOST_ITEMS,
-    AgentNames,
     Command,
     Count,
     CountOrZero,
@@ -34,6 +33,7 @@ from orchestrator.schemas.fields.text import (
     Word,
 )
 from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.candidates import Agents, names_of, settings_of
 from orchestrator.schemas.requests.gates import GateItem, Gates, JobGates, gate_of
 
 PathNames = Annotated[
@@ -100,8 +100,9 @@ class TaskRequest(Wire):
     """Alias of prompt."""
     command: Command | None = None
     """Command for the agent shell: a text for bash -c, or a list of arguments."""
-    agent: AgentNames | None = None
-    """Name of an agent, auto, or a list of candidates that run the task in parallel."""
+    agent: Agents | None = None
+    """Name of an agent, auto, or a list of candidates that run the task in parallel; a candidate
+    is a name, or an object with name, model, timeout and context."""
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
     """Ids of tasks that must succeed before this task starts."""
     timeout: Seconds | None = None
@@ -174,7 +175,9 @@ class TaskRequest(Wire):
         workdir = self.workdir or workdir or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
         values = self.model_dump(exclude={"description", "gates", "agent"})
-        values |= {"id": task_id, "prompt": self.words, "agents": self.agent or ()}
+        agents = self.agent or ()
+        values |= {"id": task_id, "prompt": self.words, "agents": names_of(agents)}
+        values["candidate_settings"] = settings_of(agents)
         values["workdir"] = str(Workdir.PROJECT if in_project else Workdir.OWN)
         values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
         shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()

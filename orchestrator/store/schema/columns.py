@@ -41,7 +41,7 @@ from orchestrator.core.model.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.model.job import TaskSpec, WaitingFor
+from orchestrator.core.model.job import CandidateSettings, TaskSpec, WaitingFor
 from orchestrator.core.model.job_facts import (
     CapPassed,
     CheckoutChange,
@@ -215,6 +215,9 @@ def read_task(found: Found) -> TaskSpec:
             found[name] = tuple(found[name])
     if isinstance(found.get("command"), list):
         found["command"] = tuple(found["command"])
+    if "candidate_settings" in found:
+        own = found["candidate_settings"]
+        found["candidate_settings"] = tuple(CandidateSettings(**each) for each in own)
     return TaskSpec(**_with_gates(found))
 
 

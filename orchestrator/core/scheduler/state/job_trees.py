@@ -117,8 +117,13 @@ class JobTrees:
         if worker.is_planner:
             # The planner may have created the job's tasks since.
             return planning_task(worker)
-        task = self.plans[worker.job_id].tasks[worker.task_id]
-        return reviewing_task(worker, task) if worker.is_reviewer else task
+        plan = self.plans[worker.job_id]
+        task = plan.tasks[worker.task_id]
+        if worker.is_reviewer:
+            return reviewing_task(worker, task)
+        if not task.candidate_settings:
+            return task
+        return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
     def workers_of(self, job_id: str) -> list[Worker]:
         """Return a job's workers; for a job without tasks, its planner."""

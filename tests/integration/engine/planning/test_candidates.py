@@ -43,6 +43,17 @@ esac
 """
 
 
+def test_a_candidate_has_a_timeout_and_a_context_of_its_own(site: InProcess) -> None:
+    """The first candidate is stopped by its own timeout; the second has the task's."""
+    script = "case $ORCHESTRATOR_WORKER_ID in *_1) exec sleep 600;; *) echo done;; esac"
+    both = [{"name": "shell", "timeout": 0.2}, {"name": "shell", "context": "the second"}]
+    ended = site.run("x", [{"command": script, "timeout": 300, "agent": both}])
+    first, second = ended["results"]["tasks"]
+    assert (first["status"], second["status"]) == ("timeout", "success")
+    (task,) = site.get(f"/jobs/{ended['job_id']}")["tasks"]
+    assert [each["context"] for each in task["candidate_settings"]] == ["", "the second"]
+
+
 class Judge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
