@@ -123,7 +123,7 @@ fill_node() {
 install_tools() {
   local each complete=true
   # Each entry is a program, or a program and the different name of its Debian package.
-  for each in bwrap:bubblewrap cargo fish git-lfs systemd-analyze:systemd zsh; do
+  for each in bwrap:bubblewrap cargo chromium fish git-lfs systemd-analyze:systemd zsh; do
     have "${each%:*}" "${each#*:}" || { complete=false && echo "${each%:*} is not installed"; }
   done
   filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false

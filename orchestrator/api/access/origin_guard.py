@@ -18,8 +18,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 
 #: Pages and their files, which other sites may link to without harm.
-OPEN_PAGES = frozenset({"/", "/docs"})
-OPEN_FOLDER = "/static/"
+OPEN_PAGES = frozenset({"/", "/docs", "/login", "/new", "/costs", "/agents"})
+OPEN_FOLDERS = ("/static/", "/jobs/")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 #: Browsers' header values for requests of this server's own page, or of the address bar.
 OWN_SITES = frozenset({"same-origin", "none"})
@@ -180,7 +180,7 @@ def _is_foreign(environ: WSGIEnvironment, host: str) -> bool:
 
 def _is_open(environ: WSGIEnvironment) -> bool:
     path = environ.get("PATH_INFO", "")
-    page = path in OPEN_PAGES or path.startswith(OPEN_FOLDER)
+    page = path in OPEN_PAGES or path.startswith(OPEN_FOLDERS)
     return page and environ.get("REQUEST_METHOD") in SAFE_METHODS
 
 

@@ -1,4 +1,4 @@
-"""Calls that need no key: health, the page, the docs and the OpenAPI document."""
+"""Calls that need no key: health, the dashboard, the docs and the OpenAPI document."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -15,9 +15,11 @@ blueprint = Blueprint("pages", __name__)
 
 STATIC = Path(__file__).parent.parent / "static"
 
+#: Trusted Types make the browser refuse text as markup, wherever it comes from.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 #: Swagger UI sets styles from its script and draws its icons from data.
 DOCS_POLICY = (
@@ -71,6 +73,16 @@ def _word(text: str, status: HTTPStatus) -> Response:
 @blueprint.get("/")
 def get_page() -> Response:
     return _page("index.html", PAGE_POLICY)
+
+
+@blueprint.get("/login")
+@blueprint.get("/new")
+@blueprint.get("/costs")
+@blueprint.get("/agents")
+@blueprint.get("/jobs/<path:place>")
+def get_page_at(place: str = "") -> Response:
+    """Return the dashboard, which shows what the address names."""
+    return get_page()
 
 
 @blueprint.get("/docs")

@@ -85,7 +85,7 @@ def test_calls_from_other_sites_are_refused(client: FlaskClient, headers: dict[s
         response = client.open(path, method=method, headers=headers)
         assert response.status_code == HTTPStatus.FORBIDDEN
         assert '"forbidden-origin"' in response.text
-    for path in ("/", "/docs", "/static/page.js"):
+    for path in ("/", "/docs", "/jobs/e43534f6/table", "/static/theme.js"):
         assert client.get(path, headers=headers).status_code == HTTPStatus.OK
 
 
@@ -105,7 +105,7 @@ def test_calls_from_its_own_pages_are_answered(
     assert response.status_code == HTTPStatus.ACCEPTED
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/jobs", "/nothing", "/static/page.js"])
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/jobs", "/nothing", "/static/theme.js"])
 def test_every_answer_has_the_security_headers(anonymous: FlaskClient, path: str) -> None:
     headers = anonymous.get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,42 @@
+// Whether the server answers. While it does not, one probe asks for it, and all others wait.
+import { store } from "./store.js";
+
+const PROBE_MS = 700;
+const GREETING_MS = 3000;
+
+// state: ok, lost, or back (for three seconds after it was lost)
+export const connection = store({ state: "ok", since: 0 });
+let waiting = [];
+
+export function lost() {
+  if (connection.get().state === "lost") return;
+  connection.set({ state: "lost", since: Date.now() });
+  setTimeout(probe, PROBE_MS);
+}
+
+export async function probe() {
+  if (connection.get().state !== "lost") return;
+  try {
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    if (answer.ok) return restored();
+  } catch {
+    // Still away.
+  }
+  setTimeout(probe, PROBE_MS);
+}
+
+function restored() {
+  connection.set({ state: "back", since: Date.now() });
+  setTimeout(() => {
+    if (connection.get().state === "back") connection.set({ state: "ok", since: 0 });
+  }, GREETING_MS);
+  const all = waiting;
+  waiting = [];
+  for (const each of all) each();
+}
+
+// Resolves at once, or as soon as the server answers again.
+export function answering() {
+  if (connection.get().state !== "lost") return Promise.resolve();
+  return new Promise((resolve) => waiting.push(resolve));
+}

@@ -1,0 +1,14 @@
+// Preact and htm, bound once. Pages import from here only.
+import { h, render, Fragment } from "../../vendor/preact.js";
+import htm from "../../vendor/htm.js";
+
+export { render, Fragment };
+export {
+  useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState,
+} from "../../vendor/preact-hooks.js";
+
+// What never changes is made anew each time, too: this Preact does not accept one node twice.
+export const html = htm.bind(function make(...given) {
+  this[0] = 3;
+  return h(...given);
+});

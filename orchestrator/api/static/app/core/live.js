@@ -1,0 +1,109 @@
+// Event streams: read by fetch, resumed after the last event, closed while nobody looks.
+import { request, address, Away, Problem } from "./api.js";
+import { answering } from "./connection.js";
+
+const HIDDEN_MS = 5000;
+const PAUSE_MS = 400;
+
+// Calls onEvent({id, kind, data}) for each; returns a function that ends it.
+export function follow(given, { from, query = {}, onEvent, onOpen }) {
+  let last = from;
+  let stopped = false;
+  let current = null;
+  let timer = 0;
+
+  async function read() {
+    current = new AbortController();
+    const headers = last === undefined ? {} : { "Last-Event-ID": String(last) };
+    const response = await request(address(given, query), { headers, signal: current.signal });
+    onOpen?.();
+    for await (const event of events(response.body)) {
+      if (event.id !== undefined) last = event.id;
+      onEvent(event);
+    }
+  }
+
+  async function run() {
+    while (!stopped && !document.hidden) {
+      try {
+        await read();
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        if (error instanceof Problem) return;
+        if (!(error instanceof Away)) await request("/healthz").catch(() => {});
+      }
+      await answering();
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+
+  function seen() {
+    clearTimeout(timer);
+    if (document.hidden) {
+      timer = setTimeout(() => { current?.abort(); current = null; }, HIDDEN_MS);
+    } else if (!current || current.signal.aborted) run();
+  }
+
+  document.addEventListener("visibilitychange", seen);
+  run();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", seen);
+    current?.abort();
+  };
+}
+
+async function* events(body) {
+  let rest = "";
+  for await (const piece of pieces(body)) {
+    const blocks = (rest + piece).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const event = parsed(block);
+      if (event) yield event;
+    }
+  }
+}
+
+export async function* pieces(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
+function parsed(block) {
+  const event = { kind: "message" };
+  let data = "";
+  for (const line of block.split("\n")) {
+    if (line.startsWith("data:")) data += line.slice(5);
+    else if (line.startsWith("event:")) event.kind = line.slice(6).trim();
+    else if (line.startsWith("id:")) event.id = line.slice(3).trim();
+  }
+  if (!data && event.kind === "message") return null;
+  try {
+    event.data = data ? JSON.parse(data) : {};
+  } catch {
+    return null;
+  }
+  return event;
+}
+
+// At most one call of `act` in `ms`, and always one after the last wish.
+export function throttled(act, ms) {
+  let timer = 0;
+  let next = 0;
+  const wish = () => {
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      next = Date.now() + ms;
+      act();
+    }, Math.max(0, next - Date.now()));
+  };
+  wish.cancel = () => clearTimeout(timer);
+  return wish;
+}

@@ -1,0 +1,63 @@
+// Pages by path: links are followed here, the address and the history stay the browser's.
+import { store } from "./store.js";
+
+const current = () => ({ path: location.pathname, search: location.search, hash: location.hash });
+export const place = store(current());
+export const query = () => new URLSearchParams(place.get().search);
+
+export function go(to, { replace = false } = {}) {
+  const made = new URL(to, location.href);
+  if (made.href === location.href) return;
+  const samePage = made.pathname === location.pathname && made.search === location.search;
+  history[replace ? "replaceState" : "pushState"](null, "", made);
+  place.set(current());
+  if (!replace && !samePage) scrollTo(0, 0);
+}
+
+// The address says what is shown (a filter, a line), without a new entry in the history.
+export function note(search) {
+  const made = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(search)) {
+    if (value) made.set(name, value);
+    else made.delete(name);
+  }
+  go(location.pathname + (made.size ? `?${made}` : "") + location.hash, { replace: true });
+}
+
+export function begin() {
+  addEventListener("popstate", () => place.set(current()));
+  addEventListener("hashchange", () => place.set(current()));
+  document.addEventListener("click", clicked);
+}
+
+function clicked(event) {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const link = event.target.closest?.("a[href]");
+  if (!link || link.target || link.hasAttribute("download")) return;
+  const to = new URL(link.getAttribute("href"), location.href);
+  if (to.origin !== location.origin || !isPage(to.pathname)) return;
+  event.preventDefault();
+  go(to.href);
+}
+
+const isPage = (path) => !/^\/(docs|openapi\.json|api|static|metrics)(\/|$)/.test(path);
+
+// "/jobs/:job/w/:worker" as a function from a path to its parameters, or null.
+export function pattern(text) {
+  const made = new RegExp(`^${text.replace(/:(\w+)/g, "(?<$1>[^/]+)")}/?$`);
+  return (path) => {
+    const found = made.exec(path);
+    if (!found) return null;
+    return Object.fromEntries(
+      Object.entries(found.groups || {}).map(([name, value]) => [name, decoded(value)]),
+    );
+  };
+}
+
+function decoded(value) {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}

@@ -1,0 +1,51 @@
+// Who is logged in: undefined until known, null for nobody.
+//
+// The session is a cookie that no script can read. Browsers send it to every port of this host, so
+// that a change also needs a token, which stays with this port.
+import { store } from "./store.js";
+
+export const session = store(undefined);
+const ADDRESS = "/api/v1/session";
+const TOKEN = "session-token";
+
+export const mayChange = () => Boolean(session.get()?.scopes.some((scope) => scope !== "read"));
+export const isAdmin = () => Boolean(session.get()?.scopes.includes("admin"));
+export const token = () => ({ "X-Session-Token": localStorage.getItem(TOKEN) || "" });
+
+export async function begin() {
+  const ticket = takeTicket();
+  if (ticket) await open({ body: JSON.stringify({ ticket }), headers: { "Content-Type": "application/json" } });
+  else if (!localStorage.getItem(TOKEN)) session.set(null);
+  else {
+    const answer = await fetch(ADDRESS);
+    session.set(answer.ok ? await answer.json() : null);
+  }
+}
+
+// The fragment of the address is in no request; history forgets it at once.
+function takeTicket() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("ticket");
+  if (given) history.replaceState(null, "", location.pathname + location.search);
+  return given;
+}
+
+export const logIn = (key) => open({ headers: { "X-API-Key": key } });
+
+// An empty text if the key or the ticket is right, else what is wrong.
+async function open(given) {
+  const answer = await fetch(ADDRESS, { method: "POST", ...given });
+  const { token: made, ...body } = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    session.set(null);
+    return body.detail || `The server answered ${answer.status}.`;
+  }
+  localStorage.setItem(TOKEN, made);
+  session.set(body);
+  return "";
+}
+
+export async function logOut() {
+  await fetch(ADDRESS, { method: "DELETE", headers: token() });
+  localStorage.removeItem(TOKEN);
+  session.set(null);
+}

@@ -1,0 +1,89 @@
+// The dashboard's entry: who is logged in, and which page the address names.
+//
+// How a page is written. A page is a component in pages/, listed in PAGES with its path; it is
+// fetched when it is first opened. It gets the parameters of its path, and returns what stands
+// between the frame's top and bottom: <main id="main"> with an <h1>.
+//   - Reads: useQuery(path("jobs", id), {page: 2}) of core/query.js gives {data, error, loading,
+//     refresh}; show <Loading/> and <Failure/> of parts/empty.js. Live: follow() of core/live.js,
+//     ended in the cleanup of useEffect; batch what it brings by throttled().
+//   - Changes: post(path(...), body) of core/api.js within act() of parts/act.js, which says what
+//     went wrong. What cannot be undone asks first (ask() of parts/ask.js). A key of scope read
+//     sees no buttons: mayChange() of core/session.js.
+//   - Text of workers is a child of an element, never markup: no innerHTML, no style="..." (the
+//     server's policy forbids both). plain() of text/format.js shows hidden characters.
+//   - Keys: useKeys({x: act}) of core/keys.js, and the list in parts/keysheet.js. Rows that j and
+//     k visit have data-row. State is icon and word: parts/state.js.
+//   - Classes are those of styles/; sizes that are computed are attributes of SVG, or style={{}}.
+import { html, render, useEffect, useErrorBoundary, useState } from "./core/html.js";
+import { begin as beginKeys } from "./core/keys.js";
+import { begin as beginRouter, pattern, place } from "./core/router.js";
+import { begin as beginSession, session } from "./core/session.js";
+import { useStore } from "./core/store.js";
+import { Loading } from "./parts/empty.js";
+import { Frame } from "./parts/frame.js";
+import { Login } from "./pages/login.js";
+import { Jobs } from "./pages/jobs.js";
+
+const PAGES = [
+  ["/", () => Jobs],
+  ["/login", () => Jobs],
+  ["/new", () => import("./pages/new.js")],
+  ["/costs", () => import("./pages/costs.js")],
+  ["/agents", () => import("./pages/agents.js")],
+  ["/jobs/:job", () => import("./pages/job.js")],
+  ["/jobs/:job/:view", () => import("./pages/job.js")],
+  ["/jobs/:job/w/:worker", () => import("./pages/worker.js")],
+  ["/jobs/:job/t/:task", () => import("./pages/task.js")],
+].map(([path, load]) => ({ match: pattern(path), load }));
+
+function found(path) {
+  for (const { match, load } of PAGES) {
+    const given = match(path);
+    if (given) return { given, load };
+  }
+  return { given: {}, load: () => import("./pages/gone.js") };
+}
+
+function Page() {
+  const { path } = useStore(place);
+  const { given, load } = found(path);
+  const [pages] = useState(() => new Map());
+  const [, again] = useState(0);
+  const known = pages.get(String(load));
+  useEffect(() => {
+    if (known) return;
+    Promise.resolve(load()).then((made) => {
+      pages.set(String(load), made.Page || made);
+      again((n) => n + 1);
+    });
+  }, [String(load)]);
+  if (!known) return html`<main id="main"><${Loading} /></main>`;
+  return html`<${known} ...${given} />`;
+}
+
+// A fault in one page leaves the frame, and the way to the others.
+function Guarded() {
+  const { path } = useStore(place);
+  return html`<${Boundary} key=${path.split("/").slice(0, 3).join("/")} />`;
+}
+
+function Boundary() {
+  const [error] = useErrorBoundary((fault) => console.error(fault));
+  if (error) {
+    return html`<main id="main"><div class="note bad" role="alert"><p class="grow">This page has a fault: ${String(error.message)}.
+      Reload it; the API and the commands still work.</p></div></main>`;
+  }
+  return html`<${Page} />`;
+}
+
+function App() {
+  const known = useStore(session);
+  if (known === undefined) return null;
+  if (known === null) return html`<${Login} />`;
+  return html`<${Frame}><${Guarded} /><//>`;
+}
+
+beginRouter();
+beginKeys();
+render(html`<${App} />`, document.getElementById("app"));
+beginSession().catch(() => session.set(null));

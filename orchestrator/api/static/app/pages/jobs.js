@@ -1,0 +1,153 @@
+// All jobs: what needs you, then the running ones, then the others by day.
+import { html, useEffect, useRef, useState } from "../core/html.js";
+import { follow, throttled } from "../core/live.js";
+import { useQuery } from "../core/query.js";
+import { note, place } from "../core/router.js";
+import { mayChange } from "../core/session.js";
+import { useStore } from "../core/store.js";
+import { cancelJob, landJob, pauseJob, resumeJob, retryJob } from "../parts/act.js";
+import { Empty, Failure, Loading } from "../parts/empty.js";
+import { Icon } from "../parts/icon.js";
+import { Bar, drawn, ENDED, Mark, total } from "../parts/state.js";
+import { Title } from "../parts/title.js";
+import { count, dayOf, many, money, plain, seconds } from "../text/format.js";
+import { Needs } from "./needs.js";
+
+const PAGE_SIZE = 50;
+const REFRESH_MS = 1000;
+const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiting" };
+const STATUSES = { running: ["running", "planning", "pending"], failed: ["failed", "partial"] };
+
+const counts = (job) => job.tree_counts || job.counts || {};
+const isActive = (job) => !ENDED.has(job.status);
+const elapsed = (job) => job.seconds ?? (job.started_at ? (Date.now() - Date.parse(job.started_at)) / 1000 : undefined);
+
+function progress(job) {
+  const all = counts(job);
+  const bad = (all.failed || 0) + (all.timeout || 0);
+  return `${count(all.success || 0)} of ${count(total(all))}${bad ? ` · ${count(bad)} failed` : ""}`;
+}
+
+function Meta({ job }) {
+  const labels = Object.entries(job.labels || {}).map(([name, value]) => `${name}: ${value}`);
+  return html`<span class="meta"><span class=${`fg-${drawn(job.status)}`}>${job.paused ? "paused" : job.status}</span>
+    <span class="mono">${job.job_id}</span>${job.run > 1 && html`<span>run ${job.run}</span>`}
+    ${labels.slice(0, 3).map((label) => html`<span key=${label}>${plain(label)}</span>`)}
+    ${job.reason && html`<span class="cut">${plain(job.reason)}</span>`}</span>`;
+}
+
+function Actions({ job, changed }) {
+  if (!mayChange()) return html`<div class="acts"></div>`;
+  const button = (icon, words, call) => html`<button class="btn ghost icon sm" aria-label=${`${words} ${job.job_id}`}
+    onClick=${async () => (await call()) && changed()}><${Icon} name=${icon} /></button>`;
+  const word = (icon, words, call) => html`<button class="btn ghost sm" onClick=${async () => (await call()) && changed()}
+    aria-label=${`${words} ${job.job_id}`}><${Icon} name=${icon} />${words}</button>`;
+  if (isActive(job)) {
+    return html`<div class="acts">${job.paused ? button("i-play", "Resume", () => resumeJob(job.job_id)) : button("i-pause", "Pause", () => pauseJob(job.job_id))}
+      ${button("i-stop", "Cancel", () => cancelJob(job.job_id, many(total(counts(job)), "worker")))}</div>`;
+  }
+  if (["failed", "cancelled"].includes(job.status)) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;
+  if (job.can?.includes("land")) return html`<div class="acts">${word("i-land", "Land", () => landJob(job.job_id))}</div>`;
+  return html`<div class="acts"></div>`;
+}
+
+function Row({ job, changed }) {
+  const all = counts(job);
+  return html`<li><div class="job-l"><${Mark} state=${job.paused ? "paused" : job.status} />
+    <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no words)"}</a></b><${Meta} job=${job} /></div>
+    <div class="prog"><${Bar} counts=${all} label=${progress(job)} /><span class="num">${progress(job)}</span></div>
+    <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />and more</span>`}</div>
+    <div class="time r num soft">${seconds(elapsed(job))}</div><${Actions} job=${job} changed=${changed} /></div></li>`;
+}
+
+function grouped(jobs) {
+  const groups = [{ day: "", jobs: jobs.filter(isActive) }];
+  for (const job of jobs.filter((each) => !isActive(each))) {
+    const day = dayOf(job.ended_at || job.created_at);
+    if (groups.at(-1).day !== day) groups.push({ day, jobs: [] });
+    groups.at(-1).jobs.push(job);
+  }
+  return groups.filter((group) => group.jobs.length);
+}
+
+// Under the pointer or the focus nothing moves: what is new waits until it is asked for.
+function useStill(jobs) {
+  const list = useRef(null);
+  const shown = useRef([]);
+  const held = list.current && (list.current.matches(":hover") || list.current.contains(document.activeElement));
+  const now = new Map((jobs || []).map((job) => [job.job_id, job]));
+  const known = new Set(shown.current.map((job) => job.job_id));
+  const fresh = [...now.keys()].filter((id) => !known.has(id));
+  const kept = shown.current.filter((job) => now.has(job.job_id));
+  shown.current = held && kept.length ? kept.map((job) => now.get(job.job_id)) : [...now.values()];
+  const waiting = held && kept.length ? fresh.length : 0;
+  return { list, jobs: shown.current, waiting };
+}
+
+function List({ jobs, changed, held }) {
+  return html`<ul class="jobs" ref=${held}><li class="head hide-s" aria-hidden="true"><div class="job-l head"><span></span><span>Job</span><span>Workers</span>
+      <span class="r">Cost</span><span class="r">Time</span><span></span></div></li>
+    ${grouped(jobs).map(({ day, jobs: each }) => html`${day && html`<li class="day" key=${day}>${day}</li>`}
+      ${each.map((job) => html`<${Row} key=${job.job_id} job=${job} changed=${changed} />`)}`)}</ul>`;
+}
+
+function Tools({ filter, q }) {
+  const [typed, type] = useState(q);
+  useEffect(() => {
+    const timer = setTimeout(() => note({ q: typed, page: "" }), 200);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return html`<div class="tools"><label class="find"><span class="sr">Search jobs</span><${Icon} name="i-search" />
+      <input class="in" type="search" placeholder="Search requests and ids" value=${typed} onInput=${(event) => type(event.target.value)} /><kbd class="hide-s">/</kbd></label>
+    <div class="seg-c" role="group" aria-label="Which jobs">${Object.entries(FILTERS).map(([name, word]) => html`<button key=${name} type="button"
+      aria-pressed=${String(filter === name)} onClick=${() => note({ show: name, page: "" })}>${word}</button>`)}</div></div>`;
+}
+
+function useJobs() {
+  const { search } = useStore(place);
+  const given = new URLSearchParams(search);
+  const [filter, q, page] = [given.get("show") || "", given.get("q") || "", Number(given.get("page")) || 1];
+  const label = given.getAll("label");
+  const asked = { depth: 0, page, page_size: PAGE_SIZE, q, label, status: STATUSES[filter], needs: filter === "needs" ? "any" : undefined };
+  return { filter, q, page, ...useQuery("/api/v1/jobs", asked, { every: 15000 }) };
+}
+
+// Counts up at each change that the server tells of.
+function useBeat(refresh) {
+  const [beat, set] = useState(0);
+  const latest = useRef(refresh);
+  latest.current = refresh;
+  useEffect(() => {
+    const tell = throttled(() => { latest.current(); set((n) => n + 1); }, REFRESH_MS);
+    const stop = follow("/api/v1/events", { query: { tail: 1 }, onEvent: tell });
+    return () => { stop(); tell.cancel(); };
+  }, []);
+  return beat;
+}
+
+function Body({ data, error, loading, filter, q, page, refresh }) {
+  const { list, jobs, waiting } = useStill(data?.jobs);
+  if (error && !data) return html`<${Failure} error=${error} />`;
+  if (loading) return html`<${Loading} />`;
+  const narrowed = filter || q;
+  if (!jobs.length) {
+    return html`<section class="card">${narrowed
+      ? html`<${Empty} icon="i-search" title="No job matches" acts=${html`<button class="btn" onClick=${() => note({ q: "", show: "" })}>Show all</button>`}>Another word, or all jobs.<//>`
+      : html`<${Empty} title="No jobs yet" acts=${mayChange() && html`<a class="btn primary" href="/new">New job</a>`}>A job is a request that workers carry out, each in its own directory.<//>`}</section>`;
+  }
+  const pages = Math.ceil(data.total / PAGE_SIZE);
+  return html`${waiting > 0 && html`<p class="fresh"><button class="btn sm" onClick=${() => { list.current.querySelector(":focus")?.blur(); refresh(); }}>${waiting} new</button></p>`}
+    <section class="card" aria-label="Jobs"><${List} jobs=${jobs} changed=${refresh} held=${list} /></section>
+    <p class="foot"><span>${count(jobs.length)} of ${many(data.total, "job")}</span>
+      ${pages > 1 && html`<span><button class="btn sm" disabled=${page <= 1} onClick=${() => note({ page: page - 1 > 1 ? String(page - 1) : "" })}>Newer</button> page ${page} of ${pages}${" "}
+        <button class="btn sm" disabled=${page >= pages} onClick=${() => note({ page: String(page + 1) })}>Older</button></span>`}
+      <span class="hide-s"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> open · <kbd>?</kbd> all keys</span></p>`;
+}
+
+export function Jobs() {
+  const jobs = useJobs();
+  const beat = useBeat(jobs.refresh);
+  return html`<main id="main"><${Title} text="Jobs" /><${Needs} beat=${beat} changed=${jobs.refresh} />
+    <div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
+    <${Tools} filter=${jobs.filter} q=${jobs.q} /><${Body} ...${jobs} /></main>`;
+}

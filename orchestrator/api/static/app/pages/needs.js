@@ -1,0 +1,62 @@
+// What needs a person, with one primary and one other action for each kind.
+import { html, useEffect, useRef } from "../core/html.js";
+import { path } from "../core/api.js";
+import { post } from "../core/api.js";
+import { useQuery } from "../core/query.js";
+import { mayChange } from "../core/session.js";
+import { act, cancelJob, rejectPlan } from "../parts/act.js";
+import { ask } from "../parts/ask.js";
+import { Icon } from "../parts/icon.js";
+import { ago, many, plain } from "../text/format.js";
+
+const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
+const job = (need) => `/jobs/${need.job_id}`;
+
+const answer = (need, word, title) => async () => {
+  const comment = await ask({ title, text: need.text, field: "Comment", yes: title, no: "Not yet" });
+  if (comment === null) return null;
+  return act(() => post(path("jobs", need.job_id, "tasks", need.task_id, word), { comment }), `${title}: done`);
+};
+
+// icon, words, address, word of the primary action (a link, or a call), and the other action
+const KINDS = {
+  approval: { icon: "i-check", words: "Approve a plan", to: job, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
+  question: { icon: "i-comment", words: "A question", to: job, word: "Approve", call: (need) => answer(need, "approve", "Approve"), other: ["Reject", (need) => answer(need, "reject", "Reject")()] },
+  conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
+  asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },
+  login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
+  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise or end", other: ["End it here", (need) => cancelJob(need.job_id)] },
+  feedback: { icon: "i-diff", words: "Review", to: (need) => `${job(need)}/changes?worker=${need.worker_id || ""}`, word: "Review" },
+};
+const UNKNOWN = { icon: "s-needs", words: "Needs you", to: job, word: "Open" };
+
+function Actions({ need, kind, changed }) {
+  if (!mayChange()) return html`<span class="acts"><a class="btn sm" href=${kind.to(need)}>Open</a></span>`;
+  const then = (made) => async () => (await made()) && changed();
+  return html`<span class="acts">${kind.call
+    ? html`<button class="btn primary sm" onClick=${then(kind.call(need))}>${kind.word}</button>`
+    : html`<a class="btn primary sm" href=${kind.to(need)}>${kind.word}</a>`}
+    ${kind.other && html`<button class="btn sm" onClick=${then(() => kind.other[1](need))}>${kind.other[0]}</button>`}</span>`;
+}
+
+function Need({ need, changed }) {
+  const kind = KINDS[need.kind] || UNKNOWN;
+  return html`<li><span class="kind"><${Icon} name=${kind.icon} />${kind.words}</span>
+    <span class="what"><a class="strong cut" href=${kind.to(need)} data-row>${plain(need.text)}</a>
+      <span class="small muted cut"><span class="mono">${need.job_id}</span>${need.worker_id && ` · ${need.worker_id}`} · waits for ${ago(need.since)}</span></span>
+    <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
+}
+
+export function Needs({ beat, changed }) {
+  const { data, refresh } = useQuery("/api/v1/needs", { page_size: 20 }, { every: 10000 });
+  const first = useRef(true);
+  useEffect(() => {
+    if (first.current) first.current = false;
+    else refresh();
+  }, [beat]);
+  if (!data?.total) return null;
+  const after = () => { refresh(); changed(); };
+  return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
+    <h2 id="nh">${many(data.total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else goes on</span></header>
+    <ul>${data.needs.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}</ul></section>`;
+}

@@ -1,0 +1,44 @@
+// A question before what cannot be taken back, and sheets: both the browser's own dialog.
+import { html, useEffect, useRef } from "../core/html.js";
+import { store, useStore } from "../core/store.js";
+import { Icon } from "./icon.js";
+
+const asked = store(null);
+
+// Resolves with the text that was typed (or true), or with null.
+export function ask(question) {
+  return new Promise((resolve) => asked.set({ ...question, resolve }));
+}
+
+export function Dialog({ label, onClose, children }) {
+  const element = useRef(null);
+  useEffect(() => {
+    element.current.showModal();
+    return () => element.current?.close();
+  }, []);
+  const outside = (event) => event.target === element.current && onClose();
+  return html`<dialog ref=${element} class="sheet dialog" aria-label=${label} onCancel=${onClose} onClick=${outside}>
+    <header class="logbar"><h2 class="grow">${label}</h2><button type="button" class="btn ghost icon sm"
+      aria-label="Close" onClick=${onClose}><${Icon} name="i-x" /></button></header>${children}</dialog>`;
+}
+
+export function Asked() {
+  const given = useStore(asked);
+  const field = useRef(null);
+  if (!given) return null;
+  const answer = (value) => {
+    asked.set(null);
+    given.resolve(value);
+  };
+  const agree = (event) => {
+    event.preventDefault();
+    answer(given.field ? field.current.value : true);
+  };
+  return html`<${Dialog} label=${given.title} onClose=${() => answer(null)}><form class="pad stack" onSubmit=${agree}>
+    <p>${given.text}</p>
+    ${given.field && html`<label class="field"><span class="lab">${given.field}</span><textarea class="in" ref=${field} rows="3"
+      required=${given.required}></textarea></label>`}
+    <div class="acts end"><button type="button" class="btn" onClick=${() => answer(null)}>${given.no || "Keep it"}</button>
+      <button class=${`btn ${given.danger ? "danger" : "primary"}`}>${given.yes}</button></div>
+  </form><//>`;
+}

@@ -1,0 +1,55 @@
+// Numbers, times and words as the design writes them.
+const whole = new Intl.NumberFormat("en-US");
+export const count = (value) => whole.format(value);
+export const many = (value, one, more = `${one}s`) => `${count(value)} ${value === 1 ? one : more}`;
+
+export function seconds(value) {
+  if (value === undefined || value === null || Number.isNaN(value)) return "–";
+  if (value < 1) return `${Math.max(0, value).toFixed(2)} s`;
+  if (value < 10) return `${value.toFixed(1)} s`;
+  if (value < 120) return `${Math.round(value)} s`;
+  if (value < 7200) return `${Math.round(value / 60)} min`;
+  if (value < 172800) return `${(value / 3600).toFixed(1)} h`;
+  return `${Math.round(value / 86400)} days`;
+}
+
+// Unknown costs are not zero.
+export function money(value, unknown = "–") {
+  if (value === undefined || value === null) return unknown;
+  if (value > 0 && value < 0.01) return "< $0.01";
+  return `$${value.toFixed(2)}`;
+}
+
+export function tokens(value) {
+  if (!value) return "–";
+  if (value < 1000) return String(value);
+  if (value < 1e6) return `${Math.round(value / 1000)}k`;
+  return `${(value / 1e6).toFixed(1)}M`;
+}
+
+export function bytes(value) {
+  if (value < 1024) return `${value} B`;
+  if (value < 1024 ** 2) return `${Math.round(value / 1024)} KB`;
+  return `${(value / 1024 ** 2).toFixed(1)} MB`;
+}
+
+const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const time = (iso) => (iso ? clock.format(new Date(iso)) : "–");
+export const moment = (iso) => (iso ? new Date(iso).toLocaleString() : "–");
+
+export function dayOf(iso, now = new Date()) {
+  const given = new Date(iso);
+  const days = Math.round((midnight(now) - midnight(given)) / 86400000);
+  if (days <= 0) return "Earlier today";
+  return days === 1 ? "Yesterday" : day.format(given);
+}
+
+const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+
+export const ago = (iso, now = Date.now()) => `${seconds(Math.max(0, (now - Date.parse(iso)) / 1000))}`;
+
+// Control and direction characters are shown, not obeyed.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
+export const plain = (given) =>
+  String(given ?? "").replace(HIDDEN, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);

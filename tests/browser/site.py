@@ -1,0 +1,67 @@
+"""A server with a git project, and what a person does on its pages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from orchestrator.api.client import OrchestratorClient
+from tests.acceptance.conftest import PRODUCT, Server
+from tests.project import Project
+
+KEY = "key-of-the-browser-tests-0123456789"
+READY_MS = 10_000.0
+
+
+@dataclass
+class Site:
+    server: Server
+    project: Project
+
+    @property
+    def url(self) -> str:
+        return str(self.server.record["url"])
+
+    def log_in(self, page: Page, path: str = "/", key: str = KEY) -> None:
+        page.goto(self.url + path)
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Log in").click()
+        page.locator(".top").wait_for(timeout=READY_MS)
+
+    def client(self) -> OrchestratorClient:
+        return OrchestratorClient(api_url=self.url, api_key=KEY)
+
+    def job(self, tasks: list[dict[str, Any]], wait: bool = True, **more: Any) -> str:
+        """Submit a job; return its id, after its end if wanted."""
+        with self.client() as client:
+            made = client.orchestrate(tasks=tasks, **{"request": "A job of the tests", **more})
+            job = str(made["job_id"])
+            if wait:
+                client.wait(job, timeout=60)
+            return job
+
+
+def new_site(folder: Path) -> Site:
+    product = folder / "project" / "product"
+    product.mkdir(parents=True)
+    for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
+        if (PRODUCT / name).exists():
+            (product / name).symlink_to(PRODUCT / name)
+    (product / "workspace").mkdir()
+    config = product / "config.yaml"
+    config.write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
+    config.chmod(0o600)
+    project = Project(folder / "project")
+    project.git("init", "-q", "-b", "main")
+    (project.path / ".gitignore").write_text("product/\n")
+    (project.path / "README.md").write_text("# A project\n")
+    project.git("add", "-A")
+    project.git("commit", "-qm", "begin")
+    server = Server(folder=product, project=project.path)
+    server.start()
+    return Site(server=server, project=project)
+
+
+def shell(command: str, **more: Any) -> dict[str, Any]:
+    return {"agent": "shell", "command": command, **more}
