@@ -53,6 +53,7 @@ from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
@@ -339,6 +340,16 @@ class Assembly:
                 trees=self._stored_trees,
                 queries=self._queries,
                 worktrees=self._worktrees,
+            ),
+            feedback=FeedbackCalls(
+                supervisor=self._supervisor,
+                store=self._store,
+                access=self._access,
+                trees=self._stored_trees,
+                worktrees=self._worktrees,
+                merge_queue=self._merge_queue,
+                agents=self._agents,
+                moved=lambda: self._place.moved,
             ),
             removal=RemovalCalls(
                 supervisor=self._supervisor,

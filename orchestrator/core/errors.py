@@ -10,6 +10,7 @@ OrchestratorError
 ├── LimitReached         a limit is used up for now; has the time when it is free again
 ├── NotFound             the object does not exist, or the caller may not see it
 ├── Conflict             the object is in a state that does not allow the action
+│   ├── Outdated         it has changed since the caller looked at it; has its present commit
 │   ├── Locked           another worker holds a lock
 │   └── Deadlock         waiting for a lock would close a cycle of waits
 ├── Unauthorized         the API key is missing or invalid
@@ -140,6 +141,21 @@ class Conflict(OrchestratorError):
     """The object is in a state that does not allow the action."""
 
     kind = "conflict"
+
+    def __init__(self, message: str | None = None, *, kind: str | None = None) -> None:
+        super().__init__(message)
+        if kind is not None:
+            self.kind = kind
+
+
+class Outdated(Conflict):
+    """The object has changed since the caller looked at it. ``commit`` is its present state."""
+
+    kind = "outdated"
+
+    def __init__(self, message: str, commit: str) -> None:
+        super().__init__(message)
+        self.commit = commit
 
 
 class Locked(Conflict):

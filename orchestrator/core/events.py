@@ -17,8 +17,10 @@ class EventKind(StrEnum):
     JOB_STARTED = "job_started"
     #: A caller requested the job's end. data: by
     JOB_CANCEL_REQUESTED = "job_cancel_requested"
-    #: Unsuccessful tasks run again. data: by, workers
+    #: Unsuccessful tasks run again. data: by, workers, run
     JOB_RETRIED = "job_retried"
+    #: An ended job runs again: after a retry, or for feedback. data: by, run
+    JOB_REOPENED = "job_reopened"
     #: Agent fallback of a job, or of one worker: the best agent's login failed, and the next best
     #: agent runs tasks with an open choice. data: agent, instead, reason
     AGENT_PASSED_OVER = "agent_passed_over"
@@ -38,6 +40,9 @@ class EventKind(StrEnum):
     #: Merge rejection: the worker's changes conflict or fail together with other workers' changes.
     #: The worker is retried, or has failed. data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
+    #: A person commented on the worker's change, and one more attempt follows. data: by,
+    #: comments (number), attempt, commit, landed (branches that have the earlier result)
+    FEEDBACK_GIVEN = "feedback_given"
     #: A person rolled the worker's branch back to a checkpoint. data: by, attempt, checkpoint,
     #: commit, kept
     WORKER_ROLLED_BACK = "worker_rolled_back"

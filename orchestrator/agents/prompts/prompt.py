@@ -3,12 +3,15 @@
 import json
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.agents.prompts.limits import limits
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
+from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
@@ -37,7 +40,7 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 def task_document(assignment: Assignment) -> str:
     """Return the task as JSON, for agents that are programs."""
     task, job = assignment.task, assignment.job
-    document = {
+    document: dict[str, object] = {
         "id": task.id,
         "title": task.title,
         "prompt": task.prompt,
@@ -48,7 +51,15 @@ def task_document(assignment: Assignment) -> str:
         "depth": job.config.claimed_depth + job.depth,
         "max_depth": job.config.claimed_depth + job.config.max_depth,
     }
+    if assignment.feedback:
+        document["feedback"] = [_comments(each) for each in assignment.feedback]
     return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _comments(given: Feedback) -> dict[str, object]:
+    """Return a round of people's comments as JSON, for agents that are programs."""
+    comments = [asdict(each) for each in given.comments]
+    return {"commit": given.commit, "summary": given.summary, "comments": comments}
 
 
 def output_document(directory: Path) -> str:
@@ -94,6 +105,7 @@ def prompt_document(assignment: Assignment) -> str:
         previous_failure=assignment.previous_failure,
         advice=assignment.advice,
         sent_back=assignment.sent_back,
+        feedback=feedback(assignment.feedback),
         role=assignment.role,
         limits=limits(assignment),
         schema=assignment.answer_schema,
@@ -113,9 +125,15 @@ def resume_document(assignment: Assignment) -> str:
         previous_failure=assignment.previous_failure,
         advice=assignment.advice,
         sent_back=assignment.sent_back,
+        feedback=feedback(assignment.feedback),
         committed=committed(assignment.committed),
         limits=limits(assignment),
     )
+
+
+def feedback(rounds: Sequence[Feedback]) -> str:
+    """Return people's comments as a section of the prompt; empty for none."""
+    return template("feedback").render(rounds=rounds) if rounds else ""
 
 
 def committed(work: BranchWork | None) -> str:

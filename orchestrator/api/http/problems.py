@@ -30,6 +30,7 @@ from orchestrator.core.errors import (
     NoSuchJob,
     NotFound,
     OrchestratorError,
+    Outdated,
     Refused,
     RepositoryError,
     StoreError,
@@ -175,6 +176,8 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
     problem = ProblemError(status=status, type=error.kind, detail=detail)
     if isinstance(error, NoSuchJob):
         return replace(problem, more={"subject": "job"})
+    if isinstance(error, Outdated):
+        return replace(problem, more={"commit": error.commit})
     if isinstance(error, Refused):
         left = dict(error.left)
         return replace(problem, more={"remaining": left, "left": left})

@@ -96,10 +96,11 @@ def get_log(job_id: str, worker_id: str) -> Response:
 
 @blueprint.get("/wait")
 def wait_for_job(job_id: str) -> Response:
-    seconds = reading.query(WaitQuery).seconds
+    asked = reading.query(WaitQuery)
+    seconds, run = asked.seconds, asked.run
     job = service().job(caller(), checked_job_id(job_id))
-    answer = partial(_wait_reply, service(), caller(), job_id, request.path)
-    check = partial(service().answer_wait, caller(), job_id)
+    answer = partial(_wait_reply, service(), caller(), job_id, run, request.path)
+    check = partial(service().answer_wait, caller(), job_id, run)
     if seconds == 0 or check() is not None or request.method == "HEAD":
         return problems.plain(answer())
     stopping = secured_reply(STOPPING.reply(request.path))
@@ -124,10 +125,10 @@ def parked_wait(
     return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
 
 
-def _wait_reply(service: Service, caller: Caller, job_id: str, path: str) -> Reply:
+def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: str) -> Reply:
     """Return the job's state as a whole answer. Never raises; runs outside of any request."""
     try:
-        body = encoded(wait_answer(service, caller, job_id))
+        body = encoded(wait_answer(service, caller, job_id, run))
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
     headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))

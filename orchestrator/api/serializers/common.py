@@ -135,6 +135,7 @@ def decided_answer(job: Job) -> DecidedAnswer:
 
 def job_summary(job: Job) -> JobSummary:
     return JobSummary(
+        run=job.run,
         job_id=job.id,
         status=job.status,
         reason=job.reason,

@@ -26,6 +26,7 @@ from orchestrator.core.limits.budget import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
@@ -35,6 +36,7 @@ from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.feedback import CommentAnswer, FeedbackAnswer
 from orchestrator.schemas.answers.gates import gate_result_answer
 from orchestrator.schemas.answers.job import (
     AttemptAnswer,
@@ -93,6 +95,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         parent_worker_id=job.parent_worker_id,
         request=job.request,
         status=job.status,
+        run=job.run,
         reason=job.reason,
         submitted_by=job.submitted_by,
         cancelled_by=job.cancelled_by,
@@ -179,8 +182,22 @@ def _worker(
         strays=leftovers,
         attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
         child_job_ids=list(worker.child_job_ids),
+        commit=result.delivery.commit if result.delivery else "",
+        feedback=[_feedback(each) for each in result.feedback],
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
+    )
+
+
+def _feedback(given: Feedback) -> FeedbackAnswer:
+    return FeedbackAnswer(
+        at=moment(given.at),
+        by=given.by,
+        attempt=given.attempt,
+        answered_by=given.answered_by or None,
+        commit=given.commit,
+        summary=given.summary,
+        comments=[CommentAnswer(**asdict(each)) for each in given.comments],
     )
 
 

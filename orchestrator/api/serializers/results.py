@@ -48,6 +48,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
     return StatusAnswer(
         job_id=job.id,
         status=job.status,
+        run=job.run,
         reason=job.reason,
         not_judged=not_judged(job) or None,
         changed_nothing=changed_nothing(job),
@@ -103,9 +104,10 @@ def outside_work(
     return [OutsideAnswer(**asdict(each)) for each in found]
 
 
-def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
+def wait_answer(service: Service, caller: Caller, job_id: str, run: int = 1) -> WaitAnswer:
     status = status_answer(service, caller, job_id)
-    return WaitAnswer.model_construct(**dict(status), timed_out=not status.status.ended)
+    over = status.status.ended and status.run >= run
+    return WaitAnswer.model_construct(**dict(status), timed_out=not over)
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> Results | None:

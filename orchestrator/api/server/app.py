@@ -16,7 +16,6 @@ from orchestrator.api.openapi.document import document
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     agents,
-    checkpoints,
     job_actions,
     jobs,
     locks,
@@ -29,6 +28,8 @@ from orchestrator.api.routes import (
     streams,
 )
 from orchestrator.api.routes.read_models import workers
+from orchestrator.api.routes.workers import actions as worker_actions
+from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parking import Parking
@@ -42,6 +43,7 @@ BLUEPRINTS = (
     jobs.blueprint,
     workers.blueprint,
     checkpoints.blueprint,
+    worker_actions.blueprint,
     merge.blueprint,
     streams.blueprint,
     reports.blueprint,

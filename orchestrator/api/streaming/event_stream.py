@@ -20,6 +20,9 @@ from orchestrator.engine.service.service import Service
 
 logger = logging.getLogger(__name__)
 
+#: What ends a run of a job, and what begins the next one.
+_TURNS = (EventKind.JOB_ENDED, EventKind.JOB_RETRIED, EventKind.JOB_REOPENED)
+
 PAGE_EVENTS = 500
 GREETING = b"retry: 1000\n\n"
 HEARTBEAT = b": heartbeat\n\n"
@@ -186,8 +189,8 @@ class EventStream(ParkedConnection):
     def _runs_again(self, events: Sequence[Event]) -> bool:
         """Return True if the job was retried after its end was seen."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
-        turns = [kind for kind in mine if kind in (EventKind.JOB_ENDED, EventKind.JOB_RETRIED)]
-        return bool(turns) and turns[-1] is EventKind.JOB_RETRIED
+        turns = [kind for kind in mine if kind in _TURNS]
+        return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
 
     def _send(self, events: Sequence[Event]) -> None:
         new = [event for event in events if event.seq > self._sent]

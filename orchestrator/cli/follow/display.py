@@ -233,6 +233,7 @@ _MEANINGS: Mapping[str, str] = {
     EventKind.WORKER_WAITING: "waiting",
     EventKind.WORKER_RETRYING: "waiting",
     EventKind.WORKER_SENT_BACK: "waiting",
+    EventKind.FEEDBACK_GIVEN: "waiting",
     EventKind.CHILD_JOB_REFUSED: "waiting",
     EventKind.AGENT_PASSED_OVER: "waiting",
     EventKind.PLANNER_RETRYING: "waiting",

@@ -121,6 +121,12 @@ def _chosen(_: str, facts: Facts) -> str:
     return f"{named}selected {order[0]} of {len(order)} candidates{why}"
 
 
+def _feedback(who: str, facts: Facts) -> str:
+    count = int(facts.get("comments") or 0)
+    told = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+    return f"{who}: feedback of {facts.get('by')} ({told}); attempt {facts.get('attempt')}"
+
+
 def _retried(who: str, facts: Facts) -> str:
     number = facts.get("workers")
     tasks = "1 task" if number == 1 else f"{number} tasks" if number else "tasks"
@@ -133,6 +139,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.WORKER_SENT_BACK: _sent_back,
     EventKind.WORKER_RETRYING: _retrying,
     EventKind.WORKER_ROLLED_BACK: _rolled_back,
+    EventKind.FEEDBACK_GIVEN: _feedback,
     EventKind.GATES_STARTED: _gates,
     EventKind.CHILD_JOB_REFUSED: _refused,
     EventKind.LATE_RESULT: _late,

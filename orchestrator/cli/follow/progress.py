@@ -73,6 +73,10 @@ class Progress:
             job.ended = ""
             again = [each for each in job.workers if self.workers[each] not in _SUCCEEDED]
             self.workers.update(dict.fromkeys(again, "pending"))
+        elif kind == EventKind.JOB_REOPENED:
+            job.ended = ""
+        elif kind == EventKind.FEEDBACK_GIVEN and worker:
+            self.workers[worker] = "pending"
         elif kind == EventKind.JOB_ENDED:
             job.ended, job.activity = str(facts.get("status") or "ended"), ""
         elif kind in (EventKind.PLANNER_STARTED, EventKind.REVIEWER_STARTED):

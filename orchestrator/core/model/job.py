@@ -169,6 +169,8 @@ class Job:
     merge_state: MergeState = MergeState.NONE
     #: True if the job has a plan that waits for approval.
     awaits_approval: bool = False
+    #: Counts the runs: a retry or feedback begins the next run of an ended job.
+    run: int = 1
     facts: JobFacts = NO_FACTS
 
     @property

@@ -263,6 +263,8 @@ class JobFacts:
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
+    #: Branches of the user that have a result from before a person's feedback.
+    landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
     #: True if the request asks for a change, and no AI agent worked on it: the project was only

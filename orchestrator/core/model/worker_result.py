@@ -13,6 +13,7 @@ from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.candidate_rank import CandidateRank
+from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.gate import GateResult
 
 
@@ -59,3 +60,5 @@ class WorkerResult:
     standing: CandidateRank | None = None
     #: The latest session of the worker's agent, which the next attempt may resume.
     session: Session | None = None
+    #: The latest rounds of comments by people, in order.
+    feedback: tuple[Feedback, ...] = ()

@@ -21,6 +21,7 @@ from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.model.states import WorkerStatus
@@ -426,7 +427,16 @@ def result_of(
         # An attempt that never began keeps the delivery of the attempt before it.
         delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
         session=evidence.session or before.session,
+        feedback=before.feedback,
+        standing=_choice_of_person(before),
     )
+
+
+def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
+    """Return the rank of a candidate that a person has chosen: its next attempt keeps it."""
+    standing = before.standing
+    chosen = standing and standing.place == 1 and standing.by is Criterion.PERSON
+    return standing if chosen else None
 
 
 def _is_good(evidence: Evidence) -> bool:

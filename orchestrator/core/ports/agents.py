@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports.read_models import Availability
@@ -90,6 +91,8 @@ class Assignment:
     advice: str = ""
     #: True if the previous attempt succeeded, but its changes cannot be merged.
     sent_back: bool = False
+    #: Comments of people that no attempt has answered yet, in order.
+    feedback: tuple[Feedback, ...] = ()
     #: The job's shared context, byte for byte; only for agents that read a prompt.
     shared: str = ""
     #: The text of the task's role.

@@ -13,6 +13,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
+from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import (
     WALL_TIME,
@@ -24,12 +25,11 @@ from orchestrator.core.model.job import (
     WorkerKey,
 )
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.states import StopCause, WaitKind, WorkerStatus
+from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
-from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
-from orchestrator.core.outcome.job.losses import earlier_parts
+from orchestrator.core.outcome.job.job_outcome import job_outcome
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
@@ -39,7 +39,6 @@ from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capaci
 from orchestrator.core.scheduler.queue.ready_queue import Prompting
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.task_progress import TaskProgress
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.finish import Completion
@@ -49,6 +48,7 @@ from orchestrator.core.scheduler.transitions.leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.recovery import Recovery
+from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage import Accounting
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
@@ -90,6 +90,9 @@ class Scheduler:
         self._planning = PlanApproval(self._trees, self._completion)
         self._gate_events = GateEvents(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
+        self._reopening = Reopening(
+            self._trees, self._planning, self._completion, self._running.attach
+        )
         self._restoring = Recovery(
             self._trees, self._running, self._task_locks, self._completion, self._late
         )
@@ -345,21 +348,29 @@ class Scheduler:
 
         Return the number of workers. A failed candidate of a task that succeeded is not retried.
         """
-        workers = self._trees.workers_of(job_id)
-        succeeded = tasks_succeeded(workers)
-        facts = self._unit_of_work.jobs[job_id].facts
-        half = facts.half_done
-        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
-        refused = facts.refused
-        for worker in workers:
-            if worker.id in refused and worker.status.succeeded:
-                # A merge rejection may retry the worker, with a new retry budget.
-                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
-        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
-        self._reopen(job_id, again, by, now)
-        facts = replace(self._unit_of_work.jobs[job_id].facts, earlier_parts=earlier)
-        self._unit_of_work.update_job(job_id, facts=facts)
-        return len(again)
+        return self._reopening.retry(job_id, by, now)
+
+    def retry_worker(self, worker: Worker, by: str, now: float) -> int:
+        """Run one worker again that did not succeed, and the tasks that were skipped because of
+        it; the job may run or have ended. Return the number of workers.
+        """
+        return self._reopening.retry_worker(worker, by, now)
+
+    def give_feedback(
+        self,
+        worker: Worker,
+        feedback: Feedback,
+        now: float,
+        *,
+        agent: str = "",
+        landed: Sequence[str] = (),
+    ) -> None:
+        """Begin one more attempt of an ended worker, with a person's comments on its change.
+
+        The job may run or have ended. ``agent``: who works on the comments; empty: the same as
+        before. ``landed``: the branches that have the job's result.
+        """
+        self._reopening.give_feedback(worker, feedback, agent, landed, now)
 
     def choose(self, worker: Worker, by: str, now: float) -> None:
         """Select a candidate of an ended job, as a person decides. Raise Conflict."""
@@ -367,24 +378,7 @@ class Scheduler:
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge an ended job again, and start new attempts of workers in conflict."""
-        for worker in self._trees.workers_of(job_id):
-            if worker.status.succeeded:
-                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
-        self._reopen(job_id, (), by, now)
-
-    def _reopen(self, job_id: str, again: Sequence[Worker], by: str, now: float) -> None:
-        job = self._planning.begin_again(job_id, started_at=now, ended_at=None)
-        for worker in again:
-            self._rewind(worker)
-        self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, by=by, workers=len(again))
-        tasks = list(self._trees.plans[job_id].tasks.values())
-        self._trees.install(job, TaskProgress(tasks, self._trees.workers_of(job_id)))
-        self._trees.watch_wall_time(job)
-        # A person may have changed the job's limit.
-        self._slots.add_job(job, self._trees.ancestors(job))
-        if job.parent_key is not None:
-            self.attach(job.parent_key, job_id, now)
-        self._completion.check_job(job_id, now)
+        self._reopening.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Start and resume what has room, and return the commands since the last turn.
@@ -445,14 +439,3 @@ class Scheduler:
             self._completion.settle(key, node.verdict, now)
         elif node.alive and not node.has_slot and not node.waits_for_lock:
             self._running.wait_for_slot(self._unit_of_work.workers[key])
-
-    def _rewind(self, worker: Worker) -> None:
-        self._unit_of_work.move_worker(
-            worker.key,
-            WorkerStatus.PENDING,
-            reason="",
-            failure="",
-            budget_from=worker.attempt,
-            not_before=0.0,
-            ended_at=None,
-        )

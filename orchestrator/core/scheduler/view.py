@@ -115,6 +115,10 @@ class SchedulerView:
         """True if the job's planner is done and its tasks are not added yet."""
         return self._planning.awaited(job_id)
 
+    def is_rendering(self, job_id: str) -> bool:
+        """True if the job's workers have all ended, and it is being merged and reported."""
+        return self._planning.is_rendering(job_id)
+
     def planner_of(self, job_id: str) -> Worker:
         """Raise KeyError for a job without a planner."""
         return self._planning.planner(job_id)

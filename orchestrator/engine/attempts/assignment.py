@@ -5,8 +5,15 @@ from collections.abc import Callable, Mapping
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.gates.findings import for_the_next_attempt
 from orchestrator.core.model.attempt.delivery import promised_in_words
-from orchestrator.core.model.attempt.failure import ASKED, HANDED_ON, NO_CHANGES, SENT_BACK
+from orchestrator.core.model.attempt.failure import (
+    ASKED,
+    FEEDBACK,
+    HANDED_ON,
+    NO_CHANGES,
+    SENT_BACK,
+)
 from orchestrator.core.model.attempt.session import is_rolled_back
+from orchestrator.core.model.feedback import open_rounds
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.worker_result import WorkerResult
@@ -55,6 +62,9 @@ CONFLICTS = (
     "Keep the intent of both sides, remove every marker, and change nothing else."
 )
 
+#: The next attempt follows for another reason than a failure of the attempt before.
+_NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
+
 #: Remaining quota of a worker at a time.
 Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
@@ -81,6 +91,7 @@ class AssignmentBuilder:
             previous_failure=_previous_failure(worker),
             advice=_advice(worker),
             sent_back=worker.failure == SENT_BACK and not worker.is_adviser,
+            feedback=open_rounds(worker.result.feedback) if worker.result else (),
             answer_schema=_answer_schema(worker),
             entries=entries_for(scheduler, self._workspace, worker),
             shared=shared,
@@ -152,13 +163,14 @@ def _previous(worker: Worker) -> Previous | None:
         return None
     session = result.session
     failed = failure_of(worker, session.attempt)
-    cause = SENT_BACK if worker.failure == SENT_BACK else failed.cause if failed else ""
+    asked_again = worker.failure in (SENT_BACK, FEEDBACK)
+    cause = worker.failure if asked_again else failed.cause if failed else ""
     rolled_back = is_rolled_back(session, result.failures, result.rollbacks)
     return Previous(session=session, cause=cause, rolled_back=rolled_back)
 
 
 def _previous_failure(worker: Worker) -> str:
-    if worker.attempt < 2 or worker.result is None:
+    if worker.attempt < 2 or worker.result is None or worker.failure == FEEDBACK:
         return ""
     if worker.failure == HANDED_ON:
         return "" if worker.is_adviser else OTHER_AGENT
@@ -173,7 +185,7 @@ def _previous_failure(worker: Worker) -> str:
 
 def _advice(worker: Worker) -> str:
     """Return advice by the cause of the latest failure of an attempt that ran."""
-    if worker.attempt < 2 or worker.result is None or worker.failure in (HANDED_ON, SENT_BACK):
+    if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
     ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
     return ADVICE.get(ran[-1], "") if ran else ""

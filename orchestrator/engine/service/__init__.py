@@ -1,4 +1,5 @@
 """Use cases that the API and the command line call.
 
 - ``read_models``: Use cases that list many jobs or workers, or show parts of one
+- ``reruns``: Use cases that run ended work again: retries, and feedback on a worker's change
 """

@@ -175,10 +175,10 @@ class Queries:
             parent = self._store.job(above)
             above = parent.parent_job_id if parent else None
 
-    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+    def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         job = self._access.job(caller, job_id)
         key = caller.worker_key
-        if not job.status.ended:
+        if not job.status.ended or job.run < run:
             return None
         # Callers that get the answer find status.json and the log complete.
         self._publisher.catch_up(CATCH_UP_SECONDS)

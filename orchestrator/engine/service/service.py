@@ -8,6 +8,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
@@ -28,6 +29,7 @@ from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.supervisor.lease_calls import LockCall
@@ -50,6 +52,7 @@ class Service:
         job_control: JobControl,
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
+        feedback: FeedbackCalls,
         removal: RemovalCalls,
         locks: LockService,
         queries: Queries,
@@ -63,6 +66,7 @@ class Service:
         self._job_control = job_control
         self._merges = merges
         self._checkpoints = checkpoints
+        self._feedback = feedback
         self._removal = removal
         self._locks = locks
         self._queries = queries
@@ -121,6 +125,17 @@ class Service:
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         """Run again what did not succeed. Raise Conflict if there is nothing to run again."""
         return self._submissions.retry(caller, job_id, config)
+
+    def give_feedback(
+        self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
+    ) -> FeedbackGiven:
+        """Send comments on an ended worker's change back to it, as one more attempt.
+
+        Idempotent for the same Idempotency-Key. Raise Forbidden for a worker; Outdated if its
+        branch has moved; Conflict if it has not ended, has no branch, or cannot run again;
+        InvalidRequest for lines that do not exist.
+        """
+        return self._feedback.give(caller, job_id, worker_id, request)
 
     # The result of a job that has ended
 
@@ -263,12 +278,13 @@ class Service:
         """Return the ids of the job and its present descendants."""
         return self._queries.subtree(caller, job_id)
 
-    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+    def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        It may end when the job has ended. A worker that released its slot must have one again.
+        It may end when the job has ended, in this run or a later one. A worker that released its
+        slot must have one again.
         """
-        return self._queries.answer_wait(caller, job_id)
+        return self._queries.answer_wait(caller, job_id, run)
 
     # Reading events
 

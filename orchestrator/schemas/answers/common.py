@@ -220,6 +220,8 @@ class StatusAnswer(Answer):
 
     job_id: str
     status: JobStatus
+    run: int = 1
+    """Number of the present run: a retry or feedback begins the next one."""
     reason: str
     not_judged: str | None = None
     """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
@@ -279,6 +281,8 @@ class JobSummary(Answer):
 
     job_id: str
     status: JobStatus
+    run: int = 1
+    """Number of the present run: a retry or feedback begins the next one."""
     reason: str
     request: str
     """The first 300 characters."""

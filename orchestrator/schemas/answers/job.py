@@ -24,6 +24,7 @@ from orchestrator.schemas.answers.common import (
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
+from orchestrator.schemas.answers.feedback import FeedbackAnswer
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
 
 
@@ -146,6 +147,10 @@ class WorkerAnswer(Answer):
     """Alias of leftover_processes."""
     attempts: list[AttemptAnswer]
     child_job_ids: list[str]
+    commit: str = ""
+    """Head of the worker's branch at the end of its latest attempt; empty without a branch."""
+    feedback: list[FeedbackAnswer] = Field(default_factory=list)
+    """Comments of people on the worker's change, the oldest first."""
     workspace: str
     log: str | None = None
     """Path of the log; omitted for a worker that has not started."""
@@ -267,6 +272,8 @@ class JobAnswer(Answer):
     parent_worker_id: str | None = None
     request: str
     status: JobStatus
+    run: int = 1
+    """Number of the present run: a retry or feedback begins the next one."""
     reason: str
     submitted_by: str
     cancelled_by: str | None = None

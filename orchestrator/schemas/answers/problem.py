@@ -40,5 +40,7 @@ class Problem(Answer):
     """Used part of the limit."""
     free_at: str | None = None
     """Time of the next free quota (ISO 8601, UTC); null: the end of a job that uses it."""
+    commit: str | None = None
+    """The present commit, for the kind outdated."""
     example: str | None = None
     """The same call with the missing part."""

@@ -33,6 +33,7 @@ from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
 from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.feedback import Comment, Feedback, Side
 from orchestrator.core.model.gate import (
     Gate,
     GateCause,
@@ -252,7 +253,13 @@ def read_result(found: Found) -> WorkerResult:
     if found.get("standing") is not None:
         by = Criterion(found["standing"]["by"])
         found["standing"] = CandidateRank(**{**found["standing"], "by": by})
+    found["feedback"] = tuple(_read_feedback(each) for each in found.get("feedback", ()))
     return WorkerResult(**_with_strays(found))
+
+
+def _read_feedback(found: Found) -> Feedback:
+    comments = (Comment(**{**each, "side": Side(each["side"])}) for each in found["comments"])
+    return Feedback(**{**found, "comments": tuple(comments)})
 
 
 def read_session(found: Found) -> Session:
@@ -306,6 +313,7 @@ def read_facts(found: Found) -> JobFacts:
             "not_in_parent": tuple(found.get("not_in_parent", ())),
             "taken": tuple(found.get("taken", ())),
             "taken_jobs": tuple(found.get("taken_jobs", ())),
+            "landed_on": tuple(found.get("landed_on", ())),
             "overruled": overruled,
             "overruled_below": also,
             "shortfalls": shortfalls,

@@ -60,6 +60,7 @@ jobs = Table(
     Column("stop_cause", Member(StopCause)),
     Column("merge_state", Member(MergeState), nullable=False, server_default=MergeState.NONE),
     Column("awaits_approval", Boolean, nullable=False, server_default=false()),
+    Column("run", Integer, nullable=False, server_default="1"),
     Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),
     Column("config", Document(columns.read_config), nullable=False),
     Column("request", PlainText, nullable=False),

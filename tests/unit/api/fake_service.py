@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.errors import Conflict, Forbidden, NotFound, Unauthorized
+from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Unauthorized
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.candidate_rank import CandidateRank
+from orchestrator.core.model.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -28,6 +29,8 @@ from orchestrator.security.keys import hash_key
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
 LEFT = {"depth": 3, "child_jobs": 20}
+#: The head of every worker's branch.
+TIP = "0123456789abcdef" * 2 + "01234567"
 
 
 class FakeReads:
@@ -57,6 +60,7 @@ class FakeService:
         self.left: dict[str, object] = {**LEFT}
         self.failure: Exception | None = None
         self.submissions: list[Submission] = []
+        self.given: FeedbackRequest | None = None
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, tuple[TaskSpec, ...]] = {}
         self._workers: dict[WorkerKey, Worker] = {}
@@ -250,12 +254,13 @@ class FakeService:
     def worker_directory(self, worker: Worker) -> Path:
         return self.folder / f"job_{worker.root_id}" / f"depth_{worker.depth}" / worker.id
 
-    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+    def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         job = self.job(caller, job_id)
         waiting = caller.worker_key and (
             self._workers[caller.worker_key].status is WorkerStatus.WAITING
         )
-        return job if job.status.ended and not waiting else None
+        over = job.status.ended and job.run >= run
+        return job if over and not waiting else None
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
         job = self.job(caller, job_id)
@@ -276,6 +281,20 @@ class FakeService:
         self._jobs[job.id] = replace(job, status=JobStatus.RUNNING, ended_at=None, config=settings)
         self.publish(job, EventKind.JOB_RETRIED)
         return self._jobs[job.id]
+
+    def give_feedback(
+        self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
+    ) -> FeedbackGiven:
+        job = self.job(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(f"{worker_id} has not ended", kind="running")
+        if not TIP.startswith(request.commit):
+            raise Outdated(f"the branch of {worker_id} is now at {TIP[:12]}", TIP)
+        self.given = request
+        job = replace(job, status=JobStatus.RUNNING, ended_at=None, run=job.run + 1)
+        self._jobs[job.id] = job
+        self.publish(job, EventKind.JOB_REOPENED)
+        return FeedbackGiven(job_id=job.id, worker_id=worker_id, attempt=2, run=job.run)
 
     def agents(self) -> Sequence[Availability]:
         return [Availability(name="shell", description="runs a command")]

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.limits.quotas import Ancestry
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.feedback import Comment, Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 
@@ -70,6 +71,12 @@ def a_child_job(parent_job: Job, parent: Worker, **changes: Any) -> Job:
         "parent_worker_id": parent.id,
     }
     return a_job(**{**given, **changes})
+
+
+def a_feedback(**changes: Any) -> Feedback:
+    comment = Comment(path="a.py", line=2, end_line=3, text="Use the constant.", code="x = 1")
+    given = {"at": START, "by": "person", "attempt": 2, "commit": BASE, "comments": (comment,)}
+    return Feedback(**{**given, **changes})
 
 
 def a_task(id: str = "a", *needs: str, **changes: Any) -> TaskSpec:

@@ -14,7 +14,8 @@ from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.planned_job import planner_of
 from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.service.job_retry import check_rerun
+from orchestrator.engine.service.reruns.job_retry import check_rerun
+from orchestrator.engine.service.reruns.worker_rerun import check_reopens
 
 from .factories import (
     DONE,
@@ -23,6 +24,7 @@ from .factories import (
     START,
     a_child_job,
     a_config,
+    a_feedback,
     a_job,
     a_task,
     workers_for,
@@ -170,6 +172,20 @@ class Story:
         count = self.scheduler.retry(job.id, "user", self.now)
         self.turn()
         return count
+
+    def feedback(self, key: WorkerKey, *, agent: str = "", landed: Sequence[str] = ()) -> None:
+        """A person's comments on what the worker has changed."""
+        self._reopens(key)
+        worker = self.scheduler.view.workers[key]
+        given = a_feedback(attempt=worker.attempt + 1)
+        self.scheduler.give_feedback(worker, given, self.now, agent=agent, landed=landed)
+        self.turn()
+
+    def _reopens(self, key: WorkerKey) -> None:
+        if not self.scheduler.view.has_tree(key.root_id):
+            self.scheduler.restore(self.kept.tree(key.root_id), self.now)
+        worker = self.scheduler.view.workers[key]
+        check_reopens(self.scheduler, self.scheduler.view.job_of(worker), worker)
 
     def later(self, seconds: float) -> None:
         self.now += seconds

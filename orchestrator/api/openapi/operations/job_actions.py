@@ -3,7 +3,9 @@
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas import merging
 from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import feedback as feedback_answers
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.requests import feedback as feedback_requests
 from orchestrator.schemas.requests import job as requests
 
 STEERING = (
@@ -160,6 +162,34 @@ STEERING = (
         body=requests.EmptyRequest,
         answers={OK: job_answers.DiscardedAnswer},
         errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/feedback",
+        id="giveFeedback",
+        tag="jobs",
+        summary="Send comments on a worker's change back to the worker",
+        description=(
+            "One more attempt on the worker's branch gets the comments, with path, line, and code; "
+            "an ended job runs again (run + 1) and is merged again. 409: outdated (the branch has "
+            "moved; commit has its head), running (the worker has not ended), or no-repository. "
+            "422: a path or line does not exist. 403: the caller is a worker."
+        ),
+        body=feedback_requests.FeedbackBody,
+        body_required=True,
+        examples={
+            "one line": {
+                "comments": [{"path": "src/app.py", "line": 12, "text": "Use the constant."}],
+                "commit": "0123456789abcdef0123456789abcdef01234567",
+            }
+        },
+        answers={ACCEPTED: feedback_answers.FeedbackGivenAnswer},
+        errors=(CONFLICT,),
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the comments; a repeated call "
+            "with the same key begins no second attempt."
+        },
+        leads_to_job=True,
     ),
     Operation(
         method="post",

@@ -28,6 +28,8 @@ GATES = "gates"
 
 #: Merge rejection: the attempt succeeded, but its changes cannot be merged.
 SENT_BACK = "sent back"
+#: A person commented on the change of an ended worker: another attempt follows.
+FEEDBACK = "feedback"
 #: Failure fingerprint of an attempt that was passed to another agent, so that the same-failure
 #: check does not stop its retry.
 HANDED_ON = "handed on"

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.core.model.attempt.failure import ASKED, NO_CHANGES, SENT_BACK, Failure, Rollback
+from orchestrator.core.model.attempt.failure import (
+    ASKED,
+    FEEDBACK,
+    NO_CHANGES,
+    SENT_BACK,
+    Failure,
+    Rollback,
+)
 
 #: Allowed session ids: an id becomes an argument of its tool, and a worker can alter its file.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -44,6 +51,7 @@ class Start(StrEnum):
 #: resumes the session. False if the files are in doubt, or the same failure was repeated.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
+    FEEDBACK: True,
     "gates": True,
     "rate limit": True,
     "api": True,

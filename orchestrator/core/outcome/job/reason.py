@@ -108,6 +108,17 @@ def _discarded(job: Job) -> str:
     return DISCARDED if job.facts.discarded else ""
 
 
+def _landed(job: Job) -> str:
+    names = job.facts.landed_on
+    if not names or job.facts.discarded:
+        return ""
+    return f"{', '.join(names)} has the result from before the feedback; {_land(job)}"
+
+
+def _land(job: Job) -> str:
+    return f"land the present result: {COMMAND} land {job.id}"
+
+
 def _merge(job: Job) -> str:
     if job.facts.discarded:
         return ""
@@ -380,6 +391,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _plan,
     _discarded,
     _merge,
+    _landed,
     _not_made,
     _earlier_parts,
     _not_in_parent,

@@ -234,6 +234,16 @@ class JobTrees:
         if not self.waits_for_approval(job):
             self.queue_ready(job.id)
 
+    def reinstall(self, job: Job, plan: TaskProgress, again: Iterable[WorkerKey]) -> None:
+        """Continue a running job with a plan in which workers that had ended are to run again."""
+        self.plans[job.id] = plan
+        for key in again:
+            self.nodes[key] = Node()
+            if plan.is_ready(self.unit_of_work.workers[key].task_id):
+                self.queue(self.unit_of_work.workers[key])
+        if not job.is_root:
+            self._expect_claims(plan)
+
     def _expect_claims(self, plan: TaskProgress) -> None:
         for task in plan.tasks.values():
             if task.locks:

@@ -83,6 +83,13 @@ class TaskProgress:
         """Return the candidates of the task."""
         return self._workers[task_id]
 
+    def begin_again(self, task_id: str) -> None:
+        """Count a worker of the task that had ended and runs again, in the turn in which the last
+        of the others ends.
+        """
+        self._open[task_id] += 1
+        self.open_workers += 1
+
     def add_reviewer(self, reviewer: Worker) -> None:
         """Add a reviewer: the task is not done before the reviewer has ended."""
         self._count(reviewer)

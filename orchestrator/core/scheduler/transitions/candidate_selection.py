@@ -14,6 +14,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
 
@@ -29,12 +30,36 @@ class CandidateSelection:
         if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
             return
         reviewer = self._reviewer(worker)
-        if not all(each.status.ended for each in candidates):
+        if self._is_by_person(worker) or not all(each.status.ended for each in candidates):
             return
-        if reviewer is None and self._is_to_be_reviewed(worker, candidates):
+        if reviewer is not None and not worker.is_reviewer and reviewer.status.ended:
+            self._after_rerun(worker, candidates, reviewer, now)
+        elif reviewer is None and self._is_to_be_reviewed(worker, candidates):
             self._begin_review(worker, candidates)
         elif reviewer is None or reviewer.status.ended:
             self._choose(candidates, reviewer, now)
+
+    def _after_rerun(
+        self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
+    ) -> None:
+        """After a candidate that ran again since the review: review again, or choose without."""
+        if not self._is_to_be_reviewed(worker, candidates):
+            self._choose(candidates, None, now)
+            return
+        result = replace(reviewer.result or WorkerResult(), output="")
+        begun = self._unit_of_work.move_worker(
+            reviewer.key,
+            WorkerStatus.PENDING,
+            reason="",
+            failure="",
+            budget_from=reviewer.attempt,
+            not_before=0.0,
+            ended_at=None,
+            result=result,
+        )
+        self._trees.plans[worker.job_id].begin_again(reviewer.task_id)
+        self._trees.nodes[reviewer.key] = Node()
+        self._trees.queue(begun)
 
     def overrule(self, worker: Worker, by: str, now: float) -> None:
         """Select a candidate as a person decides, whatever the comparison found. Idempotent.
@@ -90,6 +115,12 @@ class CandidateSelection:
         plan.add_reviewer(reviewer)
         self._trees.nodes[reviewer.key] = Node()
         self._trees.queue(reviewer)
+
+    def _is_by_person(self, worker: Worker) -> bool:
+        """True if a person chose this candidate, and it succeeded: that choice stays."""
+        standing = worker.result.standing if worker.result else None
+        by_person = standing is not None and standing.by is Criterion.PERSON
+        return by_person and bool(worker.chosen) and worker.status.succeeded
 
     def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
         by_id = {worker.id: worker for worker in candidates}

@@ -7,6 +7,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING, is_unpriced, passed, passed_in_words, spent_by
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.delivery import with_children
+from orchestrator.core.model.feedback import answered, open_rounds
 from orchestrator.core.model.gate import altered_judges
 from orchestrator.core.model.job import (
     NO_PLAN,
@@ -35,6 +36,9 @@ from orchestrator.core.scheduler.transitions.candidate_selection import Candidat
 from orchestrator.core.scheduler.transitions.retry import Retries
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
+
+#: Of a worker that succeeded without a change after a person's comments.
+UNCHANGED = "the feedback led to no change"
 
 
 class Completion:
@@ -350,6 +354,7 @@ class Completion:
                     self._end_worker(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
 
     def _record_end(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        verdict = self._answered(worker, verdict)
         status, reason = verdict.status, verdict.reason
         failed = self._escalate(worker, verdict)
         ended = self._unit_of_work.move_worker(
@@ -367,6 +372,20 @@ class Completion:
         self._task_locks.done(ended, now)
         del self._trees.nodes[worker.key]
         self.selection.after(ended, now)
+
+    def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
+        """Record that a successful worker has answered its open feedback; say so if that led to no
+        change.
+        """
+        result = worker.result
+        rounds = open_rounds(result.feedback) if result else ()
+        if result is None or not rounds or not verdict.succeeded:
+            return verdict
+        done = replace(result, feedback=answered(result.feedback, worker.attempt))
+        self._unit_of_work.update_worker(worker.key, result=done)
+        if result.delivery is None or result.delivery.commit != rounds[-1].commit:
+            return verdict
+        return replace(verdict, reason="; ".join(filter(None, (verdict.reason, UNCHANGED))))
 
     def _ended_at(self, worker: Worker, now: float) -> float:
         """Return when the worker ended: the end of its latest attempt, or of its last child job."""

@@ -42,6 +42,10 @@ class PlanApproval:
         """True if the job's planner is done and its tasks are not added yet."""
         return job_id in self._completion.planning
 
+    def is_rendering(self, job_id: str) -> bool:
+        """True if the job's workers have all ended, and it is being merged and reported."""
+        return job_id in self._completion.rendering
+
     def planner(self, job_id: str) -> Worker:
         """Raise KeyError for a job without a planner."""
         return self._unit_of_work.workers[self._trees.planners[job_id]]

@@ -1,0 +1,39 @@
+"""Calls of a person about one worker: comments on its change."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import job_path, links
+from orchestrator.schemas.answers.feedback import FeedbackGivenAnswer
+from orchestrator.schemas.requests.feedback import FeedbackBody
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint(
+    "worker_actions", __name__, url_prefix="/api/v1/jobs/<job_id>/workers/<worker_id>"
+)
+blueprint.before_request(authenticate)
+
+
+@blueprint.post("/feedback")
+def give_feedback(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    # A caller that may not see the job gets no information about its calls either.
+    service().job(caller(), job)
+    asked = reading.body(FeedbackBody).to_request(reading.idempotency_key())
+    given = service().give_feedback(caller(), job, worker, asked)
+    answer = FeedbackGivenAnswer(
+        job_id=given.job_id,
+        worker_id=given.worker_id,
+        attempt=given.attempt,
+        run=given.run,
+        landed=list(given.landed),
+        duplicate=given.duplicate,
+        links=links(given.job_id),
+    )
+    return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(given.job_id)}/status")

@@ -1,0 +1,168 @@
+"""Runs workers again that have ended: of a job that has ended, or of one that still runs.
+
+A retry runs what did not succeed. Feedback runs a worker once more, whatever it ended with.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.failure import FEEDBACK, before
+from orchestrator.core.model.feedback import MOST_ROUNDS, Feedback
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.losses import earlier_parts
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
+
+#: Makes the parent worker wait for a job again: the key, the job's id, and the time.
+Attach = Callable[[WorkerKey, str, float], None]
+
+
+class Reopening:
+    def __init__(
+        self, trees: JobTrees, planning: PlanApproval, completion: Completion, attach: Attach
+    ) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._planning = planning
+        self._completion = completion
+        self._attach = attach
+
+    def retry(self, job_id: str, by: str, now: float) -> int:
+        """Run the unsuccessful tasks of an ended job again, and workers that did not create all
+        promised files. Return the number of workers.
+        """
+        workers = self._trees.workers_of(job_id)
+        succeeded = tasks_succeeded(workers)
+        facts = self._unit_of_work.jobs[job_id].facts
+        half = facts.half_done
+        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
+        refused = facts.refused
+        for worker in workers:
+            if worker.id in refused and worker.status.succeeded:
+                # A merge rejection may retry the worker, with a new retry budget.
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
+        self._rewind_all(again)
+        self._reopen(job_id, by, now, retried=len(again), earlier_parts=earlier)
+        return len(again)
+
+    def resolve_again(self, job_id: str, by: str, now: float) -> None:
+        """Merge an ended job again, and start new attempts of workers in conflict."""
+        for worker in self._trees.workers_of(job_id):
+            if worker.status.succeeded:
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        self._reopen(job_id, by, now, retried=0)
+
+    def retry_worker(self, worker: Worker, by: str, now: float) -> int:
+        """Run one worker again that did not succeed, and the tasks that were skipped because of
+        it. Return the number of workers.
+        """
+        again = [worker, *self._skipped_after(worker)]
+        self._rewind_all(again)
+        self._run_again(worker.job_id, again, by, now, retried=len(again))
+        return len(again)
+
+    def give_feedback(
+        self, worker: Worker, feedback: Feedback, agent: str, landed: Sequence[str], now: float
+    ) -> None:
+        """Begin one more attempt of an ended worker, with comments on its change.
+
+        ``agent``: who works on them; empty: the same as before. ``landed``: the branches that have
+        the job's result. The attempt uses none of the worker's retries.
+        """
+        result = worker.result or WorkerResult()
+        rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
+        # If it fails and has to be undone, the next attempt starts from what was commented on.
+        good = before(worker.attempt + 1)
+        result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
+        changes = {"result": result, "agent": agent or worker.agent}
+        again = self._rewind(worker, FEEDBACK, _words(feedback), **changes)
+        job = self._trees.job_of(worker)
+        said: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
+        said |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
+        self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **said)
+        facts = job.facts
+        kept = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
+        earlier = tuple(dict.fromkeys((*facts.landed_on, *landed)))
+        self._run_again(job.id, [again], feedback.by, now, landed_on=earlier, **kept)
+
+    def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
+        """Yield skipped workers of tasks that can start once the worker's task is done."""
+        plan = self._trees.plans[worker.job_id]
+        hopeful = {worker.task_id}
+        for task in plan.tasks.values():
+            own = [self._unit_of_work.workers[key] for key in plan.workers_of(task.id)]
+            skipped = [each for each in own if each.status is WorkerStatus.SKIPPED]
+            inside = hopeful.intersection(task.depends_on)
+            if (
+                inside
+                and skipped
+                and all(needed in hopeful or plan.done(needed) for needed in task.depends_on)
+            ):
+                hopeful.add(task.id)
+                yield from skipped
+
+    def _run_again(
+        self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
+    ) -> None:
+        """Continue with these workers: in the job's present run, or in a new one."""
+        job = self._unit_of_work.jobs[job_id]
+        if job.status.ended:
+            self._reopen(job_id, by, now, **how)
+            return
+        facts = replace(job.facts, landed_on=how.get("landed_on", job.facts.landed_on))
+        if facts != job.facts:
+            self._unit_of_work.update_job(job_id, facts=facts)
+        self._trees.reinstall(job, self._progress(job_id), [each.key for each in again])
+
+    def _reopen(
+        self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
+    ) -> None:
+        before = self._unit_of_work.jobs[job_id]
+        run, facts = before.run + 1, {"landed_on": before.facts.landed_on, **facts}
+        job = self._planning.begin_again(job_id, started_at=now, ended_at=None, run=run)
+        job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
+        if retried is not None:
+            said: dict[str, Any] = {"by": by, "workers": retried, "run": run}
+            self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **said)
+        self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
+        self._trees.install(job, self._progress(job_id))
+        self._trees.watch_wall_time(job)
+        # A person may have changed the job's limit.
+        self._trees.slots.add_job(job, self._trees.ancestors(job))
+        if job.parent_key is not None:
+            self._attach(job.parent_key, job_id, now)
+        self._completion.check_job(job_id, now)
+
+    def _progress(self, job_id: str) -> TaskProgress:
+        tasks = list(self._trees.plans[job_id].tasks.values())
+        return TaskProgress(tasks, self._trees.workers_of(job_id))
+
+    def _rewind_all(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            self._rewind(worker, "", "")
+
+    def _rewind(self, worker: Worker, failure: str, reason: str, **changes: Any) -> Worker:
+        return self._unit_of_work.move_worker(
+            worker.key,
+            WorkerStatus.PENDING,
+            reason=reason,
+            failure=failure,
+            budget_from=worker.attempt,
+            not_before=0.0,
+            ended_at=None,
+            **changes,
+        )
+
+
+def _words(feedback: Feedback) -> str:
+    count = len(feedback.comments)
+    told = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+    return f"feedback of {feedback.by}: {told}"

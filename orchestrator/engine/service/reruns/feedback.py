@@ -1,0 +1,238 @@
+"""The use case for feedback: a person's comments on a worker's change, as one more attempt."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
+from orchestrator.core.model.feedback import (
+    Comment,
+    Feedback,
+    FeedbackGiven,
+    FeedbackRequest,
+    Side,
+)
+from orchestrator.core.model.gate import GateFiles
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Agents, Store
+from orchestrator.core.repository.git_refs import landed_refs, short, start_ref, worker_branch
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.formatting import cut
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.reruns.worker_rerun import (
+    check_can_run_again,
+    check_reopens,
+    check_worker_ended,
+)
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.submission.submit import check_retry
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.working_directories import Worktrees
+
+#: Most characters of the lines that a comment is on, and of all comments together.
+MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
+
+
+class FeedbackCalls:
+    """For the contract of each method see ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        access: Access,
+        trees: StoredTrees,
+        worktrees: Worktrees,
+        merge_queue: MergeQueue,
+        agents: Agents,
+        moved: Callable[[], str],
+    ) -> None:
+        """``moved`` returns why nothing may start, if workspace or project was moved."""
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._trees = trees
+        self._worktrees = worktrees
+        self._repository = worktrees.checkpoints.repository
+        self._merge_queue = merge_queue
+        self._agents = agents
+        self._moved = moved
+
+    def give(
+        self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
+    ) -> FeedbackGiven:
+        self._access.workable(caller, job_id)
+        self._access.check_person(caller)
+        if moved := self._moved():
+            raise Unavailable(moved)
+        worker = self._access.worker(caller, job_id, worker_id)
+        job = self._access.job(caller, worker.job_id)
+        # An attempt that begins now, a rollback, and another call wait until this is done.
+        with self._worktrees.checkpoints.held(worker.key):
+            worker = self._access.worker(caller, job_id, worker_id)
+            if stored := self._stored_before(caller, worker, request):
+                return self._given(caller, worker, stored, duplicate=True)
+            feedback = self._checked(caller, job, worker, request)
+            landed = self._landed(job)
+            failpoints.reached("feedback: checked")
+            self._begin(job, worker, feedback, self._agent(job, worker, request), landed)
+        failpoints.reached("feedback: stored")
+        return self._given(caller, worker, feedback, landed=landed)
+
+    def _stored_before(
+        self, caller: Caller, worker: Worker, request: FeedbackRequest
+    ) -> Feedback | None:
+        """Return feedback that a call with the same Idempotency-Key has stored."""
+        for each in worker.result.feedback if worker.result else ():
+            if request.key and (each.key, each.by) == (request.key, caller.name):
+                if each.digest != _digest(request):
+                    raise InvalidRequest(
+                        f"Idempotency-Key was already used for other feedback to {worker.id}; use "
+                        "a new key",
+                        kind="idempotency-mismatch",
+                    )
+                return each
+        return None
+
+    def _checked(
+        self, caller: Caller, job: Job, worker: Worker, request: FeedbackRequest
+    ) -> Feedback:
+        """Return the feedback with the code of its lines. Raise Conflict or InvalidRequest."""
+        check_worker_ended(worker)
+        check_can_run_again(job)
+        self._trees.check_not_attached(worker)
+        if self._merge_queue.is_under_way(job.id):
+            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+        tip = self._tip(job, worker)
+        if not tip.startswith(request.commit):
+            raise Outdated(
+                f"the comments are on commit {request.commit[:12]}, but the branch of {worker.id} "
+                f"is now at {tip[:12]}; look at the present change and comment on it: "
+                f"{COMMAND} feedback {job.id} {worker.id}",
+                tip,
+            )
+        comments = tuple(self._with_code(worker, tip, request.comments))
+        return Feedback(
+            at=0.0,
+            by=caller.name,
+            attempt=worker.attempt + 1,
+            commit=tip,
+            comments=comments,
+            summary=request.summary,
+            key=request.key,
+            digest=_digest(request) if request.key else "",
+        )
+
+    def _tip(self, job: Job, worker: Worker) -> str:
+        """Return the head of the worker's branch. Raise Conflict if it has none."""
+        branch = worker_branch(worker)
+        in_git = job.config.base or (worker.result and worker.result.delivery)
+        tip = self._repository.tip(branch) if in_git else ""
+        if not tip:
+            raise Conflict(
+                f"{worker.id} has no branch {short(branch)} to comment on; submit what should "
+                f"change as a new request, or run the worker again: {COMMAND} retry {job.id}",
+                kind="no-repository",
+            )
+        return tip
+
+    def _with_code(
+        self, worker: Worker, tip: str, comments: tuple[Comment, ...]
+    ) -> Iterator[Comment]:
+        old = self._repository.tip(start_ref(worker))
+        sides = {Side.NEW: self._repository.files(tip), Side.OLD: self._repository.files(old)}
+        for number, comment in enumerate(comments):
+            yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
+
+    def _below(self) -> str:
+        """Return the path of the project in its repository, with a slash; empty at its top."""
+        inside = self._repository.inside("").strip("/")
+        return f"{inside}/" if inside not in ("", ".") else ""
+
+    def _agent(self, job: Job, worker: Worker, request: FeedbackRequest) -> str:
+        """Return the agent that works on the comments. Raise InvalidRequest or Conflict."""
+        task = next(each for each in self._store.tasks(job.id) if each.id == worker.task_id)
+        name = self._agents.resolve(request.agent or worker.agent, task)
+        if task.command is not None or not self._agents.reads_prompt(name):
+            raise Conflict(
+                f"{worker.id} runs {'a command' if task.command else name}, which reads no "
+                f"comments; submit what should change as a new request: {COMMAND} submit"
+            )
+        self._agents.get(name).check(task)
+        return name
+
+    def _landed(self, job: Job) -> tuple[str, ...]:
+        """Return the user's branches that have the job's present result."""
+        prefix = f"{landed_refs(job.root_id, job.id)}after/"
+        return tuple(
+            name.removeprefix(f"{prefix}heads/")
+            for name, commit in self._repository.tips(prefix).items()
+            if (tip := self._repository.tip(f"refs/{name.removeprefix(prefix)}"))
+            and self._repository.contains(tip, commit)
+        )
+
+    def _begin(
+        self, job: Job, worker: Worker, feedback: Feedback, agent: str, landed: tuple[str, ...]
+    ) -> None:
+        def action(scheduler: Scheduler, now: float) -> None:
+            if job.status.ended:
+                check_retry(scheduler, job, now)
+            self._trees.bring_back(scheduler, job, now, check)
+            present = scheduler.view.workers[worker.key]
+            scheduler.give_feedback(
+                present, replace(feedback, at=now), now, agent=agent, landed=landed
+            )
+
+        def check(scheduler: Scheduler, present: Job) -> None:
+            check_reopens(scheduler, present, scheduler.view.workers[worker.key])
+            if scheduler.view.workers[worker.key].attempt != worker.attempt:
+                raise Conflict(f"{worker.id} has run again since; look at its present change")
+
+        self._supervisor.call(action)
+
+    def _given(
+        self,
+        caller: Caller,
+        worker: Worker,
+        feedback: Feedback,
+        *,
+        landed: tuple[str, ...] = (),
+        duplicate: bool = False,
+    ) -> FeedbackGiven:
+        return FeedbackGiven(
+            job_id=worker.job_id,
+            worker_id=worker.id,
+            attempt=feedback.attempt,
+            run=self._access.job(caller, worker.job_id).run,
+            landed=landed,
+            duplicate=duplicate,
+        )
+
+
+def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
+    """Return the comment with the code of its lines. Raise InvalidRequest if they do not exist."""
+    # A path from the top of the repository is accepted, too.
+    paths = (comment.path, comment.path.removeprefix(below))
+    found = ((path, text) for path in paths if (text := files.read(path)))
+    path, text = next(found, ("", ""))
+    if not path:
+        side = "the worker's start" if comment.side is Side.OLD else "the worker's change"
+        raise InvalidRequest(f"{at}: {side} has no text file {comment.path!r}")
+    lines = text.splitlines()
+    if comment.end_line > len(lines):
+        raise InvalidRequest(
+            f"{at}: {comment.path} has {len(lines)} lines; line {comment.end_line} does not exist"
+        )
+    code = "\n".join(lines[comment.line - 1 : comment.end_line])
+    return replace(comment, path=path, code=cut(code, MOST_CODE, "\n... (cut)"))
+
+
+def _digest(request: FeedbackRequest) -> str:
+    content = json.dumps(asdict(replace(request, key="")), sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

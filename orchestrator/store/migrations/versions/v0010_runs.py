@@ -1,0 +1,11 @@
+"""the number of a job's present run; what was stored before has run once"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("run", sa.Integer(), nullable=False, server_default="1"))

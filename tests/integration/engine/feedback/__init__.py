@@ -1,0 +1,1 @@
+"""A person sends comments on a worker's change back to it."""
