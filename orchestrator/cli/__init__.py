@@ -44,6 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Find a job": {
         "jobs": "jobs.list_jobs",
+        "inbox": "jobs.inbox",
         "open": "jobs.open_page",
         "job": "",
     },

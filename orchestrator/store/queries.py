@@ -2,11 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     Table,
@@ -21,7 +19,7 @@ from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
-from orchestrator.core.ports import Cost, Page, StoreStats
+from orchestrator.core.ports import Cost, StoreStats
 from orchestrator.store.schema import tables
 
 Value = TypeVar("Value")
@@ -62,6 +60,9 @@ _tasks = (
     select(tables.tasks.c.task)
     .where(tables.tasks.c.job_id == bindparam("job_id"))
     .order_by(tables.tasks.c.position)
+)
+_task = select(tables.tasks.c.task).where(
+    tables.tasks.c.job_id == bindparam("job_id"), tables.tasks.c.id == bindparam("task_id")
 )
 _is_planner = tables.workers.c.kind == WorkerKind.PLANNER
 _is_reviewer = tables.workers.c.kind == WorkerKind.REVIEWER
@@ -122,12 +123,18 @@ def tasks(connection: Connection, job_id: str) -> list[TaskSpec]:
     return list(connection.scalars(_tasks, {"job_id": job_id}))
 
 
+def task(connection: Connection, job_id: str, task_id: str) -> TaskSpec | None:
+    given = {"job_id": job_id, "task_id": task_id}
+    found: TaskSpec | None = connection.execute(_task, given).scalars().first()
+    return found
+
+
 def workers(connection: Connection, job_id: str) -> list[Worker]:
     return values(connection, Worker, _workers, job_id=job_id)
 
 
 def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
-    found = connection.scalars(_recent_results, {"agent": agent, "most": _bounded(most)})
+    found = connection.scalars(_recent_results, {"agent": agent, "most": bounded(most)})
     return [result.usage for result in found if result is not None]
 
 
@@ -163,7 +170,7 @@ def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
 
 
 def events(connection: Connection, root_id: str, after: int, limit: int) -> list[Event]:
-    given = {"root_id": root_id, "after": _bounded(after), "most": _bounded(limit)}
+    given = {"root_id": root_id, "after": bounded(after), "most": bounded(limit)}
     return values(connection, Event, _events, **given)
 
 
@@ -180,55 +187,13 @@ def unfinished(connection: Connection) -> list[str]:
     return list(connection.scalars(_unfinished))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobFilter:
-    """Which jobs to list; None: any."""
-
-    status: str | None
-    parent: str | None
-    root: str | None
-    depth: int | None
-    #: Caller of the root job; its descendants count as submitted by the same caller.
-    submitted_by: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        columns = tables.jobs.c
-        wanted = (
-            (columns.status, self.status),
-            (columns.parent_job_id, self.parent),
-            (columns.root_id, self.root),
-            (columns.depth, self.depth),
-        )
-        found = [column == value for column, value in wanted if value is not None]
-        if self.submitted_by is not None:
-            submitted = columns.submitted_by == self.submitted_by
-            found.append(columns.root_id.in_(select(columns.id).where(submitted)))
-        return found
-
-
-def page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> Page:
-    conditions = wanted.conditions()
-    columns = tables.jobs.c
-    statement = (
-        select(tables.jobs)
-        .where(*conditions)
-        .order_by(columns.created_at.desc(), columns.id.desc())
-        .offset(_bounded(offset))
-        .limit(_bounded(limit))
-    )
-    counting = select(func.count()).select_from(tables.jobs).where(*conditions)
-    return Page(
-        jobs=values(connection, Job, statement), total=connection.execute(counting).scalar_one()
-    )
-
-
 def ended(connection: Connection, before: float, limit: int) -> Sequence[Job]:
     columns = tables.jobs.c
     statement = (
-        select(tables.jobs)
+        select(*tables.told(tables.jobs))
         .where(columns.depth == 0, columns.status.in_(ENDED_JOB), columns.ended_at < before)
         .order_by(columns.ended_at.desc(), columns.id)
-        .limit(_bounded(limit))
+        .limit(bounded(limit))
     )
     return values(connection, Job, statement)
 
@@ -253,5 +218,6 @@ def stats(connection: Connection) -> StoreStats:
     )
 
 
-def _bounded(number: int) -> int:
+def bounded(number: int) -> int:
+    """Return the nearest number that a database compares with."""
     return max(0, min(number, MOST))

@@ -53,7 +53,10 @@ class Writing:
         processors = [table.c[name].type.bind_processor(dialect) for name in names]
         self._table = table
         self._text = str(compiled)
-        self._fields = attrgetter(*(tables.path_of(table.c[name]) for name in names))
+        sources = [tables.source_of(table.c[name]) for name in names]
+        self._fields = attrgetter(*(each for each in sources if isinstance(each, str)))
+        #: Columns that are made from the whole value, in their order.
+        self._made = [(at, make) for at, make in enumerate(sources) if not isinstance(make, str)]
         self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
@@ -67,6 +70,8 @@ class Writing:
 
     def _row(self, value: object) -> list[Any]:
         row = list(self._fields(value))
+        for at, make in self._made:
+            row.insert(at, make(value))
         for at, convert in self._converted:
             row[at] = convert(row[at])
         return row

@@ -30,13 +30,21 @@ from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
-from orchestrator.core.ports.listings import TreeSnapshot
+from orchestrator.core.ports.listings import (
+    JobFilter,
+    StatusCount,
+    TreeSnapshot,
+    WorkerFilter,
+    WorkerPage,
+)
 from orchestrator.store import job_deletion, leases, queries
 from orchestrator.store.database.connections import Connections
 from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.queries import values
+from orchestrator.store.read_models.job_list import job_page, needy, status_counts
 from orchestrator.store.read_models.snapshot import last_seq, snapshot
+from orchestrator.store.read_models.worker_page import worker_page
 from orchestrator.store.schema.tables import attempts, jobs, tasks, told, workers
 
 Value = TypeVar("Value")
@@ -69,6 +77,25 @@ class Recent(Generic[Value]):
                 self._keep(job_id, value)
         return value
 
+    def get_all(
+        self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """Return the values of several jobs; ``read`` is called once, for those not cached."""
+        reading = object()
+        with self._lock:
+            found = {each: self._values[each] for each in job_ids if each in self._values}
+            for job_id in found:
+                self._values.move_to_end(job_id)
+            missing = [each for each in job_ids if each not in found]
+            self._readings |= dict.fromkeys(missing, reading)
+        for job_id, value in (read(missing) if missing else {}).items():
+            found[job_id] = value
+            with self._lock:
+                if self._readings.get(job_id) is reading:
+                    del self._readings[job_id]
+                    self._keep(job_id, value)
+        return found
+
     def _keep(self, job_id: str, value: Value) -> None:
         self._values[job_id] = value
         if len(self._values) > self._most:
@@ -100,7 +127,7 @@ class _Loading:
 
         root: BindParameter[str] = bindparam("root_id")
         self.jobs = (
-            select(jobs)
+            select(*told(jobs))
             .where(jobs.c.root_id == root, *within(jobs.c.id))
             .order_by(jobs.c.created_at, jobs.c.id)
         )
@@ -182,6 +209,8 @@ def _ordered_attempts(found: Sequence[Attempt], workers: Sequence[Worker]) -> li
 Result = TypeVar("Result")
 #: Jobs whose latest state is kept in memory.
 _RECENT = 64
+#: Root jobs whose numbers of workers are kept in memory.
+_RECENT_COUNTS = 2000
 
 
 class SqlStore:
@@ -204,6 +233,7 @@ class SqlStore:
         self._connections: Connections | None = None
         self._jobs: Recent[Job | None] = Recent(_RECENT)
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
+        self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
 
     @property
     def file(self) -> Path | None:
@@ -240,7 +270,9 @@ class SqlStore:
         with told_as_store_errors(self._where):
             connections.write(change)
         self._jobs.drop(job.id for job in chain(change.new_jobs, change.jobs))
-        self._workers.drop({worker.job_id for worker in chain(change.new_workers, change.workers)})
+        workers = list(chain(change.new_workers, change.workers))
+        self._workers.drop({worker.job_id for worker in workers})
+        self._counts.drop({worker.root_id for worker in workers})
 
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
@@ -273,13 +305,41 @@ class SqlStore:
         offset: int,
         limit: int,
     ) -> Page:
-        wanted = queries.JobFilter(
-            status=status, parent=parent, root=root, depth=depth, submitted_by=submitted_by
+        wanted = JobFilter(
+            statuses=() if status is None else (status,),
+            parent=parent,
+            root=root,
+            depth=depth,
+            submitted_by=submitted_by,
         )
-        return self._read(lambda connection: queries.page(connection, wanted, offset, limit))
+        return self.jobs_of(wanted, offset, limit)
+
+    def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
+        return self._read(lambda connection: job_page(connection, wanted, offset, limit))
+
+    def worker_page(
+        self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+    ) -> WorkerPage:
+        return self._read(
+            lambda connection: worker_page(connection, root_id, wanted, offset, limit, now)
+        )
+
+    def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
+        return self._counts.get_all(
+            root_ids,
+            lambda missing: self._read(lambda connection: status_counts(connection, missing)),
+        )
+
+    def needy(
+        self, root_ids: Collection[str] | None, submitted_by: str | None
+    ) -> Sequence[tuple[Job, Sequence[Worker]]]:
+        return self._read(lambda connection: needy(connection, root_ids, submitted_by))
 
     def tasks(self, job_id: str) -> Sequence[TaskSpec]:
         return self._read(lambda connection: queries.tasks(connection, job_id))
+
+    def task(self, job_id: str, task_id: str) -> TaskSpec | None:
+        return self._read(lambda connection: queries.task(connection, job_id, task_id))
 
     def workers(self, job_id: str) -> Sequence[Worker]:
         return self._workers.get(
@@ -349,6 +409,7 @@ class SqlStore:
     def _forget_reads(self) -> None:
         self._jobs.clear()
         self._workers.clear()
+        self._counts.clear()
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         connections = self._opened()

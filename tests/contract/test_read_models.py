@@ -1,20 +1,24 @@
 """The contract of the store's lists of many jobs and workers, on every adapter."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.model.states import WorkerKind, WorkerStatus
+from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports.listings import JobFilter, TaskLabel, WorkerFilter, WorkerOrder
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
-from tests.contract.store_values import HARD_TEXT, a_child, a_job, a_worker, an_event
+from tests.contract.store_values import CONFIG, HARD_TEXT, a_child, a_job, a_worker, an_event
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -104,3 +108,129 @@ def test_a_job_without_workers_has_empty_columns(store: Store) -> None:
 
     assert found is not None
     assert all(list(column) == [] for column in found.workers)
+
+
+def page_of(store: Store, **wanted: Any) -> list[str]:
+    return [job.id for job in store.jobs_of(JobFilter(**wanted), 0, 50).jobs]
+
+
+def test_jobs_are_found_by_text_label_status_and_time(store: Store) -> None:
+    labels = {"team": "Red%_", "odd": HARD_TEXT}
+    store.save(
+        Change(
+            new_jobs=[
+                a_job("a", request="Fix the Parser\n100%", created_at=1.0),
+                a_job("b", config=replace(CONFIG, labels=labels), created_at=2.0),
+                a_job("c", status=JobStatus.FAILED, created_at=3.0),
+            ]
+        )
+    )
+
+    assert page_of(store) == ["c", "b", "a"]
+    assert page_of(store, text="the pARSER") == ["a"]
+    assert page_of(store, text="0%") == ["a"]
+    assert page_of(store, text="_") == []
+    assert page_of(store, text="B") == ["b"]
+    assert page_of(store, labels=[("team", "Red%_"), ("odd", HARD_TEXT)]) == ["b"]
+    assert page_of(store, labels=[("team", "red%_")]) == []
+    assert page_of(store, labels=[("team", "Red")]) == []
+    assert page_of(store, statuses=["failed", "completed"]) == ["c"]
+    assert page_of(store, since=2.0) == ["c", "b"]
+    assert page_of(store, ids=["a", "c", "x"]) == ["c", "a"]
+
+
+def test_workers_are_counted_by_job_and_status_with_what_they_used(store: Store) -> None:
+    root = a_job()
+    child = a_child("c", root)
+    known = WorkerResult(usage=Usage(input_tokens=5, cost_usd=0.25))
+    unknown = WorkerResult(usage=Usage(input_tokens=1))
+    workers = [
+        a_worker(root, 0, status=WorkerStatus.SUCCESS, result=known),
+        a_worker(root, 1, status=WorkerStatus.SUCCESS, result=unknown),
+        a_worker(root, -1, id="worker_0", kind=WorkerKind.PLANNER, status=WorkerStatus.SUCCESS),
+        a_worker(child, 0, id="worker_1_1"),
+    ]
+    store.save(Change(new_jobs=[root, child, a_job("z")], new_workers=workers))
+
+    found = store.status_counts(["a", "z"])
+
+    assert sorted(found["a"]) == [
+        ("a", "a", "success", 2, 0.25, 6, True),
+        ("a", "c", "pending", 1, None, None, False),
+    ]
+    assert found["z"] == []
+    store.save(Change(workers=[replace(workers[3], status=WorkerStatus.RUNNING)]))
+    assert {each.status for each in store.status_counts(["a"])["a"]} == {"success", "running"}
+
+
+def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store) -> None:
+    asking = a_job("a", status=JobStatus.FAILED)
+    waiting = a_job("b", awaits_approval=True, status=JobStatus.PLANNING, submitted_by="me")
+    failure = Failure(
+        attempt=1,
+        kind=FailureKind.UNKNOWN,
+        strategy=RetryStrategy.ESCALATE,
+        reason="",
+        confidence=1,
+        cause=ASKED,
+    )
+    asked = a_worker(
+        asking,
+        0,
+        status=WorkerStatus.FAILED,
+        attempt=1,
+        result=WorkerResult(failures=(failure,)),
+    )
+    rival = a_worker(asking, 1, task_id="t0")
+    other = a_worker(asking, 2)
+    jobs = [asking, waiting, a_job("c")]
+    store.save(Change(new_jobs=jobs, new_workers=[asked, rival, other]))
+
+    assert store.needy(["a"], None) == [(asking, [asked, rival])]
+    assert store.needy(None, "me") == [(waiting, [])]
+    assert sorted(job.id for job, _ in store.needy(None, None)) == ["a", "b"]
+    store.save(Change(jobs=[replace(waiting, awaits_approval=False)]))
+    assert [job.id for job, _ in store.needy(None, None)] == ["a"]
+
+
+def workers_of(store: Store, **wanted: Any) -> list[str]:
+    page = store.worker_page("a", WorkerFilter(job_id="a", **wanted), 0, 50, 100.0)
+    assert page.total == len(page.workers)
+    return [worker.id for worker in page.workers]
+
+
+def test_workers_come_by_page_filter_and_order(store: Store) -> None:
+    job = a_job()
+    cheap, dear = (WorkerResult(usage=Usage(cost_usd=usd)) for usd in (0.1, 2.0))
+    rows: list[dict[str, Any]] = [
+        {"status": WorkerStatus.SUCCESS, "started_at": 1.0, "ended_at": 9.0, "result": cheap},
+        {"status": WorkerStatus.RUNNING, "started_at": 2.0, "result": dear, "agent": "claude"},
+        {"status": WorkerStatus.FAILED, "started_at": 1.0, "ended_at": 2.0, "reason": "No GPU"},
+        {"status": WorkerStatus.PENDING},
+    ]
+    store.save(
+        Change(
+            new_jobs=[job],
+            new_tasks=[("a", 3, TaskSpec(id="t3", title="Write Docs", model="m", role="docs"))],
+            new_workers=[a_worker(job, at, **row) for at, row in enumerate(rows)],
+            events=[an_event(job, 1)],
+        )
+    )
+    one, two, three, four = (f"worker_{number}" for number in (1, 2, 3, 4))
+
+    assert workers_of(store) == [one, two, three, four]
+    assert workers_of(store, order=WorkerOrder.SECONDS) == [two, one, three, four]
+    assert workers_of(store, order=WorkerOrder.COST) == [two, one, three, four]
+    assert workers_of(store, order=WorkerOrder.ATTENTION) == [three, two, four, one]
+    assert workers_of(store, statuses=["failed", "pending"]) == [three, four]
+    assert workers_of(store, agents=["claude"]) == [two]
+    assert workers_of(store, text="gpu") == [three]
+    assert workers_of(store, text="write d") == [four]
+    assert workers_of(store, text="WORKER_2") == [two]
+    page = store.worker_page("a", WorkerFilter(job_id="a"), 2, 1, 100.0)
+    assert ([each.id for each in page.workers], page.total, page.last_seq) == ([three], 4, 1)
+    last = store.worker_page("a", WorkerFilter(job_id="a", text="docs"), 0, 9, 100.0)
+    assert last.labels == {"t3": TaskLabel("Write Docs", "m", "docs")}
+    assert store.worker_page("a", WorkerFilter(job_id="a"), 90, 10, 100.0).workers == []
+    assert store.task("a", "t3") == TaskSpec(id="t3", title="Write Docs", model="m", role="docs")
+    assert store.task("a", "t9") is None

@@ -11,6 +11,7 @@ from orchestrator.agents.prompts.limits import limits
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
+from orchestrator.core.model.attempt.failure import LOGIN
 from orchestrator.core.model.feedback import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
@@ -27,6 +28,7 @@ INTERRUPTIONS = {
     "lost": "the process was lost",
     "killed": "the process was killed",
     "internal": "the tool failed with an internal error",
+    LOGIN: "the login of the agent failed, and has been fixed since",
     "refused": "a key, a setting, or a limit stopped it, which has been changed since",
 }
 OUTPUT_NAME = "output.md"

@@ -119,6 +119,10 @@ class OrchestratorClient(Following):
         query = {"status": status, "parent": parent, "depth": depth}
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
 
+    def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
+        """Return what jobs wait for from a person, the latest first: ``needs`` and ``total``."""
+        return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
+
     def tree(self, job_id: str) -> Answer:
         """Return the job with all its workers and child jobs."""
         return self._get(path_of(job_id, "tree"))

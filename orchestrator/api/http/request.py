@@ -1,6 +1,7 @@
 """Reads and checks a request: its JSON body, its query and its Idempotency-Key."""
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -83,22 +84,29 @@ def _malformed(what: str) -> ProblemError:
 
 def query(model: type[QueryModel]) -> QueryModel:
     """Return the request's query; a name without a value counts as absent. Raise a 422."""
-    known = list(model.model_fields)
-    found = [_query_fault(name, values, known) for name, values in request.args.lists()]
+    found = [_query_fault(name, values, model) for name, values in request.args.lists()]
     if wrong := [fault for fault in found if fault]:
         raise invalid(wrong)
-    given = {name: value for name, value in request.args.items() if value}
+    given = {name: _given(name, values, model) for name, values in request.args.lists()}
+    given = {name: value for name, value in given.items() if value}
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise invalid(faults(error, model)) from None
+        # A parameter has one name, wherever in its list the wrong value is.
+        named = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
+        raise invalid(named) from None
 
 
-def _query_fault(name: str, values: list[str], known: list[str]) -> Fault | None:
-    if name not in known:
-        detail = unknown_name("query parameter", name, known)
+def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
+    """Return the one value of a parameter, or all values of one that may be repeated."""
+    return [value for value in values if value] if model.repeats(name) else values[0]
+
+
+def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | None:
+    if name not in model.model_fields:
+        detail = unknown_name("query parameter", name, list(model.model_fields))
         return Fault(place=(name,), detail=detail, type="extra_forbidden")
-    if len(values) > 1:
+    if len(values) > 1 and not model.repeats(name):
         return Fault(place=(name,), detail="is given more than once", type="repeated")
     return None
 

@@ -134,14 +134,23 @@ def _query_parameters(operation: Operation) -> list[Schema]:
     definitions = schema.get("$defs", {})
     found = []
     for name, given in schema.get("properties", {}).items():
-        plain = without_nulls(given)
+        plain = _inlined(without_nulls(given), definitions)
         plain.pop("optional", None)
         text = plain.pop("description", "")
-        if reference := plain.pop("$ref", None):
-            plain |= definitions[reference.rsplit("/", 1)[1]]
-            plain.pop("description", None)
         found.append(_parameter(name, "query", plain, text))
     return found
+
+
+def _inlined(schema: Schema, definitions: Schema) -> Schema:
+    """Return the schema of a parameter or of its items, with the named schema in its place."""
+    plain = {**schema}
+    if name := plain.pop("$ref", None):
+        named = {**definitions[name.rsplit("/", 1)[1]]}
+        named.pop("description", None)
+        plain |= named
+    if "items" in plain:
+        plain["items"] = _inlined(plain["items"], definitions)
+    return plain
 
 
 def _parameter(

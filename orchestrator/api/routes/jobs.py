@@ -7,10 +7,11 @@ from orchestrator.api.http import request
 from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.routes.response import json_answer, tagged_answer
 from orchestrator.api.serializers.candidates import candidates_answer
-from orchestrator.api.serializers.common import job_summary
 from orchestrator.api.serializers.job import job_answer, tree_answer
+from orchestrator.api.serializers.job_cards import job_card
 from orchestrator.api.serializers.results import results, status_answer
 from orchestrator.core.errors import Conflict
+from orchestrator.core.ports.listings import JobFilter
 from orchestrator.schemas.answers.common import JobsAnswer, Results
 from orchestrator.schemas.requests.queries import JobsQuery, NoQuery
 
@@ -21,17 +22,24 @@ blueprint.before_request(authenticate)
 @blueprint.get("")
 def list_jobs() -> Response:
     query = request.query(JobsQuery)
-    page = service().jobs(
-        caller(),
-        status=query.status,
+    wanted = JobFilter(
+        statuses=query.status,
         parent=query.parent and checked_job_id(query.parent),
         depth=query.depth,
-        page=query.page,
-        page_size=query.page_size,
+        text=query.q,
+        labels=[(name, value) for name, _, value in (each.partition(":") for each in query.label)],
+        since=query.since.timestamp() if query.since else None,
     )
-    jobs = [job_summary(job) for job in page.jobs]
+    found = service().reads.jobs(
+        caller(), wanted, query.needs, page=query.page, page_size=query.page_size
+    )
     return json_answer(
-        JobsAnswer(jobs=jobs, total=page.total, page=query.page, page_size=query.page_size)
+        JobsAnswer(
+            jobs=[job_card(card) for card in found.cards],
+            total=found.total,
+            page=query.page,
+            page_size=query.page_size,
+        )
     )
 
 

@@ -116,11 +116,11 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         seconds=wall_seconds(job, detail.workers),
         tasks=list(_tasks(detail)),
         workers=[
-            _worker(service, job, one, attempts[one.id], held.get(one.id, ()))
+            worker_answer(service, job, one, attempts[one.id], held.get(one.id, ()))
             for one in detail.workers
         ],
-        planner=_worker(service, job, planner, attempts[planner.id]) if planner else None,
-        reviewers=[_worker(service, job, one, attempts[one.id]) for one in detail.reviewers],
+        planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
+        reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
@@ -141,7 +141,7 @@ def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
         yield task_answer(task, names, comparison.chosen)
 
 
-def _worker(
+def worker_answer(
     service: Service,
     job: Job,
     worker: Worker,

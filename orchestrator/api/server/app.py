@@ -27,7 +27,7 @@ from orchestrator.api.routes import (
     stats,
     streams,
 )
-from orchestrator.api.routes.read_models import workers
+from orchestrator.api.routes.read_models import needs, workers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.common import job_path
@@ -42,6 +42,7 @@ BLUEPRINTS = (
     job_actions.blueprint,
     jobs.blueprint,
     workers.blueprint,
+    needs.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
     merge.blueprint,

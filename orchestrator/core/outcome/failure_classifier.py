@@ -13,6 +13,7 @@ from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import (
     ASKED,
     GATES,
+    LOGIN,
     NO_CHANGES,
     NOT_STARTED,
     START,
@@ -156,6 +157,13 @@ TABLE: tuple[FailureRow, ...] = (
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6),),
         _words("an internal error of the tool; the work so far is saved"),
+    ),
+    FailureRow(
+        LOGIN,
+        _of(ErrorClass.AUTH),
+        _K.LOGIC_ERROR,
+        ((_S.ESCALATE, 0.9),),
+        _words("a retry would fail in the same way; log in first"),
     ),
     FailureRow(
         "refused",

@@ -1,8 +1,12 @@
 """Results of reads that list many workers: light rows, without whole documents."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
+
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.job.needs import Need
 
 
 class JobNode(NamedTuple):
@@ -90,3 +94,104 @@ class TreeSnapshot:
     workers: WorkerColumns
     #: The latest event that the rows show.
     last_seq: int = 0
+
+
+class WorkerOrder(StrEnum):
+    #: Order of the tasks.
+    INDEX = "index"
+    #: The longest first.
+    SECONDS = "seconds"
+    #: The most expensive first.
+    COST = "cost"
+    #: Failed workers first, then workers that wait or run.
+    ATTENTION = "attention"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFilter:
+    """Which workers of a job to list; empty: all."""
+
+    job_id: str
+    statuses: Collection[str] = ()
+    agents: Collection[str] = ()
+    #: Part of the id, the task's id or title, or the reason; case does not matter.
+    text: str = ""
+    order: WorkerOrder = WorkerOrder.INDEX
+
+
+class TaskLabel(NamedTuple):
+    title: str = ""
+    model: str | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerPage:
+    workers: Sequence[WorkerRow]
+    #: By task id, of the workers on the page.
+    labels: Mapping[str, TaskLabel]
+    total: int
+    #: The latest event that the rows show.
+    last_seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None and empty: any."""
+
+    statuses: Collection[str] = ()
+    parent: str | None = None
+    root: str | None = None
+    depth: int | None = None
+    #: Only root jobs that this caller submitted, with their descendants.
+    submitted_by: str | None = None
+    #: Part of the request or of the id; case does not matter.
+    text: str = ""
+    #: Labels that a job must have, all of them.
+    labels: Sequence[tuple[str, str]] = ()
+    ids: Collection[str] | None = None
+    #: Jobs that were created at this time or later.
+    since: float | None = None
+
+
+class StatusCount(NamedTuple):
+    """Workers of one job with one status, and what all of them used, advisers included."""
+
+    root_id: str
+    job_id: str
+    status: str
+    workers: int
+    #: None: unknown.
+    cost_usd: float | None
+    tokens: int | None
+    #: True if a part of the cost is unknown.
+    cost_partial: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Numbers of workers by status, and known usage."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cost_usd: float | None = None
+    tokens: int | None = None
+    cost_partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobCard:
+    """A job in a list, with its progress."""
+
+    job: Job
+    #: Of its own workers.
+    own: Progress
+    #: Of its own workers and all of its descendants.
+    tree: Progress
+    #: Of the job and its descendants.
+    needs: Sequence[Need] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CardPage:
+    cards: Sequence[JobCard]
+    total: int

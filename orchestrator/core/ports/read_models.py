@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.core.limits.estimate import Estimate
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import LoginsSeen
+from orchestrator.core.outcome.job.worker_actions import WorkerAction
 
 Login = Literal["yes", "no", "unknown"]
 
@@ -26,6 +27,19 @@ class Detail:
     estimate: Estimate | None = None
     #: Remaining quota of a worker of the job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneWorker:
+    """One worker with its job, task, and attempts."""
+
+    job: Job
+    worker: Worker
+    #: None for a planner or reviewer.
+    task: TaskSpec | None
+    attempts: Sequence[Attempt]
+    #: What the caller may do with the worker in its present state.
+    can: Sequence[WorkerAction]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,13 @@ from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports.listings import TreeSnapshot
+from orchestrator.core.ports.listings import (
+    JobFilter,
+    StatusCount,
+    TreeSnapshot,
+    WorkerFilter,
+    WorkerPage,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +149,8 @@ class Store(Protocol):
     def tasks(self, job_id: str) -> Sequence[TaskSpec]:
         """Return the tasks of a job, in task order."""
 
+    def task(self, job_id: str, task_id: str) -> TaskSpec | None: ...
+
     def workers(self, job_id: str) -> Sequence[Worker]:
         """Return the workers of one job, in order of index."""
 
@@ -173,6 +181,26 @@ class Store(Protocol):
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
         """Return light rows of a root job's tree at one moment; None if it does not exist."""
+
+    def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
+        """Return a page of the jobs that match the filter, newest first."""
+
+    def worker_page(
+        self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+    ) -> WorkerPage:
+        """Return a page of one job's workers; ``now`` ends the time of running workers."""
+
+    def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
+        """Return counts of workers and usage in the trees of root jobs, by root job."""
+
+    def needy(
+        self, root_ids: Collection[str] | None, submitted_by: str | None
+    ) -> Sequence[tuple[Job, Sequence[Worker]]]:
+        """Return jobs that may have needs, with all workers of the tasks that have some.
+
+        ``root_ids``: only jobs of these trees; None: of all. ``submitted_by``: only root jobs that
+        this caller submitted, with their descendants; None: all.
+        """
 
     def last_seq(self, root_id: str) -> int:
         """Return the number of a root job's latest event; 0: none."""

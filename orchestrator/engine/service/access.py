@@ -112,6 +112,12 @@ class Access:
             )
         return job
 
+    def may_change(self, caller: Caller, job: Job) -> bool:
+        """True if a caller that sees the job is a person who may change it."""
+        if caller.attempt is not None or not caller.may_change:
+            return False
+        return Scope.ADMIN in caller.scopes or self._is_own(caller, job)
+
     def workable(self, caller: Caller, job_id: str) -> Job:
         """Return a changeable job of this server's project. Raise Conflict for another."""
         job = self.changeable(caller, job_id)

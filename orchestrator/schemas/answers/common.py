@@ -10,6 +10,7 @@ from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.outcome.job.whereabouts import OutsideCause
 
 
@@ -299,10 +300,59 @@ class JobSummary(Answer):
     links: Links
 
 
+class NeedAnswer(Answer):
+    """What a job waits for from a person."""
+
+    kind: NeedKind
+    job_id: str
+    root_job_id: str
+    worker_id: str | None = None
+    task_id: str | None = None
+    text: str
+    """One line."""
+    since: datetime
+    command: str
+    """Command to type; empty: none."""
+    links: Links
+
+
+class NeedsAnswer(Answer):
+    """What jobs wait for from a person, the latest first."""
+
+    needs: list[NeedAnswer]
+    total: int
+    page: int
+    page_size: int
+
+
+class TreeUsage(Answer):
+    """Known usage of a job and its descendants."""
+
+    cost_usd: float | None = None
+    """Omitted if unknown."""
+    tokens: int | None = None
+    """As max_tokens counts tokens; omitted if unknown."""
+    cost_partial: bool = False
+    """True if a part of the cost is unknown."""
+
+
+class JobCardAnswer(JobSummary):
+    """A job in a list, with its progress."""
+
+    counts: dict[str, int] = Field(default_factory=dict)
+    """Number of workers by status; recursive_success counts as success."""
+    tree_counts: dict[str, int] = Field(default_factory=dict)
+    """The same, including all descendants."""
+    usage: TreeUsage | None = None
+    """Usage of the job and its descendants."""
+    needs: list[NeedAnswer] = Field(default_factory=list)
+    """What the job and its descendants wait for from a person."""
+
+
 class JobsAnswer(Answer):
     """A page of jobs, newest first."""
 
-    jobs: list[JobSummary]
+    jobs: list[JobCardAnswer]
     total: int
     page: int
     page_size: int

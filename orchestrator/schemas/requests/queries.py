@@ -1,11 +1,13 @@
 """The query parameters of each call; values come as text."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.core.ports.listings import WorkerOrder
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.
@@ -19,14 +21,38 @@ class Query(BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    @classmethod
+    def repeats(cls, name: str) -> bool:
+        """True if a parameter may be given more than once."""
+        return get_origin(cls.model_fields[name].annotation) is tuple
+
 
 class NoQuery(Query):
     """A call without parameters."""
 
 
+AgentName = Annotated[str, StringConstraints(max_length=200)]
+LabelFilter = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=1000)]
+
+
+class PageQuery(Query):
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    """Page number, from 1."""
+    page_size: int = Field(default=50, ge=1, le=200)
+    """Number of entries per page."""
+
+
 class JobsQuery(Query):
-    status: JobStatus | None = None
-    """Filter: jobs with this status."""
+    status: Annotated[tuple[JobStatus, ...], Field(strict=False)] = ()
+    """Filter: jobs with this status; may be repeated."""
+    needs: Annotated[tuple[NeedKind, ...], Field(strict=False)] = ()
+    """Filter: jobs that wait for this from a person; may be repeated."""
+    q: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Filter: jobs with this text in the request or the id."""
+    label: Annotated[tuple[LabelFilter, ...], Field(strict=False, max_length=5)] = ()
+    """Filter: jobs with this label, as NAME:VALUE; may be repeated up to 5 times."""
+    since: AwareDatetime | None = None
+    """Filter: jobs created at this time or later, such as 2026-01-31T00:00:00Z."""
     parent: Annotated[str, StringConstraints(max_length=200)] | None = None
     """Filter: child jobs of the job with this id."""
     depth: int | None = Field(default=None, ge=0, le=1_000_000)
@@ -35,6 +61,21 @@ class JobsQuery(Query):
     """Page number, from 1."""
     page_size: int = Field(default=50, ge=1, le=200)
     """Number of jobs per page."""
+
+
+class WorkersQuery(Query):
+    status: Annotated[tuple[WorkerStatus, ...], Field(strict=False)] = ()
+    """Filter: workers with this status; may be repeated."""
+    agent: Annotated[tuple[AgentName, ...], Field(strict=False, max_length=20)] = ()
+    """Filter: workers of this agent; may be repeated."""
+    q: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Filter: workers with this text in the id, the task's id or title, or the reason."""
+    order: WorkerOrder = WorkerOrder.INDEX
+    """index; seconds or cost: the highest first; attention: failed workers first."""
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    """Page number, from 1."""
+    page_size: int = Field(default=50, ge=1, le=500)
+    """Number of workers per page."""
 
 
 class EventFields(StrEnum):

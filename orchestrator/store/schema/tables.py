@@ -3,12 +3,14 @@
 ``migrations`` creates these tables; a test compares the two.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -28,8 +30,10 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
+from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker
 from orchestrator.store.schema import columns
 from orchestrator.store.schema.columns import Document, Member, PlainText
+from orchestrator.store.schema.search_texts import labels_text, needs_text
 
 metadata = MetaData(
     naming_convention={
@@ -38,6 +42,34 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+#: Makes a column's value from the whole stored value.
+Make = Callable[[Any], object]
+
+
+def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
+    """Return a column that follows from other columns: lists are made from it without reading
+    whole documents. ``source``: attributes of the stored value, such as "usage.steps", or a
+    function of it.
+    """
+    return Column(name, kind, info={"source": source}, **options)
+
+
+def where_both(condition: ColumnElement[bool]) -> dict[str, Any]:
+    """Return the options of an index that has only rows with a condition."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
+
+def told(table: Table) -> list[Column[Any]]:
+    """Return the columns that make a value of the core."""
+    return [column for column in table.c if not column.info]
+
+
+def source_of(column: Column[Any]) -> "str | Make":
+    """Return what a column stores of a value: attributes, joined by dots, or a function of it."""
+    source: str | Make = column.info.get("source", column.key)
+    return source
+
 
 jobs = Table(
     "jobs",
@@ -63,6 +95,8 @@ jobs = Table(
     Column("run", Integer, nullable=False, server_default="1"),
     Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),
     Column("config", Document(columns.read_config), nullable=False),
+    derived("needs", PlainText, needs_text, nullable=False, server_default=text("''")),
+    derived("labels", PlainText, labels_text, nullable=False, server_default=text("''")),
     Column("request", PlainText, nullable=False),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),
@@ -70,24 +104,6 @@ jobs = Table(
     Index(None, "parent_job_id", "created_at"),
     Index(None, "submitted_by", "idempotency_key"),
 )
-
-
-def derived(name: str, kind: Any, path: str, **options: Any) -> Column[Any]:
-    """Return a column whose value is in another column, too: lists are made from it without
-    reading whole documents. ``path``: attributes of the stored value, such as "usage.steps".
-    """
-    return Column(name, kind, info={"path": path}, **options)
-
-
-def told(table: Table) -> list[Column[Any]]:
-    """Return the columns that make a value of the core."""
-    return [column for column in table.c if not column.info]
-
-
-def path_of(column: Column[Any]) -> str:
-    """Return the attributes of a value that a column stores, joined by dots."""
-    return str(column.info.get("path", column.key))
-
 
 tasks = Table(
     "tasks",
@@ -106,6 +122,8 @@ tasks = Table(
         server_default="[]",
     ),
     Column("task", Document(columns.read_task), nullable=False),
+    # All that a page of workers reads of a task.
+    Index("ix_tasks_labels", "job_id", "id", "title"),
 )
 
 
@@ -145,11 +163,16 @@ workers = Table(
     ),
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
+    derived("need", Member(NeedKind), kind_of_worker),
     # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
     Column("result", Document(columns.read_result)),
     Index(None, "job_id", "index"),
     # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
+)
+Index("ix_jobs_needs", jobs.c.root_id, **where_both(jobs.c.needs != text("''")))
+Index(
+    "ix_workers_need", workers.c.job_id, workers.c.need, **where_both(workers.c.need.is_not(None))
 )
 # The latest successful workers of an agent; a worker is added when it ends.
 Index(

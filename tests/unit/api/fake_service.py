@@ -21,6 +21,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Page, Tree
+from orchestrator.core.ports.listings import CardPage, JobCard, JobFilter, Progress
 from orchestrator.core.ports.read_models import Availability, Checkpoint, Detail, Health, RolledBack
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.supervisor.lease_calls import LockCall
@@ -41,6 +42,21 @@ class FakeReads:
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
         return len(self._service.events(caller, job_id, 0, 1_000_000))
+
+    def jobs(
+        self, caller: Caller, wanted: JobFilter, kinds: object, *, page: int, page_size: int
+    ) -> CardPage:
+        status = next(iter(wanted.statuses), None)
+        found = self._service.jobs(
+            caller,
+            status=status,
+            parent=wanted.parent,
+            depth=wanted.depth,
+            page=page,
+            page_size=page_size,
+        )
+        cards = [JobCard(job=job, own=Progress(), tree=Progress()) for job in found.jobs]
+        return CardPage(cards=cards, total=found.total)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def read(caller: Caller, job_id: str, *given: object, **named: object) -> Any:

@@ -103,6 +103,8 @@ class FakeApi(ThreadingHTTPServer):
         self.by_key: dict[str, FakeJob] = {}
         self.calls: list[Call] = []
         self.faults: list[tuple[int, dict[str, Any], dict[str, str]]] = []
+        #: What the inbox lists.
+        self.needs: list[dict[str, Any]] = []
         #: Fields of the answer of /health, in addition to ready.
         self.health: dict[str, Any] = {}
         #: True if new jobs end at once.
@@ -209,6 +211,9 @@ class Handler(BaseHTTPRequestHandler):
                 if wanted in (None, job.status) and depth in (None, str(job.depth))
             ]
             self._json(200, {"jobs": jobs, "total": len(jobs), "page": 1, "page_size": 50})
+            return
+        if call.path == "/api/v1/needs":
+            self._json(200, {"needs": self.server.needs, "total": len(self.server.needs)})
             return
         _, job_id, *rest = call.path.removeprefix("/api/v1").strip("/").split("/")
         found = self.server.jobs.get(job_id)

@@ -2,7 +2,7 @@
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging
-from orchestrator.schemas.answers import candidates, columns, common, job
+from orchestrator.schemas.answers import candidates, columns, common, job, workers
 from orchestrator.schemas.requests import queries
 
 READING = (
@@ -14,6 +14,16 @@ READING = (
         summary="List jobs, newest first",
         query=queries.JobsQuery,
         answers={OK: common.JobsAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/needs",
+        id="listNeeds",
+        tag="jobs",
+        summary="List what jobs wait for from a person",
+        query=queries.PageQuery,
+        answers={OK: common.NeedsAnswer},
+        tagged=True,
     ),
     Operation(
         method="get",
@@ -80,6 +90,25 @@ READING = (
         tag="jobs",
         summary="Get the job tree with all workers",
         answers={OK: job.TreeAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/workers",
+        id="listWorkers",
+        tag="jobs",
+        summary="List the workers of a job by page",
+        query=queries.WorkersQuery,
+        answers={OK: workers.WorkersAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/workers/{{worker_id}}",
+        id="getWorker",
+        tag="jobs",
+        summary="Get all details of a worker",
+        answers={OK: workers.OneWorkerAnswer},
         tagged=True,
     ),
     Operation(

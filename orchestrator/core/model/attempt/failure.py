@@ -25,6 +25,8 @@ NO_CHANGES = "no_changes"
 ASKED = "asked"
 #: A gate blocks the worker's changes.
 GATES = "gates"
+#: The login of the worker's agent failed.
+LOGIN = "login"
 
 #: Merge rejection: the attempt succeeded, but its changes cannot be merged.
 SENT_BACK = "sent back"

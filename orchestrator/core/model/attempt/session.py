@@ -8,6 +8,7 @@ from enum import StrEnum
 from orchestrator.core.model.attempt.failure import (
     ASKED,
     FEEDBACK,
+    LOGIN,
     NO_CHANGES,
     SENT_BACK,
     Failure,
@@ -65,6 +66,7 @@ RESUMED_AFTER: Mapping[str, bool] = {
     "exit code": True,
     #: A key, a setting, or a limit stopped the attempt, and a person has changed it since.
     "refused": True,
+    LOGIN: True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,

@@ -1,13 +1,30 @@
 """The use cases that list many jobs or workers, or show parts of one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 
-from orchestrator.core.errors import NoSuchJob
+from orchestrator.core.errors import Forbidden, NoSuchJob
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.ports import Store
-from orchestrator.core.ports.listings import JobNode, TreeSnapshot, WorkerColumns
+from orchestrator.core.outcome.job.needs import Need, NeedKind, needs_of
+from orchestrator.core.outcome.job.worker_actions import actions_on
+from orchestrator.core.ports import Page, Store
+from orchestrator.core.ports.listings import (
+    CardPage,
+    JobCard,
+    JobFilter,
+    JobNode,
+    StatusCount,
+    TreeSnapshot,
+    WorkerColumns,
+    WorkerFilter,
+    WorkerPage,
+)
+from orchestrator.core.ports.read_models import OneWorker
+from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.read_models.job_cards import below, of_jobs, progress
 
 
 class ReadModels:
@@ -16,6 +33,74 @@ class ReadModels:
     def __init__(self, *, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
+
+    # Jobs
+
+    def jobs(
+        self,
+        caller: Caller,
+        wanted: JobFilter,
+        kinds: Collection[NeedKind] = (),
+        *,
+        page: int,
+        page_size: int,
+    ) -> CardPage:
+        """Return jobs that the caller may see, newest first, with progress and needs.
+
+        ``kinds``: only jobs that have one of these needs, or a descendant with one.
+        """
+        if kinds:
+            ids = _with_needs(self.needs(caller), kinds)
+            wanted = replace(wanted, ids=ids)
+        found = self._page(caller, wanted, (page - 1) * page_size, page_size)
+        return CardPage(cards=self._cards(found.jobs), total=found.total)
+
+    def _page(self, caller: Caller, wanted: JobFilter, offset: int, limit: int) -> Page:
+        if caller.attempt is None:
+            submitted_by = None if caller.sees_all else caller.name
+            return self._store.jobs_of(replace(wanted, submitted_by=submitted_by), offset, limit)
+        below = [job.id for job in self._access.jobs_below(caller)]
+        mine = below if wanted.ids is None else [each for each in below if each in wanted.ids]
+        return self._store.jobs_of(replace(wanted, ids=mine), offset, limit)
+
+    def _cards(self, jobs: Sequence[Job]) -> Sequence[JobCard]:
+        roots = list(dict.fromkeys(job.root_id for job in jobs))
+        counts = self._store.status_counts(roots)
+        needs = _needs(self._store.needy(roots, None)) if roots else []
+        parents = {
+            root_id: {each.id: each.parent_job_id for each in self._access.jobs_of(root_id)}
+            for root_id in {job.root_id for job in jobs if not job.is_root}
+        }
+        return [_card(job, counts[job.root_id], needs, parents) for job in jobs]
+
+    def needs(self, caller: Caller) -> Sequence[Need]:
+        """Return what jobs that the caller may see wait for from a person, the latest first."""
+        if caller.attempt is not None:
+            raise Forbidden("a worker answers no needs; use an API key from config.yaml")
+        found = self._store.needy(None, None if caller.sees_all else caller.name)
+        return sorted(_needs(found), key=lambda need: -need.since)
+
+    # Workers
+
+    def workers(
+        self, caller: Caller, wanted: WorkerFilter, *, page: int, page_size: int
+    ) -> WorkerPage:
+        """Return a page of one job's workers."""
+        job = self._access.job(caller, wanted.job_id)
+        offset = (page - 1) * page_size
+        return self._store.worker_page(job.root_id, wanted, offset, page_size, clock.now())
+
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
+        """Return a worker of the job; for a root job, also of its descendants."""
+        worker = self._access.worker(caller, job_id, worker_id)
+        job = self._access.job(caller, worker.job_id)
+        return OneWorker(
+            job=job,
+            worker=worker,
+            task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
+            attempts=self._store.attempts(worker.key),
+            can=list(actions_on(job, worker)) if self._access.may_change(caller, job) else (),
+        )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
         """Return light rows of the job, first, and its descendants, at one moment."""
@@ -28,6 +113,35 @@ class ReadModels:
     def last_seq(self, caller: Caller, job_id: str) -> int:
         """Return the number of the latest event of the job's root job; 0: none."""
         return self._store.last_seq(self._access.job(caller, job_id).root_id)
+
+
+def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
+    return [need for job, workers in found for need in needs_of(job, workers)]
+
+
+def _with_needs(needs: Iterable[Need], kinds: Collection[NeedKind]) -> set[str]:
+    """Return the jobs with such needs, and their root jobs."""
+    found = [need for need in needs if need.kind in kinds]
+    return {each for need in found for each in (need.job_id, need.root_job_id)}
+
+
+def _card(
+    job: Job,
+    counts: Sequence[StatusCount],
+    needs: Sequence[Need],
+    parents: Mapping[str, Mapping[str, str | None]],
+) -> JobCard:
+    of_tree = [need for need in needs if need.root_job_id == job.root_id]
+    own = progress(of_jobs(counts, {job.id}))
+    if job.is_root:
+        return JobCard(job=job, own=own, tree=progress(counts), needs=of_tree)
+    members = below(job.id, parents[job.root_id])
+    return JobCard(
+        job=job,
+        own=own,
+        tree=progress(of_jobs(counts, members)),
+        needs=[need for need in of_tree if need.job_id in members],
+    )
 
 
 def _branch(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:

@@ -23,7 +23,7 @@ from orchestrator.core.outcome.failure_classifier import TABLE
 SESSION = Session(id="abc", agent="claude", model="opus", attempt=2, checkpoint="2-after")
 RESUMED = [
     SENT_BACK,
-    *("gates", "rate limit", "api", "timeout", "lost", "killed", "internal", "refused"),
+    *("gates", "rate limit", "api", "timeout", "lost", "killed", "internal", "login", "refused"),
     *("asked", "no_changes", "said it failed", "exit code"),
     *("never ran", "tool not started", "not started"),
 ]

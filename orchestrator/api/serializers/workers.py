@@ -1,0 +1,72 @@
+"""Workers in pages, and one worker."""
+
+from orchestrator.api.serializers.common import duration, job_path, moment_or_none
+from orchestrator.api.serializers.job import held_locks, worker_answer
+from orchestrator.core.ports.listings import TaskLabel, WorkerPage, WorkerRow
+from orchestrator.core.ports.read_models import Detail, OneWorker
+from orchestrator.core.text.formatting import cut
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.workers import (
+    GateCountsAnswer,
+    OneWorkerAnswer,
+    WorkerRowAnswer,
+    WorkersAnswer,
+    WorkerUsage,
+)
+
+REASON_CHARACTERS = 200
+_NO_LABEL = TaskLabel()
+
+
+def workers_answer(found: WorkerPage, page: int, page_size: int, now: float) -> WorkersAnswer:
+    labels = found.labels
+    return WorkersAnswer(
+        workers=[_row(each, labels.get(each.task_id, _NO_LABEL), now) for each in found.workers],
+        total=found.total,
+        page=page,
+        page_size=page_size,
+        seq=found.last_seq,
+    )
+
+
+def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
+    return WorkerRowAnswer.model_construct(
+        worker_id=worker.id,
+        job_id=worker.job_id,
+        task_id=worker.task_id,
+        title=label.title,
+        agent=worker.agent,
+        model=label.model,
+        role=label.role,
+        status=worker.status,
+        reason=cut(worker.reason, REASON_CHARACTERS),
+        attempt=worker.attempt,
+        started_at=moment_or_none(worker.started_at),
+        ended_at=moment_or_none(worker.ended_at),
+        seconds=duration(worker.started_at, worker.ended_at or now),
+        usage=WorkerUsage(steps=worker.steps, tokens=worker.tokens, cost_usd=worker.cost_usd),
+        gates=GateCountsAnswer(
+            passed=worker.gates_passed,
+            failed=worker.gates_failed,
+            did_not_run=worker.gates_not_run,
+        ),
+        files=worker.files,
+        child_job_ids=list(worker.child_job_ids),
+        chosen=worker.chosen,
+    )
+
+
+def one_worker_answer(service: Service, found: OneWorker) -> OneWorkerAnswer:
+    worker = found.worker
+    path = job_path(worker.job_id)
+    tasks = [found.task] if found.task else []
+    held = held_locks(service, Detail(job=found.job, tasks=tasks, workers=[worker]))
+    whole = worker_answer(service, found.job, worker, found.attempts, held.get(worker.id, ()))
+    return OneWorkerAnswer(
+        **dict(whole),
+        job_id=worker.job_id,
+        title=found.task.heading if found.task else worker.kind,
+        prompt_url=f"{path}/workers/{worker.id}/prompt",
+        log_url=f"{path}/logs/{worker.id}",
+        can=[str(each) for each in found.can],
+    )

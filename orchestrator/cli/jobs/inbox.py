@@ -1,0 +1,42 @@
+"""``orchestrator inbox``: what jobs wait for from a person."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+
+PAGE_SIZE = 200
+#: Width of a need's text on a narrow terminal.
+LEAST_WIDTH = 40
+
+
+@click.command("inbox")
+@json_option
+@pass_surroundings
+def inbox_command(surroundings: CliContext) -> None:
+    """List what jobs wait for from you, with the command for each."""
+    with surroundings.client() as client:
+        found = client.needs(page_size=PAGE_SIZE)
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found["needs"]:
+        click.echo("no job waits for you", err=True)
+        return
+    for line in _lines(found["needs"]):
+        click.echo(line)
+    if found["total"] > len(found["needs"]):
+        click.echo(f"{found['total'] - len(found['needs'])} more: --json", err=True)
+
+
+def _lines(needs: list[dict[str, Any]]) -> Iterator[str]:
+    width = max(LEAST_WIDTH, terminal_width())
+    for need in needs:
+        head = f"{need['kind']:<9} {need['job_id']}  {local_time(need['since'])}  "
+        yield head + first_line(need["text"], max(LEAST_WIDTH, width - len(head)))
+        if need["command"]:
+            yield f"  {need['command']}"

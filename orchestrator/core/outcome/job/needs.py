@@ -1,0 +1,145 @@
+"""What a job waits for from a person: its ``needs``. Pure.
+
+Each need follows from one job or one worker alone, so that the store can keep its kind beside the
+row; the other workers of the job only decide if the need is obsolete.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.attempt.failure import ASKED, LOGIN
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import Missing
+from orchestrator.core.model.states import StopCause, WorkerStatus
+from orchestrator.core.outcome.job.losses import way_in
+from orchestrator.core.text.formatting import cut, one_line
+
+#: Characters of a need's text.
+TEXT_CHARACTERS = 300
+
+
+class NeedKind(StrEnum):
+    #: The job's plan waits for approval.
+    APPROVAL = "approval"
+    #: The result lacks changes of a worker, and another attempt of the worker can add them.
+    CONFLICT = "conflict"
+    #: A worker ended because it waits for an answer to its question.
+    ASKED = "asked"
+    #: The login of an agent failed.
+    LOGIN = "login"
+
+
+#: Kinds that a worker shows; the others follow from its job.
+_OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """One thing that a person has to do."""
+
+    kind: NeedKind
+    job_id: str
+    root_job_id: str
+    worker_id: str | None = None
+    task_id: str | None = None
+    #: One line.
+    text: str
+    #: Seconds since the epoch.
+    since: float
+    #: The command to type.
+    command: str
+
+
+def kinds_of_job(job: Job) -> Sequence[NeedKind]:
+    """Return the kinds of needs that follow from the job itself."""
+    found = []
+    if job.awaits_approval and not job.status.ended:
+        found.append(NeedKind.APPROVAL)
+    if any(_conflicts(job)):
+        found.append(NeedKind.CONFLICT)
+    return found
+
+
+def kind_of_worker(worker: Worker) -> NeedKind | None:
+    """Return the kind of need that follows from a worker."""
+    if worker.status is not WorkerStatus.FAILED or worker.result is None:
+        return None
+    failures = worker.result.failures
+    latest = failures[-1] if failures else None
+    if latest is None or latest.attempt != worker.attempt:
+        return None
+    kind = _OF_FAILURES.get(latest.cause)
+    # The parent worker answers the questions of child jobs.
+    return None if kind is NeedKind.ASKED and worker.depth else kind
+
+
+def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
+    """Return the needs of one job; ``workers`` are its own, at least all of tasks with needs."""
+    own = list(workers)
+    return [*_of_job(job), *_of_workers(job, own)]
+
+
+def _of_job(job: Job) -> Iterator[Need]:
+    since = job.ended_at or job.started_at or job.created_at
+    who = {"job_id": job.id, "root_job_id": job.root_id}
+    if NeedKind.APPROVAL in kinds_of_job(job):
+        text = f"plan waits for approval: {job.request}"
+        command = f"{COMMAND} approve {job.id}"
+        yield Need(kind=NeedKind.APPROVAL, **who, text=_line(text), since=since, command=command)
+    for each in _conflicts(job):
+        yield Need(
+            kind=NeedKind.CONFLICT,
+            **who,
+            worker_id=each.worker_id,
+            text=_line(f"{each.worker_id}: {each.why}"),
+            since=since,
+            command=way_in(each, []).command,
+        )
+
+
+def _conflicts(job: Job) -> Iterator[Missing]:
+    """Yield changes that the result of an ended job lacks, and that a person can have added."""
+    if job.status.ended and not (job.facts.discarded or is_dropped(job)):
+        yield from (each for each in job.facts.missing if each.resolvable and not each.chosen)
+
+
+def is_dropped(job: Job) -> bool:
+    """True if a person stopped the job, so that nobody waits for it."""
+    return job.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
+
+
+def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
+    if is_dropped(job) or job.facts.discarded:
+        return
+    done = {each.task_id for each in workers if each.status.succeeded}
+    logins = set[str]()
+    for worker in workers:
+        kind = kind_of_worker(worker)
+        if kind is None or worker.task_id in done:
+            continue
+        if kind is NeedKind.LOGIN:
+            if worker.agent in logins:
+                continue
+            logins.add(worker.agent)
+        yield Need(
+            kind=kind,
+            job_id=job.id,
+            root_job_id=job.root_id,
+            worker_id=worker.id,
+            task_id=worker.task_id,
+            text=_line(f"{worker.id} ({worker.agent}): {worker.reason}"),
+            since=worker.ended_at or job.created_at,
+            command=_command(kind, worker),
+        )
+
+
+def _command(kind: NeedKind, worker: Worker) -> str:
+    if kind is NeedKind.ASKED:
+        return f"{COMMAND} attach {worker.job_id} {worker.id}"
+    return f"{COMMAND} retry {worker.root_id}"
+
+
+def _line(text: str) -> str:
+    return cut(one_line(text), TEXT_CHARACTERS)

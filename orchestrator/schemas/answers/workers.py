@@ -1,0 +1,76 @@
+"""Workers in pages, and one worker."""
+
+from datetime import datetime
+
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.job import WorkerAnswer
+
+
+class GateCountsAnswer(Answer):
+    """Numbers of gates by outcome."""
+
+    passed: int
+    failed: int
+    did_not_run: int
+
+
+class WorkerUsage(Answer):
+    """Known usage; unknown values are omitted."""
+
+    steps: int | None = None
+    tokens: int | None = None
+    """As max_tokens counts tokens."""
+    cost_usd: float | None = None
+
+
+class WorkerRowAnswer(Answer):
+    """A worker in a list."""
+
+    worker_id: str
+    job_id: str
+    task_id: str
+    title: str
+    """Title of the task; without one, the beginning of its prompt or command."""
+    agent: str
+    model: str | None = None
+    """Model that the task names; omitted if it names none."""
+    role: str | None = None
+    status: WorkerStatus
+    reason: str
+    """The first 200 characters."""
+    attempt: int
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    """Seconds from the first start to the end, or until now."""
+    usage: WorkerUsage
+    gates: GateCountsAnswer
+    files: int
+    """Number of created or changed files."""
+    child_job_ids: list[str]
+    chosen: bool | None = None
+    """True for the chosen candidate of a task; omitted for a single worker."""
+
+
+class WorkersAnswer(Answer):
+    """A page of a job's workers."""
+
+    workers: list[WorkerRowAnswer]
+    total: int
+    page: int
+    page_size: int
+    seq: int
+    """Id of the latest event that the page shows."""
+
+
+class OneWorkerAnswer(WorkerAnswer):
+    """All details of a worker, with links."""
+
+    job_id: str
+    title: str
+    """Title of the task; without one, the beginning of its prompt or command."""
+    prompt_url: str
+    log_url: str
+    can: list[str]
+    """Calls that the worker's state allows now, such as rollback or choose."""

@@ -1,0 +1,95 @@
+"""A page of a job's workers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select
+
+from orchestrator.core.model.states import WorkerKind, WorkerStatus
+from orchestrator.core.ports.listings import (
+    TaskLabel,
+    WorkerFilter,
+    WorkerOrder,
+    WorkerPage,
+    WorkerRow,
+)
+from orchestrator.store.queries import bounded
+from orchestrator.store.read_models.job_filter import has_text, lowered
+from orchestrator.store.read_models.snapshot import WORKER_COLUMNS, last_seq, worker_columns
+from orchestrator.store.schema import tables
+
+_workers, _tasks = tables.workers.c, tables.tasks.c
+#: What needs a person's attention first.
+_ATTENTION = (
+    WorkerStatus.FAILED,
+    WorkerStatus.TIMEOUT,
+    WorkerStatus.WAITING,
+    WorkerStatus.RUNNING,
+    WorkerStatus.PENDING,
+    WorkerStatus.CANCELLED,
+    WorkerStatus.SKIPPED,
+)
+_index = _workers["index"]
+_attention = case(
+    *((_workers.status == status, at) for at, status in enumerate(_ATTENTION)),
+    else_=len(_ATTENTION),
+)
+_seconds = func.coalesce(_workers.ended_at, bindparam("now")) - _workers.started_at
+_ORDERS: dict[WorkerOrder, Sequence[ColumnElement[Any]]] = {
+    WorkerOrder.INDEX: (_index,),
+    WorkerOrder.SECONDS: (_seconds.desc().nulls_last(), _index),
+    WorkerOrder.COST: (_workers.cost_usd.desc().nulls_last(), _index),
+    WorkerOrder.ATTENTION: (_attention, _index),
+}
+_labels = select(_tasks.id, _tasks.title, _tasks.model, _tasks.role).where(
+    _tasks.job_id == bindparam("job_id"), _tasks.id.in_(bindparam("names", expanding=True))
+)
+
+
+def worker_page(
+    connection: Connection, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+) -> WorkerPage:
+    conditions = list(_conditions(wanted))
+    statement = (
+        select(*WORKER_COLUMNS)
+        .where(*conditions)
+        .order_by(*_ORDERS[wanted.order])
+        .offset(bounded(offset))
+        .limit(bounded(limit))
+    )
+    given = {"now": now} if wanted.order is WorkerOrder.SECONDS else {}
+    rows = connection.execute(statement, given).fetchall()
+    counting = select(func.count()).select_from(tables.workers).where(*conditions)
+    found = [WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)]
+    return WorkerPage(
+        workers=found,
+        labels=_labels_of(connection, wanted.job_id, {each.task_id for each in found}),
+        total=connection.execute(counting).scalar_one(),
+        last_seq=last_seq(connection, root_id),
+    )
+
+
+def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
+    found = [_workers.job_id == wanted.job_id, _workers.kind == WorkerKind.TASK]
+    if wanted.statuses:
+        found.append(_workers.status.in_(list(wanted.statuses)))
+    if wanted.agents:
+        found.append(_workers.agent.in_(list(wanted.agents)))
+    if wanted.text:
+        found.append(_mentions(wanted.text))
+    return found
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    """Return the condition that a worker, its task, or its reason has a text."""
+    asked = lowered(text)
+    own = (_workers.id, _workers.task_id, _workers.reason)
+    same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
+    titled = exists().where(same, has_text(lowered(_tasks.title), asked))
+    return or_(*(has_text(lowered(column), asked) for column in own), titled)
+
+
+def _labels_of(connection: Connection, job_id: str, names: set[str]) -> dict[str, TaskLabel]:
+    given = {"job_id": job_id, "names": sorted(names)}
+    found = connection.execute(_labels, given) if names else ()
+    return {name: TaskLabel(title, model, role) for name, title, model, role in found}

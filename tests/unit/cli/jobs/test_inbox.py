@@ -1,0 +1,56 @@
+"""``orchestrator inbox`` against a server."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import AT, FakeApi
+
+NEED = {
+    "kind": "approval",
+    "job_id": "abc",
+    "root_job_id": "abc",
+    "text": "plan waits for approval: build it",
+    "since": AT,
+    "command": "orchestrator approve abc",
+    "links": {},
+}
+
+
+@pytest.fixture
+def needs(served: FakeApi) -> list[dict[str, Any]]:
+    return served.needs
+
+
+def test_the_inbox_lists_each_need_with_its_command(
+    needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs.append(NEED)
+
+    assert orchestrator("inbox") == 0
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("approval  abc")
+    assert first.endswith("plan waits for approval: build it")
+    assert second.strip() == "orchestrator approve abc"
+
+
+def test_the_inbox_as_json_is_the_answer_of_the_server(
+    needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs.append(NEED)
+
+    assert orchestrator("inbox", "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["needs"] == [NEED]
+
+
+def test_an_empty_inbox_says_so(
+    needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("inbox") == 0
+
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "no job waits for you\n")

@@ -1,0 +1,126 @@
+"""What a job waits for from a person."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model.attempt.failure import (
+    ASKED,
+    LOGIN,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+)
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
+from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job, needs_of
+from tests.contract.store_values import a_job, a_worker
+
+LOST = Missing(
+    worker_id="worker_2", job_id="a", branch="b", why="conflict in a.py", resolvable=True
+)
+
+
+def failed(job: Job, cause: str, index: int = 0, **given: Any) -> Worker:
+    failure = Failure(
+        attempt=1,
+        kind=FailureKind.LOGIC_ERROR,
+        strategy=RetryStrategy.ESCALATE,
+        reason="",
+        confidence=1,
+        cause=cause,
+    )
+    usual = {"status": WorkerStatus.FAILED, "attempt": 1, "reason": "why?\nnow", "ended_at": 9.0}
+    return a_worker(job, index, result=WorkerResult(failures=(failure,)), **{**usual, **given})
+
+
+def ended(*missing: Missing, **given: Any) -> Job:
+    facts = JobFacts(missing=missing)
+    return a_job(status=JobStatus.PARTIAL, ended_at=5.0, **{"facts": facts, **given})
+
+
+def test_a_plan_that_waits_needs_approval() -> None:
+    job = a_job(status=JobStatus.PLANNING, awaits_approval=True, started_at=3.0)
+
+    [need] = needs_of(job, [])
+
+    assert (need.kind, need.since, need.worker_id) == (NeedKind.APPROVAL, 3.0, None)
+    assert need.command.endswith("approve a")
+
+
+def test_a_conflict_that_an_attempt_can_resolve_needs_a_person() -> None:
+    job = ended(LOST, replace(LOST, worker_id="worker_3", chosen=True))
+
+    [need] = needs_of(job, [])
+
+    assert (need.kind, need.worker_id, need.since) == (NeedKind.CONFLICT, "worker_2", 5.0)
+    assert need.text == "worker_2: conflict in a.py"
+    assert need.command.endswith("merge a --resolve worker")
+
+
+def test_promised_files_that_are_missing_need_a_retry() -> None:
+    [need] = needs_of(ended(replace(LOST, cause=LossCause.NOT_MADE, paths=("a.py",))), [])
+
+    assert need.command.endswith("retry a")
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        ended(replace(LOST, resolvable=False)),
+        ended(LOST, stop_cause=StopCause.USER),
+        ended(facts=JobFacts(missing=(LOST,), discarded=True)),
+        a_job(status=JobStatus.RUNNING, facts=JobFacts(missing=(LOST,))),
+        a_job(status=JobStatus.CANCELLED, awaits_approval=True),
+    ],
+)
+def test_nobody_waits_for_what_a_person_dropped_or_no_attempt_can_add(job: Job) -> None:
+    assert list(kinds_of_job(job)) == []
+    assert list(needs_of(job, [])) == []
+
+
+def test_a_worker_that_asked_needs_an_answer() -> None:
+    job = a_job()
+
+    [need] = needs_of(job, [failed(job, ASKED)])
+
+    assert (need.kind, need.task_id, need.since) == (NeedKind.ASKED, "t0", 9.0)
+    assert need.text == "worker_1 (shell): why? now"
+    assert need.command.endswith("attach a worker_1")
+
+
+def test_a_failed_login_is_told_once_for_each_agent() -> None:
+    job = a_job()
+    workers = [failed(job, LOGIN, at) for at in range(3)]
+    other = failed(job, LOGIN, 3, agent="claude")
+
+    found = needs_of(job, [*workers, other])
+
+    assert [need.worker_id for need in found] == ["worker_1", "worker_4"]
+    assert {need.kind for need in found} == {NeedKind.LOGIN}
+
+
+def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:
+    job = a_job()
+    rival = a_worker(job, 1, task_id="t0", status=WorkerStatus.SUCCESS)
+
+    assert list(needs_of(job, [failed(job, ASKED), rival])) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"status": WorkerStatus.RUNNING},
+        {"attempt": 2},
+        {"depth": 1},
+        {"status": WorkerStatus.CANCELLED},
+    ],
+)
+def test_workers_that_go_on_or_have_a_parent_ask_nobody(given: dict[str, Any]) -> None:
+    job = a_job()
+
+    assert kind_of_worker(failed(job, ASKED, **given)) is None
+    assert kind_of_worker(failed(job, "exit code")) is None
