@@ -1,7 +1,7 @@
-"""Failpoints: places where a test can end the process as a crash would, at every commit and rename.
+"""Failpoints: places where a test can end the process as a crash would, at every commit and
+rename.
 
-A failpoint does nothing unless it is armed, which only tests do; see
-``launchers.process.crash_injection``.
+Failpoints do nothing unless a test arms them; see ``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable

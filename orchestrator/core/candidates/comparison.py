@@ -13,7 +13,7 @@ from orchestrator.core.repository.git_refs import short, worker_branch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRow:
-    """One candidate; None is "not known", or "not yet"."""
+    """One candidate. None means unknown, or not known yet."""
 
     worker_id: str
     agent: str
@@ -57,7 +57,7 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Comparison of one task. Once the selection is made, the best candidate comes first."""
+    """Comparison of one task. Once a candidate is chosen, the best candidate comes first."""
 
     job_id: str
     task_id: str
@@ -92,7 +92,9 @@ def comparisons(
 def compared(
     task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> Comparison:
-    """Compare a task's candidates. ``workers`` and ``reviewers`` are those of the task's job."""
+    """Compare a task's candidates. ``workers`` and ``reviewers``: all workers and reviewers of the
+    task's job.
+    """
     return comparisons([task], workers, reviewers)[0]
 
 
@@ -113,9 +115,10 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 
 
 def _best(own: Sequence[Worker]) -> Worker | None:
-    """Return the selected candidate; None while the selection is not made yet.
+    """Return the chosen candidate; None before the choice.
 
-    Jobs stored before candidates were compared have no selection: no candidate is marked as chosen.
+    Jobs stored before candidates were compared have no selection: no candidate is marked as
+    chosen.
     """
     made = any(each.result and each.result.standing for each in own)
     ended = all(each.status.ended for each in own)
@@ -159,7 +162,7 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Return cost of the candidate; once the selection is made, with all jobs below it."""
+    """Return the cost of the candidate; after the choice, with all descendants' costs."""
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None
     return worker.cost_usd if known is None else known

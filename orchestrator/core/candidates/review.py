@@ -19,7 +19,9 @@ FEWEST_REVIEWED = 2
 
 
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
-    """Return the reviewer of a task whose candidates have all ended; named after the first."""
+    """Return the reviewer of a task whose candidates have all ended. The reviewer is named after
+    the first candidate.
+    """
     first = candidates[0]
     line, _, number = first.id.rpartition("_")
     name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"

@@ -34,7 +34,7 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """Evidence of one candidate; None is "not known"."""
+    """Evidence of one candidate; None means unknown."""
 
     worker_id: str
     index: int
@@ -124,7 +124,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker of a task whose work counts; None if none succeeded.
 
-    Before all have ended, and in jobs without a selection, this is the first that succeeded.
+    Before all candidates have ended, and in jobs without a selection, return the first successful
+    worker.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -174,7 +175,7 @@ def _candidate(
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
     """Return each worker's new tests that count: named by the task, or passed on two candidates.
 
-    Other new tests show only that a candidate agrees with itself.
+    Other new tests do not count, because each candidate passes its own tests.
     """
     own = {each.id: _new_tests(each) for each in workers}
     passing = Counter(chain.from_iterable(own[each.id] for each in workers if _succeeded(each)))
@@ -213,13 +214,15 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if a gate that concerns the candidate's changes is missing."""
+    """True if the candidate's changes concern the gate, and its result is missing."""
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return tests that passed. Changes that do not concern the gate have broken and added none."""
+    """Return the number of passed tests. For a gate that the changes do not concern, it is the
+    fewest of all candidates, so that no candidate wins by it.
+    """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
 
@@ -234,7 +237,7 @@ def _findings(gate: GateResult) -> int:
 
 
 def _cost(worker: Worker, below: float) -> float | None:
-    """Return cost of the candidate, including its child jobs."""
+    """Return the cost of the candidate, including its child jobs."""
     return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 

@@ -1,11 +1,11 @@
 """Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: gates must judge a change of it; a change of documents alone needs no gate. A path is a
-  document if its suffix or name is in one of the tables, and no pattern of ``_CODE_AS_TEXT`` fits.
-  Every other file is code: sources, scripts, configuration and data.
-- Sources, with their language: a gate must judge a change of them. Tests, configuration,
-  declarations, vendored and generated files are no sources, because no test has to import them and
-  no compiler has to read them.
+- Code: gates must judge its changes. A path is a document, not code, if its suffix or name is in
+  one of the tables, and no pattern of ``_CODE_AS_TEXT`` matches. All other files are code: sources,
+  scripts, configuration, and data.
+- Sources, with their language: gates must judge each changed source. Tests, configuration,
+  declarations, vendored files, and generated files are no sources, because tests need not import
+  them and compilers need not read them.
 """
 
 import re
@@ -114,7 +114,7 @@ def is_of_tests(path: str) -> bool:
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """Yield the project's files of one kind, starting with those nearest to the top directory."""
+    """Yield the project's files of one kind. The files nearest to the top directory come first."""
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
         if kind.fullmatch(path) and not is_foreign(path):
             yield path

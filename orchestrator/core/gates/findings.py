@@ -65,7 +65,7 @@ class UnreadableReport(Exception):
 
 
 class NoAdvisories(UnreadableReport):
-    """A tool could not reach its source of known vulnerabilities, so it has not searched."""
+    """A tool could not reach its source of known vulnerabilities, so it has searched nothing."""
 
     cause = GateCause.NO_NETWORK
 
@@ -139,7 +139,8 @@ class ReportReader(Protocol):
     """Reads the report and output of a gate run."""
 
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
-        """Read the report ``file``; ``log`` is the gate's output, ``cwd`` where the gate ran.
+        """Read the report ``file``; ``log`` is the gate's output, ``cwd`` the directory in which
+        the gate ran.
 
         Raise UnreadableReport.
         """
@@ -151,7 +152,8 @@ KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 class SecretScan(Protocol):
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
-        """Return secrets in added lines, as ``Repository.added`` yields them, except known ones.
+        """Return secrets in added lines, as ``Repository.added`` yields the lines, except known
+        secrets.
 
         The result does not contain the secrets' values.
         """
@@ -164,7 +166,7 @@ EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """Add one finding to a failed run without findings: that it failed.
+    """Add a finding that states the failure, if a failed run has no finding.
 
     ``is_error``: the run should have written a report, and crashed before.
     """
@@ -194,7 +196,7 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """True if tests may be lost. Any change can skip tests; only changes of tests, or of their
-    configuration, remove some. An added line can exclude a whole file.
+    configuration, can remove tests. An added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -213,9 +215,9 @@ def result_of(
     touched: Collection[str],
     removal: RemovedTest = NONE_MAY_GO,
 ) -> GateResult:
-    """Return the result of a run, compared with a run at the base if there was one.
+    """Return the result of a run, compared with the run at the base, if there is one.
 
-    ``touched`` are the paths that the change touches.
+    ``touched``: the paths that the change touches.
     """
     result = GateResult(
         name=gate.name,
@@ -261,7 +263,7 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """Return the result of a gate that was started and could not judge, with its time, log, and
+    """Return the result of a gate that was started and did not judge, with its time, log, and
     other fields.
     """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
@@ -288,7 +290,7 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Return result of a run without tests: if tests ran at the base, they are lost."""
+    """Return the result of a run without tests: if tests ran at the base, they are lost."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -337,8 +339,8 @@ def _judged(
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
-    """Return digest of findings by their keys; for tests also by their messages, which show
-    progress.
+    """Return a digest of the findings' keys; for tests also of their messages, because changed
+    messages show progress.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -348,8 +350,8 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """Return the base's reading; empty if the base run was killed or timed out, because it excuses
-    nothing.
+    """Return the base's reading. A base run that was killed or timed out gives an empty reading,
+    which excuses no finding.
     """
     return base.reading if base is not None and not base.broken else Reading()
 
@@ -361,7 +363,7 @@ def tells_nothing(reading: Reading) -> bool:
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
-    """Return result of a gate that fails as it does at the base, and of which nothing passes."""
+    """Return the result of a gate that passes nothing, and fails in the same way at the base."""
     what = "already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
@@ -404,7 +406,8 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
-    """Return the findings that are not in ``before``. Of two equal findings, the second is new.
+    """Return the findings that are not in ``before``. If a finding occurs more often than before,
+    the additional ones are new.
 
     A finding in a moved file, and a moved test, count as the same. A test that fails for a
     different reason counts as new.
@@ -453,7 +456,9 @@ def _without_moved(
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
-    """Return tests that passed before and do not run now; a moved test keeps its own name."""
+    """Return tests that passed before and do not run now. A moved test is listed by its own
+    name.
+    """
     if now.passed is None or before.passed is None:
         return []
     there = {*now.passed, *(each.key for each in now.flaws)}
@@ -502,7 +507,7 @@ def _own_name(test: str) -> str:
 
 
 def _without_path(key: str) -> str:
-    """Return a linter's finding without its place."""
+    """Return a linter's finding without its path."""
     return key.partition("|")[2] or key
 
 

@@ -27,9 +27,10 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the tests that are in no file of the change, if each of its files has tests.
+        """Return the tests that are in none of the changed files. Return no test if a changed file
+        without tests may affect any test.
 
-        ``known``: all tests of the base. A helper or a settings file may affect any test.
+        ``known``: all tests of the base. Helpers and settings files have no tests.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -37,15 +38,13 @@ class RemovedTest:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """Return the setting or option, as text to type, that allows a task to remove
-        these tests.
-        """
+        """Return the setting or option to type so that a task may remove these tests."""
         found = (path for each in tests for path in self._files_of(each))
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
-        """True if the test may be removed. If its file is unknown, every file that may have
-        removed it counts.
+        """True if the test may be removed. If its file is unknown, the task must be allowed to
+        alter every file that may have removed it.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
@@ -60,15 +59,17 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
-    """Return what to type so that a task may alter these files; long lists are cut."""
+    """Return the setting or option to type so that a task may alter these files; long lists are
+    cut.
+    """
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""
     return f"to allow it: {', or '.join(filter(None, [named, general]))}"
 
 
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
-    """Return the removal of a test. ``touched``: changed paths, each with True if the
-    base has it.
+    """Return which tests a task may remove. ``touched``: changed paths, each with True if the base
+    has it.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(

@@ -1,4 +1,4 @@
-"""Admission checks: decide if a job may be started. Pure: facts in, a verdict out."""
+"""Admission checks: decide if a job may be started. Pure."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def _plain(value: Any) -> object:
 
 
 def check_budget(budget: Mapping[str, float]) -> None:
-    """Raise Refused if a job that is to run again has no budget left."""
+    """Raise Refused if a job that is to run again has no remaining budget."""
     for name, amount in budget.items():
         if amount <= 0:
             raise Refused(
@@ -52,7 +52,7 @@ def check_budget(budget: Mapping[str, float]) -> None:
 
 
 def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
-    """Raise InvalidRequest for what this server cannot do.
+    """Raise InvalidRequest for a setting that this server cannot apply.
 
     Using the agents on the Windows side is a setting of the whole server, not of a job.
     """
@@ -99,7 +99,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
-    """Raise Refused if a job has more tasks than one job may have."""
+    """Raise Refused if a job has more tasks than the ceiling allows."""
     if max(len(tasks), workers) > ceilings.max_tasks_per_job:
         raise Refused(
             f"task limit exceeded: {len(tasks)} tasks ({workers} workers), maximum "

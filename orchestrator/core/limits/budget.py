@@ -79,7 +79,7 @@ class Spending:
 
 
 def total(*usages: Usage) -> Usage:
-    """Sum usages. A figure that none of them knows remains unknown."""
+    """Sum usages. A figure that is unknown in all of them stays unknown."""
     sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
     return Usage(
         **sums,
@@ -117,7 +117,7 @@ def caps_in_words(caps: Mapping[str, float]) -> str:
 def passed(
     limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
 ) -> tuple[CapPassed, ...]:
-    """Return the exceeded limits; ``at_least``: the sums are incomplete."""
+    """Return the exceeded limits. ``at_least``: True if the sums are incomplete."""
     caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
     return tuple(
         CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
@@ -152,9 +152,10 @@ def spent_by(usage: Usage) -> Mapping[str, float]:
 
 
 def tokens(usage: Usage) -> int:
-    """Return the tokens for ``max_tokens``: input not from a cache, written to it, and output.
+    """Return the tokens for ``max_tokens``: output, uncached input, and input written to the
+    cache.
 
-    Reading from a cache costs a tenth and is repeated with every step: it does not count.
+    Reading from a cache does not count, because it costs a tenth and is repeated with every step.
     """
     return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
 

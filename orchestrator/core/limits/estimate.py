@@ -13,7 +13,7 @@ RULE_OF_THUMB_TOKENS = 100_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """Estimated usage; None is "not known"."""
+    """Estimated usage; None means unknown."""
 
     workers: int
     #: Number of workers that compare candidates, in addition to ``workers``.

@@ -50,7 +50,7 @@ def _of_root(
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """Return the settings of a child job: its parent's, or lower if it asks for less."""
+    """Return the settings of a child job: its parent's settings, or lower ones that it requests."""
     above, remaining = line.parent_job.config, _remaining(line)
     values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
@@ -100,7 +100,9 @@ def _config(values: dict[str, Any]) -> JobConfig:
 
 
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings for its retry. Raise InvalidRequest for a fixed setting."""
+    """Return a job's settings for its retry. Raise InvalidRequest for a setting that a retry may
+    not change.
+    """
     fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
     if fixed:
         can_change = ", ".join(each.wire for each in _ON_RETRY)
@@ -121,7 +123,7 @@ def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceiling
 
 
 def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
-    """Raise Refused if a task of a root job has a longer timeout than a job may have."""
+    """Raise Refused if a task of a root job has a timeout above the ceiling on wall time."""
     for task in tasks:
         own = (each.timeout for each in task.candidate_settings)
         for timeout in (task.timeout, *own):

@@ -37,7 +37,7 @@ class Ceilings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ancestry:
-    """The stored records of a child job's ancestors; never the caller's own statement."""
+    """The stored records of a child job's ancestors. The caller's own claims are never used."""
 
     #: The job of the calling worker.
     parent_job: Job
@@ -141,7 +141,7 @@ class Reached:
 
 @dataclass(kw_only=True, slots=True)
 class Quotas:
-    """The limits, and today's usage of them."""
+    """The limits, and today's usage by key."""
 
     #: Limit on the cost of the whole server per day.
     max_cost_usd_per_day: float | None = None

@@ -1,10 +1,10 @@
 """Wait graph of workers that wait because of locks, and detection of cycles in it.
 
-As in PostgreSQL's lock manager there are two kinds of waits: for the holder of a lock ("hard"), and
-for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always
-rejected. A cycle with a soft wait is broken by letting the later request go first.
+As in PostgreSQL's lock manager there are two kinds of waits: for the holder of a lock ("hard"),
+and for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is
+always rejected. A cycle with a soft wait is broken by granting the later request first.
 
-A worker that has unfinished child jobs waits for all workers below it.
+A worker with unfinished child jobs waits for all their workers and descendants.
 """
 
 from collections import deque
@@ -46,11 +46,14 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return how a blocker of the entry waits for the entry's worker, or one above it."""
+        """Return the chain of waits by which a blocker of the entry waits for the entry's worker
+        or its ancestors; empty if there is none.
+        """
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle of waits that this grant would close; empty if it closes none.
+        """Return the cycle of waits that a grant of the entry would close; empty if it closes
+        none.
 
         ``waiting``: all waiting entries.
         """

@@ -34,10 +34,12 @@ class Grant:
 
 
 def in_line(one: WorkerKey, other: WorkerKey) -> bool:
-    """True if one worker is the other or works for it: names carry the ancestry."""
+    """True if the workers are equal, or one is a descendant of the other; names carry the
+    ancestry.
+    """
     return is_below(one, other) or is_below(other, one)
 
 
 def is_below(one: WorkerKey, other: WorkerKey) -> bool:
-    """True if ``one`` is ``other``, or works for it."""
+    """True if ``one`` is ``other`` or its descendant."""
     return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")

@@ -39,7 +39,9 @@ class LockManager:
     # -- claims ---------------------------------------------------------------------------------
 
     def expect(self, party: Party, names: Sequence[str]) -> None:
-        """Register claims of a future worker below another one, so that its parent waits for it."""
+        """Register claims of a worker that does not exist yet, so that its parent counts as
+        waiting for it.
+        """
         entry = _claim(party, names)
         self._claimants[party.key] = entry
         self._waits.add(entry)
@@ -64,7 +66,7 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record that a worker that has been started holds these names."""
+        """Record that a worker that was started before holds these names."""
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
 
@@ -91,7 +93,9 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker that cannot start now for another reason. Idempotent."""
+        """Remove the claim of a worker that cannot start now for another reason than locks.
+        Idempotent.
+        """
         entry = self._claimants.get(key)
         if entry is not None and entry.place:
             self._leave_queue(entry)
@@ -223,7 +227,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Return the entry to wait for."""
+        """Return the entry that blocks this one; None if none does."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -257,7 +261,7 @@ class LockManager:
         entry.place = 0
 
     def _gone(self, entry: LockEntry) -> None:
-        """Check the entries again that wait behind a removed entry."""
+        """Wake the entries that waited behind a removed entry."""
         for each in self._behind.pop(entry, ()):
             self._wake(each)
         self._change()

@@ -1,4 +1,6 @@
-"""Lock table: holders and requests by lock name. A lookup costs as much as it finds."""
+"""Lock table: holders and requests by lock name. The time of a lookup is proportional to its
+results.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -101,7 +103,7 @@ class LockTable:
                 del self._below[above]
 
     def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
-        """Yield the entries whose path equals, contains, or is below one of these names; may
+        """Yield the entries with a name that equals, contains, or is below one of these names; may
         repeat an entry.
         """
         for bucket in self._buckets(names):
@@ -116,13 +118,13 @@ class LockTable:
                 yield self._at[below]
 
     def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield entries that may not be held together with this one."""
+        """Yield entries that conflict with this entry."""
         for other in self.meeting(entry.names):
             if not compatible(entry, other):
                 yield other
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield earlier entries that may not be held together with this one."""
+        """Yield earlier entries that conflict with this entry."""
         for bucket in self._buckets(entry.names):
             for other in bucket:
                 if entry.place and other.place >= entry.place:

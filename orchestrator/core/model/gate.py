@@ -142,7 +142,9 @@ class Gate:
 
     @property
     def is_asked_for(self) -> bool:
-        """True if a person named the gate: in the request, the plan, or the repository's file."""
+        """True if a person named the gate in the request, in the plan, or in the repository's
+        file.
+        """
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property
@@ -220,7 +222,7 @@ class GateResult:
 
 
 class GatePlace(StrEnum):
-    """The state of the project on which a gate runs."""
+    """The kind of project state on which a gate runs."""
 
     BASE = "base commit"
     WORKER = "worker"
@@ -271,7 +273,9 @@ class GateRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files that decide how gates judge, and that the work altered because its task may."""
+    """Files that decide how gates judge, and that the worker altered because its task may alter
+    them.
+    """
 
     paths: tuple[str, ...] = ()
     #: True if the work changes other code in addition to these files.

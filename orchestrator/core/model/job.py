@@ -184,7 +184,8 @@ class Job:
 
     @property
     def lacks_changes(self) -> bool:
-        """True if the result lacks changes of the job or its descendants that no person excluded.
+        """True if the result lacks changes of the job or its descendants, and no person excluded
+        them.
 
         Promised files that no worker created count, too.
         """
@@ -193,7 +194,7 @@ class Job:
 
     @property
     def fails_unjudged(self) -> bool:
-        """True if the job requires gates, and they have not judged the code that it changed."""
+        """True if the job requires gates, and no gate judged the code that it changed."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)

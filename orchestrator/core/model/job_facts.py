@@ -1,6 +1,6 @@
 """Facts about a job's outcome in addition to its status: frozen values, stored with the job.
 
-The facts are values: ``core.outcome.job.reason`` composes the job's ``reason`` from them.
+``core.outcome.job.reason`` composes the job's ``reason`` from these facts.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,9 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker that succeeded, before a retry for the rest of its promised files."""
+    """Changes of a worker that succeeded, and was then retried because promised files were
+    missing.
+    """
 
     worker_id: str
     #: The attempt that succeeded.

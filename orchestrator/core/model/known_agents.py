@@ -1,7 +1,7 @@
 """The built-in AI agents and their static properties: data only, the best agent first.
 
 This module is the only list of agents. Settings, help, and the agents themselves use it, so it is
-in the layer below all of these.
+in the lowest layer.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
 
 class Inherited(StrEnum):
-    """User settings and extensions of an AI tool."""
+    """Parts of a user's configuration of an AI tool that an attempt can inherit."""
 
     #: servers of the Model Context Protocol
     MCP = "mcp"

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return True if the last pattern that matches the path includes it.
+    """True if the last pattern that matches the path includes it.
 
     A pattern without a slash matches a name at any depth. If no pattern matches, the path is
-    included only if the first pattern excludes.
+    included only if the first pattern is an exclusion.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]

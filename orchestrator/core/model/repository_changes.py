@@ -182,7 +182,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the entry's name in the state of a checkout, as ``change_of`` got it."""
+    """Return the entry's name in the state of a checkout, as passed to ``change_of``."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

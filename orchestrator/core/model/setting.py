@@ -9,7 +9,7 @@ DECLARED = "setting"
 
 
 class Kind(Enum):
-    """Type of a value. ``schemas/requests`` and ``cli/plan`` have a type for each."""
+    """Type of a value. ``schemas/requests`` and ``cli/plan`` have a Python type for each kind."""
 
     #: A whole number from 1.
     COUNT = auto()
@@ -36,7 +36,7 @@ class Kind(Enum):
 
 
 class Inheritance(Enum):
-    """How a child job's value follows from its request and from the parent job's value."""
+    """How a child job's value is derived from its request and from the parent job's value."""
 
     #: The requested value; otherwise the parent job's.
     ASKED = auto()

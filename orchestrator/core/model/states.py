@@ -63,7 +63,7 @@ class WorkerKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What keeps a worker from running. The name is ``WaitingFor.name``."""
+    """What keeps a worker from running. A comment's "name" is ``WaitingFor.name``."""
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"

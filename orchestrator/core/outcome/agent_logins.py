@@ -16,7 +16,7 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """Facts about agents, by their names."""
+    """Properties of agents, by agent name."""
 
     #: Returns True if the agent needs a key or a login.
     login: Callable[[str], bool] = lambda agent: False
@@ -49,7 +49,7 @@ class AgentLogins:
         self._seen: dict[str, LoginsSeen] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
-        """True if the agent needs a login that is not known to work."""
+        """True if the agent needs a login, and the login is not known to work."""
         seen = self._fresh(agent, now)
         return self._needs.login(agent) and not (seen and seen.works)
 
@@ -58,7 +58,9 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def told(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record the outcome of an attempt. If its login failed, add the fix to the verdict."""
+        """Record the outcome of an attempt, and return its verdict. If the login failed, the
+        verdict includes how to fix it.
+        """
         if not verdict.login_refused:
             return verdict
         mend, credential = self._needs.mend(agent), self._needs.credential(agent)
@@ -70,11 +72,13 @@ class AgentLogins:
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
     def refused(self, now: float) -> Mapping[str, str]:
-        """Return agents whose login failed recently, with reasons. Any thread may ask."""
+        """Return agents whose login failed recently, with reasons. Any thread may call."""
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent without a known login failure; empty if it is this one, or none."""
+        """Return the best agent without a known login failure; empty if it is ``agent`` itself, or
+        if there is none.
+        """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found
 

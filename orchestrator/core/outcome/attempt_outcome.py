@@ -82,9 +82,10 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """True if the result of an attempt that printed nothing and changed nothing counts as work.
+    """True if an attempt without output and without new changes still shows work.
 
-    Its existing changes come from earlier attempts. They count only if a gate has passed them now.
+    Its existing changes come from earlier attempts, so they count only if a gate has passed them
+    now.
     """
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
@@ -98,14 +99,14 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """True if promised changes are missing; False while child jobs may still make them."""
+    """True if promised changes are missing; False while child jobs may still make these changes."""
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
-    """True if the agent ends with an open question; every question counts if expected changes are
-    missing.
+    """True if the agent ends with an open question. If expected changes are missing, every
+    question counts.
     """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
@@ -126,7 +127,9 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """True if the final text is a recipe, although the task may ask for more than an answer."""
+    """True if the final text only describes the work, although the task may require more than an
+    answer.
+    """
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
     return is_recipe and found is not None and found.is_in_doubt
@@ -331,8 +334,8 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 
 
 def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
-    """Return evidence for the last verdict on a worker that had succeeded except for its
-    delivery.
+    """Return an exit and evidence with which to judge a worker again, if only its delivery was
+    missing at its end.
     """
     evidence = Evidence(
         output=output,
@@ -386,10 +389,11 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return when an attempt ended whose end is known now: with its process, or with its gates.
+    """Return the end time of an attempt whose end has just become known: the end of its process,
+    or of its gates.
 
-    Its process may have ended long before, without a server. A time of a clock that disagrees with
-    the server's clock (changed since, or of another machine) is ignored.
+    The process may have ended long before, without a server. A time that contradicts the server's
+    clock is ignored, because the clock was changed or is another machine's.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     told = exit.ended_at if agrees and not evidence.gates else now
@@ -440,7 +444,7 @@ def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
 
 
 def _is_good(evidence: Evidence) -> bool:
-    """True if the worktree passed every gate that counts, and at least one."""
+    """True if at least one required gate ran, and all required gates passed."""
     passed = any(gate.has_approved for gate in evidence.gates)
     sound = evidence.worktree is not None and not evidence.worktree.faults
     return sound and passed and not any(gate.blocks for gate in evidence.gates)

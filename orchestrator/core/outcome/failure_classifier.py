@@ -43,7 +43,7 @@ Rung = tuple[RetryStrategy, float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failed attempt, as the rows see it."""
+    """One failed attempt with the facts that rows need."""
 
     exit: Exit
     evidence: Evidence
@@ -326,7 +326,7 @@ def failure_of(worker: Worker, attempt: int) -> Failure | None:
 
 
 def goes_on_with(failure: Failure, agent: str) -> Failure:
-    """Return the failure with a fallback: another agent continues from this attempt's state."""
+    """Return the failure for a fallback: another agent continues from this attempt's state."""
     why = f"{failure.reason}; {agent} continues with this state"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 

@@ -1,4 +1,6 @@
-"""Resources that a machine can run out of and regain. Shims import this: it imports very little."""
+"""Errors of resources that a machine can run out of, and regain. Shims import this module, so it
+imports very little.
+"""
 
 import errno
 

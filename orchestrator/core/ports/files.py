@@ -39,7 +39,7 @@ class Workspace(Protocol):
     def final_report(self, job: Job) -> Path: ...
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the path of a report; None if no report can have that name."""
+        """Return the path of a report; None if reports never have that name."""
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the worker's log that marks the start of an attempt."""
@@ -67,7 +67,7 @@ class JobFiles(Protocol):
         """Raise OSError if the disk is too full for the work that ``destroy`` saves."""
 
     def in_use(self, root_id: str) -> bool:
-        """Return True if a person works in one of the job's worktrees (``attach``)."""
+        """True if a person works in one of the job's worktrees (``attach``)."""
 
     def present(self) -> Sequence[str]:
         """Return the root jobs that have a directory."""
@@ -80,7 +80,7 @@ class JobFiles(Protocol):
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove the directory that was set aside. Idempotent. Raise OSError.
 
-        Return the names of the git refs that still have work of the job.
+        Return the names of the git refs that keep work of the job.
         """
 
 

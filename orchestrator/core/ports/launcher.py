@@ -69,12 +69,14 @@ class Launcher(Protocol):
     def listen(self, seconds: float | None) -> bool:
         """Wait for events for at most ``seconds``, and report them; None: the launcher decides.
 
-        Only one thread may call at a time. Work that is needed for a report never blocks this
-        thread. Return False if the launcher is not open: then no event will ever come.
+        Only one thread may call at a time, and no other work blocks this thread. Return False if
+        the launcher is not open: then no event will ever come.
         """
 
     def wake(self) -> None:
-        """Make ``listen`` return now; if no thread is in it, its next call returns at once."""
+        """Make ``listen`` return now. If no thread is in ``listen``, its next call returns at
+        once.
+        """
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block; a failure is reported as an ended attempt."""

@@ -35,11 +35,11 @@ class Change:
 
     @property
     def durable(self) -> bool:
-        """True if the save waits until the change survives a loss of power, not only a crash.
+        """True if the save waits until the change survives a power loss, not only a crash.
 
         True for facts that a caller relies on: an accepted job, and the end of a job. Starts and
-        ends of attempts reach the disk a moment later. After a loss of power no attempt runs any
-        more, and work that ended just before it is repeated.
+        ends of attempts reach the disk a moment later. After a power loss, no attempt runs, and
+        work that ended just before it is repeated.
         """
         return bool(self.new_jobs or self.jobs)
 
@@ -112,8 +112,9 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store a change in one transaction: all of the change or nothing.
 
-        After it returns, a crash of this process loses nothing of the change. A loss of power loses
-        nothing of a ``durable`` change, nor of other changes some hundredths of a second later.
+        After ``save`` returns, a crash of this process loses nothing of the change. A power loss
+        loses nothing of a ``durable`` change; other changes survive it some hundredths of a second
+        later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
@@ -215,10 +216,11 @@ class Store(Protocol):
         """Return at most ``limit`` events with ``seq`` > ``after``, in order of ``seq``."""
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
-        """Grant an attempt all of these locks or none, in one step, even if others request them.
+        """Grant an attempt all of these locks or none, in one transaction, also if other servers
+        request them.
 
-        Locks that the attempt already holds remain. Leases are written like a change: from one
-        thread, and durable.
+        Locks that the attempt already holds remain. Only one thread may call, as for ``save``;
+        leases are durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:

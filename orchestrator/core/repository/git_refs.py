@@ -66,7 +66,7 @@ def landed_refs(root_id: str, job_id: str) -> str:
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of a job's earlier results, by number."""
+    """Return the prefix of a job's earlier results, which are numbered."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
@@ -91,13 +91,13 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 
 
 def kept_refs(root_id: str) -> str:
-    """Return the prefix of work of a removed root job that exists nowhere else."""
+    """Return the prefix of saved work of a removed root job; no other ref has this work."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of a worker's former heads, before its worktree was switched to another
-    branch.
+    """Return the prefix of earlier heads of a worker's branch, from before its worktree was
+    switched to another branch.
     """
     return f"{hidden(root_id)}aside/{worker_id}/"
 

@@ -225,7 +225,7 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """Changes of a child job that a commit no longer has."""
+    """Changes of a child job that a commit lost again."""
 
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them: they were discarded.
@@ -278,13 +278,13 @@ class Repository(Protocol):
         """Remove a worktree; uncommitted changes are committed to its branch first. Idempotent."""
 
     def drop_spares(self, directory: str) -> None:
-        """Remove the files that a root job stored of closed worktrees.
+        """Remove a root job's spare worktrees, which are stored for reuse.
 
         ``directory`` is the root job's directory.
         """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return git settings, as names and values, that stop git from pushing.
+        """Return git settings, as names and values, that prevent pushes.
 
         Empty without a repository.
         """
@@ -345,7 +345,7 @@ class Repository(Protocol):
         """Commit the ignored files of a worktree, separately from its branch.
 
         Return the commit; empty if there are no ignored files. Very large files are excluded; the
-        commit lists them.
+        commit lists their names.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
@@ -362,7 +362,8 @@ class Repository(Protocol):
         """Return the files that a commit of ``keep_ignored`` lacks, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
-        """Reset a branch and its worktree to a commit, with the ignored files of ``kept``.
+        """Reset a branch and its worktree to a commit, with the ignored files of the commit
+        ``kept``.
 
         All other files of the worktree are removed, except ignored files too large to be saved.
         Idempotent.
@@ -372,7 +373,7 @@ class Repository(Protocol):
         """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
         The worktree's branch and index stay. Raise RepositoryError, and change nothing, if a file
-        to be changed no longer is as in ``now``.
+        to be changed differs from ``now``.
         """
 
     def tip(self, name: str) -> str:
@@ -418,9 +419,9 @@ class Repository(Protocol):
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
         """Create the project's own programs for a worktree in the directory ``programs``.
 
-        The former content of ``programs`` is removed. ``search`` is the path that is otherwise
-        searched for programs. ``trusted``: nothing that a worker put into the worktree runs in
-        place of the programs of the user's checkout.
+        Earlier content of ``programs`` is removed. ``search``: the path on which programs are
+        found otherwise. ``trusted``: True if no file of a worker may run instead of a program of
+        the user's checkout.
         """
 
     def close_at(self, directory: str) -> None:
@@ -472,7 +473,8 @@ class Repository(Protocol):
         """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the next one.
+        """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the commit
+        after them.
 
         Return ``tip`` itself if it is not on top of these commits, or if one of them, or the
         commit after them, is a merge. ``message`` is for the folded commit.
@@ -511,11 +513,11 @@ class Repository(Protocol):
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """Return the changes from ``base`` to ``result`` that ``tip`` no longer has.
+        """Return the changes from ``base`` to ``result`` that ``tip`` lost again.
 
         Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits
-        besides ``base`` whose content an undo may have restored. ``others``: changes of other child
-        jobs, as ``<base>..<result>``.
+        besides ``base`` whose content an undo may have restored. ``others``: changes of other
+        child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -537,14 +539,14 @@ class Repository(Protocol):
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         """Return conflicting files of two commits that a third commit does not resolve.
 
-        These are the files with markers; all files if the third commit equals the result of
-        ``marked``.
+        A file with conflict markers is unresolved; if the third commit equals the result of
+        ``marked``, all files are.
         """
 
     def ways_to_merge(self) -> str:
         """Return a digest of git settings and attributes that decide how files are merged.
 
-        "" if there are none. ``checkout_state`` has it by the name ``WAYS_TO_MERGE``.
+        "" if there are none. ``checkout_state`` has the digest by the name ``WAYS_TO_MERGE``.
         """
         ...
 
@@ -555,7 +557,7 @@ class Repository(Protocol):
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
-        """Restore backed-up files that git cannot use in their present state.
+        """Restore backed-up files whose present state git cannot use.
 
         Return all restorations since the job began, as text. Idempotent.
         """
@@ -564,7 +566,7 @@ class Repository(Protocol):
         """Return the user's state that must not change: branch, refs, stash, config, files."""
 
     def exists(self) -> bool:
-        """Return True if the project is in a repository. Never raises."""
+        """True if the project is in a repository. Never raises."""
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
@@ -594,7 +596,7 @@ class Repository(Protocol):
 
 
 def needs_worktree(task: TaskSpec, git: str) -> bool:
-    """Return True if ``git: on`` applies to the task; ``git`` is the setting of its job."""
+    """True if ``git: on`` applies to the task; ``git`` is the setting of its job."""
     if task.workdir == Workdir.PROJECT or git == GitUse.OFF:
         return False
     return (task.git or git) == GitUse.ON

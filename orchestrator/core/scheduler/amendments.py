@@ -1,6 +1,7 @@
 """Changes by a person to a stored job tree: a rollback, a recount of changes, a discard.
 
-A server applies them to the tree in its scheduler; without a server, the stored tree is changed.
+A server applies the changes to the tree in its scheduler; without a server, the command changes
+the stored tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +37,9 @@ class Amendments:
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.told())
 
     def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """Record the files that the worker's branch changes, including by a person. Idempotent."""
+        """Record the files that the worker's branch changes, including a person's commits.
+        Idempotent.
+        """
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
         delivery = result.delivery or Delivery(changed=False)

@@ -1,4 +1,4 @@
-"""Commands of the scheduler; the supervisor executes them once the turn is stored."""
+"""Commands of the scheduler. The supervisor executes them after it has stored the turn."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class StopMerging:
-    """The job is being stopped while its reports are pending: stop the merge that they wait for."""
+    """Stop the job's merge, for which its reports wait, because the job is being stopped."""
 
     job_id: str
 
@@ -55,7 +55,7 @@ class MakeContext:
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """The job's planner has ended: pass its tasks, or a fallback's, to the scheduler."""
+    """Pass the tasks of the job's ended planner, or of a fallback planner, to the scheduler."""
 
     job_id: str
 

@@ -101,7 +101,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return when the next action is due without any event."""
+        """Return the time of the next action that needs no event."""
         times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
@@ -115,8 +115,8 @@ class Scheduler:
     ) -> None:
         """Add an admitted job; a child job's parent worker begins to wait.
 
-        The planner of a job submits its tasks later. Raise Deadlock for a child job if a worker
-        that waits for its parent holds its locks; nothing has changed then.
+        If the job has a planner, its tasks follow later. Raise Deadlock for a child job if its
+        locks are held by a worker that waits for its parent; then nothing has changed.
         """
         self.check_locks(job, tasks)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
@@ -151,7 +151,7 @@ class Scheduler:
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
-        """End a job without tasks, because no plan can be carried out."""
+        """End a job without tasks, because no plan is possible."""
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float) -> None:
@@ -176,7 +176,9 @@ class Scheduler:
         self._running.attach(key, child_job_id, now)
 
     def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
-        """Record that a limit rejected a child job; only a worker's first ones emit events."""
+        """Record that a limit rejected a child job. Only the first rejections of a worker emit
+        events.
+        """
         worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
         node.refused_child_jobs += 1
         before = worker.result.refused_child_jobs if worker.result else 0
@@ -210,7 +212,7 @@ class Scheduler:
         self._gate_events.begun(key, attempt, gates, now)
 
     def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
-        """Record that an attempt waits for disk space; "" as ``reason``: no longer."""
+        """Record that an attempt waits for disk space; an empty ``reason`` ends the wait."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -276,7 +278,7 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return when the worker may be retried if its agent's account was limited."""
+        """Return when the worker may be retried, if its agent's account was rate-limited."""
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)
@@ -286,7 +288,9 @@ class Scheduler:
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts whose records should be read now; ``late_result`` may follow."""
+        """Return lost attempts whose exit records should be read now. If a record exists, call
+        ``late_result``.
+        """
         return self._late.sought(now)
 
     def late_result(
@@ -339,14 +343,15 @@ class Scheduler:
             self._child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
-        """Replace the settings of a job that is about to run again."""
+        """Replace the settings of a job that will run again."""
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
         """Run the unsuccessful tasks of an ended job again, and workers that did not create all
         promised files; see ``check_rerun``.
 
-        Return the number of workers. A failed candidate of a task that succeeded is not retried.
+        Return the number of retried workers. A failed candidate of a task that succeeded is not
+        retried.
         """
         return self._reopening.retry(job_id, by, now)
 
@@ -381,9 +386,9 @@ class Scheduler:
         self._reopening.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
-        """Start and resume what has room, and return the commands since the last turn.
+        """Start and resume workers within the limits, and return the commands since the last turn.
 
-        ``take_changes`` then returns what changed. ``room`` is the machine's free capacity.
+        ``take_changes`` then returns the changes. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
@@ -395,7 +400,9 @@ class Scheduler:
         return commands
 
     def take_changes(self) -> Change:
-        """Return what changed since the last call: store it before commands are executed."""
+        """Return the changes since the last call. The caller must store them before it executes
+        commands.
+        """
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
@@ -410,7 +417,7 @@ class Scheduler:
                 self._trees.forget(root_id)
 
     def forget(self, root_id: str) -> None:
-        """Drop a tree that was restored, and has not changed."""
+        """Drop a restored tree that was not changed."""
         self._trees.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
@@ -424,8 +431,8 @@ class Scheduler:
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.
 
-        ``exited`` must follow for each of these attempts: at once if it is known to be over,
-        otherwise when it ends.
+        The caller must call ``exited`` for each of these attempts: now if the attempt is known to
+        be over, otherwise at its end.
         """
         return self._restoring.restore(tree, now)
 

@@ -1,7 +1,7 @@
 """Read-only view of the scheduler's unfinished job trees.
 
-Lookups, without copies. Any thread may ask for a job or a worker; iteration over all of them
-(``jobs.values()``, ``locks``) is for the supervisor's thread only.
+Lookups without copies. Any thread may look up a job or a worker; iteration over all of them
+(``jobs.values()``, ``locks``) is only for the supervisor's thread.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -63,8 +63,8 @@ class SchedulerView:
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
-        """Return the smallest remaining budget of the job and its ancestors, without
-        reserved parts.
+        """Return the smallest remaining budget of the job and its ancestors, minus the budgets
+        reserved for child jobs.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -78,7 +78,7 @@ class SchedulerView:
         return left
 
     def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
-        """Return the part of its unfinished child jobs' budgets that is not used yet."""
+        """Return the unused part of the budgets that are reserved for unfinished child jobs."""
         reserved, own = 0.0, {job.id for job in line}
         children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
         for child in (each for each in children if each is not None):
@@ -120,7 +120,7 @@ class SchedulerView:
         return self._planning.is_rendering(job_id)
 
     def planner_of(self, job_id: str) -> Worker:
-        """Raise KeyError for a job without a planner."""
+        """Return the job's planner. Raise KeyError for a job without a planner."""
         return self._planning.planner(job_id)
 
     # -- workers --------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class SchedulerView:
         return self._trees.task_of(worker)
 
     def candidates_of(self, job_id: str, task_id: str) -> Sequence[Worker]:
-        """Return the workers that try the same task."""
+        """Return the workers that run the same task."""
         return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
 
     def is_open(self, key: WorkerKey) -> bool:
@@ -142,7 +142,7 @@ class SchedulerView:
         return worker is not None and worker.status is WorkerStatus.WAITING
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if its child jobs have ended, and the worker waits for its slot."""
+        """True if the worker's child jobs have ended, and it waits for a slot."""
         node = self._trees.nodes.get(key)
         return bool(node and node.alive and not node.has_slot and not node.open_children)
 
@@ -151,13 +151,13 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return files that its child jobs made, at any depth, and what commands left; None
-        if none changed.
+        """Return files that the worker's child jobs changed, at any depth, including files that
+        commands left; None if they changed none.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
-        """Return other workers of its job that have worked in the project since it began."""
+        """Return other workers of the job that worked in the project since this worker began."""
         began = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
@@ -170,8 +170,8 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code that child jobs of a worker changed in the project, and that gates of
-        their own tasks judged there, with the time at which that task had ended.
+        """Return code that child jobs of a worker changed in the project, and that gates of their
+        tasks judged there, by path. The value is the time of that task's end.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

@@ -51,7 +51,7 @@ def sequence(value: object, *keys: str) -> list[Any]:
 
 
 def text(value: object, *keys: str) -> str:
-    """Return a string that can be encoded: half of a surrogate pair becomes "?"."""
+    """Return a string that can be encoded: a lone surrogate becomes "?"."""
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""

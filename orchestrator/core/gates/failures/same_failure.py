@@ -28,7 +28,9 @@ _WORDS = re.compile(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """True if two failures are alike. Each begins with the exception's type; "" is like any."""
+    """True if two failures are alike. Each text begins with the exception's type; an empty text is
+    like any other.
+    """
     if not one or not other:
         return True
     one, other = (_COLOURS.sub("", each) for each in (one, other))

@@ -19,7 +19,7 @@ def needs_another(first: Ran) -> bool:
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs: the findings of both, and the tests that passed in both.
 
-    A second run that was killed or timed out is returned as it is: it excuses nothing.
+    If the second run was killed or timed out, return it: it excuses nothing.
     """
     if second.broken:
         return second
@@ -39,13 +39,17 @@ def both(first: Ran, second: Ran) -> Ran:
 
 
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Compare by file only: a log or report that a gate writes has other content each time."""
+    """Yield findings whose file has a finding in both runs. Content does not count, because a
+    gate's log or report differs each time.
+    """
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)
 
 
 def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Yield findings of both runs; a failure that differs between them is compared by its name."""
+    """Yield the findings of both runs. A failed test is in both runs even if its message
+    differs.
+    """
     left: dict[str, list[Flaw]] = {}
     for each in other:
         left.setdefault(each.key, []).append(each)

@@ -1,7 +1,7 @@
 """Counts for comparing candidates: tests of the base, new tests, and findings. Pure.
 
-A candidate must not win by adding tests of its own. So the base's tests are counted separately:
-with the base's versions of tests and configuration, and by the names that a run at the base lists.
+A candidate must not win by its own added tests. So the base's tests are counted separately, by
+their names at the base, and with the base's versions of tests and configuration.
 """
 
 from collections import Counter
@@ -20,7 +20,8 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
     """Return the result with its counts; unchanged if the gate did not judge the work.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
-    configuration; the same run if the worker altered none. ``base``: the run of the base commit.
+    configuration; it is ``now`` if the worker altered none of them. ``base``: the run of the base
+    commit.
     """
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result
@@ -37,8 +38,8 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
 
 
 def without_parameters(test: str) -> str:
-    """Return a test's name without parameters (``test_one[2-3]`` is ``test_one``), which multiply
-    tests at no cost.
+    """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``. Otherwise
+    parameters would multiply tests at no cost.
     """
     return test.partition("[")[0]
 
@@ -50,7 +51,8 @@ def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
 
 
 def _of_base(now: Reading, base: Reading) -> Iterator[str]:
-    """Yield passed tests that the base has: under their name, or moved. Each name counts once.
+    """Yield passed tests that the base has under the same name, or under the name before a move.
+    Each name counts once.
 
     If the base cannot load a file, each test of the file counts.
     """

@@ -21,9 +21,9 @@ def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
 
 
 def confirmed(first: Ran, second: Ran) -> Ran:
-    """Combine two runs: the findings of both, and the tests that passed in one of them.
+    """Combine two runs: the findings of both runs, and the tests that passed in either run.
 
-    A second run without a result confirms nothing, and removes no findings.
+    If the second run has no result, the first run's findings stay.
     """
     if second.broken:
         return first

@@ -1,7 +1,7 @@
 """Changes to files that decide how gates judge, such as tests and their configuration. Pure.
 
-A gate that passes runs a second time with the base's versions of these files. What only passes with
-the worker's own versions is a finding.
+A gate that passes runs a second time with the base's versions of these files. A test or check that
+fails in the second run is a finding.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -57,9 +57,10 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Limit what tasks may alter: a change that also touches other code may only repair tests.
+    """Limit the files that tasks may alter: a change that also touches other code may only repair
+    failing tests.
 
-    Otherwise one change could break code and weaken the tests that would show it.
+    Otherwise one change could break code and weaken the tests that show the fault.
     """
 
     def held(leave: Leave) -> Leave:
@@ -70,7 +71,9 @@ def held_to_tests(
 
 
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
-    """True if code besides tests and settings changed: of this gate, or in hidden directories."""
+    """True if code other than tests and settings changed: in files of this gate, or in hidden
+    directories.
+    """
     own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
     return has_code(each for each in own if not matches(each, gate.configured_by))
 
@@ -84,12 +87,12 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return the change of judging files. ``touched``: changed paths, each with True if the base
-    has it.
+    """Return the alteration of judging files. ``touched``: changed paths, each with True if the
+    base has it.
 
-    ``moves``: by their new path. ``equal``: mixed files whose judging part is as at the base.
-    ``removed``: paths that the base has, and the change does not. ``is_compared``: new tests alone
-    are swapped as well, because candidates are compared without them.
+    ``moves``: moved files by their new path. ``equal``: mixed files whose judging part is as at
+    the base. ``removed``: paths that the base has, and the change lacks. ``is_compared``: True for
+    candidates, which are also compared without their new tests.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -122,7 +125,7 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Return kind of judging file; "" for a file that does not affect the gate's findings."""
+    """Return the kind of a judging file; "" for a file that does not affect the gate's findings."""
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -155,7 +158,9 @@ def with_second_run(
     base: Ran | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Set to failed if the gate passes only with the worker's versions of judging files."""
+    """Set the result to failed if the gate passes only with the worker's versions of judging
+    files.
+    """
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
         repaired = altered.judges if altered.repairs else ()
@@ -177,7 +182,8 @@ def with_second_run(
 def swayed(
     gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
 ) -> list[Flaw]:
-    """Return what passes, but fails with the base's versions; empty if the base shows nothing.
+    """Return tests and checks that pass now and fail with the base's versions; empty if the base's
+    run has no verdict.
 
     ``repairs``: except tests that fail at the base.
     """
@@ -196,7 +202,8 @@ def swayed(
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """Return tests that pass only with the worker's versions of judging files.
 
-    The second run has the base's versions. New tests are excluded, because they may need new code.
+    ``second``: the run with the base's versions. New tests are excluded, because they may need new
+    code.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}

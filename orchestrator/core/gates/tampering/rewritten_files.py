@@ -13,7 +13,9 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 def with_rewrites(
     result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
 ) -> GateResult:
-    """Set to failed if the gate changed tracked files that it does not change at the base."""
+    """Set the result to failed if the gate changed tracked files that it does not change at the
+    base.
+    """
     if ran.broken or not ran.rewritten:
         return result
     paths = new_rewrites(ran, base, touched)
@@ -28,7 +30,7 @@ def with_rewrites(
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
     """Return paths that a gate changed, except paths that it also changes at the base.
 
-    In a file that the worker changed, a rewritten place counts only if the base does not have it.
+    In a file that the worker changed, only rewritten places that the base does not have count.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -33,10 +33,10 @@ def comments_of(command: str) -> re.Pattern[str] | None:
 def switched_off(
     comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
 ) -> Iterator[str]:
-    """Yield places of new comments, such as ``a.py:3``, in the files of ``now``, which is by path.
+    """Yield places of new comments, such as ``a.py:3``, in ``now``, which has texts by path.
 
-    ``before``: texts of the files that the change touches. A comment may move, and its line may
-    change.
+    ``before``: texts of the files before the change. A comment that moved, or whose line changed,
+    is not new.
     """
     lines, known = Counter[str](), Counter[str]()
     for text in before:

@@ -64,7 +64,9 @@ class Exit:
 
     @property
     def stop_was_asked(self) -> bool:
-        """True if the server requested the stop, or stopped itself; False for a stray signal."""
+        """True if the server requested the stop, or stopped itself; False for a signal from
+        another sender.
+        """
         return self.ended_by is EndedBy.CANCEL and self.cause is not ExitCause.SIGNAL
 
 
@@ -100,7 +102,8 @@ class ErrorClass(StrEnum):
 class Usage:
     """Usage as an agent reports it; None means unknown, never zero.
 
-    ``input_tokens`` excludes tokens that a provider's cache read or wrote: these have own fields.
+    ``input_tokens`` excludes tokens that a provider's cache read or wrote, which have their own
+    fields.
     """
 
     steps: int | None = None

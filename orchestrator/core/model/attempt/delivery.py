@@ -34,10 +34,10 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """Comparison of a worker's changes with what its task promised, stored with its result.
+    """Comparison of a worker's changes with its task's promise, stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has no delivery if it had to
-    change no file, and changed no code.
+    Paths are as the task names them. A worker without a worktree has no delivery if its task
+    requires no change and it changed no code.
     """
 
     #: True if files differ from the worker's start, or were saved.
@@ -77,7 +77,7 @@ class Delivery:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if nothing was changed, and it is unknown if something had to be."""
+        """True if nothing was changed, and it is unknown if the task required a change."""
         return not (self.changed or self.expected or self.intent is Intent.ANSWER)
 
     @property
@@ -98,7 +98,9 @@ class Delivery:
 
 
 def with_children(delivery: Delivery, files: Sequence[str] | None) -> Delivery:
-    """Return the delivery with the files that child jobs changed later; None: no file changed."""
+    """Return the delivery including files that child jobs changed after the worker's end; None:
+    they changed no file.
+    """
     missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
     changed = delivery.changed or files is not None
     return replace(delivery, changed=changed, missing=missing, deferred=None)
@@ -122,13 +124,13 @@ def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool)
 
 
 def held_by(promised: str, paths: Iterable[str]) -> bool:
-    """Return True if one of the paths equals, matches, or is below the promised path."""
+    """True if one of the paths equals, matches, or is below the promised path."""
     path = normalized(promised)
     return path == "." or bool(matching(paths, [f"/{path}"]))
 
 
 def is_relative(promised: str) -> bool:
-    """Return True if the path can be inside the project."""
+    """True if the path can be inside the project."""
     return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
 
 

@@ -1,4 +1,4 @@
-"""Session of an AI tool with its model, and the decision whether the next attempt resumes it."""
+"""Session of an AI tool with its model, and the decision if the next attempt resumes it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -89,8 +89,8 @@ def start_of(
 ) -> Start:
     """Return how the next attempt begins after an attempt that ended by ``cause``.
 
-    ``rolled_back``: True if work of the session was undone since. ``able``: True if the agent's
-    tool can resume sessions, and the settings allow it.
+    ``rolled_back``: True if changes of the session were rolled back since. ``able``: True if the
+    agent's tool can resume sessions, and the settings allow it.
     """
     if session is None or not session.usable or not able or rolled_back:
         return Start.NEW

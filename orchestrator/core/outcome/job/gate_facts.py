@@ -38,9 +38,9 @@ def is_unjudged(
 ) -> bool:
     """True if a merged change has code that no gate judged.
 
-    ``touched``: its paths; ``results``: of the gates on the merged state; ``workers``: those whose
-    work it is. Their own gates count for workers that have some. ``unjudged_jobs``: ids of jobs of
-    the tree whose results have such code.
+    ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
+    the workers of the change, whose own gates count, too. ``unjudged_jobs``: ids of jobs of the
+    tree whose results have unjudged code.
     """
     if has_judged(results) or not has_code(touched):
         return False
@@ -65,11 +65,12 @@ def unjudged_files(
     workers: Sequence[Worker],
     below: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
-    """Return sources of a merged change that none of the gates with a result judged.
+    """Return sources of a merged change that no gate judged, if some gates have results.
 
-    ``present``: paths of the change, without removed ones, from the host project, and the same as
-    results of workers name them. A gate that only a worker's task requests judges that worker's
-    changes. ``below``: of the workers' child jobs, which have judged their own changes.
+    ``present``: paths of the change from the host project, without removed files, and the same
+    paths as workers' results name them. A gate that only a worker's task requests judges only this
+    worker's changes. ``below``: facts of the workers' child jobs, which have judged their own
+    changes.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -94,7 +95,7 @@ def unjudged_files(
 
 
 def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
-    """True for a file that the gates of a child job have not judged."""
+    """True for a file that no child job's gates have judged."""
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)
@@ -109,7 +110,7 @@ def _has_looked(result: GateResult, path: str) -> bool:
 
 
 def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
-    """True if a change has no other code than these files."""
+    """True if these files are all code of the change."""
     return bool(files) and {*code_in(present)} == {each.path for each in files}
 
 
@@ -147,7 +148,7 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return new comments that switch gates off; each gate once, as in ``gate_facts``."""
+    """Return new comments that switch off gates; each gate once, as in ``gate_facts``."""
     found = {each.name: each for each in results}
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
@@ -157,8 +158,8 @@ def comments_against(
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
-    """Return names of gates that passed: on the merged state, otherwise on every worker that
-    has them.
+    """Return names of passed gates: gates that passed on the merged state, otherwise gates that
+    passed on every worker that has them.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}

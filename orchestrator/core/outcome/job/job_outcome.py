@@ -13,12 +13,12 @@ def job_outcome(
     incomplete: bool = False,
     fails_unjudged: bool = False,
 ) -> JobStatus:
-    """Return the final status of a job whose workers (of this job alone) have all ended.
+    """Return the final status of a job whose own workers have all ended.
 
     A task with several candidates succeeded if one of them did. A job that was cancelled after all
-    its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: its
-    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate judged the code that
-    it changed, and the job requires one.
+    its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: the
+    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate judged the changed
+    code, and the job requires one.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -33,7 +33,8 @@ def job_outcome(
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from an ended job's start to its last worker's end; None before its end.
 
-    The job's own end comes later, because its reports, which show this figure, are written first.
+    The job's own end is later than that of its last worker, because reports with this figure are
+    written first.
     """
     if not job.status.ended:
         return None

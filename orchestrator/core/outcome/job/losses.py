@@ -1,4 +1,4 @@
-"""Changes that a job's result lacks for another reason than the merge. Pure."""
+"""Changes that a job's result lacks for other reasons than its merge. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its
 
 
 def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
-    """True if ``git: on`` holds for one of the job's tasks, and no worktree could be created."""
+    """True if ``git: on`` applies to one of the job's tasks, and no worktree could be created."""
     return not job.config.base and any(needs_worktree(task, job.config.git) for task in tasks)
 
 
@@ -30,10 +30,11 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield losses of workers that succeeded in a plain directory although ``git: on`` holds for
+    """Yield losses of workers that succeeded in a plain directory although ``git: on`` applies to
     them.
 
-    A submission with known tasks is rejected earlier; the tasks of a planner come later.
+    If the tasks are known at submission, the submission is rejected instead; a planner's tasks are
+    known only later.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -46,8 +47,8 @@ def lost_without_worktree(
 
 
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield promised files of workers that count which the result lacks; ``present``: files
-    that it changes.
+    """Yield promised files that the result lacks, of workers whose changes count. ``present``:
+    files that the result changes.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -87,7 +88,9 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    """Return number of the worker's latest attempt whose changes were undone; 0 if none were."""
+    """Return the number of the worker's latest attempt whose changes were rolled back; 0: no
+    attempt.
+    """
     failures = worker.result.failures if worker.result else ()
     return max((each.attempt for each in failures if each.undone), default=0)
 
@@ -101,7 +104,7 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
-    """Filter out promised files that a worker of the job above created."""
+    """Filter out promised files that a worker of the parent job created."""
     for each in lost:
         paths = _absent(each.paths, present)
         if each.is_made or paths == each.paths:
@@ -115,11 +118,11 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Yield changes at any depth below a worker that no person chose to exclude; ``children`` are
-    its child jobs, in their order.
+    """Yield lost changes of a worker's descendants that no person chose to exclude; ``children``:
+    the worker's child jobs, in their order.
 
-    None for a worker whose own work does not count. A child job has lost nothing if it was
-    withdrawn, or if another one with the same request made up for it.
+    None if the worker's own work does not count. A child job has lost nothing if it was withdrawn,
+    or if a later child job with the same request replaced it.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -127,7 +130,7 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Yield hunks at any depth below a worker that better results replaced, or that were undone."""
+    """Yield hunks of a worker's descendants that better results replaced, or that were undone."""
     for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
@@ -149,7 +152,7 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """The command that brings missing changes into a result."""
+    """The command that merges missing changes into a result."""
 
     #: Command that merges the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
@@ -160,11 +163,10 @@ class Way:
 
 
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
-    """Return the command that can bring the lost changes into the result, by the cause of the
-    loss.
+    """Return the command that can merge the lost changes, by the cause of the loss.
 
     ``above``: the jobs above the job that lacks the changes, from its parent to the root. A merge
-    repeats the gates, so only another attempt helps against a rejection by gates. A retry does not
+    repeats the gates, so after a rejection by gates only another attempt helps. A retry does not
     run the workers of a child job again.
     """
     if not missing.is_made:
@@ -197,8 +199,8 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
 
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
-    """Return how to create the missing files: another attempt for a root job's worker, else a new
-    child job.
+    """Return the command to create the missing files: another attempt for a root job's worker,
+    otherwise a new child job.
     """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
@@ -217,9 +219,10 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that add a worker that does not count, and merge the jobs above.
+    """Return commands that merge a worker that does not count, and then the jobs above.
 
-    Not joined by ``&&``: a job in which a worker failed stays partial, and so does the exit code.
+    Not joined by ``&&``: a job with a failed worker stays partial, so the first command's exit
+    code is not 0.
     """
     return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
 

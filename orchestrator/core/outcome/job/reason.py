@@ -51,22 +51,24 @@ UNDONE = "undone after a child job"
 
 
 def reason_of(job: Job) -> str:
-    """Return one sentence for each fact of the job, the most serious first, joined by "; "; "" for
-    none.
+    """Return one sentence for each fact of the job, joined by "; ", the most serious fact first;
+    "" for no facts.
 
-    To add a fact: a field in ``job_facts.JobFacts`` (the job's settings and other fields may be
-    read as well), a function here that returns its sentence or "", and its place in ``SENTENCES``.
-    Code that learns the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts,
-    ...))``. The reason is composed again when the job is stopped, merged and ended. Pure; no code
-    reads a reason to decide anything.
+    Pure. The reason is composed again when the job is stopped, merged, and ended. No code reads a
+    reason to decide anything.
+
+    To add a fact: add a field to ``job_facts.JobFacts`` (or use another field of the job), a
+    function here that returns its sentence or "", and its place in ``SENTENCES``. Code that learns
+    the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
     """
     return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason for its report, which lists unmerged changes itself.
+    """Return the sentences of a job's reason, except those on unmerged changes, which reports list
+    separately.
 
-    The whole reason in one for a job of an earlier version, which has no facts.
+    A job of an earlier version has no facts: return its whole reason as one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
     said = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
@@ -194,8 +196,8 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """Return missing files, with the command to create them; in a child job, the parent
-    worker decides.
+    """Return a sentence on missing files, with the command to create them; in a child job, the
+    parent worker decides.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
@@ -286,7 +288,9 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the code that a job changed, or which required gates did not."""
+    """Return why no gate judged the job's changed code, or which required gates did not judge
+    it.
+    """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 

@@ -1,4 +1,4 @@
-"""For each worker: if its changes are in the job's result, and otherwise where they are. Pure."""
+"""Places of workers' changes: in the job's result, or elsewhere. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class Whereabouts:
         return [each for each in self._counting(job) if each.id not in lacking]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
-        """Return existing changes of each worker, at any depth, that the result does not have."""
+        """Return existing changes of each worker, at any depth, that the result lacks."""
         if job.facts.discarded:
             return []
         found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
@@ -180,7 +180,9 @@ class Whereabouts:
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
-        """Return the result of a child job, for a worker that changed nothing itself."""
+        """Return the place of a worker's changes; for a worker without own changes, of its child
+        job's result.
+        """
         branch = short(worker_branch(worker))
         if not _changed(worker):
             child = self._merged_children(worker)[-1]

@@ -39,8 +39,8 @@ class AgentThrottle:
         self._running[agent] -= 1
 
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
-        """Record that an account limit ended a worker. Return when the agent may be used again
-        (Unix time).
+        """Record that a rate limit ended a worker. Return when the agent may be used again (Unix
+        time).
 
         Call after ``gone`` for that worker.
         """
@@ -68,7 +68,7 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return when one more worker may start; None: now."""
+        """Return the time at which one more worker may start; None: now."""
         account = self._accounts.get(agent)
         if account is None:
             return None

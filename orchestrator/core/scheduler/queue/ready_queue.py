@@ -78,7 +78,7 @@ class ReadyQueue:
         return [queue[0] for queue in self._queues.values()]
 
     def take(self, job_id: str) -> None:
-        """Remove the first worker of a job, because it starts or is no longer wanted."""
+        """Remove the first worker of a job, because it starts or has to stop."""
         queue, root_id = self._queues[job_id], self._jobs[job_id].root_id
         queue.popleft()
         if not queue:
@@ -106,7 +106,7 @@ def _none(agent: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompting:
-    """Facts about agents, by their names."""
+    """Properties of agents that concern prompts, by agent name."""
 
     #: Returns True if the agent reads a prompt, which begins with its job's shared context.
     reads: Callable[[str], bool] = _none
@@ -144,7 +144,9 @@ class StartHolds:
         return self._prompting.reads(worker.agent) and worker.job_id not in self._prepared
 
     def wait_for_context(self, worker: Worker) -> bool:
-        """Hold the worker for its job's context. True for the first: request the context."""
+        """Hold the worker until its job's context exists. Return True for the first worker, so
+        that the caller requests the context.
+        """
         is_first = worker.job_id not in self._unprepared
         self._unprepared.setdefault(worker.job_id, []).append(worker.key)
         return is_first
@@ -159,7 +161,9 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker, whose answer this one must wait for."""
+        """Return the first worker of the same job and agent, if the given worker must wait for its
+        answer.
+        """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
 
@@ -198,7 +202,7 @@ class StartHolds:
 
     @property
     def next_time(self) -> float | None:
-        """Return when the next hold times out."""
+        """Return the time at which the next hold times out."""
         waited_for = (group.until for group in self._ahead.values() if group.behind)
         return min(waited_for, default=None)
 

@@ -10,10 +10,11 @@ LIVE_PER_RUNNING = 4
 
 
 class Slots:
-    """``max_workers`` bounds running workers, ``max_live_workers`` processes that exist at all.
+    """Slots: ``max_workers`` limits running workers, ``max_live_workers`` limits existing
+    processes.
 
-    While a root job with a higher limit than the server's ``max_workers`` exists, its limit bounds
-    the whole server.
+    While a root job with a higher ``max_workers`` than the server's exists, the job's limit
+    applies to the whole server.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Slots:
         return all(self._running[each] < most for each, most in self._line[job_id])
 
     def keep_free(self, job_ids: Collection[str]) -> None:
-        """Keep a slot from now on for one worker of each of these jobs: it is about to resume."""
+        """Reserve a slot for one worker of each of these jobs, because that worker is about to
+        resume.
+        """
         self._kept_total = len(job_ids)
         self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
 
@@ -97,8 +100,8 @@ class Slots:
     def all_wait(self) -> bool:
         """True if no live worker runs.
 
-        Then neither the number of processes nor memory holds back a start: only a new worker can
-        finish what the others wait for.
+        Then a start must not be held back by the number of processes or by memory, because only a
+        new worker can finish the work that all others wait for.
         """
         return self._total == 0
 

@@ -27,7 +27,9 @@ PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
-    """Tools that worked before and cannot be started now, such as during an update."""
+    """Starts of tools: recognizes tools that worked before and cannot be started now, for example
+    during an update.
+    """
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -58,7 +60,7 @@ class ToolStarts:
 
 @dataclass(slots=True)
 class Node:
-    """State of an unfinished worker beyond its record."""
+    """State of an unfinished worker in addition to its record."""
 
     alive: bool = False
     has_slot: bool = False
@@ -130,9 +132,10 @@ class JobTrees:
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
-        """Return files that child jobs of a worker made, at any depth; None if they changed none.
+        """Return files that a worker's child jobs changed, at any depth; None if they changed
+        none.
 
-        ``own_directories``: also files that commands left in directories of their own.
+        ``own_directories``: include files that commands left in their own directories.
         """
         found: list[str] = []
         any_changed = False
@@ -182,7 +185,9 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str] | None:
-        """Return the highest unfinished ancestor or job over its limit, and the limit as text."""
+        """Return the highest unfinished job, from the root to the job itself, that exceeds a
+        limit, and the limit as text.
+        """
         for above in (*reversed(self.ancestors(job)), job):
             reached = breach(above.config, self.spending.of(above.id))
             if reached and not above.status.ended:
@@ -223,7 +228,7 @@ class JobTrees:
         self.install(job, plan)
 
     def install(self, job: Job, plan: TaskProgress) -> None:
-        """Create a node for every unfinished worker, and queue those that can start."""
+        """Create a node for every unfinished worker, and queue the workers that can start."""
         self.plans[job.id] = plan
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
@@ -253,7 +258,7 @@ class JobTrees:
                         self.locks.expect(self.party_of(worker), task.locks)
 
     def party_of(self, worker: Worker) -> Party:
-        """Return a worker as a party of locks."""
+        """Return the worker with its ancestors, for the lock manager."""
         above = [worker]
         while (parent := self.job_of(above[-1]).parent_key) is not None:
             above.append(self.unit_of_work.workers[parent])
@@ -267,7 +272,7 @@ class JobTrees:
         )
 
     def queue_ready(self, job_id: str) -> None:
-        """Queue the workers of a job that wait for nothing."""
+        """Queue the job's workers whose dependencies are done."""
         for key in self.plans[job_id].ready_workers:
             worker = self.unit_of_work.workers[key]
             if worker.status is WorkerStatus.PENDING:
@@ -281,7 +286,7 @@ class JobTrees:
             self.ready.push(worker.key, job)
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
-        """Queue workers that had to wait and are still wanted."""
+        """Queue workers that had to wait, unless they have ended or been stopped since."""
         for key in keys:
             worker = self.unit_of_work.workers.get(key)
             if worker is not None and worker.status is WorkerStatus.PENDING:
@@ -303,7 +308,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when the next action is due without any event."""
+        """Return the time of the next action that needs no event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         times = (self.ready.next_delayed, self.holds.next_time, deadline)
         return min((time for time in times if time is not None), default=None)

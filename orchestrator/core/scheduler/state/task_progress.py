@@ -1,4 +1,4 @@
-"""Progress of one job's tasks: which wait, which can start, and which are done."""
+"""Progress of one job's tasks: waiting, ready to start, or done."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,7 +18,7 @@ def planning_task(planner: Worker) -> TaskSpec:
 
 
 class TaskProgress:
-    """Built from a job's tasks and workers, in any state."""
+    """Progress of tasks, created from a job's tasks and workers in any state."""
 
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
@@ -52,7 +52,7 @@ class TaskProgress:
 
     @property
     def unfinished(self) -> bool:
-        """True if work remains: for a worker, or for the workers of a pending plan."""
+        """True if work remains: for workers, or because the plan's tasks are not added yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property

@@ -32,8 +32,8 @@ def changed(value: Value, /, **changes: Any) -> Value:
     """Return a changed copy, as ``dataclasses.replace`` does; for frozen dataclasses with slots
     and no ``__post_init__``.
 
-    Takes half the time: the unit of work does it five times per worker. Raise AttributeError for
-    an unknown field.
+    Takes half the time of ``replace``, because the unit of work copies five values per worker.
+    Raise AttributeError for an unknown field.
     """
     kind: Any = type(value)
     new: Value = object.__new__(kind)
@@ -47,7 +47,9 @@ def changed(value: Value, /, **changes: Any) -> Value:
 
 @cache
 def _slots(kind: type) -> tuple[list[Any], Any]:
-    """Return setters of all fields, and a getter of all. For kinds of at least two fields."""
+    """Return setters of all fields, and one getter for all fields. Only for kinds with at least
+    two fields.
+    """
     names: Any = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     return [getattr(kind, name).__set__ for name in names], attrgetter(*names)
 
@@ -126,7 +128,7 @@ class UnitOfWork:
         return self.update_worker(key, status=status, **changes)
 
     def hold_worker(self, key: WorkerKey, waiting: WaitingFor, reason: str) -> None:
-        """Record the reason why a worker does not start. Idempotent: called at every turn."""
+        """Record why a worker does not start. Idempotent: called in every turn."""
         worker = self.workers[key]
         if (worker.waiting_for, worker.reason) != (waiting, reason):
             self.update_worker(key, reason=reason, waiting_for=waiting)

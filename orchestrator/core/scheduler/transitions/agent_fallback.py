@@ -42,7 +42,7 @@ class AgentFallback:
         self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **said)
 
     def plans_now(self, planner: Worker, agent: str) -> None:
-        """Replace the agent that plans the job."""
+        """Replace the agent of the job's planner."""
         self._unit_of_work.update_job(
             planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
         )
@@ -53,7 +53,9 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 
 
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
-    """True if the user left the agent open. False for candidates: the others are the fallback."""
+    """True if the user left the agent open. False for candidates, because the other candidates are
+    the fallback.
+    """
     if worker.is_reviewer:
         return task.review_by_any
     if worker.is_planner:

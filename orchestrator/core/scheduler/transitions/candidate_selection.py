@@ -1,7 +1,7 @@
 """Review and selection, after all candidates of a task have ended.
 
-The selection is made and stored in the same turn as the last candidate's end, so that a crash never
-leaves one of the two without the other.
+The selection is stored in the same turn as the last candidate's end, so that a crash never
+separates the two.
 """
 
 from collections.abc import Sequence
@@ -142,7 +142,7 @@ class CandidateSelection:
         )
 
     def _cost_below(self, worker: Worker) -> float:
-        """Return known cost of its child jobs and all jobs below them, in USD."""
+        """Return the known cost of the worker's descendants, in USD."""
         spent = self._trees.spending.of
         return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
 

@@ -60,7 +60,7 @@ class Completion:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: a limit of the agent's account ended it, and holds until then.
+        ``limited_until``: a rate limit ended the process, and lasts until this time.
         """
         node, worker = self._trees.nodes[key], self._unit_of_work.workers[key]
         if node.verdict is not None and not node.open_children:
@@ -83,8 +83,8 @@ class Completion:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by`` is the cause as text. For descendants of a job that its parent worker withdraws, the
-        cause is ``PARENT``: their own parent workers did not ask for it.
+        ``by``: the cause as text. If a parent worker withdraws the job, the cause of descendants
+        is ``PARENT``, because their own parent workers did not request the stop.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -117,7 +117,7 @@ class Completion:
             self._trees.commands.append(TakePlan(job_id))
 
     def end_job(self, job: Job, now: float) -> None:
-        """Request the reports of a job of which nothing runs."""
+        """Request the reports of a job without running workers."""
         job_id = job.id
         self.planning.discard(job_id)
         self._note_deliveries(job)
@@ -141,9 +141,9 @@ class Completion:
         self._note(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
-        """Yield the code that no gate judged, with the workers that may have changed it.
+        """Yield code that no gate judged, with the workers that may have changed it.
 
-        A worker with a worktree is responsible for the work of its child jobs.
+        Code of child jobs belongs to the parent worker if it has a worktree.
         """
         if job.config.gates_off:
             return
@@ -164,8 +164,8 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return files of the project that changed while other workers worked there at the
-        same time.
+        """Return changed files of the project that other workers may have changed, because they
+        worked there at the same time.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
@@ -191,7 +191,7 @@ class Completion:
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart, continue to cancel the worker's job."""
+        """After a restart, continue to stop the worker's job."""
         job = self._trees.job_of(worker)
         if job.stop_cause is not None:
             self._trees.nodes[worker.key].stopping = True
@@ -199,7 +199,9 @@ class Completion:
             self._trees.commands.append(stop)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """After a restart, resume waiting: the process had ended, and its outcome was decided."""
+        """After a restart, resume the wait of a worker whose process has ended: only its child
+        jobs run.
+        """
         node, stopped = self._trees.nodes[worker.key], self._stopped_verdict(worker)
         node.stopping, node.verdict = stopped is not None, stopped or verdict
         if not node.open_children:
@@ -295,10 +297,11 @@ class Completion:
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
     def _failed_child(self, worker: Worker) -> Job | None:
-        """Return a child job that failed, and was neither withdrawn nor made up for by another one.
+        """Return a child job that failed, and was neither withdrawn nor replaced by another child
+        job.
 
-        A child job whose tasks all succeeded has not failed, even if its result lacks some changes:
-        the jobs above it lack them, too, and say so.
+        A child job whose tasks all succeeded has not failed, even if its result lacks some
+        changes: the jobs above it report the missing changes.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
@@ -329,8 +332,8 @@ class Completion:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return success for a worker if only the attempt of an agent to resolve its conflicts
-        failed.
+        """Return success for a worker whose own work succeeded, if only an agent's attempt to
+        resolve its conflicts failed.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
@@ -340,7 +343,9 @@ class Completion:
         return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """Replace the agent of workers that wait in the tree, or end them: its login fails."""
+        """After a failed login, replace the agent of workers of the tree that have not started, or
+        end these workers.
+        """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
@@ -457,7 +462,7 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return the shortfall of a worker that counts; None if there is none."""
+    """Return the facts about a worker that counts; None if there are none."""
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None

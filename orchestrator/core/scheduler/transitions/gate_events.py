@@ -30,7 +30,7 @@ class GateEvents:
         self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **said)
 
     def ran(self, run: GateRun, now: float) -> None:
-        """Record that a run begins or has ended. Ignored if its attempt or job has ended since."""
+        """Record the start or end of a gate run. Ignored if its attempt or job has ended since."""
         job = self._unit_of_work.jobs.get(run.job_id)
         worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
         if job is None or job.status.ended:

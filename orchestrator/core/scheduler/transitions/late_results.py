@@ -1,7 +1,7 @@
 """Late results: exit records that appear after the server declared their attempts lost.
 
 A late result counts if no newer attempt has started and the worker has not ended. Otherwise it is
-kept as salvage: its path is added to the attempt's reason and to a ``late_result`` event.
+not used: its path is added to the attempt's reason and to a ``late_result`` event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,8 +46,9 @@ class LateResults:
             self._given_up.setdefault(attempt.key, {})[attempt.number] = attempt
 
     def sought(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts to check now: before a worker's next start, after its next attempt,
-        and regularly while its job continues without it.
+        """Return lost attempts whose exit records should be checked now: before the worker's next
+        start, after its next attempt, and at intervals after the worker has ended while its job
+        runs.
         """
         if not self._given_up:
             return ()
@@ -71,7 +72,9 @@ class LateResults:
         return worker.status is WorkerStatus.PENDING and worker.not_before <= now
 
     def _is_done(self, worker: Worker, now: float) -> bool:
-        """True if a late result can only be salvage, while its job may still report it."""
+        """True if the worker has ended, so that a late result is not used, and its job can still
+        report the result's path.
+        """
         if now < self._look_again_at or not worker.status.ended:
             return False
         return not self._trees.job_of(worker).status.ended

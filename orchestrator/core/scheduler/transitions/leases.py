@@ -28,7 +28,7 @@ class LeaseManager:
         self._told: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """Return a running worker's request: a new one, or the one whose place is kept."""
+        """Return a running worker's request: a new one, or the queued one of its earlier call."""
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
                 entry.kept_until = 0.0
@@ -49,7 +49,7 @@ class LeaseManager:
         return self._locks.due_requests()
 
     def look_again(self) -> None:
-        """Make ``due`` check all requests, because the store may decide differently now."""
+        """Make ``due`` check all requests, because the store may now grant some of them."""
         self._locks.look_again()
 
     def wait(self, entry: LockEntry) -> None:
@@ -58,7 +58,9 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep the place of a request whose call was answered: the next call comes soon."""
+        """Keep the queue place of a request whose call was answered "not yet", because the client
+        repeats the call.
+        """
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 
@@ -78,7 +80,9 @@ class LeaseManager:
         self._go_on(entry.key)
 
     def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
-        """Record leases that the store has ended; ``by``: who ended them, if not their holder."""
+        """Record leases that the store has ended. ``by``: the caller that ended them, if it is not
+        their holder.
+        """
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
         self._locks.give_back(key, names)
@@ -112,7 +116,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return when the next action is due without any event."""
+        """Return the time of the next action that needs no event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

@@ -39,11 +39,11 @@ class MergeRejections:
         self._task_locks = claims
 
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry these workers. Return True if the job continues for that.
+        """Retry these workers. Return True if the job continues because of a retry.
 
-        A worker without a remaining attempt has failed; so has one whose locks are held by a worker
-        that waits for it. Nothing follows for a job that is being stopped, or whose workers are not
-        all done.
+        A worker without a remaining attempt has failed. A worker whose locks are held by a worker
+        that waits for it has failed, too. If the job is being stopped, or some of its workers are
+        not done, nothing follows.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._completion.rendering:
@@ -62,8 +62,8 @@ class MergeRejections:
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if any is retried.
 
-        Of the workers that conflict in one file, the first is retried first. The others follow on
-        top of its new version of the file, so that each of them needs one attempt.
+        If several workers conflict in one file, only the first is retried now. The others follow
+        on top of the new file, so that each of them needs only one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:
@@ -105,7 +105,7 @@ class MergeRejections:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: Merged) -> None:
-        """Clear reasons about unresolved conflicts of workers whose changes the result has now."""
+        """Clear reasons about conflicts of workers whose changes are now in the result."""
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved
@@ -113,7 +113,7 @@ class MergeRejections:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
-        """Return the fields of a job that merging changes."""
+        """Return the fields of a job that a merge changes."""
         lost, overruled = self._below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
@@ -160,9 +160,7 @@ class MergeRejections:
         return {"merge_state": state, "facts": facts}
 
     def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
-        """Return what the results of child jobs lack: changes, and hunks that other changes
-        replaced.
-        """
+        """Return losses of child jobs: missing changes, and hunks that other changes replaced."""
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -221,7 +219,7 @@ class MergeRejections:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield files that no merge reports: of workers whose files are their result."""
+    """Yield files of workers without a worktree, which no merge reports."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

@@ -1,7 +1,7 @@
-"""Planning: the planner of a job, the plan that it makes, and the plan's approval.
+"""Planning: a job's planner, its plan, and the plan's approval.
 
 A job without tasks has a plan of one task, which one worker runs: the planner. The planner is not
-among the job's workers. So all rules for workers apply to planners: slots, timeouts, retries,
+in the job's list of workers, but all rules for workers apply to it: slots, timeouts, retries,
 stops, restarts.
 """
 
@@ -28,7 +28,7 @@ def planning_plan(planner: Worker) -> TaskProgress:
 def plan_of(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
 ) -> TaskProgress:
-    """Return the progress of tasks as recorded."""
+    """Return the progress of stored tasks."""
     return planning_plan(planner) if planner and not tasks else TaskProgress(tasks, workers)
 
 
@@ -47,7 +47,7 @@ class PlanApproval:
         return job_id in self._completion.rendering
 
     def planner(self, job_id: str) -> Worker:
-        """Raise KeyError for a job without a planner."""
+        """Return the job's planner. Raise KeyError for a job without a planner."""
         return self._unit_of_work.workers[self._trees.planners[job_id]]
 
     def taken(
@@ -89,7 +89,7 @@ class PlanApproval:
             )
 
     def impossible(self, job_id: str, reason: str, now: float) -> None:
-        """End a job without tasks, because no plan can be carried out."""
+        """End a job without tasks, because no plan is possible."""
         facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
         job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
         self._completion.end_job(job, now)
@@ -110,7 +110,7 @@ class PlanApproval:
             raise Conflict(f"job {job_id} is not waiting for approval")
 
     def begin_again(self, job_id: str, **changes: object) -> Job:
-        """Return an ended job to where it continues: its planning, or its tasks."""
+        """Return an ended job to the phase in which it continues: planning, or its tasks."""
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:

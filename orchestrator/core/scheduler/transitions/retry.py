@@ -19,7 +19,7 @@ class Retries:
         self._fallback = fallback
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry with the next-best agent if the agent was left open; that uses no retry."""
+        """Retry with the next-best agent if the user left the agent open; this uses no retry."""
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
             return False

@@ -16,7 +16,7 @@ class TaskLocks:
         self._locks = trees.locks
 
     def lacks(self, worker: Worker, now: float) -> bool:
-        """Acquire the worker's claims. Return True if it has to wait for them."""
+        """Acquire the worker's claims. Return True if the worker has to wait for them."""
         names = self._trees.task_of(worker).locks
         # A worker keeps its claims while child jobs of its previous attempt run.
         if not names or self._locks.holds_claim(worker.key):
@@ -30,7 +30,9 @@ class TaskLocks:
         return False
 
     def step_back(self, worker: Worker) -> None:
-        """Let others go ahead: the worker cannot start yet for another reason."""
+        """Let other workers acquire the claims first, because this worker cannot start yet for
+        another reason.
+        """
         self._locks.step_back(worker.key)
 
     def done(self, worker: Worker, now: float) -> None:
@@ -52,13 +54,15 @@ class TaskLocks:
             self._expect(worker)
 
     def found(self, worker: Worker, node: Node, now: float) -> None:
-        """After a restart, restore the claims that the worker's record shows."""
+        """After a restart, restore the claims of a worker from its record."""
         names = self._trees.task_of(worker).locks
         if names and (worker.status is not WorkerStatus.PENDING or node.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
 
     def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock for a child job that would wait for a worker that waits for it."""
+        """Raise Deadlock for a child job that would wait for a worker which waits for the child
+        job.
+        """
         if job.parent_key is None or not any(task.locks for task in tasks):
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
@@ -83,7 +87,7 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    """Return a worker of a requested job."""
+    """Return a future worker of the requested job, with its ancestors."""
     key, of_task = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
     return Party(
         key=key,

@@ -44,7 +44,9 @@ class Accounting:
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Stop the highest job of the worker's line that has reached a limit. Return the reason."""
+        """Stop the highest job, from the root to the worker's job, that has reached a limit.
+        Return the reason.
+        """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:
             return ""
@@ -53,7 +55,9 @@ class Accounting:
         return by
 
     def check_price(self, worker: Worker, now: float) -> None:
-        """After a worker's end, stop the highest job whose cost cap cannot hold for its model."""
+        """After a worker's end, stop the highest job whose cost cap cannot be enforced because the
+        model has no known price.
+        """
         result = self._unit_of_work.workers[worker.key].result
         if result is None or not is_unpriced(result.usage):
             return
@@ -66,7 +70,7 @@ class Accounting:
                 return
 
     def stop_spent_days(self, now: float) -> None:
-        """Stop jobs that use a model, of keys that may spend nothing more today."""
+        """Stop jobs that use a model, if their key has reached its cost limit for today."""
         if not self._trees.quotas.limits_days:
             return
         for root_id in self._trees.roots:

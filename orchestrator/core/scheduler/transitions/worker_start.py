@@ -21,7 +21,9 @@ class RunningWorkers:
         self.throttle = AgentThrottle()
 
     def start_what_has_room(self, now: float, room: Capacity, rendering: Set[str]) -> None:
-        """Resume first, then start. Of jobs that are ``rendering``, only reports are unfinished."""
+        """Resume waiting workers first, then start new ones. ``rendering``: jobs for which only
+        reports are unfinished.
+        """
         ready, slots = self._trees.ready, self._slots
         self._trees.queue_again(self._trees.holds.overdue(now))
         ready.release_delayed(now)
@@ -38,7 +40,7 @@ class RunningWorkers:
         """Return workers whose child jobs are done except for their reports, which take almost no
         time.
 
-        Merging with gates may take long: no slot is kept for that.
+        No slot is reserved during a merge with gates, because it may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -65,14 +67,18 @@ class RunningWorkers:
             self._start(key, now)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker is set aside; others that request its locks go ahead of it then."""
+        """True if the worker has to wait; then workers that request its locks may acquire them
+        first.
+        """
         put_off = self._is_set_aside(key)
         if put_off:
             self._task_locks.step_back(self._unit_of_work.workers[key])
         return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
-        """True if it must wait for something that its job's workers share; others continue."""
+        """True if the worker must wait for something that its job's workers share; other workers
+        continue.
+        """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
             if holds.wait_for_context(worker):
@@ -90,7 +96,9 @@ class RunningWorkers:
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
-        """True if its agent's account is limited; it is queued for later, and others continue."""
+        """True if the agent's account is rate-limited; then the worker is queued for later, and
+        other workers continue.
+        """
         worker = self._unit_of_work.workers[key]
         until = self.throttle.held_until(worker.agent, now)
         if until is None:
@@ -105,7 +113,7 @@ class RunningWorkers:
         return True
 
     def _is_held_back(self, key: WorkerKey, room: Capacity, now: float) -> bool:
-        """True if the machine has no room for the worker."""
+        """True if the machine has too few resources for the worker."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -116,7 +124,7 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record the reason in every job, on the worker that would start next."""
+        """In every job, record the reason on the worker that would start next."""
         for key in self._trees.ready.first_of_each():
             if self._startable(key, now):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
@@ -182,7 +190,9 @@ class RunningWorkers:
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def _startable(self, key: WorkerKey, now: float) -> bool:
-        """False for outdated entries: one queued before a cancel remains after a retry."""
+        """False for outdated queue entries: after a cancel and a retry, the earlier entry is still
+        queued.
+        """
         worker = self._unit_of_work.workers.get(key)
         return (
             worker is not None
@@ -213,7 +223,7 @@ class RunningWorkers:
         self._trees.commands.append(Start(key, number))
 
     def _begin(self, worker: Worker, now: float) -> Job:
-        """Return the worker's job, which is set to running."""
+        """Set the worker's job to running, and return it."""
         job = self._trees.job_of(worker)
         if job.status is JobStatus.PENDING:
             job = self._trees.begin_job(job, now)
