@@ -23,7 +23,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """Reports that no job waits for."""
+    """Reports whose job does not wait for them."""
 
     render: Render
 
@@ -65,7 +65,7 @@ class Reporting:
         self._queue.put(render)
 
     def mend(self, root: Job) -> None:
-        """Write missing reports of an ended root job: no end of a job waits for them.
+        """Write missing reports of an ended root job.
 
         A directory that a person removed is not recreated.
         """
@@ -78,7 +78,7 @@ class Reporting:
         self._queue.put(_Owed(render))
 
     def write(self) -> None:
-        """Write all requested reports, if no thread was started."""
+        """Write all requested reports in this thread, if no thread was started."""
         if not self._queue.empty():
             self.start()
             self.stop()
@@ -101,8 +101,8 @@ class Reporting:
             self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
-        """Try to write reports. The job ends without them if that fails, and they follow if
-        possible.
+        """Try to write reports. If that fails, the job ends without reports, and they are written
+        later if possible.
         """
         try:
             self._render(render)

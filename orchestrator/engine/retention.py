@@ -32,11 +32,12 @@ AT_ONCE = 100
 
 
 class JobRemoval:
-    """Removes root jobs that have ended: rows and files, or nothing, whenever it crashes.
+    """Removes ended root jobs: a crash leaves either all rows and files of a job, or none.
 
-    First the directory is set aside, which records the removal; then its rows are deleted in one
-    transaction; then the directory is destroyed. ``finish`` completes an interrupted removal.
-    ``begin`` is for the thread that writes to the store, so that nothing can run the job again.
+    First the directory is set aside, which records the removal; then one transaction deletes the
+    rows; then the directory is destroyed. ``finish`` completes an interrupted removal. Only the
+    thread that writes to the store may call ``begin``, so that no retry can run the job again
+    meanwhile.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -44,7 +45,7 @@ class JobRemoval:
         self._files = files
 
     def secure(self, root_id: str) -> None:
-        """Raise Conflict if the disk is too full to keep work of a job that is to be removed.
+        """Raise Conflict if the disk is too full to save the job's work before its removal.
 
         May take long. Call it before ``begin``, which cannot be undone.
         """
@@ -59,10 +60,11 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Do everything except destroying what was set aside, which may take long.
+        """Set the directory aside and delete the rows, without the slow destruction of the
+        directory.
 
-        Idempotent. Return False for a job that has not ended, or that a person works in; it stays.
-        Raise OSError or StoreError.
+        Idempotent. Return False for a job that has not ended, or that a person works in; the job
+        stays. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):
@@ -74,7 +76,7 @@ class JobRemoval:
         return True
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Return the names of git refs under which work of the job is kept."""
+        """Destroy the directory. Return the names of git refs that keep work of the job."""
         kept = self._files.destroy(root_id)
         failpoints.reached("removal: files destroyed")
         return kept
@@ -88,10 +90,10 @@ class JobRemoval:
         return tuple(self._files.aside())
 
     def finish(self, root_id: str) -> None:
-        """Continue an interrupted removal; in the same thread as ``begin``. Raise OSError or
+        """Continue an interrupted removal, in the same thread as ``begin``. Raise OSError or
         StoreError.
 
-        If the store is of another day, and the job has not ended there, the directory is restored.
+        If the store is an older copy, in which the job has not ended, the directory is restored.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -101,13 +103,13 @@ class JobRemoval:
 
 
 class Calls(Protocol):
-    """The loop that owns state."""
+    """The part of the supervisor that runs calls in its loop."""
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
 
 
 class Housekeeping:
-    """Runs in a background thread; its calls of the loop take only milliseconds."""
+    """Runs in a background thread. Its calls take the supervisor's loop only milliseconds."""
 
     def __init__(
         self,
@@ -118,7 +120,7 @@ class Housekeeping:
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds``: None keeps all jobs. ``mend`` repairs a job's files."""
+        """``keep_seconds``: None keeps all jobs. ``mend`` repairs the files of a job."""
         self._store = store
         self._removal = removal
         self._loop = loop
@@ -128,12 +130,12 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self, removed: Callable[[Job], None]) -> None:
-        """Start the thread. ``removed`` is called in it for every job that it removes."""
+        """Start the thread, which calls ``removed`` for every removed job."""
         self._removed = removed
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the current removal. Idempotent."""
+        """End the thread after the current removal. Idempotent."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -158,9 +160,9 @@ class Housekeeping:
             logger.exception("housekeeping failed; it is retried")
 
     def _name_unknown(self) -> None:
-        """Log the names of directories without a job in the database, whose end may be lost.
+        """Log directories without a job in the database, because the latest jobs may be lost.
 
-        SQLite reports no error for a damaged write-ahead log: it ignores the rest.
+        SQLite reports no error for a damaged write-ahead log: it ignores the damaged part.
         """
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
@@ -202,7 +204,7 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """Begin a removal, in the supervisor's loop, so that the job cannot run again."""
+        """Begin a removal in the supervisor's loop, so that the job cannot run again."""
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

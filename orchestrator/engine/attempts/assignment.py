@@ -203,7 +203,7 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
-    """Return result of the latest attempt."""
+    """Return the output of the worker's latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed

@@ -23,10 +23,11 @@ Told = Callable[[RunningAttempt, Exit, Evidence], None]
 
 
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
-    """Return the gates for a worker's result: the task's own first; they override the job's.
+    """Return the gates for a worker's result: the task's own gates first, which override the
+    job's.
 
-    The job's gates are for merged work. Without a worktree nothing is merged: then only gates that
-    a person asked for count, in a project without a repository.
+    The job's gates are for merged work. Nothing is merged without a worktree: then only gates that
+    a person requested apply, in a project without a repository.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -39,7 +40,9 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return which judging files a task may alter; ``judged``: by its child jobs."""
+    """Return which judging files a task may alter. ``judged``: files that its child jobs' gates
+    have judged.
+    """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
 
@@ -124,7 +127,9 @@ class ResultGates:
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Return evidence of a late result of a lost attempt: without gates, it is no success."""
+        """Return the evidence of a lost attempt's late result: without gate results, it is no
+        success.
+        """
         if not self._wanted(flight, job, exit, evidence):
             return evidence
         words = "late result: its gates were not run"

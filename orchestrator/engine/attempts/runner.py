@@ -135,7 +135,7 @@ class AttemptRunner:
             self._launch(launch, flight)
 
     def _takes_long(self, assignment: Assignment) -> bool:
-        """True if preparing it takes longer than other attempts can wait."""
+        """True if the preparation takes longer than other attempts can wait."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
@@ -160,7 +160,7 @@ class AttemptRunner:
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
-        """Start in a background thread; the attempt may have been stopped since."""
+        """Start in a background thread. A stop may have arrived since."""
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):
@@ -186,7 +186,8 @@ class AttemptRunner:
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
         """Repeat the start if the disk was full; otherwise report the attempt as ended.
 
-        The attempt stays the same: another one would add rows to a database on a full disk.
+        The repetition uses the same attempt, because another attempt would add rows to a database
+        on a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -222,7 +223,9 @@ class AttemptRunner:
     def _set_up(
         self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
     ) -> None:
-        """Continue after the setup of its worktree; None: the setup was stopped."""
+        """Continue after the setup of the attempt's worktree; ``ran`` None: the setup was
+        stopped.
+        """
         worker = assignment.worker
         name = attempt_id(worker)
         self._setting_up.pop(name, None)
@@ -276,7 +279,7 @@ class AttemptRunner:
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 
     def close(self) -> None:
-        """Begin nothing more; what has not begun is deferred to the next server. Idempotent."""
+        """Start nothing more; the next server starts the remaining attempts. Idempotent."""
         self._background.close()
         self._checks.close()
 
@@ -365,7 +368,9 @@ class AttemptRunner:
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Raise OSError if the disk is full, or workspace or project was moved."""
+        """Return the evidence. Raise OSError if the disk is full, or workspace or project was
+        moved.
+        """
         evidence = None if self._moved() else self._evidence(flight, exit, changes)
         if evidence is None or self._moved():
             # Files that are missing at the old place say nothing about the attempt.
@@ -378,7 +383,7 @@ class AttemptRunner:
     def _evidence(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None
     ) -> Evidence:
-        """Raise OSError if a disk is full, and no other error."""
+        """Return the evidence. Raise OSError only if a disk is full."""
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
@@ -402,7 +407,9 @@ class AttemptRunner:
             return _unreadable(flight, f"cannot read its result: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Return files there that changed during an attempt; none if tasks may change them."""
+        """Return files of the user's checkout that changed during an attempt; none if tasks may
+        change them.
+        """
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
         checkout = self._worktrees.checkout
@@ -411,10 +418,10 @@ class AttemptRunner:
         return ()
 
     def _in_project(self, flight: RunningAttempt) -> Changes:
-        """Return the files of the attempt that its gates must judge in the project.
+        """Return the changed files in the project that the attempt's gates must judge.
 
-        Files as a child job left them are excluded, because the child job's gates have judged
-        them.
+        Files that are unchanged since a child job are excluded, because the child job's gates have
+        judged them.
         """
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)

@@ -44,7 +44,9 @@ _LOCKS = (
 
 
 class BaseResults:
-    """Any thread may call. Unreadable or unwritable results are run again; never raises."""
+    """Any thread may call. Never raises: results that cannot be read or written are computed
+    again.
+    """
 
     def __init__(
         self,
@@ -53,7 +55,9 @@ class BaseResults:
         environment: Callable[[], Mapping[str, str]],
         set_up: object = (),
     ) -> None:
-        """``environment``: of the gates; ``set_up``: other preparation of the gates' worktrees."""
+        """``environment``: returns the gates' environment. ``set_up``: further preparation of the
+        gates' worktrees.
+        """
         self._folder = folder
         self._project = project
         self._environment = environment
@@ -102,7 +106,9 @@ class BaseResults:
 
 
 def is_lasting(ran: Ran) -> bool:
-    """True if it judged the commit; otherwise it may do so once a missing package is installed."""
+    """True if the run judged the commit. Other results may change, for example after a missing
+    package is installed.
+    """
     unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
     return not unrun
 
@@ -122,7 +128,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 def _program(path: Path) -> Iterator[object]:
     """Yield the identity of a program: its file, and the packages of its environment.
 
-    A Python script alone is not enough: it has the same content for each version of its package.
+    A Python script alone is not enough, because all versions of its package have the same script.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

@@ -94,7 +94,7 @@ class Baselines:
         self._background.later(partial(self._next, site))
 
     def forget(self, who: object, by: tuple[str, str]) -> None:
-        """Cancel the requests of ``who``. Stop a run that no other caller waits for."""
+        """Cancel the requests of ``who``. Stop a run if no other caller waits for it."""
         with self._lock:
             for site in self._sites.values():
                 for wanted in _all(site):

@@ -21,7 +21,9 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if ``package.json`` names packages and none is installed, from ``cwd`` up to ``top``."""
+    """True if ``package.json`` files from ``cwd`` up to ``top`` name packages, and none is
+    installed.
+    """
     return bool(_missing(cwd, top))
 
 
@@ -36,7 +38,7 @@ def were_missed(printed: str, cwd: str, top: str) -> bool:
 
 
 def _missing(cwd: str, top: str) -> set[str]:
-    """Return names; empty if any package is installed."""
+    """Return the names of missing packages; empty if any package is installed."""
     named: set[str] = set()
     for place in _upwards(cwd, top):
         if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):

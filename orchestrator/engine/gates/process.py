@@ -56,7 +56,7 @@ _NPM = "npm"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateProcess:
-    """A gate to be run once."""
+    """One run of a gate."""
 
     root_id: str
     #: Owner of the run's result: unique among all running gates.
@@ -75,7 +75,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return prefix of the names of all runs of an owner. A gate's name has no dot."""
+    """Return the prefix of the names of all runs of an owner. A gate's name has no dot."""
     return f"gate_{owner}."
 
 
@@ -121,9 +121,10 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
-        """Start a gate; ``named`` gets the name by which it can be stopped. Raise OSError.
+        """Start a gate. ``named`` gets the name with which the gate can be stopped. Raise OSError.
 
-        A worktree without setup is set up before the gate; then another name follows.
+        If the worktree needs setup, the setup runs first, and ``named`` is called again for the
+        gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
             self._begin(run, told, named)
@@ -173,7 +174,7 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Return why a program that a gate needs is missing, as text; empty if it exists."""
+        """Return why a required program is missing, as text; empty if the program exists."""
         # setup commands may install the program; otherwise the shell reports that it is missing
         if self._setup.commands:
             return ""
@@ -197,8 +198,8 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Stop a gate that an earlier server started. Its end is reported in any case, at once if
-        it does not run.
+        """Stop a gate that an earlier server started. Its end is always reported; if it does not
+        run, at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -388,10 +389,11 @@ class _Countdown:
 
 
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
-    """Return the environment of gates: a worker's, without a key, and with the project's programs
-    first.
+    """Return the environment of gates: a worker's environment without a key, with the project's
+    programs first.
 
-    They are the user's checkout's: what a worker puts into its worktree does not replace them.
+    The programs are those of the user's checkout: programs that a worker puts into its worktree do
+    not replace them.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]

@@ -1,4 +1,4 @@
-"""Tracked files that a run of a gate changed: a gate must judge, not repair."""
+"""Tracked files that a gate's run changed: a gate must judge, not repair."""
 
 import logging
 import os
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
     """Return one finding for each changed place; paths are relative to the host project.
 
-    ``directory``: a worktree that had ``commit`` checked out. Errors are logged only, because
-    restoring the worktree meets them, too.
+    ``directory``: a worktree that had ``commit`` checked out. Errors are only logged, because
+    restoring the worktree reports them, too.
     """
     try:
         changed = repository.rewritten(directory, commit)

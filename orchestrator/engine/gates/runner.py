@@ -85,7 +85,7 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A first run that passed, with the run at the base, if any, and its alterations."""
+    """A first run that passed, with the run at the base (if there is one), and its alterations."""
 
     result: GateResult
     ran: Ran
@@ -130,7 +130,7 @@ class GateRunner:
         """Prepare the worktree of a gate run that is about to begin.
 
         ``told`` is called from any thread with the result, or with None if the setup was stopped.
-        A setup that an earlier server started in this worktree is stopped first.
+        A setup by an earlier server in this worktree is stopped first.
         """
 
         def begin() -> None:
@@ -146,7 +146,7 @@ class GateRunner:
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
-        """Stop a setup by the name that ``set_up`` gave. Idempotent."""
+        """Stop a setup; ``process`` is the name that ``set_up`` passed to ``named``. Idempotent."""
         self._runs.stop(process, ended_by, stopped_by)
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
@@ -171,7 +171,7 @@ class GateRunner:
                 self._baselines.drop(event.root_id)
 
     def close(self) -> None:
-        """Begin nothing more, and call nothing back. Idempotent."""
+        """Begin nothing more, and call no callbacks. Idempotent."""
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
@@ -329,7 +329,7 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge a run. ``first``: the run that ``ran`` confirms."""
+        """Judge a run. ``first``: the earlier run that ``ran`` confirms."""
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
@@ -436,7 +436,7 @@ class GateRunner:
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """Return the result of a gate that failed to run although its requirements exist.
+    """Return the result of a gate that failed to run although its requirements are met.
 
     Such a gate blocks the change, whatever the gate's origin.
     """
@@ -444,9 +444,9 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
-    """Yield Python files of the change that its tests did not execute; none if that is unknown.
+    """Yield changed Python files that the tests did not execute; none if that is unknown.
 
-    A report without any test file comes from another Python than the tests' Python.
+    If the report has no test file, it is from another Python than the tests used.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -462,7 +462,9 @@ def _has_statements(path: str) -> bool:
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Return paths relative to the host project, which may be a subdirectory of its repository."""
+    """Return the paths relative to the host project, which may be a subdirectory of its
+    repository.
+    """
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

@@ -31,7 +31,7 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """Return what the work alters of the files by which a passed gate judged it.
+        """Return the work's alterations of files by which a passed gate judged it.
 
         ``cwd``: the host project in the worktree; the paths of ``touched`` are relative to it.
         """
@@ -54,8 +54,8 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """True if the file is as at the base; in a file with other settings, only the part that
-        judges counts.
+        """True if the file is as at the base. In a file with other settings, only the part that
+        configures gates is compared.
         """
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
@@ -72,8 +72,8 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run; for candidates also if it does not block, because they
-    are compared.
+    """True if a gate needs a second run. For candidates, also a gate that does not block needs
+    one, because the runs are compared.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

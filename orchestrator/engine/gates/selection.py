@@ -14,7 +14,7 @@ from orchestrator.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """Stored with a job, so that no later change affects it."""
+    """The gates of a job. They are stored with the job, so that later changes do not affect it."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
@@ -61,16 +61,16 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the settings of a child job's parent, which may have no worktrees and gates
-        itself.
+        """Return the settings of a child job's parent worker's job, with the root's gates if it
+        has none itself.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
         return replace(parent, gates=self.of_root(None, base).gates)
 
     def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
-        """Return the gates of a root job. ``asked``: None if the request does not say; empty if it
-        wants none.
+        """Return the gates of a root job. ``asked``: None if the request names no gates; empty if
+        it switches them off.
         """
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
@@ -89,7 +89,7 @@ class GatePlans:
         )
 
     def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
-        """Return the default gates of a job; by default at the user's checkout."""
+        """Return the default gates for a job at a commit; by default, of the user's checkout."""
         return self._found(commit or self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:

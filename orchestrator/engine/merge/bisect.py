@@ -17,7 +17,7 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """One part, merged on top of the parts before it."""
+    """One merged part, and the state after it."""
 
     part: MergePart
     #: The merged state; the state before if nothing of the part could be merged.
@@ -56,9 +56,9 @@ Judge = Callable[[str], Results]
 
 class Batch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base`` passes: gates judge what was changed since.
+        """The base passes the gates, because gates judge only changes since ``base``.
 
-        A union of lines counts only if the gates pass; otherwise its part is in conflict.
+        A union of lines is kept only if the gates pass; otherwise its part is in conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -98,7 +98,7 @@ class Batch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Discard the steps after the first ``good`` steps, and rebuild them."""
+        """Discard all steps after the first ``good`` steps, and merge the remaining parts again."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -129,7 +129,8 @@ class Batch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Drop the culprit that makes gates fail on top of the first ``good`` steps, which pass.
+        """Exclude the culprit that makes gates fail on top of the first ``good`` steps, which
+        pass.
 
         Return how many steps can stay unchanged.
         """
@@ -149,7 +150,9 @@ class Batch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return an earlier part if, without it, the other steps and the last two culprits pass."""
+        """Return the real cause: an earlier part without which the other steps and the last two
+        culprits pass; None if there is none.
+        """
         if not good or len(self._culprits) == self._final:
             return None
         before = [step.part for step in self._steps[:good]]
@@ -171,7 +174,7 @@ class Batch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if the parts pass together, and nothing of them is excluded from the merge."""
+        """True if the gates pass on the merged parts, and the merge excludes no change of them."""
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -181,7 +184,7 @@ class Batch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Set the remaining parts: without culprits, and without parts that build on a culprit."""
+        """Set the remaining parts: all parts except culprits, and parts that build on culprits."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining

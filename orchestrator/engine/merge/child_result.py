@@ -17,7 +17,7 @@ class ChildResultMerge:
         self._worktrees = worktrees
 
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
-        """Add the child job's result to the parent worker's changes, or to its files while it
+        """Add the child job's result to the parent worker's branch, or to its files while it
         waits.
 
         Idempotent. Does nothing for a root job, and without a result. If the parent worker has

@@ -53,7 +53,7 @@ class Abandoned(Exception):
 
 
 class Unfit(Exception):
-    """A required gate fails at the base itself, so it cannot judge the changes."""
+    """A required gate already fails at the base, so it cannot judge the changes."""
 
 
 class MergedGates:
@@ -66,7 +66,7 @@ class MergedGates:
         return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
 
     def clear(self, job: Job) -> None:
-        """Remove what a crash left. Idempotent."""
+        """Remove leftovers of a crash. Idempotent."""
         self._repository.close_at(self.directory(job))
 
     def judge(
@@ -163,7 +163,7 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Return gates that block, and may do so whatever is changed."""
+    """Return the blocking gates that may block without any change, too."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:

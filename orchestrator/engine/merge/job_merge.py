@@ -39,7 +39,8 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Mark the branches of a job's candidates that were not chosen, and no others. Idempotent.
+    """Set refs on the branches of a job's candidates that were not chosen, and remove the chosen
+    candidate's ref. Idempotent.
 
     Raise RepositoryError.
     """
@@ -87,9 +88,9 @@ class JobMerge:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the outcome of the changes of a job, and of the jobs below a root job.
+        """Return the outcome of the changes of a job, and of the descendants of a root job.
 
-        The changes of the job itself are merged first if necessary.
+        Merges the job's own changes first if necessary.
         """
         job = _job(tree, job_id)
         if _base(tree, job) and self._records.read(job) is None:
@@ -106,9 +107,9 @@ class JobMerge:
         return replace(found, notes=(*note, *found.notes))
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
-        """Merge, remove the worktrees, check the user's checkout. Idempotent.
+        """Merge, remove the worktrees, and check the user's checkout. Idempotent.
 
-        Failures are recorded, too; nothing is done for a job without use of git.
+        Failures are recorded, too. Does nothing for a job that does not use git.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -147,7 +148,9 @@ class JobMerge:
         return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
 
     def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
-        """Yield changed files that no worker reported, with the workers that ran at that time."""
+        """Yield changed files of the checkout that no worker reported, with the workers that ran
+        at that time.
+        """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
             workers = at_work(tree.attempts, at)
@@ -159,9 +162,9 @@ class JobMerge:
         self._records.keep(job, record)
 
     def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
-        """Merge the branches of an ended job again; the former result is kept.
+        """Merge the branches of an ended job again; the earlier result is kept on a ref.
 
-        Raise Conflict or RepositoryError; nothing is changed then.
+        Raise Conflict or RepositoryError; then nothing is changed.
         """
         began, job = time.monotonic(), _job(tree, job_id)
         job = replace(
@@ -280,7 +283,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker that a person excluded.
 
-    An earlier cause of exclusion is kept: otherwise another merge would exclude the worker again.
+    An earlier cause of the exclusion stays: otherwise another merge would exclude the worker
+    again.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -333,7 +337,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the base of the merge, also if only workers of child jobs change anything."""
+    """Return the base of the merge, even if only workers of child jobs change files."""
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)

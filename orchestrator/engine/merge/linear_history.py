@@ -1,4 +1,4 @@
-"""Rewrites a merged result as one line of commits, at every level of a job tree."""
+"""Rewrites a merged result as one line of commits, also across a job tree's child jobs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -25,9 +25,9 @@ def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[Merge
 
 
 def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
-    """Yield the commits of a worker and its child jobs, in the order in which they were made.
+    """Yield the commits of a worker and its child jobs, in the order of their creation.
 
-    Only child jobs whose results are in ``merged``.
+    Only child jobs whose results are in ``merged`` are included.
     """
     start = repository.tip(start_ref(worker))
     own = list(repository.line(start, repository.tip(worker_branch(worker)))) if start else []
@@ -50,8 +50,8 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the last of a worker's own commits from which its child job began; empty if
-    there is none.
+    """Return the last of a worker's own commits before its child job's start; empty if there is
+    none.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

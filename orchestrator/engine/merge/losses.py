@@ -1,4 +1,4 @@
-"""Workers whose lines lost to a better worker's lines in the merge."""
+"""Workers whose lines were replaced by a better worker's lines in the merge."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from orchestrator.core.repository.repository import FileConflict, LostHunk, Repo
 
 
 class Losses:
-    """Workers are added in the order in which they are merged."""
+    """Workers must be added in the order in which they are merged."""
 
     def __init__(self, repository: Repository, base: str) -> None:
         self._repository = repository
@@ -21,7 +21,7 @@ class Losses:
         self._before.append(worker)
 
     def named(self, conflict: FileConflict) -> FileConflict:
-        """Add the earlier workers whose lines are lost."""
+        """Return the conflict with the earlier workers whose lines are lost."""
         if not conflict.lost:
             return conflict
         lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
@@ -34,7 +34,9 @@ class Losses:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """Return the first worker whose branch has a commit; "" for one of the base, or a merge."""
+        """Return the first worker whose branch has a commit; "" for a commit of the base or a
+        merge.
+        """
         if commit not in self._origins:
             self._origins[commit] = self._found(commit)
         return self._origins[commit]

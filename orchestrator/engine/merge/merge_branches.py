@@ -108,8 +108,8 @@ class BranchMerge:
     ) -> Merged:
         """Merge the changes of ``workers``, in the given order, on top of each other.
 
-        ``left``: their child jobs that a person chose to exclude. The outcome is in the record and,
-        unless nothing was to be merged, on the job's branch. Raise RepositoryError.
+        ``left``: their child jobs that a person chose to exclude. The outcome is in the record
+        and, unless there is nothing to merge, on the job's branch. Raise RepositoryError.
         """
         for worker in _refused_before(tree, job, workers):
             self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
@@ -181,7 +181,9 @@ class BranchMerge:
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
-        """True if its changes are available. A branch that a person removed is restored."""
+        """True if the worker's changes are available. A branch that a person removed is
+        restored.
+        """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
         if self._repository.tip(branch) or not self._worktrees.rule.wanted(job, task, worker):
@@ -211,8 +213,9 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if it started from a candidate that a person has overruled since: its branch has the
-        changes of that candidate."""
+        """True if the worker started from a candidate that a person has since overruled, so that
+        its branch has this candidate's changes.
+        """
         needs = {each.id: each.depends_on for each in tree.tasks[worker.job_id]}[worker.task_id]
         start = self._repository.tip(start_ref(worker)) if needs else ""
         for tip, loser in losers.items():
@@ -225,7 +228,7 @@ class BranchMerge:
     def _stored(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> Settled:
-        """Store the result on the job's branch; retried if git fails."""
+        """Store the result on the job's branch; retry if git fails."""
         for pause in PAUSES:
             try:
                 return self._stored_once(record, job, parts, judge)
@@ -289,9 +292,7 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's changes onto the others: all changes, or only files without
-        conflicts.
-        """
+        """Merge a worker's changes onto the state: all changes, or only files without conflicts."""
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -328,8 +329,9 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Add a child job's changes that its parent worker discarded, on top of the others. The
-        worker's branch stays unchanged, so that the changes can be excluded again."""
+        """Add a child job's changes that its parent worker discarded to the state. The worker's
+        branch stays unchanged, so that the changes can be excluded again.
+        """
         again = self.children.put_back(job, worker, child, own)
         if again is None:
             return Merge(commit=tip)
@@ -339,15 +341,15 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """Return branch heads of a worker; its former own branch if its conflicts are not
-        resolved.
+        """Return the branch heads of a worker; if its conflicts are not resolved, its branch from
+        before the attempt to resolve them.
         """
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Add its child jobs' results to its own branch."""
+        """Merge the results of the worker's child jobs into its own branch."""
         branch = worker_branch(worker)
         tip = self._repository.tip(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))
@@ -411,8 +413,8 @@ class BranchMerge:
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
         """Record that a worker can still resolve its conflicts.
 
-        The worker above a child job has ended, so nothing runs again there. A worker also does not
-        run again if its task failed, or another worker did the task.
+        In a child job no worker can, because the parent worker has ended. A worker whose task
+        failed, or was done by another worker, cannot either.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
@@ -511,9 +513,10 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return gates that would only delay the end of a cancelled tree; never the scan for secrets.
+    """Return gates that need not run, because they would only delay the end of a cancelled tree;
+    never the scan for secrets.
 
-    The gates of a job whose tasks were all done before the cancel run: it is completed.
+    A job whose tasks were all done before the cancel is completed, so its gates run.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -528,7 +531,8 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
 def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker is excluded if only its child job's changes conflict, because it cannot resolve those.
+    Excluded: workers of which only a child job's changes conflict, because the worker cannot
+    resolve these.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
@@ -538,7 +542,7 @@ def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
     """Yield workers that failed in an earlier merge because gates rejected the merged state.
 
-    Tasks of ``workers``, the workers that count now, are excluded.
+    Except workers whose tasks ``workers`` have done since.
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
@@ -551,7 +555,7 @@ def _is_refused(worker: Worker) -> bool:
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Yield the conflicts; if ``job_id`` is given, marked as conflicts of that child
+    """Yield the conflicts. If ``job_id`` is given, they are marked as conflicts of that child
     job's result.
     """
     for each in conflicts:
@@ -567,7 +571,7 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
 
 
 def _leave_all(record: MergeRecord, job: Job) -> None:
-    """Exclude all workers. The gates' findings are reported, and the merge is not kept."""
+    """Exclude all workers: the gates' findings are reported, and the merge is discarded."""
     names = [*record.merged, *record.left_out]
     record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
     record.merged = []

@@ -31,9 +31,9 @@ MOST_LINES = 100
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Describe the outcome of the changes of a job that ends with this status, line by line.
+    """Describe, line by line, the outcome of the changes of a job that ends with this status.
 
-    ``above``: the jobs above it, from its parent job to the root: they are merged after it.
+    ``above``: the jobs above it, from its parent job to the root, which are merged after it.
     """
     yield from _result(record, status) if record.branch else ()
     yield from _unmerged(record, above)
@@ -44,7 +44,7 @@ def in_words(
 def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
-    Reports of a root job list unmerged changes with their commands, so that no note repeats them.
+    No note repeats unmerged changes, because reports of a root job list them with their commands.
     """
     unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
     return MergeReport(
@@ -254,8 +254,8 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Yield the text for the worker that started the job: which conflicts it has to resolve, and
-    how.
+    """Yield the text for the worker that started the job: conflicts that the worker has to
+    resolve, and how.
     """
     if record.without_worktree:
         yield (
@@ -287,7 +287,9 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return the end of a command; empty, and so for all files, if there are too many."""
+    """Return the paths as arguments for the end of a command; empty, which means all files, if
+    there are too many.
+    """
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 

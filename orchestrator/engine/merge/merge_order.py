@@ -21,7 +21,9 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Sort parts that contain the others' changes last, and the parts that build on them after."""
+    """Move parts that contain other workers' changes, and parts that build on such parts, to the
+    end. The order is otherwise unchanged.
+    """
     early: list[MergePart] = []
     late: list[MergePart] = []
     tasks: set[str] = set()
@@ -60,7 +62,9 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Return parts whose dependencies exist, and the other parts with the missing task."""
+    """Return the parts whose dependencies exist; and the other parts, each with its missing
+    task.
+    """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present
     whole: list[MergePart] = []

@@ -35,12 +35,12 @@ class _Work:
 
 
 class MergeQueue:
-    """Any thread may call. What a server does not finish, the next one begins again."""
+    """Any thread may call. The next server repeats merges that this one does not finish."""
 
     def __init__(
         self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
     ) -> None:
-        """``report`` writes the reports of an ended job again."""
+        """``report`` rewrites the reports of an ended job."""
         self._report = report
         self._post = post
         self._store = store
@@ -65,7 +65,8 @@ class MergeQueue:
     ) -> Future[None]:
         """Merge an ended job again; the future raises the merge's errors.
 
-        ``then`` is called in the thread that merges. Raise Conflict while it is being merged.
+        ``then`` is called in the merging thread. Raise Conflict while another merge of the job
+        runs.
         """
         with self._lock:
             if job_id in self._under_way:
@@ -78,13 +79,13 @@ class MergeQueue:
             return job_id in self._under_way
 
     def stop(self, job_id: str) -> None:
-        """End a stopped job's merge soon, without time-consuming steps. Idempotent."""
+        """Make a stopped job's merge end soon, without time-consuming steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """End soon, and post nothing more. Idempotent."""
+        """End soon, and send no further messages. Idempotent."""
         self._closed.set()
         with self._lock:
             for work in self._under_way.values():
@@ -122,7 +123,7 @@ class MergeQueue:
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
-        """Wait while the disk is full, until the job is stopped."""
+        """Merge; while the disk is full, wait and repeat until the job is stopped."""
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:

@@ -25,7 +25,7 @@ Write = Callable[[Path, str, str], object]
 
 @dataclass(kw_only=True, slots=True)
 class MergeRecord:
-    """Outcome of a job's changes; stored in ``reports/merge_<job>.json``."""
+    """Outcome of a job's merge; stored in ``reports/merge_<job>.json``."""
 
     job_id: str
     strategy: str
@@ -110,8 +110,8 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record; None if the value is none. Unknown fields of other versions are
-    dropped.
+    """Return the merge record; None if the value is not a record. Unknown fields of other versions
+    are dropped.
     """
     known = {each.name for each in fields(MergeRecord)}
     try:
@@ -129,7 +129,7 @@ def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    """Return child jobs of which nothing is in the result."""
+    """Return child jobs whose changes are completely missing in the result."""
     return [each for each in record.undone if each["discarded"]]
 
 
@@ -170,7 +170,7 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     """Return, by worker, hunks of its changes that are not in the result.
 
-    Another worker's hunk won, or the parent worker of its job undid them.
+    Either another worker's hunk won, or the parent worker of the worker's job undid the hunk.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -195,7 +195,7 @@ def _undone(record: MergeRecord) -> Iterator[Overruled]:
 
 
 def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Return files of the result with lines that several workers added at one place."""
+    """Return files of the result in which several workers added lines at the same place."""
     paths = (each for each in record.files if each["way"] == FileWay.UNION)
     return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
@@ -215,7 +215,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return, by worker, places of its hunks that conflicts of ``winners`` removed."""
+    """Return, by worker, places of hunks that lost to one of ``winners``."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -257,7 +257,7 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Name the child job whose changes conflict, if there is one; otherwise empty."""
+    """Return text with the child job whose changes conflict; empty for a worker's own changes."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):
@@ -271,7 +271,7 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Return the branch with the missing changes: the child job's branch, if only that
+    """Return the branch with the missing changes: the child job's branch, if only that branch
     conflicts.
     """
     if worker not in record.merged:

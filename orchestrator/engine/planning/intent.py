@@ -1,6 +1,6 @@
 """Decides if a task asks for a change of files or for an answer.
 
-Only clear English is recognised: everything else is ``Intent.UNCLEAR``. Uses patterns, because a
+Only clear English is recognised; all other text is ``Intent.UNCLEAR``. Uses patterns, because a
 plain request has no field for the intent.
 """
 
@@ -158,7 +158,9 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
-    """Return the intent by its role, or otherwise by its own part of the prompt and its title."""
+    """Return the task's intent: by its role, otherwise by its own part of the prompt, and its
+    title.
+    """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
     own = _own_part(task)
@@ -174,13 +176,15 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """False if only a title can show what to do, such as for a text in another language."""
+    """False if only the title can show the intent, for example because the text is in another
+    language.
+    """
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the prompt without the text that the rules add before an item of a list."""
+    """Return the prompt without the introduction that the rules add before a list item."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
@@ -245,7 +249,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """True for an order after "explain ...", which is not a part of what is to be explained."""
+    """True for an order after "explain ..." that is not part of the text to explain."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 

@@ -15,7 +15,7 @@ _MORE_THAN_ONE = re.compile(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including)\
 
 
 def worth_planning(request: str) -> bool:
-    """False for a request that its author has split into a list, or that is one small thing."""
+    """False for a request that is already a list, or that is one small task."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

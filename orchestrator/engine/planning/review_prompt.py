@@ -31,7 +31,7 @@ class Reviewing:
         self._worktrees = worktrees
 
     def equipped(self, assignment: Assignment) -> Assignment:
-        """Add the candidates' changes. Runs git, so not for the supervisor's thread.
+        """Add the candidates' changes. Runs git, so the supervisor's thread must not call it.
 
         Raise RepositoryError.
         """
@@ -99,8 +99,8 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Return a candidate's entry. It omits the agent, because the reviewer may be the
-    same agent.
+    """Return a candidate's entry. It does not name the agent, because the reviewer may be the same
+    agent.
     """
     result = worker.result or WorkerResult()
     return Entry(

@@ -1,8 +1,8 @@
 """Splits a request into tasks by rules, without any AI.
 
-In this order: a numbered or bulleted list, a numbered list within a line, several sentences that
-ask for work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one task.
-Thanks and wishes ("Please keep it small.") make no task: they are in the context of every task.
+Rules, in this order: a numbered or bulleted list, a numbered list in a line, several sentences
+that request work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one
+task. Thanks and wishes ("Please keep it small.") make no task: they are in every task's context.
 """
 
 import re
@@ -59,7 +59,9 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the markers that count from 1 without a gap; others ("Python 3. Then") are words."""
+    """Return the markers that count from 1 without a gap; other numbers ("Python 3. Then") are
+    text.
+    """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
         if number != len(chosen) + 1:
@@ -80,7 +82,7 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 
 
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
-    """Yield the items without the words that join them; "then" goes with the item it introduces."""
+    """Yield the items without joining words; the word "then" stays with the item after it."""
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
     for marker, end in zip(markers, ends, strict=True):
@@ -173,7 +175,7 @@ class SplitRule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """Tasks that the rules made from a request; none for a request that asks for nothing."""
+    """Tasks that the rules made from a request; none if the request asks for nothing."""
 
     rule: SplitRule
     tasks: Sequence[TaskSpec] = ()
@@ -203,7 +205,7 @@ class RulesPlanner:
     name = "rules"
 
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Split a request; the same request gives the same tasks. None for "Thank you."."""
+        """Split a request. Equal requests have equal tasks. Return no task for "Thank you."."""
         return split(request).tasks
 
 
@@ -229,12 +231,12 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    """True if the author has split the request already."""
+    """True if the request is already a list."""
     return _listed(dedent(request).strip()) is not None
 
 
 def _split_sentence(text: str, said: Sequence[Sentence], context: Sequence[str]) -> Split:
-    """Split the only sentence that asks for anything."""
+    """Split the only sentence that requests work."""
     if len(said) != 1:
         return _one(text)
     sentence = said[0].text
@@ -255,7 +257,7 @@ def _one(text: str) -> Split:
 
 
 def _listed(text: str) -> _Parts | None:
-    """Return the items of a list that ask for work, if there are at least two."""
+    """Return the items of a list that request work, if there are at least two."""
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
@@ -271,7 +273,7 @@ def _listed(text: str) -> _Parts | None:
 def _is_work(item: str) -> bool:
     """True if a phrase names work; False for "keep it small" or "Python 3.11".
 
-    A noun alone counts: "a login form" means that it should be built.
+    A noun alone counts: "a login form" means a request to build the form.
     """
     line = _first_line(item)
     return mood_of(line) not in _ASIDE and not is_technology(line)
@@ -302,8 +304,8 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role of a task, only if it surely writes something, because a building role must
-    change files.
+    """Return the role of a task that certainly changes files; otherwise None, because a building
+    role fails without changes.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -319,7 +321,9 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """Return the text before a list, its items, and the text below, which belongs to all items."""
+    """Return the text before a list, its items, and the text after it, which belongs to all
+    items.
+    """
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
@@ -343,7 +347,7 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True for an unindented line after an empty one, or a line that belongs to all items."""
+    """True for an unindented line after an empty line, or for a line that belongs to all items."""
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
     return not item[-1].strip() or mood_of(line) in _ASIDE

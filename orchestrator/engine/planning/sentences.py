@@ -10,7 +10,7 @@ from enum import Enum
 
 
 def _any_of(alternatives: str) -> str:
-    """Return a pattern for each line of a text; a line may have several, with bars between."""
+    """Return a pattern that matches any line of a text; a line may have alternatives with bars."""
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
@@ -235,7 +235,7 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings and mere wishes: alone they make no task."""
+    """True for thanks, greetings, and mere wishes, which make no task of their own."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 
@@ -249,7 +249,7 @@ def imperative(sentence: str) -> str:
 
 
 def _pieces(text: str) -> Sequence[str]:
-    """Cut after every mark that may end a sentence, unless a lower-case letter follows."""
+    """Cut the text after each mark that may end a sentence, unless a lower-case letter follows."""
     pieces: list[str] = []
     start = 0
     for found in _BETWEEN.finditer(text):

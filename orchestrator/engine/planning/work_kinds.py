@@ -82,12 +82,12 @@ class _Ask:
 
 
 def kinds() -> Sequence[Kind]:
-    """Return all kinds, in the order in which they are tried."""
+    """Return all kinds, in the order in which they are checked."""
     return _table().kinds
 
 
 def kind_of(sentence: str) -> Kind | None:
-    """Return the kind of work that one sentence asks for; None for any other work."""
+    """Return the kind of work that a sentence requests; None for other work."""
     ask = _ask(sentence)
     if _NARROWED.search(ask.sentence):
         return None
@@ -95,7 +95,7 @@ def kind_of(sentence: str) -> Kind | None:
 
 
 def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
-    """Return the tasks of a kind, for the sentence that asks for it in a request."""
+    """Return the tasks of a kind, for the sentence of a request that asks for this kind."""
     ask = _ask(sentence)
     named = _named(ask)
     wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
@@ -113,7 +113,9 @@ def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
 
 def is_technology(words: str) -> bool:
-    """True if only technologies are named: "React and TypeScript" is no part of a shop."""
+    """True if the words name only technologies, as in "React and TypeScript", which are no parts
+    of a shop.
+    """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
     return any(each.fullmatch(found) for each in (*table.technologies.values(), table.languages))
@@ -163,7 +165,7 @@ def _fits_scope(kind: Kind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return the technologies of a requested application, by its layers."""
+    """Return, by layer, the technologies that the request names."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -232,7 +234,7 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Return a pattern with the lists of words that it names."""
+    """Return the pattern with the named lists of words filled in."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return re.compile(text, re.IGNORECASE) if text else None

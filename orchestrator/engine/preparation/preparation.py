@@ -69,7 +69,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """A started attempt, with the former content of its directory."""
+    """A started attempt, with the earlier content of its directory."""
 
     worker: Worker
     before: Mapping[str, tuple[int, int]]
@@ -93,7 +93,7 @@ _PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 
 def project_programs(project: Path) -> list[str]:
-    """Return the directories of the project's own programs, which come first in its search path."""
+    """Return the directories of the project's own programs, which come first in the search path."""
     places = [str(project / each) for each in _PROGRAMS]
     return [each for each in places if os.path.isdir(each)]
 
@@ -130,7 +130,7 @@ class AttemptPreparation:
         mask: Mask,
         push_refusals: Callable[[], Sequence[tuple[str, str]]] = tuple,
     ) -> None:
-        """``push_refusals`` returns settings that stop the git of AI agents from pushing."""
+        """``push_refusals`` returns settings with which the git of AI agents cannot push."""
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
@@ -202,7 +202,7 @@ class AttemptPreparation:
         )
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """Release what an attempt had while it ran. Idempotent."""
+        """Release resources that an attempt had while it ran. Idempotent."""
         self._ports.release(attempt)
         if own_scratch:
             scratch.remove(own_scratch)
@@ -210,7 +210,7 @@ class AttemptPreparation:
     def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
-        Its key is unknown; it becomes invalid with the attempt's end.
+        Its key is unknown to this server, and becomes invalid with the attempt's end.
         """
         around = self._around
         passed = {**around.environment, **task.env}
@@ -240,10 +240,10 @@ class AttemptPreparation:
         *,
         has_open_children: bool = False,
     ) -> Evidence:
-        """Return the evidence of the attempt. Read files only. Raise UnknownAgent.
+        """Return the evidence of the attempt. Only reads files. Raise UnknownAgent.
 
-        ``changes``: the changes in the attempt's worktree, if there is one. An agent can be
-        missing from config.yaml if an earlier server started the attempt.
+        ``changes``: the changes in the attempt's worktree, if there is one. UnknownAgent: an
+        earlier server started the attempt, and config.yaml no longer has its agent.
         """
         worker = flight.worker
         directory = Path(self._workspace.worker_directory(worker))
@@ -308,7 +308,7 @@ class AttemptPreparation:
         """Return the evidence with secrets masked, for events, reports, and prompts of other
         workers.
 
-        Its log was masked when it was written.
+        The log was masked when it was written.
         """
 
         def clean(text: str) -> str:
@@ -376,11 +376,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with the delivery, and with the kind of the final text if nothing
+    """Return the evidence with the delivery, and with the kind of the final text if no file
     changed.
 
-    ``builds``: the agent's work is a change of files. ``deferred``: unfinished child jobs that may
-    still change the promised files.
+    ``builds``: True if the agent's work is a change of files. ``deferred``: True if unfinished
+    child jobs may still change the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, said = evidence.output_required, FinalText.ANSWER
@@ -423,7 +423,7 @@ def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:
-    """True if a path is among the ends of paths."""
+    """True if a path equals one of the others, or ends with one of them."""
     return any(path.endswith(f"/{each}") for each in others)
 
 
@@ -436,8 +436,8 @@ def _modified_at(path: str) -> float:
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
-    """Return variables whose name is given, or matches a pattern; never one of the
-    orchestrator's.
+    """Return variables whose names match one of the patterns, except the orchestrator's own
+    variables.
     """
     names = {each for each in patterns if each in server}
     wild = [each for each in patterns if "*" in each]

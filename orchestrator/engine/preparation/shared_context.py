@@ -24,7 +24,7 @@ MOST_SECONDS = 60.0
 
 
 class SharedContextRuns:
-    """``ask`` and ``read`` are for the supervisor's thread."""
+    """Only the supervisor's thread may call ``ask`` and ``read``."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SharedContextRuns:
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
-        """Start creating a job's context, and report its end, also if it fails."""
+        """Start the creation of a job's context. Its end is reported, also if it fails."""
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
             return

@@ -1,7 +1,7 @@
-"""Work around attempts that takes too long for the threads that own state or listen.
+"""Work around attempts that is too slow for the supervisor's and the listening thread.
 
-Contains the thread pool, reads of the store that are repeated until it answers, and work that found
-no disk space: it is retried after growing pauses until there is space.
+Has the thread pool, reads of the store that are repeated until the store answers, and work that
+found a full disk: it is repeated after growing pauses until the disk has space.
 """
 
 import logging
@@ -34,10 +34,10 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 
 
 class PrestartedThreadPool(ThreadPoolExecutor):
-    """Starts one thread at once, and further threads when they are needed and possible.
+    """Starts one thread at once, and further threads as needed, if possible.
 
-    If no further thread can start, an ordinary pool raises, although it has queued the work, which
-    would wait there until the next submission.
+    If no further thread can start, an ordinary pool raises, although it has already queued the
+    work, which would wait until the next submission.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -84,14 +84,14 @@ class SpaceWaits:
 
     @property
     def reason(self) -> str:
-        """Why work waits; empty if none does."""
+        """Why some work waits; empty if none waits."""
         with self._changed:
             return next((wait.reason for wait in self._waits.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
-        """Do ``work`` later. Return True if it waits for the first time.
+        """Repeat ``work`` later. Return True if this work waits for the first time.
 
-        Work calls ``done`` when it ends, unless it calls ``hold`` again.
+        At its end, the work calls ``done`` or again ``hold``.
         """
         with self._changed:
             present = self._waits.get(name)
@@ -108,7 +108,7 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Forget work that waited. Return True if it did. Idempotent."""
+        """Forget work that waited. Return True if it was waiting. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
@@ -147,7 +147,8 @@ class SpaceWaits:
 class BackgroundPool:
     """A few threads. Any thread may call.
 
-    A stop either comes before an attempt is launched, and then it never is, or finds it launched.
+    If a stop arrives before an attempt's launch, the attempt is never launched; otherwise the stop
+    finds it launched.
     """
 
     def __init__(self) -> None:
@@ -166,7 +167,7 @@ class BackgroundPool:
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Launch it; return its end if it was stopped before."""
+        """Launch the attempt. Return its end if it was stopped before."""
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
             if stopped is None and not self._closed:
@@ -187,14 +188,16 @@ class BackgroundPool:
             return True
 
     def later(self, work: Callable[[], None]) -> None:
-        """Run work in a thread; after ``close``, never: the next server detects it."""
+        """Run work in a thread. After ``close``, do nothing: the next server finds the work
+        itself.
+        """
         try:
             self._threads.submit(_logged, work)
         except RuntimeError:
             logger.info("the server is stopping: the work continues after the next start")
 
     def close(self) -> None:
-        """Wait for running work; begin and launch nothing more. Idempotent."""
+        """Wait for running work; start and launch nothing more. Idempotent."""
         with self._lock:
             self._closed = True
         self.space.close()

@@ -14,19 +14,19 @@ _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Return the Unix time at this process's first call, advanced by a monotonic clock.
+    """Return the Unix time of this process's first call, plus the monotonic seconds since.
 
-    A clock that jumps ahead would end jobs too early. A clock that jumps back would delay retries.
-    Time that the machine sleeps counts.
+    A wall clock that jumps ahead would end jobs too early; one that jumps back would delay
+    retries. Time during which the machine sleeps counts.
     """
     return _began()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the clock's start in a file; call it before any call of ``now``.
+    """Store the clock's start in a file; call this before any call of ``now``.
 
-    ``going_on``: jobs are running, so the clock continues from the former server's file, unless the
-    machine was restarted. Return True if it was.
+    ``going_on``: True if jobs are running, so that the clock continues from the earlier server's
+    file, unless the machine was restarted. Return True if it was restarted.
     """
     boot = headroom.boot_id()
     kept = _read(path) if going_on and boot else None
@@ -50,9 +50,9 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Return the time of the machine's start, by the wall clock at the first call.
+    """Return the machine's start time by the wall clock at the first call.
 
-    The time is the only item of a list, so that ``keep`` can replace the cached value.
+    It is the only item of a list, so that ``keep`` can replace the cached value.
     """
     return [time.time() - _elapsed()]
 

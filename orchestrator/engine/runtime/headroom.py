@@ -63,7 +63,9 @@ def free_descriptors() -> int | None:
 
 
 def free_files(directory: Path) -> int | None:
-    """Return how many more files the file system can hold; None if it does not report it."""
+    """Return how many more files the file system can hold; None if the file system does not report
+    it.
+    """
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -72,7 +74,7 @@ def free_files(directory: Path) -> int | None:
 
 
 def free_disk_bytes(directory: Path) -> int | None:
-    """Return how much an ordinary user may still write there; None if unknown."""
+    """Return how many bytes an ordinary user may still write in a directory; None if unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -105,7 +107,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Sources of the figures; None if there is none."""
+    """Functions that return the figures; None: no source for the figure."""
 
     memory: Callable[[], int | None] = available_memory_bytes
     pressure: Callable[[], float | None] = memory_pressure_percent
@@ -121,17 +123,19 @@ class Reserve(Protocol):
     def hold(self) -> None: ...
 
     def release(self) -> bool:
-        """Return True if there was space to release."""
+        """Release the space. Return True if there was any."""
 
     def drop(self) -> bool:
-        """Remove the reserve because nothing is written any more. Return True if it existed."""
+        """Remove the reserve, because the server writes nothing more. Return True if the reserve
+        existed.
+        """
 
 
 class Headroom:
-    """Read at most twice a second. For one thread; any thread may read ``paused``.
+    """Reads the figures at most twice a second. For one thread; any thread may read ``paused``.
 
-    A worker that has just started does not use its memory yet. Its expected memory counts as used
-    for some seconds, or until it has ended.
+    A new worker does not use its memory yet, so its expected memory counts as used for some
+    seconds, or until it has ended.
     """
 
     def __init__(
@@ -144,9 +148,10 @@ class Headroom:
         repository: Callable[[], Path | None] = lambda: None,
         moved: Callable[[], str] = str,
     ) -> None:
-        """``directory``: the workspace; ``repository`` returns git's directory, once known.
+        """``directory``: the workspace. ``repository`` returns git's directory, once known.
 
-        ``moved`` returns True if one of them was moved."""
+        ``moved`` returns True if one of these directories was moved.
+        """
         self._moved = moved
         self._directory = directory
         self._repository = repository
@@ -180,7 +185,7 @@ class Headroom:
         return Capacity(paused=paused, lack=self._lack)
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record the end of a worker with its lifetime: it uses no memory any more."""
+        """Record the end of a worker and its lifetime: it no longer uses memory."""
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
@@ -193,12 +198,12 @@ class Headroom:
                 return
 
     def store_failed(self) -> None:
-        """Free disk space, because the state cannot be stored, perhaps on a full disk."""
+        """Release the reserve, because the state could not be stored, possibly on a full disk."""
         self._reserve.release()
         self._gave_up_reserve = True
 
     def close(self) -> None:
-        """Release the reserve: nothing is written any more. Idempotent."""
+        """Release the reserve, because the server writes nothing more. Idempotent."""
         self._reserve.drop()
 
     def _refresh(self) -> None:

@@ -1,6 +1,6 @@
 """Messages to the supervisor's inbox: values of one union, ``Message``.
 
-Every part that reports to the supervisor is created with a ``Post``: the inbox's ``put``.
+Every reporting part gets a ``Post`` when it is created: the inbox's ``put``.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class AttemptHeld:
-    """An attempt waits, before its process starts or after it ended."""
+    """An attempt waits for disk space, before its start or after its process's end."""
 
     key: WorkerKey
     attempt: int
@@ -36,7 +36,7 @@ class AttemptHeld:
 
 @dataclass(frozen=True, slots=True)
 class GatesStarted:
-    """The gates of an attempt are about to run; its process has ended in time."""
+    """The gates of an attempt are about to run; its process has ended before the timeout."""
 
     key: WorkerKey
     attempt: int
@@ -45,7 +45,7 @@ class GatesStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """An attempt is over."""
+    """An attempt has ended."""
 
     key: WorkerKey
     attempt: int
@@ -55,7 +55,7 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class JobMerged:
-    """The changes of a job are merged, or could not be."""
+    """The merge of a job has ended, or failed."""
 
     render: Render
     merged: Merged
@@ -63,7 +63,7 @@ class JobMerged:
 
 @dataclass(frozen=True, slots=True)
 class ReportsRendered:
-    """The reports of a job are written, or could not be."""
+    """The reports of a job were written, or could not be written."""
 
     job_id: str
 

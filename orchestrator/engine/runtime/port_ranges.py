@@ -12,7 +12,9 @@ _RANGES = (LAST - FIRST) // SIZE
 
 
 class PortRanges:
-    """Any thread may call. For one server: workers of an earlier one show by their open ports."""
+    """Ranges for one server. Any thread may call. Workers of an earlier server are recognised by
+    their open ports.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +27,7 @@ class PortRanges:
     def take(self, attempt: str, *, looked_at: bool) -> int:
         """Return the first port of a range that no other worker has.
 
-        ``looked_at``: check if another program listens there.
+        ``looked_at``: True to skip ranges in which another program listens.
         """
         with self._lock:
             for _ in range(_RANGES):

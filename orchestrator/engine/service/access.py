@@ -54,7 +54,9 @@ class Access:
         self._project = project
 
     def authenticate(self, key: str | None) -> Caller:
-        """Raise Unauthorized for an invalid key: unknown, or of an attempt that ended."""
+        """Return the caller. Raise Unauthorized for an invalid key: unknown, or of an ended
+        attempt.
+        """
         if not key:
             raise Unauthorized("missing API key")
         holder = self._keys.holder_of(key)
@@ -73,7 +75,7 @@ class Access:
         return Caller(name=holder.name, scopes=holder.scopes)
 
     def check_change(self, caller: Caller) -> None:
-        """Raise Forbidden if there is nothing that this caller may change."""
+        """Raise Forbidden if the caller may change nothing at all."""
         if not caller.may_change:
             raise Forbidden(
                 f"key {caller.name!r} has read access only; use a key with the scope submit or "
@@ -86,7 +88,9 @@ class Access:
             raise Forbidden("a worker may not do this; use an API key from config.yaml")
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound or Forbidden: counts over all jobs include other callers' jobs."""
+        """Raise NotFound or Forbidden for callers that do not see all jobs, because statistics
+        count all jobs.
+        """
         if caller.attempt is not None:
             raise NotFound("statistics are not available to workers")
         if not caller.sees_all:
@@ -119,7 +123,9 @@ class Access:
         return Scope.ADMIN in caller.scopes or self._is_own(caller, job)
 
     def workable(self, caller: Caller, job_id: str) -> Job:
-        """Return a changeable job of this server's project. Raise Conflict for another."""
+        """Return a changeable job of this server's project. Raise Conflict for a job of another
+        project.
+        """
         job = self.changeable(caller, job_id)
         check_project(job, self._project, self._former())
         return job
@@ -132,8 +138,8 @@ class Access:
         return worker
 
     def _covers(self, job: Job, worker: Worker) -> bool:
-        """True if the job's logs include the worker's. Logs of a root job include those of its
-        descendants.
+        """True if the job's logs include the worker's log. Logs of a root job include its
+        descendants' logs.
         """
         return job.is_root or worker.job_id == job.id
 
@@ -141,7 +147,7 @@ class Access:
         return caller.sees_all or self._is_own(caller, job)
 
     def _is_own(self, caller: Caller, job: Job) -> bool:
-        """True if this caller submitted the job or one above it."""
+        """True if this caller submitted the job or one of its ancestors."""
         key, parent = caller.worker_key, job.parent_worker_id
         if key is None:
             root = job if job.is_root else self._store.job(job.root_id)
@@ -152,7 +158,7 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
-        """Return the child jobs of the calling worker, and all below them."""
+        """Return the child jobs of the calling worker, and their descendants."""
         if caller.worker_key is None:
             return []
         return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]

@@ -137,7 +137,7 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the latest checkpoint with the ``same`` content as the branch has now.
+    """Return the latest checkpoint among ``same``: checkpoints with the branch's present content.
 
     ``names``: all checkpoints, in order.
     """
@@ -157,7 +157,9 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Return results of a checkpoint's gates as text; empty if none ran, or they are unknown."""
+    """Return the results of a checkpoint's gates as text; empty if no gate ran, or if the results
+    are unknown.
+    """
     if worker.result is None or name != after(number_of(name)):
         return ""
     if name == worker.result.good:

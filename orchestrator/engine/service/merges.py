@@ -141,7 +141,7 @@ class MergeCalls:
         return {*choice.take} <= inside & {*counting, *job.facts.taken}
 
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
-        """Run the job again for workers that are to resolve their conflicts."""
+        """Run the job again, for attempts that resolve conflicts."""
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
                 "resolve cannot be combined with take, leave, or a strategy other than auto"
@@ -162,7 +162,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Replace the outcome of the job's merge by that of the new merge."""
+        """Replace the outcome of the job's merge by the new merge's outcome."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
@@ -182,7 +182,7 @@ def _not_ended(job: Job) -> Conflict:
 
 
 def _check_has_branches(job: Job) -> None:
-    """Raise Conflict if a person discarded them."""
+    """Raise Conflict if a person discarded the job's branches."""
     if job.facts.discarded:
         raise Conflict(
             f"cannot merge job {job.id}: its branches were discarded; submit its request again; "
@@ -191,7 +191,7 @@ def _check_has_branches(job: Job) -> None:
 
 
 def _check_resolvable(job: Job) -> None:
-    """Raise Conflict if none of its workers can resolve its conflicts."""
+    """Raise Conflict if none of the job's workers can resolve its conflicts."""
     lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
     if lacks and not any(each.resolvable for each in lacks):
         raise Conflict(

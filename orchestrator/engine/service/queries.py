@@ -1,4 +1,4 @@
-"""The use cases that change nothing."""
+"""The use cases that only read."""
 
 import json
 from collections import Counter
@@ -186,7 +186,7 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object of an untrusted file: a worker may have written it."""
+    """Return the JSON object of an untrusted file, which a worker may have written."""
     try:
         found = json.loads(content)
     except ValueError:

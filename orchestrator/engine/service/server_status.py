@@ -42,7 +42,7 @@ class Throughput:
         return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
 
     def gates(self) -> dict[str, int]:
-        """Return counts by outcome, for the gates of workers' results."""
+        """Return the numbers of gate results of workers, by outcome."""
         return dict(self._gates)
 
     def _forget(self, now: float) -> None:

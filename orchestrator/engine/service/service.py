@@ -79,11 +79,13 @@ class Service:
     # Callers
 
     def authenticate(self, key: str | None) -> Caller:
-        """Raise Unauthorized."""
+        """Return the caller. Raise Unauthorized."""
         return self._access.authenticate(key)
 
     def holder_of_key(self, key_hash: str) -> Caller:
-        """Return the holder of the API key with this SHA-256. Raise Unauthorized if it is none."""
+        """Return the holder of the API key with this SHA-256. Raise Unauthorized if no key has
+        it.
+        """
         return self._access.holder_of_key(key_hash)
 
     def check_person(self, caller: Caller) -> None:
@@ -91,7 +93,7 @@ class Service:
         self._access.check_person(caller)
 
     def check_change(self, caller: Caller) -> None:
-        """Raise Forbidden if there is nothing that this caller may change."""
+        """Raise Forbidden if the caller may change nothing at all."""
         self._access.check_change(caller)
 
     # A job, from its submission to its end
@@ -104,15 +106,17 @@ class Service:
         return self._submissions.submit(caller, submission)
 
     def approve(self, caller: Caller, job_id: str) -> Job:
-        """Let a planned job's tasks start. Raise Conflict if it does not wait for approval."""
+        """Start the tasks of a planned job. Raise Conflict if the job does not wait for
+        approval.
+        """
         return self._job_control.approve(caller, job_id)
 
     def reject(self, caller: Caller, job_id: str) -> Job:
-        """End a job that waits for approval. Raise Conflict if it does not wait."""
+        """End a job that waits for approval. Raise Conflict if the job does not wait for it."""
         return self._job_control.reject(caller, job_id)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
-        """Record the total usage of the calling worker's attempt so far. Return what follows.
+        """Record the total usage of the calling worker's attempt so far. Return if it must stop.
 
         Idempotent. Raise Forbidden for a caller that is no worker.
         """
@@ -123,7 +127,7 @@ class Service:
         return self._job_control.cancel(caller, job_id)
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
-        """Run again what did not succeed. Raise Conflict if there is nothing to run again."""
+        """Retry the unsuccessful tasks. Raise Conflict if there are none."""
         return self._submissions.retry(caller, job_id, config)
 
     def give_feedback(
@@ -140,17 +144,17 @@ class Service:
     # The result of a job that has ended
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        """Merge an ended job again. Return True if that is done already.
+        """Merge an ended job again. Return True if the merge has ended.
 
-        Raise Conflict if it is not possible, and InvalidRequest for workers of other jobs.
+        Raise Conflict if no merge is possible, and InvalidRequest for workers of other jobs.
         """
         return self._merges.merge(caller, job_id, choice)
 
     def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
-        """Select another candidate of a task. Return True if the job is merged again already.
+        """Select another candidate of a task. Return True if the job's new merge has ended.
 
-        Raise Conflict if it is not possible, NotFound for an unknown task, and InvalidRequest for a
-        worker that is none of its candidates.
+        Raise Conflict if a selection is not possible, NotFound for an unknown task, and
+        InvalidRequest for a worker that is not a candidate of the task.
         """
         return self._merges.choose(caller, job_id, task_id, worker_id)
 
@@ -181,8 +185,8 @@ class Service:
     ) -> RolledBack:
         """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
 
-        By default the one before its latest attempt. The former state is kept as a checkpoint.
-        Raise Conflict for a worker that runs, or has no worktree.
+        ``checkpoint`` None: the checkpoint before the latest attempt. The present state is saved
+        as a checkpoint first. Raise Conflict for a worker that runs, or has no worktree.
         """
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
@@ -199,19 +203,19 @@ class Service:
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         """Request leases for the calling worker, all or none.
 
-        Raise Deadlock; Locked if another worker holds one and the caller does not wait; Forbidden
-        for a caller that is no worker.
+        Raise Deadlock; Locked if another worker holds one of the locks and ``wait`` is False;
+        Forbidden for a caller that is no worker.
         """
         return self._locks.lock(caller, names, wait=wait)
 
     def lock_decided(self, call: LockCall) -> bool:
-        """True if the lock call can be answered. A worker that released its slot needs a slot
+        """True if the lock call can be answered. A worker that released its slot must have a slot
         first.
         """
         return self._locks.lock_decided(call)
 
     def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
-        """Return the leases; None if the caller is to call again soon. Raise the call's error."""
+        """Return the leases; None if the caller must call again soon. Raise the call's error."""
         return self._locks.lock_answer(call, final=final)
 
     def lock_dropped(self, call: LockCall) -> None:
@@ -219,7 +223,8 @@ class Service:
         self._locks.lock_dropped(call)
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End the caller's own leases, or another worker's if a person calls. All or none.
+        """End the caller's own leases; if the caller is a person, another worker's leases. All or
+        none.
 
         Raise NotFound or Forbidden.
         """
@@ -230,7 +235,9 @@ class Service:
         return self._locks.locks(caller)
 
     def leases_on(self, name: str) -> Sequence[Lease]:
-        """Return the leases of exactly this name; several if workers of one line have it."""
+        """Return the leases of exactly this name; several if a worker and its descendants hold
+        it.
+        """
         return self._locks.leases_on(name)
 
     def leases(self) -> Sequence[Lease]:
@@ -281,8 +288,8 @@ class Service:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        It may end when the job has ended, in this run or a later one. A worker that released its
-        slot must have one again.
+        The wait ends when the job has ended, in this run or a later one, and the waiting worker
+        has a slot again.
         """
         return self._queries.answer_wait(caller, job_id, run)
 
@@ -311,9 +318,9 @@ class Service:
         return self._queries.merge_record(caller, job_id)
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        """Describe the outcome of an ended job's changes as text; nothing for any other.
+        """Describe the outcome of an ended job's changes as text; nothing for other jobs.
 
-        Also if only workers of its child jobs change files.
+        Includes jobs in which only workers of child jobs change files.
         """
         return self._queries.changes(caller, job)
 
@@ -340,13 +347,13 @@ class Service:
         return self._workspace.final_report(job)
 
     def worker_directory(self, worker: Worker) -> Path:
-        """Return its path in the directory of the job's root, even if it does not exist."""
+        """Return the path of the worker's directory, which need not exist."""
         return Path(self._workspace.worker_directory(worker))
 
     # Reading the server
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
-        """Return counts over all jobs. Raise Forbidden for a caller that does not see all."""
+        """Return counts over all jobs. Raise Forbidden for a caller that does not see all jobs."""
         return self._server_status.stats(caller)
 
     def agents(self) -> Sequence[Availability]:
@@ -354,5 +361,5 @@ class Service:
         return self._server_status.agents()
 
     def health(self) -> Health:
-        """Return if jobs can be accepted and run now, and the obstacles."""
+        """Return the server's health: if it can accept and run jobs now, and the obstacles."""
         return self._server_status.health()

@@ -1,4 +1,6 @@
-"""Stored job trees, ended or not: loads them for a turn, changes them, rewrites their reports."""
+"""Stored job trees of unfinished and ended jobs: loads them for a turn, changes them, rewrites
+reports.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -17,7 +19,9 @@ Check = Callable[[Scheduler, Job], None]
 
 
 class StoredTrees:
-    """``restore`` and ``bring_back`` are for the supervisor's turn, the rest for any thread."""
+    """Only the supervisor's turn may call ``restore`` and ``bring_back``; any thread may call the
+    other methods.
+    """
 
     def __init__(
         self,
@@ -27,7 +31,7 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status``: for a tree changed without a server, which has no observers."""
+        """``write_status``: for trees that are changed without a server, which has no observers."""
         self._supervisor = supervisor
         self._store = store
         self._workspace = workspace
@@ -35,7 +39,7 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Load a tree that may have ended into memory for this turn."""
+        """Load a tree, which may have ended, into memory for this turn."""
         # Read inside the turn: a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
@@ -43,9 +47,9 @@ class StoredTrees:
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Load a job that can be run again into memory, with its new settings.
+        """Load a job that can run again into memory, with its new settings.
 
-        Raise what ``check`` raises, Conflict or Refused, and change nothing then.
+        Raise the errors of ``check``, Conflict, or Refused; then nothing is changed.
         """
         # Read inside the turn: another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
@@ -62,7 +66,7 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a tree, which may have ended, also without a server."""
+        """Change the stored state of a tree, which may have ended. Also works without a server."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -79,7 +83,7 @@ class StoredTrees:
             self._write_status(root_id)
 
     def report(self, root_id: str, job_ids: Iterable[str]) -> None:
-        """Write the reports of these jobs again, if they have ended."""
+        """Rewrite the reports of these jobs, if they have ended."""
         tree = self._store.tree(root_id)
         family = tuple(each.id for each in tree.jobs) if tree else ()
         for job_id in dict.fromkeys(job_ids):
@@ -88,7 +92,7 @@ class StoredTrees:
                 self._report_anew(Render(job.root_id, job_id, family))
 
     def check_not_attached(self, *workers: Worker) -> None:
-        """Raise Conflict if a person works in the worktree of one of them."""
+        """Raise Conflict if a person works in the worktree of one of the workers."""
         for worker in workers:
             if self._workspace.is_attached(worker):
                 raise Conflict(

@@ -107,7 +107,9 @@ class SubmissionCalls:
         return self._access.job(caller, job_id)
 
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
-        """Start commit of a new job's workers: for a child job, its worker's present state."""
+        """Return the start commit of a new job's workers: for a child job, its parent worker's
+        present state.
+        """
         key = caller.worker_key
         if key is None:
             agent = config.get("agent") or self._submitting.agent
@@ -161,7 +163,9 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        """Raise Unavailable: a job would be stored in a directory that was moved."""
+        """Raise Unavailable if the workspace or the project was moved, because a job would be
+        stored at the wrong place.
+        """
         if moved := self._moved():
             raise Unavailable(moved)
 

@@ -48,7 +48,9 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest for many more tasks than requested; a planner may insist."""
+        """Raise InvalidRequest for many more tasks than usual; a second plan with as many tasks is
+        accepted.
+        """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
             raise InvalidRequest(
@@ -57,10 +59,10 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Add the tasks of a job whose planner is done, from its plan.
+        """Add the tasks of a job whose planner has ended, from the plan.
 
-        If it made none, the rules make them, unless the request names the planner; then the job
-        fails. Inside the supervisor's loop. Idempotent.
+        Without a plan, the rules make the tasks; if the request names the planner, the job fails
+        instead. Call inside the supervisor's loop. Idempotent.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -86,7 +88,9 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the possible planners, the best first, with their functions."""
+        """Yield the possible planners, the best first, each with its function that returns
+        tasks.
+        """
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: plan_in(text).to_tasks()
@@ -95,7 +99,7 @@ class AgentPlans:
 
 
 def checked_plan(text: str) -> Plan:
-    """Return the plan in an answer, if it can be carried out. Raise InvalidRequest."""
+    """Return the plan in an answer, if the plan can be carried out. Raise InvalidRequest."""
     plan = plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)

@@ -18,7 +18,7 @@ class AgentChoice:
         self._roles = roles
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Reject unknown names of agents, even if the agent would have no task."""
+        """Raise UnknownAgent for unknown names, even for agents that would have no task."""
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
@@ -26,7 +26,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that is to make the tasks; None if they exist."""
+        """Return the agent that plans the job; None if its tasks are given."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -52,7 +52,7 @@ class AgentChoice:
         return names
 
     def tell_passed_over(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record if the best agent would have run the job, except for its login."""
+        """Record an agent fallback, if the best agent was skipped only because of its login."""
         any_task, refused = TaskSpec(id="any"), scheduler.view.logins_refused(now)
         best = self._agents.resolve(AUTO, any_task)
         instead = self._agents.resolve(AUTO, any_task, refused)

@@ -1,4 +1,4 @@
-"""From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
+"""Turns a submission into a stored job. Runs inside the supervisor's loop, on its state."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -33,7 +33,7 @@ _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCE
 
 
 def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
-    """Raise Unauthorized if the attempt has ended between the key's check and the turn."""
+    """Raise Unauthorized if the attempt has ended since its key was checked."""
     asking = caller.attempt
     current = asking and scheduler.view.attempts.get(asking.key)
     if asking is None or current is None or current.number != asking.number:
@@ -65,8 +65,9 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """Return the worker's own child job with the same request, unless that failed, or the worker
-    has ``discarded`` its result."""
+    """Return the worker's own child job with the same request, unless the job failed, or the
+    worker has ``discarded`` its result.
+    """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
         if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
@@ -122,9 +123,9 @@ class Submitting:
         return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        """Add a job. Raise InvalidRequest or Refused, and change nothing then.
+        """Add a job. Raise InvalidRequest or Refused; then nothing is changed.
 
-        Only a rejected child job is recorded, on the job of the worker that requested it.
+        Except that a rejected child job is recorded in the requesting worker's job.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         if asked.caller.worker_key is None:
@@ -140,7 +141,7 @@ class Submitting:
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """False for an agent that is no longer in config.yaml."""
+        """True if the agent uses a model. False for an agent that is no longer in config.yaml."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
@@ -201,7 +202,7 @@ class Submitting:
     def _take_in(
         self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
     ) -> Job:
-        """Submit the job with its tasks, or with a planner that will make them."""
+        """Submit the job with its tasks, or with a planner that will create them."""
         self._choice.check_names(asked.submission.config)
         refused = scheduler.view.logins_refused(now)
         agent = self._choice.planning_agent(job.config, asked.submission, refused)
@@ -255,7 +256,7 @@ class Submitting:
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
-        """Raise Refused if a cost cap cannot hold, because a model's price is unknown."""
+        """Raise Refused if a cost cap cannot be enforced, because a model's price is unknown."""
         if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
@@ -284,7 +285,7 @@ class Submitting:
         )
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
-        """Return the remaining quota of a worker of the job that has started nothing."""
+        """Return the remaining quota of a new worker of the job."""
         return quotas.left_of(
             job,
             self._ceilings,
@@ -304,7 +305,7 @@ class Submitting:
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
     ) -> list[Worker]:
-        """Return one worker for each candidate of each task, in that order."""
+        """Return one worker for each candidate of each task, in this order."""
         prefix = job.parent_worker_id or "worker"
         pairs = [
             (task, name)
@@ -326,7 +327,7 @@ class Submitting:
 
 
 def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached if the key of a job may spend or run nothing more."""
+    """Raise LimitReached if the key of a job has reached its limit on cost or running jobs."""
     root = scheduler.view.jobs.get(job.root_id, job)
     if job.is_root:
         _check_quotas(scheduler, job.submitted_by, now)
@@ -340,8 +341,8 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """Limit the job's ``max_workers`` to the limit of the API key. Raise Refused if it asks for
-    more.
+    """Limit the job's ``max_workers`` to the API key's limit. Raise Refused if the request
+    explicitly exceeds it.
     """
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
@@ -358,14 +359,16 @@ def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits)
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if there are no tasks, or their graph cannot be run."""
+    """Raise InvalidRequest if there are no tasks, or if their dependencies are invalid."""
     if not tasks:
         raise InvalidRequest("no tasks; add tasks to the plan, or describe the work in the request")
     dag.check(tasks)
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task has ``workdir: project``, but the job's worker has not."""
+    """Raise InvalidRequest if a task has ``workdir: project``, and the parent worker's task does
+    not.
+    """
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
@@ -396,7 +399,9 @@ def _next_number(scheduler: Scheduler, job: Job) -> int:
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Return a unique name in the tree: a worker may start several child jobs with planners."""
+    """Return a unique name in the tree, because a worker may start several child jobs with
+    planners.
+    """
     key = job.parent_key
     if key is None:
         return PLANNER

@@ -1,4 +1,5 @@
-"""Lease calls: the scheduler decides whose turn it is, and the store grants or rejects the leases.
+"""Lease calls: the scheduler decides the order of calls, and the store grants or rejects the
+leases.
 
 Runs in the supervisor's thread.
 """
@@ -73,7 +74,9 @@ class LeaseCalls:
             self._scheduler.leases.found(lease)
 
     def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
-        """Raise Unauthorized, Deadlock, StoreError; and Locked unless it may wait."""
+        """Begin a call. Raise Unauthorized, Deadlock, StoreError; and Locked unless ``wait`` is
+        set.
+        """
         worker = self._worker_of(attempt)
         leases = self._scheduler.leases
         call = LockCall(
@@ -94,9 +97,9 @@ class LeaseCalls:
         return call
 
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[Lease] | None:
-        """End a call: return the leases, or None if its place is kept for a while.
+        """End a call: return the leases, or None if its queue place is kept for a while.
 
-        Raise its error, and Locked if the call was the ``final`` one.
+        Raise the call's error, and Locked if the call was the ``final`` one.
         """
         call.answered = True
         if call.failure is not None:
@@ -121,7 +124,7 @@ class LeaseCalls:
             self._scheduler.leases.give_back(call.key, new, now)
 
     def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
-        """Release all of these leases, or none. Raise NotFound if the attempt does not hold one of
+        """Release all of these leases, or none. Raise NotFound if the attempt does not hold all of
         them.
         """
         key = self._worker_of(attempt)
@@ -143,7 +146,7 @@ class LeaseCalls:
             self._end(lease.key, [lease.name], by, now)
 
     def turn(self, now: float) -> list[Callable[[], None]]:
-        """Grant free locks to waiting calls. Return callbacks to run once that is stored."""
+        """Grant free locks to waiting calls. Return callbacks to run after the turn was stored."""
         if not self._calls:
             return []
         if self._retry_at is not None and self._retry_at <= now:

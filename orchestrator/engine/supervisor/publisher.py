@@ -54,7 +54,7 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Announce a change that is about to be stored; ``publish`` or ``withdraw`` follows."""
+        """Announce a change that is about to be stored; ``publish`` or ``withdraw`` must follow."""
         self._announced += 1
 
     def publish(self, change: Change) -> None:
@@ -104,7 +104,7 @@ class Publisher:
 
 
 def merged(changes: Sequence[Change]) -> Change:
-    """Merge changes in their order: a later change of the same row comes later."""
+    """Merge changes into one; a later value of the same row comes later."""
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)

@@ -1,5 +1,5 @@
-"""Recovery after a restart: adopts attempts that run, reads the ends of others, and gives up the
-rest.
+"""Recovery after a restart: adopts running attempts, reads the ends of others, and declares the
+rest lost.
 """
 
 import logging
@@ -59,8 +59,8 @@ def take_up(
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
-    Running attempts continue under their shims and are reported when they end. The ends of the
-    others are reported at once: their gates may start before this returns.
+    Running attempts continue under their shims, and their ends are reported later. The ends of the
+    others are reported at once: their gates may start before this call returns.
     """
     for attempt in found:
         _take_up(scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted)
@@ -93,7 +93,7 @@ def _take_up(
 
 
 def _never_begins(worker: Worker, exit: Exit) -> bool:
-    """True if attempts of the worker repeatedly never began.
+    """True if several attempts of the worker in a row never began.
 
     Only files show that an attempt never began, and a worker may have removed them.
     """
@@ -104,7 +104,7 @@ def _never_begins(worker: Worker, exit: Exit) -> bool:
 
 
 def _as_lost(exit: Exit) -> Exit:
-    """Return the exit as lost if the worker was stopped with its server, so that the worker runs
+    """Return the exit; if the worker was stopped with its server, as lost, so that the worker runs
     again.
     """
     if not _was_shut_down(exit):

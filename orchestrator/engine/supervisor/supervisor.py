@@ -64,7 +64,9 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """A second event source of the inbox, besides its queue: a launcher. Contracts: see there."""
+    """A second event source of the inbox, in addition to its queue: a launcher. See ``Launcher``
+    for the contracts.
+    """
 
     def listen(self, seconds: float | None) -> bool: ...
 
@@ -72,10 +74,11 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """Any thread puts; one thread takes, and listens to the launcher while it waits.
+    """Any thread may put messages. One thread takes them, and listens to the launcher while it
+    waits.
 
-    One thread does both, because two threads would take the interpreter from one another at each
-    worker's end.
+    A single thread does both, because two threads would take the interpreter from each other at
+    each worker's end.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -91,7 +94,7 @@ class Inbox(Generic[T]):
             self._launcher.wake()
 
     def wait(self, seconds: float | None) -> list[T]:
-        """Return all queued items; wait at most so long until there is one."""
+        """Return all queued items; wait for at most ``seconds`` until there is one."""
         self._waiting = threading.get_ident()
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
@@ -108,7 +111,7 @@ class Inbox(Generic[T]):
 
 
 class Supervisor:
-    """Other threads pass work by ``call``; only this thread writes."""
+    """Other threads pass work with ``call``; only the supervisor's thread writes state."""
 
     def __init__(
         self,
@@ -241,7 +244,9 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass an item to the scheduler; return the answer to call once it is stored."""
+        """Pass an item to the scheduler. Return the function that answers it, to be called after
+        the turn was stored.
+        """
         match item:
             case AttemptEnded():
                 self._take_end(item, now)
@@ -296,16 +301,18 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """Create a key for the attempt's subtree, valid until its end, and its record's secret.
+        """Create the attempt's key, valid until its end, and the secret of its exit record.
 
-        Only their hashes are kept.
+        Only their hashes are stored.
         """
         issued = Issued(new_key(), new_proof())
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
 
     def _save(self, change: Change) -> None:
-        """Store the change before anything else happens. If that fails, everything waits."""
+        """Store the change before any command is executed. If storing fails, the loop waits and
+        repeats.
+        """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
         while True:

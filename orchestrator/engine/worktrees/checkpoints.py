@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, restored after a failure.
 
 A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
-rollback is stored before it is carried out. It is carried out when the next attempt opens its
-worktree, and the checkpoint before that attempt shows that it is done.
+rollback is stored first. It is carried out when the next attempt opens its worktree; the
+checkpoint before that attempt then shows that the rollback is done.
 """
 
 import logging
@@ -44,7 +44,7 @@ class CheckpointPlace:
 
 
 class Checkpoints:
-    """Callers that open, roll back or remove a worktree hold its worker (``held``)."""
+    """Callers that open, roll back, or remove a worktree must hold its worker (``held``)."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -71,8 +71,8 @@ class Checkpoints:
     def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
         """Carry out a pending rollback, then create the checkpoint before the attempt.
 
-        ``fold`` returns a commit with the results of the worker's child jobs in it: they succeeded,
-        and would not be created again.
+        ``fold`` returns a commit that includes the results of the worker's child jobs: a rollback
+        keeps them, because completed child jobs do not run again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -117,14 +117,18 @@ class Checkpoints:
         logger.info("rolled back", extra=said)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save an attempt's changes beyond its checkpoint, because no person has seen them yet."""
+        """Save changes of an attempt beyond its checkpoint on a ref, because no person has seen
+        them yet.
+        """
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Restore ignored files of the branch's checkpoint, because the worktree was recreated."""
+        """Restore the ignored files of the branch's checkpoint, because the worktree was
+        recreated.
+        """
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
@@ -135,7 +139,7 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """Save a checkpoint. ``commit`` has its files; "": a snapshot is created."""
+        """Save a checkpoint. ``commit``: the commit with its files; "": create a snapshot."""
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)
         ignored = self._kept_ignored(place, message)
@@ -179,7 +183,7 @@ class Checkpoints:
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
     def _commit_of(self, worker: Worker, name: str, present: Mapping[str, str]) -> str:
-        """Raise NotFound."""
+        """Return the commit of a checkpoint. Raise NotFound."""
         commit = self.repository.tip(start_ref(worker)) if name == START else present.get(name)
         if not commit:
             names = ", ".join((START, *in_order(present)))
@@ -215,9 +219,10 @@ class Checkpoints:
 
 
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
-    """Return the latest rollback that was decided and is not carried out.
+    """Return the latest rollback that was decided and not yet carried out.
 
-    The checkpoint before a later attempt shows that it is done; a person's rollback replaces it.
+    The checkpoint before a later attempt shows that it was carried out; a person's rollback
+    replaces it.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):
@@ -245,7 +250,7 @@ def number_of(name: str) -> int:
 
 
 def in_order(names: Mapping[str, str]) -> list[str]:
-    """Sort by creation: before an attempt, after it, and the state before a rollback."""
+    """Sort checkpoints by creation: before an attempt, after it, and before a rollback."""
     kinds = ("-before", REBASED, "-after", LEFT)
 
     def key(name: str) -> tuple[int, int, int, str]:

@@ -45,8 +45,9 @@ class ChildLosses:
                 yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Yield child jobs that were put into a worker's files and of which ``tip``, a later state
-        of the worker, has nothing. Raise RepositoryError."""
+        """Yield child jobs whose results were added to a worker's files, and whose changes are
+        completely missing in ``tip``, a later state of the worker. Raise RepositoryError.
+        """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
         for child_id in results.keys() & {*child_ids}:
@@ -67,7 +68,8 @@ class ChildLosses:
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """Return a worker's branch with a child job's changes; None: it has no such child job.
+        """Merge a child job's changes into a worker's branch; None: the worker has no such child
+        job.
 
         Raise RepositoryError.
         """
@@ -83,7 +85,7 @@ class ChildLosses:
         return child_id in self._results(worker)
 
     def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
-        """Return, by child job, its base and its result."""
+        """Return the base and the result of each child job, by its id."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         return {
             name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
@@ -92,8 +94,9 @@ class ChildLosses:
         }
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
-        """True if its own commits include the result: the worker decided then, such as by ``git
-        merge -s ours``."""
+        """True if the worker's own commits include the result: the worker then decided on its
+        content, for example by ``git merge -s ours``.
+        """
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""
         return bool(commit) and self._repository.contains(commit, result)
@@ -124,7 +127,7 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places by the child job's worker that changed the file last in order."""
+        """Return the places, by the child job's last worker in order that changed the file."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

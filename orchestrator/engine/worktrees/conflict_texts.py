@@ -1,4 +1,4 @@
-"""Conflicts for the prompt of a worker that is to resolve them: three texts for each place."""
+"""Conflicts for the prompt of a worker that resolves them: three texts for each place."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
     """Add conflict texts to the assignment of a worker that resolves conflicts.
 
-    Runs git, so not for the supervisor's thread. Raise RepositoryError.
+    Runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):

@@ -16,8 +16,8 @@ def without_secrets(
 ) -> str:
     """Fold the commits into one if the scan for secrets has found something in them.
 
-    A secret that was removed from the files would stay in the history of what is merged. Return the
-    new branch head. The former one is in the checkpoints. Idempotent.
+    Otherwise a secret that a later commit removed would be in the merged history. Return the new
+    branch head. The checkpoints have the former head. Idempotent.
     """
     failures = worker.result.failures if worker.result else ()
     is_refused = any(SECRETS in failure.gates for failure in failures)
@@ -38,8 +38,8 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Fold the commits of an attempt into one if they have files that are never committed.
 
-    ``tip`` is without these files, but the history of what is merged would have them. Commits with
-    a merge among them stay as they are. Return the new branch head. Idempotent.
+    ``tip`` has no such files, but the merged history would have them. Commits are unchanged if one
+    of them is a merge. Return the new branch head. Idempotent.
     """
     before = repository.tip(f"{tip}^")
     inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
@@ -59,7 +59,8 @@ def without_held_back(
 def without_refused(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """Fold the commits of the attempts just before, which gates rejected, into this one's.
+    """Fold the commits of the directly preceding attempts, which gates rejected, into this
+    attempt's commit.
 
     Return the new branch head. Idempotent.
     """

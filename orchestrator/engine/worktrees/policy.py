@@ -20,7 +20,7 @@ class WorktreeRule:
         self._agents = agents
 
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """True if one task requests a worktree; ``agent`` and ``git`` are its defaults."""
+        """True if one task requests a worktree. ``agent`` and ``git``: defaults of the tasks."""
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
 
@@ -30,7 +30,9 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """True if the worker's agent can read conflicts; a command only repeats its work."""
+        """True if the worker's agent can resolve conflicts; a command cannot, because it only
+        repeats its work.
+        """
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
@@ -40,7 +42,7 @@ class WorktreeRule:
         return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """True if the agent's work is a change of files; the work of a command is its run."""
+        """True if the agent's work is a change of files. A command's work is its run."""
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:
@@ -57,9 +59,9 @@ class Grounds(Protocol):
 
 
 class Turns:
-    """The attempt for which a worker's worktree was opened, until it is removed.
+    """The attempt for which each worker's worktree was opened, until the worktree is removed.
 
-    The caller holds the worker's worktree (``held``). Any thread may call.
+    The caller must hold the worker's worktree (``held``). Any thread may call.
     """
 
     def __init__(self) -> None:
@@ -69,7 +71,7 @@ class Turns:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if it is still to be removed: not if a later attempt has begun since."""
+        """True if the worktree is still to be removed; False if a later attempt has begun since."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:
@@ -79,9 +81,9 @@ class Turns:
 class WorktreeCleanup:
     """Removes worktrees of finally ended workers, without waiting for the job's end.
 
-    An observer of stored changes. What fails here is done when the job ends.
+    An observer of stored changes. Failed removals are repeated when the job ends.
 
-    If such a worker is retried after all, its worktree is recreated from its branch.
+    If such a worker is retried later, its worktree is recreated from its branch.
     """
 
     def __init__(self, grounds: Grounds) -> None:
@@ -95,7 +97,7 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """Stop: removals that have not begun are deferred to the job's end. Idempotent."""
+        """Begin no further removals: they are done at the job's end. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:
@@ -106,6 +108,8 @@ class WorktreeCleanup:
 
 
 def _is_done(worker: Worker) -> bool:
-    """False for a lost attempt: it may still run somewhere, and its result come late."""
+    """True if the worker has finally ended. False for a lost attempt, which may still run and have
+    a late result.
+    """
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

@@ -56,7 +56,7 @@ class ProjectWork:
         space: Workspace,
         never_commit: Sequence[str] = (),
     ) -> None:
-        """``never_commit``: patterns of new files that are no work, such as caches of tools."""
+        """``never_commit``: patterns of new files that are no work, such as tools' caches."""
         self.project = project
         self._never_commit = never_commit
         self._home = home
@@ -82,7 +82,7 @@ class ProjectWork:
             logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
-        """Return the project's differences: in all attempts, and if the latest made any."""
+        """Return the project's changes in all attempts, and if the latest attempt made any."""
         found, latest, judged = self._in_project(worker, takes_left=True)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
         promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
@@ -95,9 +95,9 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Add files that changed while other workers worked in the project, too.
+        """Add files that changed while other workers also worked in the project.
 
-        For a removed file the time is unknown.
+        The time of a removal is unknown, so a removed file counts as shared.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -116,11 +116,12 @@ class ProjectWork:
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return a worker's changes without a worktree: in its own directory, and in the project.
+        """Return the changes of a worker without a worktree: in its own directory, and in the
+        project.
 
         ``before``: the earlier files of its directory. Changes in the project are found only if
-        their state was recorded at the start. ``builds``: the agent's work is a change of files,
-        in any project. Files of a command are a part of the result only in a project without git.
+        the project's state was recorded at the start. ``builds``: True if the agent's work is a
+        change of files. A command's files are part of the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -148,10 +149,10 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, *, takes_left: bool
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Return paths that differ since the first attempt, True if some of them that are work
-        differ since the latest, and the paths that are work.
+        """Return the paths that differ since the first attempt; True if the latest attempt changed
+        any that count as work; and the paths that count as work.
 
-        Nothing if the state before was not recorded.
+        Return nothing if the state before was not recorded.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -168,7 +169,7 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that a pattern names: a worktree would not commit it."""
+        """True for a new file that matches a pattern, which a worktree would not commit."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
@@ -176,7 +177,8 @@ class ProjectWork:
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
         """Return if a promised path was written, only exists, or is missing.
 
-        ``place``: the directory to search; "" for the project, where an older file does not count.
+        ``place``: the directory to search; "": the project, where an older file does not count as
+        written.
         """
         if held_by(promised, touched):
             return _Promise.WRITTEN
@@ -200,8 +202,8 @@ class ProjectWork:
         return found
 
     def _take_left(self, worker: Worker, before: Checkout, now: Checkout) -> set[str]:
-        """Move the worker's report out of the project, unless the project has a file of that name
-        itself.
+        """Move the worker's report out of the project, unless the project itself has a file of
+        that name.
         """
         made = {name for name in LEFT if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
@@ -240,7 +242,7 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield files and directories that equal, match, or are below what was promised."""
+    """Yield files and directories that equal, match, or are below the promised path."""
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):

@@ -34,7 +34,8 @@ class Promises:
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
     ) -> KeptPromises:
-        """Compare a fully committed worktree with the promised paths; save files that git ignores.
+        """Compare a fully committed worktree with the promised paths, and save promised files that
+        git ignores.
 
         A path that the worker removed counts as written. Idempotent. Raise RepositoryError or
         OSError.
@@ -56,7 +57,7 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save the promised files that no command can recreate. Idempotent."""
+        """Save held-back files that no command can recreate. Idempotent."""
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
 
@@ -79,7 +80,9 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """True if it was saved; only regular files inside of the worktree, no links."""
+    """Copy a file. Return True if it was saved; only regular files inside of the worktree are, no
+    links.
+    """
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):
         return False

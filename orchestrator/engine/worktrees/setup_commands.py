@@ -1,4 +1,6 @@
-"""Commands that prepare a worktree: run once for each, before its worker or its first gate."""
+"""Commands that prepare a worktree. They run once for each worktree, before its worker or its
+first gate.
+"""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """``git.setup``."""
+    """The commands of ``git.setup``."""
 
     commands: tuple[str, ...] = ()
     #: Timeout of all setup commands together, in seconds.
@@ -27,7 +29,9 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """Setup runs like a gate: with a log, a timeout and containment."""
+        """A gate with the commands, because setup runs like a gate: with log, timeout, and
+        containment.
+        """
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:

@@ -21,7 +21,7 @@ class Bases:
         self._children = ChildLosses(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """Return the base of a root job, without a commit if no task changes files and none is
+        """Return the base of a root job; without a commit if no task changes files and no base is
         requested.
 
         Raise InvalidRequest.
@@ -41,9 +41,10 @@ class Bases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the state of the worker that starts it. Raise InvalidRequest or RepositoryError.
+        """Return the state of the worker that starts the child job. Raise InvalidRequest or
+        RepositoryError.
 
-        ``parent``: the worker's job, whose ``git`` holds for the child job, too.
+        ``parent``: the worker's job, whose ``git`` setting also applies to the child job.
         """
         git = parent.config.git
         try:
@@ -54,7 +55,9 @@ class Bases:
         return _checked(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
-        """Return child jobs of which the worker's files in ``base`` have nothing any more."""
+        """Return child jobs whose changes are completely missing in the worker's files at
+        ``base``.
+        """
         if not (child_ids and base.commit):
             return frozenset()
         try:
@@ -64,7 +67,9 @@ class Bases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the commit of an accepted job, whatever happens to the user's branches."""
+        """Protect the base commit of an accepted job with a ref, because the user may delete its
+        branch.
+        """
         if not (job.config.base and job.is_root and _asked(config)):
             return
         name = dirty_ref if job.config.include_dirty else base_ref
@@ -87,7 +92,9 @@ def check_child(config: ConfigRequest) -> None:
 
 
 def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
-    """Raise InvalidRequest if ``git: on`` holds for a task, and no worktree can be created."""
+    """Return the base. Raise InvalidRequest if ``git: on`` applies to a task, and no worktree can
+    be created.
+    """
     if base.commit or not any(needs_worktree(task, git) for task in tasks):
         return base
     raise InvalidRequest(

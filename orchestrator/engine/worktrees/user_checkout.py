@@ -47,7 +47,7 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """Record the state before any agent of the tree begins; a later call changes nothing."""
+        """Record the state before any agent of the tree begins; later calls change nothing."""
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
         with self._looking:
@@ -58,13 +58,13 @@ class UsersCheckout:
             write_private(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def put_back(self, root_id: str) -> Sequence[str]:
-        """Repair the repository so that git works again; return all repairs, as text."""
+        """Restore files of the repository so that git works again; return all repairs, as text."""
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError if files would not be merged as before the job began.
+        """Raise RepositoryError if files would be merged in another way than before the job.
 
-        Otherwise a worker could have conflicts ignored.
+        Otherwise a worker could make git ignore conflicts.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
         # A job that began with an earlier server has no such state: report no change.
@@ -77,7 +77,7 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:
-        """Return the changes since then, with the author if git's logs show it.
+        """Return the changes since the recorded state, with the author if git's logs show it.
 
         Both states are recorded for ``restore``.
         """
@@ -95,7 +95,7 @@ class UsersCheckout:
         return [*(push_of(each) for each in moves if each.is_push), *signed]
 
     def is_known(self, root_id: str) -> bool:
-        """True if the state before can be read."""
+        """True if the recorded state can be read."""
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
@@ -112,8 +112,9 @@ class UsersCheckout:
         return found
 
     def changed_files(self, root_id: str, since: float) -> dict[str, float]:
-        """Return times of changes of files that differ from then, and are no older than
-        ``since``; by path relative to the top of the checkout. Without ignored files.
+        """Return the times of changed files: files that differ from the recorded state, and were
+        written after ``since``. By path relative to the top of the checkout; without ignored
+        files.
         """
         before, now = self._before(root_id), self._repository.checkout_files()
         if not before or now is None:
@@ -132,7 +133,9 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the present state; empty if missing, or if another version did not check it."""
+        """Return the present entries that differ; empty if no state was recorded, or if an earlier
+        version recorded less.
+        """
         after = dict(self._repository.checkout_state())
         names = {*before, *after}
         if not any(each.startswith(SETTING) for each in before):
@@ -150,7 +153,7 @@ class UsersCheckout:
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Return workers whose attempts ran at a time, each once."""
+    """Return the workers whose attempts ran at a time, each once."""
     found = (each.worker_id for each in attempts if _ran(each, at))
     return list(dict.fromkeys(found))
 

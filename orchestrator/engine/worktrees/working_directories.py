@@ -1,6 +1,7 @@
 """Working directories of workers that may change files: a worktree of the project, or a directory.
 
-Creating one takes from 20 ms to seconds, so the supervisor's thread may call only ``wanted``.
+Creating a worktree takes from 20 ms to seconds, so the supervisor's thread may only call
+``wanted``.
 """
 
 import logging
@@ -54,9 +55,10 @@ from orchestrator.security.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Return the worker's start: with the result so far, unless that conflicts with its work.
+    """Return the worker's new start: its branch with the job's result so far, unless they
+    conflict.
 
-    ``start``: its former start; its branch is checked out nowhere. Idempotent.
+    ``start``: its former start. No worktree has its branch checked out. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -145,7 +147,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, with the parts of it that were added to a worker's files."""
+    """A child job's result, with its parts that were added to a worker's files."""
 
     #: The worker's state before the merge.
     ours: str
@@ -162,8 +164,9 @@ class Worktrees:
         *,
         fold_attempts: bool = True,
     ) -> None:
-        """``search``: the path on which workers find programs. ``fold_attempts``: commits of an
-        attempt that gates rejected become part of the next one's."""
+        """``search``: the path on which workers find programs. ``fold_attempts``: True if commits
+        of attempts that gates rejected become part of the next attempt's commit.
+        """
         self._search = search
         self._fold_attempts = fold_attempts
         self._repository = repository
@@ -182,7 +185,7 @@ class Worktrees:
         """Return the base for a worker's child job: the worker's worktree with its uncommitted
         work.
 
-        Without a worktree: the base of the worker's job, or else the project.
+        Without a worktree: the base of the worker's job, or otherwise the project.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -193,7 +196,9 @@ class Worktrees:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
 
     def _snapshot(self, worker: Worker) -> str:
-        """Return the state that a child job of the worker starts from; empty without a worktree."""
+        """Return the state from which a child job of the worker starts; empty without a
+        worktree.
+        """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return ""
@@ -204,8 +209,9 @@ class Worktrees:
     # -- around an attempt ----------------------------------------------------------------------
 
     def open(self, assignment: Assignment) -> Ground:
-        """Idempotent; a further attempt continues from the state of the one before, or from an
-        earlier checkpoint if that was decided."""
+        """Open the worker's worktree. Idempotent. A further attempt continues from the previous
+        attempt's state, or from an earlier checkpoint if a rollback was decided.
+        """
         with self.checkpoints.held(assignment.worker.key):
             try:
                 return self._open(assignment)
@@ -218,7 +224,7 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """Add the state of a further attempt's open worktree: the work so far, and the texts of
+        """Add the state of a further attempt's worktree: the work so far, and the texts of
         conflicts.
 
         Raise RepositoryError.
@@ -226,7 +232,7 @@ class Worktrees:
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
     def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """Add the commits of the attempts before this one."""
+        """Add the commits of earlier attempts."""
         if assignment.worker.attempt < 2 or ground.before == ground.start:
             return assignment
         work = self._repository.work(ground.start, ground.before)
@@ -258,7 +264,7 @@ class Worktrees:
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
     def with_tools(self, ground: Ground) -> Ground:
-        """Add the programs that its worktree has now."""
+        """Add the programs that the worktree has now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -307,7 +313,7 @@ class Worktrees:
     def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
         """Add a child job's result to the files of the worker that waits for it.
 
-        None if the worker has no worktree. A result that conflicts is not added at all.
+        Return None if the worker has no worktree. If the result conflicts, none of it is added.
         """
         now = self._snapshot(parent)
         if not now:
@@ -321,7 +327,7 @@ class Worktrees:
         return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit its changes, whatever was done to its worktree. Idempotent."""
+        """Commit the attempt's changes, whatever the agent did to its worktree. Idempotent."""
         try:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
@@ -380,10 +386,10 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
-        """Restore the worktree of a closed attempt, because changes that gates have made since are
-        not its work.
+        """Restore the worktree of a closed attempt, because later changes come from gates and are
+        not the worker's.
 
-        A server may have ended while they ran.
+        Needed if a server ended while gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
@@ -392,15 +398,16 @@ class Worktrees:
                 self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
-        """Restore the worker's start ref, which the worker may have removed or moved, because
-        changes are counted from it."""
+        """Restore the worker's start ref, which the worker may have removed or moved. Changes are
+        counted from this ref.
+        """
         present = self._repository.tip(start_ref(worker))
         if ground.start and present != ground.start:
             self._repository.point(start_ref(worker), ground.start)
         return ground.start or present
 
     def _differs(self, start: str, tip: str) -> bool:
-        """True also if files were only removed."""
+        """True if the commits differ, also if files were only removed."""
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
@@ -410,18 +417,20 @@ class Worktrees:
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """True if anybody committed on its branch after its last attempt."""
+        """True if a person committed on the worker's branch after its last attempt."""
         delivery = worker.result.delivery if worker.result else None
         last = delivery.commit if delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
 
     def span(self, worker: Worker) -> tuple[str, str]:
-        """Return its start commit and its branch head. Raise RepositoryError."""
+        """Return the worker's start commit and its branch head. Raise RepositoryError."""
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return files that its branch, but no child job, changes; at most ``MOST_FILES``."""
+        """Return files that the worker's branch changes and no child job changed; at most
+        ``MOST_FILES``.
+        """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
         others = self.of_children(worker, start, tip)
@@ -429,7 +438,7 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that its child jobs changed or removed, and the worker itself did not."""
+        """Return files that child jobs changed or removed, and the worker itself did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
         for name in (each for each in refs if each.endswith("/result")):
@@ -458,11 +467,11 @@ class Worktrees:
         return {refs[each]: each.split("/")[-2] for each in results}
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the files of closed worktrees that were kept for the tree's next worktrees."""
+        """Remove spare worktrees, which were stored for the tree's next worktrees."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Remove an ended worker's worktree; its content is kept on its branch. Idempotent."""
+        """Remove an ended worker's worktree; its branch has the content. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
             # ``attach`` removes the worktree at its end.

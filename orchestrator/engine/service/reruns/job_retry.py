@@ -9,7 +9,9 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict if there is nothing to run again, or it cannot run; a Deadlock is one."""
+    """Raise Conflict if no task can run again, or the job cannot; this includes Deadlock, a kind
+    of Conflict.
+    """
     if not job.status.ended:
         raise Conflict(
             f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"

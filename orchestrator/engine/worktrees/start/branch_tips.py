@@ -11,9 +11,9 @@ class BranchHeads:
         self._repository = repository
 
     def of(self, job: Job, worker_id: str) -> list[str]:
-        """Return the branch head of an ended worker, with its child jobs' results.
+        """Return the branch heads of an ended worker: its branch, with its child jobs' results.
 
-        Results that cannot be folded into its branch are separate. The branch itself stays
+        Results that cannot be folded into the branch are separate heads. The branch itself is
         unchanged, because a worktree may have it checked out.
         """
         tip = self._repository.tip(branch_of(job.root_id, worker_id))
@@ -23,10 +23,11 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return a commit with the results of a worker's child jobs merged in, and the result
-        commits that conflict.
+        """Return a commit with the results of a worker's child jobs, and the result commits that
+        conflict.
 
-        ``brought``: ``tip`` may already have results that were put into the worker's files.
+        ``brought``: True if ``tip`` may already have results, because they were added to the
+        worker's files.
         """
         alone: list[str] = []
         refs = self._repository.tips(child_refs(job.root_id, worker_id))
@@ -49,7 +50,7 @@ class BranchHeads:
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """Return a worker's branch with a child job's result; empty if they conflict."""
+        """Return a worker's branch with a child job's changes; empty if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip

@@ -16,7 +16,7 @@ from orchestrator.core.repository.repository import Repository, merger_of
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
-    """Put both sides on the worker's branch, with conflict marks. Return the start commit."""
+    """Put both sides on the worker's branch, with conflict markers. Return the start commit."""
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
@@ -34,8 +34,9 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Return files that still have marks; all conflicting files if the attempt changed none of
-    them, or failed."""
+    """Return conflicting files that still have markers; all of them if the attempt changed
+    nothing, or failed.
+    """
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
     # After a crash, one of the refs may exist without the other.
