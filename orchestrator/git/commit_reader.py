@@ -35,10 +35,10 @@ _PLAIN = (
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
-    """Return commits that ``end`` has and ``start`` has not, the oldest first.
+    """Return commits that ``end`` has and ``start`` lacks, the oldest first.
 
-    Each begins with ``commit <name>`` and its message, moved in by one space. ``below`` comes
-    before paths.
+    Each commit begins with ``commit <name>`` and its message, indented by one space. ``below``:
+    prefix of paths.
     """
     lines = git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
     # A commit without a parent is compared with the start: not all of its content is new.
@@ -48,7 +48,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
-    """Yield all that is in a commit, as if it had no history."""
+    """Yield the content of a commit as added lines, as if the commit had no history."""
     empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     yield f"commit {commit}\n".encode()
@@ -67,11 +67,13 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
 
 
 class Committed(ABC):
-    """A part of ``core.repository.repository.Repository``, which documents each method."""
+    """The reading part of ``core.repository.repository.Repository``, which documents each
+    method.
+    """
 
     @abstractmethod
     def place(self) -> GitLocation:
-        """Raise RepositoryError if there is no repository."""
+        """The repository's location. Raise RepositoryError if there is no repository."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         return broken_worktrees.in_words(

@@ -76,7 +76,7 @@ class CommitFiles:
     """See ``core.model.gate.GateFiles``. Paths are relative to the host project."""
 
     def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str] = ()) -> None:
-        """``ours`` are the product's own folders, relative to the top of the repository."""
+        """``ours``: the product's own folders, relative to the top of the repository."""
         self._git = git
         self._commit = commit
         self._prefix = prefix
@@ -121,10 +121,10 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield settings of git by which it pushes nowhere, as names and values; fetching stays as it
-    is.
+    """Yield settings with which git cannot push, as names and values; fetching still works.
 
-    Of the user's own rules for addresses the longest wins: each remote is named in full.
+    Each remote is named in full, because git applies the user's longest matching rule for
+    addresses.
     """
     listed = git.run("config", "-z", "--get-regexp", _REMOTES, accept=(0, 1)).fields
     found = [each.partition("\n") for each in listed]
@@ -141,9 +141,10 @@ _JOB = "/job_"
 
 
 def relocate(place: GitLocation, workspace: Path) -> None:
-    """Repair the paths of all jobs' worktrees in git, and of the repository in jobs. Idempotent.
+    """Update the paths of all jobs' worktrees in git, and of the repository in jobs, after a move.
+    Idempotent.
 
-    Entries at their old place stay as they are, as do jobs of another repository.
+    Entries that have not moved are unchanged, as are jobs of another repository.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -173,12 +174,14 @@ logger = logging.getLogger(__name__)
 
 
 class GitRepository(Committed):
-    """Paths are absolute. Found when it is first needed: a project may become a repository."""
+    """Paths are absolute. The repository is searched when it is first needed, because a project
+    may become a repository later.
+    """
 
     def __init__(
         self, project: Path, workspace: Path, home: Path, rules: CopyRules = NO_RULES
     ) -> None:
-        """``home`` is the product's own folder; ``rules`` are for files that git ignores."""
+        """``home``: the product's own folder. ``rules``: for files that git ignores."""
         self._project = project
         self._workspace = workspace
         self._home = home
@@ -226,14 +229,16 @@ class GitRepository(Committed):
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
     def place(self) -> GitLocation:
-        """Raise RepositoryError if there is no repository."""
+        """The repository's location. Raise RepositoryError if there is no repository."""
         with self._finding:
             if self._place is None:
                 self._place = place_of(self._project, self._workspace)
             return self._place
 
     def known_common(self) -> Path | None:
-        """Return the repository's common directory, once something has needed it. Runs no git."""
+        """Return the repository's common directory, if an earlier call needed it; otherwise None.
+        Runs no git.
+        """
         return self._place.common if self._place else None
 
     def directories(self) -> Sequence[str]:
@@ -248,7 +253,7 @@ class GitRepository(Committed):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Rewrite old paths of the project. Idempotent. Raise RepositoryError."""
+        """Replace old paths of the project. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 
@@ -330,8 +335,8 @@ class GitRepository(Committed):
         signature: Signature,
         promised: Sequence[str] | None = None,
     ) -> str:
-        """Commit the worktree's changes. ``promised``: None takes the promised paths of the
-        previous commit.
+        """Commit the worktree's changes. ``promised`` None: use the promised paths of the previous
+        commit.
         """
         git, top = self._git_of(found), self.place().top
         worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)

@@ -26,7 +26,7 @@ class GitLocation:
     spares: Spares
 
     def whole(self, directory: str) -> Found:
-        """Return an existing worktree. Raise RepositoryError."""
+        """Return an existing, complete worktree. Raise RepositoryError."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
             raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")
@@ -34,7 +34,7 @@ class GitLocation:
 
 
 def place_of(project: Path, workspace: Path) -> GitLocation:
-    """Raise RepositoryError if there is no repository."""
+    """Return the location of the project's repository. Raise RepositoryError if there is none."""
     git = Git(str(project), {})
     top, common, prefix = (
         git.run("rev-parse", "--path-format=absolute", what).line

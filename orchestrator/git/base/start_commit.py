@@ -15,7 +15,7 @@ _MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files that workers starting from a commit do not find."""
+    """Return notes on files that workers do not find if they start from a commit."""
     found = []
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
@@ -59,7 +59,7 @@ def branch_of(git: Git, revision: str) -> str:
 
 
 def check(place: GitLocation, commit: str, revision: str) -> None:
-    """Raise RepositoryError if workers cannot start from that commit."""
+    """Raise RepositoryError if workers cannot start from the commit."""
     if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"cannot create branches below {BRANCHES}/: a branch has the name {BRANCHES!r}; "
@@ -73,9 +73,9 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
 
 
 def _check_files_are_here(git: Git, commit: str) -> None:
-    """Raise RepositoryError if a partial clone would have to fetch some of them.
+    """Raise RepositoryError if a partial clone lacks files of the commit.
 
-    A sparse checkout need not have all.
+    In a sparse checkout, only the checked-out files are required.
     """
     partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
     if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
@@ -91,7 +91,7 @@ def _check_files_are_here(git: Git, commit: str) -> None:
 
 
 def tracks(git: Git, commit: str, path: str) -> bool:
-    """Return True if the commit has an entry at that path."""
+    """True if the commit has an entry at the path."""
     return bool(git.ask("ls-tree", "-z", commit, "--", path))
 
 

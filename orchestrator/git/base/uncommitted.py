@@ -46,7 +46,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    """Keep its times: git uses them to skip files that it need not read."""
+    """Copy the index with its times: git uses them to skip files that it need not read."""
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -70,16 +70,17 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 
 
 def _is_gone(field: str) -> bool:
-    """True if a status entry is a removed file, in the files or in the index.
+    """True if a status entry is a file that was removed from the files or from the index.
 
-    An existing file that is not ignored is listed as untracked as well. Removed files are omitted
-    when git reads paths: git fails if a link replaced the directory of one.
+    A file that was only removed from the index has a second entry as untracked. Removed files are
+    omitted when git reads paths, because git fails if a link has replaced a removed file's
+    directory.
     """
     return field[:1] == "1" and "D" in field[2:4]
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Yield repositories inside the repository: their content is not committed here."""
+    """Yield repositories inside the repository: a snapshot does not have their content."""
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")

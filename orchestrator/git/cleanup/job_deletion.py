@@ -37,7 +37,8 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return commits by full ref: work of a root job that is on none of the user's branches.
 
-    Also worktrees that a full disk or a crash left, by path: their content is uncommitted.
+    Includes worktrees that a full disk or a crash left behind, by path: their content is
+    uncommitted.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
@@ -95,7 +96,7 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True if no branch of the user's has the result, also not by other commits."""
+    """True if no branch of the user has the result's changes, not even in other commits."""
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False
@@ -108,10 +109,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if a job has certainly left nothing: called for every job that is removed.
+    """Return False if a job has certainly left nothing in git. Called for every removed job, so it
+    is fast.
 
-    Reads only the files in which git keeps refs; refs stored in another way count as
-    traces.
+    Reads only the files in which git keeps refs; if refs are stored in another way, return True.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

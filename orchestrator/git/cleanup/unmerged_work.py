@@ -29,7 +29,7 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """See ``core.repository.repository``; the full names of the refs."""
+    """See ``core.repository.repository``. Return the full names of the refs."""
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -46,7 +46,7 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Return the workers' commits whose work no holder and no branch of the user's contains."""
+    """Return workers' commits whose work is in no holder and on no branch of the user."""
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
     return {
@@ -57,14 +57,14 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
 
 
 def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    """Return commits of results, and of workers by name."""
+    """Return commits of results, and commits of workers by name."""
     branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
 
 
 def _undone(git: Git, root_id: str) -> dict[str, str]:
-    """Return commits that rollbacks undid."""
+    """Return commits that rollbacks removed from branches."""
     found = _below(git, undone_refs(root_id))
     return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
@@ -83,8 +83,8 @@ def _uncommitted(
     directory: str,
     present: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yield saved files of worktrees after a crash: in place of the worker's branch, or
-    besides it.
+    """Yield saved files of worktrees after a crash: instead of the worker's branch, or in addition
+    to it.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -115,16 +115,16 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """Return True if all changes of a commit are saved elsewhere."""
+    """True if all changes of a commit are saved elsewhere."""
     if start and not commits.changed_any(git, start, commit):
         return True
     return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
 
 
 def _has(git: Git, result: str, commit: str) -> bool:
-    """Return True if merging the commit would not change the result.
+    """True if merging the commit would not change the result.
 
-    A result stays, or is on a branch of the user's.
+    A commit in the result is safe, because the result is kept or is on a branch of the user.
     """
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:
@@ -133,7 +133,7 @@ def _has(git: Git, result: str, commit: str) -> bool:
 
 
 def _is_users(git: Git, commit: str) -> bool:
-    """Return True if it is on a branch or tag of the user's, or of a remote."""
+    """True if a branch or tag of the user, or a remote-tracking branch, has the commit."""
     places = ("refs/heads", "refs/tags", "refs/remotes")
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
     own = f"refs/heads/{BRANCHES}/"

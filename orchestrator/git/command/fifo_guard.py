@@ -1,6 +1,6 @@
-"""Named pipes and devices in place of files that git reads: git would wait for them forever.
+"""Named pipes and devices at paths that git reads: git would wait for them forever.
 
-A worker leaves them in its worktree or, without containment, in the repository.
+A worker may create them in its worktree or, without containment, in the repository.
 """
 
 import os
@@ -26,8 +26,8 @@ _LONGEST_LINK = 65536
 
 
 def clear(admin: Path) -> bool:
-    """Remove FIFOs from a worktree's own git directory, before git runs. Return True if there was
-    one.
+    """Remove FIFOs from a worktree's own git directory, before git runs. Return True if one was
+    removed.
     """
     return _removed(_entries(admin))
 

@@ -40,11 +40,11 @@ class GitSettings:
     noted: Path
 
     def note(self, git: Git) -> None:
-        """Save the settings. Idempotent: only the first call counts."""
+        """Save the settings. Idempotent: only the first call saves them."""
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """Return the same git with these settings, whatever is configured since."""
+        """Return the same git with the saved settings, whatever is configured since."""
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
         if noted is None or noted == present:
@@ -64,7 +64,9 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """Return the settings: a name alone means true, and of several values the last one counts."""
+    """Return the settings. A name without a value means true; of several values the last one
+    applies.
+    """
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 

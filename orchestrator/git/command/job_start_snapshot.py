@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def note_once(path: Path, content: Callable[[], bytes]) -> None:
-    """Write ``content`` there, whole or not at all. Idempotent: only the first call counts.
+    """Write ``content`` to a job's file, whole or not at all. Idempotent: only the first call
+    writes.
 
-    Does nothing if the directory, a job's, does not exist.
+    Does nothing if the job's directory does not exist.
     """
     if path.exists() or not path.parent.is_dir():
         return

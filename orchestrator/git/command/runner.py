@@ -77,7 +77,9 @@ ITSELF = ("--no-deref",)
 
 
 def has_lfs() -> bool:
-    """True if git-lfs can be run here. It may be installed while the server runs."""
+    """True if git-lfs can be run here. It may be installed while the server runs, so the answer is
+    not cached.
+    """
     return shutil.which("git-lfs") is not None
 
 
@@ -93,7 +95,7 @@ class GitOutput:
 
     @property
     def line(self) -> str:
-        """A path, which may begin or end with spaces, or have several lines itself."""
+        """The output as a path, which may begin or end with spaces, or contain line ends."""
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
@@ -116,7 +118,9 @@ class Git:
         env: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
     ) -> GitOutput:
-        """Raise RepositoryError for another exit code; OSError when a disk is full."""
+        """Run git. Raise RepositoryError for an exit code that ``accept`` does not have; OSError
+        if a disk is full.
+        """
         around = {**self.env, **(env or {})}
         began = time.time()
         answer = self._asked(arguments, given, around)
@@ -129,13 +133,13 @@ class Git:
         return answer
 
     def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
-        """Remove the incomplete files of this call, which git does not remove."""
+        """Remove the incomplete temporary files of a call, which git itself does not remove."""
         where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
         if where:
             temporary_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """Return True if nothing can be written: for some files git does not name the cause."""
+        """True if nothing can be written: for some files git does not name the cause."""
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
 
@@ -177,7 +181,9 @@ class Git:
     def _ended(
         self, process: subprocess.Popen[bytes], env: Mapping[str, str]
     ) -> tuple[bytes, bytes, bool]:
-        """Return its output. On timeout, kill it and raise TimeoutExpired."""
+        """Return the output of an ended process, and True if it waited at a FIFO. On timeout, kill
+        it and raise TimeoutExpired.
+        """
         released = False
         try:
             for pause in PAUSES[:-1]:
@@ -190,7 +196,9 @@ class Git:
             raise
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
-        """Yield the output as it comes; a reader that stops ends git. Raise RepositoryError."""
+        """Yield the output as git writes it. If the reader stops, git is ended. Raise
+        RepositoryError.
+        """
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         with tempfile.TemporaryFile() as source:
             source.write(given)
@@ -214,7 +222,7 @@ class Git:
             raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
 
     def ask(self, *arguments: str) -> str:
-        """Return the answer in one line; empty when git has none."""
+        """Return the output as one line; empty if git fails."""
         answer = self._asked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
@@ -251,7 +259,9 @@ _FULL = (
 
 
 def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
-    """Write the input to git. ``communicate`` would not continue writing after its timeout."""
+    """Write the input to git. ``communicate`` cannot be used, because it does not continue to
+    write after its timeout.
+    """
     source = process.stdin
     if not given or source is None:
         return
@@ -269,8 +279,8 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
 
 
 def failure(what: str, answer: GitOutput) -> Exception:
-    """Return the error of a failed command; OSError if the disk is full, so that it is retried
-    later.
+    """Return the error of a failed command; OSError if the disk is full, so that the work is
+    retried later.
     """
     if _says_full(answer):
         return _full(what, answer)

@@ -1,4 +1,4 @@
-"""Lock files that a killed git left behind: they block every later git command."""
+"""Lock files of a killed git, which block every later git command."""
 
 import os
 import re
@@ -19,13 +19,15 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(said: str) -> str:
-    """Return the lock that git could not acquire, from its output; "" if that was not the cause."""
+    """Return the lock that git could not acquire, from its output; "" if the failure has another
+    cause.
+    """
     found = _HELD.search(said)
     return found["path"] if found else ""
 
 
 def in_words(said: str) -> str:
-    """Return advice about a lock; "" if that was not the reason."""
+    """Return advice about a lock; "" if the failure has another cause."""
     path = path_of(said)
     if not path and _TABLE_IS_LOCKED not in said:
         return ""
@@ -37,9 +39,10 @@ def in_words(said: str) -> str:
 
 
 def is_gone(said: str) -> bool:
-    """Return True to retry: a leftover lock of one of our refs was removed.
+    """True if a leftover lock of the orchestrator's own refs was removed, so that the command can
+    be retried.
 
-    Only the orchestrator writes there, and workers, whose git may have been killed.
+    Only the orchestrator and workers write these refs, and a worker's git may have been killed.
     """
     path = path_of(said)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -50,7 +53,7 @@ def is_gone(said: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove locks that are unchanged after a moment: their owner has exited."""
+    """Remove locks that are unchanged after a moment, because their owner has exited."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -1,4 +1,4 @@
-"""Temporary files of a git that ran out of space: git leaves them, and the disk stays full.
+"""Temporary files of a git that ran out of space: if they stay, the disk stays full.
 
 Git removes its lock files itself, but not incomplete objects and packs.
 """
@@ -17,9 +17,9 @@ _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "
 
 
 def sweep(objects: Path, since: float) -> list[Path]:
-    """Remove temporary files that were written since then and that no process has open.
+    """Remove temporary files that were written after ``since`` and that no process has open.
 
-    Files of other users stay; all files stay if the kernel does not show which are open.
+    Files of other users stay. If the kernel does not show open files, all files stay.
     """
     found = dict(_written(objects, since))
     if not found:

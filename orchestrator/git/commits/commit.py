@@ -69,7 +69,7 @@ class CommitRules:
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """Special files of an index: nested repositories, and files that were held back."""
+    """Special files of an index: nested repositories, and held-back files."""
 
     nested: Sequence[Nested]
     #: Files that were removed from the commit again.
@@ -101,7 +101,9 @@ def commit_rest(
 
 
 def _head(git: Git) -> tuple[str, str, str]:
-    """Return the commit, its tree, and the branch; no full name if HEAD is detached."""
+    """Return HEAD's commit, its tree, and the full name of its branch; the name is not full if
+    HEAD is detached.
+    """
     asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
     # If an agent has named a branch HEAD, git does not print the last value.
     commit, tree, *branch = git.run("rev-parse", *asked).text.split("\n")
@@ -109,7 +111,9 @@ def _head(git: Git) -> tuple[str, str, str]:
 
 
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
-    """Save commits that left the branch, except in an unfinished rebase: they are no other work."""
+    """Save commits that are no longer on the branch. In an unfinished rebase they are not saved:
+    the rebase still has them.
+    """
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
     if not prefix or not old or any(map(os.path.exists, rebases)):
@@ -133,9 +137,10 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Return the tree; on a full disk, retry without the files that are held back.
+    """Return the tree. On a full disk, retry without the files that are held back.
 
-    Searching for them first would cost each commit a process.
+    The first try includes these files, because searching for them would cost every commit a
+    process.
     """
     try:
         return _written(git, rules, add, modules)
@@ -182,7 +187,7 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     """Add all files to the index, including files of repositories in the worktree.
 
-    ``without``: files that are held back already.
+    ``without``: files that are already held back.
     """
     unborn: Sequence[str] = ()
     left_out = [each.path for each in without]
@@ -225,9 +230,7 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Repair what prevents git from adding files: files without read permission, and FIFOs and
-    sockets.
-    """
+    """Fix files that git cannot add: files without read permission, FIFOs, and sockets."""
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
@@ -244,7 +247,7 @@ def _allow(path: str, mode: int) -> None:
 
 
 def _put_aside(path: str) -> None:
-    """Rename a FIFO, socket, or device; the path then counts as removed."""
+    """Rename a FIFO, socket, or device; its old path then counts as removed."""
     if fifo_guard.is_special(path):
         os.rename(path, free(path))
 
@@ -266,7 +269,7 @@ def _leave_out(git: Git, paths: Sequence[str]) -> None:
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
-    """Have an index hold these commits of submodules."""
+    """Set the submodules' commits in an index."""
     lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
     if lines:
         git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
@@ -280,9 +283,9 @@ def snapshot(
     modules: Mapping[str, str],
     rules: CommitRules,
 ) -> tuple[str, AddedFiles]:
-    """Commit with a private index, so that an agent that may be running is not disturbed.
+    """Commit with a private index, so that a running agent is not disturbed.
 
-    ``modules``: for submodules that are at another commit, the commit to record, by path.
+    ``modules``: by path of submodules at another commit, the commit to record.
     """
     head, present, _ = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
@@ -295,7 +298,9 @@ def snapshot(
 
 
 def bring(git: Git, now: str, then: str) -> None:
-    """Move the files with a private index; git checks all files before it changes one."""
+    """Change the files to another commit with a private index. Git checks all files before it
+    changes one.
+    """
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
         git.run("read-tree", now, env=env)
@@ -331,7 +336,7 @@ def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
 
 
 def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
-    """See ``core.repository.repository.Repository``; HEAD and its branch stay."""
+    """See ``core.repository.repository.Repository``. HEAD and its branch stay."""
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
@@ -361,7 +366,7 @@ def _index_line(path: str, entry: str | None) -> str:
 def restore(git: Git, commit: str) -> None:
     """Set the files, and the worktree's own branch, to a commit.
 
-    Ignored files and files that were held back stay.
+    Ignored and held-back files stay.
     """
     git.run("read-tree", "--reset", "-u", commit)
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
@@ -374,5 +379,5 @@ def restore(git: Git, commit: str) -> None:
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:
-    """Return True if any file differs, including removed files."""
+    """True if any file differs, including removed files."""
     return tree_of(git, start) != tree_of(git, end)

@@ -78,8 +78,8 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including those of its child jobs.
 
-    The worker may have failed, or lost against another candidate. ``attempt``: the changes at the
-    end of that attempt. Raise NotFound without a branch.
+    The worker may have failed, or may be a candidate that was not chosen. ``attempt``: return the
+    changes at the end of this attempt. Raise NotFound without a branch.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -143,6 +143,8 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Return removed and added lines without their numbers; the whole file if it is not text."""
+    """Return removed and added lines without their line numbers; for a file that is not text, the
+    whole file.
+    """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

@@ -23,11 +23,13 @@ class Patterns:
     noted: Path
 
     def note(self, git: Git) -> None:
-        """Save the patterns. Idempotent: only the first call counts."""
+        """Save the patterns. Idempotent: only the first call saves them."""
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Have the index hold new files that are ignored only since then. True if any are."""
+        """Add new files to the index that are ignored only since the job's start. True if there
+        are any.
+        """
         if not self._have_changed():
             return False
         kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.noted}")
@@ -38,8 +40,8 @@ class Patterns:
         return bool(hidden)
 
     def _have_changed(self) -> bool:
-        """True if the rules may have changed, by file times; another change costs only
-        one check.
+        """True if the rules may have changed, according to file times. A wrong True only costs a
+        check.
         """
         if not self.noted.exists():
             return False
@@ -53,7 +55,7 @@ class Patterns:
 
 
 def _of_user(git: Git) -> Path:
-    """Return the user's own patterns, for all repositories."""
+    """Return the path of the user's own patterns for all repositories."""
     named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(git.directory, named or f"{home}/git/ignore")

@@ -48,17 +48,17 @@ class Nested:
 
     @property
     def head(self) -> str:
-        """Empty if it has no commit."""
+        """Commit of HEAD; empty if the repository has no commit."""
         return self.git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 
 
 def at(git: Git, path: str) -> Nested:
-    """Return a path in a worktree; empty for its top."""
+    """Return the git of a path in a worktree; "" is its top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
 def is_worktree(git: Git, path: str) -> bool:
-    """True for another worktree of the same repository: its work is merged."""
+    """True for another worktree of the same repository, whose work is merged as side work."""
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
     entries = os.path.dirname(os.path.realpath(git.env["GIT_DIR"]))
@@ -78,7 +78,8 @@ def unborn(git: Git) -> list[str]:
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
-    """Replace the index entries of nested repositories, which are links, by their files.
+    """Replace the index entries of nested repositories, which are links, by entries of their
+    files.
 
     Return all nested repositories, at any depth. The files and the repositories are not changed.
     """
@@ -116,9 +117,9 @@ def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> N
 def _ignored(
     git: Git, path: str, names: Iterable[str], tracked: set[str], empty: Mapping[str, str]
 ) -> set[str]:
-    """Return names that the project's rules ignore.
+    """Return the names that the project's rules ignore.
 
-    Files that the nested repository tracks are not ignored by its own `.gitignore`.
+    The nested repository's own `.gitignore` does not apply to files that it tracks.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -133,7 +134,9 @@ def _ignored(
 
 
 def _is_file(directory: str, name: str) -> bool:
-    """True if it is a file and not below a link, because git does not follow links."""
+    """True if the name is a file, and no part of its path is a link, because git does not follow
+    links.
+    """
     place = os.path.join(directory, name)
     above = os.path.dirname(place)
     if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
@@ -142,7 +145,9 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Yield repositories in directories of changed files, whose files git commits as usual."""
+    """Yield nested repositories in directories of changed files, whose files git commits as
+    usual.
+    """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
         for each in sorted(directories - {""}):
@@ -161,10 +166,10 @@ def declared(git: Git) -> set[str]:
 
 
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
-    """Fetch the histories to refs below ``prefix``. Idempotent.
+    """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    An earlier history that a later one does not contain stays under a separate name. A history
-    that cannot be fetched is logged: its files are in the worker's commit.
+    An earlier history that the later one does not contain stays under a separate name. A history
+    that cannot be fetched is only logged, because its files are in the worker's commit.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -178,7 +183,9 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 
 
 def _name(path: str, above: Sequence[str]) -> str:
-    """Return the name of a ref; a ref cannot have the name of a directory of refs."""
+    """Return the name of a ref that is not the name of a directory of refs, because git allows
+    only one of them.
+    """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
@@ -209,7 +216,9 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Return commits to keep, by their new names: HEAD, and branches that HEAD lacks."""
+    """Return commits to keep, by their new names: HEAD, and branches with commits that HEAD
+    lacks.
+    """
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
         return {ref: _alone(git, head)} if head else {}
@@ -224,8 +233,8 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 
 
 def _alone(git: Git, head: str) -> _Source:
-    """Return a commit without history: fetching a shallow clone's would make the user's repository
-    shallow.
+    """Return a commit without history, because fetching a shallow history would make the user's
+    repository shallow.
     """
     when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)

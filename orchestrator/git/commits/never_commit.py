@@ -1,7 +1,7 @@
-"""New files that no project wants in its history: they stay uncommitted, and are reported.
+"""New files that do not belong in a project's history: they stay uncommitted, and are reported.
 
-Dependencies, environments, caches, core dumps and large files. The project's `.gitignore` names
-them in most cases. Only files that the worker's start commit does not track are held back.
+Dependencies, environments, caches, core dumps, and large files. In most projects `.gitignore`
+names them. Only files that the worker's start commit does not track are held back.
 """
 
 import json
@@ -32,7 +32,7 @@ _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeverCommit:
-    """Patterns as in `.gitignore`; empty: nothing is held back by its name or its content."""
+    """Patterns as in `.gitignore`; empty: no file is held back by its name or content."""
 
     patterns: tuple[str, ...] = ()
     #: Maximum size of a committed file, in bytes; larger files are held back; 0: no limit.
@@ -86,7 +86,7 @@ def held(
 
 
 class _Roots:
-    """The directory or file that causes a file to be held back."""
+    """The directory or file that is the reason to hold a file back."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -152,8 +152,8 @@ def _is_core(place: str) -> bool:
 
 
 def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
-    """True if the task promises the file. A promised directory does not include dependencies in
-    it.
+    """True if the task promises the file. A promise of a directory does not include dependencies
+    in it.
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
@@ -181,7 +181,7 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return what ``note`` wrote; empty if a worker replaced the file."""
+    """Return the values that ``note`` wrote; empty if a worker replaced the file."""
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -192,8 +192,8 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options of ``git clean`` that spare held-back files, which the worker's checks
-    used.
+    """Return options of ``git clean`` that keep held-back files, because the worker's checks used
+    these files.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

@@ -1,7 +1,7 @@
 """Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-Git does the same for a push: an interrupted commit (full disk, crash) and files that are held back
-take no space in the repository.
+Git itself does so for a push. The objects of an interrupted commit (full disk, crash) and of
+held-back files then take no space in the repository.
 """
 
 import errno
@@ -35,7 +35,8 @@ class Quarantine:
 
     def drop(self, objects: Collection[str]) -> None:
         """Delete new objects, so that they do not reach the repository. A pack is deleted only if
-        it holds no other objects."""
+        it has no other objects.
+        """
         for name in objects:
             (self.directory / name[:2] / name[2:]).unlink(missing_ok=True)
         for index in self.directory.glob("pack/*.idx") if objects else ():
@@ -47,10 +48,12 @@ class Quarantine:
 
 @contextmanager
 def opened(git: Git) -> Iterator[Quarantine]:
-    """Quarantine objects of git in a worktree. After the block, the repository has all of them;
-    none if the block raises. The worktree's index changes with them: a ``git gc`` of another
-    process reads the indexes of all worktrees, and fails at a missing object. Raise
-    RepositoryError if the repository cannot be written to; OSError if the disk is full.
+    """Quarantine objects that git creates in a worktree. After the block, the repository has all
+    of them; if the block raises, none.
+
+    The worktree's index changes together with the objects, because a ``git gc`` of another process
+    reads the indexes of all worktrees, and fails if an object is missing. Raise RepositoryError if
+    the repository cannot be written; OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -85,8 +88,8 @@ def opened(git: Git) -> Iterator[Quarantine]:
 
 
 def _copy_index(present: str, copy: str) -> None:
-    """Link the index; a second name suffices, because git replaces an index and never writes into
-    it.
+    """Create a second link to the index. That is enough, because git replaces an index and never
+    writes into it.
     """
     try:
         os.link(present, copy)

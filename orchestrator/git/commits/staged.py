@@ -32,12 +32,12 @@ class Staged:
 
 
 def as_new(path: str) -> Staged:
-    """Return a file that no index has yet."""
+    """Return a file that is in no index yet."""
     return Staged(path, "000000", "100644", "")
 
 
 def staged(git: Git, start: str) -> Sequence[Staged]:
-    """Compare the index with a commit; with HEAD if there is no such commit."""
+    """Compare the index with a commit; if the commit does not exist, with HEAD."""
     how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
     answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
     if answer.code:

@@ -1,6 +1,6 @@
 """Ignored files that a build needs: copied from the user's checkout into worktrees.
 
-Python's virtual environments contain their own path: a copy gets the path of its new place.
+A Python virtual environment contains its own path: a copy gets the path of its new place.
 """
 
 import errno
@@ -123,7 +123,7 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
 
 
 def note(admin: Path, path: str) -> None:
-    """Have a path count as carried: no work of the worker's."""
+    """Add a path to the list of copied paths, which are no work of the worker."""
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 
@@ -183,8 +183,8 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a file with access for its owner alone, because it may hold secrets; a directory as it
-    is.
+    """Copy a file, accessible only for its owner because it may hold secrets; a directory keeps
+    its modes.
     """
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
@@ -209,8 +209,8 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Copy a directory, with shared blocks if the file system can. Hard links would share later
-    writes.
+    """Copy a directory, with shared blocks if the file system can share them. Hard links would
+    share later writes, too.
     """
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
@@ -220,8 +220,10 @@ def _copy_directory(source: str, target: str) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Create a directory of links, not a link to a directory: ``node_modules/`` in .gitignore is
-    for directories, and top-level additions and removals stay in the worktree."""
+    """Create a directory with a link to each entry, not one link to the directory:
+    ``node_modules/`` in .gitignore matches only directories, and top-level additions and removals
+    stay in the worktree.
+    """
     if not os.path.isdir(source):
         os.symlink(source, target)
         return

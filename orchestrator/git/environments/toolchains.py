@@ -75,7 +75,9 @@ class Toolchains:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """Return the same source in the worktree; None if it is installed, or lies elsewhere."""
+        """Return the same source in the worktree; None if the path is an installed package, or
+        elsewhere.
+        """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
         is_source = parts[0] != ".." and node_modules.NAME not in parts
@@ -97,8 +99,8 @@ class Toolchains:
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
         """Return the directories and variables to put before a search path.
 
-        ``programs`` is a directory for created programs; its content is replaced. ``search`` is the
-        rest of the path. ``trusted``: programs that a worker installed replace nothing.
+        ``programs``: a directory for created programs, whose content is replaced. ``search``: the
+        rest of the path. ``trusted``: programs that a worker installed are not used.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

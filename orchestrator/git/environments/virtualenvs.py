@@ -1,8 +1,8 @@
 """A Python environment of the checkout, derived for a worktree: same packages, other sources.
 
-The derived environment has its own ``site-packages``, so that nothing is written into the user's.
-It adds the user's as another package directory, without links to the checkout's sources (editable
-installs); these links are recreated, and lead to the same paths in the worktree.
+The derived environment has its own ``site-packages``, so that no program writes into the user's.
+It uses the user's ``site-packages`` as a further package directory, except links to the checkout's
+sources (editable installs); these are recreated, and lead to the same paths in the worktree.
 """
 
 import os
@@ -54,8 +54,8 @@ def is_environment(directory: str) -> bool:
 def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> None:
     """Create ``target``, which must not exist, from the environment ``source``. Raise OSError.
 
-    ``sources`` maps the checkout's files to their new place. ``added``: directories with packages
-    that the environment itself lacks.
+    ``sources`` maps the checkout's files to their paths in the worktree. ``added``: directories
+    with packages that the environment itself lacks.
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")
@@ -78,7 +78,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
 
 
 def leads_to(directory: str, sources: PathMove) -> bool:
-    """Return True if an environment has a link to the checkout's sources."""
+    """True if an environment has a link to the checkout's sources."""
     return any(_leads(packages, directory, sources) for packages in _packages(directory))
 
 
@@ -171,7 +171,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
 
 
 def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
-    """Copy the imported modules that contain paths of the checkout, with the paths changed."""
+    """Copy imported modules that contain paths of the checkout, with changed paths."""
     for name in re.findall(r"import\s+([\w.]+)", line):
         module = f"{packages}/{name}.py"
         text = read_regular(module, _MOST_BYTES) or b""

@@ -1,4 +1,4 @@
-"""A checkout that a killed git left incomplete: some files old, some new."""
+"""A checkout that a killed git left incomplete, with some old and some new files."""
 
 import os
 import stat
@@ -13,7 +13,9 @@ from orchestrator.git.landing import update_checkout
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """Return True if a killed git only added files: git takes these for the user's."""
+    """True if a killed git only added files, which git then treats as the user's untracked
+    files.
+    """
     return os.path.lexists(_lock(git)) and any(_existing(git, before, after, "A"))
 
 
@@ -42,7 +44,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """Return True if a file was changed since, to content that neither commit has."""
+    """True if a file was changed since, to content that neither commit has."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -50,7 +52,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    """Return tracked files that are not as in a commit, as git compares them."""
+    """Return tracked files that differ from a commit, as git compares them."""
     with tempfile.TemporaryDirectory() as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)
@@ -59,7 +61,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """Return True if git was killed while it wrote this file."""
+    """True if git was killed while it wrote this file."""
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
@@ -69,7 +71,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 
 
 def _is_unlocked(git: Git) -> bool:
-    """Return True if the index is unlocked, after removing the lock of a killed git."""
+    """True if the index is unlocked, after removing a killed git's lock."""
     lock = _lock(git)
     if os.path.lexists(lock) and not _is_git_at(_top(git)):
         stale_locks.clear([lock])
@@ -77,7 +79,9 @@ def _is_unlocked(git: Git) -> bool:
 
 
 def _is_git_at(top: str) -> bool:
-    """Return True if git may run in a directory; another user's git may run in any."""
+    """True if git may be running in a directory. Another user's git may be running in any
+    directory.
+    """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""Lands a job's result on the branch that the user has checked out, and undoes that."""
+"""Lands a job's result on the branch that the user has checked out, and undoes a landing."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +54,9 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
 
 
 def content(git: Git, found: Changed) -> bytes:
-    """Return the content as a checkout would write it. Raise OSError if it is unavailable."""
+    """Return the content as a checkout would write it. Raise OSError if the content is
+    unavailable.
+    """
     try:
         written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
     except RepositoryError as error:
@@ -68,7 +70,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 class LandOptions(Enum):
-    """The kind of commit that a branch gets."""
+    """The kind of commit that landing creates."""
 
     #: a fast-forward, otherwise a merge commit
     ANY = "--ff"
@@ -80,8 +82,9 @@ class LandOptions(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Landing of one job's result. Every method raises Conflict if it is impossible, and has then
-    changed nothing."""
+    """Landing of one job's result. Every method raises Conflict if it is impossible; then nothing
+    is changed.
+    """
 
     project: Path
     root_id: str
@@ -118,7 +121,7 @@ class Landing:
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Return a ref for the branch that is checked out. A landing on another branch is not
+        """Return a ref for the checked-out branch, because a landing on another branch is not
         undone here.
         """
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
@@ -129,7 +132,7 @@ class Landing:
         return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
-        """Return the commit that came out of the job. Raise NotFound when nothing did."""
+        """Return the commit of the job's result. Raise NotFound if the job has none."""
         commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
         if not commit:
             raise NotFound(
@@ -157,7 +160,7 @@ class Landing:
 
     @property
     def _dirt(self) -> str:
-        """The commit of the uncommitted work that the job began with, or ""."""
+        """The commit with the uncommitted work from which the job started; "" for none."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _has(self, commit: str, ancestor: str) -> bool:
@@ -170,7 +173,7 @@ class Landing:
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
-        """Return the branch that is checked out, or a description of the commit."""
+        """Return the checked-out branch, or a description of the commit."""
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
@@ -210,10 +213,10 @@ class Landing:
         return f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
 
     def to_push(self) -> str:
-        """Return the result as a commit for others to merge, by the user if the user is to be
-        author.
+        """Return the result as a commit for a push; its author is the user, if the user is to be
+        the author.
 
-        Raise Conflict for a job that began with uncommitted work.
+        Raise Conflict for a job that started from uncommitted work.
         """
         result = self.result()
         if self._dirt:
@@ -234,7 +237,7 @@ class Landing:
         return short(self._branch)
 
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
-        """Return the commit that the branch is to be at."""
+        """Return the commit to which the branch moves."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # The result is a merge commit already.
@@ -260,14 +263,14 @@ class Landing:
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """Return the commit by which ``head`` has all of the result; empty for none."""
+        """Return the commit by which ``head`` has the whole result; empty if it has not."""
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
     def _with_retold(self, head: str) -> str:
         """Return ``head``, or a commit that also has an earlier landed result as parent.
 
-        With that parent, lines that both results contain do not conflict.
+        Because of this parent, lines that both results contain do not conflict.
         """
         earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
         if not earlier or not self._retold_on(head, earlier):
@@ -303,7 +306,7 @@ class Landing:
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> str:
-        """Have the branch where it was before ``land``; what was done, in words."""
+        """Move the branch back to its commit before ``land``. Return the action as text."""
         resumed = self._resume()
         branch = self.branch()
         before, after = self._noted()
@@ -324,7 +327,7 @@ class Landing:
         return f"{branch} is at {before[:12]} again"
 
     def _check_not_elsewhere(self, branch: str) -> None:
-        """Raise Conflict if it was landed on a branch that is not checked out."""
+        """Raise Conflict if the result was landed on a branch that is not checked out."""
         prefix = f"{self._notes}after/"
         for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
             name = after.removeprefix(prefix)
@@ -341,7 +344,7 @@ class Landing:
     def _resume(self) -> bool:
         """Restore the files of HEAD if ``land`` or ``undo`` was killed while it changed them.
 
-        Return False if nothing was to restore. Raise Conflict if a file was changed since.
+        Return False if there was nothing to restore. Raise Conflict if a file was changed since.
         """
         before, after = self._noted()
         if not before or not after:
@@ -378,7 +381,9 @@ class Landing:
         return f"to complete it{when}: `{command}` (changes since then are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """Return a command that undoes it. Git reverts one commit; the result may have more."""
+        """Return a command that undoes the landing. Git reverts a single commit; the result may
+        have more.
+        """
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
@@ -402,7 +407,7 @@ class Landing:
         return tried.commit
 
     def _user(self) -> Signature:
-        """Raise Conflict if git has no identity of the user."""
+        """Return the user's signature. Raise Conflict if git has no identity of the user."""
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(

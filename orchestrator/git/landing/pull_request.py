@@ -1,6 +1,6 @@
-"""Pull requests: the result of a job is pushed, and ``gh`` or ``glab`` opens the request.
+"""Pull requests: pushes the result of a job, and opens the request with ``gh`` or ``glab``.
 
-Both run as the user runs them: with the user's credentials, hooks, and terminal.
+Both programs use the user's credentials, hooks, and terminal.
 """
 
 import os
@@ -25,7 +25,7 @@ _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PullRequest:
-    """A branch that is to be merged on a service."""
+    """A branch for which a service gets a pull request."""
 
     project: Path
     environ: Mapping[str, str]
@@ -37,8 +37,8 @@ class PullRequest:
     body: str
 
     def check(self) -> tuple[str, str]:
-        """Return the remote, and the program that opens the request. Raise Conflict without
-        them.
+        """Return the remote, and the program that opens the request. Raise Conflict if either is
+        missing.
         """
         remote = self._remote()
         return remote, self._tool(remote)

@@ -32,7 +32,7 @@ def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signat
 
 
 def subject_of(title: str, job_id: str) -> str:
-    """Return the first line of a request, as one line that people read whole."""
+    """Return the first line of a request, short enough to be shown whole."""
     lines = title.strip().splitlines()
     subject = lines[0] if lines else f"Result of job {job_id}"
     return cut(subject, _MOST_SUBJECT)
@@ -48,14 +48,16 @@ def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> It
 
 
 def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
-    """Return lines of a format, of the oldest commit first, each once."""
+    """Return formatted lines of commits, the oldest commit first, each line once."""
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
     shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
     return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield commits that have all of ``result``, though it is none of their ancestors."""
+    """Yield commits that have all changes of ``result``, although ``result`` is not their
+    ancestor.
+    """
     notes = landed_refs(root_id, job_id)
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text
     for name, _, landed in (line.partition(" ") for line in shown.splitlines()):
@@ -65,7 +67,7 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
-    """True if a branch of the user's has the result by other commits."""
+    """True if a branch of the user has the result's changes in other commits."""
     own = f"refs/heads/{BRANCHES}/"
     for commit in landed_at(git, root_id, job_id, result):
         how = ("--format=%(refname)", f"--contains={commit}", "refs/heads")

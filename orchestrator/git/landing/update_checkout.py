@@ -18,10 +18,10 @@ from orchestrator.git.user_repository.checkout import path_of
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
 ) -> None:
-    """Move from ``before``, where HEAD is; then remove the refs in ``drop``. Raise Conflict if
-    that is impossible; nothing was changed then.
+    """Move from ``before``, where HEAD is; then remove the refs in ``drop``. Raise Conflict if the
+    move is impossible; then nothing is changed.
 
-    ``mark`` is a ref that exists while the files are a mix of both commits.
+    ``mark``: a ref that exists while the files are a mix of both commits.
     """
     check_clean(git)
     _check_finished(git)
@@ -58,7 +58,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """Return True if files are changed, but only files that are to be moved."""
+    """True if files are changed, but only files that the move changes."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -75,7 +75,9 @@ def _check_finished(git: Git) -> None:
 
 
 def _check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise Conflict for untracked files in the way; git itself would overwrite ignored ones."""
+    """Raise Conflict for untracked files that the move would overwrite; git itself overwrites
+    ignored ones without a warning.
+    """
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
     tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
@@ -89,13 +91,13 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return paths; ``kinds`` as for --diff-filter."""
+    """Return paths that differ; ``kinds`` as for --diff-filter."""
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """Return what blocks the path of a new file, or a directory of that path; "" if nothing."""
+    """Return the path that blocks a new file, or a directory at that path; "" if none does."""
     parts = path.split("/")
     for count in range(1, len(parts)):
         above = "/".join(parts[:count])
@@ -106,7 +108,9 @@ def _in_the_way(top: str, path: str) -> str:
 
 
 def _files(top: str, path: str) -> Iterator[str]:
-    """Yield files that are lost with a path: the file itself, or all files of a directory."""
+    """Yield files that the removal of a path would remove: the file itself, or all files of a
+    directory.
+    """
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
         yield path
         return
@@ -116,7 +120,9 @@ def _files(top: str, path: str) -> Iterator[str]:
 
 
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
-    """Raise Conflict if a ref is locked: git would notice it only after all files are written."""
+    """Raise Conflict if a ref is locked. Git would notice the lock only after it has written all
+    files.
+    """
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
     given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
@@ -142,7 +148,7 @@ def _drop(git: Git, ref: str) -> None:
 
 
 def _locks(git: Git) -> set[str]:
-    """Return the existing lock files that git uses for it."""
+    """Return the existing lock files that block changes of the checkout."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
@@ -154,7 +160,7 @@ def _locks(git: Git) -> set[str]:
 
 
 def put_back(git: Git, before: str, after: str) -> None:
-    """Restore the files that an interrupted git changed: none of them had changes."""
+    """Restore the files that an interrupted git changed. None of them had changes of the user."""
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line

@@ -17,9 +17,10 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse ``merge-tree``'s entries of each side, with the names that the files have.
+    """Parse ``merge-tree``'s entries of each side, with the present names of the files.
 
-    If a file meets a directory, or a link, git calls one of them ``<path>~<commit>``.
+    If a file is at the same path as a directory or a link, git calls one of them
+    ``<path>~<commit>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_side(each, invented) for each in fields]
@@ -40,10 +41,11 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 
 
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
-    """Return the merged tree with their version at every conflicting path, even if they removed it.
+    """Return the merged tree with their version at every conflicting path, also if they removed
+    the file.
 
-    A path that neither side has was guessed by git, from a directory that one side renamed:
-    its content stays. A file that we renamed keeps our name, with their content.
+    If neither side has the path, git derived it from a directory that one side renamed: its
+    content stays. A file that we renamed keeps our name, with their content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -61,10 +63,10 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield their version of a file that we renamed, if our new name is taken by another file of
-    theirs.
+    """Yield their version of a file that we renamed, under its old name, if another file of theirs
+    has our new name.
 
-    Otherwise neither the new name nor the old name would have their version.
+    Otherwise neither name would have their version.
     """
     places = {path for *_, path in kept}
     above = _above(places)
@@ -78,8 +80,8 @@ def _displaced(
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """Yield their version of a conflicting file under their name, if no other file of theirs is
-    there.
+    """Yield their version of a conflicting file under their name, unless another file of theirs
+    has this name.
     """
     above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
@@ -88,7 +90,7 @@ def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
-    """Yield entries at these paths, and in directories of that name."""
+    """Return the entries at these paths, and in directories with these names."""
     few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
     for field in listed.fields:

@@ -59,7 +59,7 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Merged content of such a file; ``text`` is None if git's own result stays."""
+    """Merged content of a conflicting file; ``text`` None: git's own result stays."""
 
     path: str
     mode: str
@@ -74,7 +74,7 @@ def contents(
 ) -> Iterator[Content]:
     """Yield each file with conflicting text; ``tree`` is git's merged tree.
 
-    ``unites``: if both sides only add lines, keep both. ``forces``: otherwise, theirs wins.
+    ``unites``: if both sides only add lines, keep both. ``forces``: otherwise, their lines win.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -94,7 +94,7 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Write the texts to the repository; return entries for a tree."""
+    """Write the texts to the repository; return the entries for a tree."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -184,7 +184,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """Return the end of every line of the result; None: as the lines have it."""
+        """Return the line end of all lines of the result; None: each line keeps its own."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -202,7 +202,7 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Remove the common beginning and end."""
+    """Return the lines of ours without the beginning and the end that both sides have."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -246,7 +246,7 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Yield conflicting text files that are present as regular files in the merged tree."""
+    """Yield conflicting text files that are regular files in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
@@ -299,7 +299,9 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
-    """Return changes of each side, by number; line ends do not count."""
+    """Return the changes of each side, by number of the file. Differences in line ends do not
+    count.
+    """
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         folder = Path(name)
         for side in ("base", "ours", "theirs"):

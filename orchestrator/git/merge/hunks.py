@@ -37,7 +37,7 @@ class Hunk:
 
     @property
     def only_adds(self) -> bool:
-        """Neither side changed or removed a line of the base here."""
+        """True if neither side changed or removed a line of the base in this hunk."""
         return self.base[0] == self.base[1]
 
 
@@ -46,7 +46,7 @@ def lines_of(content: bytes) -> list[bytes]:
 
 
 def key(line: bytes) -> bytes:
-    """Return the part of a line that is compared."""
+    """Return the part of a line that is compared with other lines."""
     return line.rstrip()
 
 
@@ -60,15 +60,15 @@ def edits_of(diff: bytes) -> list[Edit]:
 
 
 def _span(first: int, count: int) -> Span:
-    """Return the lines of a hunk's side. For an empty side, git names the line before."""
+    """Return the span of one side of a hunk. For an empty side, git names the line before it."""
     start = first - 1 if count else first
     return start, start + count
 
 
 def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
-    """Yield the whole of three texts, in order. ``sides``: the edits of ours, and of theirs.
+    """Yield all hunks of three texts, in order. ``sides``: the edits of ours, and of theirs.
 
-    As with git, changes of both sides that touch are one conflict.
+    As in git, changes of both sides that touch are one conflict.
     """
     left, right = (list(each) for each in sides)
     at = [0, 0, 0]
@@ -86,7 +86,9 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 
 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
-    """Return the next edits that touch, removed from both lists, and the lines of the base."""
+    """Remove the next edits that touch from both lists, and return them with their lines of the
+    base.
+    """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []
     taken_right: list[Edit] = []
@@ -104,7 +106,7 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
     """Return the lines of a side that correspond to the lines ``base`` of the base.
 
-    ``at``: their first line if ``edits`` is empty.
+    ``at``: the first of these lines if ``edits`` is empty.
     """
     low, high = base
     if not edits:

@@ -29,7 +29,7 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Add the commits in which the lost lines of ``commit`` originate."""
+    """Add the commits of ``commit``'s history that added the lost lines."""
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict
@@ -99,7 +99,7 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """Return conflicting files that can be merged by lines, by path."""
+    """Return the conflicting files that can be merged by lines, by path."""
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -113,14 +113,14 @@ def _texts(
 
 
 def _renamed(git: Git, base: str, commit: str) -> list[str]:
-    """Return names that files have got since ``base``; nothing without one."""
+    """Return the new names of files that were renamed since ``base``; empty without a base."""
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
 
 def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
-    """Return the tree that git made, with these texts; other files that conflict as they
-    have them.
+    """Return git's tree with these texts; other conflicting files are replaced by their
+    version.
     """
     tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
     if others:
@@ -156,7 +156,7 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
 def _moves(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
-    A message is the number of paths, the paths, a stable kind, and text for people.
+    A message has the number of paths, the paths, a stable kind, and text for people.
     """
     fields = iter(messages)
     for count in fields:
@@ -186,9 +186,9 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the conflicting files of two commits that a third commit does not resolve.
 
-    All of them, if it is as ``marked`` made it: a binary file or a deletion has no markers. A
-    marker is such a line that neither side has; so is a name that git made up, for a file where
-    there is a directory.
+    If the third commit equals the result of ``marked``, all files are unresolved, because a binary
+    file or a deletion has no markers. Conflict markers that neither side has show an unresolved
+    file, as does the made-up name of a file at a directory's path.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

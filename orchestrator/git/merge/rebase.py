@@ -33,10 +33,10 @@ def line(git: Git, start: str, tip: str) -> list[str]:
 def replay(
     git: Git, onto: str, commits: Sequence[str], final: str, message: str, signature: Signature
 ) -> str:
-    """Replay ``commits`` on top of ``onto``; the last one has the content of ``final``.
+    """Replay ``commits`` on top of ``onto``. The last new commit has the content of ``final``.
 
-    A commit that conflicts is combined with the next one; an empty one is omitted.
-    ``message`` is for a change that belongs to no commit.
+    A conflicting commit is combined with the next commit; an empty commit is omitted. ``message``
+    is for changes that belong to no commit.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
@@ -96,8 +96,8 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the commit after
     them.
 
-    ``message`` is for that commit, where the others have other subjects. ``tip`` itself if it is
-    not on top of them, or if one of them, or what follows them, is a merge.
+    ``message`` is for the folded commit if the subjects differ. Return ``tip`` itself if it is not
+    on top of these commits, or if one of them, or a later commit, is a merge.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

@@ -1,8 +1,8 @@
-"""Branches, worktrees and stash entries that an agent creates: merged into its worker's branch.
+"""Branches, worktrees, and stash entries that an agent creates: merged into its worker's branch.
 
-Only objects that the worker provably created count. Git writes the address of the process that
-creates a ref into the ref's log, and each worker has its own address. Everything else stays as it
-is. Each step can be repeated after a crash: merged changes are not merged a second time.
+Only objects that the worker provably created count; everything else stays unchanged. Git writes
+the address of the creating process into a ref's log, and each worker has its own address. After a
+crash, each step can be repeated: merged changes are not merged a second time.
 """
 
 import logging
@@ -39,7 +39,7 @@ _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
-    """A worker's worktree when its attempt has ended, all of it committed."""
+    """A worker's worktree after its attempt has ended; all its changes are committed."""
 
     found: Found
     git: Git
@@ -131,7 +131,7 @@ class _Folding:
             self.work += self._kept_before()
 
     def _settle(self, piece: _Piece) -> None:
-        """Merge it into the branch, or save it on a ref."""
+        """Merge a piece of work into the branch; if it conflicts, save it on a ref."""
         if not piece.base and any(
             _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -149,7 +149,7 @@ class _Folding:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merged(self, piece: _Piece) -> str:
-        """Return empty if it conflicts."""
+        """Return the merge commit; empty if the work conflicts."""
         git, who = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
@@ -162,9 +162,10 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Move HEAD to the commit, files first. Return True if it moved.
+        """Move HEAD to the commit, files first. Return True if HEAD was moved.
 
-        After a crash between the two, the files are committed as the worker's and merged again.
+        After a crash between the two steps, the files are committed as the worker's changes, and
+        merged again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
@@ -179,7 +180,9 @@ class _Folding:
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
-        """Return the ref for a piece of work; another name if an earlier attempt's work has it."""
+        """Return the ref for a piece of work; another name if an earlier attempt's work has this
+        ref.
+        """
         ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
         if piece.kind is SideWorkKind.STASH:
@@ -187,8 +190,8 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Remove a side worktree in the job's directory, because gates would find its files a
-        second time.
+        """Remove a side worktree in the job's directory, because gates would find its files in
+        addition.
 
         Worktrees in the user's directories stay.
         """
@@ -196,8 +199,8 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Yield further work on refs: of earlier attempts, of this one before a crash, and
-        nested.
+        """Yield further saved work: of earlier attempts, of this attempt before a crash, and of
+        nested repositories.
         """
         told = {each.ref for each in self.work}
         for ref, commit in _below(self._git, self._home.kept).items():
@@ -212,7 +215,7 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Log errors: unreadable side work stays in place, and must not fail the worker's own work."""
+    """Log errors. Unreadable side work stays in place, and must not fail the worker's own work."""
     try:
         yield
     except RepositoryError as error:
@@ -277,7 +280,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
 
 
 def _stashed(home: Home) -> list[tuple[str, str]]:
-    """Return the worker's entries, the oldest first, and their messages."""
+    """Return the worker's stash entries, the oldest first, and their messages."""
     lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
 
@@ -303,9 +306,9 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 
 
 def _drop(home: Home, entry: str) -> None:
-    """Remove one entry from the list, which the user may change at the same moment.
+    """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git counts entries from the latest: if another entry was removed instead, it is restored.
+    Git counts entries from the latest: if another entry was removed by mistake, it is restored.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

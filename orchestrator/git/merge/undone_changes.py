@@ -115,7 +115,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """Return True if at least half of its lines are new in any file."""
+        """True if at least half of the hunks' lines are new lines of another file."""
         lines = list(_telling(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
@@ -127,7 +127,7 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        """Return True if a commit of the worker, or of another child job, removes it."""
+        """True if a commit of the worker, or of another child job, removed the change."""
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]
@@ -144,8 +144,7 @@ def reapplied(
 ) -> Merge:
     """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
 
-    Git does not merge a commit twice, so copies of the three sides without their history are
-    merged.
+    Git does not merge a commit twice, so the merge uses copies of the three sides without history.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
@@ -174,7 +173,7 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield path, and its entry before and after."""
+    """Yield each path, with its entries before and after."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -190,12 +189,12 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Return lines that are not only blanks and brackets."""
+    """Yield lines that have more than blanks and brackets."""
     return (key(each) for each in lines if _WORD.search(each))
 
 
 def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
-    """Return hunks of text files, by path; None if there are too many."""
+    """Return the hunks of text files, by path; None if there are too many."""
     pieces, size = [], 0
     for piece in git.streamed(*_DIFF, start, end, "--"):
         pieces.append(piece)

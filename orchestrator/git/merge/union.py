@@ -1,7 +1,7 @@
-"""Union merge: which files may contain the added lines of both sides, one after the other.
+"""Union merge: decides which files may contain the added lines of both sides, one after the other.
 
-A file that a program reads must stay readable: lock files are never united, and a JSON, TOML,
-YAML, XML or Python file only if the result parses, without a duplicate name.
+A file that a program reads must stay readable: lock files are never united. JSON, TOML, YAML, XML,
+and Python files are united only if the result parses, without a duplicate name.
 """
 
 import ast
@@ -43,7 +43,9 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 
 
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
-    """Return the lines that both sides added at one place: ours, then theirs; no duplicates."""
+    """Return the lines that both sides added at one place: ours, then theirs, without
+    duplicates.
+    """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
         return [*theirs]
@@ -60,7 +62,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """Return True if a united file can be parsed like both of its sides."""
+    """True if a united file can be parsed as both of its sides can."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True
@@ -134,7 +136,9 @@ def _python(content: bytes) -> None:
 
 
 def _check_scopes(tree: ast.Module) -> None:
-    """Raise an error for two functions or classes of one name: only the later one would count."""
+    """Raise an error for two functions or classes with the same name, because the later one
+    replaces the earlier.
+    """
     scopes: list[Sequence[ast.stmt]] = [tree.body]
     while scopes:
         body = scopes.pop()

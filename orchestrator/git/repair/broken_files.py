@@ -27,7 +27,7 @@ class Quarantine:
         return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
 
     def tell(self, line: str) -> None:
-        """Add the line to the reports of all jobs whose workers may be responsible."""
+        """Add the line to the reports of all jobs whose workers may have caused it."""
         working = at_work(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / NAME).mkdir(exist_ok=True, mode=0o700)
@@ -35,7 +35,9 @@ class Quarantine:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file aside, so that another can replace it; return its new place, as text."""
+        """Move the file away, so that another file can replace it. Return its new path, as
+        text.
+        """
         if not os.path.lexists(path):
             return ""
         place = self._free(path)
@@ -59,7 +61,7 @@ class Quarantine:
 
 
 def at_work(workspace: Path) -> Sequence[Path]:
-    """Return worktrees of workers."""
+    """Return the worktrees of workers in a workspace."""
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 
@@ -75,7 +77,7 @@ def _who(job: Path, working: Sequence[Path]) -> str:
 
 
 def write_whole(path: str, content: bytes, mode: int) -> None:
-    """Write the file whole or not at all."""
+    """Write a file whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
     with os.fdopen(handle, "wb") as file:
         file.write(content)

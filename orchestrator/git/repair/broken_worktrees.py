@@ -30,9 +30,9 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
-    """Repair everything except the content of files; return the damage, as text. Idempotent.
+    """Repair everything except the content of files. Return the damage, as text. Idempotent.
 
-    ``start`` is the start of a branch that was removed.
+    ``start``: the start commit of a branch that was removed.
     """
     aside = f"{directory}{ASIDE}"
     if not os.path.lexists(directory) and os.path.lexists(aside):
@@ -51,7 +51,9 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Have ``.git`` lead to the worktree's own part of the repository."""
+    """Restore ``.git``, the link to the worktree's own part of the repository. Yield the damage as
+    text.
+    """
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
@@ -83,8 +85,8 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
 
 
 def is_head(path: Path) -> bool:
-    """True if a file is a valid HEAD; otherwise git does not recognise its directory as a
-    repository.
+    """True if a file is a valid HEAD. Without a valid HEAD, git does not recognise a directory as
+    a repository.
     """
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
@@ -111,15 +113,15 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 
 
 def unfinished(admin: Path) -> list[str]:
-    """Return the unfinished operation of a checkout, from its own part of the repository."""
+    """Return the unfinished operations of a checkout, from its own part of the repository."""
     kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
     return list(dict.fromkeys(kinds))
 
 
 def interrupted(found: Found) -> str:
-    """Return the branch's commit before an unfinished rebase; "" if there is none.
+    """Return the branch's commit before an unfinished rebase; "" without a rebase.
 
-    The branch has only part of its changes.
+    During a rebase, the branch has only part of its changes.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
         content = read_regular(found.admin / name, MOST_BYTES)
@@ -139,7 +141,7 @@ def settle(found: Found) -> None:
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:
-    """Return files that have conflict markers in lines that they did not have at ``start``."""
+    """Return files with conflict markers in lines that ``start`` does not have."""
     return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
 
 

@@ -35,14 +35,16 @@ def noted(git: Git) -> bytes:
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return names to commits; invalid or incomplete lines are omitted."""
+    """Return commits by ref name; invalid or incomplete lines are omitted."""
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
 
 
 def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
-    """Restore refs; with ``missing``, existing refs stay. An impossible ref is omitted."""
+    """Restore refs. ``missing``: restore only missing refs. A ref that cannot be restored is
+    omitted.
+    """
     there = listed(noted(git)) if missing else {}
     for name in refs.keys() - there.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
@@ -67,9 +69,9 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """Back up the state before any agent begins. Idempotent: only the first call counts.
+        """Back up the state before any agent begins. Idempotent: only the first call saves it.
 
-        Raise RepositoryError if git cannot work with it.
+        Raise RepositoryError if git cannot use the present state.
         """
         if (self.job / NAME).exists():
             return
@@ -134,7 +136,9 @@ class _Again:
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        """Restore only the decisive settings: the user may have changed the others."""
+        """Restore only the settings by which git recognises the repository: the user may have
+        changed other settings.
+        """
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
@@ -146,7 +150,9 @@ class _Again:
         self._tell(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Restore the configuration if git works with it; otherwise the cause is another file."""
+        """Restore the configuration if git works with the backup; otherwise another file is the
+        cause.
+        """
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():
@@ -156,7 +162,7 @@ class _Again:
             write_whole(path, now, self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        """Replace the file; return where the old one is kept, as text."""
+        """Replace a file by its backup. Return the path of the replaced file, as text."""
         kept, content = self.aside.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
@@ -174,8 +180,8 @@ class _Again:
             )
 
     def _put_back_refs(self, all_gone: bool) -> None:
-        """Restore refs to their state before the job; if only packed refs are lost, from the
-        broken file.
+        """Restore refs to their state before the job. If only packed refs are lost, restore what
+        the broken file still has.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
@@ -195,7 +201,7 @@ class _Again:
 
 
 def put_back_at_work(workspace: Path) -> None:
-    """Restore what any job with a worker in a worktree needs."""
+    """Restore the repository files that any job with a running worker needs."""
     for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
         RepositoryBackup(job).put_back()
 

@@ -23,7 +23,7 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Before:
-    """Paths are absolute."""
+    """The snapshot. Paths are absolute."""
 
     top: str
     common: str
@@ -59,26 +59,26 @@ class Before:
         return sound and self.has_index() and self.has_refs()
 
     def has_index(self) -> bool:
-        """Return True if git can read it."""
+        """True if git can read the index."""
         if self.stamps.get(self.index) and not _stamp(self.index):
             return False
         return self._says("ls-files", "--", "nothing")
 
     def has_refs(self) -> bool:
-        """Return True if git can read all of them."""
+        """True if git can read all refs."""
         return self._says("for-each-ref", "--format=%(refname)")
 
     def _says(self, *arguments: str) -> bool:
         return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
     def works(self) -> bool:
-        """Return True if git recognises it as the checkout's repository."""
+        """True if git recognises the directory as the checkout's repository."""
         with suppress(RepositoryError):
             return _where(Git(self.top, {})) == self.where
         return False
 
     def missing(self) -> Iterator[str]:
-        """Yield required directories that do not exist, or are no directories."""
+        """Yield required directories that do not exist, or are not directories."""
         places = (f"{self.common}/{name}" for name in _DIRECTORIES)
         yield from (each for each in places if not os.path.isdir(each))
         worktrees = f"{self.common}/worktrees"
@@ -121,7 +121,7 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def _where(git: Git) -> str:
-    """Return the kind of ids, and the top of the checkout. Raise RepositoryError."""
+    """Return the kind of object ids, and the top of the checkout. Raise RepositoryError."""
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
 
@@ -146,7 +146,7 @@ def read(path: Path) -> Before | None:
 
 
 def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
-    """Return the snapshot like ``written``, for a repository that is now at ``common``."""
+    """Return the snapshot in ``written``'s form, for a repository that is now at ``common``."""
     places = {before.common: common, before.top: top}
 
     def here(path: str) -> str:
@@ -182,7 +182,7 @@ def _is_id(word: bytes) -> bool:
 
 
 def present(path: str) -> bytes | None:
-    """Return the content, or None if it is not a file."""
+    """Return the content; None if the path is not a file."""
     return read_regular(path, _MOST_BYTES)
 
 

@@ -125,8 +125,8 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return why a branch cannot be moved: it is checked out, and the files would not
-        follow.
+        """Return why a branch cannot be moved; empty if it can. A checked-out branch cannot,
+        because the files would not follow.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
@@ -135,7 +135,7 @@ class BranchRestore:
         return f"checked out in {where}"
 
     def restore(self, each: Restorable) -> None:
-        """Restore one item. Raise Conflict if that fails; the item then keeps its state."""
+        """Restore one change. Raise Conflict if that fails; then the object keeps its state."""
         change, name = each.change, state_name(each.change)
         try:
             if self._now(change) != each.after:

@@ -1,4 +1,6 @@
-"""The user's submodule repositories: missing ones, added commits, and their state to preserve."""
+"""The user's submodule repositories: missing ones, added commits, and the state that must not
+change.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from orchestrator.git.submodules.worktree_submodules import has, links, listed
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Return submodules that the user does not have here, so that workers find empty
+    """Return submodules that the user has not checked out, so that workers find empty
     directories.
     """
     found = listed(git, Path(top), top, commit)
@@ -17,7 +19,8 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 
 
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
-    """Yield each submodule that differs: the user's repository of it, its path, and both commits.
+    """Yield each submodule that differs: the user's repository of the submodule, its path, and
+    both commits.
 
     The earlier commit is "" if the submodule did not exist.
     """
@@ -31,8 +34,8 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
-    """Yield state of the user's submodule repositories that must not change: descriptions to
-    values.
+    """Yield the state of the user's submodule repositories that must not change, as (description,
+    value).
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
@@ -44,7 +47,7 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
 
 def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove the refs of a root job; keep a branch with commits that no other ref contains."""
+    """Remove the refs of a root job. A branch with commits that no other ref contains stays."""
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:

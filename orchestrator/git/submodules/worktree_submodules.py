@@ -1,9 +1,9 @@
 """Submodules in worktrees: filled from the user's submodule repositories, without a network.
 
-Each is a separate repository inside the worktree's git directory, and borrows objects from the
-user's submodule repository. A worker's changes are committed there and fetched onto a branch of
-the user's repository, so that the commits outlive the worktree. Nothing else in the user's
-repository is changed.
+Each submodule is a separate repository inside the worktree's git directory, and borrows objects
+from the user's submodule repository. A worker's changes are committed in the separate repository
+and fetched onto a branch of the user's, so that the commits outlive the worktree. Nothing else in
+the user's repository is changed.
 """
 
 import hashlib
@@ -51,13 +51,13 @@ class Module:
 
     @property
     def is_workers(self) -> bool:
-        """True if the worker put something where nothing of ours was."""
+        """True if the worker created the repository at a path where the product had none."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
     @property
     def source(self) -> Git | None:
-        """The user's repository of it, or None."""
+        """The user's repository of the submodule; None if there is none."""
         if not os.path.lexists(f"{self.users}/.git"):
             return None
         found = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
@@ -98,7 +98,7 @@ def _may_have_some(git: Git, admin: Path) -> bool:
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
     """Check out a worktree's submodules at a commit, if the user's repositories have the objects.
 
-    ``anew``: also refill submodules that are filled already.
+    ``anew``: also check out submodules that are already filled.
     """
     for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
@@ -110,8 +110,8 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 def _check_out(module: Module) -> bool:
     """Check out a submodule. Return False if the user's repository lacks files of the commit.
 
-    That can happen in a partial clone. The submodule is then empty, as one that the user does not
-    have.
+    A partial clone may lack them. The submodule is then empty, like a submodule that the user has
+    not checked out.
     """
     _relink(module)
     try:
@@ -154,7 +154,9 @@ def _make(module: Module) -> bool:
 
 
 def _relink(module: Module) -> None:
-    """Restore the link to our repository, because a worker may have created its own one there."""
+    """Restore the link to the product's repository, because a worker may have created its own
+    repository there.
+    """
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
         return
@@ -166,7 +168,7 @@ def _relink(module: Module) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
-    """Yield submodules that were filled, and that the worker has not removed."""
+    """Yield submodules that were filled and that the worker has not removed."""
     for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -177,7 +179,9 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _revive(module: Module) -> bool:
-    """Recreate a submodule's removed repository. All differing files then count as changed."""
+    """Recreate a submodule's removed repository. All files that differ from the commit then count
+    as changed.
+    """
     if not _make(module):
         return False
     module.git.run("update-ref", "--no-deref", "HEAD", module.commit)
@@ -189,8 +193,9 @@ def _revive(module: Module) -> bool:
 def commit_all(
     git: Git, admin: Path, top: str, branch: str, message: str, signature: Signature
 ) -> None:
-    """Commit uncommitted changes of submodules, and save all commits on ``branch`` of the user's
-    repositories of them. Idempotent."""
+    """Commit uncommitted changes of submodules, and save all their commits on ``branch`` of the
+    user's submodule repositories. Idempotent.
+    """
     for module in _live(git, admin, top, "HEAD"):
         inner = module.git
         commit_all(inner, module.own, module.users, branch, message, signature)
@@ -206,7 +211,7 @@ def commit_all(
 
 
 def _keep(module: Module, commit: str, name: str) -> None:
-    """Fetch the commits into the user's repository; a push would run its hooks."""
+    """Fetch the commits into the user's repository, because a push would run the user's hooks."""
     source = module.source
     if source is None:
         raise RepositoryError(
@@ -223,7 +228,7 @@ def _keep(module: Module, commit: str, name: str) -> None:
 
 
 def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
-    """Return True if a permanent ref of the user's repository contains it."""
+    """True if a permanent ref of the user's repository contains the commit."""
     if not has(git, commit):
         return False
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}").text.split()
@@ -235,10 +240,10 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Return commits of submodules as they are, which are not as their HEAD; nothing of theirs
-    changes.
+    """Return commits of the present states of submodules that differ from their HEAD; the
+    submodules stay unchanged.
 
-    They are kept below ``name`` in the user's repositories of them.
+    The commits are kept below ``name`` in the user's submodule repositories.
     """
     found = {}
     for module in _live(git, admin, top, "HEAD"):
@@ -269,7 +274,9 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out submodules at the commits of ``then`` if they differ from those of ``now``."""
+    """Check out submodules at the commits of ``then`` if they differ from the commits of
+    ``now``.
+    """
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

@@ -1,6 +1,7 @@
-"""The user's own checkout: read to verify that it is unchanged, never written to.
+"""The user's own checkout: read to verify that it is unchanged, never written.
 
-The one exception is ``info/exclude``, which gets an entry for the workspace if it would show up.
+The only exception is ``info/exclude``, which gets an entry for the workspace if git would show the
+workspace.
 """
 
 import base64
@@ -30,9 +31,9 @@ _ESCAPED = "\\*?[]! #"
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """Return the state as descriptions to values: two equal states have no change between them.
+    """Return the state as values by description: with equal states, nothing has changed.
 
-    ``ours`` are the product's own folders, relative to the top: changes in them are no leak.
+    ``ours``: the product's own folders, relative to the top, whose changes do not count.
     """
     found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
     found |= settings(common)
@@ -55,7 +56,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
 
 
 def settings(common: Path) -> dict[str, str]:
-    """Return the repository's own configuration: for each setting its values, as a JSON list."""
+    """Return the values of each setting in the repository's own configuration, as a JSON list."""
     config = common / "config"
     how = ("--file", str(config), "--no-includes", "--list", "-z")
     listed = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
@@ -68,8 +69,8 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``restoring`` makes it again; of a large one, or an
-    example of a hook, a digest. Empty for none.
+    """Return a file as text from which ``restore`` can recreate it; of a large file, or an example
+    of a hook, a digest; "" if the file does not exist.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -102,7 +103,8 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Return empty if git fails, for example in a filter: this check must harm no job.
+    """Return the entries; empty if git fails, for example in a filter, because this check must
+    harm no job.
 
     A worker may have set ``core.worktree`` to a directory that takes forever to scan.
     """
@@ -135,7 +137,7 @@ def _seen(path: str) -> str:
 
 
 def _all(path: Path) -> list[Path]:
-    """Return the file itself, or the entries of a directory."""
+    """Return the file itself, or all files of a directory."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
@@ -144,14 +146,14 @@ def _inside(path: Path, directory: Path) -> str:
 
 
 def within(path: str, directory: str) -> bool:
-    """Return True if it is the directory, or in it; both are relative to the same place."""
+    """True if the path is the directory, or in it; both are relative to the same place."""
     return path == directory or path.startswith(f"{directory}/")
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
-    """Have the user's git not see a directory that lies in the checkout. Idempotent.
+    """Hide a directory in the checkout from the user's git. Idempotent.
 
-    True if a line was added to ``info/exclude``.
+    Return True if a line was added to ``info/exclude``.
     """
     relative = os.path.relpath(directory, top)
     if relative.startswith(".."):

@@ -1,4 +1,4 @@
-"""A directory of the product inside the user's checkout, kept out of the user's git."""
+"""Excludes a directory of the product inside the user's checkout from the user's git."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from orchestrator.git.user_repository.checkout import hide
 
 
 def exclude(directory: Path) -> bool:
-    """Add the directory to ``info/exclude``, unless git ignores it. True if a line was added.
+    """Add the directory to ``info/exclude``, unless git ignores it already. Return True if a line
+    was added.
 
     Linked worktrees share the file. Idempotent. Raise RepositoryError or OSError.
     """

@@ -22,10 +22,10 @@ _MERGER = "merge"
 
 
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Yield moves by workers of a root job: the first and last commit for each ref, worker, and
-    way.
+    """Yield moves of refs by a root job's workers: first and last commit for each ref, worker, and
+    kind of move.
 
-    Logs that were not written since then are not read. Fetching is not included.
+    Logs that were not written after ``since`` are not read. Fetches are excluded.
     """
     logs = common / "logs"
     for path in chain((logs / each for each in _SINGLE), *(_below(logs / e) for e in _PLACES)):
@@ -63,7 +63,9 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Return both commits of an entry, and the worker whose address it has, if any."""
+    """Return both commits of an entry, and the worker with the entry's address, if there is
+    one.
+    """
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")
     email = rest.rpartition(" <")[2].partition(">")[0]

@@ -65,7 +65,7 @@ def look(git: Git, top: str) -> Ignored:
 
 
 def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
-    """Return ignored files that fit paths or patterns below ``prefix``, relative to it."""
+    """Return ignored files that match paths or patterns below ``prefix``, relative to it."""
     how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
     asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
@@ -113,7 +113,7 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Yield files and links with their sizes; -1 for what git does not take. No pipes or
+    """Yield files and links with their sizes; -1 for files that git cannot store. No pipes or
     devices.
     """
     place = os.path.join(directory, entry)
@@ -176,7 +176,7 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all that is not in the index, ignored or not, but ``left`` paths."""
+    """Remove everything that is not in the index, ignored or not, except ``left`` paths."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -1,7 +1,7 @@
-"""Reuses the files of unused worktrees for the next worktrees of the same job.
+"""Reuses the files of unused worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds, and on ext4 several times that after as many were removed;
-reusing existing files and changing the differences takes a fraction of a second.
+Writing 50,000 files takes seconds, and on ext4 several times as long shortly after as many were
+removed. Reusing the existing files and changing only the differences takes a fraction of a second.
 """
 
 import hashlib
@@ -46,12 +46,14 @@ class Spare:
 
     @property
     def about(self) -> Path:
-        """The commit of the index, and the configuration that the files were written with."""
+        """The commit of the index, and the configuration with which the files were written."""
         return self.path / "about"
 
 
 class Spares:
-    """Any thread may call. A crash leaves files only in the job's directory, removed with it."""
+    """Any thread may call. A crash leaves files only in the job's directory, and they are removed
+    with it.
+    """
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:
         self._git = git
@@ -60,7 +62,9 @@ class Spares:
         self._lock = threading.Lock()
 
     def note(self, directory: str, admin: Path) -> None:
-        """Record a worktree whose files were just written: it may become a spare one."""
+        """Record a worktree whose files were just written, so that it can become a spare
+        worktree.
+        """
         index = admin / "index"
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
@@ -72,7 +76,9 @@ class Spares:
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
-        """Move the files of a worktree to the pool; return False if that is not worth it."""
+        """Move the files of a worktree to the pool. Return False if the worktree is too small for
+        that.
+        """
         place = self._place(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
         if place is None or not all(map(Path.is_file, noted)):
@@ -142,8 +148,8 @@ class Spares:
             return None
 
     def _written_by(self) -> str:
-        """Return the configuration and attributes that, besides the blob, determine a file's
-        content.
+        """Return the configuration and attributes that, in addition to the blob, determine a
+        file's content.
         """
         said = self._git.run("config", "--list", "-z").out
         attributes = self._common / "info" / "attributes"
@@ -156,10 +162,10 @@ class Spares:
 
 
 def restore(git: Git, start: str) -> bool:
-    """Restore the files of a spare worktree to its commit; return False if that is impossible.
+    """Restore the files of a spare worktree to its commit. Return False if that is impossible.
 
-    ``reset`` rewrites every file whose times, size or number differ from the index; a change of
-    mode alone within the second in which the file was written goes unseen.
+    ``reset`` rewrites every file whose times, size, or inode differ from the index. It does not
+    notice a change of only the mode within the second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -21,7 +21,7 @@ _COMPARED = (0, 1)
 
 
 def mend(git: Git, admin: Path, branch: str) -> None:
-    """Have a worktree's HEAD and index be readable; its files stay. Idempotent."""
+    """Make a worktree's HEAD and index readable; its files stay. Idempotent."""
     _mend_link(git.directory, admin)
     if _is_sound(git):
         return
@@ -33,7 +33,7 @@ def mend(git: Git, admin: Path, branch: str) -> None:
 
 
 def refill(git: Git, admin: Path) -> None:
-    """Create an index from HEAD: files that differ count as changed."""
+    """Create an index from HEAD. Files that differ from HEAD count as changed."""
     (admin / "index").unlink(missing_ok=True)
     git.run("read-tree", "HEAD")
 
@@ -61,7 +61,7 @@ _LOCKED = ("--lock", "--reason", "a worker of the orchestrator uses this worktre
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A worktree as the repository knows it."""
+    """A worktree as the repository registers it."""
 
     directory: str
     #: The worktree's own part of the repository: HEAD, index.
@@ -73,9 +73,9 @@ class Found:
 
 
 class GitWorktrees:
-    """``git worktree add`` is not safe in parallel: entries are created one at a time.
+    """Creates registrations one at a time, because ``git worktree add`` is not safe in parallel.
 
-    Files are written outside of that lock, several worktrees in parallel.
+    Files are written without this lock, in several worktrees in parallel.
     """
 
     def __init__(self, git: Git, common: Path, spares: Spares) -> None:
@@ -103,7 +103,9 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """See ``core.repository.repository``. ``settled`` gives the git that writes the files."""
+        """See ``core.repository.repository``. ``settled`` returns the git that writes the
+        files.
+        """
         found = self.sound(directory, branch)
         if found is not None:
             return found
@@ -133,7 +135,7 @@ class GitWorktrees:
     def sound(self, directory: str, branch: str) -> Found | None:
         """Return a completely written worktree, ready for git; None if there is none.
 
-        Damage is repaired, and a worktree that git no longer knows is registered again.
+        Damage is repaired, and a worktree whose registration is missing is registered again.
         """
         if not was_whole(directory):
             return None
@@ -147,7 +149,9 @@ class GitWorktrees:
         return found
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
-        """Adopt files whose entry was removed; return None if the branch does not exist."""
+        """Register existing files whose registration was removed. Return None if the branch does
+        not exist.
+        """
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
         aside = f"{directory}.aside"
@@ -180,7 +184,7 @@ class GitWorktrees:
     def register_again(self, directory: str, branch: str) -> Found:
         """Register a worktree whose own part of the repository was removed; its files stay.
 
-        The caller repairs its ``.git`` and its index.
+        The caller must repair its ``.git`` and its index.
         """
         aside = f"{directory}{ASIDE}"
         with self._adding, _filling(directory):
@@ -196,7 +200,8 @@ class GitWorktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove locks of a git that was killed with its worker: no process of the attempt lives.
+        """Remove locks of a git that was killed with its worker, because no process of the attempt
+        is alive.
 
         Also removes pipes, at which git would wait, and restores the link to the repository.
         """
@@ -221,9 +226,9 @@ class GitWorktrees:
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:
-        """Remove the worktree's files and its entry in git; its branch stays. Idempotent.
+        """Remove the worktree's files and its registration; its branch stays. Idempotent.
 
-        ``spare``: the files may be kept for the next worktree of the job.
+        ``spare``: the job's next worktree may reuse the files.
         """
         found = self.find(directory) if spare else None
         if found is not None and found.is_whole:
@@ -248,8 +253,9 @@ class GitWorktrees:
 
 
 def was_whole(directory: str) -> bool:
-    """Return True if all its files were written once, and none is being removed: missing files
-    were removed by its agent."""
+    """True if all files were written once, and none is being removed; then the agent removed
+    missing files.
+    """
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
 
@@ -264,7 +270,9 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _link(admin: Path) -> str:
-    """Return the path of its ``.git``; removes a non-file there, because git would wait for it."""
+    """Return the path of a worktree's ``.git``. A pipe or directory there is removed, because git
+    would wait for a pipe.
+    """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -284,7 +292,7 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's entry, also if another process's ``git gc`` removes it at the
+    """Remove a worktree's registration, even if another process's ``git gc`` removes it at the
     same time.
     """
     while os.path.lexists(admin):
