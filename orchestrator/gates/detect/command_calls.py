@@ -30,11 +30,13 @@ class Calls:
         self._seen: set[str] = set()
 
     def judge_nothing(self, text: str) -> bool:
-        """True for commands that pass on any change, including commands that they call."""
+        """True for commands that pass on any change, including the commands that they call."""
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """Return the texts that a command runs; None: unknown. A text followed before is empty."""
+        """Return the texts that a command runs; None: unknown. For a text that was followed
+        before: no texts.
+        """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
             return self._once("npm", _script_called(plain), self._script)
@@ -104,7 +106,7 @@ def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Make's recipe for a target; another rule of the same target adds to it."""
+    """Make's recipe for a target; further rules of the same target add to it."""
 
     needs: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)

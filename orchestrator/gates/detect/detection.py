@@ -52,7 +52,7 @@ def detected(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return a gate that is requested by its name, even if no file indicates it."""
+    """Return a gate that was requested by its name, even if no file indicates it."""
     if name == SECRETS:
         return secrets("requested by name")
     if name in _EVIDENCE:
@@ -108,7 +108,9 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """Return a file of tests, also next to the code; empty if only names look like it."""
+    """Return a file with tests, which may be next to the code; empty if files are tests by their
+    names only.
+    """
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -146,7 +148,7 @@ def _python(files: GateFiles, command: str) -> str:
     """Return the command with a search path on which the worktree's modules precede those of an
     editable installation elsewhere.
 
-    The probe comes first, because a project may have its own ``sitecustomize``.
+    The probe comes first on this path, because a project may have its own ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
@@ -193,7 +195,7 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _plugins(files: GateFiles) -> Iterator[str]:
-    """Yield modules of the project that its configuration has pytest load."""
+    """Yield the project's own modules that its configuration loads as plugins of pytest."""
     there = set(files.paths())
     texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
     for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
@@ -266,6 +268,6 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """True if tests were detected: ``make test`` usually repeats them."""
+    """True if tests were detected, because ``make test`` usually repeats them."""
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

@@ -47,10 +47,10 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return the gate with this name; None if the project has no such script, or it judges
+    """Return the gate with this name; None if the project has no such script, or the script judges
     nothing.
 
-    A test runner needs no such script.
+    A gate of a test runner needs no script.
     """
     if name in _RUNNERS:
         return _runner(name, "requested by name")
@@ -62,7 +62,7 @@ def has_tests(files: GateFiles) -> bool:
 
 
 def _of_scripts(files: GateFiles) -> Iterator[Gate]:
-    """Yield the texts of the scripts, with those that npm runs before and after them."""
+    """Yield gates of scripts. A script includes the scripts that npm runs before and after it."""
     scripts = mapping(package_of(files), "scripts")
     for script, name in SCRIPTS.items():
         text = " && ".join(texts_of(scripts, script))

@@ -46,7 +46,7 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Add the scripts that they run to their configuration files."""
+        """Add the scripts that gates run to the gates' configuration files."""
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
@@ -69,7 +69,7 @@ class Finder:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with a name for its command, or a command for its name."""
+    """Return the gate with both a name and a command: the request has only one of them."""
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:

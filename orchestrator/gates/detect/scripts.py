@@ -70,8 +70,8 @@ def _is_constant(words: list[str], called: Called) -> bool:
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return patterns of the files that commands, or the recipes of a makefile, run; not of
-    operands.
+    """Return patterns of the files that commands, or a makefile's recipes, run; operands are
+    excluded.
     """
     found = dict.fromkeys(_existing(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
@@ -80,7 +80,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """Return True for a shell script, whose text shows the commands that it runs."""
+    """True for a shell script, whose text shows the commands that it runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 

@@ -1,4 +1,4 @@
-"""Gates of security tools: detected where the project configures the tool or already runs it."""
+"""Gates of security tools: detected if the project configures the tool or already runs it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """Return the detection of a tool that the project runs itself, with a file that the tool
-    needs.
+    """Return the detection of a tool that the project itself runs and that needs one of these
+    files.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -1,6 +1,6 @@
 """Reports of bandit, and of tools that request advisories on packages.
 
-A tool of the second kind that got no answer has checked nothing: ``NoAdvisories``.
+A tool that got no answer to its request has checked nothing: ``NoAdvisories``.
 """
 
 from collections.abc import Iterator
@@ -83,7 +83,9 @@ def read_go(content: bytes, cwd: str) -> Reading:
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    """Return the report of a tool that got its advisories; otherwise its output differs."""
+    """Return the report. Raise NoAdvisories if the tool got no advisories, which shows in its
+    output's form.
+    """
     found: dict[str, Any] = {}
     try:
         found = mapping(parsed(content, "JSON"))

@@ -136,7 +136,7 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """Begin another program: the tests so far do not belong to it."""
+        """Begin another program: the tests so far belong to earlier programs."""
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

@@ -31,7 +31,7 @@ _NO_CLASS = ("", "test")
 
 
 def read(content: bytes) -> Reading:
-    """Raise UnreadableReport."""
+    """Return the reading of a report. Raise UnreadableReport."""
     document = _Document()
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse
@@ -50,7 +50,9 @@ def read(content: bytes) -> Reading:
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Return a failure's text; some runners write the type next to the message, others into it."""
+    """Return a failure's text. Some runners have the type in an attribute of its own, others in
+    the message.
+    """
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
@@ -126,7 +128,7 @@ class _Document:
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
     def _close(self) -> None:
-        """End a suite: some runners count failures, and list no test."""
+        """End a suite. Some runners report only the number of its failures, without tests."""
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
@@ -146,7 +148,7 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Record a failure, also one outside of a test, such as a suite that could not be
+        """Record a failure, also a failure outside of tests, such as a suite that could not be
         loaded.
         """
         said = attributes.get("message") or attributes.get("type") or "failed"

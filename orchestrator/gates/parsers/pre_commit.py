@@ -1,4 +1,6 @@
-"""Failed hooks, by name, from the output of ``pre-commit run``; findings have no common form."""
+"""Failed hooks by name, from the output of ``pre-commit run``. The findings of hooks have no
+common form.
+"""
 
 import re
 

@@ -59,7 +59,7 @@ class Reports:
 
 
 def _content(file: Path, log: Path) -> bytes:
-    """Return the report file that the tool was to write, or its output if there is none."""
+    """Return the tool's report file; without one, the tool's output."""
     try:
         return _whole(file)
     except FileNotFoundError:

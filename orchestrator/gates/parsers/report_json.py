@@ -14,7 +14,7 @@ MOST_FINDINGS = 100_000
 
 
 def parsed(content: bytes, what: str) -> Any:
-    """Raise UnreadableReport."""
+    """Return the JSON value. Raise UnreadableReport."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -29,7 +29,9 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return one line without unstorable characters: JSON may contain lone surrogates, and NUL."""
+    """Return the value as one line that a store accepts: JSON may contain lone surrogates and
+    NUL.
+    """
     return one_line(json_values.text(value).replace("\0", "?"))[:longest]
 
 

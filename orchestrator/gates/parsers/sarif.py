@@ -45,8 +45,8 @@ def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
 
 
 def _check_ended(run: dict[str, Any]) -> None:
-    """Raise UnreadableReport if the tool crashed: then missing results do not mean that there are
-    none.
+    """Raise UnreadableReport if the tool crashed, because its list of results is then
+    incomplete.
     """
     for each in map(mapping, sequence(run.get("invocations"))):
         if each.get("executionSuccessful") is False:
@@ -63,7 +63,7 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 
 
 def _is_suppressed(result: dict[str, Any]) -> bool:
-    """True if a result is suppressed; a suppression that is only requested, or was rejected, does
+    """True if a result is suppressed. A suppression that was only requested, or was rejected, does
     not count.
     """
     found = map(mapping, sequence(result.get("suppressions")))
@@ -80,7 +80,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    """Return the URI of a location: its own, or that of a file that the run lists."""
+    """Return the URI of a location: its own URI, or the URI of the file to which it refers."""
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

@@ -14,15 +14,15 @@ _PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A tool itself, or an extension of it."""
+    """A tool itself, or an extension of the tool."""
 
     described: dict[str, Any]
     rules: tuple[dict[str, Any], ...]
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule by its index, or else by its id; empty if the report does not describe
-        it.
+        """Return the rule by its index, otherwise by its id; empty if the report does not describe
+        the rule.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
@@ -100,7 +100,9 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return the configuration of its run: the only one if the result names none."""
+        """Return the configuration of the result's invocation; if the result names none, of the
+        only invocation.
+        """
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]
@@ -113,7 +115,9 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the reference to a rule; ``ruleId`` and ``ruleIndex`` mean the same as in ``rule``."""
+    """Return the result's reference to a rule. ``ruleId`` and ``ruleIndex`` have the same meaning
+    as in ``rule``.
+    """
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None
@@ -121,7 +125,7 @@ def _reference(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_below(name: str, rule: str) -> bool:
-    """True if the id is a part of the rule, as ``CA1000/1`` of ``CA1000``."""
+    """True if the id is below the rule: ``CA1000/1`` is below ``CA1000``."""
     return name == rule or name.startswith(f"{rule}/")
 
 

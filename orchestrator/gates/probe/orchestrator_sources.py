@@ -1,6 +1,7 @@
 """Reports which of the project's Python files a gate's Python executed.
 
-It runs in the project's own Python, of any version: standard library only, no package of ours.
+This module runs in the project's own Python, of any version: standard library only, no package of
+ours.
 """
 
 import atexit
@@ -17,10 +18,11 @@ _MOST_BYTES = 1 << 24
 
 
 def begin() -> None:
-    """Append paths in the worktree and in the user's checkout to the file that the gate was given.
+    """Append the paths of executed files, in the worktree and in the user's checkout, to a file of
+    the gate.
 
-    Each file is appended when it is executed, because a Python may end by ``os._exit``; files that
-    were imported through a link, or in a Python without such a hook, are appended at the end.
+    Each path is appended at its execution, because Python may end by ``os._exit``. Paths of files
+    that were imported through a link, or in a Python without such a hook, are appended at the end.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

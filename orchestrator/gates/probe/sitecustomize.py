@@ -1,7 +1,7 @@
-"""Python imports this module at its start, so that a gate's executed files are reported.
+"""Imported by Python at its start, so that a gate's executed files are reported.
 
-Nothing else in a gate's environment may name these modules: a Python with its own ``PYTHONPATH``
-does not find them, and has to run without them.
+No other variable in a gate's environment may name these modules: a Python with its own
+``PYTHONPATH`` does not find them, and has to run without them.
 """
 
 import importlib.machinery

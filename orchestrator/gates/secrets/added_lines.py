@@ -13,7 +13,7 @@ _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A line, or a window of one."""
+    """A line, or a window of a long line."""
 
     commit: bytes
     #: Path of the file; empty: the commit's message.
@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads text in pieces, of which at most ``most`` bytes."""
+    """Reads the text in pieces, up to ``most`` bytes in total."""
 
     most: int
     #: True if the text was longer.

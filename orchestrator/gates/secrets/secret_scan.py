@@ -1,4 +1,6 @@
-"""Searches the lines that commits add for keys and passwords. Reports their kind, never a value."""
+"""Searches added lines of commits for keys and passwords. Reports the kind of a secret, never its
+value.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
