@@ -30,7 +30,9 @@ _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
 
 
 class Sandboxes(Namespaces):
-    """Namespaces that bubblewrap makes: it ends with this process, and all in it with it."""
+    """Namespaces that bubblewrap creates. If this process ends, bubblewrap ends, and all processes
+    in the namespace end with it.
+    """
 
     mode = "sandbox"
 
@@ -110,7 +112,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Show a covered path again, under its usual name and its real one."""
+    """Yield options that show covered paths again, under their given and their real names."""
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):
         if not os.path.exists(name) or not _is_below(name, covers):

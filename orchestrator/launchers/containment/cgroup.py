@@ -1,4 +1,6 @@
-"""Control groups (version 2), one for each worker: one write kills all processes in a group."""
+"""Control groups (version 2), one for each worker: a single write kills all processes in a
+group.
+"""
 
 import errno
 import os
@@ -18,9 +20,9 @@ _PREFIX = "orchestrator-worker-"
 
 
 class ControlGroups(Subreaper):
-    """A subreaper whose workers each have a control group in addition.
+    """A subreaper whose workers additionally have a control group.
 
-    The group also holds processes that a killed subreaper loses, and it can enforce limits.
+    The group also contains processes that a killed subreaper loses, and it can enforce limits.
     """
 
     mode = "cgroup"
@@ -72,7 +74,7 @@ class ControlGroups(Subreaper):
 
 
 def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
-    """Return the files of a worker's group that have to be written, with their content."""
+    """Return the files of a worker's group that must be written, with their content."""
     files = {}
     if wanted.get("cpu") is not None and "cpu" in controllers:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
@@ -87,8 +89,8 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
 
 
 def find_traced(content: bytes, attempt_id: str) -> str:
-    """Return the group that an attempt's ``.run`` file names; empty for none, or for one not
-    its own.
+    """Return the group that an attempt's ``.run`` file names; empty if it names none, or a group
+    of another attempt.
     """
     found = re.search(rb'"cgroup": "([^"\\]+)"', content)
     directory = found[1].decode("ascii", "replace") if found else ""
@@ -97,14 +99,16 @@ def find_traced(content: bytes, attempt_id: str) -> str:
 
 
 def kill(directory: str) -> None:
-    """Kill everything in a group and below it, at once. Nothing there: nothing."""
+    """Kill all processes in a group and its subgroups at once. Does nothing if the group does not
+    exist.
+    """
     if directory:
         with suppress(OSError):
             _write(f"{directory}/cgroup.kill", "1")
 
 
 def members(directory: str) -> list[int]:
-    """Return the pids in a group itself."""
+    """Return the PIDs in a group itself, without subgroups."""
     return [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
 
 
@@ -128,7 +132,7 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Return the limit that a group counted as hit, as text, or ""."""
+    """Return the limit that the group's counters show as reached, as text; "" for none."""
     if _count(f"{directory}/memory.events", "oom_kill"):
         return rlimits.memory_words(wanted["memory"]) if wanted.get("memory") else ""
     if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
@@ -157,7 +161,7 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """Enable controllers for the groups below ``base``. Return those of ``wanted`` that are
     enabled.
 
-    A group that limits its children may contain no process, so this process moves to another
+    A group that limits its children must not contain a process, so this process moves to another
     group.
     """
     for controller in wanted:
@@ -187,6 +191,6 @@ def _make_room(base: str) -> None:
 
 
 def wanted_controllers(wanted: Any) -> list[str]:
-    """Return the controllers that limits (``plan.Limits``) need."""
+    """Return the controllers that are needed for limits (``plan.Limits``)."""
     needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
     return [name for name, value in needs if value is not None]

@@ -7,7 +7,7 @@ from orchestrator.launchers.process.channel import Message
 
 def family_for(plan: Message) -> Subreaper:
     """Return the process family for a shim. ``plan``: the text of ``Plan.for_shims``. Imports only
-    what it needs.
+    the modules of this mode.
     """
     mode = plan["mode"]
     if mode == "cgroup":
@@ -31,6 +31,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """Return limits that need no watching, because the family enforces them."""
+    """Return limits that need no checks by the shim, because the family enforces them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

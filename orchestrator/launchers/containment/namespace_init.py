@@ -1,4 +1,5 @@
-"""The first process of a worker's PID namespace: starts the worker, reaps, and reports its end.
+"""The first process of a worker's PID namespace: starts the worker, reaps processes, reports the
+worker's end.
 
 It only executes its shim's commands, and dies with the shim.
 """
@@ -28,7 +29,9 @@ def main() -> None:
 
 
 def keep_only(end: socket.socket, source: int, output: int) -> None:
-    """Close everything that came by the fork, but for the worker's input and output."""
+    """Close all descriptors that the fork copied, except the socket and the worker's input and
+    output.
+    """
     for standard, given in enumerate((source, output, output)):
         os.dup2(given, standard)
     os.closerange(3, end.fileno())
@@ -106,7 +109,9 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    """Mount its own /proc; otherwise programs would find other processes under their numbers."""
+    """Mount a new /proc, because programs would otherwise find other processes under their
+    PIDs.
+    """
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
 

@@ -25,7 +25,7 @@ _NO_USAGE = struct_rusage((0.0,) * 2 + (0,) * 14)
 class Namespaces(Subreaper):
     """Containment by PID namespaces: each worker is the child of its own ``init``.
 
-    If this process dies, its inits die, and with an init the kernel kills its whole namespace.
+    If this process dies, its inits die, and the kernel kills each init's whole namespace.
     """
 
     mode = "pidns"
@@ -95,7 +95,7 @@ class Namespaces(Subreaper):
         return message
 
     def _abandon(self) -> None:
-        """Kill everything in a namespace whose worker could not be started."""
+        """Kill all processes in a namespace whose worker could not be started."""
         give_up_at = time.monotonic() + _END_SECONDS
         while not self.is_empty and time.monotonic() < give_up_at:
             Subreaper.kill(self)
@@ -167,7 +167,7 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
 
 
 def _unshare() -> None:
-    """Create namespaces for forked processes; an ordinary user needs a user namespace for it."""
+    """Create namespaces for forked processes; an ordinary user also needs a user namespace."""
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:

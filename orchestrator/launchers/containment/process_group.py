@@ -1,7 +1,7 @@
 """Containment without a subreaper (macOS): process group, session, and marker of a worker.
 
-A process is not found if it leaves the session *and* clears its environment, or if it forks faster
-than the search runs. Without /proc, only the group is contained.
+A process escapes if it leaves the session *and* clears its environment, or if it forks faster than
+the search runs. Without /proc, only the group is contained.
 """
 
 import os
@@ -78,7 +78,7 @@ class ProcessGroups(Subreaper):
     def _in_session(self, process: proc.Process) -> bool:
         """True if a process belongs to the worker's session or group.
 
-        The kernel can reuse the leader's number only after its session and group are empty.
+        The kernel can reuse the leader's PID only after its session and group are empty.
         """
         if self._leader not in (process.group, process.session):
             return False

@@ -14,9 +14,10 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 class Subreaper:
     """All descendants of this process, which adopts their orphans.
 
-    A direct child keeps its pid until this process reaps it, so killing direct children, and then
-    their orphans, needs no further proof of identity; parents first, so that no parent can replace
-    a child. Repeated until no process remains, it beats a process that re-forks forever.
+    A direct child keeps its PID until this process reaps it, so direct children, and then their
+    orphans, can be killed without further proof of identity; parents first, so that no parent can
+    replace a child. The pass is repeated until no process remains, which also ends a process that
+    forks forever.
 
     The other families have the same methods, with other mechanisms.
     """
@@ -24,9 +25,10 @@ class Subreaper:
     mode = "subreaper"
 
     def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
-        """``enter`` is done by each worker before it becomes its program.
+        """``enter`` is called in each worker before it becomes its program.
 
-        Without ``adopts`` this is but the direct children, for systems that have no subreaper.
+        ``adopts`` False: only direct children belong to the family, for systems without
+        subreapers.
         """
         if adopts:
             proc.become_subreaper()
@@ -43,7 +45,9 @@ class Subreaper:
     def start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], stdin: str | None, output: int
     ) -> int:
-        """Start a worker; return its pid. Raise SpawnFailed; no process of it remains then."""
+        """Start a worker; return its PID. Raise SpawnFailed; then no process of the worker
+        remains.
+        """
         source = open_input(stdin)
         try:
             return self._start(argv, cwd, env, source, output)
@@ -68,24 +72,24 @@ class Subreaper:
             self.is_empty = True
 
     def members(self) -> list[proc.Process]:
-        """Return everything alive in the tree."""
+        """Return all living processes of the tree."""
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
-        """Return direct children of this process that are not to be spared."""
+        """Return the direct children of this process, except spared ones."""
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """Kill in one pass; the next pass finds the orphans of this one."""
+        """Kill the processes in one pass; the next pass finds the orphans of this pass."""
         for pid in self._children(spare):
             # Not permitted for a program of another user: its end has to be awaited.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> str:
-        """Release the attempt's resources after its last process. Return the limit that it
-        reached, as text.
+        """Release the attempt's resources after its last process has ended. Return the limit that
+        it reached, as text.
         """
         return ""
 

@@ -1,7 +1,7 @@
 """Tries a containment: starts a worker with a child process, and kills the remaining processes.
 
-Runs in its own process, because a subreaper cannot cease to be one. Exits with 0 on success,
-otherwise with 1 and a line that names the failure.
+Runs in its own process, because a subreaper cannot undo being one. Exits with 0 on success,
+otherwise with 1 and a line that describes the failure.
 """
 
 import json

@@ -2,10 +2,10 @@
 
 ``<name>.run`` is created and locked by the process that runs the attempt, and names that process.
 At the end, the exit record replaces its content, and the complete file is renamed to
-``<name>.json``. A reader therefore finds a whole record or none, except after a power loss if
-nothing waited for the disk: the file may then hold anything, and is treated as no record.
-The directory is not synced: an unlocked ``.run`` with a whole exit record (after a power cut, or a
-kill before the rename) counts as published; see ``exit_record.inspect``.
+``<name>.json``. A reader therefore finds a whole record or none. The exception is a power loss
+before the file was synced to the disk: the file may then have any content, and is treated as no
+record. The directory is not synced: an unlocked ``.run`` with a whole exit record (after a power
+cut, or a kill before the rename) counts as published; see ``exit_record.inspect``.
 """
 
 import errno
@@ -44,7 +44,7 @@ def run_path(exit_path: str) -> str:
 
 
 class Claim:
-    """The sole right to run or abandon an attempt; held until it is published or dropped."""
+    """The exclusive right to run or abandon an attempt; held until it is published or dropped."""
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
@@ -68,7 +68,9 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt whose runner has exited. Raise Refused if it is alive; Foreign."""
+        """Claim an attempt whose runner has exited. Raise Refused if the runner is alive;
+        Foreign.
+        """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
@@ -100,14 +102,14 @@ class Claim:
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Record the worker's process and its other traces, on a separate line."""
+        """Record the worker's process and further data for its recovery, on a separate line."""
         self._write(self._end, encoded({"worker": pid, **traces}))
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
         """Make the exit record visible, and release the claim. On OSError the claim is still held.
 
-        ``synced`` waits until the record survives a power loss. This costs as much as all other
-        disk work of a short worker. It is not needed if a store has the record a moment later.
+        ``synced``: wait until the record survives a power loss. This costs as much as all other
+        disk work of a short worker, and is not needed if a store gets the record a moment later.
         """
         # Overwritten in place and then truncated, so that a full disk needs no further block.
         end = self._write(0, record)
@@ -129,7 +131,7 @@ class Claim:
         os.close(self._descriptor)
 
     def _write(self, at: int, content: bytes) -> int:
-        """Write one line; return its end."""
+        """Write one line; return the position of its end."""
         line = content + b"\n"
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):

@@ -2,7 +2,7 @@
 
 ``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
 secret is forged and counts as no record. A tombstone is written by processes that know only the
-digest, and has a mark made of it. If no digest was stored, any record counts.
+digest, and has a mark that is derived from the digest. If no digest was stored, any record counts.
 """
 
 import hashlib
@@ -83,9 +83,10 @@ def tombstone(
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
-    """Make sure that an attempt never runs (again): how it ended, by its own word if it has one.
+    """Make sure that an attempt never runs (again). Return its end, from its own record if there
+    is one.
 
-    Idempotent. None when it is running: nothing was changed.
+    Idempotent. Return None if the attempt is running; then nothing is changed.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -114,7 +115,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """Return True for a record that neither its shim nor a process with the digest wrote."""
+    """True for a record that neither the attempt's shim nor a process with the digest wrote."""
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -122,7 +123,9 @@ def is_forged(exit_path: str, digest: str) -> bool:
 
 
 def _content(exit_path: str) -> bytes:
-    """Raise FileNotFoundError. Empty if a worker put something there that is no plain file."""
+    """Return the file's content; empty if a worker put a special file there. Raise
+    FileNotFoundError.
+    """
     try:
         with open_plain(Path(exit_path)) as file:
             return file.read(_RECORD_BYTES)
@@ -154,9 +157,10 @@ def _mark(digest: str) -> str:
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the exit that a shim reported or wrote; raise ValueError or TypeError otherwise.
+    """Return the exit that a shim reported or wrote. Raise ValueError or TypeError for any other
+    record.
 
-    A worker may have replaced it, and no value of it may stop a server.
+    A worker may have replaced the record, and no value in it may stop a server.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
@@ -198,7 +202,7 @@ def _text(value: Any) -> str:
 
 
 def _cause(value: Any) -> ExitCause:
-    """Return the exit cause; None for a cause that only a later version knows."""
+    """Return the exit cause; NONE for a cause that only a later version knows."""
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -246,7 +250,7 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
     """Return the shim that still runs an attempt with an exit record; None if no shim does.
 
-    The worker forged such a record: a shim renames its claim to the record, so that both never
+    The worker forged such a record, because a shim renames its claim to the record: both never
     exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
@@ -311,7 +315,9 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Move a forged record away before the exit record is published. Call with the claim held."""
+    """Move a forged record away before the exit record is published. The caller must hold the
+    claim.
+    """
     if os.path.lexists(exit_path):
         set_aside(exit_path)
 

@@ -84,7 +84,7 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
 
 
 def _try(plan: ContainmentPlan) -> str:
-    """Hold and kill a process in this mode; why that failed, or nothing."""
+    """Start and kill a process in this mode. Return why that failed; empty if it worked."""
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
     try:
         done = subprocess.run(
@@ -119,7 +119,7 @@ def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _own_group() -> str:
-    """Return the control group (v2) in which this server is. Raise OSError."""
+    """Return the server's own control group (v2). Raise OSError."""
     mount = _mount_point()
     path = next(
         (line[3:] for line in cgroup.read("/proc/self/cgroup").splitlines() if line[:3] == "0::"),
@@ -144,7 +144,9 @@ def _mount_point() -> str | None:
 
 
 def _is_delegated() -> bool:
-    """True if the control group is meant for this server; root may write to all, and should not."""
+    """True if the control group is delegated to this server. Root may write to all groups, and
+    should not.
+    """
     try:
         group = _own_group()
     except OSError:

@@ -11,7 +11,7 @@ _WATCHED = "is checked ten times a second: a worker may exceed it briefly before
 
 
 class Mode(StrEnum):
-    """The containment of a worker's processes. Kept in step with ``config``'s Containment."""
+    """The containment of a worker's processes. Same values as ``config``'s Containment."""
 
     #: the strongest mode that works here
     AUTO = "auto"
@@ -61,7 +61,7 @@ class Sandbox:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainmentPlan:
-    """``mode`` is the requested mode, or the effective one once ``probing`` has chosen."""
+    """``mode`` is the requested mode; after ``probing``, the effective one."""
 
     mode: Mode = Mode.AUTO
     limits: WorkerLimits = field(default_factory=WorkerLimits)
@@ -78,7 +78,7 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        """Return the limits that are set and that the mode in force holds exactly."""
+        """Return the requested limits that the effective mode enforces exactly."""
         controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
         held = (*self.controllers, "")
         asked = asdict(self.limits).items()
@@ -96,7 +96,7 @@ class ContainmentPlan:
             yield "workers.sandbox.network is false: workers cannot start child jobs"
 
     def loose_limits(self) -> dict[str, str]:
-        """Return the limits that are set and not held exactly, each with the reason."""
+        """Return the requested limits that are not enforced exactly, each with the reason."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
             found["cpu"] = f"workers.limits.cpu is not held by {self._holder('cpu')}"

@@ -35,7 +35,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Slow queries: scan all processes, and kill the processes of an attempt."""
+    """Slow queries: scan all processes, or kill the processes of an attempt."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
         """``tell`` is called with an attempt's id and its end, from any thread."""
@@ -51,13 +51,13 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries; the next server makes the others. Idempotent."""
+        """Wait for running queries; the next server repeats the others. Idempotent."""
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Repeat the query until it succeeds (is the disk full?), because the next attempt must
-        not begin before.
+        """Repeat the query until it succeeds, because the next attempt must not begin before. A
+        full disk may make it fail.
         """
         while not self._closing.is_set():
             try:
@@ -84,10 +84,10 @@ _UNHELD = (
 
 
 class LocalLauncher:
-    """See ``core.ports.launcher.Launcher``. Any thread may call it; one of them listens.
+    """See ``core.ports.launcher.Launcher``. Any thread may call; one thread listens.
 
     Calls write to the shims' sockets directly, without blocking; the listening thread sends the
-    remainder. ``_lock`` guards all of the state and is not held while events are reported.
+    remainder. ``_lock`` guards the whole state, and is not held while events are reported.
     """
 
     def __init__(self, asked: ContainmentPlan | None = None) -> None:
@@ -128,7 +128,9 @@ class LocalLauncher:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Raise ContainmentUnavailable when workers cannot be held as was asked."""
+        """Open the launcher. Raise ContainmentUnavailable if the requested containment does not
+        work.
+        """
         self._plan = choose(self._asked)
         for soft_spot in self._plan.soft_spots():
             logger.warning(soft_spot, extra={"action": "containment"})
@@ -179,7 +181,7 @@ class LocalLauncher:
     def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
         """Watch an attempt that an earlier server started; its end is reported like any other.
 
-        Return False if it is not running: ``exit_record.inspect`` returns its state.
+        Return False if the attempt does not run: ``exit_record.inspect`` then returns its state.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
@@ -196,7 +198,9 @@ class LocalLauncher:
         return len(self._adopted)
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run; it can never start then. Idempotent."""
+        """Return the end of an attempt that does not run; after this call it can never start.
+        Idempotent.
+        """
         return settle(attempt_id, exit_path, digest=digest)
 
     def close(self, stop: bool) -> None:
@@ -214,7 +218,9 @@ class LocalLauncher:
             self._epoll.close()
 
     def _stop_all(self) -> None:
-        """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
+        """Stop all attempts. The grace time of an adopted attempt is unknown and counts as the
+        longest.
+        """
         with self._lock:
             for holder in self._attempts.values():
                 holder.stop(EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
@@ -317,7 +323,7 @@ class LocalLauncher:
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim with a running attempt.
 
-        Its leftover processes are dead if its spawner has reported so.
+        If its spawner reported the death, its leftover processes are dead, too.
         """
         launch, link.launch = link.launch, None
         if launch is None:
@@ -336,19 +342,21 @@ class LocalLauncher:
     def _inquire(
         self, launch: Launch, strays: tuple[Stray, ...] = (), *, has_begun: bool = False
     ) -> None:
-        """Find the state of an attempt that no shim of ours serves: it runs, or it has ended.
+        """Find the state of an attempt that no shim of this server serves: running or ended.
 
-        It runs when its shim is about to die, and when an earlier server, whose record of it was
-        lost with the power, had started it.
+        It is running if its shim is about to die, or if an earlier server started it and lost its
+        record of the start in a power loss.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun)
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """True if the shim was killed before it began the attempt, for example with its spawner.
+        """True if the shim was killed before it began the attempt, for example together with its
+        spawner.
 
-        True once for each attempt: a shim that cannot begin it is not retried forever.
+        Return True once per attempt, so that an attempt that no shim can begin is not retried
+        forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

@@ -12,7 +12,7 @@ from orchestrator.launchers.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A living process that nothing of ours will end before the next start of a server."""
+    """A living process that the product will not end before the next start of a server."""
 
     pid: int
     #: The kernel's short name, because a whole command line may contain secrets.
@@ -22,7 +22,8 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield processes of this workspace's attempts that have ended, or whose shim was killed.
+    """Yield living processes of this workspace's attempts that have ended, or whose shim was
+    killed.
 
     Only processes that this user may inspect, and none of the caller's own attempt.
     """
@@ -37,7 +38,7 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
 
 
 def _has_ended(record: str) -> bool:
-    """Return True if no shim runs the attempt: a worker's, or a gate's with its own record name."""
+    """True if no shim runs the attempt, which may be a gate with its own record name."""
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):
             return holder(path) is None

@@ -1,4 +1,4 @@
-"""A thread that listens to a launcher if no loop does."""
+"""A thread that listens to a launcher, for programs without a loop that listens."""
 
 import threading
 from types import TracebackType
@@ -7,7 +7,7 @@ from orchestrator.core.ports.launcher import Launcher
 
 
 class Listener:
-    """A context, to be entered once: inside it, ends of attempts are reported."""
+    """A context that can be entered once: inside it, ends of attempts are reported."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher

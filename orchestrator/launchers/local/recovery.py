@@ -35,8 +35,9 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun``: its
-    worker ran for certain, whatever files it removed. Without a masker only short names are listed.
+    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun``: the
+    worker certainly ran, even if it removed the files that show it. Without a masker, only short
+    names of processes are listed.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -68,7 +69,9 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 
 
 def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
-    """Kill everything that carries the attempt's marker, until nothing does (or will not end)."""
+    """Kill all processes with the attempt's marker, until none remains (or the remaining ones do
+    not end).
+    """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS
     while (found := proc.marked(attempt_id)) and time.monotonic() < give_up_at:
@@ -128,7 +131,7 @@ class Adopted:
         proc.send_signal(self._shim, number)
 
     def ended(self) -> Exit:
-        """Return how it ended, after its shim has exited."""
+        """Return the attempt's end, after its shim has exited."""
         ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
         # A signal has neither sender nor reason.
         if self._asked and ended.ended_by is EndedBy.CANCEL:

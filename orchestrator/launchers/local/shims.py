@@ -34,7 +34,7 @@ _PASSED = ("LD_LIBRARY_PATH", crash_injection.VARIABLE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShimGone:
-    """A shim has ended, and nothing that it left is alive."""
+    """Message: a shim and all its leftover processes have ended."""
 
     serial: int
     #: The killed processes.
@@ -44,10 +44,12 @@ class ShimGone:
 
 
 class SpawnerProcess:
-    """A spawner that runs under its keeper. Raises OSError when it cannot be started or asked."""
+    """A spawner that runs under its keeper. Methods raise OSError if it cannot be started or
+    called.
+    """
 
     def __init__(self, plan: ContainmentPlan, serials: Iterator[int]) -> None:
-        """``serials`` are those of its shims, and of no other's."""
+        """``serials``: serial numbers for its shims, shared with all other spawners."""
         self._serials = serials
         #: True if the spawner or the keeper has ended: it forks no more shims, but still reports
         #: existing ones.
@@ -71,7 +73,9 @@ class SpawnerProcess:
         return self._control.fileno()
 
     def fork_shim(self) -> tuple[int, socket.socket]:
-        """Ask for a shim: its serial number and the socket to it, ready to be written to."""
+        """Request a shim. Return its serial number and the socket to it, to which messages can be
+        written at once.
+        """
         serial = next(self._serials)
         own_end, shim_end = socket.socketpair()
         with shim_end:
@@ -101,8 +105,8 @@ class SpawnerProcess:
                 told.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
-        """Disconnect: the spawner ends with its last shim. Do not wait for that if shims have
-        work.
+        """Disconnect: the spawner ends with its last shim. If shims have work, do not wait for
+        that.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
@@ -136,10 +140,10 @@ def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
 
 
 class ShimLink:
-    """A shim: its socket, who forked it, and the attempt that it serves. Not thread-safe."""
+    """A shim: its socket, its spawner, and the attempt that it serves. Not thread-safe."""
 
     def __init__(self, spawner: SpawnerProcess) -> None:
-        """Have a shim forked. Raise OSError when that is not possible."""
+        """Request a new shim. Raise OSError if that is not possible."""
         self.spawner = spawner
         self.serial, end = spawner.fork_shim()
         self._channel = Channel(end)
@@ -197,8 +201,8 @@ class ShimLink:
         return message
 
     def has_begun(self) -> None:
-        """Record that the shim is running with the secret, and drop the secret: no other process
-        needs it.
+        """Record that the shim is running with the secret, and delete the secret here: no other
+        process needs it.
         """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
@@ -213,7 +217,9 @@ class ShimLink:
         self._channel.send({"waiting": waiting})
 
     def take_over(self, other: "ShimLink", launch: Launch) -> None:
-        """Start an attempt that another shim did not begin, and repeat that shim's messages."""
+        """Start an attempt that another shim did not begin, and send this shim the other's
+        messages.
+        """
         self.start(launch)
         if other._is_waiting:
             self.waiting(True)
@@ -232,7 +238,7 @@ class ShimLink:
 
 
 def _fields(launch: Launch) -> dict[str, Any]:
-    """Return all but the environment."""
+    """Return all fields except the environment."""
     return {
         "attempt": launch.attempt_id,
         "argv": launch.argv,
@@ -283,7 +289,7 @@ class ShimPool:
 
     @property
     def spawner(self) -> SpawnerProcess:
-        """Return the spawner; raise OSError if there is none and none can be started."""
+        """Return the spawner. Raise OSError if there is none and none can be started."""
         if self._spawner is None:
             self._spawner = SpawnerProcess(self._plan, self._serials)
             self._spawners.append(self._spawner)
@@ -291,7 +297,7 @@ class ShimPool:
         return self._spawner
 
     def take(self) -> ShimLink:
-        """Return a shim that is free, or a new one. Raise OSError when there can be none."""
+        """Return an idle shim, or a new one. Raise OSError if there is none."""
         return self._idle.pop() if self._idle else self._new_link()
 
     def _new_link(self) -> ShimLink:
@@ -306,7 +312,9 @@ class ShimPool:
         return link
 
     def give_back(self, link: ShimLink) -> None:
-        """Keep a shim for the next attempt, if its remains would still fall to a spawner."""
+        """Keep a shim for the next attempt, if a spawner would still adopt its leftover
+        processes.
+        """
         if link.spawner is not self._spawner:
             self._drop(link)
             return
@@ -347,7 +355,9 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return busy shims that have died with all leftovers, as reported by their spawners."""
+        """Return busy shims that have died with all leftover processes, as reported by their
+        spawners.
+        """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
             told, is_there = spawner.receive()
@@ -368,7 +378,7 @@ class ShimPool:
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
-        """Give up a spawner that has ended with its keeper. Return the dead shims that it did not
+        """Discard a spawner that has ended with its keeper. Return the dead shims that it did not
         report.
         """
         self._epoll.unregister(spawner)
@@ -380,7 +390,7 @@ class ShimPool:
         return lonely
 
     def _replace_spawner(self) -> None:
-        """Start another spawner; busy shims continue without theirs."""
+        """Start another spawner; busy shims continue without their earlier spawner."""
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})

@@ -1,6 +1,6 @@
 """Messages over a socket: JSON objects, each after its length in four bytes.
 
-An environment may be larger than a socket's buffer, so the remainder is queued.
+An environment may be larger than a socket's buffer, so unsent data is queued.
 """
 
 import json
@@ -39,16 +39,18 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """Return True if an exited peer has not read all data, as reported by the kernel."""
+        """True if the peer has exited without reading all data, as the kernel reports."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
-        """Send or queue. ``receive`` detects an exited peer, not this method."""
+        """Send a message, or queue it. An exited peer is detected by ``receive``, not by this
+        method.
+        """
         self.queue(message)
         self.flush()
 
     def queue(self, message: Message) -> None:
-        """Leave it to the next ``flush`` or ``send``."""
+        """Queue a message, which the next ``flush`` or ``send`` sends."""
         self.queue_encoded(_encode(message).encode("ascii"))
 
     def queue_encoded(self, body: bytes) -> None:

@@ -1,9 +1,9 @@
-"""Crash injection for tests: this process kills itself at the n-th failpoint that is reached.
+"""Crash injection for tests: this process kills itself at the n-th reached failpoint.
 
-``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts through all processes that share the file,
-the server, its spawner and its shims, and through their restarts. The file gets one line of fixed
-length for each failpoint: its length gives the count, and a test can read which were reached. A
-failpoint's name may replace a number: every time, or once with ``<name>#<n>``.
+``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts through all processes that share the file
+(the server, its spawner, and its shims), and through their restarts. The file gets one line of
+fixed length for each reached failpoint: its size gives the count, and a test can read the names.
+Instead of a number, a failpoint's name may be given: for every time, or once with ``<name>#<n>``.
 """
 
 import os

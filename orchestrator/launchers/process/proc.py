@@ -1,4 +1,6 @@
-"""Processes as /proc shows them. A process is (pid, start ticks); a zombie is dead."""
+"""Processes as /proc shows them. A process is identified by (PID, start ticks); a zombie counts as
+dead.
+"""
 
 import os
 import signal
@@ -42,7 +44,7 @@ class Process:
 
 
 def look_up(pid: int) -> Process | None:
-    """Return the process, or None."""
+    """Return the process; None if it is not alive."""
     content = read(f"/proc/{pid}/stat")
     if not content:
         return None
@@ -70,7 +72,9 @@ def command_line(pid: int) -> str:
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the process that holds the flock of a file; None if there is none, or none visible."""
+    """Return the process that holds the flock of a file; None if there is none, or none is
+    visible.
+    """
     try:
         found = os.stat(path)
     except OSError:
@@ -84,14 +88,14 @@ def lock_holder(path: str) -> int | None:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process has mapped and touched; 0 if it has exited."""
+    """Return the resident memory of a process in bytes; 0 if it has exited."""
     fields = read(f"/proc/{pid}/statm").split()
     return int(fields[1]) * _PAGE if fields else 0
 
 
 def children(pid: int) -> list[int]:
     """Return the PIDs of direct children, including zombies. May miss a child that starts or exits
-    now.
+    at this moment.
     """
     if not _has_children_files():
         return _children_by_scan(pid)
@@ -100,7 +104,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> Iterator[Process]:
-    """Yield everything alive below a process, parents first."""
+    """Yield all living descendants of a process, parents first."""
     parents = [pid]
     while parents:
         parent = parents.pop()
@@ -131,7 +135,7 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
     """Return the given processes that have an attempt's marker, if this user may read them.
 
-    Waits for a process that is in the middle of an exec: its environment is empty for a moment.
+    Waits for processes in the middle of an exec, whose environment is empty for a moment.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
@@ -153,11 +157,12 @@ def _environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Return those processes with an empty environment that may be in the middle of an exec.
+    """Return processes whose environment is empty, possibly because they are in the middle of an
+    exec.
 
     An exec creates new memory, and writes arguments and environment there a little later. The
-    addresses of the environment are 0 first, then equal. They stay equal if the environment is
-    really empty, as that of every shim and spawner is; one pause shows that for all processes.
+    addresses of the environment are first 0, then equal. They stay equal if the environment is
+    really empty, as in every shim and spawner; one pause is enough to see that for all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -186,7 +191,7 @@ def everything() -> Iterator[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signal exactly this process, never another one that got its PID. Does nothing if it has
+    """Signal exactly this process, never another process that got its PID. Does nothing if it has
     exited.
     """
     try:
@@ -211,22 +216,27 @@ def signal_group(leader: int, number: int) -> None:
 
 
 def become_subreaper() -> None:
-    """Make this process the parent of whatever its descendants orphan. Not inherited by forks."""
+    """Make this process the parent of all orphans of its descendants. Forks do not inherit
+    this.
+    """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def hide_memory(hidden: bool = True) -> None:
-    """Keep other processes of the same user from this one's memory, descriptors and environment.
+    """Hide this process's memory, descriptors, and environment from other processes of the same
+    user.
 
-    They may not trace it either, and it leaves no core dump. Inherited by forks, until an exec.
-    Root with CAP_SYS_PTRACE still may. Does nothing without /proc.
+    They cannot trace it either, and it leaves no core dump. Forks inherit this until an exec. Root
+    with CAP_SYS_PTRACE still has access. Does nothing without /proc.
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Have this process sent a signal when its parent, which has one thread, ends."""
+    """Request a signal to this process at the end of its parent, which must have only one
+    thread.
+    """
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -267,7 +277,9 @@ def _children_by_scan(pid: int) -> list[int]:
 
 
 def read(path: str, limit: int = -1) -> bytes:
-    """Return a file of /proc; empty if the process has exited or is not readable for us."""
+    """Return a file of /proc; empty if the process has exited, or if the file is not readable for
+    this user.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(limit) or b""

@@ -31,7 +31,7 @@ File = tuple[int, int]
 
 
 def entry(limits: Message) -> Enter | None:
-    """Return a function that sets the limits that a process enforces itself, or None."""
+    """Return a function that sets the kernel's limits in a new process; None if there are none."""
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
     return (lambda: _set(wanted)) if wanted else None
@@ -45,7 +45,7 @@ def _set(wanted: list[tuple[int, int]]) -> None:
 
 
 def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
-    """Return the limit that a worker's end indicates, as text, or ""."""
+    """Return the limit that the worker's exit code or signal indicates, as text, or ""."""
     if limits.get("file_size") is None:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
@@ -54,10 +54,10 @@ def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
 
 
 class LimitWatch:
-    """Looks at a worker's processes now and then; times are monotonic seconds."""
+    """Checks a worker's processes at intervals; times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held`` are limits that another mechanism enforces better."""
+        """``held``: limits that another mechanism enforces better."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -94,9 +94,9 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """Measures the memory of a worker's processes, with their writes to shared memory.
+    """Measures the memory of a worker's processes, including shared memory that they write.
 
-    Remembers the files in memory that its processes were seen to write.
+    Remembers the memory files that the processes were seen to write.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,9 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """Return a process's part, in bytes, of what lies in memory alone, but for these files."""
+    """Return the bytes of a process's share of memory that is in no file, and of memory files
+    except ``files``.
+    """
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")
@@ -171,7 +173,7 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """Return a process's part, in bytes, of these files."""
+    """Return the bytes of a process's share of ``files``."""
     total, counts = 0, False
     for line in proc.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

@@ -52,8 +52,8 @@ def start_worker(
     to join a group or to set limits.
 
     Without ``enter``, posix_spawn (vfork inside) is used, which takes 0.4 of the time of fork and
-    exec. It cannot set a working directory. So this process changes its own directory and back; it
-    has one thread and does not use its own directory.
+    exec. It cannot set a working directory. So this process changes its own directory and back;
+    this is safe because it has one thread and does not use its own directory.
     """
     try:
         os.chdir(cwd)
@@ -75,8 +75,8 @@ def start_worker(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise a process's OOM score from outside, because it may not write there itself (not
-    dumpable).
+    """Raise a process's OOM score from outside, because a process that is not dumpable cannot
+    write its own.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:
@@ -185,16 +185,17 @@ def _fork(
 
 @cache
 def _ignored() -> tuple[int, ...]:
-    """Return signals that this process ignores for all of its life; exec itself resets handled
-    signals.
+    """Return signals that this process always ignores; exec itself resets handled signals.
 
-    Each one named to posix_spawn is a call to the system.
+    Each signal passed to posix_spawn costs a system call.
     """
     return tuple(each for each in _DEFAULTED if signal.getsignal(each) is signal.SIG_IGN)
 
 
 def fork_quietly() -> int:
-    """Fork; the child has no handlers, so that no signal to it is noted as one to this process."""
+    """Fork. The child has no signal handlers, so that signals to it are not handled as signals to
+    this process.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     pid = os.fork()
     if pid == 0:

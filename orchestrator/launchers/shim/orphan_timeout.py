@@ -11,10 +11,10 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OrphanTimeout:
-    """Counts from the time when a server was last seen. Times are monotonic seconds.
+    """Counts the time since a server last existed. Times are monotonic seconds.
 
-    A server exists while the workspace's lock is held; which server, and whether it was started
-    before this shim, does not matter.
+    A server exists while a process holds the workspace's lock; any server counts, whenever it was
+    started.
     """
 
     def __init__(self, lock: str, seconds: float, now: float) -> None:
@@ -25,7 +25,7 @@ class OrphanTimeout:
 
     @property
     def wakes_at(self) -> float | None:
-        """When ``is_over`` must be checked next; None: never."""
+        """Time of the next check of ``is_over``; None: never."""
         return self._look_at if self._seconds else None
 
     def is_over(self, now: float) -> bool:

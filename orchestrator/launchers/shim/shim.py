@@ -1,7 +1,8 @@
 """A shim: the small parent process of a worker. It serves one attempt at a time, then the next.
 
-Without its server, it lives until its attempt has ended. SIGTERM cancels the attempt; SIGUSR1 and
-SIGUSR2 pause and resume the clock: for a server that started later and has no socket to it.
+Without its server, it lives until its attempt has ended. For later servers, which have no socket
+to it, there are signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the
+clock.
 """
 
 import os
@@ -36,7 +37,7 @@ def serve(end: socket.socket, plan: Message) -> None:
 
 
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
-    """Return a descriptor that gives the number of each of these signals as a byte."""
+    """Return a descriptor from which the numbers of received signals can be read as bytes."""
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     for number in numbers:
@@ -45,7 +46,7 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    """Do nothing: the byte in the pipe is all that is needed."""
+    """Do nothing: the byte in the pipe is enough."""
 
 
 class _Shim:
@@ -101,7 +102,7 @@ class _Shim:
         self._watch()
 
     def _watch(self) -> None:
-        """Unregister descriptors that were closed anywhere: they would be ready forever."""
+        """Unregister closed descriptors, which would count as ready forever."""
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
         if wanted == watched:
@@ -115,7 +116,7 @@ class _Shim:
         self._watched = wanted
 
     def _patience(self) -> float | None:
-        """Return the milliseconds until the next action is due; None if none is."""
+        """Return the milliseconds until the next action is due; None if there is none."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._lease is not None and self._lease.wakes_at is not None:
             wakes_at = sooner(wakes_at, self._lease.wakes_at)
@@ -207,7 +208,7 @@ class _Shim:
 
 
 def completed(told: Message, before: Message) -> Message:
-    """Return a whole launch from its differences to the previous one."""
+    """Return a whole launch from the previous launch and the differences."""
     if "env_gone" not in told:
         # The server is of an earlier release, because its folder was updated while it runs.
         return told

@@ -1,4 +1,4 @@
-"""One attempt inside its shim: from the claim over the worker's end to the exit record."""
+"""One attempt inside its shim, from the claim to the exit record."""
 
 import os
 import time
@@ -19,7 +19,9 @@ from orchestrator.security.masking import Masker
 
 
 class Clock:
-    """Counts work against a timeout; time spent waiting is free. Times are monotonic seconds."""
+    """Counts the seconds of work for a timeout; time spent waiting does not count. Times are
+    monotonic seconds.
+    """
 
     def __init__(self, timeout: float | None) -> None:
         self._left = timeout
@@ -27,19 +29,19 @@ class Clock:
         self._since: float | None = None
 
     def start(self, now: float) -> None:
-        """Idempotent."""
+        """Start or resume the clock. Idempotent."""
         if self._since is None:
             self._since = now
 
     def pause(self, now: float) -> None:
-        """Idempotent."""
+        """Pause the clock. Idempotent."""
         if self._since is not None and self._left is not None:
             self._left -= now - self._since
         self._since = None
 
     @property
     def deadline(self) -> float | None:
-        """When the timeout expires if nothing changes; None: never."""
+        """Time at which the timeout expires if the clock keeps running; None: never."""
         if self._left is None or self._since is None:
             return None
         return self._since + self._left
@@ -139,11 +141,13 @@ class ShimAttempt:
 
     @property
     def is_clean(self) -> bool:
-        """True if no process of it remains: the shim can serve another attempt."""
+        """True if no process of the attempt remains, so that the shim can serve another
+        attempt.
+        """
         return self._family.is_empty
 
     def start(self, now: float) -> int:
-        """Start the worker; its pid, or 0 when that failed and the attempt has ended."""
+        """Start the worker. Return its PID; 0 if the start failed and the attempt has ended."""
         self.record["started_at"] = time.time()
         try:
             self._claim = Claim.take(self._launch["exit_path"])
@@ -180,7 +184,9 @@ class ShimAttempt:
             self._kill(now)
 
     def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
-        """Begin the stop ladder. Idempotent; the first one to ask is remembered."""
+        """Begin to stop: SIGTERM, later SIGKILL. Idempotent; the first caller's reason is
+        stored.
+        """
         if self._phase is not _Phase.RUNNING:
             return
         self.record.update(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
@@ -202,7 +208,7 @@ class ShimAttempt:
         self._heard_at = now
 
     def _read_chunk(self) -> int:
-        """Return its length: 0 if no data is available now."""
+        """Read a chunk. Return its length; 0 if no data is available now."""
         if self.output is None or self._log is None:
             return 0
         try:
@@ -214,8 +220,8 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """Return when ``pass_time`` must be called next; None if only an event makes that
-        necessary.
+        """Return the time of the next necessary call of ``pass_time``; None if only an event makes
+        one necessary.
         """
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
@@ -284,7 +290,7 @@ class ShimAttempt:
             proc.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """Kill all processes once; ``reap`` and the next passes handle the rest."""
+        """Kill all processes once; ``reap`` and the next passes continue."""
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
             self.record["error"] = f"processes that could not be killed: {left}"
@@ -299,7 +305,9 @@ class ShimAttempt:
 
     @property
     def _may_list(self) -> bool:
-        """Passes that follow a stop find the worker's own tools, which are no strays."""
+        """True if killed processes may be listed as leftover processes. After a stop they may not,
+        because they are the worker's own tools.
+        """
         swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
         return swept and not self._strays.is_full
 
@@ -327,14 +335,14 @@ class ShimAttempt:
         self._publish()
 
     def _blame(self, hit: str) -> None:
-        """Say which limit ended the worker, if one did."""
+        """Record the limit that ended the worker, if one did."""
         code, number = self.record.get("code"), self.record.get("signal")
         hit = hit_by_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        """Read the rest of the pipe; its writers have exited, so there is nothing to wait for."""
+        """Read the rest of the pipe; its writers have exited, so it has an end."""
         drained = 0
         while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length
@@ -358,5 +366,5 @@ class ShimAttempt:
 
 
 def sooner(time: float | None, other: float) -> float:
-    """Return the earlier of two moments; None is never."""
+    """Return the earlier of two times; None means never."""
     return other if time is None or other < time else time

@@ -1,4 +1,4 @@
-"""The log of one attempt: masked, bounded, safe to print, and never a reason to stop the worker."""
+"""The log of one attempt: masked, bounded, safe to print; its errors never stop the worker."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ _RAW = "raw"
 class WorkerLog:
     """Appends to a file that is safe to show on a terminal.
 
-    A worker that printed control sequences other than colors gets a second file, ``raw/<log>``: its
-    output from the first of them on.
+    If a worker prints control sequences other than colors, a second file ``raw/<log>`` has its
+    output from the first such sequence on.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
-        """Raise OSError when there can be no such file."""
+        """Open the log. Raise OSError if it cannot be created."""
         self._path = path
         self._limit_bytes = limit_bytes
         self._file = _BoundedFile(_open_regular(path), limit_bytes)
@@ -51,7 +51,7 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """``silence`` may have something to show."""
+        """True if ``silence`` may have output to write."""
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -82,7 +82,9 @@ class WorkerLog:
         self._raw.write(original)
 
     def _is_there(self) -> bool:
-        """True if the log is in place; an unsandboxed worker can remove, replace, or empty it."""
+        """True if the log still exists; a worker without a sandbox can remove, replace, or empty
+        it.
+        """
         try:
             in_place = self._file.is_at(self._path)
         except OSError:
@@ -91,7 +93,9 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The output that the log omits. Never raises: output without space is lost."""
+    """The raw output with control sequences. Never raises: output that finds no disk space is
+    lost.
+    """
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -115,7 +119,9 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """Keeps the beginning and the end of output that exceeds the file's limit."""
+    """Writes the beginning of an output that exceeds the file's limit, and holds its end for
+    ``end``.
+    """
 
     def __init__(self, descriptor: int, limit_bytes: int) -> None:
         self._descriptor = descriptor
@@ -152,7 +158,7 @@ class _BoundedFile:
             del self._tail[:excess]
 
     def end(self) -> None:
-        """Write the end of the output, which was held until now."""
+        """Write the held end of the output."""
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))
@@ -180,7 +186,7 @@ def _open_regular(path: str, directory: int | None = None) -> int:
 
 
 def _open_beside(log: str) -> int:
-    """Return the file in ``raw``, which may not be a link to a directory elsewhere."""
+    """Open the file in ``raw``, which may not be a link to a directory elsewhere."""
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

@@ -1,8 +1,9 @@
-"""The keeper: parent of shims. Kills the leftovers of a dead shim, and reports them to the server.
+"""The keeper: parent of shims. Kills the leftover processes of a dead shim, and reports its end to
+the server.
 
-There are two keepers in a row. The spawner is a keeper that also forks shims. Its parent only
-waits: if the spawner is killed, the parent inherits the shims and their leftovers. Each lives, also
-without a server, until the last shim has ended and no leftover process remains.
+Two keepers form a chain. The spawner is a keeper that also forks shims. Its parent only waits: if
+the spawner is killed, the parent inherits the shims and their leftover processes. Each of them
+lives, also without a server, until the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -39,15 +40,15 @@ Request = tuple[int, list[int]]
 
 
 class ShimTable:
-    """The table of shims, in memory that a keeper, its spawner and their shims share.
+    """The table of shims, in memory that a keeper, its spawner, and their shims share.
 
-    It outlives the spawner: its keeper finds here which of its inherited processes are
-    shims, and which ends were not reported yet. A row for each shim: its serial number until its
-    end has been reported, and its pid from its first moment until it has been reaped. Serial
-    numbers begin with 1.
+    It outlives the spawner: the keeper reads in it which of its inherited processes are shims, and
+    which ends were not reported yet. A shim's row has its serial number until its end has been
+    reported, and its PID from its first moment until it has been reaped. Serial numbers begin with
+    1.
 
-    Each cell has one writer at a time, and is written at once. Each process knows the
-    owner of each row.
+    Each cell has one writer at a time, and is written in one step. Each process knows the owner of
+    each row.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,9 @@ class ShimTable:
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
-        """Reserve a row for a shim that is about to be forked. Raise OSError if there is none."""
+        """Reserve a row for a shim that is about to be forked. Raise OSError if the table is
+        full.
+        """
         # Row 0 has the number of rows that were ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
@@ -76,7 +79,9 @@ class ShimTable:
         self._table[self._rows[serial], _PID] = 0
 
     def told(self, serial: int) -> None:
-        """Free the row of a shim whose end the server knows. Unknown serial numbers are ignored."""
+        """Free the row of a shim whose end was reported to the server. Unknown serial numbers are
+        ignored.
+        """
         row = self._rows.pop(serial, None)
         if row is not None:
             self._table[row, _SERIAL] = 0
@@ -142,7 +147,7 @@ class Reaper:
         return bool(self._shims) or self._killing_since is not None
 
     def _wait(self) -> Collection[int]:
-        """Return descriptors that have something to be read."""
+        """Wait. Return descriptors that can be read."""
         patience = None if self._killing_since is None else _KILL_MILLISECONDS
         ready = {descriptor for descriptor, _ in self._poll.poll(patience)}
         if self._signals in ready:
@@ -161,7 +166,7 @@ class Reaper:
         self._send({"retired": True})
 
     def _receive(self) -> Request | None:
-        """Return the next request: a serial number, and the socket of the shim to be."""
+        """Return the next request: a serial number, and the new shim's socket."""
         try:
             serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
         except OSError:
@@ -169,13 +174,17 @@ class Reaper:
         return (int(serial), descriptors) if serial else None
 
     def _refuse(self, serial: int, descriptors: list[int]) -> None:
-        """Reject a request. The server notices that its socket closes here, and gets the report."""
+        """Reject a request. The server notices it because the shim's socket closes here, and gets
+        the reason.
+        """
         self._ended.append(serial)
         for descriptor in descriptors:
             os.close(descriptor)
 
     def _clean_up(self) -> None:
-        """Reap; kill the leftovers of a dead shim; report shims without remaining processes."""
+        """Reap; kill the leftover processes of dead shims; report shims without remaining
+        processes.
+        """
         self._continue_stopped()
         for pid, _, _ in self._family.reap():
             self._unkillable.discard(pid)
@@ -193,7 +202,7 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """Continue shims that a worker has stopped: a stopped shim enforces no deadline and reads
+        """Continue shims that a worker has stopped: a stopped shim enforces no timeout and reads
         nothing.
         """
         for pid in _stopped_children():
@@ -209,7 +218,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Limit the wait for a process that does not exit."""
+        """Limit the wait for processes that do not exit."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:
@@ -232,7 +241,7 @@ class Reaper:
 
 
 def _stopped_children() -> Iterator[int]:
-    """Yield each once for each time that it was stopped; none on macOS, which cannot report it."""
+    """Yield each stopped child, once for each stop; none on macOS, which cannot report them."""
     with suppress(ChildProcessError):
         while found := _asked_of_stopped():
             yield found.si_pid

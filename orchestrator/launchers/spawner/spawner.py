@@ -71,7 +71,7 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent`` is the process without which no more shims are forked."""
+        """``parent``: the keeper's PID; without the keeper no more shims are forked."""
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
@@ -82,7 +82,7 @@ class Spawner(Reaper):
         return self._serves or super()._has_work
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Fork requested shims, until there is no server or no keeper any more."""
+        """Fork requested shims, until the server or the keeper has ended."""
         if not self._serves:
             return
         if os.getppid() != self._parent:
