@@ -1,0 +1,53 @@
+// What happened, newest first: the journal of the job, live.
+import { path } from "../core/api.js";
+import { html, useEffect, useRef, useState } from "../core/html.js";
+import { follow } from "../core/live.js";
+import { Empty } from "../parts/empty.js";
+import { State, drawn } from "../parts/state.js";
+import { count, plain, time } from "../text/format.js";
+
+const MOST = 2000;
+const SHOWN = 300;
+
+function told(event) {
+  const { status, reason, ...rest } = event.data.data || {};
+  const more = Object.entries(rest).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value)).map(([name, value]) => `${name}: ${value}`);
+  return [reason, ...more].filter(Boolean).join(" · ").slice(0, 300);
+}
+
+function useEvents(job, from) {
+  const kept = useRef([]);
+  const [, show] = useState(0);
+  useEffect(() => {
+    let frame = 0;
+    kept.current = [];
+    const stop = follow(path("jobs", job, "events"), {
+      from,
+      onEvent: (event) => {
+        kept.current.push(event);
+        if (kept.current.length > MOST) kept.current.splice(0, MOST / 4);
+        frame ||= requestAnimationFrame(() => { frame = 0; show((n) => n + 1); });
+      },
+    });
+    return () => { stop(); cancelAnimationFrame(frame); };
+  }, [job]);
+  return kept.current;
+}
+
+function Row({ event, job }) {
+  const { worker_id: worker, at, kind } = event.data;
+  const status = event.data.data?.status;
+  return html`<tr><td class="num soft nowrap">${time(at)}</td><td>${status ? html`<${State} state=${drawn(status)}>${kind || event.kind}<//>` : html`<span class="mono small">${kind || event.kind}</span>`}</td>
+    <td>${worker ? html`<a class="link mono small" href=${`/jobs/${job}/w/${worker}`}>${worker}</a>` : ""}</td><td class="full"><span class="cut why">${plain(told(event))}</span></td></tr>`;
+}
+
+export function View({ model }) {
+  const from = Math.max(0, model.seq - MOST);
+  const [begin] = useState(from);
+  const events = useEvents(model.job, begin);
+  const shown = events.slice(-SHOWN).reverse();
+  if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="Nothing yet">What happens is listed here at once.<//></section>`;
+  return html`<div class="card"><table class="tbl"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>What</th></tr></thead>
+    <tbody>${shown.map((event) => html`<${Row} key=${event.id} event=${event} job=${model.job} />`)}</tbody></table></div>
+    <p class="foot"><span>${count(shown.length)} of the last ${count(events.length)} events${begin ? `; earlier ones: GET /api/v1/jobs/${model.job}/events` : ""}</span></p>`;
+}

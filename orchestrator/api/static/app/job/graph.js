@@ -1,0 +1,156 @@
+// The graph: what waits for what. Up to 300 tasks as boxes; above that by rank (big.js).
+import { html, useMemo, useState } from "../core/html.js";
+import { useKeys } from "../core/keys.js";
+import { go } from "../core/router.js";
+import { Icon } from "../parts/icon.js";
+import { Mark, StateIcon } from "../parts/state.js";
+import { many, money, plain, seconds } from "../text/format.js";
+import { Big } from "./big.js";
+import { layout, ranked } from "./layout.js";
+import { Panel } from "./panel.js";
+
+const MOST_TASKS = 300;
+const OPEN_BELOW = 13;
+const RANKS = ["First", "Then"];
+
+export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
+
+export function facts(model, i) {
+  const parts = [model.id[i], model.agent(i)];
+  if (model.attempt[i] > 1) parts.push(`attempt ${model.attempt[i]}`);
+  const took = model.seconds(i);
+  if (took !== null) parts.push(seconds(took));
+  if (model.cost[i]) parts.push(money(model.cost[i]));
+  if (model.gates[i]) parts.push(`gates ${model.gates[i][0]}/${model.gates[i][0] + model.gates[i][1] + model.gates[i][2]}`);
+  return parts.filter(Boolean).join(" · ");
+}
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const GHOSTS = new Set(["pending", "skipped", "cancelled"]);
+
+function Node({ model, node, selected, select }) {
+  const { i } = node;
+  const state = model.state[i];
+  const name = plain(model.name(i));
+  const room = Math.floor((node.width - 48) / 7.2);
+  const roomBelow = Math.floor((node.width - 48) / 6.5);
+  const why = model.reason[i] && state !== "success" ? `${model.id[i]} · ${plain(model.reason[i])}` : facts(model, i);
+  const open = (event) => { event.preventDefault(); select(i); };
+  return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, i)}
+      tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${name}: ${state}, ${why}`}><title>${`${name}: ${state}, ${why}`}</title>
+    <rect x=${node.x} y=${node.y} width=${node.width} height=${node.height} rx="8" />
+    <svg x=${node.x + 12} y=${node.y + 18} width="16" height="16"><use href=${`/static/icons.svg#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
+    <text class="l1" x=${node.x + 38} y=${node.y + 21}>${cut(name, room)}</text>
+    <text class="l2" x=${node.x + 38} y=${node.y + 38}>${cut(why, roomBelow)}</text></a>`;
+}
+
+function Chip({ model, chip }) {
+  const state = model.state[chip.i];
+  return html`<a class=${`node st-${state}`} href=${workerPath(model, chip.i)} tabindex="-1" aria-label=${`${plain(model.name(chip.i))}: ${state}`}>
+    <title>${`${plain(model.name(chip.i))}: ${state}`}</title><rect x=${chip.x} y=${chip.y} width=${chip.width} height=${chip.height} rx="6" />
+    <svg x=${chip.x + 9} y=${chip.y + 9} width="14" height="14"><use href=${`/static/icons.svg#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
+    <text x=${chip.x + 30} y=${chip.y + 20.5} class="l3">${plain(chip.name)}</text></a>`;
+}
+
+function Child({ model, child, toggle }) {
+  const job = model.jobs[child.job];
+  const words = `${child.open ? "▾" : "▸"} Child job ${job.job_id} · ${many(model.members[child.job].length, "worker")} · ${job.status}`;
+  return html`<g><text class="lab press" x="12" y=${child.y} onClick=${() => toggle(child.job)}>${words}</text>
+    ${child.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} />`)}</g>`;
+}
+
+function Unit({ model, box, selected, select, toggle }) {
+  const several = box.unit.workers.length > 1;
+  const title = `${plain(model.name(box.unit.workers[0]))} · ${box.unit.workers.length} candidates, one is taken`;
+  return html`<g transform=${`translate(${box.x} ${box.y})`}>
+    ${box.framed && html`<rect class="frame" width=${box.width} height=${box.height} rx="10" />`}
+    ${several && html`<text class="lab" x="12" y="19"><a href=${`/jobs/${model.job}/t/${encodeURIComponent(box.unit.task)}`} tabindex="-1">${cut(title, 50)}</a></text>`}
+    ${box.nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: several || box.framed ? box.width - 20 : box.width }}
+      selected=${selected === node.i} select=${select} />`)}
+    ${box.children.map((child) => html`<${Child} key=${child.job} model=${model} child=${child} toggle=${toggle} />`)}</g>`;
+}
+
+function edgeClass(model, edge) {
+  const [from, to] = [edge.from.workers, edge.to.workers];
+  if (from.some((i) => model.chain.has(i)) && to.some((i) => model.chain.has(i))) return "crit";
+  if (from.some((i) => model.state[i] === "running")) return "live";
+  if (to.every((i) => ["skipped", "cancelled"].includes(model.state[i]))) return "dead";
+  return "";
+}
+
+const bend = ({ x1, y1, x2, y2 }) => `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
+
+// Up and down within a rank, left and right along the edges.
+function moved(drawn, selected, key) {
+  const boxes = drawn.boxes;
+  const at = boxes.find((box) => box.unit.workers.includes(selected)) || boxes[0];
+  if (!at) return selected;
+  const within = boxes.filter((box) => box.rank === at.rank).sort((a, b) => a.y - b.y).flatMap((box) => box.unit.workers);
+  if (key === "ArrowUp" || key === "ArrowDown") {
+    return within[within.indexOf(selected) + (key === "ArrowUp" ? -1 : 1)] ?? selected;
+  }
+  const edge = drawn.edges.find((each) => (key === "ArrowRight" ? each.from : each.to) === at.unit);
+  return edge ? (key === "ArrowRight" ? edge.to : edge.from).workers[0] : selected;
+}
+
+function useArrows(drawn, selected, select, toggle, model) {
+  const arrow = (event) => {
+    if (!event.target.closest?.(".canvas")) return false;
+    const next = moved(drawn, selected, event.key);
+    select(next);
+    requestAnimationFrame(() => document.querySelector(`[data-node="${next}"]`)?.focus());
+    return true;
+  };
+  const child = () => model.children.get(selected)?.forEach(toggle);
+  useKeys({ ArrowUp: arrow, ArrowDown: arrow, ArrowLeft: arrow, ArrowRight: arrow, o: child, Enter: (event) => event.target.closest?.("[data-node]") ? go(workerPath(model, selected)) : false });
+}
+
+// On a phone: the ranks as lists.
+function Ranks({ model, columns }) {
+  return html`<div class="ranks">${columns.map((column, rank) => html`<section class="card" key=${rank}><header><h2>${rankName(rank, columns.length)}</h2>
+      <span class="small muted">${many(column.length, "task")}</span></header><ul class="list">
+    ${column.flatMap((unit) => unit.workers).map((i) => html`<li key=${i}><${Mark} state=${model.state[i]} /><a class="grow cut" href=${workerPath(model, i)}>
+      <span class="strong">${plain(model.name(i))}</span><br /><span class="small muted">${model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : facts(model, i)}</span></a>
+      ${model.children.get(i) && html`<span class="chip">${many(model.children.get(i).length, "child job")}</span>`}<${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`)}</div>`;
+}
+
+const rankName = (rank) => RANKS[rank] || `Step ${rank + 1}`;
+
+export function View({ model, details, refresh }) {
+  const tasks = useMemo(() => new Set(model.members[0].map((i) => model.task[i])).size, [model.n]);
+  if (tasks > MOST_TASKS) return html`<${Big} model=${model} refresh=${refresh} />`;
+  return html`<${Graph} model=${model} details=${details} refresh=${refresh} />`;
+}
+
+// What the eye goes to first.
+const first = (model) => ["failed", "running", "timeout", "waiting", "pending"].map((state) => model.members[0].find((i) => model.state[i] === state))
+  .find((i) => i !== undefined) ?? model.members[0][0];
+
+function Graph({ model, refresh }) {
+  const [chosen, select] = useState(null);
+  const [left, showLeft] = useState(false);
+  const [turned, setTurned] = useState(() => new Set());
+  const isOpen = (job) => turned.has(job) !== model.members[job].length < OPEN_BELOW;
+  const toggle = (job) => setTurned((known) => {
+    const next = new Set(known);
+    if (!next.delete(job)) next.add(job);
+    return next;
+  });
+  const drawn = layout(model, isOpen);
+  const selected = chosen ?? first(model);
+  useArrows(drawn, selected, select, toggle, model);
+  const hidden = (box) => left && box.unit.workers.every((i) => model.state[i] === "success");
+  const shown = drawn.boxes.filter((box) => !hidden(box));
+  const visible = new Set(shown.map((box) => box.unit));
+  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(drawn.boxes.length, "task")} and what depends on what">
+      <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
+        <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Only what is left</button></div></div>
+      <svg class="dag" width=${drawn.width} height=${drawn.height} viewBox=${`0 0 ${drawn.width} ${drawn.height}`}>
+        ${drawn.columns.map((column, rank) => html`<text key=${rank} class="lab" x=${drawn.boxes.find((box) => box.rank === rank).x} y="22">${rankName(rank).toUpperCase()}</text>`)}
+        <g>${drawn.edges.filter((edge) => visible.has(edge.from) && visible.has(edge.to)).map((edge) =>
+          html`<path key=${`${edge.from.task}>${edge.to.task}`} class=${`edge ${edgeClass(model, edge)}`} d=${bend(edge)} />`)}</g>
+        ${shown.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
+    <${Ranks} model=${model} columns=${ranked(model)} />
+    <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick: what the end waits for</span></p></div>
+    ${selected !== undefined && html`<${Panel} model=${model} i=${selected} refresh=${refresh} />`}</div>`;
+}

@@ -1,0 +1,96 @@
+// The head of a job, the same on all its views: where, request, actions, bar with legend, figures.
+import { html, useState } from "../core/html.js";
+import { useKeys } from "../core/keys.js";
+import { go } from "../core/router.js";
+import { isAdmin, mayChange } from "../core/session.js";
+import { cancelJob, landJob, pauseJob, resumeJob, retryJob, undoJob } from "../parts/act.js";
+import { Icon } from "../parts/icon.js";
+import { Bar, Legend, said, State, total } from "../parts/state.js";
+import { count, many, money, plain, seconds, time } from "../text/format.js";
+import { useTick } from "./model.js";
+import { VIEWS } from "./views.js";
+
+function Where({ model, details }) {
+  const labels = Object.entries(details?.config?.labels || {}).map(([name, value]) => `${name}: ${value}`);
+  const { base, base_branch: branch } = details?.config || {};
+  const parent = details?.parent_job_id;
+  return html`<nav class="crumb" aria-label="Where you are"><a href="/">Jobs</a><${Icon} name="i-right" small=${true} />
+    ${parent && html`<a class="mono" href=${`/jobs/${parent}`}>${parent}</a><${Icon} name="i-right" small=${true} />`}
+    <span class="mono">${model.job}</span><span class="hide-s">${base && html` · ${branch || "detached"} at <span class="mono">${base.slice(0, 7)}</span>`}
+      ${labels.map((label) => ` · ${plain(label)}`)}${details?.submitted_by && html` · by key <b class="strong">${plain(details.submitted_by)}</b>`}
+      ${details?.created_at && ` · ${time(details.created_at)}`}${details?.run > 1 && ` · run ${details.run}`}</span></nav>`;
+}
+
+export const isAwaiting = (details) => Boolean(details?.awaits_approval);
+
+function Actions({ model, details, refresh }) {
+  const [more, setMore] = useState(false);
+  const failed = (model.counts.failed || 0) + (model.counts.timeout || 0) + (model.counts.skipped || 0) + (model.counts.cancelled || 0);
+  const then = (call) => async () => { await call(); refresh(); };
+  const pause = then(() => (details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
+  const cancel = then(() => cancelJob(model.job, many(total(model.counts), "worker")));
+  const retry = then(() => retryJob(model.job));
+  const land = then(() => landJob(model.job));
+  const active = model.isActive;
+  useKeys({ p: () => active && mayChange() && pause(), c: () => active && mayChange() && cancel(), r: () => !active && failed > 0 && mayChange() && retry() });
+  if (!mayChange()) return null;
+  const button = (icon, word, call, kind = "") => html`<button class=${`btn ${kind}`} onClick=${call}><${Icon} name=${icon} />${word}</button>`;
+  if (active) {
+    return html`<div class="acts">${isAwaiting(details) && html`<a class="btn primary" href=${`/jobs/${model.job}/plan`}>Review plan</a>`}
+      ${details?.paused ? button("i-play", "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
+  }
+  const merged = details?.merge_state === "merged" && details?.depth === 0;
+  return html`<div class="acts">${merged && isAdmin() && button("i-land", "Land", land, "primary")}
+    ${failed > 0 && button("i-retry", "Retry failed", retry)}
+    ${merged && isAdmin() && (more ? button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")
+      : html`<button class="btn icon" aria-label="More actions" aria-expanded="false" onClick=${() => setMore(true)}><${Icon} name="i-more" /></button>`)}</div>`;
+}
+
+function sum(model) {
+  let [known, all] = [false, 0];
+  for (let i = 0; i < model.n; i += 1) {
+    if (model.cost[i]) [known, all] = [true, all + model.cost[i]];
+  }
+  return known ? all : undefined;
+}
+
+function took(model, details) {
+  if (!model.isActive && details?.seconds !== undefined) return details.seconds;
+  let [first, last] = [Infinity, 0];
+  for (let i = 0; i < model.n; i += 1) {
+    if (model.t0[i] === null) continue;
+    first = Math.min(first, model.t0[i]);
+    last = Math.max(last, model.t1[i] ?? 0);
+  }
+  if (first === Infinity) return undefined;
+  return (model.isActive ? model.now() : last) - first;
+}
+
+function Figures({ model, details }) {
+  const limit = details?.config?.max_cost_usd;
+  return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model))}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
+    <div class="stat"><dt>Time</dt><dd>${seconds(took(model, details))}</dd></div>
+    <div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div></dl>`;
+}
+
+export function Tabs({ job, view, counts }) {
+  useKeys(Object.fromEntries(VIEWS.filter((each) => each.key).map((each) => [each.key, () => go(viewPath(job, each.name))])));
+  return html`<nav class="tabs" aria-label="Views of this job">${VIEWS.filter((each) => each.icon).map(({ name, word, icon }) => html`<a key=${name} href=${viewPath(job, name)}
+    aria-current=${view === name ? "page" : undefined}><${Icon} name=${icon} />${word}${counts[name] ? html`<span class="n">${count(counts[name])}</span>` : null}</a>`)}</nav>`;
+}
+
+export const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${job}/${view}`);
+
+export function Head({ model, details, view, refresh }) {
+  useTick(model.isActive);
+  const status = details?.paused && model.isActive ? "paused" : isAwaiting(details) ? "needs" : model.status;
+  const request = details?.request || model.jobs[0].request;
+  return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
+    <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
+    <div class="vitals"><${State} state=${status} pill=${true}>${status === "needs" ? "waits for approval" : status}<//>
+      <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${said(model.counts)} />
+        <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
+      <${Figures} model=${model} details=${details} /></div>
+    ${details?.reason && html`<p class="small soft reason">${plain(details.reason)}</p>`}
+    <${Tabs} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
+}

@@ -1,0 +1,137 @@
+// The graph's layout: a task's column is the longest path to it; within a column, near what it needs.
+// Linear in tasks and edges.
+
+const NODE = { height: 52, gap: 10 };
+const CHIP = { height: 32, gap: 6, pad: 10 };
+const FRAME = { pad: 10, caption: 26 };
+const WIDTH = { plain: 216, framed: 336 };
+const COLUMN_GAP = 76;
+const TOP = 34;
+const LEFT = 20;
+
+// Tasks of the job with their workers, and the places of the tasks that each needs.
+function units(model) {
+  const made = [];
+  const byTask = new Map();
+  for (const i of model.members[0]) {
+    let unit = byTask.get(model.task[i]);
+    if (!unit) {
+      unit = { task: model.task[i], workers: [], needs: new Set(), index: made.length };
+      byTask.set(model.task[i], unit);
+      made.push(unit);
+    }
+    unit.workers.push(i);
+  }
+  for (const unit of made) {
+    for (const i of unit.workers) {
+      for (const needed of model.deps[i] || []) {
+        const from = byTask.get(model.task[needed]);
+        if (from && from !== unit) unit.needs.add(from);
+      }
+    }
+  }
+  return made;
+}
+
+export function ranked(model) {
+  const all = units(model);
+  const ranks = new Map();
+  // Without recursion: a chain may be 10,000 tasks long. Cycles cannot be: the server refuses them.
+  const left = new Map(all.map((unit) => [unit, unit.needs.size]));
+  const users = new Map(all.map((unit) => [unit, []]));
+  for (const unit of all) for (const needed of unit.needs) users.get(needed).push(unit);
+  const ready = all.filter((unit) => !left.get(unit));
+  for (const unit of ready) {
+    ranks.set(unit, Math.max(-1, ...[...unit.needs].map((each) => ranks.get(each))) + 1);
+    for (const user of users.get(unit)) {
+      left.set(user, left.get(user) - 1);
+      if (!left.get(user)) ready.push(user);
+    }
+  }
+  const columns = [];
+  for (const unit of all) (columns[ranks.get(unit) || 0] ||= []).push(unit);
+  return columns;
+}
+
+function chips(names, width) {
+  const rows = [];
+  let x = 0;
+  let y = 0;
+  for (const { name, ...rest } of names) {
+    const wide = Math.min(width, 46 + name.length * 7);
+    if (x && x + wide > width) [x, y] = [0, y + CHIP.height + CHIP.gap];
+    rows.push({ name, x, y, width: wide, ...rest });
+    x += wide + CHIP.gap + 2;
+  }
+  return { rows, height: names.length ? y + CHIP.height : 0 };
+}
+
+// One unit: its boxes relative to its own corner.
+function drawnUnit(model, unit, isOpen) {
+  const jobs = unit.workers.flatMap((i) => model.children.get(i) || []);
+  const shown = jobs.filter(isOpen);
+  const framed = unit.workers.length > 1 || jobs.length > 0;
+  const width = framed ? WIDTH.framed : WIDTH.plain;
+  const pad = framed ? FRAME.pad : 0;
+  let y = pad + (unit.workers.length > 1 ? FRAME.caption - 6 : 0);
+  const nodes = unit.workers.map((i) => {
+    const node = { i, x: pad, y, width: width - 2 * pad, height: NODE.height };
+    y += NODE.height + 6;
+    return node;
+  });
+  y -= 6;
+  const children = jobs.map((job) => {
+    const caption = { job, y: y + 22, open: shown.includes(job) };
+    y += FRAME.caption + 4;
+    const names = caption.open ? model.members[job].map((i) => ({ i, name: short(model.name(i)) })) : [];
+    const { rows, height } = chips(names, width - 2 * pad);
+    const placed = rows.map((row) => ({ ...row, x: row.x + pad, y: row.y + y, height: CHIP.height }));
+    y += height + (height ? 4 : 0);
+    return { ...caption, chips: placed };
+  });
+  return { unit, framed, width, height: y + pad, nodes, children };
+}
+
+const short = (name) => (name.length > 26 ? `${name.slice(0, 25)}…` : name);
+
+export function layout(model, isOpen) {
+  const columns = ranked(model);
+  const boxes = new Map();
+  let x = LEFT;
+  let bottom = 0;
+  columns.forEach((column, rank) => {
+    const drawn = ordered(column, boxes, rank).map((unit) => drawnUnit(model, unit, isOpen));
+    const width = Math.max(...drawn.map((each) => each.width));
+    let y = TOP;
+    for (const each of drawn) {
+      boxes.set(each.unit, { ...each, width, x, y, rank });
+      y += each.height + (each.framed ? 14 : NODE.gap);
+    }
+    bottom = Math.max(bottom, y);
+    x += width + COLUMN_GAP;
+  });
+  return { columns, boxes: [...boxes.values()], edges: edges(model, boxes), width: x - COLUMN_GAP + LEFT, height: bottom + 6 };
+}
+
+function ordered(column, boxes, rank) {
+  if (!rank) return column;
+  const middle = (unit) => {
+    const ys = [...unit.needs].map((each) => boxes.get(each)?.y || 0);
+    return ys.reduce((sum, y) => sum + y, 0) / (ys.length || 1);
+  };
+  return [...column].sort((a, b) => middle(a) - middle(b) || a.index - b.index);
+}
+
+function edges(model, boxes) {
+  const made = [];
+  for (const [unit, to] of boxes) {
+    const needed = [...unit.needs].map((each) => boxes.get(each)).sort((a, b) => a.y - b.y);
+    needed.forEach((from, index) => {
+      const out = from.nodes.find(({ i }) => model.chosen[i] === true) || from.nodes[0];
+      const y1 = from.y + out.y + NODE.height / 2;
+      const y2 = to.y + to.nodes[0].y + NODE.height / 2 + (index - (needed.length - 1) / 2) * 7;
+      made.push({ from: from.unit, to: unit, x1: from.x + from.width, y1, x2: to.x, y2 });
+    });
+  }
+  return made;
+}

@@ -1,0 +1,141 @@
+// The table: what needs attention first, the reason below the task, child jobs below their worker.
+import { html, useMemo, useRef, useState } from "../core/html.js";
+import { useKeys } from "../core/keys.js";
+import { go, note, place } from "../core/router.js";
+import { mayChange } from "../core/session.js";
+import { useStore } from "../core/store.js";
+import { Icon } from "../parts/icon.js";
+import { useWindow } from "../parts/rows.js";
+import { State } from "../parts/state.js";
+import { many, money, plain, seconds, tokens } from "../text/format.js";
+import { workerPath } from "./graph.js";
+import { attention } from "./model.js";
+import { retryWorker } from "./panel.js";
+
+const ROW = { wide: 48, phone: 92 };
+const GROUPS = {
+  "": ["All", () => true],
+  attention: ["Attention", (state) => state === "failed" || state === "timeout"],
+  running: ["Running", (state) => state === "running" || state === "waiting"],
+  success: ["Done", (state) => state === "success"],
+};
+const ORDERS = {
+  state: (model) => (a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b,
+  task: () => (a, b) => a - b,
+  time: (model) => (a, b) => (model.seconds(b) ?? -1) - (model.seconds(a) ?? -1),
+  tokens: (model) => (a, b) => (model.tokens[b] || 0) - (model.tokens[a] || 0),
+  cost: (model) => (a, b) => (model.cost[b] || 0) - (model.cost[a] || 0),
+};
+
+function matching(model, { status, q }) {
+  const group = GROUPS[status]?.[1] || ((state) => state === status);
+  const word = q.toLowerCase();
+  const has = (i) => [model.name(i), model.id[i], model.agent(i), model.reason[i] || ""].some((each) => each.toLowerCase().includes(word));
+  const found = [];
+  for (let i = 0; i < model.n; i += 1) if (group(model.state[i]) && (!word || has(i))) found.push(i);
+  return found;
+}
+
+// Workers of child jobs below the worker that started them, unless the list is narrowed or sorted.
+function ordered(model, { status, q, order }) {
+  const found = matching(model, { status, q }).sort(ORDERS[order](model));
+  if (status || q || order !== "state") return found.map((i) => ({ i, depth: 0 }));
+  const below = new Map();
+  for (const i of found) below.set(model.parent[i], [...(below.get(model.parent[i]) || []), i]);
+  const rows = [];
+  const add = (parent, depth) => {
+    for (const i of below.get(parent) || []) {
+      rows.push({ i, depth });
+      add(i, depth + 1);
+    }
+  };
+  add(-1, 0);
+  return rows;
+}
+
+// Flat appends of 10,000 workers would copy their lists each time: one list for each parent.
+function fast(model, filter) {
+  if (model.jobs.length === 1 || filter.status || filter.q || filter.order !== "state") {
+    return matching(model, filter).sort(ORDERS[filter.order](model)).map((i) => ({ i, depth: 0 }));
+  }
+  return ordered(model, filter);
+}
+
+function gates(model, i) {
+  const given = model.gates[i];
+  return given ? `${given[0]}/${given[0] + given[1] + given[2]}` : "–";
+}
+
+function Row({ model, row, selected, select }) {
+  const { i, depth } = row;
+  const why = model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : "";
+  return html`<tr class=${depth ? "sub" : ""} aria-selected=${selected ? "true" : undefined} onFocusIn=${() => select(i)}>
+    <td><${State} state=${model.state[i]} /></td>
+    <td class=${`full ${depth ? `ind${Math.min(depth, 3)}` : ""}`}><span class="t">${depth > 0 && html`<${Icon} name="i-tree" small=${true} />`}<a class="cut" href=${workerPath(model, i)} data-row data-worker=${model.id[i]}>${plain(model.name(i))}</a>
+      <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">taken</span>`}</span><span class="why">${why}</span></td>
+    <td class="soft">${model.agent(i)}</td><td class="r num" data-l="try">${model.attempt[i] || "–"}</td><td class="r num">${seconds(model.seconds(i))}</td>
+    <td class="r num hide-s">${tokens(model.tokens[i])}</td><td class="r num">${model.cost[i] ? money(model.cost[i]) : "–"}</td>
+    <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`;
+}
+
+function Head({ order, sort }) {
+  const column = (name, word, kind = "") => html`<th class=${kind} aria-sort=${order === name ? "descending" : undefined}>
+    <button type="button" class="sort" onClick=${() => sort(name)}>${word}${order === name ? " ↓" : ""}</button></th>`;
+  return html`<thead><tr>${column("state", "State")}${column("task", "Task")}<th>Agent</th><th class="r">Try</th>${column("time", "Time", "r")}
+    ${column("tokens", "Tokens", "r hide-s")}${column("cost", "Cost", "r")}<th class="r hide-s">Gates</th><th class="r hide-s">Files</th></tr></thead>`;
+}
+
+function csv(model, rows) {
+  const cell = (value) => `"${String(value ?? "").replace(/"/g, '""').replace(/^[=+\-@]/, "'$&")}"`;
+  const lines = rows.map(({ i }) => [model.id[i], model.task[i], model.name(i), model.agent(i), model.state[i], model.attempt[i],
+    model.seconds(i) ?? "", model.tokens[i] || "", model.cost[i] || "", model.files[i], model.reason[i] || ""].map(cell).join(","));
+  return ["worker,task,title,agent,status,attempts,seconds,tokens,cost_usd,files,reason", ...lines].join("\r\n");
+}
+
+function save(model, rows) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([csv(model, rows)], { type: "text/csv" }));
+  link.download = `${model.job}.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function Tools({ model, filter, rows }) {
+  const counted = (test) => Object.entries(model.counts).reduce((sum, [state, n]) => sum + (test(state) ? n : 0), 0);
+  const other = filter.status && !GROUPS[filter.status];
+  return html`<div class="tools"><label class="find"><span class="sr">Filter workers</span><${Icon} name="i-search" />
+      <input class="in" type="search" placeholder="Filter by task, agent, reason" value=${filter.q} onInput=${(event) => note({ q: event.target.value })} /><kbd class="hide-s">/</kbd></label>
+    <div class="seg-c" role="group" aria-label="Which workers">${Object.entries(GROUPS).map(([name, [word, test]]) => html`<button key=${name} type="button"
+      aria-pressed=${String(filter.status === name)} onClick=${() => note({ status: name })}>${word} <span class="num">${counted(test)}</span></button>`)}
+      ${other && html`<button type="button" aria-pressed="true" onClick=${() => note({ status: "" })}>${filter.status} <span class="num">${rows.length}</span></button>`}</div>
+    <span class="fill"></span><button class="btn ghost hide-s" onClick=${() => save(model, rows)}><${Icon} name="i-download" />CSV</button></div>`;
+}
+
+export function View({ model, refresh }) {
+  const given = new URLSearchParams(useStore(place).search);
+  const filter = { status: given.get("status") || "", q: given.get("q") || "", order: ORDERS[given.get("order")] ? given.get("order") : "state" };
+  const [selected, select] = useState(null);
+  const kept = useRef({});
+  const height = innerWidth <= 720 ? ROW.phone : ROW.wide;
+  // Under the focus nothing is sorted again.
+  const key = JSON.stringify([filter, model.n]);
+  const rows = useMemo(() => {
+    const held = kept.current.key === key && document.activeElement?.closest?.("tbody");
+    if (!held) kept.current = { key, rows: fast(model, filter) };
+    return kept.current.rows;
+  }, [key, model.version]);
+  const { holder, from, to, before, after } = useWindow(rows.length, height);
+  useKeys({
+    r: () => selected !== null && mayChange() && !model.isActive && retryWorker(model.job, model.id[selected]).then(refresh),
+    l: () => selected !== null && go(workerPath(model, selected)),
+    d: () => selected !== null && go(`/jobs/${model.job}/changes?worker=${model.id[selected]}`),
+  });
+  return html`<${Tools} model=${model} filter=${filter} rows=${rows} />
+    <div class="card"><table class="tbl cards w fixed-rows"><caption class="sr">${many(rows.length, "worker")}, what needs attention first</caption>
+      <${Head} order=${filter.order} sort=${(order) => note({ order: order === "state" ? "" : order })} /><tbody ref=${holder}>
+      ${before > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${before}px` }}></div></td></tr>`}
+      ${rows.slice(from, to).map((row) => html`<${Row} key=${row.i} model=${model} row=${row} selected=${selected === row.i} select=${select} />`)}
+      ${after > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${after}px` }}></div></td></tr>`}</tbody></table>
+      ${rows.length === 0 && html`<p class="pad muted">No worker matches.</p>`}</div>
+    <p class="foot"><span>${many(rows.length, "worker")}</span><span class="hide-s"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> log · <kbd>r</kbd> retry · <kbd>d</kbd> changes</span></p>`;
+}

@@ -1,0 +1,50 @@
+// A job: its head, and one of its views below it.
+import { path } from "../core/api.js";
+import { html, useEffect, useState } from "../core/html.js";
+import { useQuery } from "../core/query.js";
+import { Failure, Loading } from "../parts/empty.js";
+import { Title } from "../parts/title.js";
+import { plain } from "../text/format.js";
+import { Head } from "../job/head.js";
+import { useJob } from "../job/model.js";
+import { VIEWS } from "../job/views.js";
+import { Page as Gone } from "./gone.js";
+
+// Above this, one job's details are too much to read at once.
+const MOST_DETAILED = 500;
+
+function useView(name) {
+  const [loaded, set] = useState({});
+  const found = VIEWS.find((each) => each.name === name);
+  useEffect(() => {
+    let wanted = true;
+    found?.load().then((made) => wanted && set({ name, View: made.View }));
+    return () => { wanted = false; };
+  }, [name]);
+  return { known: Boolean(found), View: loaded.name === name ? loaded.View : null };
+}
+
+function useDetails(model) {
+  const wanted = model && model.n <= MOST_DETAILED;
+  const details = useQuery(wanted ? path("jobs", model.job) : null);
+  const status = useQuery(model && !wanted ? path("jobs", model.job, "status") : null, { tasks: "none" });
+  useEffect(() => {
+    if (!model) return undefined;
+    const timer = setTimeout(wanted ? details.refresh : status.refresh, 300);
+    return () => clearTimeout(timer);
+  }, [model?.status, model?.counts.running, model?.n]);
+  return wanted ? details : status;
+}
+
+export function Page({ job, view = "graph" }) {
+  const { model, error, refresh } = useJob(job);
+  const details = useDetails(model);
+  const { known, View } = useView(view);
+  if (!known) return html`<${Gone} />`;
+  if (error) return html`<main id="main"><h1 class="sr">Job ${job}</h1><section class="card"><${Failure} error=${error} /></section></main>`;
+  if (!model) return html`<main id="main"><${Loading} /></main>`;
+  const again = () => { refresh(); details.refresh(); };
+  return html`<${Title} text=${`${plain(model.jobs[0].request.slice(0, 60))} · ${model.status}`} />
+    <${Head} model=${model} details=${details.data} view=${view} refresh=${again} />
+    <main id="main">${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
+}

@@ -1,0 +1,42 @@
+// Terminal colours as classes. Only colours and bold are obeyed; bright colours fold to bold.
+const CODES = /\u001b\[([0-9;:]*)m/g;
+const OTHER = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|.)/g;
+const COLOURS = ["a-d", "a-r", "a-g", "a-y", "a-u", "a-m", "a-c", ""];
+
+function styled(style, codes) {
+  let { colour, bold } = style;
+  const given = codes === "" ? [0] : codes.split(/[;:]/).map(Number);
+  for (let k = 0; k < given.length; k += 1) {
+    const code = given[k];
+    if (code === 0) [colour, bold] = ["", false];
+    else if (code === 1) bold = true;
+    else if (code === 2) colour = "a-d";
+    else if (code === 22) bold = false;
+    else if (code === 39) colour = "";
+    else if (code >= 30 && code <= 37) colour = COLOURS[code - 30];
+    else if (code >= 90 && code <= 97) [colour, bold] = [COLOURS[code - 90] || "", code > 90];
+    // Colours by number: two or four more codes, which are no codes of their own.
+    else if (code === 38 || code === 48) k += given[k + 1] === 5 ? 2 : 4;
+  }
+  return { colour, bold };
+}
+
+// [text, class] for each stretch of one line.
+export function spans(line) {
+  const made = [];
+  let style = { colour: "", bold: false };
+  let at = 0;
+  const push = (text) => {
+    const shown = text.replace(OTHER, "");
+    if (shown) made.push([shown, [style.colour, style.bold ? "a-b" : ""].filter(Boolean).join(" ")]);
+  };
+  for (const found of line.matchAll(CODES)) {
+    push(line.slice(at, found.index));
+    style = styled(style, found[1]);
+    at = found.index + found[0].length;
+  }
+  push(line.slice(at));
+  return made;
+}
+
+export const bare = (line) => line.replace(CODES, "").replace(OTHER, "");
