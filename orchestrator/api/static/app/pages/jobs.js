@@ -1,4 +1,5 @@
 // All jobs: what needs you, then the running ones, then the others by day.
+import { get } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { follow, throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
@@ -16,7 +17,10 @@ import { Needs } from "./needs.js";
 const PAGE_SIZE = 50;
 const REFRESH_MS = 1000;
 const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiting" };
-const STATUSES = { running: ["running", "planning", "pending"], failed: ["failed", "partial"] };
+const STATUSES = {
+  running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
+};
+const NEEDS = ["approval", "conflict", "asked", "login"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
@@ -103,13 +107,22 @@ function Tools({ filter, q }) {
       aria-pressed=${String(filter === name)} onClick=${() => note({ show: name, page: "" })}>${word}</button>`)}</div></div>`;
 }
 
+// All of what runs, however old it is, stands above the first page of what has ended.
+async function load(asked, { page, filter }, signal) {
+  const read = (more) => get("/api/v1/jobs", { ...asked, ...more }, { signal });
+  if (filter) return read(filter === "needs" ? { needs: NEEDS } : { status: STATUSES[filter] });
+  const [active, ended] = await Promise.all([
+    page === 1 ? read({ status: STATUSES.running, page_size: 200 }) : { jobs: [], total: 0 }, read({ status: STATUSES.ended }),
+  ]);
+  return { jobs: [...active.jobs, ...ended.jobs], total: active.total + ended.total, pages: Math.ceil(ended.total / PAGE_SIZE) };
+}
+
 function useJobs() {
   const { search } = useStore(place);
   const given = new URLSearchParams(search);
   const [filter, q, page] = [given.get("show") || "", given.get("q") || "", Number(given.get("page")) || 1];
-  const label = given.getAll("label");
-  const asked = { depth: 0, page, page_size: PAGE_SIZE, q, label, status: STATUSES[filter], needs: filter === "needs" ? "any" : undefined };
-  return { filter, q, page, ...useQuery("/api/v1/jobs", asked, { every: 15000 }) };
+  const asked = { depth: 0, page, page_size: PAGE_SIZE, q, label: given.getAll("label") };
+  return { filter, q, page, ...useQuery("/api/v1/jobs", { ...asked, filter }, { every: 15000, load: (signal) => load(asked, { page, filter }, signal) }) };
 }
 
 // Counts up at each change that the server tells of.
@@ -135,7 +148,7 @@ function Body({ data, error, loading, filter, q, page, refresh }) {
       ? html`<${Empty} icon="i-search" title="No job matches" acts=${html`<button class="btn" onClick=${() => note({ q: "", show: "" })}>Show all</button>`}>Another word, or all jobs.<//>`
       : html`<${Empty} title="No jobs yet" acts=${mayChange() && html`<a class="btn primary" href="/new">New job</a>`}>A job is a request that workers carry out, each in its own directory.<//>`}</section>`;
   }
-  const pages = Math.ceil(data.total / PAGE_SIZE);
+  const pages = data.pages ?? Math.ceil(data.total / PAGE_SIZE);
   return html`${waiting > 0 && html`<p class="fresh"><button class="btn sm" onClick=${() => { list.current.querySelector(":focus")?.blur(); refresh(); }}>${waiting} new</button></p>`}
     <section class="card" aria-label="Jobs"><${List} jobs=${jobs} changed=${refresh} held=${list} /></section>
     <p class="foot"><span>${count(jobs.length)} of ${many(data.total, "job")}</span>
