@@ -1,11 +1,20 @@
 """Options of the HTTP side."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherServer:
+    """Another server of the same user on this machine."""
+
+    url: str
+    #: Path of its project.
+    project: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,5 +48,9 @@ class ApiOptions:
     audit_directory: Path | None = None
     #: The directory of the file with browser sessions; None: they end with the server.
     session_directory: Path | None = None
+    #: Path of the project.
+    project: str = ""
+    #: Returns the other servers of the same user; any thread may call it.
+    other_servers: Callable[[], Sequence[OtherServer]] = tuple
     #: Texts that the audit log never has.
     secrets: tuple[str, ...] = field(default=(), repr=False)

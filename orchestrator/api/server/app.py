@@ -23,6 +23,7 @@ from orchestrator.api.routes import (
     merge,
     pages,
     reports,
+    server,
     session,
     stats,
     streams,
@@ -52,6 +53,7 @@ BLUEPRINTS = (
     mcp.blueprint,
     locks.blueprint,
     agents.blueprint,
+    server.blueprint,
     session.blueprint,
     pages.blueprint,
 )
@@ -75,6 +77,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.options"] = options
     app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)
     app.extensions["orchestrator.reads"] = SharedReads()
     app.extensions["orchestrator.openapi"] = cache(document)

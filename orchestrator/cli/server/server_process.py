@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -24,6 +25,7 @@ from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Ser
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.server.logging_setup import set_up_logging
+from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.systemd_notify import Notifier
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import is_example, load_with_key
@@ -110,7 +112,8 @@ def _serve(
     systemd: Notifier,
 ) -> None:
     api = settings.api
-    options = api_options(settings)
+    servers = RunningServers(os.environ)
+    options = replace(api_options(settings), project=str(project), other_servers=servers.others)
     app = create_app(manager.service, options)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME
@@ -126,6 +129,7 @@ def _serve(
             logger.warning(
                 "%s is not written yet, because the disk is full; the server retries", record
             )
+        servers.add(server.listens_at, project, time.time())
         on_ready(server.listens_at, project)
         systemd.ready(f"serving at {server.listens_at} for the project {project}")
         # Loaded modules stay loaded: checking them repeatedly takes a third of the time of
@@ -144,6 +148,7 @@ def _serve(
                 systemd.alive()
     finally:
         systemd.stopping()
+        servers.remove()
         manager.stop_workers()
         close_app(app)
         server.close()

@@ -74,6 +74,15 @@ class Access:
             raise Unauthorized("the API key of this session was removed; log in again")
         return Caller(name=holder.name, scopes=holder.scopes)
 
+    def keys(self, caller: Caller) -> Sequence[Caller]:
+        """Return the holders of all API keys, by name. Raise Forbidden without scope admin."""
+        if Scope.ADMIN not in caller.scopes:
+            raise Forbidden(
+                f"key {caller.name!r} may not list keys; use a key with the scope admin"
+            )
+        holders = sorted(self._keys.holders.values(), key=lambda each: each.name)
+        return [Caller(name=each.name, scopes=each.scopes) for each in holders]
+
     def check_change(self, caller: Caller) -> None:
         """Raise Forbidden if the caller may change nothing at all."""
         if not caller.may_change:

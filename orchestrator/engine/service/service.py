@@ -88,6 +88,10 @@ class Service:
         """
         return self._access.holder_of_key(key_hash)
 
+    def keys(self, caller: Caller) -> Sequence[Caller]:
+        """Return the holders of all API keys, by name. Raise Forbidden without scope admin."""
+        return self._access.keys(caller)
+
     def check_person(self, caller: Caller) -> None:
         """Raise Forbidden for a worker."""
         self._access.check_person(caller)

@@ -1,8 +1,8 @@
 """Answers about browser sessions."""
 
 from datetime import datetime
-from typing import Literal
 
+from orchestrator.core.model.submission import Scope
 from orchestrator.schemas.answers.common import Answer
 
 
@@ -11,12 +11,43 @@ class BrowserSessionAnswer(Answer):
 
     name: str
     """Name of the API key that logged in."""
-    scopes: list[Literal["admin", "submit", "read"]]
+    scopes: list[Scope]
     """Scopes of the key."""
     expires_at: datetime
     """Time at which the session ends if there is no further call."""
     token: str | None = None
     """Token of a new session, for the header X-Session-Token of every change."""
+
+
+class KeyAnswer(Answer):
+    """An API key, without the key itself."""
+
+    name: str
+    scopes: list[Scope]
+
+
+class KeysAnswer(Answer):
+    """All API keys, by name."""
+
+    keys: list[KeyAnswer]
+
+
+class OtherServerAnswer(Answer):
+    """Another server of the same user on this machine."""
+
+    url: str
+    project: str
+    """Path of its project."""
+
+
+class ServerAnswer(Answer):
+    """The server: its version, its project, and other servers of the same user."""
+
+    version: str
+    project: str
+    """Path of the project."""
+    servers: list[OtherServerAnswer]
+    """The other servers of this user on this machine."""
 
 
 class TicketAnswer(Answer):

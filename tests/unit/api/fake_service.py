@@ -104,6 +104,11 @@ class FakeService:
                 return caller
         raise Unauthorized()
 
+    def keys(self, caller: Caller) -> Sequence[Caller]:
+        if Scope.ADMIN not in caller.scopes:
+            raise Forbidden("a key of scope admin is needed")
+        return sorted(self._keys.values(), key=lambda each: each.name)
+
     def check_person(self, caller: Caller) -> None:
         if caller.attempt is not None:
             raise Forbidden("a worker may not do this")

@@ -1,4 +1,4 @@
-"""Calls for logins of browsers."""
+"""Calls for logins of browsers, and for what their pages show of the server."""
 
 from http import HTTPStatus
 
@@ -50,5 +50,21 @@ SESSIONS = (
         summary="Issue a ticket for one login within 60 seconds",
         description="`orchestrator open` puts the ticket into the address that the browser opens.",
         answers={HTTPStatus.CREATED: session.TicketAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/server",
+        id="getServer",
+        tag="server",
+        summary="Show the project of the server, and this user's other servers",
+        answers={OK: session.ServerAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/keys",
+        id="listKeys",
+        tag="server",
+        summary="List API keys by name, with their scopes",
+        answers={OK: session.KeysAnswer},
     ),
 )

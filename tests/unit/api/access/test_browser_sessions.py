@@ -17,7 +17,7 @@ from orchestrator.api.access.browser_sessions import (
     TICKET_SECONDS,
     BrowserSessions,
 )
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.options import ApiOptions, OtherServer
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Submission
@@ -220,3 +220,22 @@ def test_a_full_disk_costs_no_login(tmp_path: Path) -> None:
     (tmp_path / "no directory").write_text("")
     sessions = BrowserSessions(tmp_path / "no directory")
     assert sessions.find(sessions.start("a").cookie).key_hash == "a"
+
+
+def test_keys_are_listed_by_name_for_an_admin(client: FlaskClient) -> None:
+    found = json.loads(client.get("/api/v1/keys").text)["keys"]
+    assert {"name": "main", "scopes": ["admin"]} in found
+    assert KEY not in str(found)
+    assert kind(client.get("/api/v1/keys", headers={"X-API-Key": READ_KEY})) == (403, "forbidden")
+
+
+def test_a_dashboard_knows_its_project_and_the_other_servers(service: FakeService) -> None:
+    other = OtherServer(url="http://localhost:2", project="/b")
+    app = create_app(service, ApiOptions(project="/a", other_servers=lambda: [other]))
+    try:
+        shown = app.test_client().get("/api/v1/server", headers={"X-API-Key": READ_KEY})
+        found = json.loads(shown.text)
+        assert found["project"] == "/a"
+        assert found["servers"] == [{"url": "http://localhost:2", "project": "/b"}]
+    finally:
+        close_app(app)

@@ -5,7 +5,7 @@ import { useQuery } from "../core/query.js";
 import { go, place } from "../core/router.js";
 import { logOut, mayChange, session } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { money } from "../text/format.js";
+import { money, plain } from "../text/format.js";
 import { Asked } from "./ask.js";
 import { Banner } from "./banner.js";
 import { Icon } from "./icon.js";
@@ -69,9 +69,19 @@ const PLACES = [
 ];
 const at = (path, to) => (to === "/" ? path === "/" || path.startsWith("/jobs") : path.startsWith(to)) ? "page" : undefined;
 
-function Top({ path, needs, stats, today, project }) {
+const lastPart = (path) => path.split("/").filter(Boolean).pop() || "/";
+
+// The project, and this user's other servers: each is a dashboard of its own.
+function Project({ project, servers }) {
+  if (!project) return null;
+  if (!servers.length) return html`<span class="chip hide-s" title=${project}>${plain(lastPart(project))}</span>`;
+  return html`<details class="servers hide-s"><summary class="chip" title=${project}>${plain(lastPart(project))}<${Icon} name="i-down" small /></summary>
+    <ul class="card list">${servers.map((each) => html`<li key=${each.url}><a class="link" href=${each.url} title=${each.project}>${plain(lastPart(each.project))}</a></li>`)}</ul></details>`;
+}
+
+function Top({ path, needs, stats, today, project, servers }) {
   return html`<header class="top"><a class="brand" href="/" aria-label="orchestrator, all jobs"><${Icon} name="i-mark" /><span>orchestrator</span></a>
-    ${project && html`<span class="chip hide-s" title=${project}>${project.split("/").filter(Boolean).pop()}</span>`}
+    <${Project} project=${project} servers=${servers} />
     <nav class="nav" aria-label="Main">${PLACES.map(([to, word]) => html`<a key=${to} href=${to} aria-current=${at(path, to)}>${word}</a>`)}</nav>
     <span class="fill"></span><${Gauges} stats=${stats} today=${today} />
     ${needs > 0 && html`<a class="bell" href="/#needs"><${Icon} name="s-needs" /><span>${needs}<span class="hide-s"> need you</span></span></a>`}
@@ -92,6 +102,7 @@ export function Frame({ children }) {
   useStore(session);
   useFrameKeys();
   const health = useQuery("/health", {}, { every: GAUGE_MS });
+  const server = useQuery("/api/v1/server", {}, { every: 12 * GAUGE_MS });
   const stats = useQuery("/api/v1/stats", {}, { every: GAUGE_MS });
   const needs = useQuery("/api/v1/needs", { page_size: 1 }, { every: GAUGE_MS });
   const today = useQuery("/api/v1/usage", { by: "day", since: midnight() }, { every: 6 * GAUGE_MS });
@@ -100,7 +111,7 @@ export function Frame({ children }) {
   }, [path, hash]);
   const spent = today.data?.rows?.reduce((sum, row) => sum + (row.cost_usd || 0), 0);
   return html`<a class="skip" href="#main">Skip to content</a><${Hatches} /><${Banner} health=${health.data} />
-    <${Top} path=${path} needs=${needs.data?.total || 0} stats=${stats.data} today=${spent} project=${health.data?.project} />
+    <${Top} path=${path} needs=${needs.data?.total || 0} stats=${stats.data} today=${spent} project=${server.data?.project} servers=${server.data?.servers || []} />
     ${children}<${Tabbar} path=${path} needs=${needs.data?.total || 0} /><${Toast} /><${Asked} /><${KeySheet} />`;
 }
 

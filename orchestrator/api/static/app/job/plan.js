@@ -1,0 +1,105 @@
+// A plan that waits for a person: its tasks, edited in place, what they may cost, and the decision.
+import { path, post, send } from "../core/api.js";
+import { html, useEffect, useState } from "../core/html.js";
+import { useKeys } from "../core/keys.js";
+import { useQuery } from "../core/query.js";
+import { mayChange } from "../core/session.js";
+import { act, rejectPlan } from "../parts/act.js";
+import { ask } from "../parts/ask.js";
+import { Failure, Loading } from "../parts/empty.js";
+import { Icon } from "../parts/icon.js";
+import { many, money, plain, seconds, tokens } from "../text/format.js";
+
+const text = (task) => task.title || task.prompt || (Array.isArray(task.command) ? task.command.join(" ") : task.command) || "";
+const agentOf = (task) => (Array.isArray(task.agent) ? task.agent.map((each) => each.name || each).join(", ") : task.agent || "auto");
+const isPlain = (task) => !Array.isArray(task.agent) && !task.command && !task.approve;
+
+// The tasks as they were fetched, and as they are edited here.
+function useDraft(id) {
+  const plan = useQuery(path("jobs", id, "plan"));
+  const [tasks, set] = useState(null);
+  useEffect(() => { if (plan.data) set(plan.data.tasks); }, [plan.data?.version]);
+  const edited = tasks && plan.data && JSON.stringify(tasks) !== JSON.stringify(plan.data.tasks);
+  const change = (at, fields) => set(tasks.map((task, place) => (place === at ? { ...task, ...fields } : task)));
+  const remove = (at) => {
+    const gone = tasks[at].id;
+    set(tasks.filter((_, place) => place !== at).map((task) => ({ ...task, depends_on: (task.depends_on || []).filter((each) => each !== gone) })));
+  };
+  const add = () => set([...tasks, { id: fresh(tasks), title: "", agent: "auto", depends_on: [] }]);
+  return { ...plan, tasks, edited, change, remove, add };
+}
+
+function fresh(tasks) {
+  const taken = new Set(tasks.map((task) => task.id));
+  let number = tasks.length + 1;
+  while (taken.has(`task_${number}`)) number += 1;
+  return `task_${number}`;
+}
+
+function Row({ task, at, agents, draft, number }) {
+  const after = (task.depends_on || []).map((each) => number.get(each));
+  const name = (event) => draft.change(at, { agent: event.target.value });
+  const title = (event) => draft.change(at, { title: event.target.value });
+  const more = [task.prompt && task.prompt !== task.title ? task.prompt : "", (task.writes || []).join(", ")].filter(Boolean).join(" · ");
+  return html`<tr><td class="num muted hide-s">${at + 1}</td><td class="full"><label class="sr" for=${`t${at}`}>Title of task ${at + 1}</label>
+      ${mayChange() && isPlain(task) ? html`<input class="in title-in" id=${`t${at}`} value=${text(task)} onInput=${title} />` : html`<b class="strong" id=${`t${at}`}>${plain(text(task))}</b>`}
+      ${more && html`<span class="small muted block cut">${plain(more)}</span>`}</td>
+    <td>${mayChange() && isPlain(task) ? html`<label class="sr" for=${`a${at}`}>Agent of task ${at + 1}</label><select class="in" id=${`a${at}`} value=${agentOf(task)} onChange=${name}>
+        ${[...new Set(["auto", agentOf(task), ...agents])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select>` : html`<span class="mono">${task.approve ? "a person" : plain(agentOf(task))}</span>`}</td>
+    <td class="soft hide-s">${plain(task.role || "–")}</td><td class="soft"><span class="chips">${after.length ? after.map((each) => html`<span class="chip line" key=${each}>${each}</span>`) : html`<span class="muted">nothing</span>`}</span></td>
+    <td class="r">${mayChange() && html`<button type="button" class="btn ghost icon sm" aria-label=${`Remove task ${at + 1}`} onClick=${() => draft.remove(at)}><${Icon} name="i-x" /></button>`}</td></tr>`;
+}
+
+function Estimate({ estimate, job }) {
+  const limits = [money(job.config?.max_cost_usd, ""), job.config?.max_wall_seconds && seconds(job.config.max_wall_seconds), many(job.config?.max_workers ?? 0, "worker")].filter(Boolean);
+  const cost = estimate?.cost_usd === null || estimate?.cost_usd === undefined ? "unknown" : `~${money(estimate.cost_usd)}`;
+  const from = estimate?.from_workers ? `from ${many(estimate.from_workers, "earlier worker")}` : "a rule of thumb: no earlier workers";
+  return html`<section class="card"><div class="est"><div><span class="small muted">Cost, expected</span><b>${cost}</b><span class="small soft">${from}</span></div>
+    <div><span class="small muted">Tokens, expected</span><b>${tokens(estimate?.tokens)}</b><span class="small soft">one attempt of each worker</span></div>
+    <div><span class="small muted">Limits</span><b>${limits[0] || "–"}</b><span class="small soft">${limits.slice(1).join(" · ")}</span></div></div></section>`;
+}
+
+function useDecision(id, draft, changed) {
+  const [busy, set] = useState(false);
+  const save = () => send("PUT", path("jobs", id, "plan"), { tasks: draft.tasks, version: draft.data.version });
+  const during = async (change) => {
+    set(true);
+    const done = await change();
+    set(false);
+    if (done) changed();
+    return done;
+  };
+  const approve = async () => {
+    const words = `${many(draft.tasks.length, "task")} start${draft.tasks.length === 1 ? "s" : ""}, with the limits that are shown.`;
+    if (!(await ask({ title: "Approve the plan", text: words, yes: "Approve and start", no: "Not yet" }))) return;
+    await during(() => act(async () => {
+      if (draft.edited) await save();
+      return post(path("jobs", id, "approve"));
+    }, "Approved"));
+  };
+  const keep = () => during(() => act(async () => { const made = await save(); draft.refresh(); return made; }, "Saved"));
+  return { busy, approve, keep, reject: () => during(() => rejectPlan(id)) };
+}
+
+function Plan({ id, job, changed }) {
+  const draft = useDraft(id);
+  const agents = useQuery("/api/v1/agents");
+  const decision = useDecision(id, draft, changed);
+  useKeys({ a: () => (mayChange() && draft.tasks ? void decision.approve() : false) });
+  if (draft.error) return html`<${Failure} error=${draft.error} back="/" />`;
+  if (!draft.tasks) return html`<${Loading} />`;
+  const usable = (agents.data?.agents || []).filter((each) => each.usable).map((each) => each.name);
+  const number = new Map(draft.tasks.map((task, at) => [task.id, at + 1]));
+  return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">This plan waits for you.</b> Nothing has run yet${draft.edited ? "; your changes are not saved" : ""}.</p></div>
+    <${Estimate} estimate=${draft.data.estimate} job=${job} />
+    <section class="card" aria-labelledby="plan-h"><header><h2 id="plan-h">${many(draft.tasks.length, "task")}</h2>
+      ${mayChange() && html`<button type="button" class="btn sm" onClick=${draft.add}><${Icon} name="i-plus" />Add a task</button>`}</header>
+      <table class="tbl plan cards"><thead><tr><th><span class="sr">Number</span></th><th>Task</th><th>Agent</th><th>Role</th><th>Starts after</th><th><span class="sr">Remove</span></th></tr></thead>
+        <tbody>${draft.tasks.map((task, at) => html`<${Row} key=${task.id} task=${task} at=${at} agents=${usable} draft=${draft} number=${number} />`)}</tbody></table></section>
+    ${mayChange() && html`<section class="reviewbar" aria-label="Your decision"><span class="grow small soft hide-s">Approve starts the tasks as they are shown</span>
+      <button type="button" class="btn primary" disabled=${decision.busy} onClick=${decision.approve}><${Icon} name="i-play" />Approve and start</button>
+      <button type="button" class="btn" disabled=${decision.busy || !draft.edited} onClick=${decision.keep}>Save</button>
+      <button type="button" class="btn danger" disabled=${decision.busy} onClick=${decision.reject}>Reject</button></section>`}</div>`;
+}
+
+export const View = ({ model, details, refresh }) => html`<${Plan} id=${model.job} job=${details || {}} changed=${refresh} />`;

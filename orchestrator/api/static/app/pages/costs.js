@@ -1,0 +1,161 @@
+// What was spent: by day, and by agent, model or label.
+import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
+import { useQuery } from "../core/query.js";
+import { note, place } from "../core/router.js";
+import { useStore } from "../core/store.js";
+import { Empty, Failure, Loading } from "../parts/empty.js";
+import { Icon } from "../parts/icon.js";
+import { Title } from "../parts/title.js";
+import { count, many, money, plain, tokens } from "../text/format.js";
+import uPlot from "../../vendor/uplot.js";
+
+const RANGES = { 1: "24 h", 14: "14 days", 90: "90 days" };
+const BY = { agent: "Agent", model: "Model", job: "Job" };
+const DAY_MS = 86400000;
+const SERIES = ["--c1", "--c2", "--c3", "--c4", "--c5"];
+const HEIGHT = 240;
+const MOST_SERIES = 5;
+
+const dayStart = (days) => {
+  const today = new Date();
+  return new Date(today.getFullYear(), today.getMonth(), today.getDate() - days + 1);
+};
+const sum = (rows, name) => rows.reduce((all, row) => all + (row[name] || 0), 0);
+const known = (rows) => rows.some((row) => row.cost_usd !== undefined && row.cost_usd !== null);
+
+// Days (or hours) as rows of [time, cost of each key], the largest keys first, the rest as one.
+function table(rows, keys, since, step) {
+  const times = [];
+  for (let at = since.getTime(); at <= Date.now(); at += step) times.push(at / 1000);
+  const columns = keys.map(() => times.map(() => 0));
+  for (const row of rows) {
+    const place = Math.floor((Date.parse(row.at) - since.getTime()) / step);
+    const named = keys.indexOf(row.key);
+    const column = named < 0 ? keys.length - 1 : named;
+    if (place >= 0 && place < times.length) columns[column][place] += row.cost_usd || 0;
+  }
+  return [times, ...columns];
+}
+
+function keysOf(rows) {
+  const costs = new Map();
+  for (const row of rows) costs.set(row.key, (costs.get(row.key) || 0) + (row.cost_usd || 0));
+  const all = [...costs.entries()].sort((one, other) => other[1] - one[1]).map(([key]) => key);
+  return all.length > MOST_SERIES ? [...all.slice(0, MOST_SERIES - 1), "others"] : all;
+}
+
+// Each series stands on those before it: drawn from the top down.
+function stacked([times, ...columns]) {
+  const heights = times.map(() => 0);
+  const made = columns.map((column) => column.map((value, at) => (heights[at] += value)));
+  return [times, ...made.reverse()];
+}
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "#888";
+
+// A canvas knows no light-dark(): the color that the page has for the token now.
+function color(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function options(keys, width) {
+  const bars = uPlot.paths.bars({ size: [0.6, 40] });
+  const hues = keys.map((_, at) => color(SERIES[at % SERIES.length])).reverse();
+  const axis = { stroke: color("--text-3"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: `11px ${css("--sans")}` };
+  return {
+    width, height: HEIGHT, legend: { show: false }, cursor: { show: false },
+    scales: { y: { range: (_, low, high) => [0, Math.max(high, 0.01)] } },
+    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 56, values: (_, values) => values.map((value) => `$${value.toFixed(2)}`) }],
+    series: [{}, ...hues.map((fill) => ({ fill, stroke: fill, width: 0, paths: bars, points: { show: false } }))],
+  };
+}
+
+function Chart({ rows, keys, since, step, label }) {
+  const holder = useRef(null);
+  const data = useMemo(() => stacked(table(rows, keys, since, step)), [rows]);
+  useEffect(() => {
+    let plot = null;
+    const draw = () => {
+      plot?.destroy();
+      plot = new uPlot(options(keys, holder.current.clientWidth), data, holder.current);
+    };
+    draw();
+    const watching = new ResizeObserver(() => plot.setSize({ width: holder.current.clientWidth, height: HEIGHT }));
+    watching.observe(holder.current);
+    addEventListener("themechange", draw);
+    return () => {
+      watching.disconnect();
+      removeEventListener("themechange", draw);
+      plot.destroy();
+    };
+  }, [data]);
+  return html`<div class="plot" ref=${holder} role="img" aria-label=${label}></div>`;
+}
+
+const Key = ({ keys, rows }) => html`<ul class="legend">${keys.map((key, at) => {
+  const cost = sum(rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)), "cost_usd");
+  return html`<li key=${key}><span class=${`key k${(at % SERIES.length) + 1}`} aria-hidden="true"></span>${plain(key || "unknown")} <b class="num">${money(cost)}</b></li>`;
+})}</ul>`;
+
+function Tiles({ rows, days }) {
+  const today = rows.filter((row) => Date.parse(row.at) >= dayStart(1).getTime());
+  const good = sum(rows, "succeeded");
+  const missing = sum(rows.filter((row) => row.partial), "workers");
+  const cost = known(rows) ? sum(rows, "cost_usd") : undefined;
+  const tile = (word, value, more) => html`<div class="card tile"><span class="lab">${word}</span><b>${value}</b><span class="small muted">${more}</span></div>`;
+  return html`<div class="tiles">${tile("Today", money(known(today) ? sum(today, "cost_usd") : undefined, "$0.00"), many(sum(today, "workers"), "worker"))}
+    ${tile(RANGES[days], money(cost, "unknown"), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
+    ${tile("A worker that succeeded", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
+    ${tile("Not known", many(missing, "worker"), missing ? "their cost is missing here" : "all costs are known")}</div>`;
+}
+
+function csv(rows) {
+  const names = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
+  // A cell that a spreadsheet would run as a formula begins with an apostrophe.
+  const cell = (value) => `"${String(value ?? "").replaceAll('"', '""').replace(/^[=+\-@\t\r]/, "'$&")}"`;
+  return [names.join(","), ...rows.map((row) => names.map((name) => cell(row[name])).join(","))].join("\n");
+}
+
+function download(rows) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));
+  link.download = "costs.csv";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function Totals({ rows, keys, by }) {
+  const lines = keys.map((key) => ({ key, rows: rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)) }));
+  return html`<section class="card"><header><h2>By ${BY[by].toLowerCase()}</h2></header><table class="tbl cards"><thead><tr><th>${BY[by]}</th><th class="r">Workers</th><th class="r">Succeeded</th>
+      <th class="r">Tokens in</th><th class="r">Tokens out</th><th class="r">Cost</th></tr></thead><tbody>${lines.map(({ key, rows: own }) => html`<tr key=${key}>
+      <td class="full">${by === "job" && key !== "others" ? html`<a class="link mono" href=${`/jobs/${key}`}>${key}</a>` : plain(key || "unknown")}</td>
+      <td class="r num">${count(sum(own, "workers"))}</td><td class="r num">${count(sum(own, "succeeded"))}</td><td class="r num">${tokens(sum(own, "tokens_in"))}</td>
+      <td class="r num">${tokens(sum(own, "tokens_out"))}</td><td class="r num">${known(own) ? money(sum(own, "cost_usd")) : "unknown"}</td></tr>`)}</tbody></table></section>`;
+}
+
+export function Page() {
+  const { search } = useStore(place);
+  const given = new URLSearchParams(search);
+  const days = RANGES[given.get("days")] ? Number(given.get("days")) : 14;
+  const by = BY[given.get("by")] ? given.get("by") : "agent";
+  const since = useMemo(() => (days === 1 ? new Date(Date.now() - DAY_MS) : dayStart(days)), [days]);
+  const bucket = days === 1 ? "hour" : "day";
+  const { data, error, loading } = useQuery("/api/v1/usage", { by, bucket, since: since.toISOString() }, { every: 30000 });
+  const rows = useMemo(() => data?.rows || [], [data]);
+  const keys = useMemo(() => keysOf(rows), [rows]);
+  const turn = (name, value, words) => html`<button type="button" aria-pressed=${String(String({ days, by }[name]) === value)} onClick=${() => note({ [name]: value })}>${words}</button>`;
+  return html`<main id="main"><${Title} text="Costs" /><div class="page-h"><h1>Costs</h1><div class="acts"><div class="seg-c" role="group" aria-label="Time">
+      ${Object.entries(RANGES).map(([value, words]) => turn("days", value, words))}</div>
+      ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
+    ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} />`}
+    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="Nothing was used">Agents that call a model report what they used; commands cost nothing.<//></section>`}
+    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by].toLowerCase()}</h2>
+        <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}</div></header>
+      <div class="pad stack"><${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
+        <${Key} keys=${keys} rows=${rows} /></div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
+}

@@ -1,0 +1,83 @@
+"""The servers that one user runs on this machine, so that each dashboard can link the others."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.api.options import OtherServer
+from orchestrator.cli.process_check import is_same_process
+from orchestrator.security.untrusted_files import read_regular, write_private
+
+logger = logging.getLogger(__name__)
+
+LARGEST_FILE_BYTES = 65536
+
+
+class RunningServers:
+    """A directory of the user with one file for each server. Never raises: it is a convenience."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        home = environ.get("HOME") or os.path.expanduser("~")
+        state = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+        self._directory = Path(state) / "orchestrator" / "servers"
+        self._own: Path | None = None
+
+    def add(self, url: str, project: Path, started_at: float) -> None:
+        """Record this process as the server of a project. Replaces the project's former server."""
+        name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
+        record = _Record(url, str(project), os.getpid(), started_at)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self._directory / f"{name}.json", json.dumps(asdict(record)).encode())
+            self._own = self._directory / f"{name}.json"
+        except OSError as error:
+            logger.info("other dashboards cannot link this server: %s", error)
+
+    def remove(self) -> None:
+        """Remove the record of this process. Idempotent."""
+        record = _read(self._own) if self._own else None
+        if self._own and record and record.pid == os.getpid():
+            self._own.unlink(missing_ok=True)
+
+    def others(self) -> Sequence[OtherServer]:
+        """Return the other servers that live, by project."""
+        found = []
+        for path in self._paths():
+            record = _read(path)
+            if record and record.pid != os.getpid() and record.lives:
+                found.append(OtherServer(url=record.url, project=record.project))
+        return sorted(found, key=lambda each: each.project)
+
+    def _paths(self) -> Sequence[Path]:
+        try:
+            return list(self._directory.glob("*.json"))
+        except OSError:
+            return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    url: str
+    project: str
+    pid: int
+    started_at: float
+
+    @property
+    def lives(self) -> bool:
+        return is_same_process(self.pid, self.started_at)
+
+
+def _read(path: Path) -> _Record | None:
+    """Return a record; None if the file is missing or damaged."""
+    try:
+        found = json.loads(read_regular(path, LARGEST_FILE_BYTES) or b"")
+        record = _Record(
+            str(found["url"]), str(found["project"]), int(found["pid"]), float(found["started_at"])
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if record.url.startswith(("http://", "https://")) else None

@@ -1,0 +1,60 @@
+"""The list of servers that one user runs."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.server.running_servers import RunningServers
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> RunningServers:
+    return RunningServers({"XDG_STATE_HOME": str(tmp_path)})
+
+
+def record(tmp_path: Path, name: str, **fields: object) -> None:
+    """Write a server's record, by default of the process above this one."""
+    folder = tmp_path / "orchestrator/servers"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"url": "http://localhost:1", "project": f"/{name}", "pid": os.getppid()}
+    (folder / f"{name}.json").write_text(
+        json.dumps({**values, "started_at": time.time(), **fields})
+    )
+
+
+def test_others_are_listed_by_project(servers: RunningServers, tmp_path: Path) -> None:
+    record(tmp_path, "b")
+    record(tmp_path, "a", url="https://host:2")
+    servers.add("http://localhost:3", tmp_path, time.time())
+    found = [(each.project, each.url) for each in servers.others()]
+    assert found == [("/a", "https://host:2"), ("/b", "http://localhost:1")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"pid": 2**22 + 1}, {"started_at": 1.0}, {"url": "javascript:alert(1)"}, {"pid": "x"}],
+)
+def test_what_is_no_living_server_is_skipped(
+    servers: RunningServers, tmp_path: Path, fields: dict[str, object]
+) -> None:
+    record(tmp_path, "a", **fields)
+    assert list(servers.others()) == []
+
+
+def test_a_stopped_server_removes_its_record(servers: RunningServers, tmp_path: Path) -> None:
+    servers.add("http://localhost:3", tmp_path, time.time())
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+    servers.remove()
+    servers.remove()
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_home_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    servers = RunningServers({"XDG_STATE_HOME": str(tmp_path / "file")})
+    servers.add("http://localhost:3", tmp_path, time.time())
+    servers.remove()
+    assert list(servers.others()) == []
