@@ -15,7 +15,6 @@ from orchestrator.api.http.shared_reads import SharedReads
 from orchestrator.api.openapi.document import document
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
-    agents,
     job_actions,
     jobs,
     locks,
@@ -23,12 +22,10 @@ from orchestrator.api.routes import (
     merge,
     pages,
     reports,
-    server,
-    session,
-    stats,
     streams,
 )
 from orchestrator.api.routes.read_models import needs, workers
+from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.common import job_path
@@ -53,7 +50,7 @@ BLUEPRINTS = (
     mcp.blueprint,
     locks.blueprint,
     agents.blueprint,
-    server.blueprint,
+    project.blueprint,
     session.blueprint,
     pages.blueprint,
 )

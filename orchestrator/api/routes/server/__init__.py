@@ -1,0 +1,1 @@
+"""The calls about the server: logins, agents, statistics, its project and keys."""
