@@ -24,7 +24,14 @@ from orchestrator.app.settings_map import (
     surroundings,
 )
 from orchestrator.config import Settings, project_root, roles_directory
-from orchestrator.config.fields.choices import Attempts, Containment, OnShutdown, Push, UnknownPrice
+from orchestrator.config.fields.choices import (
+    Attempts,
+    Author,
+    Containment,
+    OnShutdown,
+    Push,
+    UnknownPrice,
+)
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Tree
@@ -48,6 +55,7 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.job_control import JobControl
+from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
@@ -67,7 +75,7 @@ from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases
 from orchestrator.engine.worktrees.working_directories import Worktrees
-from orchestrator.git import CopyRules, GitRepository, NeverCommit
+from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
 from orchestrator.reports import Reports, write_report
@@ -75,6 +83,7 @@ from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
     JobFiles,
     JobLog,
+    LandingJournal,
     Place,
     StatusFiles,
     Workspace,
@@ -134,6 +143,7 @@ class Assembly:
             status_files=self._status_files,
             removal=self._removal,
             housekeeping=self._housekeeping,
+            landings=self._landing_calls,
             worktree_cleanup=WorktreeCleanup(self._worktrees),
             lock=WorkspaceLock(self._workspace.root),
             place=self._place,
@@ -361,6 +371,7 @@ class Assembly:
                 merge_queue=self._merge_queue,
                 removal=self._removal,
             ),
+            landings=self._landing_calls,
             locks=LockService(self._supervisor, self._store, self._access, self._lease_calls),
             queries=self._queries,
             reads=ReadModels(store=self._store, access=self._access),
@@ -424,6 +435,22 @@ class Assembly:
             merge_queue=self._merge_queue,
             report_anew=self._reporting.once_more,
         )
+
+    @cached_property
+    def _landing_calls(self) -> LandingCalls:
+        return LandingCalls(
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            merge_queue=self._merge_queue,
+            journal=LandingJournal(self._workspace.root),
+            landings=self._landing,
+        )
+
+    def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> Landing:
+        by_setting = self._settings.git.author is Author.USER
+        of_user = by_setting if as_user is None else as_user
+        return Landing(Path(project or self._around.project_root), root_id, job_id, of_user)
 
     @cached_property
     def _server_status(self) -> ServerStatus:

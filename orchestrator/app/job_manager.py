@@ -17,6 +17,7 @@ from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
 from orchestrator.engine.supervisor.publisher import Publisher
@@ -63,6 +64,7 @@ class JobManager:
     status_files: StatusFiles
     removal: JobRemoval
     housekeeping: Housekeeping
+    landings: LandingCalls
     worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
     place: Place
@@ -119,6 +121,7 @@ class JobManager:
         self.lease_calls.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()
+        self.landings.recover()
         self.housekeeping.start(removed)
 
     def _take_place(self) -> None:

@@ -11,6 +11,9 @@ OrchestratorError
 ├── NotFound             the object does not exist, or the caller may not see it
 ├── Conflict             the object is in a state that does not allow the action
 │   ├── Outdated         it has changed since the caller looked at it; has its present commit
+│   ├── Incomplete       a job that is not completed would land without permission for that
+│   ├── OtherBranch      another branch is checked out than the one to land on
+│   ├── InTheWay         files of the user's checkout block a landing
 │   ├── Locked           another worker holds a lock
 │   └── Deadlock         waiting for a lock would close a cycle of waits
 ├── Unauthorized         the API key is missing or invalid
@@ -24,7 +27,7 @@ OrchestratorError
 └── ContainmentUnavailable  the configured containment of workers is not available
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class OrchestratorError(Exception):
@@ -156,6 +159,32 @@ class Outdated(Conflict):
     def __init__(self, message: str, commit: str) -> None:
         super().__init__(message)
         self.commit = commit
+
+
+class Incomplete(Conflict):
+    """The job is not completed. ``status`` is its status."""
+
+    kind = "partial"
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OtherBranch(Conflict):
+    """Another branch is checked out than the one to land on."""
+
+    kind = "other-branch"
+
+
+class InTheWay(Conflict):
+    """Files of the user's checkout block the action. ``files`` are their paths."""
+
+    kind = "dirty-checkout"
+
+    def __init__(self, message: str, *, files: Sequence[str], kind: str | None = None) -> None:
+        super().__init__(message, kind=kind)
+        self.files = tuple(files)
 
 
 class Locked(Conflict):

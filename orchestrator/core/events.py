@@ -28,6 +28,10 @@ class EventKind(StrEnum):
     CHILD_JOB_REFUSED = "child_job_refused"
     #: All workers are done and the reports are written. data: status, reason
     JOB_ENDED = "job_ended"
+    #: The job's result is on a branch of the user. data: by, branch, commit, before
+    JOB_LANDED = "job_landed"
+    #: The landing was undone: the branch is at its commit before. data: by, branch, commit, before
+    LANDING_UNDONE = "landing_undone"
     #: An attempt is about to start. data: attempt, agent
     WORKER_STARTED = "worker_started"
     #: The worker released its slot while its child jobs run. data: child_job_ids

@@ -17,7 +17,7 @@ from orchestrator.git.commits.diff import between, of_worker
 from orchestrator.git.commits.never_commit import NeverCommit
 from orchestrator.git.environments.copied_files import CopyRules
 from orchestrator.git.landing.authorship import signature_of_user
-from orchestrator.git.landing.land import Landing, LandOptions
+from orchestrator.git.landing.land import Landing
 from orchestrator.git.landing.pull_request import PullRequest
 from orchestrator.git.repair.user_repository import BranchRestore, Restorable, RestoreState
 from orchestrator.git.repository import GitRepository
@@ -26,7 +26,6 @@ __all__ = [
     "BranchRestore",
     "CopyRules",
     "GitRepository",
-    "LandOptions",
     "Landing",
     "NeverCommit",
     "PullRequest",

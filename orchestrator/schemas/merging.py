@@ -1,14 +1,16 @@
 """Merge results, and requests to repeat a merge."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator.core.model.gate import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
+from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
-from orchestrator.schemas.answers.common import Answer, MissingAnswer, OutsideAnswer
+from orchestrator.schemas.answers.common import Answer, Links, MissingAnswer, OutsideAnswer
 from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Word
 from orchestrator.schemas.fields.wire import Wire
 
@@ -49,6 +51,87 @@ class ChoiceRequest(Wire):
     """Request to choose a candidate of a task."""
 
     worker_id: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class LandBody(Wire):
+    """Request to land the result of a job on the branch that is checked out."""
+
+    squash: bool = False
+    """Create one commit, with the trailers of all commits."""
+    ff_only: bool = False
+    """Refuse to create a merge commit."""
+    no_ff: bool = False
+    """Always create a merge commit."""
+    onto: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
+    """Name of the branch that is checked out; needed if the job started from another branch."""
+    partial: bool = False
+    """Allow a job that is not completed."""
+    author: Literal["worker", "user"] | None = None
+    """Author of the landed commits (default: the setting git.author)."""
+    check: bool = False
+    """Check only: the answer has the branch and the files, and nothing changes."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.squash + self.ff_only + self.no_ff > 1:
+            raise PydanticCustomError("two_ways", "squash, ff_only, and no_ff conflict; pass one")
+        return self
+
+    def to_request(self) -> LandRequest:
+        given = {
+            LandOptions.SQUASH: self.squash,
+            LandOptions.FAST_FORWARD: self.ff_only,
+            LandOptions.MERGE: self.no_ff,
+        }
+        return LandRequest(
+            how=next((how for how, is_given in given.items() if is_given), LandOptions.ANY),
+            onto=self.onto or "",
+            partial=self.partial,
+            as_user=None if self.author is None else self.author == "user",
+        )
+
+
+class LandAnswer(Answer):
+    """The landing of a job's result, or the check of it."""
+
+    job_id: str
+    landed: bool
+    """True if the branch has the result; false for a check, and if nothing is to land."""
+    changed: bool
+    """True if this call moved the branch."""
+    branch: str
+    """Branch that is checked out; "HEAD (detached: ...)" without a branch."""
+    base_branch: str
+    """Branch from which the job started; empty: none. If it differs from branch, pass onto."""
+    result: str
+    """Commit of the job's result; empty if nothing is to land."""
+    commit: str | None = None
+    """Commit of the branch after the call; omitted if the result has not landed."""
+    before: str | None = None
+    """Commit of the branch before the call; omitted if the result has not landed."""
+    files: list[str]
+    """Paths that the result changes, at most 1,000."""
+    files_changed: int
+    """Number of all changed paths."""
+    nothing_to_land: bool
+    """True if the job changed nothing that could land; text has the reason."""
+    text: str
+    """Outcome as text."""
+    links: Links
+
+
+class UndoAnswer(Answer):
+    """A branch that is at its commit from before the landing."""
+
+    job_id: str
+    branch: str
+    commit: str
+    """Commit of the branch now."""
+    before: str
+    """Commit of the branch before the call: the landed one."""
+    text: str
+    """Outcome as text."""
+    links: Links
 
 
 class LostHunkAnswer(Answer):

@@ -4,6 +4,7 @@ from orchestrator.workspace.disk_reserve import DiskReserve
 from orchestrator.workspace.ext4_spread import spread
 from orchestrator.workspace.job_deletion import JobFiles
 from orchestrator.workspace.job_log import JobLog
+from orchestrator.workspace.landing_journal import LandingJournal
 from orchestrator.workspace.layout import Workspace
 from orchestrator.workspace.location import Place
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
@@ -14,6 +15,7 @@ __all__ = [
     "DiskReserve",
     "JobFiles",
     "JobLog",
+    "LandingJournal",
     "Place",
     "StatusFiles",
     "Workspace",

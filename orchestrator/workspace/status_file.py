@@ -304,6 +304,7 @@ def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "missing": told,
         "made_not_in_result": [asdict(each) for each in outside],
         "repository_changes": [asdict(each) for each in job.facts.repository_changes],
+        "landed": [{**asdict(each), "at": iso(each.at)} for each in job.facts.landed],
     }
 
 

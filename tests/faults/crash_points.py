@@ -73,6 +73,11 @@ OF_SPARES = ("worktree: spare files taken",)
 OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
 OF_UNDOING = ("landing: about to move",)
+OF_STORED_LANDINGS = (
+    "landing: noted",
+    "landing: about to be stored",
+    "landing: stored",
+)
 
 #: Tests that crash at the point: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
@@ -110,6 +115,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     (
         "unit/security/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
+    (
+        "integration/engine/checkouts/test_landing.py::"
+        "test_a_landing_is_told_once_whenever_the_server_dies"
+    ): OF_STORED_LANDINGS,
     "unit/git/merge/test_merge_tree.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
     (
         "unit/git/merge/test_merge_tree.py::"

@@ -164,6 +164,18 @@ class OrchestratorClient(Following):
         """Return the checkpoints of the job's workers: ``checkpoints``, as they were made."""
         return self._get(path_of(job_id, "checkpoints"))
 
+    def land(self, job_id: str, **how: Any) -> Answer:
+        """Land a job's result on the branch that is checked out; ``check=True`` only checks.
+
+        Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
+        Raises ConflictError, with ``files`` in its problem if files are in the way.
+        """
+        return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
+
+    def undo(self, job_id: str) -> Answer:
+        """Restore the branch to its commit before ``land``."""
+        return self._post(path_of(job_id, "undo"), {})
+
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
         """Restore a worker's changes to a checkpoint; the worker must not run."""
         body = {"checkpoint": checkpoint} if checkpoint else {}

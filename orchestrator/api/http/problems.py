@@ -24,6 +24,8 @@ from orchestrator.core.errors import (
     ConfigError,
     Conflict,
     Forbidden,
+    Incomplete,
+    InTheWay,
     InvalidRequest,
     LaunchError,
     LimitReached,
@@ -46,6 +48,9 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 #: Seconds after which one of a key's running jobs may have ended.
 RUNNING_SECONDS = 30
+
+#: Maximum number of paths in a problem.
+MOST_FILES = 1000
 
 #: Status by class of error; the first matching class decides.
 STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
@@ -178,6 +183,10 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
         return replace(problem, more={"subject": "job"})
     if isinstance(error, Outdated):
         return replace(problem, more={"commit": error.commit})
+    if isinstance(error, InTheWay):
+        return replace(problem, more={"files": list(error.files[:MOST_FILES])})
+    if isinstance(error, Incomplete):
+        return replace(problem, more={"job_status": error.status})
     if isinstance(error, Refused):
         left = dict(error.left)
         return replace(problem, more={"remaining": left, "left": left})

@@ -1,4 +1,4 @@
-"""The outcome of a job's changes to the project, and merging them again."""
+"""The outcome of a job's changes to the project; merging them again, and landing them."""
 
 from http import HTTPStatus
 
@@ -9,8 +9,10 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import job_path
+from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.api.serializers.results import missing_changes, outside_work, workers_by_job
-from orchestrator.schemas.merging import ChoiceRequest, ConflictsAnswer, MergeRequest
+from orchestrator.schemas.merging import ChoiceRequest, ConflictsAnswer, LandBody, MergeRequest
+from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -47,6 +49,23 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
     if service().choose(caller(), job_id, task_id, request.worker_id):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+@blueprint.post("/land")
+def land_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    # A caller that may not see the job gets no information about its calls either.
+    service().job(caller(), checked_job_id(job_id))
+    body = reading.body(LandBody, optional=True)
+    answer = landing_plan_answer if body.check else land_answer
+    return json_answer(answer(service(), caller(), job_id, body.to_request()))
+
+
+@blueprint.post("/undo")
+def undo_landing(job_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    return json_answer(undo_answer(service(), caller(), checked_job_id(job_id)))
 
 
 def _answer(job_id: str) -> ConflictsAnswer:

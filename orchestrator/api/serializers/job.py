@@ -44,6 +44,7 @@ from orchestrator.schemas.answers.job import (
     FailureAnswer,
     HeldLock,
     JobAnswer,
+    LandedAnswer,
     StrayAnswer,
     TaskAnswer,
     TreeAnswer,
@@ -122,6 +123,9 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
+        landed=[
+            LandedAnswer(**{**asdict(each), "at": moment(each.at)}) for each in job.facts.landed
+        ],
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.api.client.errors import ConflictError
 from orchestrator.cli.context import (
     CliContext,
     job_argument,
@@ -17,28 +18,24 @@ from orchestrator.cli.context import (
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.summary import (
-    all_tasks,
-    already,
     ending_lines,
-    is_in_project,
-    made_in_project,
     place_of,
     purpose,
     tasks_of,
 )
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.formatting import fence
 from orchestrator.security.untrusted_files import read_regular
 
 if TYPE_CHECKING:
-    from orchestrator.git import Landing, LandOptions
+    from orchestrator.core.model.submission import Caller
+    from orchestrator.engine.service.service import Service
+    from orchestrator.git import Landing
 
 _MOST_REPORT = 16 << 20
-#: Label of a follow-up job, with the id of the earlier job.
-CONTINUES = "continues"
 
 
 @click.command("diff")
@@ -127,46 +124,44 @@ def land_command(
     """
     surroundings.check_user("land")
     how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
-    if pr and (ff_only or no_ff or squash):
+    if pr and how:
         raise click.UsageError(
-            f"--pr and {how.value} conflict, because the service merges; pass one of them"
+            f"--pr and --{how[0].replace('_', '-')} conflict, because the service merges; pass one "
+            "of them"
         )
     landing = landing_of(surroundings, job_id)
-    job = whole_job(surroundings.workspace, job_id)
-    if job.get("status") != JobStatus.COMPLETED and not partial:
-        return _refuse(landing, job)
-    if _changed_nothing(job):
-        there = made_in_project(job)
-        why = already(there) if there else f"job {job['job_id']} changed nothing"
-        told = [f"nothing to land: {why}", *ending_lines(job, terminal_width())]
-        click.echo(printable("\n".join(told)), err=True)
-        return ExitCode.OK
+    asked: dict[str, Any] = {**dict.fromkeys(how, True), "partial": partial}
     try:
-        shown = landing.diff(stat=True)
-    except NotFound as error:
-        return _without_result(job, error)
-    click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
+        plan = _land(surroundings, job_id, {**asked, "check": True})
+    except (Incomplete, ConflictError) as error:
+        return _incomplete(surroundings, job_id, error)
+    job = whole_job(surroundings.workspace, job_id)
+    if plan["nothing_to_land"]:
+        click.echo(printable("\n".join(_nothing(job, plan["text"]))), err=True)
+        return ExitCode.OK
+    click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
-    base = base_branch(surroundings.workspace, landing.root_id)
     if pr:
-        return _open_pull_request(surroundings, landing, job, onto or base, yes=yes)
-    _ask(job["job_id"], landing.branch(), base, onto=onto, yes=yes)
-    click.echo(landing.land(how, str(job.get("request") or "")))
+        return _open_pull_request(surroundings, landing, job, onto or plan["base_branch"], yes=yes)
+    asked["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
+    click.echo(_land(surroundings, job_id, asked)["text"])
     return ExitCode.OK
 
 
-def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
+def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Name the changes that a job's result lacks; its exit code, FAILED if it has not ended."""
+    if getattr(error, "slug", error.kind) != Incomplete.kind:
+        raise error
+    job = whole_job(surroundings.workspace, job_id)
     status = JobStatus(job["status"])
-    if status != JobStatus.PARTIAL:
-        try:
-            landing.result()
-        except NotFound as error:
-            return _without_result(job, error)
     also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
     click.echo(printable("\n".join([*_lacks(job), also])), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
+
+
+def _nothing(job: Mapping[str, Any], why: str) -> list[str]:
+    return [why, *_losses(job.get("missing") or ()), *ending_lines(job, terminal_width())]
 
 
 def _open_pull_request(
@@ -211,82 +206,34 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
     return "\n\n".join((*parts, f"Orchestrator-Job: {job['job_id']}")) + "\n"
 
 
-def _ask(job_id: str, branch: str, base: str, *, onto: str | None, yes: bool) -> None:
-    """Raise Conflict if the user does not agree that ``branch`` is changed."""
-    name = branch.split(" ")[0]
-    if onto not in (None, name):
-        raise Conflict(
-            f"the current branch is {branch}, not {onto}; nothing was changed; first: "
-            f"git switch {onto}"
-        )
-    if base and base != name and not onto:
-        given = command_with("--onto", name, *(() if yes else ("--yes",)))
-        if not confirmed(f"Job {job_id} started from {base}. Land it on {branch} instead?"):
-            raise Conflict(
-                f"job {job_id} started from branch {base}, but the current branch is {branch}; "
-                f"nothing was changed; to land it on {name}: {given}"
-            )
-    elif not yes and not confirmed(f"Land this on {branch}?"):
-        raise unconfirmed("land")
-
-
-def base_branch(workspace: Path, root_id: str) -> str:
-    """Return the branch that a root job, or the job that it continues, started from; empty:
-    none.
+def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
+    """Return the branch to land on, if the user names it. Raise Conflict if the user does not
+    agree that it is changed.
     """
-    seen: set[str] = set()
-    while root_id and root_id not in seen:
-        seen.add(root_id)
-        try:
-            job = whole_job(workspace, root_id)
-        except NotFound:
-            return ""
-        if found := str(job.get("base_branch") or ""):
-            return found
-        root_id = str((job.get("labels") or {}).get(CONTINUES) or "")
-    return ""
-
-
-def _how(*, ff_only: bool, no_ff: bool, squash: bool) -> "LandOptions":
-    """Return the merge method that the options select. Raise UsageError if they conflict."""
-    from orchestrator.git import LandOptions
-
-    given = {
-        LandOptions.FAST_FORWARD: ff_only,
-        LandOptions.MERGE: no_ff,
-        LandOptions.SQUASH: squash,
-    }
-    chosen = [how for how, is_given in given.items() if is_given]
-    if len(chosen) > 1:
-        raise click.UsageError(
-            f"{' and '.join(each.value for each in chosen)} conflict; pass one of them"
+    branch, base = plan["branch"], plan["base_branch"]
+    name = branch.split(" ")[0]
+    if base in ("", name) or onto:
+        # The server rejects another branch than the one that is checked out.
+        is_named = onto in (None, name)
+        if is_named and not yes and not confirmed(f"Land this on {branch}?"):
+            raise unconfirmed("land")
+        return onto
+    given = command_with("--onto", name, *(() if yes else ("--yes",)))
+    if not confirmed(f"Job {job_id} started from {base}. Land it on {branch} instead?"):
+        raise OtherBranch(
+            f"job {job_id} started from branch {base}, but the current branch is {branch}; "
+            f"nothing was changed; to land it on {name}: {given}"
         )
-    return chosen[0] if chosen else LandOptions.ANY
+    return str(name)
 
 
-def _without_result(job: Mapping[str, Any], error: NotFound) -> ExitCode:
-    """Return the exit code for a job that has nothing to land. Raise Conflict if the job failed or
-    was cancelled; raise ``error`` if its files are in directories without a worktree."""
-    status = job.get("status")
-    if status in (JobStatus.FAILED, JobStatus.CANCELLED):
-        raise Conflict(f"job {job['job_id']} is {status}; {error.message}") from None
-    missing = job.get("missing") or ()
-    if not missing:
-        raise error
-    if status == JobStatus.PARTIAL:
-        click.echo(printable("\n".join(_lacks(job))), err=True)
-        return ExitCode.PARTIAL
-    told = f"nothing to land: all changes of job {job['job_id']} were excluded by choice:"
-    click.echo(printable("\n".join([told, *_losses(missing)])), err=True)
-    return ExitCode.OK
-
-
-def _changed_nothing(job: Mapping[str, Any]) -> bool:
-    """True for a completed job whose workers created no files, except in the project itself."""
-    made = job.get("made_not_in_result") or any(
-        task.get("files_created") and not is_in_project(task) for task in all_tasks(tasks_of(job))
-    )
-    return job.get("status") == JobStatus.COMPLETED and not made
+def _how(**options: bool) -> list[str]:
+    """Return the merge method that the options select. Raise UsageError if they conflict."""
+    chosen = [name for name, is_given in options.items() if is_given]
+    if len(chosen) > 1:
+        named = " and ".join(f"--{each.replace('_', '-')}" for each in chosen)
+        raise click.UsageError(f"{named} conflict; pass one of them")
+    return chosen
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
@@ -328,7 +275,54 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     landing = landing_of(surroundings, job_id)
     if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):
         raise unconfirmed("undo")
-    click.echo(landing.undo())
+    click.echo(_undo(surroundings, job_id)["text"])
+
+
+def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer of the server that runs for the folder, or of its use case here."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.land(job_id, **asked)
+    from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
+    from orchestrator.schemas.merging import LandBody
+
+    body = LandBody(**asked)
+    answer = landing_plan_answer if body.check else land_answer
+    with _locally(surroundings) as (service, caller):
+        found = answer(service, caller, job_id, body.to_request()).as_json()
+    if not body.check:
+        _note(surroundings, job_id, "land")
+    return found
+
+
+def _undo(surroundings: CliContext, job_id: str) -> Mapping[str, Any]:
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.undo(job_id)
+    from orchestrator.api.serializers.landing import undo_answer
+
+    with _locally(surroundings) as (service, caller):
+        found = undo_answer(service, caller, job_id).as_json()
+    _note(surroundings, job_id, "undo")
+    return found
+
+
+@contextmanager
+def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
+    from orchestrator.app import local_service
+
+    with local_service(surroundings.folder, surroundings.environ) as found:
+        yield found
+
+
+def _note(surroundings: CliContext, job_id: str, action: str) -> None:
+    from orchestrator.api.serializers.common import job_path
+
+    audit = surroundings.audit_log()
+    audit.note(f"({action})", "POST", f"{job_path(job_id)}/{action}")
+    audit.close()
 
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":

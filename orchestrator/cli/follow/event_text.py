@@ -133,6 +133,14 @@ def _retried(who: str, facts: Facts) -> str:
     return f"{who}: retrying {tasks} that did not succeed"
 
 
+def _landed(who: str, facts: Facts) -> str:
+    return f"{who}: landed on {facts.get('branch')} by {facts.get('by')}"
+
+
+def _undone(who: str, facts: Facts) -> str:
+    return f"{who}: landing on {facts.get('branch')} undone by {facts.get('by')}"
+
+
 _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.WORKER_STARTED: _started,
     EventKind.WORKER_WAITING: _waiting,
@@ -154,6 +162,8 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_APPROVED: lambda who, _: f"{who} was approved",
     EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
     EventKind.JOB_RETRIED: _retried,
+    EventKind.JOB_LANDED: _landed,
+    EventKind.LANDING_UNDONE: _undone,
 }
 #: Events of jobs: their worker, if there is one, is the planner or the reviewer.
 _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import CONTINUES, landing_of
+from orchestrator.cli.changes.land import landing_of
 from orchestrator.cli.context import (
     CliContext,
     job_argument,
@@ -23,6 +23,7 @@ from orchestrator.cli.plan.job_options import (
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.repository.landing import CONTINUES
 
 #: Maximum characters of the earlier request and reason in the workers' prompts.
 MOST_CHARACTERS = 4000

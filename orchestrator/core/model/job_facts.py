@@ -209,11 +209,25 @@ class CapPassed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Landed:
+    """The landing of a job's result on a branch of the user."""
+
+    #: The branch, or a description of a HEAD that was on no branch.
+    branch: str
+    commit: str
+    #: The branch's commit before.
+    before: str
+    at: float
+    #: Name of the key of the caller who landed the result.
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFacts:
     """All facts about one job's outcome.
 
     A new fact is a field with a default, so that older rows can still be loaded. It also needs a
-    sentence in ``core.outcome.job.reason``.
+    sentence in ``core.outcome.job.reason``, unless it says nothing about the outcome.
     """
 
     #: Why no task of the job can run: there is no plan, or the plan was rejected.
@@ -274,6 +288,8 @@ class JobFacts:
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
+    #: Branches of the user on which the result is, by ``land``. Not in the job's reason.
+    landed: tuple[Landed, ...] = ()
 
     @property
     def lacking(self) -> tuple[Missing, ...]:

@@ -1,4 +1,4 @@
-"""Changes by a person to a stored job tree: a rollback, a recount of changes, a discard.
+"""Changes by a person to a stored job tree: rollback, recount of changes, discard, landing.
 
 A server applies the changes to the tree in its scheduler; without a server, the command changes
 the stored tree.
@@ -10,7 +10,8 @@ from dataclasses import replace
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Rollback
-from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.job_facts import Landed
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
@@ -56,6 +57,27 @@ class Amendments:
         facts = replace(job.facts, shortfalls=tuple(shortfalls.values()))
         reason = reason_of(changed(job, facts=facts))
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
+
+    def landed(self, job_id: str, landed: Landed) -> None:
+        """Record that the job's result is on a branch of the user."""
+        job = self._without_landing(job_id, landed.branch)
+        facts = replace(job.facts, landed=(*job.facts.landed, landed))
+        job = self._unit_of_work.update_job(job_id, facts=facts)
+        self._emit_landing(EventKind.JOB_LANDED, job, landed)
+
+    def landing_undone(self, job_id: str, landed: Landed) -> None:
+        """Record that a landing was undone; ``landed`` has the time and the caller of the undo."""
+        job = self._without_landing(job_id, landed.branch)
+        self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
+
+    def _without_landing(self, job_id: str, branch: str) -> Job:
+        facts = self._unit_of_work.jobs[job_id].facts
+        others = tuple(each for each in facts.landed if each.branch != branch)
+        return self._unit_of_work.update_job(job_id, facts=replace(facts, landed=others))
+
+    def _emit_landing(self, kind: EventKind, job: Job, landed: Landed) -> None:
+        told = {"branch": landed.branch, "commit": landed.commit, "before": landed.before}
+        self._unit_of_work.emit(kind, job, landed.at, by=landed.by, **told)
 
     def discarded(self, root_id: str) -> None:
         """Record that the branches of the tree's jobs were removed. Idempotent."""

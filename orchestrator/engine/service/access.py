@@ -29,12 +29,17 @@ def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None
     ``former``: paths of the project before it was moved.
     """
     named = job.config.project
-    if not named or named in former or os.path.realpath(named) == os.path.realpath(project):
+    if is_same_project(named, project, former):
         return
     raise Conflict(
         f"job {job.id} belongs to project {named}, but this server serves {project}; nothing was "
         f"changed; stop this server, then: {COMMAND} serve --project {quote(named)}"
     )
+
+
+def is_same_project(named: str, project: Path, former: Collection[str] = ()) -> bool:
+    """True if ``named`` is the project, one of its former paths, or empty."""
+    return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
 
 class Access:
@@ -95,6 +100,20 @@ class Access:
         """Raise Forbidden for a worker: only people may approve."""
         if caller.attempt is not None:
             raise Forbidden("a worker may not do this; use an API key from config.yaml")
+
+    def check_admin(self, caller: Caller) -> None:
+        """Raise Forbidden for a caller that may not change the user's checkout."""
+        self.check_person(caller)
+        if Scope.ADMIN not in caller.scopes:
+            raise Forbidden(
+                f"key {caller.name!r} may not change the user's checkout; use a key with the scope "
+                "admin (api.keys in config.yaml)"
+            )
+
+    def project_of(self, job: Job) -> str:
+        """Return the path of another project than this server's that a job works on; or ""."""
+        named = job.config.project
+        return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
         """Raise NotFound or Forbidden for callers that do not see all jobs, because statistics

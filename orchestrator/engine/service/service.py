@@ -20,10 +20,12 @@ from orchestrator.core.ports.read_models import (
     RolledBack,
     Used,
 )
+from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.job_control import JobControl
+from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
@@ -54,6 +56,7 @@ class Service:
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
         removal: RemovalCalls,
+        landings: LandingCalls,
         locks: LockService,
         queries: Queries,
         reads: ReadModels,
@@ -68,6 +71,7 @@ class Service:
         self._checkpoints = checkpoints
         self._feedback = feedback
         self._removal = removal
+        self._landings = landings
         self._locks = locks
         self._queries = queries
         #: Lists of many jobs or workers, and parts of one.
@@ -161,6 +165,28 @@ class Service:
         InvalidRequest for a worker that is not a candidate of the task.
         """
         return self._merges.choose(caller, job_id, task_id, worker_id)
+
+    def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
+        """Return what ``land`` would do now; nothing changes. Raise its errors, except
+        OtherBranch.
+        """
+        return self._landings.plan_landing(caller, job_id, request)
+
+    def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
+        """Land a job's result on the branch that the user has checked out. Idempotent.
+
+        Raise Forbidden without the scope admin. Raise InTheWay, Incomplete, OtherBranch or another
+        Conflict, or NotFound if there is no result; nothing has changed then.
+        """
+        return self._landings.land(caller, job_id, request)
+
+    def undo(self, caller: Caller, job_id: str) -> Moved:
+        """Restore the user's branch to its commit before ``land``.
+
+        Raise Forbidden without the scope admin. Raise NotFound if the result was not landed.
+        Raise Conflict if the branch has moved since, or its checkout has changes.
+        """
+        return self._landings.undo(caller, job_id)
 
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from disk and store, as the command ``clean`` does.

@@ -12,11 +12,16 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.landing import update_checkout
 
 
+def is_locked(git: Git) -> bool:
+    """Return True while a git command holds the index, or if one was killed."""
+    return os.path.lexists(_lock(git))
+
+
 def has_only_added(git: Git, before: str, after: str) -> bool:
     """True if a killed git only added files, which git then treats as the user's untracked
     files.
     """
-    return os.path.lexists(_lock(git)) and any(_existing(git, before, after, "A"))
+    return is_locked(git) and any(_existing(git, before, after, "A"))
 
 
 def put_back(git: Git, before: str, after: str) -> bool:

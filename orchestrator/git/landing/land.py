@@ -1,16 +1,15 @@
 """Lands a job's result on the branch that the user has checked out, and undoes a landing."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import Conflict, NotFound, RepositoryError
+from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
 from orchestrator.core.repository.commit_messages import of_job
 from orchestrator.core.repository.git_refs import (
     dirty_ref,
@@ -19,6 +18,7 @@ from orchestrator.core.repository.git_refs import (
     result_branch,
     short,
 )
+from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
@@ -69,22 +69,9 @@ def content(git: Git, found: Changed) -> bytes:
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
-class LandOptions(Enum):
-    """The kind of commit that landing creates."""
-
-    #: a fast-forward, otherwise a merge commit
-    ANY = "--ff"
-    FAST_FORWARD = "--ff-only"
-    MERGE = "--no-ff"
-    #: one commit without the history of the result
-    SQUASH = "--squash"
-
-
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Landing of one job's result. Every method raises Conflict if it is impossible; then nothing
-    is changed.
-    """
+    """See ``core.repository.landing``."""
 
     project: Path
     root_id: str
@@ -177,11 +164,11 @@ class Landing:
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
-    def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> str:
-        """Fast-forward, merge, or squash; return a description of the action.
+    def files(self) -> Sequence[str]:
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        return [each.path for each in changed(self._git, base, self.result())]
 
-        ``title`` is the subject of a squash commit. Idempotent.
-        """
+    def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> Moved:
         branch, result = self.branch(), self.result()
         self._resume()
         if self._dirt:
@@ -190,10 +177,12 @@ class Landing:
         before = self._head()
         common = self._git.ask("merge-base", before, result)
         if common == result:
-            return f"nothing to do: {branch} already has the result"
+            text = f"nothing to do: {branch} already has the result"
+            return Moved(branch=branch, before=before, after=before, text=text)
         retold = self._retold_on(before, result)
         if retold:
-            return f"nothing to do: already landed on {branch}, as commit {retold[:12]}"
+            text = f"nothing to do: already landed on {branch}, as commit {retold[:12]}"
+            return Moved(branch=branch, before=before, after=before, text=text)
         if not common:
             raise Conflict(
                 f"cannot land: {branch} and the start of job {self.job_id} have no common "
@@ -210,7 +199,8 @@ class Landing:
             after = self._as_users(before, after)
             landed += f", author {self._user().name}"
         self._move(before, after, "" if self._has(after, result) else result)
-        return f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+        text = f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+        return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
         """Return the result as a commit for a push; its author is the user, if the user is to be
@@ -305,13 +295,13 @@ class Landing:
         for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
-    def undo(self) -> str:
-        """Move the branch back to its commit before ``land``. Return the action as text."""
+    def undo(self) -> Moved:
         resumed = self._resume()
         branch = self.branch()
         before, after = self._noted()
         if resumed and self._head() == before:
-            return f"{branch} is at {before[:12]} again; an interrupted landing was undone"
+            text = f"{branch} is at {before[:12]} again; an interrupted landing was undone"
+            return Moved(branch=branch, before=after, after=before, text=text)
         if not before or not after or self._head() == before:
             self._check_not_elsewhere(branch)
             raise NotFound(f"job {self.job_id} was not landed, or was already undone")
@@ -324,7 +314,25 @@ class Landing:
         noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
-        return f"{branch} is at {before[:12]} again"
+        text = f"{branch} is at {before[:12]} again"
+        return Moved(branch=branch, before=after, after=before, text=text)
+
+    def landed_on(self, branch: str) -> tuple[str, str] | None:
+        on_branch = not branch.startswith("HEAD ")
+        where = f"heads/{branch}" if on_branch else "HEAD"
+        tip = self._git.ask(
+            "rev-parse", "--verify", "--quiet", f"refs/{where}" if on_branch else where
+        )
+        before, after = (
+            self._git.ask("rev-parse", "-q", "--verify", f"{self._notes}{what}/{where}")
+            for what in ("before", "after")
+        )
+        if not (tip and before and after) or before == after:
+            return None
+        return (before, after) if self._has(tip, after) else None
+
+    def is_moving(self) -> bool:
+        return interrupted_checkout.is_locked(self._git)
 
     def _check_not_elsewhere(self, branch: str) -> None:
         """Raise Conflict if the result was landed on a branch that is not checked out."""
@@ -400,9 +408,11 @@ class Landing:
             paths = ", ".join(each.path for each in tried.conflicts[:10])
             many = len(tried.conflicts)
             files = "1 file was" if many == 1 else f"{many} files were"
-            raise Conflict(
+            raise InTheWay(
                 f"{files} changed on both sides: {paths}; "
-                f"merge by hand: git merge {short(self._branch)}"
+                f"merge by hand: git merge {short(self._branch)}",
+                files=[each.path for each in tried.conflicts],
+                kind="merge-conflict",
             )
         return tried.commit
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import InTheWay
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
@@ -25,10 +25,11 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     status = Git(top, git.env).run("status", *how).fields
     still = sorted({path_of(each) for each in status}.intersection(taken))
     if still:
-        raise Conflict(
+        raise InTheWay(
             f"cannot land: {len(still)} file{'s' * (len(still) != 1)} with which the job started "
             f"are still uncommitted ({', '.join(still[:_MOST_NAMED])}); nothing was changed; "
-            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}"
+            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            files=still,
         )
 
 
@@ -50,8 +51,10 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     if tried.conflicts:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         many = len(tried.conflicts)
-        raise Conflict(
+        raise InTheWay(
             f"{'1 file differs' if many == 1 else f'{many} files differ'} from the start of "
-            f"the job: {paths}; commit the work that was uncommitted then, or merge by hand"
+            f"the job: {paths}; commit the work that was uncommitted then, or merge by hand",
+            files=[each.path for each in tried.conflicts],
+            kind="merge-conflict",
         )
     return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

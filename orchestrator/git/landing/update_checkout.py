@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
 from orchestrator.git.command import stale_locks
 from orchestrator.git.command.runner import Git
 from orchestrator.git.repair.broken_worktrees import unfinished
@@ -54,7 +54,10 @@ def check_clean(git: Git) -> None:
     changed = _changed(git)
     if changed:
         files = f"{len(changed)} changed file{'s' * (len(changed) != 1)}"
-        raise Conflict(f"the checkout has {files}; commit or stash them first")
+        raise InTheWay(
+            f"the checkout has {files}; commit or stash them first",
+            files=[path_of(each) for each in changed],
+        )
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
@@ -84,9 +87,10 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
     places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
     lost = [each for place in places for each in _files(top, place) if each not in tracked]
     if lost:
-        raise Conflict(
+        raise InTheWay(
             f"{len(lost)} file{'s' * (len(lost) != 1)} that git does not track would be lost: "
-            f"{', '.join(lost[:10])}; move them away first"
+            f"{', '.join(lost[:10])}; move them away first",
+            files=lost,
         )
 
 

@@ -262,6 +262,18 @@ class EstimateAnswer(Answer):
     """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""
 
 
+class LandedAnswer(Answer):
+    """A branch of the user on which the job's result is."""
+
+    branch: str
+    commit: str
+    before: str
+    """The branch's commit before the landing."""
+    at: datetime
+    by: str
+    """Key of the caller who landed the result."""
+
+
 class JobAnswer(Answer):
     """All details of a job."""
 
@@ -311,6 +323,8 @@ class JobAnswer(Answer):
     """Workers of reviewing agents."""
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""
+    landed: list[LandedAnswer] = Field(default_factory=list)
+    """Branches on which land has put the result, and undo has not reverted it."""
     child_job_ids: list[str]
     usage: UsageAnswer
     """Sum of the job's own workers, planner, and reviewers."""

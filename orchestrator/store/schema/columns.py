@@ -50,6 +50,7 @@ from orchestrator.core.model.job_facts import (
     FlakyGate,
     GateFact,
     JobFacts,
+    Landed,
     LossCause,
     Missing,
     Overruled,
@@ -351,6 +352,7 @@ def read_facts(found: Found) -> JobFacts:
             "earlier_parts": tuple(EarlierPart(**each) for each in found.get("earlier_parts", ())),
             "caps_passed": tuple(CapPassed(**each) for each in found.get("caps_passed", ())),
             "plan_fallback": PlanFallback(**fallback) if fallback else None,
+            "landed": tuple(Landed(**each) for each in found.get("landed", ())),
         }
     )
 

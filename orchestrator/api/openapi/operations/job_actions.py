@@ -153,6 +153,38 @@ STEERING = (
     ),
     Operation(
         method="post",
+        path=f"{JOB}/land",
+        id="landJob",
+        tag="jobs",
+        summary="Land the result of a job on the branch that is checked out",
+        description=(
+            "Only with a key of scope admin, never for a worker. Fast-forwards the branch if "
+            "possible; otherwise creates a merge commit. Nothing changes in case of an error. "
+            '409: "dirty-checkout" or "merge-conflict", with the paths in "files"; "partial": the '
+            'job is not completed; "other-branch": the job started from another branch than the '
+            "one that is checked out."
+        ),
+        body=merging.LandBody,
+        examples={"check only": {"check": True}, "one commit": {"squash": True}},
+        answers={OK: merging.LandAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/undo",
+        id="undoLanding",
+        tag="jobs",
+        summary="Undo the landing of a job",
+        description=(
+            "Only with a key of scope admin, never for a worker. 404: the result was not landed. "
+            '409: the branch has newer commits, or "dirty-checkout", with the paths in "files".'
+        ),
+        body=requests.EmptyRequest,
+        answers={OK: merging.UndoAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
         path=f"{JOB}/discard",
         id="discardJob",
         tag="jobs",

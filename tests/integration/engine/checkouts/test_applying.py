@@ -10,12 +10,14 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import InProcess, Site, shell, until
+from tests.integration.engine.site import KEY, InProcess, Site, shell, until
 from tests.project import Project, agents, edit
 
 
 def command(site: Site, *arguments: str) -> int:
-    return execute(arguments, CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]}))
+    server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    environ = {"PATH": os.environ["PATH"], **server}
+    return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
 def told(capfd: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:

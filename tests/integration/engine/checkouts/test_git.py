@@ -15,7 +15,7 @@ from orchestrator.cli.context import CliContext
 from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
-from tests.integration.engine.site import Answer, InProcess, Site, shell, until
+from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell, until
 from tests.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
@@ -500,7 +500,9 @@ def test_a_retried_job_goes_on_with_the_branches_that_it_has(made: MakeProject) 
 
 
 def command(site: Site, *arguments: str) -> int:
-    return execute(arguments, CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]}))
+    server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    environ = {"PATH": os.environ["PATH"], **server}
+    return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
 def test_a_result_is_looked_at_landed_and_taken_back(

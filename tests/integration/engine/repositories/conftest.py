@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.site import KEY, Answer, InProcess
 from tests.project import Project, agents
 from tests.untouched import differences, fingerprint
 
@@ -37,7 +37,8 @@ class Host:
         return found
 
     def command(self, *arguments: str) -> int:
-        environ = {"PATH": os.environ["PATH"]}
+        server = {"ORCHESTRATOR_API_URL": self.site.url, "ORCHESTRATOR_API_KEY": KEY}
+        environ = {"PATH": os.environ["PATH"], **server}
         return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
     def untouched(self) -> Callable[[], list[bytes]]:

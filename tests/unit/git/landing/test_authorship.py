@@ -5,8 +5,9 @@ import os
 import pytest
 
 from orchestrator.core.errors import Conflict
+from orchestrator.core.repository.landing import LandOptions
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git import GitRepository, Landing, LandOptions
+from orchestrator.git import GitRepository, Landing
 from tests.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
@@ -59,7 +60,7 @@ def test_commits_land_as_the_users_with_the_worker_as_co_author(
 ) -> None:
     before = project.git("rev-parse", "main")
 
-    assert "fast-forward, author Ada" in landing.land()
+    assert "fast-forward, author Ada" in landing.land().text
 
     assert sorted(project.git("log", SHOWN, f"{before}..main").split("\n")) == [
         "Ada|Ada|Merge worker_2|",
@@ -71,7 +72,7 @@ def test_commits_land_as_the_users_with_the_worker_as_co_author(
     dates = ("log", "--format=%aI %cI")
     assert project.git(*dates, f"{before}..main") == project.git(*dates, f"{before}..{RESULT}")
     assert project.git("diff", "main", RESULT) == ""
-    assert "already landed" in landing.land()
+    assert "already landed" in landing.land().text
     landing.undo()
     assert project.git("rev-parse", "main") == before
 
@@ -82,7 +83,7 @@ def test_a_merge_commit_of_landing_has_the_job_as_trailer(
     project.commit({"mine.txt": "mine\n"}, "mine")
     before = project.git("rev-parse", "main")
 
-    assert "a merge commit, author Ada" in landing.land()
+    assert "a merge commit, author Ada" in landing.land().text
 
     assert project.git("log", "-1", SHOWN) == (
         "Ada|Ada|Merge the result of job 1|Orchestrator-Job: 1"

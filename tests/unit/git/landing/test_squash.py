@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.git import GitRepository, Landing, LandOptions
+from orchestrator.core.repository.landing import LandOptions
+from orchestrator.git import GitRepository, Landing
 from orchestrator.git.command import stale_locks
 from tests.project import Project
 
@@ -54,7 +55,7 @@ def ended(project: Project, repository: GitRepository) -> str:
 
 
 def squash(landing: Landing) -> str:
-    return landing.land(LandOptions.SQUASH, REQUEST)
+    return landing.land(LandOptions.SQUASH, REQUEST).text
 
 
 def crash(act: Callable[[], str], at: str) -> None:
@@ -94,7 +95,7 @@ def test_a_squash_counts_as_landed(project: Project, landing: Landing) -> None:
     head = project.git("rev-parse", "main")
 
     for how in LandOptions:
-        assert f"already landed on main, as commit {landed[:12]}" in landing.land(how, REQUEST)
+        assert f"already landed on main, as commit {landed[:12]}" in landing.land(how, REQUEST).text
     assert project.git("rev-parse", "main") == head
 
 
@@ -120,7 +121,7 @@ def test_undo_takes_a_squash_back(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
     squash(landing)
 
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
 
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
@@ -183,7 +184,7 @@ def test_an_undo_of_a_squash_that_was_killed_is_finished(
     crash(landing.undo, "landing: about to move")
     (project.path / "new.txt").unlink()
 
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
 
     assert project.git("rev-parse", "main") == before
     assert "one commit" in squash(landing)

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
-from orchestrator.git import GitRepository, Landing, LandOptions
+from orchestrator.core.repository.landing import LandOptions
+from orchestrator.git import GitRepository, Landing
 from orchestrator.git.command import stale_locks
 from tests.project import Project
 from tests.unit.git.conftest import WHO
@@ -122,12 +123,12 @@ def test_landing_moves_the_branch_and_undo_takes_it_back(
 ) -> None:
     before = project.git("rev-parse", "main")
 
-    assert "fast-forward" in landing.land()
+    assert "fast-forward" in landing.land().text
     assert project.git("rev-parse", "main") == result
     assert (project.path / "new.txt").exists()
-    assert "nothing to do" in landing.land()
+    assert "nothing to do" in landing.land().text
 
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
     with pytest.raises(NotFound, match="was not landed"):
@@ -140,7 +141,7 @@ def test_a_branch_that_went_on_gets_a_merge_commit(
     project.commit({"mine.txt": "mine\n"}, "mine")
     before = project.git("rev-parse", "HEAD")
 
-    assert "a merge commit" in landing.land()
+    assert "a merge commit" in landing.land().text
 
     assert project.git("log", "-1", "--format=%P").split() == [before, result]
     assert {"mine.txt", "new.txt"} <= {each.name for each in project.path.iterdir()}
@@ -248,11 +249,11 @@ def test_a_detached_head_is_moved_and_no_branch_with_it(
     before = project.git("rev-parse", "main")
     project.git("checkout", "-q", "--detach")
 
-    assert "HEAD (detached" in landing.land()
+    assert "HEAD (detached" in landing.land().text
 
     assert project.git("rev-parse", "HEAD") == result
     assert project.git("rev-parse", "main") == before
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
     assert project.git("rev-parse", "HEAD") == before
     assert project.git("symbolic-ref", "-q", "HEAD", check=False) == ""
 
@@ -260,7 +261,7 @@ def test_a_detached_head_is_moved_and_no_branch_with_it(
 def test_a_merge_commit_may_be_wanted(project: Project, landing: Landing, result: str) -> None:
     before = project.git("rev-parse", "main")
 
-    assert "a merge commit" in landing.land(LandOptions.MERGE)
+    assert "a merge commit" in landing.land(LandOptions.MERGE).text
 
     assert project.git("log", "-1", "--format=%P").split() == [before, result]
     landing.undo()
@@ -274,7 +275,7 @@ def test_a_merge_commit_may_be_unwanted(project: Project, landing: Landing, resu
         landing.land(LandOptions.FAST_FORWARD)
     assert project.everything() == before
     project.git("reset", "-q", "--hard", "HEAD^")
-    assert "fast-forward" in landing.land(LandOptions.FAST_FORWARD)
+    assert "fast-forward" in landing.land(LandOptions.FAST_FORWARD).text
     assert project.git("rev-parse", "main") == result
 
 
@@ -388,7 +389,7 @@ def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landi
     before = project.git("rev-parse", "main")
     crash(landing.land, "landing: moved")
 
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
     assert project.git("rev-parse", "main") == before
 
 
@@ -428,7 +429,7 @@ def test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted(
     assert project.git("status", "--porcelain", "--", "*.txt") == ""
     assert (project.path / "new.txt").exists() is lands
     if lands:
-        assert before[:12] in landing.undo()
+        assert before[:12] in landing.undo().text
 
 
 def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
@@ -548,7 +549,7 @@ def test_a_git_that_is_killed_once_all_is_moved_has_landed(
 ) -> None:
     killed('git "$@"; touch .git/HEAD.lock .git/ORIG_HEAD.lock')
 
-    assert "fast-forward" in landing.land()
+    assert "fast-forward" in landing.land().text
 
     assert project.git("status", "--porcelain", "--", "*.txt") == ""
     assert list((project.path / ".git").glob("*.lock")) == []
@@ -578,7 +579,7 @@ def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
     noted = ".git/refs/orchestrator/1/landed/1/before/heads"
     killed(f"mkdir -p {noted}; touch .git/packed-refs.lock {noted}/main.lock", "-d")
 
-    assert before[:12] in landing.undo()
+    assert before[:12] in landing.undo().text
 
     assert list((project.path / ".git").rglob("*.lock")) == []
     with pytest.raises(NotFound, match="already undone"):

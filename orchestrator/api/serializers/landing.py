@@ -1,0 +1,57 @@
+"""The outcome of ``land`` and ``undo`` as answers; the command line has the same ones."""
+
+from orchestrator.api.serializers.common import links
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.merging import LandAnswer, UndoAnswer
+
+#: Most paths in an answer; ``files_changed`` has the number of all.
+MOST_FILES = 1000
+
+
+def landing_plan_answer(
+    service: Service, caller: Caller, job_id: str, request: LandRequest
+) -> LandAnswer:
+    """Check the landing; nothing changes."""
+    plan = service.plan_landing(caller, job_id, request)
+    text = plan.nothing or f"the result can land on {plan.branch}"
+    return _land_answer(job_id, plan, text)
+
+
+def land_answer(service: Service, caller: Caller, job_id: str, request: LandRequest) -> LandAnswer:
+    """Land the result."""
+    plan, moved = service.land(caller, job_id, request)
+    return _land_answer(job_id, plan, moved.text, moved)
+
+
+def _land_answer(job_id: str, plan: LandPlan, text: str, moved: Moved | None = None) -> LandAnswer:
+    has_landed = moved is not None and not plan.nothing
+    return LandAnswer(
+        job_id=job_id,
+        landed=has_landed,
+        changed=moved is not None and moved.changed,
+        branch=plan.branch,
+        base_branch=plan.base_branch,
+        result=plan.commit,
+        commit=moved.after if moved and has_landed else None,
+        before=moved.before if moved and has_landed else None,
+        files=list(plan.files[:MOST_FILES]),
+        files_changed=len(plan.files),
+        nothing_to_land=bool(plan.nothing),
+        text=text,
+        links=links(job_id),
+    )
+
+
+def undo_answer(service: Service, caller: Caller, job_id: str) -> UndoAnswer:
+    """Undo the landing."""
+    moved = service.undo(caller, job_id)
+    return UndoAnswer(
+        job_id=job_id,
+        branch=moved.branch,
+        commit=moved.after,
+        before=moved.before,
+        text=moved.text,
+        links=links(job_id),
+    )

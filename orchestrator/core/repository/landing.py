@@ -1,0 +1,137 @@
+"""Landing a job's result on the user's branch: the port to git, and its values."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+#: Label of a follow-up job, with the id of the earlier job.
+CONTINUES = "continues"
+
+
+class LandOptions(Enum):
+    """The kind of commit that a branch gets."""
+
+    #: a fast-forward, otherwise a merge commit
+    ANY = "--ff"
+    FAST_FORWARD = "--ff-only"
+    MERGE = "--no-ff"
+    #: one commit without the history of the result
+    SQUASH = "--squash"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """What ``land`` or ``undo`` did to the user's branch."""
+
+    #: The branch, or a description of a HEAD that is on no branch.
+    branch: str
+    #: Its commits before and after; equal if nothing was to be done.
+    before: str
+    after: str
+    #: The same for people.
+    text: str
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LandRequest:
+    """How a job's result is to land."""
+
+    how: LandOptions = LandOptions.ANY
+    #: The branch that must be checked out; empty: the one from which the job started.
+    onto: str = ""
+    #: Also the result of a job that is not completed.
+    partial: bool = False
+    #: The user is to be author of what is landed; None: as ``git.author`` says.
+    as_user: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LandPlan:
+    """What ``land`` would do now."""
+
+    #: The branch that is checked out, or a description of a HEAD that is on no branch.
+    branch: str
+    #: The branch from which the job started; empty: none.
+    base_branch: str
+    #: The commit of the result; empty if nothing is to land.
+    commit: str
+    #: Paths that the result changes, relative to the top of the repository.
+    files: Sequence[str] = ()
+    #: Why nothing is to land, for people; empty if the result is to land.
+    nothing: str = ""
+
+    @property
+    def branch_name(self) -> str:
+        return self.branch.partition(" ")[0]
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True if the job started from another branch than the one that is checked out."""
+        return bool(self.base_branch) and self.base_branch != self.branch_name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BegunLanding:
+    """A landing, or its undoing, of which it is not stored yet that it has ended."""
+
+    root_id: str
+    job_id: str
+    #: The branch that is to be moved.
+    branch: str
+    at: float
+    by: str
+
+
+class LandingJournal(Protocol):
+    """Durable notes of landings that have begun, one for each job."""
+
+    def begin(self, begun: BegunLanding) -> None:
+        """Raise OSError."""
+
+    def begun(self) -> Iterator[BegunLanding]: ...
+
+    def end(self, job_id: str) -> None:
+        """Idempotent."""
+
+
+class Landing(Protocol):
+    """The result of one job, for landing it. Every method raises Conflict if that is impossible,
+    and has then changed nothing."""
+
+    def result(self) -> str:
+        """Return the commit that came out of the job. Raise NotFound when nothing did."""
+        ...
+
+    def files(self) -> Sequence[str]:
+        """Return paths that the result changes. Raise NotFound without a result."""
+        ...
+
+    def branch(self) -> str:
+        """Return the branch that is checked out, or a description of the commit."""
+        ...
+
+    def land(self, how: LandOptions, title: str) -> Moved:
+        """Land the result; ``title`` is the subject of a squash commit. Idempotent."""
+        ...
+
+    def undo(self) -> Moved:
+        """Restore the branch to its commit before ``land``. Raise NotFound if none landed."""
+        ...
+
+    def landed_on(self, branch: str) -> tuple[str, str] | None:
+        """Return the commits before and after the landing that ``branch`` has; None for none."""
+        ...
+
+    def is_moving(self) -> bool:
+        """True if a git command may be changing the checkout now."""
+        ...
+
+
+#: Returns the landing of a job; ``project`` is the job's own if it names one, else empty. The last
+#: argument: the user is to be author (None: as ``git.author`` says).
+Landings = Callable[[str, str, str, bool | None], Landing]

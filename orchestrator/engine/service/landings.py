@@ -1,0 +1,304 @@
+"""The use cases that land a job's result on the user's branch, and undo that.
+
+The command line calls them with and without a server. A landing is noted on disk before git moves
+the branch: if this process ends before the event is stored, ``recover`` stores it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import (
+    Conflict,
+    Incomplete,
+    NotFound,
+    OrchestratorError,
+    OtherBranch,
+)
+from orchestrator.core.model.attempt.delivery import listed
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import Landed, Missing
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.whereabouts import Whereabouts
+from orchestrator.core.ports import Store, Tree
+from orchestrator.core.repository.landing import (
+    CONTINUES,
+    BegunLanding,
+    Landing,
+    LandingJournal,
+    Landings,
+    LandPlan,
+    LandRequest,
+    Moved,
+)
+from orchestrator.core.repository.repository import Workdir
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.stored_trees import StoredTrees
+
+logger = logging.getLogger(__name__)
+
+#: Most losses that an error names.
+_MOST_NAMED = 5
+
+
+class LandingCalls:
+    """For the contract of each method see ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        access: Access,
+        trees: StoredTrees,
+        merge_queue: MergeQueue,
+        journal: LandingJournal,
+        landings: Landings,
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._trees = trees
+        self._merge_queue = merge_queue
+        self._journal = journal
+        self._landings = landings
+        #: One landing at a time: all of them move the same checkout.
+        self._moving = threading.Lock()
+
+    def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
+        job = self._landable(caller, job_id)
+        return self._plan(job, self._landing_of(job, request), request)
+
+    def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
+        job = self._landable(caller, job_id)
+        with self._moving:
+            self._recover(job_id)
+            landing = self._landing_of(job, request)
+            plan = self._plan(job, landing, request)
+            if plan.nothing:
+                return plan, Moved(branch=plan.branch, before="", after="", text=plan.nothing)
+            _check_branch(job_id, plan, request.onto)
+            with self._noted(caller, job, plan.branch) as begun:
+                moved = landing.land(request.how, job.request)
+                failpoints.reached("landing: about to be stored")
+                if moved.changed:
+                    self._store_landed(begun, moved.before, moved.after)
+        return plan, moved
+
+    def undo(self, caller: Caller, job_id: str) -> Moved:
+        job = self._landable(caller, job_id)
+        with self._moving:
+            self._recover(job_id)
+            landing = self._landing_of(job, LandRequest())
+            with self._noted(caller, job, landing.branch()) as begun:
+                moved = landing.undo()
+                failpoints.reached("landing: about to be stored")
+                self._store_undone(begun, moved.after, moved.before)
+        return moved
+
+    def recover(self) -> None:
+        """Store landings that a crash kept from being stored. Never raises."""
+        with self._moving:
+            self._recover()
+
+    # What is allowed
+
+    def _landable(self, caller: Caller, job_id: str) -> Job:
+        job = self._access.changeable(caller, job_id)
+        self._access.check_admin(caller)
+        if self._merge_queue.is_under_way(job_id):
+            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+        return job
+
+    def _landing_of(self, job: Job, request: LandRequest) -> Landing:
+        project = self._access.project_of(self._root_of(job))
+        return self._landings(project, job.root_id, job.id, request.as_user)
+
+    def _root_of(self, job: Job) -> Job:
+        return job if job.is_root else self._store.job(job.root_id) or job
+
+    def _plan(self, job: Job, landing: Landing, request: LandRequest) -> LandPlan:
+        """Return what is to be done. Raise Incomplete, Conflict or NotFound."""
+        plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
+        if job.status is not JobStatus.COMPLETED and not request.partial:
+            nothing = self._nothing_of_unfinished(job, landing)
+            return replace(plan, nothing=nothing)
+        try:
+            commit, files = landing.result(), landing.files()
+        except NotFound as error:
+            nothing = self._changed_nothing(job) or _without_result(job, error)
+            return replace(plan, nothing=nothing)
+        nothing = "" if files else self._changed_nothing(job)
+        return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
+
+    def _nothing_of_unfinished(self, job: Job, landing: Landing) -> str:
+        """Return why a job that is not completed has nothing to land. Raise Incomplete if it
+        has.
+        """
+        if job.status is not JobStatus.PARTIAL:
+            try:
+                landing.result()
+            except NotFound as error:
+                return _without_result(job, error)
+        raise _incomplete(job, self._store.workers(job.id))
+
+    def _base_branch(self, job: Job) -> str:
+        """Return the branch that a root job, or the job that it continues, started from."""
+        seen: set[str] = set()
+        found: Job | None = self._root_of(job)
+        while found is not None and found.id not in seen:
+            seen.add(found.id)
+            if found.config.base_branch:
+                return found.config.base_branch
+            found = self._store.job(str(found.config.labels.get(CONTINUES) or ""))
+        return ""
+
+    def _changed_nothing(self, job: Job) -> str:
+        """Return that a completed job's workers created no files, except in the project itself;
+        "" if they did.
+        """
+        tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
+        if tree is None or _made_outside(job, tree):
+            return ""
+        in_project = [each for each in _below(job, tree) if _made(each)]
+        if not all(_is_in_project(each, tree) for each in in_project):
+            return ""
+        if in_project:
+            who = listed([each.id for each in in_project])
+            return f"nothing to land: in the project already: the files of {who}"
+        return f"nothing to land: job {job.id} changed nothing"
+
+    # What a crash does not lose
+
+    @contextmanager
+    def _noted(self, caller: Caller, job: Job, branch: str) -> Iterator[BegunLanding]:
+        begun = BegunLanding(
+            root_id=job.root_id, job_id=job.id, branch=branch, at=time.time(), by=caller.name
+        )
+        self._journal.begin(begun)
+        failpoints.reached("landing: noted")
+        try:
+            yield begun
+        except (Conflict, NotFound):
+            # Nothing was changed.
+            self._journal.end(job.id)
+            raise
+        failpoints.reached("landing: stored")
+        self._journal.end(job.id)
+
+    def _store_landed(self, begun: BegunLanding, before: str, after: str) -> None:
+        landed = _landed(begun, before, after)
+        self._trees.amend(begun.root_id, lambda tree: tree.landed(begun.job_id, landed))
+
+    def _store_undone(self, begun: BegunLanding, before: str, after: str) -> None:
+        undone = _landed(begun, before, after)
+        self._trees.amend(begun.root_id, lambda tree: tree.landing_undone(begun.job_id, undone))
+
+    def _recover(self, job_id: str = "") -> None:
+        for begun in list(self._journal.begun()):
+            if job_id in ("", begun.job_id):
+                try:
+                    is_known = self._settle(begun)
+                except (OrchestratorError, OSError) as error:
+                    logger.warning("an interrupted landing is not recorded: %s", error)
+                    continue
+                if is_known:
+                    self._journal.end(begun.job_id)
+
+    def _settle(self, begun: BegunLanding) -> bool:
+        """Store what git has done, unless that is stored. Return False if git may still run."""
+        job = self._store.job(begun.job_id)
+        if job is None:
+            return True
+        landing = self._landing_of(job, LandRequest())
+        found = landing.landed_on(begun.branch)
+        told = next((each for each in job.facts.landed if each.branch == begun.branch), None)
+        if found and (told is None or told.commit != found[1]):
+            self._store_landed(begun, *found)
+        elif told and not found:
+            self._store_undone(begun, told.before, told.commit)
+        else:
+            return not landing.is_moving()
+        return True
+
+
+def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
+    return Landed(branch=begun.branch, commit=after, before=before, at=begun.at, by=begun.by)
+
+
+def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
+    """Raise OtherBranch unless the caller has named the branch, or the job started from it."""
+    if onto not in ("", plan.branch_name):
+        raise OtherBranch(
+            f"the current branch is {plan.branch}, not {onto}; nothing was changed; first: "
+            f"git switch {onto}"
+        )
+    if plan.is_elsewhere and not onto:
+        raise OtherBranch(
+            f"job {job_id} started from branch {plan.base_branch}, but the current branch is "
+            f"{plan.branch}; nothing was changed; to land it on {plan.branch_name}: "
+            f"{COMMAND} land {job_id} --onto {plan.branch_name}"
+        )
+
+
+def _without_result(job: Job, error: NotFound) -> str:
+    """Return why a job has nothing to land. Raise an error unless a person chose so."""
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None
+    if not job.facts.lacking:
+        raise error
+    if job.status is JobStatus.PARTIAL:
+        raise _incomplete(job, ()) from None
+    told = "; ".join(map(_loss, job.facts.lacking))
+    return f"nothing to land: all changes of job {job.id} were excluded by choice: {told}"
+
+
+def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
+    lost = [each for each in job.facts.lacking if not each.chosen]
+    named = {each.worker_id for each in lost}
+    lacks = list(map(_loss, lost))
+    for each in workers:
+        if not each.status.succeeded and each.id not in named:
+            lacks.append(f"{each.id} ({each.status}): {each.reason}")
+    more = f" and {len(lacks) - _MOST_NAMED} more" if len(lacks) > _MOST_NAMED else ""
+    told = f"; its result lacks: {'; '.join(lacks[:_MOST_NAMED])}{more}" if lacks else ""
+    return Incomplete(
+        f"job {job.id} is {job.status}; nothing was changed{told}; to land the incomplete result: "
+        f"{COMMAND} land {job.id} --partial",
+        status=job.status,
+    )
+
+
+def _loss(missing: Missing) -> str:
+    return f"{missing.worker_id}: {missing.why}"
+
+
+def _made_outside(job: Job, tree: Tree) -> bool:
+    workers: dict[str, list[Worker]] = {}
+    for each in tree.workers:
+        workers.setdefault(each.job_id, []).append(each)
+    jobs = {each.id: each for each in tree.jobs}
+    return bool(Whereabouts(jobs, workers).made_not_in_result(job))
+
+
+def _below(job: Job, tree: Tree) -> Iterator[Worker]:
+    """Yield the workers of the job and of its descendants."""
+    inside = {job.id}
+    for each in sorted(tree.jobs, key=lambda found: found.depth):
+        if each.parent_job_id in inside:
+            inside.add(each.id)
+    return (each for each in tree.workers if each.job_id in inside)
+
+
+def _made(worker: Worker) -> bool:
+    return worker.result is not None and bool(worker.result.files_created)
+
+
+def _is_in_project(worker: Worker, tree: Tree) -> bool:
+    tasks = tree.tasks.get(worker.job_id, ())
+    return any(each.id == worker.task_id and each.workdir == Workdir.PROJECT for each in tasks)

@@ -1,0 +1,38 @@
+"""Landings that have begun: the next server completes what a crash kept from being stored."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.core.repository.landing import BegunLanding
+from orchestrator.security.untrusted_files import read_regular, write_private
+
+#: In the workspace; a file for each job.
+NAME = ".landings"
+_MOST_BYTES = 64 * 1024
+
+
+class LandingJournal:
+    """See ``core.repository.landing``."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._directory = workspace / NAME
+
+    def begin(self, begun: BegunLanding) -> None:
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        write_private(self._path(begun.job_id), json.dumps(asdict(begun)).encode())
+
+    def begun(self) -> Iterator[BegunLanding]:
+        for path in sorted(self._directory.glob("*.json")):
+            content = read_regular(path, _MOST_BYTES)
+            # A file of another version, or a damaged file, tells nothing.
+            with suppress(TypeError, ValueError):
+                yield BegunLanding(**json.loads(content or b""))
+
+    def end(self, job_id: str) -> None:
+        self._path(job_id).unlink(missing_ok=True)
+
+    def _path(self, job_id: str) -> Path:
+        return self._directory / f"{job_id}.json"
