@@ -33,7 +33,7 @@ function Agent({ agent, used }) {
   const each = used?.workers && used.cost_usd !== undefined && used.cost_usd !== null ? money(used.cost_usd / used.workers) : "–";
   const fix = state !== "success" && agent.mend.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>
-      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="why">${agent.mend.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
+      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.mend.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
     <td class="soft">${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class="r num">${each}</td></tr>`;
 }
 

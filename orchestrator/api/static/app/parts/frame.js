@@ -84,7 +84,7 @@ function Top({ path, needs, stats, today, project, servers }) {
     <${Project} project=${project} servers=${servers} />
     <nav class="nav" aria-label="Main">${PLACES.map(([to, word]) => html`<a key=${to} href=${to} aria-current=${at(path, to)}>${word}</a>`)}</nav>
     <span class="fill"></span><${Gauges} stats=${stats} today=${today} />
-    ${needs > 0 && html`<a class="bell" href="/#needs"><${Icon} name="s-needs" /><span>${needs}<span class="hide-s"> need you</span></span></a>`}
+    ${needs > 0 && html`<a class="bell" href="/#needs"><${Icon} name="s-needs" /><span>${needs}<span class="hide-s"> ${needs === 1 ? "needs" : "need"} you</span></span></a>`}
     <button class="btn ghost icon hide-s" aria-label="All keys" onClick=${() => sheet.set(true)}>?</button>
     <button class="btn ghost icon" aria-label="Change theme" onClick=${turnTheme}><${Icon} name="i-theme" /></button>
     <button class="btn ghost sm hide-s" onClick=${logOut}>Log out</button></header>`;
