@@ -54,7 +54,8 @@ from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
-from orchestrator.engine.service.job_control import JobControl
+from orchestrator.engine.service.decisions.job_control import JobControl
+from orchestrator.engine.service.decisions.pauses import PauseCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -343,6 +344,7 @@ class Assembly:
             access=self._access,
             submissions=self._submission_calls,
             job_control=JobControl(self._supervisor, self._access),
+            pauses=PauseCalls(self._supervisor, self._access),
             merges=self._merge_calls,
             checkpoints=CheckpointCalls(
                 store=self._store,

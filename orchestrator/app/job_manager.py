@@ -104,6 +104,7 @@ class JobManager:
         self.listener.start()
         today = day_of(clock.now())
         self.scheduler.load_spending(self.store.day_spending(today))
+        self.scheduler.load_pause(self.store.pause())
         found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
         root = self.workspace.root
         kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}

@@ -58,6 +58,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Control a job": {
         "approve": "jobs.control",
         "reject": "jobs.control",
+        "pause": "jobs.pause",
+        "resume": "jobs.pause",
         "cancel": "jobs.control",
         "retry": "jobs.control",
         "continue": "jobs.continue_job",

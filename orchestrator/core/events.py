@@ -17,6 +17,10 @@ class EventKind(StrEnum):
     JOB_STARTED = "job_started"
     #: A caller requested the job's end. data: by
     JOB_CANCEL_REQUESTED = "job_cancel_requested"
+    #: Nothing new starts in the job until it resumes. data: by, running (finish or stop)
+    JOB_PAUSED = "job_paused"
+    #: A paused job continues. data: by
+    JOB_RESUMED = "job_resumed"
     #: Unsuccessful tasks run again. data: by, workers, run
     JOB_RETRIED = "job_retried"
     #: An ended job runs again: after a retry, or for feedback. data: by, run

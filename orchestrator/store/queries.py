@@ -17,6 +17,7 @@ from sqlalchemy import (
 from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.core.ports import Cost, StoreStats
@@ -196,6 +197,10 @@ def ended(connection: Connection, before: float, limit: int) -> Sequence[Job]:
         .limit(bounded(limit))
     )
     return values(connection, Job, statement)
+
+
+def pause(connection: Connection) -> Pause | None:
+    return connection.execute(select(tables.server_pause.c.pause)).scalar()
 
 
 def stats(connection: Connection) -> StoreStats:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
@@ -42,6 +43,13 @@ class PlacedTask(NamedTuple):
     job_id: str
     position: int
     task: TaskSpec
+
+
+class StoredPause(NamedTuple):
+    """The row of ``server_pause``."""
+
+    pause: Pause | None
+    id: int = 1
 
 
 class Writing:
@@ -119,6 +127,7 @@ class Writings:
         self._workers = updating(tables.workers, dialect)
         self._attempts = updating(tables.attempts, dialect)
         self._spent_days = replacing(tables.spent_days, dialect)
+        self._pauses = replacing(tables.server_pause, dialect)
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for writing, values in self._parts(change):
@@ -136,3 +145,4 @@ class Writings:
         yield self._attempts, change.attempts
         yield self._events, change.events
         yield self._spent_days, change.spent_days
+        yield self._pauses, [StoredPause(each) for each in change.pauses[-1:]]

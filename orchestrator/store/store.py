@@ -28,6 +28,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
 from orchestrator.core.ports.listings import (
@@ -378,6 +379,9 @@ class SqlStore:
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         return self._read(lambda connection: queries.day_spending(connection, day))
+
+    def pause(self) -> Pause | None:
+        return self._read(queries.pause)
 
     def unfinished(self) -> Sequence[str]:
         return self._read(queries.unfinished)

@@ -257,6 +257,7 @@ def status_document(
         "job_id": root.id,
         "status": root.status,
         "reason": root.reason,
+        "paused": _paused(root),
         "request": root.request,
         "created_at": iso(root.created_at),
         "started_at": iso(root.started_at),
@@ -277,6 +278,13 @@ def status_document(
             "final_report": str(workspace.final_report(root)),
         },
     }
+
+
+def _paused(job: Job) -> dict[str, Any] | None:
+    pause = job.pause
+    if pause is None:
+        return None
+    return {"at": iso(pause.at), "by": pause.by, "running": pause.running, "cause": pause.cause}
 
 
 def _changes(job: Job) -> dict[str, Any]:
@@ -316,6 +324,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "depth": job.depth,
         "status": job.status,
         "reason": job.reason,
+        "paused": _paused(job),
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
         **_changes(job),

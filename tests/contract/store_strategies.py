@@ -10,6 +10,7 @@ from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.job import (
     Attempt,
@@ -220,6 +221,14 @@ tasks = st.builds(
 )
 
 
+pauses = st.builds(
+    Pause,
+    at=times,
+    by=texts,
+    running=st.sampled_from(RunningMode),
+    cause=st.sampled_from(PauseCause),
+    job_id=texts,
+)
 facts = st.builds(
     JobFacts,
     plan_error=texts,
@@ -287,6 +296,8 @@ def jobs(id: str) -> st.SearchStrategy[Job]:
         stop_cause=maybe(st.sampled_from(StopCause)),
         merge_state=st.sampled_from(MergeState),
         awaits_approval=st.booleans(),
+        pause=maybe(pauses),
+        paused_seconds=times,
         facts=facts,
     )
 

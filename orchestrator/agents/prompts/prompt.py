@@ -12,7 +12,7 @@ from orchestrator.agents.prompts.shared_context import Recipe, shared_text
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
 from orchestrator.core.model.attempt.failure import LOGIN
-from orchestrator.core.model.feedback import Feedback
+from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork

@@ -144,6 +144,18 @@ class OrchestratorClient(Following):
         """Reject the plan of a job, and end the job."""
         return self._post(path_of(job_id, "reject"), {})
 
+    def pause(self, job_id: str | None = None, *, running: str = "finish") -> Answer:
+        """Pause a job and its descendants; without a job, all jobs. Idempotent.
+
+        ``running``: ``finish``, or ``stop`` for running attempts, which run again later.
+        """
+        path = path_of(job_id, "pause") if job_id else "/api/v1/pause"
+        return self._post(path, {"running": running})
+
+    def resume(self, job_id: str | None = None) -> Answer:
+        """Resume a paused job and its descendants; without a job, all jobs. Idempotent."""
+        return self._post(path_of(job_id, "resume") if job_id else "/api/v1/resume", {})
+
     def cancel(self, job_id: str) -> Answer:
         """Cancel the job and its descendants. Idempotent."""
         return self._post(path_of(job_id, "cancel"), {})

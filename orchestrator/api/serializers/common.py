@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.events import Event
 from orchestrator.core.limits.budget import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted
@@ -22,6 +23,7 @@ from orchestrator.schemas.answers.common import (
     DecidedAnswer,
     JobSummary,
     Links,
+    PausedAnswer,
     PlanFallbackAnswer,
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
@@ -130,7 +132,25 @@ def cancel_answer(job: Job) -> CancelAnswer:
 
 
 def decided_answer(job: Job) -> DecidedAnswer:
-    return DecidedAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+    return DecidedAnswer(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        paused=paused_answer(job.pause),
+        links=links(job.id),
+    )
+
+
+def paused_answer(pause: Pause | None) -> PausedAnswer | None:
+    if pause is None:
+        return None
+    return PausedAnswer(
+        at=moment(pause.at),
+        by=pause.by,
+        running=pause.running,
+        cause=pause.cause,
+        job_id=pause.job_id or None,
+    )
 
 
 def job_summary(job: Job) -> JobSummary:
@@ -148,6 +168,7 @@ def job_summary(job: Job) -> JobSummary:
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
         seconds=duration(job.started_at, job.ended_at),
+        paused=paused_answer(job.pause),
         labels=dict(job.config.labels),
         links=links(job.id),
     )

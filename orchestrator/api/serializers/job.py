@@ -13,6 +13,7 @@ from orchestrator.api.serializers.common import (
     log_file,
     moment,
     moment_or_none,
+    paused_answer,
     plan_fallback_answer,
     result_of,
     task_answer,
@@ -26,7 +27,7 @@ from orchestrator.core.limits.budget import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.feedback import Feedback
+from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
@@ -107,6 +108,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         nothing_built=job.facts.nothing_built,
         unjudged_gates=unjudged_gates(job),
         unjudged_files=unjudged_files(job),
+        paused=paused_answer(job.pause),
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
         plan_fallback=plan_fallback_answer(job),

@@ -15,6 +15,7 @@ from orchestrator.api.http.shared_reads import SharedReads
 from orchestrator.api.openapi.document import document
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
+    decisions,
     job_actions,
     jobs,
     locks,
@@ -38,6 +39,7 @@ from orchestrator.security.masking import Masker
 
 BLUEPRINTS = (
     job_actions.blueprint,
+    decisions.blueprint,
     jobs.blueprint,
     workers.blueprint,
     needs.blueprint,

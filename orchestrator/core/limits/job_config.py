@@ -69,7 +69,7 @@ def _remaining(line: Ancestry) -> JobConfig:
     budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
     return replace(
         above,
-        max_wall_seconds=max(0.0, line.root.wall_end - line.now),
+        max_wall_seconds=max(0.0, line.root.wall_left(line.now)),
         max_steps=_whole(_least(budget["max_steps"], above.max_steps)),
         max_tokens=_whole(_least(budget["max_tokens"], above.max_tokens)),
         max_cost_usd=_least(budget["max_cost_usd"], above.max_cost_usd),

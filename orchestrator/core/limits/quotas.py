@@ -68,7 +68,7 @@ def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
         now=line.now,
         started=len(line.parent.child_job_ids),
     )
-    return {**left, "wall_seconds": max(0, round(line.root.wall_end - line.now))}
+    return {**left, "wall_seconds": max(0, round(line.root.wall_left(line.now)))}
 
 
 def left_of(
@@ -90,7 +90,7 @@ def left_of(
         "child_jobs_in_root": (
             max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if allowed else 0
         ),
-        "wall_seconds": 0 if job.status.ended else max(0, round(job.wall_end - now)),
+        "wall_seconds": 0 if job.status.ended else max(0, round(job.wall_left(now))),
     }
     if config.max_total_workers is not None:
         more = max(0, config.max_total_workers - workers_in_root)

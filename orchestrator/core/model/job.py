@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.gate import Gate, GateCounts, gate_counts
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig
@@ -171,6 +172,10 @@ class Job:
     awaits_approval: bool = False
     #: Counts the runs: a retry or feedback begins the next run of an ended job.
     run: int = 1
+    #: Why nothing new starts in the job; None: it is not paused.
+    pause: Pause | None = None
+    #: Seconds of former pauses since the start, which the wall time does not include.
+    paused_seconds: float = 0.0
     facts: JobFacts = NO_FACTS
 
     @property
@@ -217,8 +222,13 @@ class Job:
 
     @property
     def wall_end(self) -> float:
-        """Time at which the job's wall time ends; a retry starts the wall time again."""
-        return (self.started_at or self.created_at) + self.config.max_wall_seconds
+        """Time at which the wall time ends unless the job is paused; a retry starts it again."""
+        began = self.started_at or self.created_at
+        return began + self.paused_seconds + self.config.max_wall_seconds
+
+    def wall_left(self, now: float) -> float:
+        """Return the remaining wall time in seconds; it does not decrease during a pause."""
+        return self.wall_end - (self.pause.at if self.pause else now)
 
     @property
     def parent_key(self) -> WorkerKey | None:

@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.candidate_rank import CandidateRank
-from orchestrator.core.model.feedback import Feedback
+from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.gate import GateResult
 
 

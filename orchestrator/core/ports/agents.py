@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.feedback import Feedback
+from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports.read_models import Availability

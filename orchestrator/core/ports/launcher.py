@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,13 @@ class Launcher(Protocol):
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block; a failure is reported as an ended attempt."""
 
-    def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
+    def stop(
+        self,
+        attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
         """Begin to stop an attempt: SIGTERM, then SIGKILL. Idempotent.
 
         Unknown attempts are ignored.

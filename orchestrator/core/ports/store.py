@@ -8,6 +8,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports.listings import (
     JobFilter,
@@ -32,16 +33,18 @@ class Change:
     events: Sequence[Event] = ()
     #: Cost sums of days, which replace the stored sums.
     spent_days: Sequence[DaySpent] = ()
+    #: Pauses of everything, None for none; the last one replaces the stored one.
+    pauses: Sequence[Pause | None] = ()
 
     @property
     def durable(self) -> bool:
         """True if the save waits until the change survives a power loss, not only a crash.
 
-        True for facts that a caller relies on: an accepted job, and the end of a job. Starts and
+        True for facts that a caller relies on: an accepted job, its end, and a pause. Starts and
         ends of attempts reach the disk a moment later. After a power loss, no attempt runs, and
         work that ended just before it is repeated.
         """
-        return bool(self.new_jobs or self.jobs)
+        return bool(self.new_jobs or self.jobs or self.pauses)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +211,9 @@ class Store(Protocol):
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day; ``day`` counts from the epoch, UTC."""
+
+    def pause(self) -> Pause | None:
+        """Return the pause of everything; None if jobs run."""
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

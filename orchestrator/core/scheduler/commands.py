@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import WorkerKey
 
 
@@ -18,6 +19,7 @@ class Stop:
     attempt: int
     ended_by: EndedBy
     stopped_by: str
+    cause: ExitCause = ExitCause.NONE
 
 
 @dataclass(frozen=True, slots=True)

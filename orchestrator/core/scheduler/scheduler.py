@@ -13,7 +13,9 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
-from orchestrator.core.model.feedback import Feedback
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.decisions.feedback import Feedback
+from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import (
     WALL_TIME,
@@ -41,12 +43,13 @@ from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
+from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
@@ -87,14 +90,20 @@ class Scheduler:
         self._completion = Completion(self._trees, backoff_seconds, self._fallback)
         self._accounting = Accounting(self._trees, self._completion)
         self._late = LateResults(self._trees, self._completion)
-        self._planning = PlanApproval(self._trees, self._completion)
+        self._pauses = Pauses(self._trees)
+        self._planning = PlanApproval(self._trees, self._completion, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
         self._reopening = Reopening(
             self._trees, self._planning, self._completion, self._running.attach
         )
         self._restoring = Recovery(
-            self._trees, self._running, self._task_locks, self._completion, self._late
+            self._trees,
+            self._running,
+            self._task_locks,
+            self._completion,
+            self._late,
+            self._pauses,
         )
         #: Read-only view for queries.
         self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
@@ -119,6 +128,7 @@ class Scheduler:
         locks are held by a worker that waits for its parent; then nothing has changed.
         """
         self.check_locks(job, tasks)
+        job = self._pauses.begun(job, now)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
         said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self._unit_of_work.emit(
@@ -270,7 +280,12 @@ class Scheduler:
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
         self._gate_events.ended(key, attempt, evidence.gates, now)
-        self._completion.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
+        if exit.cause is ExitCause.PAUSED and self._trees.job_of(worker).stop_cause is None:
+            self._completion.paused(key, now)
+        else:
+            verdict = self._completion.as_stopped(worker, exit) or verdict
+            until = self._account(worker, verdict, evidence, now)
+            self._completion.settle(key, verdict, now, until)
         if had != result.usage:
             self._accounting.check_limits(worker, now)
         self._accounting.check_price(worker, now)
@@ -309,6 +324,29 @@ class Scheduler:
             cause = StopCause.WITHDRAWN
         self._completion.stop_tree(job_id, cause, by, now)
 
+    def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
+        """Start nothing new in an unfinished job and its descendants. Idempotent.
+
+        ``running`` decides what becomes of attempts that run; their wall time stops.
+        """
+        self._pauses.pause(job_id, by, running, now)
+
+    def resume(self, job_id: str, by: str, now: float) -> None:
+        """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
+        self._pauses.resume(job_id, by, now)
+
+    def pause_all(self, by: str, running: RunningMode, now: float) -> None:
+        """Pause every job, also those that are submitted later. Idempotent."""
+        self._pauses.pause_all(by, running, now)
+
+    def resume_all(self, by: str, now: float) -> None:
+        """End the pause of everything. Idempotent."""
+        self._pauses.resume_all(by, now)
+
+    def load_pause(self, pause: Pause | None) -> None:
+        """Load the stored pause of everything. Call this before jobs are restored."""
+        self._trees.pause = pause
+
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the workers of rejected branches. Return True if the job therefore continues."""
         return self._merge_rejections.refused(job_id, refusals, now)
@@ -334,8 +372,8 @@ class Scheduler:
             incomplete=job.lacks_changes,
             fails_unjudged=job.fails_unjudged,
         )
-        reason = reason_of(changed(job, status=status))
-        ended = self._unit_of_work.move_job(job_id, status, ended_at=now, reason=reason)
+        reason = reason_of(changed(job, status=status, pause=None))
+        ended = self._unit_of_work.move_job(job_id, status, ended_at=now, reason=reason, pause=None)
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
         if job.parent_key is None:
             self._ended_roots.append(job_id)

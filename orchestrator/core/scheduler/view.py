@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.locks.lock_view import LockView, view_of
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS
 from orchestrator.core.model.states import WorkerStatus
@@ -17,7 +18,7 @@ from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.gate_facts import has_judged
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.usage import Accounting
 
 
@@ -201,6 +202,11 @@ class SchedulerView:
     def leases_of(self, key: WorkerKey) -> Collection[str]:
         """Return the names of a worker's leases."""
         return self._trees.locks.leases_of(key)
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause of everything. Any thread may ask."""
+        return self._trees.pause
 
     def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins, by agent."""

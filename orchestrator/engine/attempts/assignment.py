@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.failure import (
     SENT_BACK,
 )
 from orchestrator.core.model.attempt.session import is_rolled_back
-from orchestrator.core.model.feedback import open_rounds
+from orchestrator.core.model.decisions.feedback import open_rounds
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.worker_result import WorkerResult

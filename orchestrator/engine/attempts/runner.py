@@ -265,18 +265,20 @@ class AttemptRunner:
 
     def stop(self, command: Stop) -> None:
         attempt = _id(command.key, command.attempt)
-        exit = Exit(ended_by=EndedBy(command.ended_by), stopped_by=command.stopped_by)
+        ended_by, by, cause = EndedBy(command.ended_by), command.stopped_by, command.cause
+        exit = Exit(ended_by=ended_by, stopped_by=by, cause=cause)
         worker = self._scheduler.view.workers[command.key]
         own = replace(worker, attempt=command.attempt)
         process = self._setting_up.get(attempt)
         if process:
-            self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
-        if command.ended_by is EndedBy.LIMIT and self._result_gates.has(own):
+            self._checks.stop_set_up(process, ended_by, by)
+        spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
+        if spares_gates and self._result_gates.has(own):
             return  # the process has ended, and running gates cost nothing
         if self._background.stop(attempt, exit) or self._result_gates.stop(own, exit):
             self._background.space.wake(attempt)
         else:
-            self._launcher.stop(attempt, command.ended_by, command.stopped_by)
+            self._launcher.stop(attempt, ended_by, by, cause)
 
     def close(self) -> None:
         """Start nothing more; the next server starts the remaining attempts. Idempotent."""

@@ -101,13 +101,13 @@ class Access:
         if caller.attempt is not None:
             raise Forbidden("a worker may not do this; use an API key from config.yaml")
 
-    def check_admin(self, caller: Caller) -> None:
-        """Raise Forbidden for a caller that may not change the user's checkout."""
+    def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
+        """Raise Forbidden for a caller that may not change ``what``, which is no single job."""
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden(
-                f"key {caller.name!r} may not change the user's checkout; use a key with the scope "
-                "admin (api.keys in config.yaml)"
+                f"key {caller.name!r} may not change {what}; use a key with the scope admin "
+                "(api.keys in config.yaml)"
             )
 
     def project_of(self, job: Job) -> str:

@@ -8,7 +8,8 @@ from orchestrator.core.events import Event
 from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
@@ -24,7 +25,8 @@ from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
-from orchestrator.engine.service.job_control import JobControl
+from orchestrator.engine.service.decisions.job_control import JobControl
+from orchestrator.engine.service.decisions.pauses import PauseCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -52,6 +54,7 @@ class Service:
         access: Access,
         submissions: SubmissionCalls,
         job_control: JobControl,
+        pauses: PauseCalls,
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
@@ -67,6 +70,7 @@ class Service:
         self._access = access
         self._submissions = submissions
         self._job_control = job_control
+        self._pauses = pauses
         self._merges = merges
         self._checkpoints = checkpoints
         self._feedback = feedback
@@ -129,6 +133,26 @@ class Service:
         Idempotent. Raise Forbidden for a caller that is no worker.
         """
         return self._job_control.used(caller, usage)
+
+    def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
+        """Start nothing new in a job and its descendants. Idempotent.
+
+        ``running`` decides what becomes of running attempts. The wall time stops. Raise Conflict
+        for a job that has ended.
+        """
+        return self._pauses.pause(caller, job_id, running)
+
+    def resume(self, caller: Caller, job_id: str) -> Job:
+        """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
+        return self._pauses.resume(caller, job_id)
+
+    def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
+        """Pause every job, also later ones; return the pause. Idempotent. Raise Forbidden."""
+        return self._pauses.pause_all(caller, running)
+
+    def resume_all(self, caller: Caller) -> Pause | None:
+        """End the pause of everything. Idempotent. Raise Forbidden."""
+        return self._pauses.resume_all(caller)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop a job and all its descendants. Idempotent; an ended job is unchanged."""

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.gate import GateRun
@@ -159,7 +160,9 @@ class Supervisor:
     @property
     def paused(self) -> str:
         """Why no worker starts; empty if workers start."""
-        return self._headroom.paused or self._attempts.waits_for_space
+        pause = self._scheduler.view.pause
+        by = f"everything is paused by {pause.by}; resume: {COMMAND} resume --all" if pause else ""
+        return by or self._headroom.paused or self._attempts.waits_for_space
 
     @property
     def slots(self) -> Mapping[str, int]:

@@ -166,11 +166,17 @@ class LocalLauncher:
         )
         self._report_soon(launch.attempt_id, ended)
 
-    def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
+    def stop(
+        self,
+        attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
         with self._lock:
             holder = self._attempts.get(attempt_id)
             if holder is not None:
-                holder.stop(ended_by, stopped_by)
+                holder.stop(ended_by, stopped_by, cause)
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
@@ -216,6 +217,20 @@ class UnjudgedFileAnswer(Answer):
     and no test imported the file."""
 
 
+class PausedAnswer(Answer):
+    """A pause: nothing new starts, and the wall time does not count."""
+
+    at: datetime
+    by: str
+    """Name of the caller's key."""
+    running: RunningMode
+    """Running attempts: finish (they continue) or stop (they run again after the pause)."""
+    cause: PauseCause
+    """person: a person paused this job, or a job above it; everything: all jobs are paused."""
+    job_id: str | None = None
+    """The job that was paused: this job or a job above it; omitted for everything."""
+
+
 class StatusAnswer(Answer):
     """Status and results of a job."""
 
@@ -224,6 +239,8 @@ class StatusAnswer(Answer):
     run: int = 1
     """Number of the present run: a retry or feedback begins the next one."""
     reason: str
+    paused: PausedAnswer | None = None
+    """Omitted if the job is not paused."""
     not_judged: str | None = None
     """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
     all is judged."""
@@ -296,6 +313,8 @@ class JobSummary(Answer):
     ended_at: datetime | None = None
     seconds: float | None = None
     """Seconds from the start until the reports were written."""
+    paused: PausedAnswer | None = None
+    """Omitted if the job is not paused."""
     labels: dict[str, str]
     links: Links
 
@@ -368,7 +387,10 @@ class CancelAnswer(Answer):
 
 
 class DecidedAnswer(CancelAnswer):
-    """The plan was approved, and its tasks start; or it was rejected, and the job ends."""
+    """A person's decision was carried out: on a plan, on a question of a task, or a pause."""
+
+    paused: PausedAnswer | None = None
+    """Omitted if the job is not paused."""
 
 
 class EventAnswer(Answer):

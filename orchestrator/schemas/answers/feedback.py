@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from orchestrator.core.model.feedback import Side
+from orchestrator.core.model.decisions.feedback import Side
 from orchestrator.schemas.answers.common import Answer, Links
 
 

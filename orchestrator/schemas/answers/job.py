@@ -19,6 +19,7 @@ from orchestrator.core.model.states import (
 from orchestrator.schemas.answers.common import (
     Answer,
     Links,
+    PausedAnswer,
     PlanFallbackAnswer,
     SessionAnswer,
     UnjudgedFileAnswer,
@@ -304,6 +305,8 @@ class JobAnswer(Answer):
     """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
     """True if the request asks for changes, and no AI agent worked on it."""
+    paused: PausedAnswer | None = None
+    """Omitted if the job is not paused."""
     awaits_approval: bool = False
     """True if the job has a plan that waits for a person's approval."""
     plan_source: str

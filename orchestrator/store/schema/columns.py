@@ -33,7 +33,8 @@ from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
 from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
-from orchestrator.core.model.feedback import Comment, Feedback, Side
+from orchestrator.core.model.decisions.feedback import Comment, Feedback, Side
+from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.gate import (
     Gate,
     GateCause,
@@ -385,6 +386,11 @@ def _read_shortfall(found: Found) -> Shortfall:
 
 def _gate_fact(found: Found) -> GateFact:
     return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
+
+
+def read_pause(found: Found) -> Pause:
+    running, cause = RunningMode(found["running"]), PauseCause(found["cause"])
+    return Pause(**{**found, "running": running, "cause": cause})
 
 
 def read_waiting(found: Found) -> WaitingFor:

@@ -93,6 +93,8 @@ jobs = Table(
     Column("merge_state", Member(MergeState), nullable=False, server_default=MergeState.NONE),
     Column("awaits_approval", Boolean, nullable=False, server_default=false()),
     Column("run", Integer, nullable=False, server_default="1"),
+    Column("pause", Document(columns.read_pause)),
+    Column("paused_seconds", Double, nullable=False, server_default="0"),
     Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),
     Column("config", Document(columns.read_config), nullable=False),
     derived("needs", PlainText, needs_text, nullable=False, server_default=text("''")),
@@ -222,6 +224,14 @@ spent_days = Table(
     Column("day", Integer, primary_key=True, autoincrement=False),
     Column("key_name", PlainText, primary_key=True),
     Column("cost_usd", Double, nullable=False),
+)
+
+#: One row: the pause of everything; NULL if jobs run.
+server_pause = Table(
+    "server_pause",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("pause", Document(columns.read_pause)),
 )
 
 #: A lease is active while its attempt has not ended.

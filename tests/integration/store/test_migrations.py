@@ -255,7 +255,8 @@ def _back_to_0008(connection: Connection) -> None:
     for index in ("jobs_needs", "workers_need", "tasks_labels"):
         connection.execute(text(f"DROP INDEX ix_{index}"))
     connection.execute(text("ALTER TABLE workers DROP COLUMN need"))
-    for column in ("needs", "labels", "run"):
+    connection.execute(text("DROP TABLE server_pause"))
+    for column in ("needs", "labels", "run", "pause", "paused_seconds"):
         connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
     figures = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
     counts = ("gates_passed", "gates_failed", "gates_not_run", "files", "chosen")

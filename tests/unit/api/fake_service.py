@@ -14,7 +14,7 @@ from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.candidate_rank import CandidateRank
-from orchestrator.core.model.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus

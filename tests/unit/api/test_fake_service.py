@@ -6,7 +6,12 @@ from orchestrator.engine.service.service import Service
 from tests.unit.api.fake_service import FakeService
 
 #: Methods that no test with the stand-in calls.
-LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "undo"}
+LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "undo"} | {
+    "pause",
+    "resume",
+    "pause_all",
+    "resume_all",
+}
 
 
 def test_the_stand_in_has_the_signatures_of_the_service() -> None:

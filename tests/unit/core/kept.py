@@ -1,6 +1,7 @@
 """What a store would hold: built from nothing but the changes that turns hand over."""
 
 from orchestrator.core.events import Event
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 
@@ -16,6 +17,8 @@ class Kept:
         self.events: dict[str, list[Event]] = {}
         #: Cost of each key's jobs by day.
         self.days: dict[tuple[int, str], float] = {}
+        #: The pause of everything.
+        self.pause: Pause | None = None
 
     def save(self, change: Change) -> None:
         self._save_jobs(change)
@@ -23,6 +26,8 @@ class Kept:
         self._save_attempts(change)
         for event in change.events:
             self._append(event)
+        for pause in change.pauses:
+            self.pause = pause
         self.days |= {(each.day, each.key_name): each.cost_usd for each in change.spent_days}
 
     def _save_jobs(self, change: Change) -> None:

@@ -26,6 +26,7 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
         "startable": startable(scheduler),
         "rendering": set(scheduler._completion.rendering),
         "planning": set(scheduler._completion.planning),
+        "pause": trees.pause,
         "seq": dict(unit_of_work._last_seq),
     }
 

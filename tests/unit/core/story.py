@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
@@ -165,6 +166,29 @@ class Story:
         self.scheduler.context_prepared(job_id)
         self.turn()
 
+    def pause(self, job: Job, running: RunningMode = RunningMode.FINISH) -> None:
+        self.scheduler.pause(job.id, "user", running, self.now)
+        self.turn()
+
+    def resume(self, job: Job) -> None:
+        self.scheduler.resume(job.id, "user", self.now)
+        self.turn()
+
+    def pause_all(self, running: RunningMode = RunningMode.FINISH) -> None:
+        self.scheduler.pause_all("user", running, self.now)
+        self.turn()
+
+    def resume_all(self) -> None:
+        self.scheduler.resume_all("user", self.now)
+        self.turn()
+
+    def resume_everything(self) -> None:
+        """End every pause, so that what is left alone can end."""
+        if self.kept.pause:
+            self.resume_all()
+        for job in [each for each in self.kept.jobs.values() if each.pause]:
+            self.resume(job)
+
     def retry(self, job: Job) -> int:
         if not self.scheduler.view.has_tree(job.root_id):
             self.scheduler.restore(self.kept.tree(job.root_id), self.now)
@@ -196,6 +220,7 @@ class Story:
         self.scheduler = Scheduler(**self._limits)
         self.to_render, self.to_make, self.to_plan = [], [], []
         unknown: list[Attempt] = []
+        self.scheduler.load_pause(self.kept.pause)
         for root_id in self.kept.unfinished:
             unknown += self.scheduler.restore(self.kept.tree(root_id), self.now)
         if turn:
@@ -237,6 +262,7 @@ class Story:
         """Everything exits with success when it holds a slot; time goes on; reports get written."""
         self.writes_reports = self.makes_contexts = self.takes_plans = True
         self.turn()
+        self.resume_everything()
         for _ in range(MOST_STEPS):
             if not self.kept.unfinished:
                 return

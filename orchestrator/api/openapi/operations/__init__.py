@@ -1,5 +1,6 @@
 """Every call in one table; a test compares it with the application's routes."""
 
+from orchestrator.api.openapi.operations.decisions import DECIDING
 from orchestrator.api.openapi.operations.job_actions import STEERING
 from orchestrator.api.openapi.operations.jobs import READING
 from orchestrator.api.openapi.operations.locks import LOCKING
@@ -9,4 +10,4 @@ from orchestrator.api.openapi.operations.sessions import SESSIONS
 
 __all__ = ["OPERATIONS", "Operation"]
 
-OPERATIONS = (*STEERING, *READING, *LOCKING, *SERVER, *SESSIONS)
+OPERATIONS = (*STEERING, *DECIDING, *READING, *LOCKING, *SERVER, *SESSIONS)

@@ -21,6 +21,8 @@ class ExitCause(StrEnum):
     TASK_TIMEOUT = "task_timeout"
     #: The attempt was stopped with its server.
     SHUTDOWN = "shutdown"
+    #: The attempt was stopped because its job is paused.
+    PAUSED = "paused"
     #: The attempt's shim received a signal from an unknown sender.
     SIGNAL = "signal"
     #: No server had run for ``workers.orphan_timeout`` seconds.

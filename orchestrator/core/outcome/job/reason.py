@@ -6,8 +6,9 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.limits.budget import passed_in_words
 from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.model.decisions.pause import PauseCause
 from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import NO_PLAN, RULES, Job
 from orchestrator.core.model.job_facts import (
     GateFact,
     Missing,
@@ -76,8 +77,25 @@ def remarks_of(job: Job) -> list[str]:
     return found or ([job.reason] if job.reason and not is_listed else [])
 
 
+def _planned_by(job: Job) -> str:
+    """Return the sentence about a planner that is not done."""
+    is_planned = job.status is JobStatus.PLANNING and not job.awaits_approval
+    has_planner = job.plan_source not in ("given", RULES, NO_PLAN)
+    return f"being planned by {job.plan_source}" if is_planned and has_planner else ""
+
+
 def _approval(job: Job) -> str:
     return WAITS_FOR_APPROVAL if job.awaits_approval else ""
+
+
+def paused(job: Job) -> str:
+    """Return the sentence about a job's pause; "" if it is not paused."""
+    pause = job.pause
+    if pause is None:
+        return ""
+    if pause.cause is PauseCause.EVERYTHING:
+        return f"paused with everything by {pause.by}; resume: {COMMAND} resume --all"
+    return f"paused by {pause.by}; resume: {COMMAND} resume {pause.job_id}"
 
 
 def _stop(job: Job) -> str:
@@ -388,6 +406,8 @@ def _repository(job: Job) -> str:
 
 
 SENTENCES: tuple[Callable[[Job], str], ...] = (
+    paused,
+    _planned_by,
     _approval,
     _stop,
     _caps,

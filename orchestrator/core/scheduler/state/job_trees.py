@@ -11,6 +11,7 @@ from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import NOT_STARTED
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
@@ -104,6 +105,8 @@ class JobTrees:
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
+        #: The pause of everything; None: jobs run.
+        self.pause: Pause | None = None
         #: Root id -> ids of all jobs of its tree, parents before their children.
         self._trees: dict[str, list[str]] = {}
         #: (end of the job's wall time, job id), soonest first.
@@ -292,6 +295,9 @@ class JobTrees:
             if worker is not None and worker.status is WorkerStatus.PENDING:
                 self.queue(worker)
 
+    def is_paused(self, job_id: str) -> bool:
+        return self.unit_of_work.jobs[job_id].pause is not None
+
     def watch_wall_time(self, job: Job) -> None:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
@@ -300,8 +306,8 @@ class JobTrees:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.unit_of_work.jobs[job_id]
-            if job.status.ended or job.stop_cause:
-                continue
+            if job.status.ended or job.stop_cause or job.pause:
+                continue  # a job that resumes is watched again
             if job.wall_end > now:
                 self.watch_wall_time(job)
             else:
@@ -317,9 +323,7 @@ class JobTrees:
         """Set a pending job to running; any other job is unchanged."""
         if job.status is not JobStatus.PENDING:
             return job
-        return self.unit_of_work.move_job(
-            job.id, JobStatus.RUNNING, started_at=job.started_at or now
-        )
+        return self.unit_of_work.move_job(job.id, JobStatus.RUNNING, **began(job, now))
 
     def forget(self, root_id: str) -> None:
         """Drop a tree that has ended; it remains in the store."""
@@ -337,3 +341,10 @@ class JobTrees:
         self.holds.forget(job_ids)
         self.spending.forget(job_ids)
         self.unit_of_work.forget(root_id, job_ids, keys)
+
+
+def began(job: Job, now: float) -> dict[str, float]:
+    """Return the fields of a job with its start; pauses before it do not count."""
+    if job.started_at is not None:
+        return {"started_at": job.started_at}
+    return {"started_at": now, "paused_seconds": 0.0}

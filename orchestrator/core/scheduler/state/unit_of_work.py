@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
+from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JobStatus,
@@ -67,10 +68,12 @@ class _Pending:
     attempts: dict[AttemptKey, None]
     events: list[Event]
     spent_days: dict[tuple[int, str], DaySpent]
+    #: Pauses of everything; the last one holds.
+    pauses: list[Pause | None]
 
     @classmethod
     def empty(cls) -> "_Pending":
-        return cls({}, [], {}, {}, {}, {}, {}, [], {})
+        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [])
 
 
 class UnitOfWork:
@@ -159,6 +162,10 @@ class UnitOfWork:
         """Store the new sum of a day."""
         self._pending.spent_days[spent.day, spent.key_name] = spent
 
+    def note_pause(self, pause: Pause | None) -> None:
+        """Store the pause of everything; None: it has ended."""
+        self._pending.pauses.append(pause)
+
     def emit(
         self,
         kind: EventKind,
@@ -198,6 +205,7 @@ class UnitOfWork:
             attempts=[self._attempt(key, ended) for key in pending.attempts],
             events=pending.events,
             spent_days=list(pending.spent_days.values()),
+            pauses=pending.pauses,
         )
 
     def _attempt(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:

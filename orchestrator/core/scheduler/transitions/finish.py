@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING, is_unpriced, passed, passed_in_words, spent_by
-from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivery import with_children
-from orchestrator.core.model.feedback import answered, open_rounds
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.decisions.feedback import answered, open_rounds
 from orchestrator.core.model.gate import altered_judges
 from orchestrator.core.model.job import (
     NO_PLAN,
@@ -55,6 +56,22 @@ class Completion:
         #: Jobs whose planner is done and whose tasks are being added.
         self.planning: set[str] = set()
 
+    def paused(self, key: WorkerKey, now: float) -> None:
+        """Queue the worker again after its attempt was stopped because its job is paused.
+
+        That uses no retry.
+        """
+        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
+        node.stopping, free = False, worker.budget_from + 1
+        why = "stopped while the job is paused; runs again when it resumes"
+        self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
+
+    def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
+        """Return the outcome of an attempt that a pause stopped, and whose job was stopped since;
+        None for any other.
+        """
+        return self._stopped_verdict(worker) if exit.cause is ExitCause.PAUSED else None
+
     def settle(
         self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
     ) -> None:
@@ -99,7 +116,7 @@ class Completion:
             self._stop_workers(each, _ENDED_BY[cause], by, now)
 
     def _mark_stopped(self, job: Job, cause: StopCause, by: str) -> None:
-        fields = {"cancelled_by": by, "stop_cause": cause, "awaits_approval": False}
+        fields = {"cancelled_by": by, "stop_cause": cause, "awaits_approval": False, "pause": None}
         stopped = changed(job, **fields)
         self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
 

@@ -9,9 +9,10 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.decisions.plan_approval import plan_of
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
-from orchestrator.core.scheduler.transitions.plan_approval import plan_of
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
@@ -24,6 +25,7 @@ class Recovery:
         claims: TaskLocks,
         completion: Completion,
         late: LateResults,
+        pauses: Pauses,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
@@ -31,6 +33,7 @@ class Recovery:
         self._task_locks = claims
         self._completion = completion
         self._late = late
+        self._pauses = pauses
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a stored job tree. Return the attempts without a recorded end."""
@@ -68,6 +71,7 @@ class Recovery:
         if worker.key in self._unit_of_work.attempts:
             self._running.found_alive(worker, node)
             self._completion.stop_again(worker)
+            self._pauses.stop_again(worker)
         elif worker.status is not WorkerStatus.PENDING and last and last.exit:
             verdict = _verdict_again(worker, last, last.exit)
             self._completion.wait_again(worker, verdict, now)

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import FEEDBACK, before
-from orchestrator.core.model.feedback import MOST_ROUNDS, Feedback
+from orchestrator.core.model.decisions.feedback import MOST_ROUNDS, Feedback
 from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
@@ -17,8 +17,8 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.losses import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
 
 #: Makes the parent worker wait for a job again: the key, the job's id, and the time.
 Attach = Callable[[WorkerKey, str, float], None]
@@ -127,7 +127,7 @@ class Reopening:
     ) -> None:
         before = self._unit_of_work.jobs[job_id]
         run, facts = before.run + 1, {"landed_on": before.facts.landed_on, **facts}
-        job = self._planning.begin_again(job_id, started_at=now, ended_at=None, run=run)
+        job = self._planning.begin_again(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:
             said: dict[str, Any] = {"by": by, "workers": retried, "run": run}

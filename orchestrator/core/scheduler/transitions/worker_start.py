@@ -8,7 +8,7 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
-from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+from orchestrator.core.scheduler.state.job_trees import JobTrees, Node, began
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 
 
@@ -33,6 +33,7 @@ class RunningWorkers:
         self._start_ready(now, room)
         # If the worker has to wait for locks, other workers that waited for it may start.
         while woken := self._trees.locks.take_woken():
+            self._let_ahead(woken)
             self._trees.queue_again(woken)
             self._start_ready(now, room)
 
@@ -53,7 +54,7 @@ class RunningWorkers:
 
     def _start_ready(self, now: float, room: Capacity) -> None:
         ready, slots = self._trees.ready, self._slots
-        while (found := ready.next(slots.has_room_to_start, slots.running_in)) is not None:
+        while (found := ready.next(self._may_start, slots.running_in)) is not None:
             job_id, key = found
             startable = self._startable(key, now) and not self._is_put_off(key)
             if startable and self._is_held_back(key, room, now):
@@ -61,6 +62,15 @@ class RunningWorkers:
             ready.take(job_id)
             if startable and not self._is_throttled(key, now):
                 self._claim_and_start(key, now)
+
+    def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
+        """Let other requests for locks go ahead of workers whose jobs are paused."""
+        for key in woken:
+            if key in self._trees.nodes and self._is_paused(key):
+                self._task_locks.step_back(self._unit_of_work.workers[key])
+
+    def _may_start(self, job_id: str) -> bool:
+        return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _claim_and_start(self, key: WorkerKey, now: float) -> None:
         if not self._task_locks.lacks(self._unit_of_work.workers[key], now):
@@ -126,8 +136,11 @@ class RunningWorkers:
     def _say_why(self, lack: Lack, now: float) -> None:
         """In every job, record the reason on the worker that would start next."""
         for key in self._trees.ready.first_of_each():
-            if self._startable(key, now):
+            if self._startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
+
+    def _is_paused(self, key: WorkerKey) -> bool:
+        return self._trees.is_paused(self._unit_of_work.workers[key].job_id)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """Make the worker wait for a child job, unless that has ended. Idempotent."""
@@ -229,7 +242,7 @@ class RunningWorkers:
             job = self._trees.begin_job(job, now)
             self._unit_of_work.emit(EventKind.JOB_STARTED, job, now)
         elif job.started_at is None:
-            job = self._unit_of_work.update_job(job.id, started_at=now)
+            job = self._unit_of_work.update_job(job.id, **began(job, now))
         return job
 
     def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:

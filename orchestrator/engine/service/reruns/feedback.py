@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
-from orchestrator.core.model.feedback import (
+from orchestrator.core.model.decisions.feedback import (
     Comment,
     Feedback,
     FeedbackGiven,

@@ -13,7 +13,9 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.core.candidates.selection import chosen
-from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JOB_TRANSITIONS,
@@ -39,7 +41,8 @@ from tests.unit.core.story import Story
 MOST_JOBS = 12
 NAMES = "abcd"
 
-EXITS = st.sampled_from([EXIT_0, EXIT_0, EXIT_1, EXIT_1, TIMED_OUT, LOST, CANCELLED])
+PAUSED = Exit(ended_by=EndedBy.CANCEL, cause=ExitCause.PAUSED, stopped_by="the pause")
+EXITS = st.sampled_from([EXIT_0, EXIT_0, EXIT_1, EXIT_1, TIMED_OUT, LOST, CANCELLED, PAUSED])
 EVIDENCE = st.sampled_from([DONE, Evidence(output="x"), Evidence(claimed_success=False)])
 
 
@@ -83,6 +86,7 @@ class Stories(RuleBasedStateMachine):
         self.server_workers = workers
         self.grown_from = (0, 0)
         self.moved: list[tuple[object, object]] = []
+        self.begun_in_pause: dict[WorkerKey, int] = {}
         self._watch()
 
     def _watch(self) -> None:
@@ -113,6 +117,13 @@ class Stories(RuleBasedStateMachine):
 
     def _unfinished(self) -> list[Job]:
         return [job for job in self.story.kept.jobs.values() if not job.status.ended]
+
+    def _pausable(self) -> list[Job]:
+        return [job for job in self._unfinished() if job.stop_cause is None]
+
+    def _resumable(self) -> list[Job]:
+        by_persons = (job for job in self._unfinished() if job.pause)
+        return [job for job in by_persons if job.pause.cause is PauseCause.PERSON]
 
     def _retryable(self) -> list[Job]:
         kept = self.story.kept
@@ -197,6 +208,25 @@ class Stories(RuleBasedStateMachine):
     def a_job_is_cancelled(self, data: st.DataObject) -> None:
         self.story.cancel(data.draw(st.sampled_from(self._unfinished())))
 
+    @precondition(lambda self: self._pausable())
+    @rule(data=st.data(), running=st.sampled_from(RunningMode))
+    def a_job_is_paused(self, data: st.DataObject, running: RunningMode) -> None:
+        self.story.pause(data.draw(st.sampled_from(self._pausable())), running)
+
+    @precondition(lambda self: self._resumable())
+    @rule(data=st.data())
+    def a_job_is_resumed(self, data: st.DataObject) -> None:
+        self.story.resume(data.draw(st.sampled_from(self._resumable())))
+
+    @rule(running=st.sampled_from(RunningMode))
+    def everything_is_paused(self, running: RunningMode) -> None:
+        self.story.pause_all(running)
+
+    @precondition(lambda self: self.story.kept.pause)
+    @rule()
+    def everything_is_resumed(self) -> None:
+        self.story.resume_all()
+
     @precondition(lambda self: self.story.to_render)
     @rule(data=st.data())
     def reports_are_written(self, data: st.DataObject) -> None:
@@ -271,6 +301,26 @@ class Stories(RuleBasedStateMachine):
         for job in kept.jobs.values():
             if job.id in self.story.scheduler.view.jobs:
                 assert slots.running_in(job.id) <= job.config.max_workers
+
+    @invariant()
+    def a_paused_job_starts_nothing(self) -> None:
+        """Attempts run on, and a worker whose child jobs have ended may go on."""
+        kept = self.story.kept
+        paused = {job.id for job in kept.jobs.values() if job.pause}
+        begun = {each: worker.attempt for each, worker in kept.workers.items()}
+        for key, before in self.begun_in_pause.items():
+            worker = kept.workers[key]
+            assert worker.job_id not in paused or worker.attempt == before
+        self.begun_in_pause = {
+            key: number for key, number in begun.items() if kept.workers[key].job_id in paused
+        }
+
+    @invariant()
+    def only_unfinished_jobs_are_paused(self) -> None:
+        for job in self.story.kept.jobs.values():
+            assert job.pause is None or not (job.status.ended or job.stop_cause)
+            if self.story.kept.pause and job in self._pausable():
+                assert job.pause is not None
 
     @invariant()
     def slots_are_counted_right(self) -> None:

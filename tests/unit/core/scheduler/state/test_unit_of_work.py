@@ -38,6 +38,7 @@ def test_nothing_changed_is_an_empty_change() -> None:
         new_attempts=[],
         attempts=[],
         spent_days=[],
+        pauses=[],
         events=[],
     )
 

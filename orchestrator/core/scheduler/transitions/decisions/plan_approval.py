@@ -13,10 +13,12 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.outcome.job.reason import paused
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
 from orchestrator.core.scheduler.state.unit_of_work import changed
+from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.finish import Completion
 
 
@@ -33,10 +35,11 @@ def plan_of(
 
 
 class PlanApproval:
-    def __init__(self, trees: JobTrees, completion: Completion) -> None:
+    def __init__(self, trees: JobTrees, completion: Completion, pauses: Pauses) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._completion = completion
+        self._pauses = pauses
 
     def awaited(self, job_id: str) -> bool:
         """True if the job's planner is done and its tasks are not added yet."""
@@ -66,7 +69,8 @@ class PlanApproval:
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
         facts = replace(facts, plan_error="", plan_fallback=fallback)
-        job = self._unit_of_work.update_job(job_id, plan_source=source, reason="", facts=facts)
+        why = paused(self._unit_of_work.jobs[job_id])
+        job = self._unit_of_work.update_job(job_id, plan_source=source, reason=why, facts=facts)
         self._unit_of_work.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
         count = len(tasks)
@@ -98,7 +102,10 @@ class PlanApproval:
         """Let the tasks start. Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
         job = self._unit_of_work.move_job(
-            job_id, JobStatus.PENDING, awaits_approval=False, reason=""
+            job_id,
+            JobStatus.PENDING,
+            awaits_approval=False,
+            reason=paused(self._unit_of_work.jobs[job_id]),
         )
         self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, by=by)
         self._trees.queue_ready(job_id)
@@ -109,7 +116,7 @@ class PlanApproval:
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
             raise Conflict(f"job {job_id} is not waiting for approval")
 
-    def begin_again(self, job_id: str, **changes: object) -> Job:
+    def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
         """Return an ended job to the phase in which it continues: planning, or its tasks."""
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
@@ -122,7 +129,11 @@ class PlanApproval:
         if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING
             changes |= held_for_approval(changed(job, **changes))
-        return self._unit_of_work.move_job(job_id, status, **changes)
+        job = self._unit_of_work.move_job(job_id, status, **changes)
+        begun = self._pauses.begun(job, now)
+        if begun is job:
+            return job
+        return self._unit_of_work.update_job(job_id, pause=begun.pause, reason=begun.reason)
 
     def _awaits_approval_again(self, job: Job) -> bool:
         return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
@@ -133,6 +144,7 @@ _NOTHING_ENDED: Mapping[str, object] = {
     "reason": "",
     "cancelled_by": None,
     "stop_cause": None,
+    "paused_seconds": 0.0,
     "merge_state": MergeState.NONE,
     "facts": NO_FACTS,
 }

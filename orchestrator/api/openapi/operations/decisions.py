@@ -1,0 +1,61 @@
+"""Calls of people who control a job: pause and resume."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas.answers import common, decisions
+from orchestrator.schemas.requests import decisions as requests
+from orchestrator.schemas.requests.job import EmptyRequest
+
+_WORKER = "403: the caller is a worker."
+
+DECIDING = (
+    Operation(
+        method="post",
+        path=f"{JOB}/pause",
+        id="pauseJob",
+        tag="jobs",
+        summary="Pause a job and its descendants",
+        description=(
+            "No worker starts until the job resumes; the wall time does not count. Idempotent. "
+            f"409: the job has ended. {_WORKER}"
+        ),
+        body=requests.PauseRequest,
+        examples={"running ones finish": {}, "stop": {"running": "stop"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/resume",
+        id="resumeJob",
+        tag="jobs",
+        summary="Resume a paused job and its descendants",
+        description=(f"Idempotent. 409: the job has ended, or everything is paused. {_WORKER}"),
+        body=EmptyRequest,
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/pause",
+        id="pauseEverything",
+        tag="server",
+        summary="Pause all jobs, and jobs that are submitted later",
+        description="Idempotent. 403: the key has not the scope admin.",
+        body=requests.PauseRequest,
+        examples={"running ones finish": {}, "stop": {"running": "stop"}},
+        answers={OK: decisions.ServerPauseAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/resume",
+        id="resumeEverything",
+        tag="server",
+        summary="End the pause of all jobs",
+        description=(
+            "Idempotent. Jobs that were paused themselves stay paused. 403: the key has not the "
+            "scope admin."
+        ),
+        body=EmptyRequest,
+        answers={OK: decisions.ServerPauseAnswer},
+    ),
+)

@@ -1,0 +1,57 @@
+"""Calls of people who control a job: pause and resume."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import decided_answer, job_path, paused_answer
+from orchestrator.core.model.decisions.pause import RunningMode
+from orchestrator.core.model.job import Job
+from orchestrator.schemas.answers.decisions import ServerPauseAnswer
+from orchestrator.schemas.requests.decisions import PauseRequest
+from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("decisions", __name__, url_prefix="/api/v1")
+blueprint.before_request(authenticate)
+
+
+@blueprint.post("/jobs/<job_id>/pause")
+def pause_job(job_id: str) -> Response:
+    return _decided(service().pause(caller(), checked_job_id(job_id), _running()))
+
+
+@blueprint.post("/jobs/<job_id>/resume")
+def resume_job(job_id: str) -> Response:
+    _empty()
+    return _decided(service().resume(caller(), checked_job_id(job_id)))
+
+
+@blueprint.post("/pause")
+def pause_everything() -> Response:
+    paused = service().pause_all(caller(), _running())
+    return json_answer(ServerPauseAnswer(paused=paused_answer(paused)))
+
+
+@blueprint.post("/resume")
+def resume_everything() -> Response:
+    _empty()
+    return json_answer(ServerPauseAnswer(paused=paused_answer(service().resume_all(caller()))))
+
+
+def _running() -> RunningMode:
+    reading.query(NoQuery)
+    return RunningMode(reading.body(PauseRequest, optional=True).running)
+
+
+def _empty() -> None:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+
+
+def _decided(job: Job) -> Response:
+    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")

@@ -1,0 +1,1 @@
+"""Decisions of people about a job: approval of its plan, pauses."""

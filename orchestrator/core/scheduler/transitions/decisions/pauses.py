@@ -1,0 +1,158 @@
+"""Pauses of a job with its descendants, and of everything: nothing new starts until they resume."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.scheduler.commands import Stop
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.unit_of_work import changed
+
+
+class Pauses:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+
+    def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
+        """Pause a job and its descendants. Idempotent; ``stop`` also stops what still runs."""
+        pause = Pause(at=now, by=by, running=running, job_id=job_id)
+        self._pause_each(self._trees.subtree(job_id), pause, now)
+
+    def pause_all(self, by: str, running: RunningMode, now: float) -> None:
+        """Pause every job, and every job that is submitted until ``resume_all``. Idempotent."""
+        pause = Pause(at=now, by=by, running=running, cause=PauseCause.EVERYTHING)
+        before = self._trees.pause
+        if before is not None:
+            pause = replace(before, running=_stronger(before.running, running))
+        self._set_server_pause(pause)
+        for root_id in self._trees.roots:
+            self._pause_each(self._trees.subtree(root_id), pause, now)
+
+    def resume(self, job_id: str, by: str, now: float) -> None:
+        """Let a job and its descendants continue. Idempotent.
+
+        Raise Conflict if everything is paused. A pause of the job itself ends then, too.
+        """
+        pause = self._unit_of_work.jobs[job_id].pause
+        if pause is not None and pause.cause is PauseCause.EVERYTHING:
+            raise Conflict(
+                f"everything is paused by {pause.by}; job {job_id} continues with all jobs: "
+                f"{COMMAND} resume --all"
+            )
+        self._resume_each(self._trees.subtree(job_id), by, now)
+
+    def resume_all(self, by: str, now: float) -> None:
+        """End the pause of everything. Jobs that were paused themselves stay paused. Idempotent."""
+        self._set_server_pause(None)
+        for root_id in self._trees.roots:
+            paused = (
+                each
+                for each in self._trees.subtree(root_id)
+                if self._cause_of(each) is PauseCause.EVERYTHING
+            )
+            self._resume_each(paused, by, now)
+
+    def begun(self, job: Job, now: float) -> Job:
+        """Return a job that begins, or begins again, with the pause that it gets thereby."""
+        above = self._unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
+        pause = above or self._trees.pause
+        if pause is None:
+            return job
+        job = changed(job, pause=replace(pause, at=now))
+        return changed(job, reason=reason_of(job))
+
+    def stop_again(self, worker: Worker) -> None:
+        """After a restart, continue to stop the worker's attempt if its pause stops attempts."""
+        pause = self._trees.job_of(worker).pause
+        if pause is not None and pause.stops:
+            self._stop(worker, pause)
+
+    def _set_server_pause(self, pause: Pause | None) -> None:
+        if pause != self._trees.pause:
+            self._trees.pause = pause
+            self._unit_of_work.note_pause(pause)
+
+    def _cause_of(self, job_id: str) -> PauseCause | None:
+        pause = self._unit_of_work.jobs[job_id].pause
+        return pause.cause if pause else None
+
+    def _pause_each(self, job_ids: Iterable[str], pause: Pause, now: float) -> None:
+        for job_id in job_ids:
+            job = self._unit_of_work.jobs[job_id]
+            if job.status.ended or job.stop_cause is not None:
+                continue
+            mine = _combined(job.pause, pause)
+            if mine != job.pause:
+                self._set(job, now, mine)
+                said = {"by": pause.by, "running": str(mine.running)}
+                self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **said)
+            self._hold_workers(job_id, mine)
+
+    def _hold_workers(self, job_id: str, pause: Pause) -> None:
+        for worker in self._trees.workers_of(job_id):
+            node = self._trees.nodes.get(worker.key)
+            if node is None:
+                continue
+            # Others that request its locks go ahead of it.
+            self._trees.locks.step_back(worker.key)
+            if pause.stops and node.alive and not node.stopping:
+                self._stop(worker, pause)
+
+    def _stop(self, worker: Worker, pause: Pause) -> None:
+        self._trees.nodes[worker.key].stopping = True
+        by, cause = f"the pause by {pause.by}", ExitCause.PAUSED
+        stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by, cause)
+        self._trees.commands.append(stop)
+
+    def _resume_each(self, job_ids: Iterable[str], by: str, now: float) -> None:
+        for job_id in job_ids:
+            job = self._unit_of_work.jobs[job_id]
+            if job.pause is None or job.stop_cause is not None:
+                continue
+            everything = self._trees.pause
+            job = self._set(job, now, replace(everything, at=now) if everything else None)
+            if job.pause is None:
+                self._go_on(job, by, now)
+
+    def _go_on(self, job: Job, by: str, now: float) -> None:
+        self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
+        self._trees.watch_wall_time(job)
+        for worker in self._trees.workers_of(job.id):
+            node = self._trees.nodes.get(worker.key)
+            if node is not None:
+                # Its attempt may still be ending; it then runs again.
+                node.stopping = False
+
+    def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
+        """Replace a job's pause. The seconds of the pause so far do not count as wall time."""
+        fields: dict[str, Any] = {"pause": pause}
+        if job.pause is not None and (pause is None or pause.at != job.pause.at):
+            fields["paused_seconds"] = job.paused_seconds + now - job.pause.at
+        paused = changed(job, **fields)
+        return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
+
+
+def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
+    return RunningMode.STOP if RunningMode.STOP in (one, other) else RunningMode.FINISH
+
+
+def _combined(present: Pause | None, asked: Pause) -> Pause:
+    """Return the pause of a job that is paused again; it began with the first one.
+
+    A pause of everything changes nothing in a job that a person paused.
+    """
+    if present is None:
+        return asked
+    running = _stronger(present.running, asked.running)
+    if asked.cause is PauseCause.PERSON and present.cause is not PauseCause.PERSON:
+        return replace(asked, at=present.at, running=running)
+    return replace(present, running=running)
