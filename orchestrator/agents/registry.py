@@ -20,7 +20,9 @@ Look = Callable[[], Availability]
 
 
 class AgentRegistry:
-    """Built-in agents and the user's agents. A user's agent may have the name of a built-in one."""
+    """Built-in agents and the user's agents. A user's agent may replace a built-in one with the
+    same name.
+    """
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class AgentRegistry:
         self._looks = dict(looks or {})
 
     def get(self, name: str) -> Agent:
-        """Raise UnknownAgent with the names that exist."""
+        """Return an agent. Raise UnknownAgent with the existing names."""
         try:
             return self._agents[name]
         except KeyError:
@@ -46,8 +48,8 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent for a task: ``auto`` is shell for commands, otherwise the default.
 
-        If the default is ``auto``, too, it is the best AI agent that can work here; one whose
-        login was ``refused`` only if there is no other.
+        If the default is ``auto``, too, the best AI agent that can work here is selected; an agent
+        whose login was ``refused`` only if there is no other.
         """
         if name != AUTO:
             return self.get(name).name
@@ -58,8 +60,8 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """Return the best AI agent that can work here, for ``auto``; empty: none of the
-        others can.
+        """Return the best AI agent that can work here, for ``auto``; empty if no other agent
+        can.
         """
         if self._preferred != AUTO:
             return ""
@@ -85,7 +87,7 @@ class AgentRegistry:
         return name
 
     def uses_model(self, name: str) -> bool:
-        """Return True if it may use a language model: an agent that never plans has none."""
+        """True if the agent may use a model; an agent that can never plan has none."""
         return self._plans(self.get(name).name) is not False
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
@@ -99,7 +101,7 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """True: also unasked; False: never; None: if it is named."""
+        """Return True if the agent may plan for any job, None if only by name, False if never."""
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans
 
@@ -115,11 +117,11 @@ class AgentRegistry:
         ]
 
     def memory_bytes(self, name: str) -> int:
-        """Return the expected memory of a worker; an agent in code need not define it."""
+        """Return the expected memory of a worker; an agent defined in code need not define it."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """Return True if it gets a prompt, which begins with its job's shared context."""
+        """True if the agent gets a prompt, which begins with its job's shared context."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def needs_login(self, name: str) -> bool:
@@ -131,12 +133,12 @@ class AgentRegistry:
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """Return the visible state of its credential, without reading it; "" if unknown."""
+        """Return a fingerprint of the agent's credential, without reading it; "" if unknown."""
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 
     def caches_prompts(self, name: str) -> bool:
-        """Return True if its provider charges less for a beginning that it has read before."""
+        """True if the agent's provider charges less for a cached beginning of a prompt."""
         return bool(getattr(self._agents.get(name), "caches_prompts", False))
 
 

@@ -1,8 +1,8 @@
 """Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
 
-A JSON schema is passed in the form that every model's service accepts. OpenAI's strict mode wants
-all properties required and knows few keywords; Claude Code rejects a ``$schema``; others fail on
-references. The reader of an answer checks it by the whole schema.
+A JSON schema is passed in a form that every model's service accepts: OpenAI's strict mode requires
+all properties and knows few keywords; Claude Code rejects a ``$schema``; others fail on
+references. The reader of an answer checks it with the whole schema.
 """
 
 import json
@@ -199,12 +199,12 @@ class DrivenAgent:
         return {**self.more, **prices, **shared}
 
     def _resumes(self, assignment: Assignment) -> bool:
-        """True if its sessions are kept for further attempts."""
+        """True if the worker's sessions are stored for further attempts."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:
-        """Return the session that the attempt resumes; empty: it begins one."""
+        """Return the session that the attempt resumes; empty: it begins a new session."""
         previous = assignment.previous
         if previous is None:
             return ""
@@ -288,10 +288,10 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """Return the limits of this attempt: what earlier attempts left of the task's and the job's
-    limits.
+    """Return the limits of this attempt: the task's and the job's limits minus the usage of
+    earlier attempts.
 
-    The server also enforces what remains of the limits of the whole job.
+    The server also enforces the limits of the whole job.
     """
     task, config, result = assignment.task, assignment.job.config, assignment.worker.result
     used = spent_by(result.usage if result else NOTHING)

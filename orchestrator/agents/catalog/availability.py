@@ -30,7 +30,7 @@ _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
 def program_argv(command: str) -> tuple[str, ...]:
-    """Return a command as the settings give it: a program, or a program with arguments."""
+    """Return the arguments of a command in the settings: a program, possibly with arguments."""
     if shutil.which(command) or not shlex.split(command):
         return (command,)
     return tuple(shlex.split(command))
@@ -44,7 +44,9 @@ def look(
     windows: bool = False,
     inherit: tuple[str, ...] = (),
 ) -> Availability:
-    """Check that an agent's program and a credential for it exist, also on the Windows side."""
+    """Return an agent's availability: check that its program and a credential exist, also on the
+    Windows side.
+    """
     path, away = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
     if program:
@@ -82,7 +84,7 @@ def needs_login(known: KnownTool) -> bool:
 
 
 def version_beside(path: str) -> str:
-    """Return the version in the program's own npm package, or ""."""
+    """Return the version from the program's npm package; "" without one."""
     for folder in Path(os.path.realpath(path)).parents:
         if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
             try:
@@ -94,7 +96,7 @@ def version_beside(path: str) -> str:
 
 
 def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    """Return the path of a program; WSL has the directories of Windows at the end of its PATH."""
+    """Return the path of a program. WSL has the Windows directories at the end of its PATH."""
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
     found = (shutil.which(each, path=environ.get("PATH")) for each in names)
@@ -118,7 +120,9 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if a variable that only selects a service is on, and its other variables are set."""
+    """True if a variable that only selects a service is on, and the service's other variables are
+    set.
+    """
     if besides is None:
         return True
     if environ[name].lower() in _OFF:
@@ -128,7 +132,7 @@ def _reaches_its_service(
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return a stamp of the files with its logins: it differs after each change."""
+    """Return a stamp of an agent's login files, which differs after each change."""
     return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
@@ -167,7 +171,7 @@ def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def local_models(url: str) -> Sequence[str]:
-    """Return the models that it has; none when it does not answer at once."""
+    """Return the models of a local service; empty if it does not answer at once."""
     try:
         with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
             document = json.loads(answer.read(1 << 20))
@@ -177,7 +181,7 @@ def local_models(url: str) -> Sequence[str]:
 
 
 class Fresh:
-    """Looks at an agent that can work at most once a minute, from whatever thread asks."""
+    """Caches the availability of an agent for up to a minute. Any thread may call."""
 
     def __init__(
         self, look: Callable[[], Availability], clock: Callable[[], float] = time.monotonic

@@ -25,9 +25,9 @@ def cost(
 ) -> float | None:
     """Return the cost in USD; None if the model, or a required price, is unknown.
 
-    ``overrides`` replace the table's prices of a model kind by kind. Unused kinds cost
-    nothing; if no token count is known at all, the cost is unknown, too. A ``local`` model
-    may have the name of a listed one, and has only the prices that the user gives it.
+    ``overrides`` replace the table's prices, kind by kind. Unused kinds cost nothing; without any
+    token count, the cost is unknown. A ``local`` model has only the user's prices, because its
+    name may be that of a listed model.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
     price = _price(model, overrides or {}, {} if local else _listed())
@@ -47,8 +47,8 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """Return names from the most exact one: with its provider, without, and without variant
-    suffixes.
+    """Return names to look up, the most exact one first: with its provider, without, and without
+    variant suffixes.
     """
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
@@ -66,6 +66,6 @@ def _numbers(entry: Mapping[str, object]) -> Price:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Read when first needed: most agents report their cost themselves."""
+    """Read the table when it is first needed, because most agents report their cost themselves."""
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

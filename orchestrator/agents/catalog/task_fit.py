@@ -1,4 +1,4 @@
-"""Checks that an agent can run a task at all, when a job is submitted."""
+"""Checks, when a job is submitted, that an agent can run a task at all."""
 
 import os
 import shutil
@@ -9,7 +9,9 @@ from orchestrator.core.model.job import PLANNER, TaskSpec
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
-    """Raise InvalidRequest for a command, or if something prevents the agent's work."""
+    """Raise InvalidRequest for a task with a command, or if ``hindrance`` prevents the agent's
+    work.
+    """
     if task.command:
         raise InvalidRequest(
             f"task {task.id!r} has a command, but agent {agent!r} runs none; use agent 'shell', "

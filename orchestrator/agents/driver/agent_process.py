@@ -1,7 +1,7 @@
-"""The agent's program as a process: its output, its end, and how it is stopped.
+"""The agent's program as a process: its output, its end, and how to stop it.
 
-Only its own process group is signalled here; the shim kills detached processes, as it does
-for every worker.
+Only the program's own process group is signalled here; the shim kills detached processes, as for
+every worker.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _LAST_BYTES = 64 * 1024 * 1024
 
 
 class Child:
-    """A running program. Raise OSError when it cannot be started."""
+    """A running program. Raise OSError if it cannot be started."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Child:
         prompt_on_stdin: bool,
         prompt: Path | None = None,
     ) -> None:
-        """``prompt`` is a file that takes the place of standard input."""
+        """``prompt``: a file to use as standard input."""
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None
             self._process = subprocess.Popen(

@@ -1,6 +1,6 @@
-"""Home directories that attempts share: one attempt sets a home up while the others wait.
+"""Home directories that attempts share: one attempt sets up a home while the others wait.
 
-Two programs that set up the same home at once corrupt it for each other: one opencode ends with
+Otherwise two programs that set up the same home at once corrupt it: one opencode ends with
 "database is locked", or hangs.
 """
 
@@ -22,7 +22,8 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 
 
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
-    """Run ``home.argv``, unless the same program has done that before. Never raises OSError.
+    """Run ``home.argv``, unless the same version of the program has set up the home before. Never
+    raises OSError.
 
     Returns soon after ``stopped`` returns True.
     """
@@ -53,7 +54,7 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Wait for the lock; yield False if the attempt is over before that."""
+    """Wait for the lock. Yield True with the lock, False if ``over`` returned True before."""
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -69,7 +70,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Return True if it ended, with or without success: a retry would not change that."""
+    """Run the setup. Return True if it ended, even without success, because a repetition would not
+    help.
+    """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(
         home.argv, env=environ, stdin=nothing, stdout=nothing, stderr=nothing

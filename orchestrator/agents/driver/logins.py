@@ -1,8 +1,8 @@
-"""Makes logins of the user work in spite of a tool's isolated configuration.
+"""Gives a tool with an isolated configuration the user's logins.
 
-The tool gets a link to the file, so that a token that it renews is renewed for the user, too. Some
-tools renew by putting a new file in place of the link: its content is copied back while the tool
-works, because other workers renew the same login, and by the next attempt after a crash.
+The tool gets a link to the user's file, so that a token that it renews is renewed for the user,
+too. Some tools replace the link by a new file. Its content is copied back while the tool works,
+because other workers renew the same login; after a crash, the next attempt copies it back.
 """
 
 import contextlib
@@ -63,9 +63,10 @@ def bring_back(linked: Iterable[Linked]) -> None:
 
 
 def finish(linked: Sequence[Linked]) -> None:
-    """Copy back renewed logins, and leave no copy of a login among the files of the job.
+    """Copy back renewed logins, and leave no copy of a login among the job's files.
 
-    Never raises OSError. A login that the user's file lacks stays: no other copy exists.
+    Never raises OSError. If the user has no such file, the renewed login stays, because no other
+    copy exists.
     """
     bring_back(linked)
     for each in linked:
@@ -114,7 +115,9 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _put_link(login: Login) -> None:
-    """Replace the link atomically: another attempt may be reading it in a shared directory."""
+    """Replace the link atomically, because another attempt may be reading it in a shared
+    directory.
+    """
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

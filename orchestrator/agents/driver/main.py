@@ -113,7 +113,9 @@ class Driver:
         return outcome
 
     def tell_total(self, usage: Usage) -> None:
-        """Send the total usage to the server; after SIGTERM within a second, or not at all."""
+        """Send the total usage to the server; after a SIGTERM within a second, otherwise give
+        up.
+        """
         self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
 
     def _warn_of_price(self, usage: Usage) -> None:
@@ -154,7 +156,7 @@ class Driver:
             stream.close()
 
     def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
-        """Have the server know the session, also if this process is killed."""
+        """Store the session for the server, so that it is known even if this process is killed."""
         if not is_session_id(session):
             return
         named = Session(
@@ -205,8 +207,8 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
-        """Mark a session as unusable if no attempt got an answer in it, because nothing in it was
-        paid for.
+        """Mark a session as unusable if no attempt got an answer in it: nothing in it was paid
+        for, so nothing is lost.
         """
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
@@ -219,7 +221,7 @@ class Driver:
 
 
 def call_of(told: Spec, control: Path) -> AgentCall:
-    """Return the call. Raise OrchestratorError if there can be none."""
+    """Return the call. Raise OrchestratorError if no call is possible."""
     ask = ask_for(told, control)
     call = call_for(told.tool)(ask)
     if not told.windows:
@@ -260,7 +262,7 @@ def _sessions(told: Spec) -> Path | None:
 
 
 def _usable(directory: Path) -> bool:
-    """True if it exists and is writable; a sandbox may deny that."""
+    """True if the directory exists and is writable; a sandbox may deny that."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -302,7 +304,7 @@ def written(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    """Return the existing directories among the program's leftovers; links are skipped."""
+    """Return existing directories that match the program's leftovers; links are skipped."""
     found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 
@@ -319,7 +321,7 @@ def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> d
 
 
 def load_reader(name: str, told: Spec) -> Reader:
-    """Raise InvalidRequest with the names that exist."""
+    """Return the reader. Raise InvalidRequest with the existing names."""
     readers = import_module("orchestrator.agents.adapters.readers")
     prices = told.more.get("prices") or {}
     # With policy full, the permissions of a user's own program are unknown.
@@ -330,7 +332,9 @@ def load_reader(name: str, told: Spec) -> Reader:
 
 
 def price_of(told: Spec) -> Price:
-    """Return money for tokens, by the price table; it is loaded when it is first needed."""
+    """Return a function from usage to cost, by the price table, which is loaded at its first
+    use.
+    """
 
     def price(usage: Usage) -> float | None:
         if not told.model or usage == Usage():

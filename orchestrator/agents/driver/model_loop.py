@@ -22,7 +22,7 @@ Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
 
 
 class Stopped(BaseException):
-    """The loop is to end now; not caught by what catches ordinary errors."""
+    """Raised to end the loop now. Handlers of ordinary errors do not catch it."""
 
     def __init__(self, why: EarlyStop) -> None:
         super().__init__(why.because)
@@ -30,7 +30,7 @@ class Stopped(BaseException):
 
 
 class Loop:
-    """Runs in the main thread; a stop reaches it as an exception, wherever it is."""
+    """Runs in the main thread. A stop is an exception that can occur anywhere."""
 
     def __init__(self, spec: Spec, watch: Watchdog) -> None:
         self._spec = spec
@@ -41,8 +41,8 @@ class Loop:
         self._main = signal.pthread_kill, _main_thread()
 
     def stop(self, why: EarlyStop) -> None:
-        """Stop the loop. A signal handler or another thread may call. The first reason counts, and
-        the shortest patience.
+        """Stop the loop. A signal handler or another thread may call. Of several stops, the first
+        reason and the shortest time count.
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
@@ -120,7 +120,7 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address and the key of a loop: from the user's variables, if they are set."""
+    """Return the address and the key for a loop, from the user's variables if they are set."""
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
@@ -136,7 +136,7 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec) -> Run:
-    """Return the loop, or a single question if the answer is to be JSON."""
+    """Return the loop; if the answer must be JSON, a single question."""
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run

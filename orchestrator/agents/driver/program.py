@@ -84,7 +84,9 @@ class Program:
         os.set_blocking(self._wake_write, False)
 
     def stop(self, why: EarlyStop) -> None:
-        """Stop it soon. The first reason counts, and the least patience."""
+        """Stop the program soon. Of several stops, the first reason and the shortest time
+        count.
+        """
         stop_at = time.monotonic() + why.patience
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
         self._asked = self._asked or why
@@ -171,7 +173,7 @@ class Program:
             self.on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
-        """Read what a resumed session has used before, so that it does not count for this run."""
+        """Read the earlier usage of a resumed session, so that it does not count for this run."""
         if isinstance(self._reader, SessionReader):
             for source, line in follower.earlier():
                 self._reader.session_line(line, source)
@@ -229,7 +231,7 @@ class Program:
             child.ask_to_stop()
 
     def _due(self, now: float) -> EarlyStop | None:
-        """Return the stop that was asked for, when its time has come."""
+        """Return a requested stop, once its time has come."""
         asked = self._asked
         if asked is None or now < self._stop_at:
             return None

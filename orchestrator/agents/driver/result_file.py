@@ -20,7 +20,9 @@ def to_json(outcome: Outcome) -> str:
 
 
 def from_json(text: bytes | str) -> Outcome:
-    """Raise ValueError when it is no outcome: a worker can write into its control directory."""
+    """Return the outcome. Raise ValueError for invalid content, because a worker can write into
+    its control directory.
+    """
     try:
         return _outcome(json.loads(text))
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -68,7 +70,7 @@ def _is_amount(value: object) -> bool:
 
 
 def write(control: Path, outcome: Outcome) -> None:
-    """Put it there whole. Raise OSError."""
+    """Write the file whole or not at all. Raise OSError."""
     temporary = control / f".{NAME}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o600)

@@ -22,8 +22,8 @@ def write(control: Path, session: Session) -> None:
 
 
 def from_json(text: bytes | str) -> Session | None:
-    """Return the session; None if the file names none. Untrusted: a worker can write into its
-    control directory.
+    """Return the session; None if the file names none. The file is untrusted, because a worker can
+    write into its control directory.
     """
     try:
         document = json.loads(text)

@@ -70,7 +70,7 @@ def to_json(spec: Spec) -> str:
 
 
 def read(control: Path) -> Spec:
-    """Raise OSError or ValueError when it is not there or not whole."""
+    """Return the spec. Raise OSError or ValueError if the file is missing or incomplete."""
     document = json.loads((control / NAME).read_text(encoding="utf-8"))
     document["command"] = tuple(document["command"])
     document["inherit"] = tuple(document.get("inherit", ()))

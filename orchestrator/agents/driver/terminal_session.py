@@ -22,7 +22,7 @@ _UNWATCHED = ("CI", "NO_COLOR")
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """A session, and the control directory of the attempt that had it last."""
+    """A session, and the control directory of its latest attempt."""
 
     session: Session
     told: Spec
@@ -60,10 +60,10 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 def in_terminal(
     found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """Yield the command line and the environment that open the session; bring back a renewed
-    login.
+    """Yield the command line and the environment that open the session; afterwards, copy back a
+    renewed login.
 
-    ``given`` are the agent's variables. Raise OSError.
+    ``given``: the agent's variables. Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
     told = replace(

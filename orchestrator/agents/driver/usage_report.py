@@ -1,6 +1,6 @@
 """Reports the attempt's usage to the server while it runs; the server may answer "stop".
 
-Best effort: if the server restarts, or has no such call, the agent is not affected.
+Errors do not affect the agent: the server may restart, or may not have this call.
 """
 
 import threading

@@ -84,7 +84,8 @@ class Watchdog:
     def take(self, sign: Sign) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
-        The step that reaches a limit is allowed, and a final answer after it; nothing more is.
+        The step that reaches a limit is allowed, and a final answer after this step; nothing more
+        is.
         """
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
@@ -120,7 +121,9 @@ class Watchdog:
         self._used_up = self._why or breach(self._limits, spent_by(self.usage))
 
     def waits(self) -> bool:
-        """True if it waits for child jobs or a lock; its silence is then no sign of a hang."""
+        """True if the worker waits for child jobs or a lock, so that its silence is no sign of a
+        hang.
+        """
         return self._telling.waits(self.usage)
 
     @property

@@ -1,7 +1,7 @@
 """Events that every agent reports while it runs, in one form for all programs.
 
-A reader turns one program's lines into signs; the driver acts on them: it writes the log
-that people follow, adds up the usage, and stops an agent that exceeds its limits.
+A reader turns one program's lines into events. The driver acts on them: it writes the log that
+people follow, adds up the usage, and stops an agent that exceeds its limits.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Words of the model."""
+    """Text of the model."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """The model used a tool, or was refused it."""
+    """The model used a tool, or was denied it."""
 
     tool: str
     #: Arguments of the tool, in one line.
@@ -32,19 +32,19 @@ class Did:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The model asked for a tool: another step follows. Another sign may name the tool."""
+    """The model requested a tool, so another step follows. Another event may name the tool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Used since the sign before this one; ``usage.steps`` counts calls of the model."""
+    """Usage since the previous event; ``usage.steps`` counts model calls."""
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Troubled:
-    """Something failed and is tried again by the program itself."""
+    """A failure that the program itself retries."""
 
     text: str
     error_class: ErrorClass = ErrorClass.API
@@ -54,14 +54,14 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """The agent calls a service that fails repeatedly, and would never stop by itself."""
+    """The agent calls a failing service repeatedly, and would never stop itself."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Probably its final answer; another one may follow, or the program may hang."""
+    """Probably the final answer: another one may follow, or the program may hang."""
 
 
 Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
@@ -69,7 +69,7 @@ Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The end of the program, as its parent saw it."""
+    """The end of the program, as seen by its parent process."""
 
     code: int | None = None
     signal: int | None = None
@@ -84,8 +84,8 @@ class Ending:
 class Outcome:
     """The result of the agent's work, from its own messages and its exit.
 
-    Without an ``error_class`` it succeeded. ``usage`` is the whole of this run, which for a
-    resumed session is less than its program reports.
+    Without an ``error_class`` the work succeeded. ``usage`` is that of this run: for a resumed
+    session it is less than the program's total.
     """
 
     text: str = ""
@@ -111,10 +111,10 @@ class Outcome:
 
 @runtime_checkable
 class SessionReader(Protocol):
-    """A reader of a program whose session files contain more than its output."""
+    """A reader for a program whose session files contain more than its output."""
 
     def session_line(self, text: str, source: str) -> Iterable[Sign]:
-        """Take in one line of a file whose name is ``source``."""
+        """Read one line of a session file; ``source`` is the file's name."""
 
     def resumed(self) -> None:
         """Treat the lines so far as lines of earlier runs. Called once, before the run."""
@@ -122,21 +122,23 @@ class SessionReader(Protocol):
 
 @runtime_checkable
 class LogReader(Protocol):
-    """A reader of a program whose standard error contains more than its output."""
+    """A reader for a program whose standard error contains more than its output."""
 
     def log_line(self, text: str) -> Iterable[Sign]:
-        """Take in one line of standard error, without its end; no sign: it is for people."""
+        """Read one line of standard error, without its end. A line without events is only for
+        people.
+        """
 
 
 class Reader(Protocol):
-    """Reads one run of one program. Never raises, whatever a program writes."""
+    """Reads one run of one program. Never raises, whatever the program writes."""
 
     @property
     def session(self) -> str:
         """The id by which the program can resume this conversation; empty until it names one."""
 
     def line(self, text: str) -> Iterable[Sign]:
-        """Take in one line of standard output, without its end."""
+        """Read one line of standard output, without its end."""
 
     def outcome(self, ending: Ending) -> Outcome:
-        """Return the whole, after the last line. Called once."""
+        """Return the outcome, after the last line. Called once."""

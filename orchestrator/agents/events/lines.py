@@ -14,7 +14,7 @@ class Lines:
         self._size = 0
 
     def add(self, data: bytes) -> Iterator[str]:
-        """Yield the lines that are whole now, without their ends."""
+        """Yield the lines that are now complete, without their ends."""
         *whole, rest = data.split(b"\n")
         for part in whole:
             self._take(part)

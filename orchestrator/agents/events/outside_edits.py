@@ -1,4 +1,4 @@
-"""Files that an agent wrote outside of its working directory, if its events name them."""
+"""Files outside of the working directory that an agent wrote, as its events name them."""
 
 import os
 
@@ -12,7 +12,7 @@ class Edits:
         self._outside: dict[str, None] = {}
 
     def take(self, sign: Sign) -> None:
-        """Record a file that a tool writes, except in the directories of this attempt."""
+        """Record a file that a tool writes, unless it is in a directory of this attempt."""
         if not isinstance(sign, Did) or sign.denied:
             return
         for path in sign.writes:

@@ -23,7 +23,7 @@ class SessionFile:
 
 
 class Follower:
-    """Lost content costs no work: unreadable files are skipped."""
+    """Skips unreadable files, because lost content costs no work."""
 
     def __init__(self, session: SessionFile) -> None:
         self._session = session

@@ -40,7 +40,9 @@ def _in_words(sign: Sign) -> str:
 
 
 class Stream:
-    """The lines of a program, without secrets, up to a size. Losing it costs no work."""
+    """The lines of a program, without secrets, up to a size. Never raises, because lost lines cost
+    no work.
+    """
 
     def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:
         self._left = limit_bytes

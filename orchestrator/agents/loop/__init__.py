@@ -27,18 +27,18 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Never raises, whatever a server answers; only what ``emit`` raises."""
+    """Never raises, whatever a server answers, except errors of ``emit``."""
 
     module: ModuleType
 
     def run(self, spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
-        """Work on a prompt with tools until the model has its last word."""
+        """Work on a prompt with tools until the model's final answer."""
         return converse(lambda: self._made(spec), prompt, emit)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
     ) -> tuple[object | None, Outcome]:
-        """Ask once for JSON of a schema; None with the reason if there is none."""
+        """Request JSON of a schema once. Return None with the reason if there is none."""
         return completed(lambda: self._made(spec), prompt, schema, emit)
 
     def _made(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:
@@ -47,7 +47,7 @@ class Loop:
 
 
 def loop(name: str) -> Loop:
-    """Raise KeyError for a name that is none."""
+    """Return a loop. Raise KeyError for an unknown name."""
     if name not in LOOPS:
         raise KeyError(name)
     return Loop(import_module(f"{__name__}.providers.{name}"))

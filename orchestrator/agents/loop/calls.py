@@ -20,7 +20,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class ModelCaller:
-    """Calls one server. Raise Failure (config, auth) when it can never be called."""
+    """Calls one server. Raise Failure (config, auth) if no call can succeed."""
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""One question, one JSON answer: for planning."""
+"""One question with one JSON answer, for planning."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -54,8 +54,8 @@ class Conversation:
         self._dialect.begin(instructions.system(self._settings), prompt, tools)
 
     def _step(self, caller: ModelCaller) -> bool:
-        """Make one model call and run the tools that it requests. Return True if it was the last
-        call.
+        """Make one model call, and run the tools that the model requests. Return True if it was
+        the last call.
         """
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
@@ -130,7 +130,7 @@ class Conversation:
         return result
 
     def _remember(self, name: str, result: Result) -> None:
-        """Record a refused tool call; it does not matter if the tool worked afterwards."""
+        """Record a denied tool call. A later success of the tool cancels the record."""
         if result.denied:
             self._denied[name] = None
         elif not result.failed:
@@ -164,7 +164,7 @@ def converse(make: Callable[[], tuple[LoopSettings, Dialect]], prompt: str, emit
 
 
 def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
-    """Make one call, and book its usage; raise Failure."""
+    """Make one call, and add its usage; raise Failure."""
     request = dialect.request(ledger.next_answer)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The instructions of a loop to the model."""
+"""A loop's instructions to the model."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    """Return the instruction to answer in JSON. Servers that accept a schema get it, too: some
-    ignore it.
+    """Return the instruction to answer in JSON. It is also sent to servers that accept a schema,
+    because some ignore the schema.
     """
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

@@ -15,7 +15,9 @@ POLICIES = ("full", "edit", "read-only")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Seconds. None is as long as the silence after which a driver takes a loop for hung."""
+    """Timeouts in seconds. ``call`` None: as long as the silence after which a driver stops a
+    loop.
+    """
 
     #: Timeout of connecting to the server.
     connect: float = 10.0
@@ -95,7 +97,7 @@ class ModelService:
 
 
 def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
-    """Raise Failure (config) for a spec that no loop can work with."""
+    """Return the settings. Raise Failure (config) for a spec that no loop can use."""
     known = {
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }

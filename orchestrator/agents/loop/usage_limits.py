@@ -12,7 +12,7 @@ _CHARACTERS = 4
 
 
 class UsageLimits:
-    """Adds up; knows the limits."""
+    """Adds up the usage, and compares it with the limits."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
@@ -59,5 +59,5 @@ class UsageLimits:
 
 
 def cost_of(settings: LoopSettings, usage: Usage) -> float | None:
-    """Return USD, or None if no price is known."""
+    """Return the cost in USD; None if no price is known."""
     return prices.cost(settings.model, usage, settings.prices, local=settings.local)

@@ -1,6 +1,6 @@
-"""Create a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
+"""Creates a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
 
-The recipe is on standard input; the text goes into the current directory, unless it exists.
+The recipe is on standard input. The text is written into the current directory, unless it exists.
 """
 
 import os

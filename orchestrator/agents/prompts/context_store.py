@@ -1,4 +1,4 @@
-"""The shared contexts of jobs: the server has them created, and reads them."""
+"""The shared contexts of jobs: the server's side, which requests and reads them."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ _MOST_BYTES = 1024 * 1024
 
 
 class JobContexts:
-    """In ``context/`` of the root job's directory, a file for each job of the tree."""
+    """The files in ``context/`` of the root job's directory: one for each job of the tree."""
 
     def __init__(self, job_directory: Callable[[str], Path]) -> None:
         self._job_directory = job_directory
@@ -26,7 +26,9 @@ class JobContexts:
         return os.path.lexists(self._path(job))
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
-        """Return the process that makes it, and the directory that it works in. Raise OSError."""
+        """Return the process that creates the context, and its working directory. Raise
+        OSError.
+        """
         directory = self._path(job).parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"job_{job.id}.json"
@@ -38,12 +40,14 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create it without the digest and the files, unless it exists. Raise OSError."""
+        """Create the context without the digest and the files, unless it exists. Raise OSError."""
         self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
 
     def read(self, job: Job) -> str:
-        """Return the same text each time. Raise OSError if it is missing, or no plain file."""
+        """Return the context, the same text each time. Raise OSError if it is missing, or not a
+        plain file.
+        """
         path = self._path(job)
         found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
         if found is None:

@@ -11,9 +11,9 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return each name with the file's text, or with the reason why it is missing.
+    """Return each name with the file's text, or with the reason why the text is missing.
 
-    A relative name begins at the first of ``places``; an absolute one must lie below one of them.
+    A relative name starts at the first of ``places``; an absolute one must be below one of them.
     """
     room, found = MOST_BYTES_IN_ALL, []
     for name in names:

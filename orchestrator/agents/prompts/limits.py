@@ -16,7 +16,7 @@ _LEFT = {
 
 
 def limits(assignment: Assignment) -> list[str]:
-    """Return one line for each limit; the time is always one."""
+    """Return one line for each limit. The time always has a line."""
     return [*_own(assignment), *_left(assignment.left)]
 
 

@@ -1,4 +1,4 @@
-"""The project digest: made from its survey, cached by commit or content, shared by a job tree."""
+"""The project digest: created from a survey, cached by commit or content, shared by a job tree."""
 
 import fcntl
 import hashlib
@@ -31,8 +31,8 @@ _EDITION = "1"
 def project_digest(around: Surroundings) -> str:
     """Return the tree's digest, created if necessary; empty for a project without files.
 
-    ``around.directory`` is where the tree keeps it: the first job of a tree decides, so that the
-    prompts of all its jobs begin with the same bytes, whatever changes since.
+    It is stored in ``around.directory``: the first job of a tree creates it, so that the prompts
+    of all jobs of the tree begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):
@@ -101,8 +101,8 @@ def _made(root: Path, listing: Listing) -> str:
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
-    """Return a value that changes with the project: its commit and uncommitted changes, or every
-    file.
+    """Return a value that changes with the project: from its commit and uncommitted changes, or
+    from every file.
     """
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest without grammars has less content.

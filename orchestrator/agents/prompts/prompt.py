@@ -81,9 +81,7 @@ def output_document(directory: Path) -> str:
 
 
 def last_line(printed: str) -> str:
-    """Return the last line of an output that is not empty: for people, and on one line of a
-    terminal.
-    """
+    """Return the last non-empty line of an output, cleaned for one line of a terminal."""
     lines = (_for_people(line) for line in reversed(printed.splitlines()))
     return next(filter(None, lines), "")
 
@@ -120,7 +118,7 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """Return the prompt for an agent that resumes its session, and so knows its task."""
+    """Return the prompt for an agent that resumes its session, and therefore knows its task."""
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
@@ -139,9 +137,7 @@ def feedback(rounds: Sequence[Feedback]) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of the attempts before, and the files that they changed; empty for
-    none.
-    """
+    """Return the commits of earlier attempts, and the files that they changed; empty for none."""
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
@@ -151,9 +147,7 @@ def committed(work: BranchWork | None) -> str:
 
 
 def by_hand(command: str) -> str:
-    """Return a gate's command without the options by which it writes a report for the
-    orchestrator.
-    """
+    """Return a gate's command without options that write a report for the orchestrator."""
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
 

@@ -24,9 +24,9 @@ class Role:
 
 
 class RolePrompts:
-    """The roles. Each is a file ``<name>.md``; the user's file overrides a built-in one.
+    """The roles. Each role is a file ``<name>.md``; the user's file replaces a built-in one.
 
-    Files are read when they are needed: a change applies to the next worker.
+    Files are read when they are needed, so a change applies to the next worker.
     """
 
     def __init__(self, directory: Path | None = None) -> None:

@@ -18,7 +18,7 @@ _CUT = "\n(cut here)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All inputs of the shared part of a prompt, besides the project and the files."""
+    """All inputs of the shared part of a prompt, except the project and the files."""
 
     root_request: str
     request: str
@@ -57,7 +57,7 @@ def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, st
 
 
 def write_once(path: Path, text: str) -> None:
-    """Save a text under a name, whole or not at all, unless it exists. Raise OSError."""
+    """Write a text whole or not at all, unless the file exists. Raise OSError."""
     if not os.path.lexists(path):
         write_private(path, text.encode("utf-8", "backslashreplace"))
 

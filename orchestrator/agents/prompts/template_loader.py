@@ -1,4 +1,4 @@
-"""The two templates of a prompt. An unknown name is an error, never an empty place."""
+"""The two templates of a prompt. An unknown name in a template is an error, not an empty text."""
 
 from functools import cache
 from importlib import resources

@@ -1,4 +1,4 @@
-"""Run one survey worker: ``python -m orchestrator.agents.survey`` in a worker's directory."""
+"""Runs one survey worker: ``python -m orchestrator.agents.survey`` in a worker's directory."""
 
 import io
 import os

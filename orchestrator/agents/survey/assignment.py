@@ -69,7 +69,9 @@ def _files(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _inside(entry: str) -> str:
-    """Return ``entry`` without ``./`` and trailing slashes; refuse what leaves the project."""
+    """Return ``entry`` without ``./`` and trailing slashes. Raise SurveyError for paths outside
+    the project.
+    """
     path = PurePosixPath(entry)
     if not entry or path.is_absolute() or ".." in path.parts or "\0" in entry:
         raise SurveyError(f"{TASK_FILE}: files: {entry!r} is not a path inside the project")

@@ -1,6 +1,8 @@
-"""Child jobs: passing parts to other workers through the public protocol, and reading the results.
+"""Child jobs: pass parts of the survey to other workers by ``orchestrator spawn``, and read the
+results.
 
-Each divided directory becomes one ``orchestrator spawn ... --wait``, as any worker would do it.
+Each divided directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may
+use.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
-A part is a direct subdirectory, the files directly in the directory, or a bundle of these that
-are too small to be separate parts. The parts of a directory contain each of its files once.
+A part is a direct subdirectory, the files directly in the directory, or a bundle of parts that are
+too small alone. The parts of a directory contain each of its files once.
 """
 
 import os
@@ -58,7 +58,7 @@ class _Directory:
     children: dict[str, "_Directory"] = field(default_factory=dict)
 
     def add(self, file: FoundFile, names: list[str]) -> None:
-        """Add a file that lies below, in the subdirectories ``names``."""
+        """Add a file below the directory, in the subdirectories ``names``."""
         size = _reading_size(file)
         directory = self
         for name in [*names, ""]:
@@ -74,8 +74,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories below ``paths`` (none: the project) that become child jobs.
 
-    Outer directories are preferred to inner ones, and larger ones come first; MOST_CHILD_JOBS at
-    most.
+    Outer directories are preferred to inner ones, and larger ones come first; at most
+    MOST_CHILD_JOBS.
     """
     top = _Directory(".")
     for file in files:

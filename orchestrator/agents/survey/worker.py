@@ -24,7 +24,7 @@ _MOST_NAMED = 3
 
 
 def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
-    """Carry out ``task`` and return the parts that are missing; raises SurveyError."""
+    """Survey the files of ``task``. Return the missing parts. Raise SurveyError."""
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.
         (surroundings.directory / name).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def _words(task: Task) -> str:
 
 
 def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
-    """Return the task with the paths that its text names, if it is about them alone."""
+    """Return the task limited to the paths in its text, if the text names nothing else."""
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
         return task, listing

@@ -11,7 +11,7 @@ from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 
 
 def call_for(tool: str) -> Callable[[Ask], AgentCall]:
-    """Import the tool's module alone. Raise ValueError for a tool that is none of ours."""
+    """Import only the tool's module. Raise ValueError for an unknown tool."""
     module = f"{__name__}.{tool}"
     if not tool.isidentifier() or find_spec(module) is None:
         raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")

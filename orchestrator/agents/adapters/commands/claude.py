@@ -96,9 +96,10 @@ def _root(ask: Ask) -> dict[str, str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Have it find the user's login, and the lock under which all of the user's sessions renew it.
+    """Return variables with which Claude finds the user's login, and the lock under which all
+    sessions of the user renew it.
 
-    A sandbox may keep it from writing there: then it has the link to the login.
+    A sandbox may prevent writing there: then Claude has only the link to the login.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}
@@ -133,7 +134,9 @@ def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
 
 
 def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the user's for all projects and for this one, and the product's own."""
+    """Return the user's MCP servers for all projects and for this project, and the product's
+    own.
+    """
     account = _account(ask, own) if "mcp" in ask.inherit else {}
     project = table(table(account.get("projects")).get(ask.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}

@@ -1,7 +1,7 @@
 """OpenAI Codex.
 
-Its settings go into ``config.toml`` of a private CODEX_HOME, not on the command line, where every
-user of the machine could read the worker's key, which our MCP server needs.
+Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments: every user of the
+machine can read arguments, and our MCP server needs the worker's key.
 """
 
 import json
@@ -116,7 +116,9 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
 
 
 def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return MCP servers and hooks that the attempt inherits, and skills that it does not."""
+    """Return MCP servers and hooks that the attempt inherits, and the user's skills that it must
+    not have.
+    """
     settings: dict[str, Any] = {}
     servers = {
         # In a sandbox Codex would ask a person before each call, and no person is present.
@@ -137,7 +139,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the state by which codex trusts its hooks; codex identifies a hook by its file."""
+    """Return the state with which codex trusts its hooks. Codex identifies a hook by its file."""
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
@@ -206,7 +208,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
 
 
 def as_toml(table: Mapping[str, Any]) -> str:
-    """Return plain values and tables of such; a string of JSON is one of TOML, too."""
+    """Return plain values and tables as TOML; a JSON string is also a TOML string."""
     lines: list[str] = []
     _write_table(table, (), lines)
     return "\n".join(lines) + "\n"

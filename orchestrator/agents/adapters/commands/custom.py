@@ -1,4 +1,4 @@
-"""An agent of the user that prints one of the known output formats."""
+"""A user's own agent that prints one of the known output formats."""
 
 from collections.abc import Mapping
 

@@ -94,7 +94,7 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
 
 
 def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
-    """Return names that the user gave to files of memory; empty: its own."""
+    """Return the names of the user's memory files; empty: Gemini's default."""
     names = table(theirs.get("context")).get("fileName") or []
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
@@ -118,7 +118,7 @@ def _tools(policy: str) -> dict[str, Any]:
 
 
 def _auth(environ: Mapping[str, str], own: Path) -> str:
-    """Return the login method: by a key, by Vertex, the user's choice, or the user's account."""
+    """Return the login method: a key, Vertex, the user's choice, or the user's account."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):

@@ -1,7 +1,7 @@
 """opencode.
 
-It installs packages into a fresh home, up to 99 MB: its attempts share one home, and each gets its
-own settings by a variable. It creates a database there when it first starts.
+It installs up to 99 MB of packages into a new home, and creates a database there at its first
+start. So all its attempts share one home, and each attempt gets its own settings by a variable.
 """
 
 import json
@@ -133,7 +133,7 @@ def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _at_home(ask: Ask, paths: object) -> list[str]:
-    """Return paths of the user's settings; it takes ``~`` for the home that attempts share."""
+    """Return paths in the user's settings. opencode would use the shared home for ``~``."""
     named = paths if isinstance(paths, list) else []
     return [
         str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)

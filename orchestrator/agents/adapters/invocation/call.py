@@ -84,7 +84,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A file of the user's that holds a login, and the path at which the tool reads it."""
+    """A file with a login of the user, and the path at which the tool reads it."""
 
     source: Path
     target: Path
@@ -131,15 +131,18 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Have a directory of the tool's configuration, which holds its sessions, kept."""
+    """Return a link by which a directory of the tool's configuration, with its sessions, outlives
+    the attempt.
+    """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
 
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
-    None with a read-only policy, because a server may change files. Servers of this product are
-    omitted: a worker has a server with its own key, and the user's key has none of its limits.
+    Empty with a read-only policy, because a server may change files. Servers of this product are
+    omitted: a worker has such a server with its own key, and the user's key would evade the
+    worker's limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
         return {}

@@ -1,8 +1,8 @@
 """Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
 
-By PowerShell, because cmd.exe does not work in the directories of WSL, and npm installs scripts
-on Windows. The command goes in base64: between Linux, Windows and PowerShell there are
-three ways of quoting. The tool has the configuration and the login of its user on Windows.
+By PowerShell, because cmd.exe does not work in the directories of WSL, and npm installs scripts on
+Windows. The command is in base64, because Linux, Windows, and PowerShell have three ways of
+quoting. The tool has the configuration and the login of its user on Windows.
 """
 
 import base64
@@ -40,7 +40,9 @@ def missing(path: str | None = None) -> list[str]:
 
 
 def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
-    """Return the call as made from WSL. Raise OrchestratorError if that is impossible."""
+    """Return the same call as WSL has to make it. Raise OrchestratorError if that is
+    impossible.
+    """
     lacking = missing()
     if lacking:
         raise OrchestratorError(
@@ -83,15 +85,15 @@ def command_line(argv: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return it as a PowerShell string without special characters."""
+    """Return the text as a PowerShell string without special characters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _native(word: str) -> str:
-    """Return it in the form that Windows PowerShell passes to a program whole.
+    """Return the word in the form that Windows PowerShell passes to a program unchanged.
 
-    It puts quotation marks around arguments with blanks, and keeps existing marks. Inside of
-    them nothing has a meaning for cmd.exe either, which runs batch files, except ``%NAME%``.
+    PowerShell puts quotation marks around arguments with blanks, and keeps existing ones. Inside
+    quotation marks, cmd.exe, which runs batch files, interprets only ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word
@@ -127,7 +129,9 @@ def _translated(path: Path) -> str:
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
-    """Return the variables that a Windows program gets; ``/p`` has a path translated."""
+    """Return the value of WSLENV: the variables that a Windows program gets; ``/p`` means a
+    translated path.
+    """
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
     return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])

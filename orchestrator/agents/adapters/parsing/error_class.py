@@ -71,7 +71,7 @@ _INTERNAL = (
 
 
 def is_internal(text: str) -> bool:
-    """Return True if the text reports a fault of the program itself."""
+    """True if the text reports an internal error of the program itself."""
     return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
 
 
@@ -105,7 +105,7 @@ def classify(
 
 
 def status_in(text: str) -> int | None:
-    """Return the last HTTP status of an error that a text speaks of."""
+    """Return the last HTTP status of an error in a text."""
     found = [int(digits) for digits in re.findall(_STATUS, clipped(text), re.I)]
     return next((each for each in reversed(found) if 400 <= each < 600), None)
 

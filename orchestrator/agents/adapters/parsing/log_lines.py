@@ -9,13 +9,13 @@ LINE_CHARS = 200
 
 
 def log_line(words: str, limit: int = LINE_CHARS) -> str:
-    """Fit for a log: no line ends, no control characters, at most ``limit`` characters."""
+    """Return text for a log: no line ends, no control characters, at most ``limit`` characters."""
     line = one_line(words[: 4 * limit])
     return cut("".join(char if char.isprintable() else "?" for char in line), limit)
 
 
 def plain_error(words: str) -> str:
-    """Return the message inside of the JSON that an error of its API is."""
+    """Return the message inside an API error in JSON."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words

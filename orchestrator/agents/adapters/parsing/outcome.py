@@ -1,6 +1,6 @@
 """The outcome of a run, from the program's messages and its exit.
 
-The rows are tried from the top; the first that applies decides.
+Rows are tried in order; the first match decides.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Told:
 
     @property
     def complete(self) -> bool:
-        """True if it has returned its whole result, and reported success."""
+        """True if the program has returned its whole result, and reported success."""
         return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
@@ -68,7 +68,7 @@ def concluded(told: Told, ending: Ending, now: float) -> Outcome:
 
 
 def _as_told(usage: Usage) -> Usage:
-    """Return the usage; without tokens if the program counted none, because every model call uses
+    """Return the usage; without tokens if the program counted 0, because every model call uses
     tokens.
     """
     if not usage.steps or usage.input_tokens is None or _is_any(usage):

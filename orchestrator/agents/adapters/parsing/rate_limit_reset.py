@@ -104,8 +104,8 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the first time from ``now`` on at which the clock, and the calendar if named,
-    say so.
+    """Return the next time, from ``now`` on, that matches the clock time and, if named, the
+    date.
     """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)

@@ -30,7 +30,7 @@ class KnownUsage:
 
 
 def plus(one: Usage, other: Usage) -> Usage:
-    """Return the sum; not known plus a number is that number."""
+    """Return the sum. An unknown value plus a number is the number."""
     sums: dict[str, Any] = {name: _added(getattr(one, name), getattr(other, name)) for name in _ALL}
     return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
 
@@ -60,7 +60,7 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """Adds up reported usage, so that every sign carries only the increase."""
+    """Adds up reported usage, so that every event has only the increase."""
 
     def __init__(self) -> None:
         self.total = Usage()
@@ -70,7 +70,9 @@ class Meter:
         return [Spent(usage)]
 
     def raise_to(self, total: Usage) -> list[Spent]:
-        """Take in totals of the whole run; no sign when nothing is new."""
+        """Set the totals of the whole run. Return the increase as events; none if there is no
+        increase.
+        """
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
 
@@ -78,7 +80,7 @@ class Meter:
 class Steps:
     """Counts model calls of programs that do not report them.
 
-    The model's output (words, uses of tools) belongs to one call until a tool has answered.
+    All output of the model (text, tool calls) belongs to one call until a tool has answered.
     """
 
     def __init__(self) -> None:

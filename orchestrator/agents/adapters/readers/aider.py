@@ -74,8 +74,8 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of its history. Aider's output begins with "> " there and ends with
-        two blanks, several lines later if need be; its input begins with "#### ".
+        """Read a line of aider's history. Its output begins with "> " and ends with two blanks,
+        possibly several lines later; its input begins with "#### ".
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -106,7 +106,7 @@ class AiderReader:
         return concluded(told, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[Sign]:
-        """Record an answer of the model, which has thus recovered from an earlier failure."""
+        """Record an answer of the model, which shows recovery from earlier failures."""
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
@@ -130,10 +130,10 @@ class AiderReader:
 
 
 def _class_of(name: str, words: str) -> ErrorClass:
-    """Return the class of an error. An empty account is AUTH, although aider names it a rate
-    limit.
+    """Return the class of an error. An account without money is AUTH, although aider calls it a
+    rate limit.
 
-    An account without credit does not recover by itself, as a rate limit does.
+    Such an account does not recover by waiting.
     """
     found = classify(words)
     empty = found is ErrorClass.AUTH or _UNPAID.search(words)

@@ -118,8 +118,8 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
-        """Count the usage of a message once, although each of its blocks is an event with the
-        usage of them all.
+        """Count the usage of a message once, although it comes with each of the message's
+        blocks.
         """
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
@@ -153,7 +153,7 @@ class ClaudeReader:
         return [Did(did.tool, did.summary, denied=True) for did in refused]
 
     def _last_tools(self, keep: str, most: int = 100) -> None:
-        """Forget the oldest uses of tools: a run may have any number of them."""
+        """Forget the oldest tool uses, because a run may have any number of them."""
         for name in list(self._tools)[: max(0, len(self._tools) - most)]:
             if name != keep:
                 del self._tools[name]
@@ -166,8 +166,8 @@ class ClaudeReader:
         return []
 
     def _end(self, event: Object) -> list[Sign]:
-        """Read a result event. The last one counts, because work in the background starts claude
-        again.
+        """Read a result event. The last one counts, because background work makes Claude continue
+        after its first result.
         """
         self._result, self._behind = event, False
         self._turns += json_values.count(event, "num_turns") or 0
@@ -180,7 +180,7 @@ class ClaudeReader:
         return [*spent, Finished()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Return the usage of this run. claude's totals count a session from its beginning."""
+        """Return the usage of this run. Claude's totals count a session from its beginning."""
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)
@@ -222,7 +222,7 @@ def _answer(result: Object) -> str:
 
 
 def _refused(event: Object) -> list[str]:
-    """Return the ids of the uses of tools that were refused."""
+    """Return the ids of denied tool uses."""
     decided = [
         json_values.text(meta, "id")
         for meta in json_values.objects(event, "tool_result_meta")
@@ -273,7 +273,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if tokens are reported without a cost: they belong to a call that was interrupted."""
+    """True if tokens are reported without a cost: they belong to an interrupted call."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0
@@ -283,8 +283,8 @@ def _broke_off(result: Object) -> bool:
 
 
 def _fault(result: Object) -> Fault:
-    """Return the fault of a result. ``subtype`` is ignored, because it is "success" for API
-    errors, too.
+    """Return the fault of a result. ``subtype`` is ignored, because it is also "success" for API
+    errors.
     """
     reason = json_values.text(result, "terminal_reason")
     words = (

@@ -74,8 +74,8 @@ class CodexReader:
         return concluded(told, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        """Return the fault of the run. An error from which codex recovered is none: only a failed
-        turn is, or an error right before the end.
+        """Return the fault of the run: a failed turn, or an error directly before the end. Other
+        errors do not count, because codex recovered from them.
         """
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
@@ -127,7 +127,7 @@ class CodexReader:
         return [*signs, did] if did.denied or not begun else signs
 
     def _step(self) -> list[Sign]:
-        """Count a step. The count of the session's file has priority: the stream lacks some
+        """Count a step. The session file's count has priority, because the stream lacks some
         commands.
         """
         self._steps.put_out()

@@ -1,9 +1,9 @@
-"""Messages of commands that Codex's sandbox keeps from writing: the only sign of a denial.
+"""Messages of commands that Codex's sandbox prevents from writing: the only sign of a denial.
 
 The messages depend on the sandbox's mechanism: mounts (Linux), Landlock (older Linux), Seatbelt
-(macOS). The last two refuse with errors that occur without any sandbox, too. So they count only for
-a program that was about to create a file in the directory that it was started in: the worker's
-own directory, where only the sandbox prevents writing.
+(macOS). The last two give errors that also occur without a sandbox. So they count only for a
+program that creates a file in its start directory, the worker's own directory, where only the
+sandbox prevents writing.
 """
 
 import re

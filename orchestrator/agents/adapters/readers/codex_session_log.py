@@ -20,7 +20,7 @@ _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
 def refused(text: str) -> bool:
-    """Return True if a line reports a command that failed because it may not write."""
+    """True if a line reports a command that failed because it may not write."""
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
         case "function_call_output":
@@ -33,9 +33,9 @@ def refused(text: str) -> bool:
 
 
 def _refused_in_code_mode(part: Object) -> bool:
-    """True if a script of the model printed the answer to a refused command.
+    """True if a script of the model printed the output of a denied command.
 
-    The script decides which part it prints, so the exit code may be missing, and the output may be
+    The script decides what it prints, so the exit code may be missing, and the output may be
     inside JSON.
     """
     said = clipped(json_values.text(part, "text")).strip()
@@ -86,7 +86,7 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """The larger of both sums: not every release reports answers, or all of them."""
+        """The larger of two sums, because not every release reports answers, or all of them."""
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
 

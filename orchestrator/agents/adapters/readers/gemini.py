@@ -1,4 +1,6 @@
-"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object; an error's is on stderr."""
+"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object, which is on stderr for an
+error.
+"""
 
 import re
 import time
@@ -168,9 +170,7 @@ class GeminiReader:
         return concluded(told, ending, time.time())
 
     def _flush(self) -> list[Sign]:
-        """Return the collected text as one event, because it arrives in pieces and people read it
-        whole.
-        """
+        """Return the collected text as one event, because it arrives in pieces."""
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
@@ -179,7 +179,7 @@ class GeminiReader:
         return [Said(words)]
 
     def _document(self, ending: Ending) -> None:
-        """Read the one object of ``-o json``; after a failure it is at the end of stderr."""
+        """Read the single object of ``-o json``; after a failure it is at the end of stderr."""
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
         if document is None:
@@ -214,10 +214,9 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """Return the steps in the object of ``-o json``; None after a failure, which does not
-        count them.
+        """Return the steps in the object of ``-o json``; None after a failure, which has no count.
 
-        Its stream does not count calls that used tokens without a result.
+        The stream does not count calls that used tokens without a result.
         """
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
@@ -245,9 +244,10 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[Sign]:
-        """Read a tool's result. A missing tool was not offered, or the model invented it.
+        """Read a tool's result. A tool that does not exist was not offered, or the model invented
+        it.
 
-        It was made up if the model found another tool that works: a success discards it.
+        It counts as invented if the model then uses another tool with success.
         """
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
@@ -261,7 +261,7 @@ class GeminiReader:
         return [Did(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
-        """Return missing tools that were not offered; none for an agent with full rights, which
+        """Return missing tools that were not offered; empty for an agent with full rights, which
         gets all tools.
         """
         return {} if self._known.policy == "full" else self._missing
@@ -280,7 +280,7 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of a file of its session: each answer of the model, perhaps several times."""
+        """Read a line of a session file: a model answer, which may occur several times."""
         event = json_values.parsed(text)
         name, told = json_values.text(event, "id"), json_values.dig(event, "tokens")
         if json_values.text(event, "type") != "gemini" or told is None or name in self._answers:
@@ -292,9 +292,7 @@ class GeminiReader:
         ]
 
     def resumed(self) -> None:
-        """Forget the earlier runs, except answers that gemini copies into a new file of its
-        session.
-        """
+        """Forget earlier runs, except answers that gemini copies into a new session file."""
         self._meter = Meter()
 
     def _step(self) -> list[Sign]:

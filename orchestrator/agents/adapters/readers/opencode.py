@@ -1,4 +1,6 @@
-"""opencode: ``opencode run --format json``. There is no last event: the last step counts."""
+"""opencode: ``opencode run --format json``. The output has no final event: the last step
+counts.
+"""
 
 import re
 import time
@@ -88,8 +90,8 @@ class OpencodeReader:
         return concluded(told, ending, time.time())
 
     def _used(self) -> Usage:
-        """Return the usage; a cost of 0 for more than 0 tokens means that opencode does not know
-        the price.
+        """Return the usage. opencode reports a cost of 0 for a model whose price it does not
+        know.
         """
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:

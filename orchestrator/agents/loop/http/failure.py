@@ -29,7 +29,7 @@ _OVERFLOWS = "the conversation exceeds the model's context window"
 
 
 class ModelFailure(Exception):
-    """A call of the model failed; the message is for the user."""
+    """A failed call of the model; the message is for the user."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> 
 def unlike(wanted: str, answer: object) -> ModelFailure:
     """Return the failure for an answer with status 200 that is not the ``wanted`` one.
 
-    Some gateways put the failure into it, with the status that it would have had.
+    Some gateways put the actual status and failure into such an answer.
     """
     status, said = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -112,7 +112,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the words of an error, whatever shape it has."""
+    """Return the message of an error, whatever its format."""
     try:
         value = json_values.decoded(body)
     except ValueError:

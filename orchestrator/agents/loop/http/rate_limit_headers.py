@@ -23,7 +23,9 @@ _FARTHEST = 90 * 86400.0
 
 
 def pause(headers: Mapping[str, str], now: float) -> float | None:
-    """Return seconds to wait, of ``retry-after`` (seconds or a date) or ``retry-after-ms``."""
+    """Return the seconds to wait from ``retry-after`` (seconds or a date) or
+    ``retry-after-ms``.
+    """
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
         return exact / 1000
@@ -36,9 +38,10 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
-    """Return seconds since the epoch. The error's own text has priority over the headers.
+    """Return the reset time in seconds since the epoch. The error's own text has priority over the
+    headers.
 
-    Of several windows, the latest unexpired one counts: all must be open for a call.
+    Of several windows, the latest unexpired one counts, because a call needs all windows.
     """
     found = in_words(said, now)
     if found is not None:
@@ -56,7 +59,7 @@ def _each(
 
 
 def _span(text: str) -> float | None:
-    """Return seconds of "6m0s", "20s", "250ms"."""
+    """Return the seconds in texts such as "6m0s", "20s", "250ms"."""
     found = _SPAN.findall(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
 

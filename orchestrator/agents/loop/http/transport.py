@@ -1,4 +1,4 @@
-"""One POST over HTTP, bounded in time and size whatever the server does."""
+"""One POST over HTTP, limited in time and size whatever the server does."""
 
 import http.client
 import os
@@ -49,7 +49,7 @@ class HttpReply:
 
 @dataclass(slots=True)
 class _Deadline:
-    """Ends a connection when its time is over, however it is kept busy."""
+    """Ends a connection when its time has expired, even if the server keeps sending."""
 
     sock: socket.socket
     over: threading.Event = field(default_factory=threading.Event)
@@ -62,7 +62,7 @@ class _Deadline:
 
 
 def endpoint(base_url: str) -> Endpoint:
-    """Raise Failure (config) for an invalid server URL."""
+    """Return the endpoint. Raise Failure (config) for an invalid server URL."""
     try:
         url = urllib.parse.urlsplit(base_url)
         host, port = url.hostname or "", url.port
@@ -84,8 +84,8 @@ def is_loopback(host: str) -> bool:
 def post(
     to: Endpoint, path: str, headers: Mapping[str, str], body: bytes, *, connect: float, call: float
 ) -> HttpReply:
-    """Send a POST request and read the whole answer. ``timeout`` in seconds; raise Failure.
-    Follows no redirects.
+    """Send a POST request and read the whole answer. ``timeout`` in seconds. Raise Failure.
+    Redirects are not followed.
     """
     connection = _connection(to, connect)
     try:

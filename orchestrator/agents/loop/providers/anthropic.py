@@ -60,7 +60,7 @@ class Messages:
         self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
 
     def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
-        """Split where the workers' prompts begin to differ."""
+        """Split the prompt after the part that all workers share."""
         length = min(max(0, int(self._settings.shared_length)), len(prompt))
         if prompt[:length].strip():
             yield {"type": "text", "text": prompt[:length], **_CACHED}
@@ -68,7 +68,7 @@ class Messages:
             yield {"type": "text", "text": prompt[length:]}
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the request, with three of the four possible cache marks: system with tools,
+        """Return the request, with three of the four allowed cache marks: system with tools,
         shared part, end.
         """
         value: dict[str, Any] = {
@@ -125,8 +125,8 @@ class Messages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Demand JSON by a tool that the model must call, because every model with tools can do
-        that.
+        """Request JSON by a tool that the model must call, because every model with tools supports
+        this.
         """
         words = "Hand over the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
@@ -137,9 +137,7 @@ class Messages:
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of an answer that the next request may repeat: the parts that the API
-    accepts.
-    """
+    """Yield the parts of an answer that the next request must repeat."""
     for block in blocks:
         kind = block.get("type")
         if kind == "text" and json_values.text(block, "text").strip():

@@ -10,7 +10,7 @@ from orchestrator.agents.loop.tools.tool import Tool
 
 
 class Chat:
-    """A conversation that is sent whole with each call."""
+    """A conversation whose whole content is sent with each call."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings

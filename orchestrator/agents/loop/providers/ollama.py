@@ -26,7 +26,9 @@ class OllamaChat(Chat):
         return "/api/chat"
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Raise Failure for a prompt that cannot fit: Ollama would silently drop its start."""
+        """Return the next request. Raise Failure for a prompt that cannot fit, because Ollama
+        would silently drop its start.
+        """
         window = self._settings.context_tokens
         if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:
             raise overflow(f"context_tokens={window}")

@@ -25,7 +25,7 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
 class ChatCompletions(Chat):
-    """A conversation. Servers find a prompt's stable start in their caches by themselves."""
+    """A conversation. Servers cache the stable start of a prompt themselves."""
 
     def __init__(self, settings: LoopSettings) -> None:
         super().__init__(settings)
@@ -91,7 +91,7 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """Rename the token limit, or omit the schema: servers differ in both."""
+        """Rename the token limit, or omit the schema, because servers differ in both."""
         if status not in _NOT_TAKEN:
             return False
         if not self._renamed and ("max_completion_tokens" in said or "max_tokens" in said):

@@ -24,7 +24,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """The model asks for a tool."""
+    """The model requests a tool."""
 
     id: str
     name: str
@@ -42,11 +42,11 @@ class Turn:
 
 
 class Dialect(Protocol):
-    """One conversation in one API's shapes. Accepts any answer of a server."""
+    """One conversation in one API's format. Accepts any answer of a server."""
 
     @property
     def path(self) -> str:
-        """Added to the base URL."""
+        """The path after the base URL."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -54,16 +54,16 @@ class Dialect(Protocol):
     def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None: ...
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the next call: the conversation so far."""
+        """Return the next call, with the whole conversation."""
 
     def answered(self, answer: object) -> Turn:
-        """Take an answer into the conversation. Raise Failure when it is none."""
+        """Add an answer to the conversation. Raise Failure for an invalid answer."""
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         """Add the results of the tools that the last turn requested, and other text."""
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Ask for JSON of this schema instead of words."""
+        """Request JSON of this schema instead of text."""
 
     def retreat(self, status: int | None, said: str) -> bool:
-        """Change the form of a refused request. Return False if there is no other form to try."""
+        """Change the form of a rejected request. Return False if no other form remains."""

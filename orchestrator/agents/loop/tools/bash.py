@@ -1,4 +1,4 @@
-"""bash: a command in its own process group, bounded in time and output."""
+"""bash: a command in its own process group, limited in time and output."""
 
 import os
 import selectors
@@ -52,7 +52,7 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
 
 @dataclass(slots=True)
 class _Output:
-    """Keeps the start and the end of the output; the middle is dropped as it comes."""
+    """Keeps the start and the end of the output; the middle is dropped while it arrives."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytearray = field(default_factory=bytearray)
@@ -103,7 +103,7 @@ def _told(code: int, text: str) -> str:
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -> bool:
-    """Read until it ends; False when its time was over first."""
+    """Read until the command ends. Return False if its timeout expired first."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     os.set_blocking(descriptor, False)
@@ -138,7 +138,7 @@ def _take_rest(descriptor: int, output: _Output) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the group of a running command. The shim kills detached processes."""
+    """Kill the group of a running command. The shim kills detached processes."""
     # Until the process is reaped, its pid, and therefore its group's id, is not reused.
     if process.returncode is not None:
         return

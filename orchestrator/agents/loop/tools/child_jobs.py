@@ -1,7 +1,7 @@
-"""The tools of ``orchestrator mcp``: child jobs, in the same terms as for other agents.
+"""The tools of ``orchestrator mcp``: child jobs, with the same tools as other agents have.
 
-They run the same program, which retries a call while the server restarts, and answers within the
-required time.
+They run ``orchestrator mcp`` itself, which retries calls while the server restarts, and answers in
+time.
 """
 
 import json
@@ -30,12 +30,12 @@ class JobServer:
         self._serial = 0
 
     def tools(self) -> list[Tool]:
-        """Raise Unusable."""
+        """Return the server's tools. Raise Unusable."""
         told = json_values.sequence(self._ask("tools/list", {}).get("tools"))
         return [self._tool(json_values.mapping(each)) for each in told]
 
     def close(self) -> None:
-        """End it, also in the middle of an answer."""
+        """End the server, even during an answer."""
         self._process.kill()
         self._process.communicate()
 
@@ -73,7 +73,9 @@ class JobServer:
         return json_values.mapping(answer["result"])
 
     def _answer(self, message: str) -> Mapping[str, Any]:
-        """Raise OSError or ValueError; unrequested messages are skipped."""
+        """Return the answer to a message; other messages are skipped. Raise OSError or
+        ValueError.
+        """
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{message}\n")
         self._process.stdin.flush()

@@ -10,13 +10,13 @@ from orchestrator.agents.loop.tools.tool import ToolRefused, Unusable
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """``root`` is resolved: it has no links in it."""
+    """Paths below ``root``, which must have no links in it."""
 
     root: Path
     confined: bool
 
     def find(self, given: str) -> Path:
-        """Return the place that a path names, links resolved; raise Refused when it is not
+        """Return the place that a path names, with links resolved. Raise Refused if it is not
         allowed.
         """
         place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
@@ -51,7 +51,7 @@ def open_to_read(place: Path) -> int:
 
 
 def replace_content(place: Path, content: bytes) -> None:
-    """Write a whole file, its directories made; its mode stays. Raise OSError, Unusable."""
+    """Write a whole file, and create its directories; its mode stays. Raise OSError, Unusable."""
     place.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     descriptor = os.open(place, flags, 0o666)

@@ -1,6 +1,6 @@
 """The search itself, as a program: JSON on standard input, matching lines on standard output.
 
-Run by its path, with nothing but the standard library.
+Run by its path, with only the standard library.
 """
 
 import json

@@ -12,7 +12,7 @@ MAX_RESULT = 30_000
 
 
 class ToolRefused(Exception):
-    """The policy does not allow it; the message is for the model."""
+    """The policy does not allow the call; the message is for the model."""
 
 
 class Unusable(Exception):
@@ -47,7 +47,7 @@ class Tool:
 
 
 def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    """Return a text argument; raise Unusable when it is missing or no text."""
+    """Return a text argument. Raise Unusable if it is missing or not a text."""
     value = arguments.get(name, default)
     if not isinstance(value, str):
         raise Unusable(f"{name} is required, as text")
@@ -55,15 +55,16 @@ def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -
 
 
 def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
-    """Return a number argument; an invalid number counts as not given."""
+    """Return a number argument; an invalid number counts as missing."""
     found = json_values.number(arguments.get(name))
     return default if found is None else found
 
 
 def shortened(text: str, most: int = MAX_RESULT) -> str:
-    """Return its start and end, with the number of omitted characters between them.
+    """Return the start and the end of a text, with the number of omitted characters between them.
 
-    Bytes that are not text are replaced, so that it can be sent: file names may have them.
+    Bytes that are no valid text, such as in file names, are replaced, so that the text can be
+    sent.
     """
     text = json_values.text(text)
     half = most // 2

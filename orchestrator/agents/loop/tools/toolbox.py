@@ -1,4 +1,4 @@
-"""The tools that a policy allows, and their use: no request of a model raises."""
+"""The tools that a policy allows, and their use. No request of a model raises."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
-        """Return the tools of the MCP server; None if it does not start. The agent then works
+        """Return the tools of the MCP server; None if it does not start: then the agent works
         without child jobs.
         """
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
@@ -70,7 +70,7 @@ class Toolbox:
         return Result(f"unknown tool {name[:100]!r}; {there}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the file that a tool is to write, as an absolute path; none of a command."""
+        """Return the absolute path of the file that a tool writes; empty for a command."""
         given = arguments.get("path")
         if name not in _WRITING or name not in self.tools or not isinstance(given, str):
             return ()

@@ -1,4 +1,4 @@
-"""Churn and owners of surveyed files, from the git history when there is one."""
+"""Churn and owners of surveyed files, from the git history if there is one."""
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Configuration files, and the dependencies and entry points that manifests name.
 
-Readers never raise for what a manifest holds: a malformed one names nothing.
+Readers never raise because of a manifest's content: an invalid manifest names nothing.
 """
 
 import configparser

@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 
 
 def ask_git(root: Path, arguments: Sequence[str], paths: Sequence[str] = ()) -> bytes | None:
-    """Run git in ``root``, limited to ``paths`` (literal); None when it has no answer."""
+    """Run git in ``root``, limited to the literal ``paths``. Return None if git has no answer."""
     specs = [f":(literal){path}" if path != "." else "." for path in paths]
     argv = ["git", *_OPTIONS, *arguments, "--", *specs]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

@@ -81,7 +81,9 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Return a test for file paths: whether one of ``paths`` (as in a task) holds the file."""
+    """Return a function that is True for files in one of ``paths``, which have the form of a
+    task's files.
+    """
     scopes = [_parsed(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}
     direct = {scope.path for scope in scopes if scope.only_direct}

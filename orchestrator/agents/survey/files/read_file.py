@@ -53,7 +53,7 @@ class Todo:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadFile:
-    """All that was found in one file; ``state`` is read, binary, too large or unreadable."""
+    """All facts about one file; ``state`` is read, binary, too large, or unreadable."""
 
     path: str
     size: int
@@ -69,7 +69,9 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyse ``file``; a file that cannot be read is reported as such, not raised."""
+    """Read and analyse ``file``. A file that cannot be read gets the state unreadable; no error is
+    raised.
+    """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:
         return _unread(file, language or OTHER, "too large")

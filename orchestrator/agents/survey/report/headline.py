@@ -11,7 +11,7 @@ _MOST_LANGUAGES = 3
 
 
 def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
-    """Return the languages, those with the most code first."""
+    """Return the languages; the language with the most code is first."""
     return sorted(languages.items(), key=lambda item: (-item[1].code, -item[1].comment, item[0]))
 
 
@@ -30,7 +30,9 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return the languages that lack a grammar, and the command to install it; or nothing."""
+    """Return the languages that lack a grammar, and the command to install it; empty if none
+    does.
+    """
     if not result.unparsed:
         return ""
     return (

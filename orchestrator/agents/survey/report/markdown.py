@@ -1,4 +1,4 @@
-"""Markdown in which text from the surveyed project is inert."""
+"""Markdown in which text from the surveyed project has no effect."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ LONGEST_PIECE = 160
 
 
 def code(text: str) -> str:
-    """Return ``text`` as a code span: no markup, HTML or link in it comes to life.
+    """Return ``text`` as a code span, in which markup, HTML, and links have no effect.
 
-    Control characters, line breaks and invisible direction marks are shown as escapes.
+    Control characters, line breaks, and invisible direction marks are shown as escapes.
     """
     visible = "".join(_visible(letter) for letter in cut(text, LONGEST_PIECE)) or " "
     fence = ticks(visible)

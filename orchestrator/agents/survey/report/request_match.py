@@ -1,4 +1,4 @@
-"""Parts of a project that match the words of a request, and why."""
+"""Parts of a project that match the words of a request, with reasons."""
 
 import re
 from collections import defaultdict
@@ -20,7 +20,7 @@ _PARTS_OF_NAMES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
-    """Return the source files that ``words`` concern, the best first."""
+    """Return the source files that match ``words``, the best match first."""
     wanted = related(keywords(words))
     code = {module.path: module.code for module in result.modules}
     reasons: dict[str, dict[str, int]] = defaultdict(dict)
@@ -32,7 +32,7 @@ def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
 
 
 def matching_dependencies(result: SurveyResult, words: str) -> list[str]:
-    """Return the names of dependencies that ``words`` concern."""
+    """Return the names of dependencies that match ``words``."""
     wanted = related(keywords(words))
     names = {row.name for row in result.dependencies}
     return sorted(name for name in names if any(_found(name, wanted)))

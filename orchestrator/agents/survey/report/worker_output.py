@@ -142,7 +142,7 @@ def _maybe(text: str) -> str:
 
 
 def _importers(result: SurveyResult) -> Counter[str]:
-    """Count by how many other files each surveyed file (Go: directory) is imported."""
+    """Count, for each surveyed file (Go: directory), how many other files import it."""
     index = ModuleIndex(vars(module) for module in result.modules)
     languages = {module.path: module.language for module in result.modules}
     pairs = {

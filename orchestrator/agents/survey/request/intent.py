@@ -65,9 +65,9 @@ def _vocabulary() -> _Vocabulary:
 
 
 def asks_to_build(request: str) -> bool:
-    """Return True if ``request`` asks to create or change something.
+    """True if ``request`` asks to create or change something.
 
-    Judged clause by clause: by the first verb, or, without one, by a product that is named first.
+    Decided for each clause: by its first verb, or without a verb by a product at its beginning.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
@@ -104,7 +104,9 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the word stems to search for, each with the word of the request that led to it."""
+    """Return the word stems to search for, each with the request's word from which it was
+    derived.
+    """
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)

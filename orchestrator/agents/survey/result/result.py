@@ -1,4 +1,6 @@
-"""The result of a survey: rows that add up when the results of disjoint files are merged."""
+"""The result of a survey: rows whose sums are correct when results of disjoint files are
+merged.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -9,7 +11,7 @@ from orchestrator.agents.survey.source.line_count import LineCount
 
 @dataclass
 class Counts:
-    """Numbers of files and lines that add up."""
+    """Numbers of files and lines, which can be added."""
 
     files: int = 0
     code: int = 0
@@ -28,7 +30,7 @@ class Counts:
 
 @dataclass
 class SurveyTotals(Counts):
-    """Counts of a whole survey, with the files that count without lines."""
+    """Counts of a whole survey, including files that have no counted lines."""
 
     bytes: int = 0
     binary: int = 0
@@ -141,7 +143,7 @@ class Owner:
 
 @dataclass
 class SurveyResult:
-    """Everything found in a set of files; ``absorb`` adds the result of other, disjoint files."""
+    """All findings in a set of files; ``absorb`` adds the result of other, disjoint files."""
 
     surveyed: list[str] = field(default_factory=list)
     mode: str = "survey"
@@ -166,7 +168,7 @@ class SurveyResult:
     matches: list[MatchRow] = field(default_factory=list)
 
     def absorb(self, other: "SurveyResult") -> None:
-        """Add the findings of ``other``; ``parts``, ``notes`` and ``matches`` stay its own."""
+        """Add the findings of ``other``, except its ``parts``, ``notes``, and ``matches``."""
         for name in _NUMBERS:
             setattr(self.totals, name, getattr(self.totals, name) + getattr(other.totals, name))
         _add_counts(self.languages, other.languages)

@@ -132,5 +132,5 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _known(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Keep the fields that this version knows; a later one may have added some."""
+    """Return the fields that this version knows, because a later version may have more."""
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

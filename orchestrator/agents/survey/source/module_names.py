@@ -1,4 +1,4 @@
-"""Names of modules, and the file that an import refers to."""
+"""Names of modules, and the file to which an import refers."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels`` lie above the package; all of them if there is none.
+    """Return how many of ``levels`` are above the package; all of them if there is none.
 
     A directory without ``__init__.py`` inside a package is a namespace of that package.
     """
@@ -52,7 +52,7 @@ class ModuleIndex:
             self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
 
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
-        """Return the paths that ``importer`` takes from when it imports ``module``."""
+        """Return the paths from which ``importer`` imports if it imports ``module``."""
         if language == "Python":
             return self._python_targets(importer, module, names)
         if language in ("JavaScript", "TypeScript", "TSX"):

@@ -21,7 +21,9 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
-    """Analyse ``text``, known as ``module`` (dotted); never raises, whatever the text contains."""
+    """Analyse ``text``; ``module`` is its dotted name. Never raises, whatever the text
+    contains.
+    """
     masked = mask_python(text)
     tree = _parse(text)
     if tree is None:
@@ -51,7 +53,7 @@ def _parse(text: str) -> ast.Module | None:
 def mask_python(text: str) -> str:
     """Mark comments and docstrings with COMMENT_MARK and other strings with STRING_MARK.
 
-    A docstring is a string that starts the text or follows a colon, as pygount sees it.
+    As in pygount, a docstring is a string at the start of the text or after a colon.
     """
     pieces: list[str] = []
     end, expects_docstring = 0, True
@@ -71,7 +73,7 @@ def mask_python(text: str) -> str:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Walk statements without their expressions, which are most of a tree."""
+    """Yield statements without their expressions, which are most of a tree."""
     pending: list[ast.AST] = list(body)
     while pending:
         statement = pending.pop()
