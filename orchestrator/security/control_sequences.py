@@ -38,7 +38,9 @@ class Cleaner:
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the clean text, and the original from the first removed byte on (empty before)."""
+        """Return the clean text, and the original from the first removed byte on; the original is
+        empty before that.
+        """
         stream = self._held + chunk
         # Checked first, because a color that the chunk cuts needs no further search.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))

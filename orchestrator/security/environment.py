@@ -1,4 +1,4 @@
-"""The environment of a worker: an allow-list, not a copy of the server's."""
+"""The environment of a worker: an allow-list, not a copy of the server's environment."""
 
 import re
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ MIN_SECRET_LENGTH = 6
 
 
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that every worker and gate gets of the server's environment.
+    """Return the variables of the server's environment that every worker and gate gets.
 
-    No proxy is used for this machine: a worker's calls of the API carry its key.
+    Proxies are not used for this machine, because a worker's API calls carry its key.
     """
     passed = {
         name: value
@@ -58,6 +58,6 @@ def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return values that must not appear in a log, judged by the names of their variables."""
+    """Return values of variables whose names suggest secrets; no log may contain these values."""
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)

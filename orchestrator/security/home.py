@@ -1,7 +1,7 @@
-"""The home: the directory with the config.yaml, the workspace, and the logs of a command.
+"""The home: the directory with a command's config.yaml, workspace, and logs.
 
-For the portable folder it is the folder itself. For an installed package it is ``--home`` or
-``ORCHESTRATOR_HOME``, otherwise ``.orchestrator/local`` of the project.
+For the portable folder, the home is the folder itself. For an installed package it is ``--home``
+or ``ORCHESTRATOR_HOME``, otherwise ``.orchestrator/local`` of the project.
 """
 
 import os
@@ -36,7 +36,7 @@ def local_home(project: Path) -> Path:
 
 
 def is_local(home: Path) -> bool:
-    """True if the home is named by its project: the directory two levels above."""
+    """True if the home is ``.orchestrator/local`` of a project."""
     return home.parts[-2:] == LOCAL
 
 
@@ -47,8 +47,8 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 
 
 def project_at(directory: Path) -> Path:
-    """Return the top of the git repository; without one, the nearest directory with a home,
-    or itself.
+    """Return the top of the git repository; without one, the nearest parent with a home, or the
+    directory itself.
     """
     above = (directory, *directory.parents)
     top = next((each for each in above if is_repository(each)), None)
@@ -69,10 +69,10 @@ def is_repository(directory: Path) -> bool:
 
 
 def check_private(home: Path) -> None:
-    """Raise ConfigError if other users, or a repository, may have made the home.
+    """Raise ConfigError if other users, or a repository, may have created the home.
 
-    Its settings name programs that are run, so that a clone must not bring them along: git
-    creates no directory of mode 700.
+    A clone must not contain a home, because a home's settings name programs to run. A directory of
+    mode 700 is not from git, which creates no such directories.
     """
     try:
         found = home.lstat()
@@ -88,7 +88,7 @@ def check_private(home: Path) -> None:
 
 
 def current_directory() -> Path:
-    """Return the root directory if the current one was removed."""
+    """Return the current directory; if it was removed, the root directory."""
     try:
         return Path.cwd()
     except OSError:

@@ -1,7 +1,7 @@
 """The client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-Standard library only; all others have ``OrchestratorClient``. A call goes to the server itself:
-no proxy sees its key, and no redirection is followed.
+Standard library only; other programs use ``OrchestratorClient``. A call goes directly to the
+server: no proxy sees its key, and redirects are not followed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class ServerReply:
 
 
 class LightClient:
-    """Calls one server with one key; a connection for each call. Raise ValueError for no URL."""
+    """Calls one server with one key, with a new connection for each call. Raise ValueError for an
+    invalid URL.
+    """
 
     def __init__(self, url: str, key: str | None) -> None:
         self._scheme, self._address, self._prefix = split(url)
@@ -62,7 +64,9 @@ class LightClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Try once. Raise OSError if no whole answer came, or nothing for ``timeout`` seconds."""
+        """Make one call. Raise OSError if no whole answer came, or no data for ``timeout``
+        seconds.
+        """
         message = self._message(method, path, body, idempotency_key)
         with self._connection(timeout) as connection:
             connection.sendall(message)
@@ -90,7 +94,7 @@ class LightClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return an HTTP/1.0 request: its answer comes in one piece and ends with the
+        """Return an HTTP/1.0 request, because its answer comes in one piece and ends with the
         connection.
         """
         content = b"" if body is None else json.dumps(body).encode()
@@ -116,12 +120,12 @@ def retried(
     ends_at: float = float("inf"),
     waiting: Callable[[], object] = lambda: None,
 ) -> ServerReply:
-    """Return the first answer other than "busy"; ``once`` must be idempotent, as by an
+    """Return the first answer other than "busy". ``once`` must be idempotent, for example by an
     Idempotency-Key.
 
-    Retries with back-off, or after ``Retry-After``, for ``patience`` seconds from the
-    first failure, and until ``ends_at`` of the monotonic clock at the latest. ``waiting`` is
-    called once, before the first long pause. Raise OSError with the last error.
+    Retries with back-off, or after ``Retry-After``, for ``patience`` seconds from the first
+    failure, and until ``ends_at`` of the monotonic clock at the latest. ``waiting`` is called
+    once, before the first long pause. Raise OSError with the last error.
     """
     delay, gives_up_at, has_said = FIRST_DELAY_SECONDS, 0.0, False
     while True:

@@ -36,11 +36,10 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks every occurrence of every secret, in each of its written forms.
 
-    ``feed`` holds back an end of the stream that may be the beginning of a secret. ``release`` is
-    called when the stream has been silent for a moment, and releases beginnings that are short
-    against the secret (a quarter of it at most), so that one character that looks like a beginning
-    does not keep a line from a reader. If the rest follows after all, the rest is masked. More than
-    a quarter of a secret stays back until the stream continues or ends.
+    ``feed`` holds back the end of the stream if a secret may begin there. ``release`` is called
+    when the stream was silent for a moment. It returns held beginnings of at most a quarter of a
+    secret, so that one matching character does not hide a line from a reader. If the secret's rest
+    follows, the rest is masked. Longer beginnings are held until the stream continues or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -95,7 +94,7 @@ class Masker:
         return (masker.feed(raw) + masker.finish()).decode("utf-8", "surrogateescape")
 
     def _advance(self, stream: bytes, end: int) -> bytes:
-        """Give out ``stream[:end]`` and hold back the rest."""
+        """Return ``stream[:end]``, masked, and hold back the rest."""
         spans = self._spans(stream)
         written = self._rendered(stream, end, spans)
         masked = max((stop for start, stop in spans if start < end), default=0)
@@ -128,7 +127,7 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Return length of the longest end of ``stream`` that some secret begins with."""
+        """Return the length of the longest end of ``stream`` with which some secret begins."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
@@ -156,8 +155,8 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return the span in the stream of ``length`` bytes of the text, without line breaks
-        around it.
+        """Return the span in the stream for ``length`` bytes of the text, without line breaks at
+        both ends.
         """
         positions, removed = self._breaks
         before = bisect_right(positions, at)
@@ -194,7 +193,7 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return length of the longest end of ``stream`` that is a beginning (not the whole) of
+    """Return the length of the longest end of ``stream`` that is a beginning (not the whole) of
     ``form``.
     """
     tail = stream[-(len(form) - 1) :]
@@ -252,9 +251,7 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """Yield the characters of base64 that depend on the secret alone, at each of its three
-    offsets.
-    """
+    """Yield base64 characters that depend on the secret alone, for each of three offsets."""
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)
         first = (offset * 8 + 5) // 6

@@ -14,10 +14,11 @@ LOG_FILES = 5
 
 
 class PrivateLog(logging.handlers.RotatingFileHandler):
-    """Appends lines to a file of mode 0600, set aside when it is full; links are not followed.
+    """Appends lines to a file of mode 0600, which is set aside when it is full; links are not
+    followed.
 
-    Opened with the first line. Errors are reported to ``complaints``, once until it works
-    again: a log that cannot be written stops no caller.
+    Opened with the first line. ``complaints`` gets the first error of a series: a log that cannot
+    be written stops no caller.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:

@@ -1,4 +1,6 @@
-"""Writes files of workers into a directory of the user's: only there, each whole or not at all."""
+"""Writes workers' files into a directory of the user: nowhere else, and each file whole or not at
+all.
+"""
 
 import fcntl
 import os
@@ -19,13 +21,17 @@ _NEVER = {".git"}
 
 
 class Placing:
-    """Into one directory. Each directory is opened from the one above it, and no link followed."""
+    """Writes into one directory. Each subdirectory is opened from its parent, and links are not
+    followed.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
 
     def present(self, path: str) -> bytes | None:
-        """Return the content; None if there is no file. Raise NotPlain if writing is forbidden."""
+        """Return the content; None if there is no file. Raise NotPlain if the file may not be
+        written.
+        """
         parts = _parts(path)
         try:
             with self._opened(parts[:-1], make=False) as folder:

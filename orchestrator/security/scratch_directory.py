@@ -1,6 +1,8 @@
-"""A directory for temporary files of one attempt, or one run of a gate: private, with a short path.
+"""A directory for temporary files of one attempt, or one run of a gate: private, with a short
+path.
 
-Unix sockets have room for about 100 characters: below a worker's own directory they fail.
+The path is short because Unix sockets allow about 100 characters, which a path below a worker's
+own directory exceeds.
 """
 
 import logging
@@ -19,14 +21,14 @@ LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """Return the directory, the same for every server, so that the next one finds leftovers of a
-    crash.
+    """Return the directory, which is the same for every server, so that the next one finds
+    leftovers of a crash.
     """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 
 
 def make(directory: str) -> None:
-    """Create it. Idempotent. Raise OSError, also if another user has created it."""
+    """Create the directory. Idempotent. Raise OSError, also if another user has created it."""
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
@@ -37,14 +39,14 @@ def make(directory: str) -> None:
 
 
 def remove(directory: str) -> None:
-    """Remove it. Idempotent; files that cannot be removed remain."""
+    """Remove the directory. Idempotent; files that cannot be removed remain."""
     if os.path.islink(directory):
         return
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove leftovers of this workspace's servers that crashed."""
+    """Remove leftovers of this workspace's crashed servers."""
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

@@ -1,8 +1,8 @@
 """Ends of upward searches: workers and gates find no settings above the workspace.
 
-The workspace lies in the product's folder, and that in the host project. Tools that search parent
-directories for their settings would find both. One table: files in the workspace's top that end
-such a search, and variables for tools that no file stops.
+The workspace is in the product's folder, and the folder is in the host project. Tools that search
+parent directories for settings would find those of both. One table has files in the workspace's
+top that end such a search, and variables for tools that no file stops.
 """
 
 import logging
@@ -53,7 +53,7 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 def lay(workspace: Path) -> None:
     """Write the files into the workspace's top. Idempotent; incomplete files are replaced.
 
-    A full disk keeps no server from starting.
+    If the disk is full, the server starts without them.
     """
     for name, text in FILES.items():
         if read_regular(workspace / name, _MOST_BYTES) != text.encode():

@@ -89,12 +89,14 @@ class Secret:
 
 
 def kinds_in(block: bytes) -> Sequence[Kind]:
-    """Return the kinds that may occur in some lines: most kinds are in none of a hundred."""
+    """Return the kinds that may occur in some lines. A fast check, because most lines have
+    none.
+    """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
 
 def found_in(line: bytes, kinds: Sequence[Kind] = KINDS, *, generic: bool = True) -> Secret | None:
-    """Return the first one of these kinds that is in a line."""
+    """Return the first secret of these kinds in a line."""
     if ALLOWED in line:
         return None
     for kind in kinds:
@@ -123,8 +125,8 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """True if a string looks random: letters and digits mixed, and no character much more often
-    than others.
+    """True if a string looks random: mixed letters and digits, without a very frequent
+    character.
     """
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
@@ -134,8 +136,8 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """True if a string was probably typed, as in tests: a random secret does not repeat six
-    characters.
+    """True if a string was probably typed, as in tests, because a random secret does not repeat
+    six characters.
     """
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)

@@ -19,10 +19,10 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (its own directory if None), unbuffered.
 
-    A link at any step below ``within``, a hard link to a file elsewhere, a FIFO, a device or
-    ``..`` is refused: a worker must not be able to make the server read what it could not read
-    itself, or wait forever. Each directory is opened from its parent, so that nothing can
-    be exchanged in between. Raise FileNotFoundError, NotPlain or another OSError.
+    Refused: a link in any part below ``within``, a hard link to a file elsewhere, a FIFO, a
+    device, or ``..``. Otherwise a worker could make the server read files that the worker cannot
+    read, or wait forever. Each directory is opened from its parent, so that none can be exchanged
+    in between. Raise FileNotFoundError, NotPlain or another OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")
@@ -51,7 +51,7 @@ def _plain(handle: int, path: str) -> BinaryIO:
 
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
-    """Return at most ``limit`` bytes of a file that ``open_plain`` opens; None for all others."""
+    """Return at most ``limit`` bytes of a file that ``open_plain`` opens; None for other files."""
     try:
         with open_plain(path, within) as file:
             return _read(file, limit)
