@@ -1,7 +1,7 @@
 """Leases: rows that count while their attempt runs, so that no other change is needed to end them.
 
-Every caller changes the row of the fencing number first. On PostgreSQL this lets servers decide one
-after another, as the write lock does on SQLite.
+Every caller first changes the row of the fencing number. On PostgreSQL this makes servers decide
+one after another, as the write lock does on SQLite.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -59,7 +59,7 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[Lease, bool]]:
-    """Return leases of these names and of paths above and below, each with whether it was passed
+    """Return leases of these names and of paths above and below, each with True if it was passed
     on.
     """
     statement = select(leases).where(_may_overlap(names))
@@ -89,8 +89,8 @@ def _given(
     number: int,
     at: float,
 ) -> Lease:
-    """Return the same lease, unless a greater number was granted below its holder: then a
-    new one.
+    """Return the same lease; if a descendant of its holder was granted a greater number since, a
+    new lease.
     """
     if held is not None and not held[1]:
         return held[0]

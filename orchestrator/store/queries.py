@@ -164,7 +164,7 @@ def attempts(connection: Connection, key: WorkerKey) -> list[Attempt]:
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt with a token; no attempt has an empty token, which means "none"."""
+    """Return the attempt with a token. The empty token means "none" and matches no attempt."""
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -176,8 +176,8 @@ def events(connection: Connection, root_id: str, after: int, limit: int) -> list
 
 
 def is_read_only(connection: Connection) -> bool:
-    """True if PostgreSQL is a standby, or read-only by its administrator. SQLite fails at the
-    first save.
+    """True if PostgreSQL is a standby, or set to read-only. SQLite fails at the first save
+    instead.
     """
     if connection.dialect.name != "postgresql":
         return False

@@ -1,7 +1,7 @@
 """Statements that write whole values, prepared once for a database.
 
-The supervisor waits for each save, turn by turn: compiled text and rows passed to the driver's own
-cursor take a fraction of the time of ``Connection.execute``.
+The supervisor waits for each save, so speed matters: compiled text and rows passed to the driver's
+own cursor take a fraction of the time of ``Connection.execute``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Writing:
         self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
-        """Write all values; StoreError if one of them was to change a missing row."""
+        """Write all values. Raise StoreError if a row to change is missing."""
         cursor.executemany(self._text, [self._row(value) for value in values])
         missing = len(values) - cursor.rowcount
         if missing:
@@ -135,7 +135,7 @@ class Writings:
                 writing.run(cursor, values)
 
     def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """Yield the parts in an order in which every row follows the rows that it refers to."""
+        """Yield the parts in an order in which every row follows the rows to which it refers."""
         yield self._new_jobs, change.new_jobs
         yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
         yield self._new_workers, change.new_workers

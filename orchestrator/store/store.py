@@ -1,6 +1,6 @@
-"""The store of jobs, tasks, workers, attempts and events in an SQL database.
+"""The store of jobs, tasks, workers, attempts, and events in an SQL database.
 
-The state of running jobs, which most reads ask for, is cached until it changes.
+The state of running jobs, which most reads request, is cached until it changes.
 """
 
 import threading
@@ -120,7 +120,7 @@ MOST_NAMED_JOBS = 500
 
 
 class _Loading:
-    """The statements that load a tree: the whole of it, or only named jobs."""
+    """The statements that load a tree: the whole tree, or only named jobs."""
 
     def __init__(self, *, named: bool) -> None:
         def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -153,7 +153,9 @@ _named = _Loading(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """Return the tree; None if there is no such root job, or none of the jobs is in its tree."""
+    """Return the tree; None if the root job does not exist, or if the tree has none of the
+    jobs.
+    """
     named = None if job_ids is None else frozenset(job_ids)
     given: dict[str, object] = {"root_id": root_id}
     loading = _whole
@@ -218,8 +220,8 @@ class SqlStore:
     """Matches core.ports.Store.
 
     ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
-    come from one thread, reads from any. Text is read back exactly as it was saved, and so are
-    values; an event's ``data`` is read back in JSON's types (tuples are lists). ``alone`` rejects a
+    come from one thread, reads from any thread. Text and values are read back exactly as saved; an
+    event's ``data`` is read back in JSON's types (tuples become lists). ``alone``: reject a
     database that another server uses.
     """
 
@@ -238,7 +240,7 @@ class SqlStore:
 
     @property
     def file(self) -> Path | None:
-        """The database's file; None: it is on a server."""
+        """The database's file; None for a database on a server."""
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         return Path(named) if named else None
 

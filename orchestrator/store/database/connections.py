@@ -150,7 +150,7 @@ class Connections:
         self._locks: list[int] = []
 
     def take_file(self) -> None:
-        """Lock the file for this server; the connection locks a database on a server."""
+        """Lock the file for this server. (A database on a server is locked by the connection.)"""
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
@@ -190,8 +190,8 @@ class Connections:
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """True if the change was stored before: its first event is stored, and a change is stored
-        as a whole.
+        """True if the change was stored before. Its first event shows it, because a change is
+        stored as a whole.
         """
         if not change.events:
             return False
@@ -217,7 +217,7 @@ class Connections:
             self._late_sync.ask()
 
     def durable_writer(self) -> Connection:
-        """Return the writer, whose next commit waits until the disk has it."""
+        """Return the writer, whose next commit waits until it is on the disk."""
         try:
             self._wait_for_disk(self._driver(), True)
         except self._driver_error as error:
@@ -232,7 +232,9 @@ class Connections:
         self._waits = durable
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """Return the result of ``query``; repeated if the server had closed an idle connection."""
+        """Return the result of ``query``; it is repeated if the server had closed an idle
+        connection.
+        """
         try:
             return self._read_once(query)
         except DBAPIError as error:
@@ -264,7 +266,9 @@ def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
 
 
 def _prepare_file(url: URL) -> None:
-    """Create the file for its owner alone; SQLite gives its other files the same mode."""
+    """Create the file, accessible only for its owner; SQLite gives its other files the same
+    mode.
+    """
     if not url.database or url.database == ":memory:":
         raise StoreError("an SQLite store needs a file: sqlite:////path/to/orchestrator.db")
     try:

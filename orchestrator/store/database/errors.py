@@ -56,7 +56,7 @@ def told_as_unreadable(where: str) -> Iterator[None]:
 
 
 def in_use(where: str) -> StoreError:
-    """Return the error for a database that another server uses: two servers would run the same
+    """Return the error for a database that another server uses. Two servers would run the same
     jobs twice.
     """
     return StoreError(

@@ -16,10 +16,11 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def take(path: str) -> list[int]:
-    """Return the handles of the locks, to be closed when no connection remains. Raise StoreError.
+    """Return the handles of the locks, which the caller closes after the last connection. Raise
+    StoreError.
 
     One lock is on a file next to the database. The other is on the database file itself, because
-    people remove lock files; its handle stays open as long as SQLite's handles.
+    people remove lock files; its handle must stay open as long as SQLite's handles.
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
@@ -51,7 +52,9 @@ def _open(path: str, more: int = 0) -> int:
 
 
 def _lock_inside(handle: int) -> None:
-    """Raise OSError if another server holds it; not every file system supports these locks."""
+    """Lock the database file. Raise OSError if another server holds the lock; file systems without
+    such locks are ignored.
+    """
     wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)

@@ -51,8 +51,9 @@ def is_locked(error: Exception) -> bool:
 def take_for_one_writer(engine: Engine) -> None:
     """Make each connection lock the database before its use. Raises StoreError.
 
-    The lock is granted once the server has closed the former connection: what that sent is stored
-    by then, or never will be. A second server, which would run the same jobs again, never gets it.
+    The lock is granted after the server has closed the former connection: its last changes are
+    then either stored or lost. A second server, which would run the same jobs again, never gets
+    the lock.
     """
     #: The first connection waits for a server that was killed; later ones are retried.
     seconds = [PREDECESSOR_SECONDS]

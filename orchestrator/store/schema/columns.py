@@ -1,8 +1,8 @@
 """Column types for single values: text, members of enums, documents.
 
-Any Python text is read back exactly as it was written, although PostgreSQL stores no NUL and no
-database stores a lone surrogate: such characters are stored as ESCAPE and four hexadecimal digits.
-Times and durations are finite numbers.
+Any Python text is read back exactly as it was written. PostgreSQL stores no NUL, and no database
+stores a lone surrogate, so such characters are stored as ESCAPE and four hexadecimal digits. Times
+and durations are finite numbers.
 """
 
 import json
@@ -126,7 +126,8 @@ def _from_json(text: str) -> Any:
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    The processors are these functions themselves: the usual hooks cost two more calls per value.
+    These functions are themselves the processors, because the usual hooks cost two more calls per
+    value.
     """
 
     impl = Text
@@ -165,7 +166,7 @@ def _stored_or_none(text: str | None) -> str | None:
 
 
 class Member(Kept):
-    """A member of an enum, stored by its value. May be compared with any text."""
+    """A member of an enum, stored by its value. Comparisons with any text are allowed."""
 
     cache_ok = True
 

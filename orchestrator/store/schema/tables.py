@@ -61,7 +61,7 @@ def where_both(condition: ColumnElement[bool]) -> dict[str, Any]:
 
 
 def told(table: Table) -> list[Column[Any]]:
-    """Return the columns that make a value of the core."""
+    """Return the columns from which a value of the core is created."""
     return [column for column in table.c if not column.info]
 
 
