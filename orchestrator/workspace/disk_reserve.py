@@ -13,7 +13,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """``hold`` reserves space, ``release`` frees it for the next writer. Both idempotent."""
+    """``hold`` reserves space, ``release`` frees it for the next writer. Both are idempotent."""
 
     def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
         self._path = root / ".disk-reserve"
@@ -21,8 +21,8 @@ class DiskReserve:
         self._held = False
 
     def hold(self) -> None:
-        """Allocate the reserve. Without disk space there is none, and the code that needs space
-        reports it.
+        """Allocate the reserve. If the disk is full, there is no reserve, and later writes report
+        the error.
         """
         if self._held and self._path.exists():
             return
@@ -40,14 +40,16 @@ class DiskReserve:
             os.close(handle)
 
     def release(self) -> bool:
-        """Return True if there was space to release."""
+        """Release the space. Return True if there was any."""
         given = self.drop()
         if given:
             logger.warning("%s was removed, in case the disk is full", self._path)
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve because nothing is written any more. Return True if it existed."""
+        """Remove the reserve, because the server writes nothing more. Return True if the reserve
+        existed.
+        """
         self._held = False
         try:
             os.unlink(self._path)

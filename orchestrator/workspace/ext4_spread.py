@@ -17,10 +17,10 @@ def spread(directory: Path) -> None:
     """Tell ext4 that subdirectories of ``directory`` are unrelated, as ``chattr +T`` does.
     Idempotent.
 
-    Does nothing on other file systems. Without it, ext4 creates new files near those of earlier
+    Does nothing on other file systems. Otherwise, ext4 creates new files near those of earlier
     jobs, and does not reuse the place of a removed file for a minute or more. It skips each such
-    place again for every file. That took 0.1 to 0.2 ms per file, a fifth of the time of a job of
-    short workers, where many files had been removed.
+    place again for every file. After many removals, this took 0.1 to 0.2 ms per file, a fifth of
+    the time of a job of short workers.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

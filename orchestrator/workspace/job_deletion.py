@@ -1,7 +1,7 @@
 """Removes a job's directory in steps, so that a crash between them leaves nothing half removed.
 
-A directory that is set aside gets another name: it no longer belongs to a job, and records that the
-job's rows must be deleted, too.
+A directory that is set aside gets another name. The name shows that the directory no longer
+belongs to a job, and that the job's rows must be deleted, too.
 """
 
 import os
@@ -27,12 +27,12 @@ class JobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` removes what a destroyed job has outside its directory, and returns what it
-        keeps.
+        """``forget`` removes data of a destroyed job outside its directory, and returns what
+        stays.
 
         Its parameters are the job's id, its directory, and the present place of that directory. It
-        must be idempotent. ``secure`` raises OSError if the disk has no space for what must be
-        kept.
+        must be idempotent. ``secure`` raises OSError if the disk lacks space for data that must
+        stay.
         """
         self._root = root
         self._forget = forget
@@ -43,7 +43,7 @@ class JobFiles:
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def set_aside(self, root_id: str) -> None:
-        """Rename the directory, and wait for the disk. Idempotent. Raise OSError."""
+        """Rename the directory, and sync the change to the disk. Idempotent. Raise OSError."""
         aside, directory = self._aside(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
             aside.mkdir(mode=0o700, exist_ok=True)
@@ -70,13 +70,14 @@ class JobFiles:
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
     def put_back(self, root_id: str) -> None:
-        """Undo ``set_aside``. Raise OSError if there is a new directory."""
+        """Undo ``set_aside``. Raise OSError if the job has a new directory."""
         self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove what was set aside; targets of its links remain. Idempotent. Raise OSError.
+        """Remove the directory that was set aside; targets of links in it stay. Idempotent. Raise
+        OSError.
 
-        Return the names of git refs under which work is kept.
+        Return the names of git refs that keep work of the job.
         """
         aside = self._aside(root_id)
         if not aside.exists():

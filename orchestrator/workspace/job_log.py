@@ -1,4 +1,4 @@
-"""``logs/orchestrator.log``: actions of the job manager for a root job, one line per event."""
+"""``logs/orchestrator.log``: the job manager's actions for a root job, one line per event."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ class JobLog:
     def __init__(
         self, workspace: Workspace, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` returns events of a root job from the store: those after a number, up to a
+        """``events`` returns a root job's events from the store: those after a number, up to a
         count.
         """
         self._workspace = workspace
@@ -130,7 +130,7 @@ class JobLog:
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
         """Return events that the log lacks before ``events``, limited in number; if ``events`` is
-        empty, up to the latest.
+        empty, up to the latest event.
         """
         told = self._told[root_id]
         if not events:
@@ -165,7 +165,7 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return number of complete lines; a partial line from a crash is removed."""
+        """Return the number of complete lines; a partial line from a crash is removed."""
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:
             while block := file.read(_BLOCK):

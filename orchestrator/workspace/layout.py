@@ -38,7 +38,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 class Workspace:
     """Paths below ``workspace_root``. Creating a directory twice is no error.
 
-    Values needed for every worker are text, because thousands of ``Path`` objects take time.
+    Values that every worker needs are text, because thousands of ``Path`` objects take time.
     """
 
     root: Path
@@ -65,7 +65,7 @@ class Workspace:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return directory of the worker's tools; all of its attempts have the same."""
+        """Return the directory of the sessions of a worker's tools, which all attempts share."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
@@ -79,7 +79,7 @@ class Workspace:
         return directory / ("FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md")
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the report of that name; None if no report can have it."""
+        """Return the path of a report; None if reports never have that name."""
         directory = self.job_directory(job.root_id)
         if not name or "/" in name or name.startswith("."):
             return None
@@ -97,7 +97,7 @@ class Workspace:
             raise NotPlain(f"refusing to write to {directory}: it was replaced by a link")
 
     def prepare_job(self, root_id: str) -> None:
-        """Raise NotPlain or another OSError."""
+        """Create the directory of a root job. Raise NotPlain or another OSError."""
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
@@ -111,8 +111,8 @@ class Workspace:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Create the worker's directory, with its files.
 
-        Without files, the process that starts the worker creates it, in parallel with others: on a
-        disk that takes as long as all other work for a short worker.
+        Without files, the process that starts the worker creates the directory, in parallel with
+        others, because on a disk this takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -135,7 +135,7 @@ class Workspace:
         return directory
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Write into the log that another attempt begins."""
+        """Write a line into the log that marks the start of another attempt."""
         handle = open_log(self.log(worker))
         with os.fdopen(handle, "ab") as log:
             log.write(ATTEMPT_MARK.format(number=number).encode())
@@ -164,7 +164,7 @@ class Workspace:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
-        """Return the plain files in a worker's directory: size and time of change, by relative
+        """Return size and time of change of the plain files in a worker's directory, by relative
         path.
         """
         directory = self.worker_directory(worker)

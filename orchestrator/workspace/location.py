@@ -26,7 +26,7 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Remember the directories at both paths; ``moved`` compares the paths with them."""
+        """Remember the directories at both paths, with which ``moved`` compares the paths."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
@@ -42,7 +42,7 @@ class Place:
         )
 
     def is_new(self) -> bool:
-        """True if the former server had another location, or none is known."""
+        """True if the former server had another location, or if its location is unknown."""
         before = self._read()
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
@@ -57,7 +57,7 @@ class Place:
         write_private(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
-        """Return empty if no readable location is stored."""
+        """Return the stored location; empty if none is readable."""
         with suppress(ValueError):
             found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
             if isinstance(found, dict):

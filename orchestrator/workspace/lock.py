@@ -25,7 +25,9 @@ class WorkspaceLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Raise WorkspaceBusy with its holder; Unavailable if it cannot be written."""
+        """Acquire the lock. Raise WorkspaceBusy with its holder; Unavailable if the file cannot be
+        written.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -67,7 +69,7 @@ def _locked(handle: int) -> bool:
 def attach(worker_directory: Path | str) -> int | None:
     """Lock a worker's worktree for a person, until the descriptor and its copies are closed.
 
-    The lock survives ``exec``: it is held as long as the tool runs. None: already locked.
+    The lock survives ``exec``, so the started tool holds it. None: already locked.
     """
     path = Path(worker_directory, ATTACHED)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

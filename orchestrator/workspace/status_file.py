@@ -191,7 +191,7 @@ class StatusFiles:
             self._wake.notify()
 
     def _let_go(self, watched: _Watched) -> None:
-        """Forget an ended job, which was kept only until its last state could be written."""
+        """Forget an ended job that was kept only until its last state was written."""
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -227,7 +227,7 @@ def _watched(tree: Tree) -> _Watched:
 def readable(document: dict[str, Any]) -> str:
     """Format JSON with a line for each field and each task.
 
-    json's own ``indent`` takes ten times as long: too long for thousands of workers.
+    json's own ``indent`` takes ten times as long, which is too long for thousands of workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
@@ -288,12 +288,12 @@ def _paused(job: Job) -> dict[str, Any] | None:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return workers that changed nothing, and if any could change something."""
+    """Return the workers that changed nothing, and True if any worker could change something."""
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
-    """Return why gates did not judge the code that the result changes."""
+    """Return the reasons why gates did not judge code that the result changes."""
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -303,7 +303,7 @@ def _judging(job: Job) -> dict[str, Any]:
 
 
 def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
-    """Return progress of the merge, and what the result lacks."""
+    """Return the progress of the merge, and the changes that the result lacks."""
     missing = [(each, whereabouts.way_in(each, job)) for each in job.facts.lacking]
     told = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = whereabouts.made_not_in_result(job) if job.status.ended else []
