@@ -37,7 +37,7 @@ LONGEST_METHOD = 20
 
 
 class AuditLog:
-    """``mask`` takes the server's secrets out of a text."""
+    """``mask`` replaces the server's secrets in a text."""
 
     def __init__(self, directory: Path, mask: Callable[[str], str]) -> None:
         self._file = PrivateLog(directory / FILE_NAME, complaints=logger)
@@ -64,7 +64,9 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        """Return the path alone: a query has no business in a log. Keys in it are masked."""
+        """Return the path without the query, which a log must not contain. Keys in the path are
+        masked.
+        """
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():

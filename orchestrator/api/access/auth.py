@@ -35,7 +35,9 @@ MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A token bucket for each name: a minute's worth at once, then at an even rate."""
+    """A token bucket for each name: the calls of one minute at once, then calls at an even
+    rate.
+    """
 
     def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         """``per_minute`` None: no limit."""
@@ -118,7 +120,7 @@ def authenticate() -> None:
 
 
 def identify() -> None:
-    """Find out who calls, and no more. Raise a 401."""
+    """Identify the caller without further checks. Raise a 401."""
     if request.method == "OPTIONS":
         return
     key = given_key(request)
@@ -222,7 +224,7 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
 
 
 def same_call_with_key(given: Request) -> str:
-    """Return the present request as a curl line with the header it lacks."""
+    """Return the present request as a curl line that includes the missing header."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

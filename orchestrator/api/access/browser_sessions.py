@@ -54,7 +54,7 @@ class BrowserSession:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A new session with its two secrets, which nobody can read again."""
+    """A new session with its two secrets, which cannot be read again."""
 
     session: BrowserSession
     cookie: str

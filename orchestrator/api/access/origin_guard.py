@@ -1,7 +1,7 @@
-"""Host and Origin checks before everything else, and security headers on every answer.
+"""Checks Host and Origin before everything else, and adds security headers to every answer.
 
-A page on the internet can make a browser call a server on localhost (cross-site posts), also
-under a name that it makes resolve to 127.0.0.1 (DNS rebinding). Both show in these headers.
+A page on the internet can make a browser call a server on localhost (cross-site posts), also under
+a name that resolves to 127.0.0.1 (DNS rebinding). Both attacks show in these headers.
 """
 
 import ipaddress
@@ -43,7 +43,7 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return headers with the security headers, unless they say something of their own."""
+    """Return headers with the security headers, except those that are set already."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
     added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
@@ -51,7 +51,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class Guard:
-    """WSGI middleware; refuses with 403 or 431 before the application sees anything."""
+    """WSGI middleware. Rejects with 403 or 431 before the application gets the request."""
 
     def __init__(self, application: WSGIApplication, options: ApiOptions) -> None:
         self._application = application
@@ -120,7 +120,9 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """Return the last address that no trusted proxy has: callers can put any before it."""
+        """Return the last address that is no trusted proxy's. Addresses before it are unproven,
+        because callers can send any.
+        """
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))
         found = next((each for each in names if not self._is_trusted(each)), "")
@@ -148,7 +150,7 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 def host_name(host: str) -> str:
     """Return ``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
 
-    Empty if it is invalid: two hosts, for example.
+    Empty if the header is invalid, for example because it has two hosts.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""
@@ -159,7 +161,9 @@ def _bracketed(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """True for an IP address, which cannot be rebound: only names can change their address."""
+    """True for an IP address. Only names can be rebound, because only names can change their
+    address.
+    """
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -35,9 +35,10 @@ class ClientCalls:
         return self._transport.url
 
     def when_waiting(self, tell: Waiting) -> None:
-        """Have ``tell`` called when the server does not answer for longer than a restart takes.
+        """Call ``tell`` when the server does not answer for longer than a restart takes.
 
-        Its argument is the number of seconds for which the call will be retried; once per outage.
+        The argument of ``tell`` is the number of seconds for which the call will be retried; once
+        per outage.
         """
         self._transport.waiting = tell
 
@@ -63,7 +64,9 @@ class ClientCalls:
 
 
 def object_of(response: requests.Response) -> Answer:
-    """Return the answer. Raise ClientError if it is no JSON object: it is no server of ours."""
+    """Return the answer. Raise ClientError if it is not a JSON object, so that the server is not
+    ours.
+    """
     try:
         answer = response.json()
     except ValueError:
@@ -74,7 +77,7 @@ def object_of(response: requests.Response) -> Answer:
 
 
 def bare_id(job_id: str) -> str:
-    """Return the id itself; the name of its directory is accepted too."""
+    """Return the id itself; the name of the job's directory is accepted, too."""
     return job_id.removeprefix("job_")
 
 

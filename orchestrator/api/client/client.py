@@ -1,4 +1,4 @@
-"""The Python client of the REST API; it needs ``requests`` alone.
+"""The Python client of the REST API; it needs only ``requests``.
 
     client = OrchestratorClient(api_url="http://localhost:8000", api_key="...")
     job = client.orchestrate(request="Survey this repository", max_workers=4)
@@ -50,10 +50,10 @@ LOCK_TIMEOUT = 150.0
 
 
 class OrchestratorClient(Following):
-    """One server, one key. Can be used as a context manager; give each thread its own.
+    """One server, one key. Can be used as a context manager; each thread needs its own client.
 
-    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy;
-    ``wait`` and ``events`` retry for ``patience_seconds`` after the server's last answer.
+    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy; ``wait``
+    and ``events`` retry for ``patience_seconds`` after the server's last answer.
     """
 
     @classmethod
@@ -173,7 +173,9 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "discard"), {})
 
     def checkpoints(self, job_id: str) -> Answer:
-        """Return the checkpoints of the job's workers: ``checkpoints``, as they were made."""
+        """Return the checkpoints of the job's workers: ``checkpoints``, in the order of their
+        creation.
+        """
         return self._get(path_of(job_id, "checkpoints"))
 
     def land(self, job_id: str, **how: Any) -> Answer:
@@ -250,7 +252,7 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/stats")
 
     def agents(self) -> Answer:
-        """Return the agents that a task can name, and whether they can work: ``agents``."""
+        """Return the agents that a task can name, and if they can work: ``agents``."""
         return self._get("/api/v1/agents")
 
     def health(self) -> Answer:

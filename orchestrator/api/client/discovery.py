@@ -75,7 +75,7 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the API key of ``folder``; None when none is set, or its file cannot be read."""
+    """Return the API key of ``folder``; None if no key is set, or its file cannot be read."""
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None
@@ -104,8 +104,8 @@ def read_record(workspace: Path) -> ServerRecord | None:
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
     """Return one plain setting from the environment or ``config.yaml``; None if it is missing.
 
-    Reads without a YAML parser or the configuration's own rules, which a program that only wants
-    to talk to the server need not have installed.
+    Reads without a YAML parser and without the configuration's own rules, because a program that
+    only calls the server need not have these packages.
     """
     given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if given is not None:

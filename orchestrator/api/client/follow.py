@@ -21,7 +21,7 @@ WAIT_SECONDS = 100.0
 
 
 class Following(ClientCalls):
-    """Calls that last as long as a job does."""
+    """Calls that last as long as a job."""
 
     def status(self, job_id: str) -> Answer:
         """Return the short form: ``status`` and, once a worker has finished, ``results``."""
@@ -31,7 +31,7 @@ class Following(ClientCalls):
         """Return the status after the job's end; after ``timeout`` seconds, the status with
         ``timed_out`` true.
 
-        Sits out a restart of the server that is shorter than that.
+        Also waits through a restart of the server that is shorter than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -92,9 +92,10 @@ class Following(ClientCalls):
     def logs(
         self, job_id: str, worker_id: str, *, follow: bool = False, tail: int | None = None
     ) -> str | Iterator[str]:
-        """Return a worker's log as text, or its lines as they come until the worker has ended.
+        """Return a worker's log as text, or its lines as they are written until the worker has
+        ended.
 
-        ``tail`` is the number of last lines to begin with; all by default.
+        ``tail``: number of last lines to begin with; by default all.
         """
         path = path_of(job_id, "logs", worker_id)
         if follow:

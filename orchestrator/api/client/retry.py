@@ -25,13 +25,15 @@ class Retry:
         self.succeeded()
 
     def succeeded(self) -> None:
-        """Restart the window: the server answered."""
+        """Restart the window, because the server answered."""
         self._deadline = time.monotonic() + self._window
         self._delay = FIRST_DELAY_SECONDS
         self._told = False
 
     def pause(self, retry_after: str | None = None) -> bool:
-        """Sleep until the next retry; return False, at once, if there is no time for one."""
+        """Sleep until the next retry. Return False at once if the window is too short for another
+        retry.
+        """
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
         left = self._deadline - time.monotonic()
@@ -46,7 +48,7 @@ class Retry:
 
 
 def seconds_until(retry_after: str | None) -> float | None:
-    """Return a ``Retry-After`` header, which is seconds or a date, as seconds; None when
+    """Return a ``Retry-After`` header, which is seconds or a date, as seconds; None if it is
     unreadable.
     """
     if retry_after is None:

@@ -24,7 +24,7 @@ PIECE_BYTES = 65536
 
 
 class Transport:
-    """Talks to one server with one key. Not for use by several threads at once."""
+    """Calls one server with one key. Only one thread at a time may use it."""
 
     def __init__(self, api_url: str, api_key: str | None, retry_seconds: float) -> None:
         parts = urlsplit(api_url)
@@ -55,7 +55,9 @@ class Transport:
         retry_seconds: float | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> requests.Response:
-        """Raise ApiError for an error answer, ServerUnreachable when none came in time."""
+        """Send a GET request. Raise ApiError for an error answer, ServerUnreachable if no answer
+        came in time.
+        """
         retry = self.retry(self.retry_seconds if retry_seconds is None else retry_seconds)
         return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))
 
@@ -144,12 +146,14 @@ LOST = (
 
 
 def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the parts of a query that were given."""
+    """Return the query parameters that have a value."""
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
 def problem_of(response: requests.Response) -> dict[str, Any]:
-    """Return the problem object of an error answer; made up from the status when it has none."""
+    """Return the problem object of an error answer; derived from the status if the answer has
+    none.
+    """
     try:
         problem = response.json()
     except ValueError:

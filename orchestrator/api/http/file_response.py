@@ -19,8 +19,8 @@ def text_file(
 ) -> Response:
     """Return a file's content; no link is followed below ``within``.
 
-    Raise FileNotFoundError, or NotFound when it is no regular file. On waitress it is sent
-    without holding a thread.
+    Raise FileNotFoundError, or NotFound if it is not a regular file. On waitress, sending it holds
+    no thread.
     """
     headers = {"Cache-Control": "no-store"}
     try:

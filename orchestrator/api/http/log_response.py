@@ -11,7 +11,7 @@ BLOCK_BYTES = 64 * 1024
 
 
 def open_regular(path: Path, within: Path) -> BinaryIO:
-    """Open a plain file with no link on the way from ``within`` to it.
+    """Open a plain file; no part of its path below ``within`` may be a link.
 
     Raise FileNotFoundError or NotFound.
     """
@@ -24,7 +24,7 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
 
 
 def tail_offset(opened: BinaryIO, lines: int) -> int:
-    """Return the start of the last ``lines`` lines; an unfinished last line counts as one."""
+    """Return the start of the last ``lines`` lines; an incomplete last line counts as one."""
     end = os.fstat(opened.fileno()).st_size
     if lines == 0 or end == 0:
         return end

@@ -44,7 +44,7 @@ def _name(name: str) -> str:
 
 
 class Metrics:
-    """One registry per application: nothing global, no ids as labels."""
+    """One registry per application: not global, and without ids as labels."""
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -1,7 +1,7 @@
-"""Every error as ``application/problem+json`` (RFC 9457): the one table of classes and statuses.
+"""Every error as ``application/problem+json`` (RFC 9457): the only table of classes and statuses.
 
-A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-depth``, ...), a
-stable relative URI reference.
+A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable
+relative URI reference.
 """
 
 import errno
@@ -85,7 +85,7 @@ _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 @dataclass(kw_only=True)
 class ProblemError(Exception):
-    """A problem that is found in the HTTP side itself."""
+    """A problem that the HTTP side itself detects."""
 
     status: HTTPStatus
     type: str
@@ -110,7 +110,9 @@ class ProblemError(Exception):
 def limit_fields(
     limit: str, most: float | None, used: float | None, free_at: float | None
 ) -> Mapping[str, Any]:
-    """Return the limit as ``config.yaml`` names it, and when it is free again, if that is known."""
+    """Return the limit with its name in ``config.yaml``, and the time when it is free again, if
+    that is known.
+    """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {
         "limit": limit,
@@ -162,7 +164,7 @@ def problem_of(error: BaseException) -> ProblemError:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Return True if the machine ran out of a resource that becomes free again."""
+    """True if the machine ran out of a resource that becomes free again."""
     if isinstance(error, OSError):
         return error.errno in _EXHAUSTED
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)
@@ -245,6 +247,6 @@ def refuse(
 
 
 def register(app: Flask) -> None:
-    """Have every error of the application answered as a problem."""
+    """Make the application answer every error as a problem."""
     for kind in (HTTPException, OrchestratorError, ProblemError, Exception):
         app.register_error_handler(kind, response_of)

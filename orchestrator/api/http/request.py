@@ -22,7 +22,9 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body. Raise 400, 413, 415 or 422; ``optional``: none at all will do."""
+    """Return the request's body. Raise 400, 413, 415 or 422. ``optional``: the body may be
+    missing.
+    """
     raw = request.get_data()
     if not raw and optional:
         return model.model_validate({})
@@ -35,7 +37,7 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def check_json() -> None:
-    """Raise a 415 for a body that does not call itself JSON."""
+    """Raise a 415 for a body whose Content-Type is not JSON."""
     if request.mimetype != "application/json":
         raise ProblemError(
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -112,7 +114,9 @@ def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | No
 
 
 def idempotency_key() -> str | None:
-    """Raise a 422 for a key that cannot be distinguished from others."""
+    """Return the Idempotency-Key. Raise a 422 for a key that cannot be distinguished from
+    others.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None

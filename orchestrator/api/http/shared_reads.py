@@ -17,10 +17,10 @@ class _Read(Generic[Value]):
 
 
 class SharedReads(Generic[Value]):
-    """A caller gets a value whose making began after the call. Any thread may call.
+    """A caller gets a value whose read began after its call. Any thread may call.
 
-    Without it, many readers of a large job hold all of it in memory many times, and the interpreter
-    for as long.
+    Otherwise, many readers of a large job would each hold all of it in memory, and use the
+    interpreter at the same time.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class SharedReads(Generic[Value]):
         self._running: dict[Hashable, _Read[Value]] = {}
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return the shared result. Raise what ``make`` raises."""
+        """Return the shared result. Raises the errors of ``make``."""
         with self._lock:
             running = self._running.get(key)
             if running is None:

@@ -1,4 +1,6 @@
-"""JSON from untrusted callers. Standard library only: ``orchestrator mcp`` has to start fast."""
+"""Parses JSON from untrusted callers. Standard library only, because ``orchestrator mcp`` must
+start fast.
+"""
 
 import json
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from typing import Any
 def strict_json(
     raw: bytes, deepest: int, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    """Return the value in UTF-8 text; ``pairs`` makes its objects.
+    """Return the value in UTF-8 text; ``pairs`` creates its objects.
 
     Raise ValueError, or RecursionError for excessive nesting.
     """

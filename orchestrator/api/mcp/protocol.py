@@ -1,6 +1,7 @@
 """MCP messages in both current revisions: 2026-07-28 (stateless) and 2025-11-25 (handshake).
 
-Standard library only: ``orchestrator mcp`` has to start fast. Nothing here knows HTTP or tools.
+Standard library only, because ``orchestrator mcp`` must start fast. This module knows neither HTTP
+nor tools.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class RpcError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A message that wants an answer."""
+    """A message that requires an answer."""
 
     id: RequestId
     method: str
@@ -141,7 +142,9 @@ def unsupported(asked: str, request_id: RequestId | None = None) -> RpcError:
 
 
 def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
-    """Return the result of everything but ``tools/call``. Raise RpcError -32601 for the rest."""
+    """Return the result of every method except ``tools/call``. Raise RpcError -32601 for unknown
+    methods.
+    """
     if request.method == "initialize":
         return _initialized(request)
     if request.method == "server/discover":
@@ -187,7 +190,7 @@ class RpcCall:
 
 
 def call_of(request: Request) -> RpcCall:
-    """Raise RpcError -32602 when no tool is named."""
+    """Return the call. Raise RpcError -32602 if it names no tool."""
     name = request.params.get("name")
     if not isinstance(name, str):
         raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")

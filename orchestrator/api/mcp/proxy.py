@@ -57,7 +57,9 @@ class Forwarding:
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
-        """Raise OSError: a server that restarts may have another address."""
+        """Make one call. Raise OSError. Looks the server up each time, because a restarted server
+        may have another address.
+        """
         try:
             address = find_address(self._folder, self._environ)
             client = LightClient(address.url, address.key)
@@ -72,8 +74,8 @@ class Forwarding:
 
 
 def _shortened(call: RpcCall, left: float) -> RpcCall:
-    """Return the call; a repeated ``wait`` gets the remaining time, so that it lasts no longer in
-    total.
+    """Return the call. A repeated ``wait`` gets the remaining time, so that its total time stays
+    the same.
     """
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call

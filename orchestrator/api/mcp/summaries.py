@@ -1,4 +1,4 @@
-"""Jobs as short answers, because a caller pays for every word."""
+"""Jobs as short answers, because a caller pays for each token."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -105,8 +105,8 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """Return the length limit of each output, in characters. Space that short outputs do not need
-    goes to long ones.
+    """Return the maximum length of each output, in characters. Space that short outputs do not
+    need goes to long ones.
     """
     room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
     for position, length in enumerate(shown):

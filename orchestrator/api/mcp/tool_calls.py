@@ -62,7 +62,7 @@ def asked(call: RpcCall) -> ToolCall:
 
 
 def carried_out(desk: Desk, one: ToolCall) -> Values:
-    """Return the result of a tool. Raise what the service raises; see ``refused``."""
+    """Return the result of a tool. Raises the errors of the service; see ``refused``."""
     return said(ANSWERS[one.tool.name](desk, one.arguments))
 
 
@@ -130,8 +130,8 @@ def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """Return the last lines, of which no more is read than is shown. Raise
-    FileNotFoundError, NotFound.
+    """Return the last lines. Reads only as much as it returns. Raise FileNotFoundError,
+    NotFound.
     """
     with open_regular(path, within) as opened:
         end = os.fstat(opened.fileno()).st_size
@@ -156,7 +156,7 @@ def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
 
 
 def printable(text: str) -> str:
-    """Remove control characters, which mean nothing to a model."""
+    """Remove control characters, because they have no meaning for a model."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

@@ -194,8 +194,8 @@ def _answer(
 
 
 def _free(media: str) -> Schema:
-    """Return the shape of an answer that has no model. A stream is read event by event, or
-    as a text.
+    """Return the schema of an answer that has no model. A stream is described as events, or as
+    text.
     """
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},

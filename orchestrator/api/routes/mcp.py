@@ -54,7 +54,7 @@ def mcp_message() -> Response:
 
 
 def _check_version(one: Request | None) -> None:
-    """Raise RpcError when the headers and the body disagree, or speak of an unknown revision."""
+    """Raise RpcError if the headers contradict the body, or name an unknown revision."""
     version = request.headers.get(VERSION_HEADER)
     if version is not None and version not in protocol.VERSIONS:
         raise protocol.unsupported(version, one.id if one else None)
@@ -115,7 +115,7 @@ def _called(one: Request, call: ToolCall) -> Response:
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
-    """Return the whole answer. Never raises; runs outside of any request after a wait."""
+    """Return the whole answer. Never raises; after a wait, it runs outside of any request."""
     try:
         result = carried_out(desk, call)
     except Exception as error:

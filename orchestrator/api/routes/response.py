@@ -46,9 +46,9 @@ def json_answer(
 
 
 def tagged_answer(make: Callable[[], BaseModel]) -> Response:
-    """Return a read with an ETag; 304 when the caller has it already.
+    """Return the answer to a read, with an ETag; 304 if the caller already has this version.
 
-    The same read of the same caller at the same time is made once.
+    Equal reads of one caller at the same time are computed once.
     """
     return _shared(lambda: _tagged(make()))
 
@@ -80,8 +80,8 @@ class _Tagged:
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
-    """Return a weak tag: remaining time decreases continuously and is no reason to send all
-    again.
+    """Return a weak tag without the remaining time, which decreases continuously and is no reason
+    to send the answer again.
     """
     lasting = encoded(answer, without=RUNNING_DOWN)
     return _Tagged(_tag(lasting), _with_left(lasting, answer))

@@ -110,7 +110,9 @@ def wait_for_job(job_id: str) -> Response:
 def parked_wait(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Answer when ``check`` finds the job or the time is over. Raise Unavailable without room."""
+    """Answer when ``check`` returns the job, or when the call times out. Raise Unavailable if too
+    many calls wait.
+    """
     parked = parking()
     parked.hub.check_room()
     wait = PendingWait(
@@ -136,8 +138,8 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 
 
 def secured_reply(reply: Reply) -> Reply:
-    """Return the reply with security headers: the hub writes it past the middleware that adds them
-    elsewhere.
+    """Return the reply with security headers, because the hub writes it without the middleware
+    that adds them otherwise.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

@@ -12,7 +12,9 @@ from orchestrator.schemas.answers.candidates import CandidatesAnswer
 def candidates_answer(
     service: Service, caller: Caller, job_id: str, task_id: str
 ) -> CandidatesAnswer:
-    """Raise NotFound for a task that the job does not have, Conflict before it has any."""
+    """Return the answer. Raise NotFound for a task that the job does not have, Conflict before the
+    job has tasks.
+    """
     detail = service.detail(caller, job_id)
     if not detail.tasks:
         raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")

@@ -46,7 +46,7 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> RolledBackAnswer:
-    """Roll back, and return what was done."""
+    """Roll back, and return the action."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
     return RolledBackAnswer(
         job_id=job_id,
@@ -62,7 +62,7 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> RecountedAnswer:
-    """Recount, and return what was found."""
+    """Recount, and return the files."""
     files = service.recount(caller, job_id, worker_id)
     return RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)

@@ -77,7 +77,7 @@ def moment_or_none(seconds: float | None) -> datetime | None:
 
 
 def duration(started_at: float | None, ended_at: float | None) -> float | None:
-    """Return seconds between two times; None while one is missing."""
+    """Return the seconds between two times; None if one of them is missing."""
     if started_at is None or ended_at is None:
         return None
     return round(max(0.0, ended_at - started_at), 6)
@@ -99,8 +99,7 @@ def links(job_id: str) -> Links:
 
 
 def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
-    """Return the log's place in the workspace (CONTRACT section 2), without asking for each
-    worker.
+    """Return the path of the log in the workspace, without a query for each worker.
 
     None for a worker that never ran and never will.
     """

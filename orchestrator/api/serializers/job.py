@@ -260,7 +260,7 @@ def tree_answer(tree: Tree) -> TreeAnswer:
 
 
 def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    """Return known usage by job, with that of descendants, planners and reviewers."""
+    """Return known usage by job, including descendants, planners, and reviewers."""
     jobs = {job.id: job for job in tree.jobs}
     used: dict[str, list[Usage]] = defaultdict(list)
     for worker in (*tree.workers, *tree.advisers):

@@ -96,7 +96,9 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[OutsideAnswer]:
-    """Work that is not in the result of an ended job; ``workers`` with their descendants."""
+    """Return changes that are not in the result of an ended job; ``workers``: its workers and
+    their descendants.
+    """
     everyone = [worker for own in workers.values() for worker in own]
     if not job.status.ended or not (job.facts.lacking or any(map(has_worktree, everyone))):
         return []

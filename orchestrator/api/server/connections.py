@@ -1,4 +1,5 @@
-"""Connections of waitress: the time limit for a request, and which connection yields when full.
+"""Connections of waitress: the timeout of a request, and the connection to close if there are too
+many.
 
 Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
 """
@@ -43,7 +44,7 @@ _TOO_LATE = ProblemError(
 
 
 class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Waitress' own refusals (malformed, too large) in the form of all other errors."""
+    """Waitress' own rejections (malformed, too large) in the form of all other errors."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -59,7 +60,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class _Crowded:
-    """Replaces an error of waitress."""
+    """Replaces an error of waitress on a crowded server."""
 
     code, reason, body = 503, "Service Unavailable", ""
 
@@ -86,7 +87,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Refuse a body with two ends: a proxy in front may go by the other one."""
+        """Reject a body with two ends, because a proxy in front may use the other end."""
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
             self.chunked or "TRANSFER_ENCODING" in self.headers
@@ -155,7 +156,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """True if it took too long to send a request's head, or the rest of a rejected request."""
+        """True if the client took too long to send a request's head, or the rest of a rejected
+        request.
+        """
         if self._dropped_until is not None:
             return now >= self._dropped_until
         if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
@@ -164,7 +167,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self._has_asked if begun is None else begun.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
-        """Close it soon and say why, to a caller who has sent nothing only ``if_silent``.
+        """Close the connection soon, with an answer that has the reason. A client that has sent
+        nothing gets the answer only with ``if_silent``.
 
         For the server's loop.
         """
@@ -175,7 +179,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
 
 def say(connection: Any, problem: ProblemError) -> None:
-    """Send an answer on a connection that is closed next, if that is possible without waiting."""
+    """Send an answer on a connection that is about to be closed, if that is possible without
+    waiting.
+    """
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
@@ -195,7 +201,9 @@ def end_late(channels: Iterable[HttpChannel]) -> None:
 
 
 def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
-    """End the connection that has waited longest without asking; False if all have asked."""
+    """End the connection that has waited longest without a request. Return False if all have sent
+    one.
+    """
     waiting = [each for each in channels if each.may_give_way]
     if not waiting:
         return False
@@ -204,7 +212,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
 
 def is_vital(request: Any) -> bool:
-    """Return True for calls that a busy server answers, too: health, and cancelling."""
+    """True for calls that a busy server answers, too: health, and cancelling."""
     path, method = request.path.rstrip("/"), request.command
     if method in ("GET", "HEAD"):
         return path in _HEALTH
@@ -248,7 +256,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return not (self.threads or self._vital.threads)
 
     def drop(self) -> None:
-        """Answer nothing more."""
+        """Answer no further requests."""
         self.shutdown(timeout=0)
         self._vital.shutdown(timeout=0)
 
@@ -280,7 +288,7 @@ class Door:
         limit: int,
         relay: Relay | None = None,
     ) -> None:
-        """``relay``: of a listener whose callers speak TLS."""
+        """``relay``: the TLS relay, for a listener with TLS."""
         self._listener = listener
         self._channels = channels
         self._limit = limit
@@ -320,7 +328,7 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """Return True if only vital requests of this connection are answered now."""
+        """True if only vital requests of this connection are answered now."""
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
@@ -347,14 +355,16 @@ class Door:
         self._spare = _open_spare()
 
     def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
-        """Answer without reading anything; with TLS, close without an answer."""
+        """Answer without reading the request; with TLS, close without an answer."""
         with connection:
             if self._relay is None:
                 say(connection, problem)
 
 
 def _first_kept() -> int:
-    """Return the kernel gives the lowest that is free: from this one on they are getting scarce."""
+    """Return the first descriptor that shows a shortage, because the kernel always returns the
+    lowest free number.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)
 

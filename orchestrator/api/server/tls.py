@@ -1,8 +1,8 @@
 """TLS in front of waitress, which has none: a thread relays between callers and socket pairs.
 
-Waitress gets one end of a socket pair in place of a caller's connection, with the caller's address.
-It counts, times, passes on and ends that like any other connection. To waitress, a TLS handshake
-that never ends looks like a request without a complete head.
+Waitress gets one end of a socket pair instead of a caller's connection, with the caller's address.
+Its limits, timeouts, and proxies then apply as for any other connection. An unfinished TLS
+handshake looks to waitress like a request with an incomplete head.
 """
 
 import asyncio
@@ -62,10 +62,10 @@ def _unreadable(path: Path) -> str | None:
 
 
 class Relay:
-    """Decrypts for waitress. Nothing runs before ``start``."""
+    """Decrypts connections for waitress. Nothing runs before ``start``."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: with more connections than this, those whose clients do not read are
+        """``limit``: above this number of connections, those whose clients do not read are
         closed.
         """
         self._context = context
@@ -173,7 +173,7 @@ class _Side(asyncio.Protocol):
         self.other.end()
 
     def end(self) -> None:
-        """Close it once everything is sent. Idempotent."""
+        """Close the connection after all data was sent. Idempotent."""
         if self.transport is not None:
             self.transport.close()
 
@@ -217,7 +217,7 @@ class _Caller(_Side):
         self._behind[self] = None
 
     def abort(self) -> None:
-        """Close it at once. Idempotent."""
+        """Close the connection at once. Idempotent."""
         self._behind.pop(self, None)
         if self.transport is not None:
             self.transport.abort()

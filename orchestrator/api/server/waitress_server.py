@@ -112,12 +112,12 @@ class Server:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Answer also on a port that an earlier server had. To be called before ``run``."""
+        """Also answer on the ports of an earlier server. Call this before ``run``."""
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])
 
     def leave_former(self) -> None:
-        """Listen no longer on the ports of earlier servers; open connections stay. Idempotent."""
+        """Stop listening on the ports of earlier servers; open connections stay. Idempotent."""
         self.former_ports = []  # the loop closes the listeners of these ports
 
     @property
@@ -133,9 +133,7 @@ class Server:
 
     @property
     def listens_at(self) -> str:
-        """URL of the address that the server listens on, which may be the address of all
-        interfaces.
-        """
+        """URL of the listening address, which may be the address of all interfaces."""
         return _url("https" if self._relay else "http", self.host, self.port)
 
     def channels(self) -> Sequence[HttpChannel]:
@@ -143,7 +141,7 @@ class Server:
         return channels_of(self._map)
 
     def run(self) -> None:
-        """Serve until ``close``; requests that are being answered are finished."""
+        """Serve until ``close``; running requests are completed."""
         self._running = True
         if self._relay:
             self._relay.start()
@@ -173,7 +171,7 @@ class Server:
             self._shut_down()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until ``run`` has ended; False when the time is over."""
+        """Wait until ``run`` has ended. Return False after the timeout."""
         return self._stopped.wait(seconds)
 
     def _turn(self, seconds: float) -> None:
@@ -226,7 +224,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _say_https(listener: Any) -> None:
-    """Have the application know that callers speak TLS. Their connections are socket pairs."""
+    """Tell the application that callers use TLS, because their connections are socket pairs."""
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []
@@ -244,11 +242,11 @@ def serve(
     local_port: int | None = None,
     keeps_forwarded: bool = False,
 ) -> Server:
-    """Bind a server; port 0 takes a free one. Raise PortTaken or CannotListen. Prints nothing.
+    """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
 
-    With ``tls``, ``host`` and ``port`` speak TLS. ``local_port``: of a further address in plain
-    HTTP, for programs on this machine; None: there is none. ``keeps_forwarded``: ``app`` checks
-    the sender of ``X-Forwarded-*``; otherwise they are removed.
+    ``tls``: TLS on ``host`` and ``port``. ``local_port``: port of a further address in plain HTTP,
+    for programs on this machine; None: no such address. ``keeps_forwarded``: True if ``app``
+    checks the sender of ``X-Forwarded-*``; otherwise these headers are removed.
     """
     public = bind(host, port)
     try:

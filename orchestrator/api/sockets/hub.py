@@ -49,7 +49,9 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """Drop all calls of it, so that a long wait that ended early is not held. Idempotent."""
+        """Drop all calls of an owner, so that a long wait that ended early is not held.
+        Idempotent.
+        """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
             self._heap = [each for each in self._heap if each[-1] in self._of]
@@ -78,7 +80,7 @@ CLOSE_SECONDS = 5.0
 
 
 class Parked(Protocol):
-    """Something that waits for events on behalf of a connection; called in the hub's thread."""
+    """An object that waits for events on behalf of a connection; called in the hub's thread."""
 
     @property
     def root_id(self) -> str:
@@ -106,7 +108,7 @@ class Watched(Protocol):
 
 
 class Hub:
-    """Starts with the first thing that is parked. All callbacks run in its one thread."""
+    """Starts with the first parked connection. All callbacks run in its single thread."""
 
     def __init__(
         self, subscribe: Callable[[Listener], Callable[[], None]], options: ApiOptions
@@ -127,7 +129,9 @@ class Hub:
         return len(self._parked)
 
     def check_room(self) -> None:
-        """Raise Unavailable when nothing more can be parked, OSError without descriptors."""
+        """Raise Unavailable if no further connection can be parked, OSError without
+        descriptors.
+        """
         self._start()
         if len(self._parked) >= self.options.parked_limit:
             raise Unavailable(
@@ -163,7 +167,9 @@ class Hub:
     def call_after(
         self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
     ) -> None:
-        """Run ``call`` later; with ``align``, together with others on the next such tick."""
+        """Run ``call`` later. With ``align``, it runs together with other calls at the next such
+        tick.
+        """
         when = time.monotonic() + seconds
         if align:
             when += -when % align
@@ -189,7 +195,7 @@ class Hub:
             self._selector.unregister(watched.socket)
 
     def close(self) -> None:
-        """End everything that is parked. Idempotent; called from any other thread."""
+        """End all parked connections. Idempotent; any other thread may call."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -216,7 +222,7 @@ class Hub:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open what the thread works with. Raise OSError or RuntimeError, with nothing opened."""
+        """Open the hub's descriptors. Raise OSError or RuntimeError; then nothing is open."""
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())

@@ -45,7 +45,7 @@ class SinkOwner(Protocol):
 
 
 class Sink(Protocol):
-    """Takes bytes without blocking. Used in the hub's thread only."""
+    """Accepts bytes without blocking. Used in the hub's thread only."""
 
     #: Number of written bytes that are not sent yet.
     pending: int
@@ -60,10 +60,10 @@ class Sink(Protocol):
         """Send a whole answer and end."""
 
     def finish(self) -> None:
-        """End properly, once everything has been sent."""
+        """End the output after all data has been sent."""
 
     def abort(self) -> None:
-        """End at once. Idempotent."""
+        """End the output at once. Idempotent."""
 
 
 class SocketSink:
@@ -156,7 +156,7 @@ class SocketSink:
             self._owner.drained()
 
     def _reader_is_gone(self) -> bool:
-        """True if it closed its side; its other data is dropped."""
+        """True if the reader closed its side; other received data is dropped."""
         try:
             return not self.socket.recv(4096)
         except (BlockingIOError, InterruptedError):

@@ -1,5 +1,5 @@
-"""A job's events as Server-Sent Events: stored events, then live ones, without gap or
-repetition.
+"""A job's events as Server-Sent Events: stored events, then live ones, without gaps or
+repetitions.
 """
 
 import json
@@ -45,7 +45,9 @@ class _Page:
 
     @property
     def may_have_more_after(self) -> bool:
-        """A child job's page is the filtered part of a full page: only an empty one is the last."""
+        """True if the store may have more events. The page of a child job is a filtered part of a
+        full page, so only an empty page is the last.
+        """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
 
@@ -87,9 +89,10 @@ class Frames:
 
 
 class EventStream(ParkedConnection):
-    """Catches up page by page from the store, then sends published events.
+    """Sends stored events page by page, then published events.
 
-    An event that is published while it catches up causes another read: it is stored by then.
+    An event that is published during the stored pages causes another read, because it is stored by
+    then.
     """
 
     def __init__(
@@ -187,7 +190,7 @@ class EventStream(ParkedConnection):
             self._live = True
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """Return True if the job was retried after its end was seen."""
+        """True if the job was retried after its end was seen."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED

@@ -19,7 +19,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(ParkedConnection):
-    """Ended by an event or by the hub's clock."""
+    """Ended by an event, or by the hub's timer."""
 
     def __init__(
         self,

@@ -18,7 +18,9 @@ PIECE_BYTES = 256 * 1024
 
 
 class FollowedLog(ParkedConnection):
-    """Checks the file's size while a reader follows it: cheaper than a watch per write."""
+    """Checks the file's size while a reader follows it, because this is cheaper than a
+    notification per write.
+    """
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ STALL_SECONDS = 120.0
 
 
 class ParkedConnection(ABC):
-    """Something that holds a connection and no thread. Runs in the hub's thread.
+    """An object that holds a connection but no thread. Runs in the hub's thread.
 
     ``park`` is called once, from any thread.
     """
@@ -42,7 +42,7 @@ class ParkedConnection(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Do the first thing; every event from here on is seen."""
+        """Begin the work. From now on, no event is missed."""
 
     @abstractmethod
     def published(self, events: Sequence[Event]) -> None:
@@ -58,7 +58,7 @@ class ParkedConnection(ABC):
         self.drop()
 
     def drop(self) -> None:
-        """End without ceremony: the reader can resume."""
+        """End without a last message, because the reader can resume."""
         self._hub.leave(self)
 
     def closed(self) -> None:

@@ -1,8 +1,9 @@
 """Takes a connection over from waitress, so that it holds no thread.
 
 The only module that depends on waitress internals (``task.channel``, ``chunked_response``,
-``wrote_header``, ``total_outbufs_len``): waitress closes its own descriptor without a shutdown,
-so a duplicate lives on. On any other server the request's thread waits instead, under a cap.
+``wrote_header``, ``total_outbufs_len``): waitress closes its own descriptor without a shutdown, so
+a duplicate stays open. On any other server the request's thread waits instead, up to a maximum
+number of threads.
 """
 
 import socket
@@ -77,7 +78,7 @@ class ParkedResponse(Response, ABC):
 
     @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Wait in this thread, which has been counted."""
+        """Wait in this thread, which is included in the count."""
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:
@@ -143,9 +144,9 @@ class ParkedReply(ParkedResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection; None when the server is not waitress.
+    """Return a duplicate of the connection; None if the server is not waitress.
 
-    None also when part of an earlier answer on the connection has not been sent yet.
+    Also None if a part of an earlier answer on the connection has not been sent yet.
     """
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:
@@ -162,7 +163,7 @@ def _task(write: Any) -> WSGITask:
 
 
 def _let_go(task: WSGITask) -> None:
-    """Have waitress write nothing more and close its descriptor."""
+    """Make waitress write nothing more and close its descriptor."""
     task.wrote_header = True
     task.chunked_response = False
     task.close_on_finish = True
