@@ -35,7 +35,7 @@ _MEMORY_BYTES = 512 * 1024 * 1024
 def registry(
     folder: Path, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> AgentRegistry:
-    """Return all agents. Raise ConfigError for one in Python that cannot be loaded."""
+    """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded."""
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
@@ -141,7 +141,9 @@ def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return default model: from a variable, or the known default, or an installed one."""
+    """Return the default model: from a variable, otherwise the known default, otherwise an
+    installed model.
+    """
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:
         return named or each.model
@@ -174,7 +176,7 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
-    """Return the same, driven: it prints the events of a program that is known."""
+    """Return the user's agent with a driver, because it prints the events of a known program."""
     return DrivenAgent(
         name=agent.name,
         tool="custom",
@@ -234,5 +236,5 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def availability(
     folder: Path, settings: Settings, environ: Mapping[str, str]
 ) -> Sequence[Availability]:
-    """Return every agent, as seen from here and now."""
+    """Return every agent's availability in this environment."""
     return registry(folder, settings, environ).available()

@@ -95,12 +95,12 @@ DATABASE_NAME = "orchestrator.db"
 
 
 def build(folder: Path, settings: Settings) -> JobManager:
-    """Put the job manager together; nothing is opened or started."""
+    """Create the job manager's parts; nothing is opened or started."""
     return Assembly(folder, settings).job_manager()
 
 
 class Assembly:
-    """The parts of one job manager: each is made once, when another asks for it."""
+    """The parts of one job manager. Each part is created once, when another part needs it."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._settings = settings
@@ -116,7 +116,7 @@ class Assembly:
         self._place = Place(self._workspace.root, self._around.project_root)
 
     def _visible(self) -> Sequence[str]:
-        """Return the parts of product and project that a sandbox shows, also below /tmp."""
+        """Return the paths of the product and the project that a sandbox shows even below /tmp."""
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()
         around = self._around

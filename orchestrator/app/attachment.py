@@ -47,7 +47,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Changes by the person and the tool, on the worker's branch."""
+    """Changes by the person and the tool, committed on the worker's branch."""
 
     branch: str
     commit: str
@@ -101,7 +101,7 @@ class Attachment:
     def run(self, start: Callable[[Terminal], int]) -> Taken:
         """Open the session, and commit its changes once ``start`` returns.
 
-        Raise Conflict if there is nothing to open, or the worktree is in use; RepositoryError.
+        Raise Conflict if there is no session, or if the worktree is in use; RepositoryError.
         """
         found, user = self._session(), self._user()
         with self._held() as lock:
@@ -166,7 +166,7 @@ class Attachment:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _inherited(self) -> Mapping[str, str]:
-        """Return the person's environment, with the project's programs as the worker had them."""
+        """Return the person's environment, with the project's programs that the worker had."""
         own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"

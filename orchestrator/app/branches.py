@@ -34,13 +34,13 @@ def worker_difference(
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
     """Return a root job's commits, by full ref, that are on none of the user's branches.
 
-    Also of a removed job whose work is saved. Raise RepositoryError.
+    Includes a removed job whose work is saved. Raise RepositoryError.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 
 
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
-    """Remove the refs of a root job that was removed itself. Raise RepositoryError."""
+    """Remove the refs of a root job that was removed before. Raise RepositoryError."""
     repository, workspace = _repository(folder, environ)
     return repository.discard(root_id, str(workspace / f"job_{root_id}"))
 

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JobManager:
-    """Everything between the store and the API. Start once, stop once."""
+    """All parts between the store and the API. Start once, stop once."""
 
     service: Service
     supervisor: Supervisor
@@ -74,7 +74,9 @@ class JobManager:
     leaves_workers: bool
 
     def open(self) -> None:
-        """Take the workspace. Raise WorkspaceBusy, Unavailable or StoreError; nothing runs yet."""
+        """Lock the workspace, and open the store. Raise WorkspaceBusy, Unavailable or StoreError;
+        nothing runs yet.
+        """
         self.lock.acquire()
         try:
             _check_database(self.store.file, self.workspace)
@@ -89,7 +91,7 @@ class JobManager:
     def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
         """Recover the jobs of an earlier server, then begin. ``api_url`` is for the workers.
 
-        ``removed`` is called for every job that is removed because it is old, in any thread.
+        ``removed`` is called, in any thread, for every job that is removed because of its age.
         """
         self.dispatch.api_url = api_url
         self._take_place()
@@ -138,7 +140,7 @@ class JobManager:
         """Stop running workers, which start again after a restart; or leave them running.
         Idempotent.
 
-        Call while the API still answers, so that no worker fails because its server has exited.
+        Call this while the API still answers, so that no worker fails because of a missing server.
         """
         self.housekeeping.stop()
         self.supervisor.stop()
@@ -163,7 +165,9 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: Workspace) -> None:
-    """Raise StoreError for an empty file although there are jobs: their state was lost."""
+    """Raise StoreError for an empty database next to existing jobs, because their state was
+    lost.
+    """
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of it, or "

@@ -1,4 +1,4 @@
-"""The use cases without a server, and removing jobs: for commands that work with it up or down."""
+"""The use cases without a server, and the removal of jobs, for commands that need no server."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """Yield the use cases with the workspace locked; start nothing. Raise WorkspaceBusy while a
-    server runs.
+    """Yield the use cases with the workspace locked; no worker is started. Raise WorkspaceBusy
+    while a server runs.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
@@ -30,10 +30,10 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 def remove(
     folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove ended root jobs, and the rest of an interrupted removal; yield each removed job.
+    """Remove ended root jobs, and complete interrupted removals; yield each removed job.
 
-    Each has the names of git refs that save work which no other ref contains. Raise WorkspaceBusy
-    while a server runs, and Conflict if a full disk prevents a removal.
+    Each job comes with the names of git refs that save work which no other ref contains. Raise
+    WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()

@@ -17,9 +17,9 @@ from orchestrator.engine.submission.submit import check_tasks
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:
-    """Return the tasks that the rules split a request into, with their agents; runs nothing.
+    """Return the tasks into which the rules split a request, with their agents; runs nothing.
 
-    Raise InvalidRequest when it asks for nothing.
+    Raise InvalidRequest for a request that asks for nothing.
     """
     settings = load(folder, environ=os.environ, require_key=False).settings
     agents = registry(folder, settings)
@@ -30,7 +30,7 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
 
 def kinds_of_work() -> Sequence[Kind]:
-    """Return the kinds of work that the rules know, in the order in which they are tried."""
+    """Return the kinds of work that the rules know, in the order in which they are checked."""
     return kinds()
 
 

@@ -68,8 +68,8 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """Return the limit of worker processes; None for the default, which grows with the workers
-    that jobs may have.
+    """Return the limit of worker processes; None for the default, which is a multiple of the
+    workers that jobs may have.
     """
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
