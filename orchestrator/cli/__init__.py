@@ -154,7 +154,7 @@ class Commands(CommandGroup):
 
 
 def _group(name: str) -> CommandGroup:
-    """Return the commands of a group, which are the same without the group's name before them."""
+    """Return the commands of a group; each also works without the group's name."""
     purpose, titles = GROUPS[name]
     sections = {title: tuple(each for each in SECTIONS[title] if each != name) for title in titles}
     example = next(iter(sections.values()))[0]
@@ -191,7 +191,7 @@ def commands(surroundings: CliContext, home: Path | None) -> None:
 
 
 def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
-    """Carry out one command line; return the exit code. Errors are reported, not raised."""
+    """Run one command line; return the exit code. Errors are printed, not raised."""
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),

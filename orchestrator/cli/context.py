@@ -69,7 +69,7 @@ class CliContext:
         return OrchestratorClient.from_env(self.folder, environ=environ)
 
     def work_on_project_of(self, job_id: str) -> None:
-        """Have the project of a job for the rest of the command, unless ``--project`` names one."""
+        """Use the project of a job for the rest of the command, unless ``--project`` names one."""
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         named = project_of_job(self.workspace, job_id) if self.project is None else None
@@ -78,12 +78,16 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def use_home(self, named: Path) -> None:
-        """Have the directory that ``--home`` names for this command, and a server it starts."""
+        """Use the directory that ``--home`` names, for this command and for a server that it
+        starts.
+        """
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, home.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check the home, and name the project where the home does not. Raise ConfigError."""
+        """Check the home, and determine the project if the home does not name it. Raise
+        ConfigError.
+        """
         if not home.is_home(self.folder, self.environ):
             return
         home.check_private(self.folder)
@@ -97,7 +101,9 @@ class CliContext:
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
     def use_project(self, named: Path) -> None:
-        """Work on the directory that ``--project`` names, in its home unless one was named."""
+        """Use the directory that ``--project`` names, with its home unless ``--home`` was
+        given.
+        """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
         if home.is_local(self.folder) and home.VARIABLE not in self.environ:
@@ -105,7 +111,7 @@ class CliContext:
             home.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
-        """Raise Conflict in a worker of this folder, whatever its agent was instructed to do."""
+        """Raise Conflict if a worker of this folder calls the command."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
@@ -114,7 +120,7 @@ class CliContext:
             )
 
     def audit_log(self) -> "AuditLog":
-        """Return the audit log of the server, which this command continues while no server runs."""
+        """Return the server's audit log, to which this command appends while no server runs."""
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
@@ -131,7 +137,7 @@ def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
 
 
 class Seconds(click.FloatRange):
-    """A length of time; "nan" and "inf" are numbers for Python, and none to wait for."""
+    """A length of time. Python accepts "nan" and "inf" as numbers; this type rejects them."""
 
     name = "seconds"
 
@@ -152,7 +158,7 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
 def project_option(command: Command) -> Command:
-    """``--project``: the directory to work on, in place of the rules of ``config.project``."""
+    """``--project``: the directory to work on, instead of the rules of ``config.project``."""
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
         if value is not None:

@@ -10,9 +10,9 @@ SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """Return True if ``pid`` lives, and began before ``recorded_at`` (seconds since the epoch).
+    """True if ``pid`` is alive, and began before ``recorded_at`` (seconds since the epoch).
 
-    A number that was given to a new process since then is another process.
+    A later process with the same number is another process.
     """
     if not _exists(pid):
         return False

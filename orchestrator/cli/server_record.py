@@ -7,7 +7,7 @@ from orchestrator.cli.process_check import is_same_process
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the server of ``workspace``, if its process lives and answers."""
+    """Return the server of ``workspace``, if its process is alive and answers."""
     record = read_record(workspace)
     if record is None or not is_same_process(record.pid, record.started_at):
         return None

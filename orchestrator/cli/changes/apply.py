@@ -157,7 +157,7 @@ def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> 
 
 
 def _differ(sources: Sequence[PlanSource]) -> bool:
-    """True also if one cannot be read."""
+    """True if the sources' contents differ, or if one cannot be read."""
     if len(sources) < 2:
         return False
     try:

@@ -198,7 +198,7 @@ def _open_pull_request(
 
 
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
-    """Return the request, the beginning of the job's report, and which files were changed."""
+    """Return the request, the beginning of the job's report, and the list of changed files."""
     report = (job.get("results") or {}).get("final_report")
     text = (read_regular(report, _MOST_REPORT) if report else None) or b""
     summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()
@@ -237,7 +237,7 @@ def _how(**options: bool) -> list[str]:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Yield changes that the result of an incomplete job lacks, and the command to type."""
+    """Yield the changes that the result of an incomplete job lacks, and the command to type."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}

@@ -112,7 +112,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield hunks that are not in the result because another version won there: whose, and a
+    """Yield hunks that are not in the result because another version won: the workers, and a
     line.
     """
     for conflict in record["conflicts"]:

@@ -63,15 +63,17 @@ class Demo:
         self._as_json = as_json
 
     def run(self) -> int:
-        """Run the plan and land its result; the exit code of the command that failed, or 0."""
+        """Run the plan and land its result. Return the exit code of the command that failed, or
+        0.
+        """
         if code := self._command("run", "--plan", PLAN):
             return code
         return self._command("land", str(self._job()["job_id"]), "--yes")
 
     def tell(self, landed: str) -> None:
-        """Print what happened, what to type next, and how to remove the demo.
+        """Print what happened, the next commands, and how to remove the demo.
 
-        ``landed`` is the commit that main is at; empty if nothing was landed.
+        ``landed``: the new commit of main; empty if nothing was landed.
         """
         job = self._job()
         story = [*Story.of(job, self._folder.workspace).lines()] if job else []
@@ -98,7 +100,7 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield commands to look around, each with what it shows; they work from any directory."""
+        """Yield commands to look around, each with its purpose; they work from any directory."""
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report, with results, the merge, and files", f"{own} report {job_id}"
@@ -113,7 +115,7 @@ class Demo:
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
-        """Run a command of the product in the folder, and show it as it is typed there."""
+        """Run a command of the product in the folder, and print it as a user types it there."""
         click.echo(f"$ {shlex.join([COMMAND, *arguments])}", err=True)
         process = self._started(arguments)
         with _forwarded_to(process):
@@ -121,7 +123,7 @@ class Demo:
         return returned if returned >= 0 else ExitCode.FAILED
 
     def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Raise DemoFailed."""
+        """Return the started command. Raise DemoFailed."""
         try:
             return subprocess.Popen(
                 [str(self._folder.command), *arguments],
@@ -142,7 +144,9 @@ class Demo:
 
 @contextmanager
 def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Let the command stop its job and its server: the demo ends after the command has ended."""
+    """Forward signals to the command, so that it stops its job and its server before the demo
+    ends.
+    """
 
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

@@ -51,7 +51,7 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """A folder that is used like the product's own, with nothing of the user's in it."""
+    """A folder that is used like the product's own folder, without anything of the user."""
 
     path: Path
 
@@ -75,11 +75,13 @@ class DemoFolder:
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
 
     def head(self, environ: Mapping[str, str]) -> str:
-        """Return the commit that is checked out in the repository."""
+        """Return the checked-out commit of the repository."""
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Raise DemoFailed or OSError; a folder that is not whole is removed by the caller."""
+        """Create the folder. Raise DemoFailed or OSError; then the caller removes the incomplete
+        folder.
+        """
         write_command(self.path)
         self.workspace.mkdir()
         agent = self.path / "agent.py"
@@ -107,7 +109,7 @@ class DemoFolder:
         self._git(environ, "commit", "-q", "-m", "A small shop")
 
     def _git(self, environ: Mapping[str, str], *arguments: str) -> str:
-        """Raise DemoFailed."""
+        """Return git's output. Raise DemoFailed."""
         try:
             ran = subprocess.run(
                 [*GIT, *arguments],
@@ -128,7 +130,7 @@ class DemoFolder:
 def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
     """Return a prepared folder: ``keep``, or a new temporary directory.
 
-    Raise DemoFailed if ``keep`` exists. Nothing remains of a folder that cannot be prepared.
+    Raise DemoFailed if ``keep`` exists. A folder that cannot be prepared is removed completely.
     """
     try:
         path = Path(os.path.abspath(keep) if keep else tempfile.mkdtemp(prefix=PREFIX))

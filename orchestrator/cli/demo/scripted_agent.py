@@ -70,7 +70,7 @@ def write_test(path: str, **values: str) -> None:
 
 
 def build_reports() -> None:
-    """Let a child job write the reports, and build on its files."""
+    """Let a child job write the reports, then add a file that builds on its files."""
     write("shop/reports/__init__.py", '"""The reports of the shop."""\n')
     tasks = [
         {"id": name, "title": f"Report of {name}", "prompt": f"Write shop/reports/{name}.py."}
@@ -98,7 +98,9 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Break negative amounts, until the prompt has the finding of the gate."""
+    """Write code that is wrong for negative amounts; if the prompt has the gate's finding, correct
+    code.
+    """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))
     write_test(
@@ -112,7 +114,7 @@ def show_thousands(prompt: str) -> None:
 
 
 def add_page(name: str) -> None:
-    """Add a page, and its name to all names in the menu: that resolves a conflict, too."""
+    """Add a page, and its name to the menu's names. The same edit resolves a conflict."""
     write(f"shop/pages/{name}.py", PAGE.format(name=name))
     write_test(
         f"tests/test_{name}.py",

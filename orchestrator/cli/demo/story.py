@@ -1,4 +1,4 @@
-"""What happened in the demo, by the files of its job."""
+"""Events of the demo, read from its job's files."""
 
 import json
 import re

@@ -16,5 +16,5 @@ class HealthCheck:
 
 
 def quoted(path: Path) -> str:
-    """Quote it for a shell, so that the line of a fix can be pasted."""
+    """Quote a path for a shell, so that the line with the fix can be pasted."""
     return shlex.quote(str(path))

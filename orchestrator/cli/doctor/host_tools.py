@@ -94,7 +94,9 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 
 def _has_python(place: Path, name: str) -> bool:
-    """True if a directory has its own modules: mypy needs no settings to read all below it."""
+    """True if a directory has its own modules: without settings, mypy then reads everything below
+    it.
+    """
     # If all modules are deeper, the project has settings or tests near its top.
     found = (
         file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
@@ -238,7 +240,7 @@ def _names_dependency(place: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    """True if a list of a JavaScript file names the folder."""
+    """True if a list in a JavaScript file names the folder."""
     listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 
@@ -257,7 +259,9 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return an object, with comments and commas as tsconfig.json has them; empty if it is none."""
+    """Return an object from JSON with comments and trailing commas, as in tsconfig.json; empty if
+    it is none.
+    """
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:
         found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")

@@ -1,4 +1,4 @@
-"""Doctor's check of the host project: which directory it is, which of its tools read the folder."""
+"""Doctor's check of the host project: its directory, and the tools that read the folder."""
 
 from collections.abc import Iterator
 from pathlib import Path

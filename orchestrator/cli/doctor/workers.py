@@ -18,9 +18,7 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the mode that would be in force, and the requested settings that it does not
-    enforce.
-    """
+    """Yield the effective mode, and the requested settings that it does not enforce."""
     # imported here, because they are slow and --help does not need them
     from orchestrator.app import containment_in_force
     from orchestrator.config import Settings

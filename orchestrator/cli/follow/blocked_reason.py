@@ -43,8 +43,8 @@ class BlockedWorkers:
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """Return the line that is shown while the server does not answer; the call is retried for
-    ``seconds``.
+    """Return the line that is shown while the server does not answer. ``seconds``: duration of the
+    retries.
     """
     until = local_time(time.time() + seconds)
     return f"no answer from {client.api_url}; retrying until {until}"
@@ -52,7 +52,7 @@ def server_awaited(client: OrchestratorClient, seconds: float) -> str:
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     """Yield the cause and a line such as ``worker_1 waiting for disk space: ...``, for each
-    worker of a tree that waits.
+    waiting worker of a tree.
     """
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")

@@ -44,7 +44,7 @@ class Display(Protocol):
         """True if no worker is known to run."""
 
     def close(self) -> None:
-        """Leave the terminal as lines that stay."""
+        """Print the final state as lines that stay."""
 
 
 class PlainDisplay:
@@ -83,7 +83,9 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Outcomes as lines that stay; below them, in place, running workers and a progress line."""
+    """Outcomes as lines that stay. Below them, running workers and a progress line change in
+    place.
+    """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
         self._progress = Progress()
@@ -103,7 +105,7 @@ class LiveDisplay:
         self._output = LastLines(logs)
 
     def styled(self, line: str) -> str:
-        """Return a line with its colours, or without them if the stream has none."""
+        """Return a line with its colours; without them if the stream has none."""
         return line if self._style.is_on else click.unstyle(line)
 
     def say(self, message: str) -> None:
@@ -243,7 +245,7 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    """Return the event's own time: after a break of the connection, events arrive late."""
+    """Return the event's own time, because events arrive late after a lost connection."""
     at = moment(event.get("at"))
     return time.time() if at is None else at
 

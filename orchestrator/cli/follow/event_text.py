@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 
 
 class Known(Protocol):
-    """What lines need to know of earlier events."""
+    """Facts from earlier events that lines need."""
 
     @property
     def started_at(self) -> Mapping[str, float]: ...
@@ -27,7 +27,9 @@ class Known(Protocol):
 
 
 def line_of(event: Event, progress: Known) -> str | None:
-    """Return an event's line, or None if it is no news; ``progress`` is that before the event."""
+    """Return an event's line, or None if it is no news. ``progress``: the state before the
+    event.
+    """
     kind, facts = str(event["kind"]), event.get("data") or {}
     worker = str(event.get("worker_id") or "")
     if kind == EventKind.JOB_SUBMITTED:

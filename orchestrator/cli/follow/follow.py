@@ -48,9 +48,9 @@ News = dict[str, Any] | str | FollowEnd | Exception
 def follow(
     surroundings: CliContext, client: OrchestratorClient, job_id: str, display: Display
 ) -> tuple[dict[str, Any], bool]:
-    """Show a job until it has ended; its last status, and whether it was interrupted.
+    """Show a job until it has ended. Return its last status, and True if it was interrupted.
 
-    The first Ctrl-C asks the job to stop, the second raises Left.
+    The first Ctrl-C requests the job's stop, the second raises Left.
     """
     news = FollowListener(surroundings.client_at(client.api_url), job_id)
     held = BlockedWorkers(client, job_id)
@@ -80,9 +80,10 @@ def watch(
     seconds: float = math.inf,
     body: Callable[[], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """Show a job until it has ended, or for ``seconds``; return its status. Ctrl-C only leaves.
+    """Show a job until it has ended, or for ``seconds``; return its status. Ctrl-C ends only this
+    display.
 
-    ``body`` makes the lines above the workers, once a second. Events of the past leave no line.
+    ``body`` returns the lines above the workers, once a second. Past events are not printed.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)
@@ -190,8 +191,7 @@ class FollowListener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does, which it does in background
-    jobs of a shell, too."""
+    """Make SIGTERM, and a closed terminal, act like Ctrl-C, also in background jobs of a shell."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -35,7 +35,7 @@ class JobPart:
 
 @dataclass
 class Progress:
-    """Takes events one by one; every event gives at most one line of news."""
+    """Takes events one by one; each event gives at most one line of news."""
 
     #: By worker: its status.
     workers: dict[str, str] = field(default_factory=dict)
@@ -183,7 +183,7 @@ class Progress:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return the step that runs after the last worker has ended; "" before that, and after the
+        """Return the step that follows the last worker's end; "" before this end, and after the
         job's end.
         """
         if job.ended or not job.workers or len(job.workers) < job.tasks:
@@ -202,10 +202,9 @@ class Progress:
         return None in self._costs.values()
 
     def seconds_left(self, now: float) -> float | None:
-        """Return estimated seconds until all tasks are done, from the tasks of this job that are
-        done.
+        """Return the estimated seconds until all tasks are done, from the job's finished tasks.
 
-        None if too few are done, or nothing remains.
+        None if too few tasks are finished, or none remains.
         """
         if len(self._finished_seconds) < LEAST_FINISHED:
             return None

@@ -16,10 +16,11 @@ LINE_END = "\r\n"
 
 
 class Region:
-    """Between two draws, the cursor is at the start of the first line of the region.
+    """A part of the screen. Between two draws, the cursor is at the start of its first line.
 
-    So each draw is complete in itself: nothing counts lines that a resize may have wrapped, output
-    of the terminal such as ``^C`` is overwritten, and a shell prompt after a kill is in its place.
+    So each draw is complete in itself. No count of lines can become wrong after a resize, terminal
+    output such as ``^C`` is overwritten, and a shell prompt after a kill appears in the right
+    place.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -83,7 +83,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker with the fields that its files and its row have."""
+    """Return the worker with the fields in its files and its row."""
     root = directory_of(surroundings.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
@@ -115,7 +115,7 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Wait for the tool's own end, whatever key was pressed."""
+    """Wait for the tool's own end, whatever keys are pressed."""
     before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
@@ -147,9 +147,9 @@ def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") ->
 
 
 def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
-    """Add the changes to the lists of the job: the worker may have changed nothing before.
+    """Add the changes to the job's lists, because the worker may have changed nothing before.
 
-    The changes are committed, so a failure here is only reported.
+    The changes are committed, so an error here is only printed.
     """
     try:
         client = surroundings.client_if_running()

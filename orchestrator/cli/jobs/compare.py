@@ -174,7 +174,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Raises Conflict if there is nothing to compare with."""
+    """Yield the differences. Raises Conflict if there is no other candidate."""
     from orchestrator.app import difference_between
 
     folder, environ = surroundings.folder, surroundings.environ

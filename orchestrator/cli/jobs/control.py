@@ -65,7 +65,7 @@ def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dic
 
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return the status of an ended job if no server runs; there is nothing to wait for then."""
+    """Return the status of an ended job from its files, if no server runs; None otherwise."""
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 

@@ -59,9 +59,9 @@ def show_jobs(
 def find_jobs(
     surroundings: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
-    """Return a page of root jobs, or of all jobs: from the server, or from files when none runs.
+    """Return a page of root jobs, or of all jobs: from the server; if none runs, from files.
 
-    A worker sees child jobs only.
+    A worker gets child jobs only.
     """
     client = surroundings.client_if_running()
     if client is not None:

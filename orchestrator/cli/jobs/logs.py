@@ -58,7 +58,7 @@ def _lines(
 
 
 class _Files:
-    """The log files of a job, which grow in number while it runs."""
+    """The log files of a job. Their number grows while the job runs."""
 
     def __init__(self, surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
         self._surroundings = surroundings

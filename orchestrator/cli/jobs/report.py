@@ -54,7 +54,7 @@ def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
 
 
 def _place(name: str) -> str:
-    """Return the path of that report in a job's directory. Raises NotFound."""
+    """Return the path of a report in a job's directory. Raises NotFound."""
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):

@@ -66,8 +66,8 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
 
 
 def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the status with the workers of child jobs, or ``last`` if its server has
-    stopped since.
+    """Return the status with the workers of child jobs; ``last`` if the server has stopped
+    since.
     """
     try:
         return find_status(surroundings, str(last["job_id"]))
@@ -78,7 +78,7 @@ def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, An
 def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
     """Show a job of a running server in place until it has ended; return its status.
 
-    None without a server, or without a terminal for it.
+    None without a server, or without a suitable terminal.
     """
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
@@ -99,9 +99,9 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
 
 
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Return the status, from the server, or from the job's files if none runs. Raise NotFound.
+    """Return the status, from the server; if none runs, from the job's files. Raise NotFound.
 
-    Programs get the API's answer, people the workers of every child job.
+    For programs the API's answer; for people including the workers of every child job.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()
@@ -136,7 +136,9 @@ def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> Non
 
 
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """Work that is not in the result: its location, and the command that merges it."""
+    """Return lines on changes that are not in the result: their place, and the command that merges
+    them.
+    """
     lines = []
     found = answer.get("made_not_in_result") or ()
     for each in found[:MOST_OUTSIDE]:

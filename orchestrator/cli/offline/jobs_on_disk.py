@@ -148,9 +148,7 @@ def _root_id(directory: Path) -> str:
 
 
 def project_of_job(workspace: Path, job_id: str) -> str:
-    """Return the project that a job was submitted for; empty if none was named, or the job
-    is unknown.
-    """
+    """Return the project of a job; empty if it is unknown."""
     try:
         root = _status(directory_of(workspace, job_id))
     except OrchestratorError:
@@ -159,8 +157,8 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
-    """Return the workers of a child job and all below; None for a root job: all in its
-    directory.
+    """Return the workers of a child job and its descendants; None for a root job, to which all
+    workers in its directory belong.
     """
     job = whole_job(workspace, job_id)
     if "root_job_id" not in job:
@@ -169,7 +167,7 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _status(directory: Path) -> Answer | None:
-    """Raises Unreadable."""
+    """Return the status; None if there is none. Raises Unreadable."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise Unreadable(directory)
     path = directory / "status.json"

@@ -19,14 +19,14 @@ class LogFile:
 
     @classmethod
     def of(cls, path: Path) -> "LogFile":
-        """Return the log of a file name: ``depth_1_worker_2_1.log`` is the log of
+        """Return the log with a file name: ``depth_1_worker_2_1.log`` is the log of
         ``worker_2_1``.
         """
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 
 
 def tail_lines(path: Path, count: int | None) -> list[str]:
-    """Return the last ``count`` lines of a file, or all of it; none of a missing file."""
+    """Return the last ``count`` lines of a file, or all lines; none of a missing file."""
     try:
         with open_plain(path) as file:
             file.seek(tail_offset(path, count))
@@ -52,7 +52,7 @@ def tail_offset(path: Path, count: int | None) -> int:
 
 
 class _Follower:
-    """One growing file; returns whole lines only, until ``rest`` is called."""
+    """One growing file. Returns only whole lines until ``rest`` is called."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
@@ -79,9 +79,9 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (worker, line) as they are written, including new files, until ``ended``.
+    """Yield (worker, line) while lines are written, including new files, until ``ended``.
 
-    ``tail`` counts for the files that exist at the beginning.
+    ``tail`` applies to the files that exist at the beginning.
     """
     followed: dict[Path, _Follower] = {}
     try:

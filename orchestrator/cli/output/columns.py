@@ -11,7 +11,9 @@ _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the most columns that a text without line ends may take; styles take none."""
+    """Return the maximum number of columns that a text without line ends may take; styles take
+    none.
+    """
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _STYLE.sub("", text)))

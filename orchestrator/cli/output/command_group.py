@@ -1,4 +1,6 @@
-"""Groups of commands: loaded when needed, listed by section, with near names for a typing error."""
+"""Groups of commands: modules are loaded when needed, commands are listed by section, and errors
+suggest similar names.
+"""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -19,7 +21,7 @@ class CommandGroup(click.Group):
     def __init__(
         self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
     ) -> None:
-        """``modules``: all commands. ``sections``: the commands that ``--help`` lists."""
+        """``modules``: all commands. ``sections``: the commands in ``--help``."""
         super().__init__(*args, **kwargs)
         self.modules = modules
         self._sections = sections

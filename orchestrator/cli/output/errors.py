@@ -48,7 +48,9 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the server's problem object, or one of the same shape for an error of our own."""
+    """Return the server's problem object; for an error of this program, an object of the same
+    form.
+    """
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)

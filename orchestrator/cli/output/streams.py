@@ -1,4 +1,6 @@
-"""Standard output and standard error whose readers may disappear: closed pipe, dead terminal."""
+"""Writes standard output and standard error, whose readers may disappear: closed pipe, closed
+terminal.
+"""
 
 import errno
 import os
@@ -13,7 +15,7 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Write to ``stream``; a reader that has left, such as "head", is no error.
+    """Write to ``stream``. A reader that has exited, such as "head", is no error.
 
     Nothing more is written to its pipe. A terminal that no longer exists is a hangup.
     """
@@ -44,13 +46,13 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Act like SIGHUP: not every terminal that ends sends it."""
+    """Act like SIGHUP, because not every closed terminal sends it."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 
 
 def discard_terminals() -> None:
-    """Write nothing more to terminals: an error there would keep the job from being stopped."""
+    """Write nothing more to terminals, because an error there would prevent stopping the job."""
     _discard(None)
 
 

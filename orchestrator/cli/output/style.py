@@ -13,7 +13,7 @@ _GREEN, _RED, _YELLOW, _CYAN, _DIM, _BOLD, _RESET = (
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Styles text for one stream, or leaves all text as it is."""
+    """Styles text for one stream, or leaves all text unchanged."""
 
     is_on: bool
 
@@ -36,7 +36,7 @@ class Style:
         return self._in(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the style of a meaning; text without a meaning stays as it is."""
+        """Return the style of a meaning; text without a meaning is unchanged."""
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,
@@ -50,7 +50,7 @@ class Style:
 
 
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
-    """Return colours on a terminal, or as the environment asks."""
+    """Return colours for a terminal, or as the environment requests."""
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)
 

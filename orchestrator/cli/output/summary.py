@@ -46,7 +46,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines on a job: all that keeps it from being plainly completed, nothing cut.
+    """Return the last lines on a job: all reasons why it is not plainly completed, uncut.
 
     Empty for a job that is plainly completed.
     """
@@ -70,9 +70,9 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:
-    """Yield commands for changes that the result lacks.
+    """Yield commands that merge changes which the result lacks.
 
-    The job's reason has the command for files that were promised and not created.
+    For promised files that were not created, the job's reason has the command.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -137,7 +137,7 @@ def _cost(usage: Answer) -> str:
 
 
 def says(task: Answer, width: int) -> str:
-    """Return one line about a worker for the column after its status: its reason, or else the
+    """Return one line about a worker for the column after its status: its reason, otherwise the
     first and the last line of its answer.
     """
     marks = "(not selected) " if task.get("chosen") is False else ""
@@ -178,7 +178,9 @@ def _places(answer: Answer) -> list[str]:
 
 
 def brings_in(loss: Answer) -> bool:
-    """True if the command of a loss brings its changes in; files of earlier versions do not say."""
+    """True if the command of a loss merges its changes. Files of earlier versions do not have this
+    fact.
+    """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
 
@@ -197,7 +199,7 @@ def place_of(loss: Answer) -> str:
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return workers that changed files of the project itself; of the form that the files have."""
+    """Return workers that changed files of the project itself, from the answer's form in files."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 
@@ -215,7 +217,7 @@ def tasks_of(answer: Answer) -> list[Answer]:
 
 
 def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
-    """Yield the tasks and all below them, whatever the depth."""
+    """Yield the tasks and their descendants, at any depth."""
     rest = list(reversed(tasks))
     while rest:
         task = rest.pop()
@@ -233,8 +235,8 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return seconds that a job took, as its reports state them. Before its end: seconds since its
-    start.
+    """Return the seconds that a job took, as its reports state them; before its end, the seconds
+    since its start.
 
     None if the answer has no start.
     """
@@ -248,7 +250,7 @@ def seconds_taken(answer: Answer) -> float | None:
 
 
 def changed_no_file(answer: Answer) -> bool:
-    """True if that is so of every worker that succeeded."""
+    """True if every worker that succeeded changed no file."""
     found = answer.get("changed_nothing") or []
     good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
     return bool(good) and good <= set(found)

@@ -34,7 +34,7 @@ _COLORS = {
 def printable(text: str) -> str:
     """Remove terminal control from workers' text; tabs and line ends stay.
 
-    Colors, which logs keep, leave no trace; of other sequences their letters remain.
+    Colors, which logs keep, are removed completely; of other sequences, their letters remain.
     """
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
@@ -54,7 +54,7 @@ def confirmed(question: str) -> bool:
 
 
 def command_with(*options: str) -> str:
-    """Return the command line that was given, with more options, for pasting."""
+    """Return the present command line with more options, for pasting."""
     given = list(click.get_current_context().meta[ARGUMENTS])
     at = given.index("--") if "--" in given else len(given)
     return shlex.join([COMMAND, *given[:at], *options, *given[at:]])
@@ -66,14 +66,14 @@ def first_line(text: object, width: int) -> str:
 
 
 def lines_of(text: object) -> list[str]:
-    """Return the lines that say something, without marks of Markdown."""
+    """Return the lines with content, without marks of Markdown."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
 
 
 def wrapped(text: object, width: int) -> list[str]:
-    """Return the whole text in lines of at most ``width`` characters; longer words stay
-    whole, and so do commands, which are for pasting.
+    """Return the whole text in lines of at most ``width`` characters. Longer words and commands
+    stay whole, because commands are for pasting.
     """
     words = one_line(printable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
@@ -82,7 +82,9 @@ def wrapped(text: object, width: int) -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    """Return a status in its colour, padded; click strips the colour where it does not belong."""
+    """Return a status in its colour, padded; click removes the colour if the output is no
+    terminal.
+    """
     color = _COLORS.get(status)
     padded = status.ljust(width)
     return click.style(padded, fg=color) if color else padded
@@ -93,13 +95,17 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """True if output should be plain lines: in CI, no terminal, or one without control codes."""
+    """True if output must be plain lines: in CI, without a terminal, or on a terminal without
+    control codes.
+    """
     is_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as aligned columns, the last one as it is; tabs and line ends become blanks."""
+    """Return rows as aligned columns; the last column is unchanged. Tabs and line ends become
+    blanks.
+    """
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(

@@ -13,9 +13,10 @@ Answer = dict[str, Any]
 def status_with_all_workers(
     client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
 ) -> Answer:
-    """Return the status form; its ``results.tasks`` are there before the first worker has ended.
+    """Return the status form. Its ``results.tasks`` exist before the first worker has ended.
 
-    As in that form, ``child_results`` are of a worker's last child job, or of all of them.
+    As in the API, ``child_results`` are those of a worker's last child job; otherwise of all its
+    child jobs.
     """
     # Read first, so that workers that end meanwhile are in the later status.
     tree = client.tree(job_id)
@@ -53,7 +54,9 @@ def _places(job: Answer) -> Answer:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return the row, with the workers of the child jobs from the ``first`` on below it."""
+    """Return the row, with the workers of the child jobs below it, from the ``first`` child job
+    on.
+    """
     told = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
     row = {**worker, **told}

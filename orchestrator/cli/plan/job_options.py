@@ -24,7 +24,7 @@ PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=P
 
 
 class RequestCommand(click.Command):
-    """Takes a bulleted list for the text it is, though it begins with a dash."""
+    """Accepts a bulleted list as text, although it begins with a dash."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]
@@ -35,7 +35,7 @@ class RequestCommand(click.Command):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """A job as asked for: flags win over the plan file."""
+    """A job as requested: options have priority over the plan file."""
 
     request: str
     tasks: tuple[Mapping[str, Any], ...] = ()
@@ -45,7 +45,7 @@ class JobOptions:
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """Return the tasks of the options; None if the request is to be split."""
+        """Return the tasks of the options; None if a planner splits the request."""
         return self.tasks or None
 
 
@@ -141,8 +141,8 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """Return the gates of the options; None without any: the plan file, or the server, decides
-    then.
+    """Return the gates of the options. None without any: then the plan file, or the server,
+    decides.
     """
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
@@ -157,7 +157,9 @@ def asked(
     review: str | None = None,
     **flags: Any,
 ) -> JobOptions:
-    """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
+    """Return the job of the options. Raises click.UsageError if there is no request,
+    InvalidRequest for an invalid plan.
+    """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
         request = _from_stdin()

@@ -1,8 +1,8 @@
-"""Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``.
+"""Plans that people write: a YAML or JSON file with ``request``, ``config``, and ``tasks``.
 
-As a program, it reads a plan from standard input, with its name and a default request as
-arguments, and prints the plan as JSON: ``orchestrator spawn`` cannot import the packages that
-this takes.
+As a program, this module reads a plan from standard input, with the plan's name and a default
+request as arguments, and prints the plan as JSON. ``orchestrator spawn`` uses the program, because
+it cannot import the packages for YAML.
 """
 
 import json
@@ -33,7 +33,7 @@ class PlanFile:
 
 
 def read_plan(path: Path, request: str | None) -> PlanFile:
-    """Raises InvalidRequest with file, line and column for an invalid plan.
+    """Return a plan. Raises InvalidRequest with file, line and column for an invalid plan.
 
     ``-`` is standard input; ``request`` is the default for a file without one.
     """
@@ -59,9 +59,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
 
 
 def _with_request(text: str, request: str) -> str:
-    """Return a plan that lacks its request with one, where the lines of the file keep their
-    numbers.
-    """
+    """Return a plan with ``request`` added, in which the lines keep their numbers."""
     said = f'"request": {json.dumps(request)}'
     if not text.lstrip().startswith("{"):
         return text if _HAS_REQUEST.search(text) else f"{text}\n{said}\n"

@@ -20,7 +20,7 @@ REJECT_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan that nothing of has run."""
+    """A plan of which no task has run."""
 
     tasks: Sequence[Mapping[str, Any]]
     #: Source of the tasks: ``source`` (given, rules, or an agent), and further known facts.
@@ -31,7 +31,7 @@ class Draft:
 
 
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
-    """Return the agent that would make the plan; None when it is given, or made by rules."""
+    """Return the agent that would make the plan; None if the plan is given, or made by rules."""
     from orchestrator.app import planner_of
 
     if job.tasks:
@@ -43,8 +43,8 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
 
 
 def planned(surroundings: CliContext, job: JobOptions) -> Draft:
-    """Return the tasks as written, or as the rules split the request. Raise InvalidRequest
-    for none.
+    """Return the tasks as given, or as the rules split the request. Raise InvalidRequest if there
+    are none.
     """
     if job.tasks:
         return Draft(
@@ -125,7 +125,7 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
 def start(
     surroundings: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
 ) -> dict[str, Any]:
-    """Submit a job, after its plan was changed in the editor when that is asked for."""
+    """Submit a job. If requested, the user first changes its plan in the editor."""
     if not job.edit_plan:
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
     plan = draft(surroundings, client, job)
@@ -144,13 +144,17 @@ def start(
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:
-    """End a job whose plan is not wanted: a server that was started for it stops after that."""
+    """End a job whose plan the user does not want, so that a server that was started for it can
+    stop.
+    """
     client.reject(job_id)
     client.wait(job_id, REJECT_SECONDS)
 
 
 def _edited(job: JobOptions, plan: Draft) -> JobOptions:
-    """Return the text after editing. Raise InvalidRequest if it is no valid plan any more."""
+    """Return the job with the edited plan. Raise InvalidRequest if the text is no longer a valid
+    plan.
+    """
     import yaml
 
     from orchestrator.schemas.requests.plan_file import parse_plan

@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 @contextmanager
 def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """Return the URL of the server that the environment names; otherwise as ``server_for``.
+    """Yield the URL of the server that the environment names; otherwise that of ``server_for``.
 
     The first line of output names the project.
     """
@@ -61,10 +61,10 @@ def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 @contextmanager
 def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """Yield the URL of the server that runs for the folder; start one if there is none.
+    """Yield the URL of the folder's running server; start one if there is none.
 
-    A server started here is stopped at the end, unless ``keep``, or other jobs need it: then its
-    last user stops it.
+    A server started here is stopped at the end, unless ``keep`` is set or other jobs need it; then
+    its last user stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -145,9 +145,10 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """Report errors of the settings as without a server, because they are meant to apply.
+    """Report errors of the settings even if a server runs, because the user expects the settings
+    to apply.
 
-    Raise ConfigError. Reports a change that the running server has not read.
+    Raise ConfigError. Prints a note if the running server has not read a change.
     """
     from orchestrator.config import load
 
@@ -221,7 +222,7 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
 
 
 def _home(surroundings: CliContext) -> Sequence[str]:
-    """Return options of the server that has the home of this command; none in the portable
+    """Return options with which the server gets this command's home; none in the portable
     folder.
     """
     is_named = is_home(surroundings.folder, surroundings.environ)
@@ -229,7 +230,9 @@ def _home(surroundings: CliContext) -> Sequence[str]:
 
 
 def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
-    """Return the configured port, or the port of a server that crashed here, or any free one."""
+    """Return the configured port; otherwise the port of a server that crashed here; otherwise a
+    free port.
+    """
     configured = settings.api.port
     if is_free(settings.api.host, configured):
         return configured
@@ -241,7 +244,7 @@ def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens there; the server reports other problems."""
+    """True if no process listens on the port; the server itself reports other problems."""
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
@@ -272,9 +275,9 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Terminate the server without a call to it, because it may hang and the user is in a hurry.
+    """Terminate the server by a signal, because it may hang and the user is in a hurry.
 
-    If other jobs than the user's are unfinished, the server keeps running.
+    If it has unfinished jobs of others, the server keeps running.
     """
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
@@ -311,7 +314,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that its starter has left for the jobs of others, when there are no more."""
+    """Stop a server that its starter left running for others' jobs, if all jobs have ended."""
     left = _left(surroundings)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return

@@ -38,7 +38,7 @@ class Account:
 
     @classmethod
     def named(cls, name: str) -> "Account":
-        """Raise NotFound if there is no such user."""
+        """Return a user. Raise NotFound if there is no such user."""
         try:
             found = pwd.getpwnam(name)
         except KeyError:
@@ -47,7 +47,7 @@ class Account:
 
     @classmethod
     def owner_of(cls, directory: Path) -> "Account":
-        """Raise NotFound if the owner has no name."""
+        """Return the owner. Raise NotFound if the owner has no name."""
         uid = directory.stat().st_uid
         try:
             return cls.named(pwd.getpwuid(uid).pw_name)
@@ -93,7 +93,7 @@ def unit_of(
 
 
 def entry_point(surroundings: CliContext) -> list[str]:
-    """Return the words that run this program with the same home, from anywhere."""
+    """Return the arguments that run this program with the same home, from any directory."""
     script = FOLDER / "bin" / "orchestrator"
     if IS_INSTALLED:
         script = Path(sys.executable).with_name("orchestrator")
@@ -106,7 +106,7 @@ def entry_point(surroundings: CliContext) -> list[str]:
 
 
 def not_carried(environ: Mapping[str, str]) -> list[str]:
-    """Return settings in the environment of the caller, which the unit does not have."""
+    """Return settings in the caller's environment that the unit does not have."""
     carried = {home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 

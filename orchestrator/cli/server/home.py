@@ -80,7 +80,9 @@ def write_command(folder: Path) -> Path:
 
 
 def _write_companions(folder: Path) -> None:
-    """Write the schema that config.yaml names, and keep ruff's checks of the project out."""
+    """Write the schema that config.yaml names, and a file that excludes the home from the
+    project's ruff.
+    """
     schema = product_file("config.schema.json").read_text("utf-8")
     for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
         path = folder / name
@@ -89,9 +91,10 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Have git not see the home; what was done, for a message.
+    """Exclude the home from the project's git. Return the action, for a message.
 
-    Raise ConfigError if the repository itself has files there: their settings came with a clone.
+    Raise ConfigError if the repository itself has files there, because a clone would bring
+    settings.
     """
     from orchestrator.git.user_repository.exclusion import exclude, tracked_below
 

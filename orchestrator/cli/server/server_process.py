@@ -89,7 +89,7 @@ def serve(
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
-    """Raise Conflict if a job is not finished that works on another project, which exists."""
+    """Raise Conflict if an unfinished job works on another project that still exists."""
     for root_id in manager.store.unfinished():
         job = manager.store.job(root_id)
         named = job.config.project if job else ""
@@ -183,7 +183,7 @@ def api_options(settings: Settings) -> ApiOptions:
 
 
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Server:
-    """Listen on the first port that is free. Raise PortTaken for the first one, BadCertificate.
+    """Listen on the first free port. Raise PortTaken for the first port, BadCertificate.
 
     ``ports`` are for the address that workers use.
     """
@@ -231,7 +231,7 @@ def _ports(
 ) -> Sequence[int]:
     """Return ports for the address that workers use, in order of preference; 0: any free port.
 
-    Without a configured port a server uses the port of the previous one.
+    Without a configured port, a server uses the port of the previous one.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -271,7 +271,7 @@ def _has_recorded(path: Path, server: Server, project: Path, started_at: float) 
 
 
 def _write_record(path: Path, server: Server, project: Path, started_at: float) -> bool:
-    """Return True if there was space for it."""
+    """Write the record. Return True if the disk had space for it."""
     record = {
         "url": server.url,
         "pid": os.getpid(),

@@ -151,7 +151,7 @@ def _path(surroundings: CliContext, manager: Manager, name: str) -> Path:
 
 
 def _check_manager(surroundings: CliContext, manager: Manager) -> None:
-    """Raise Unavailable if there is no such service manager."""
+    """Raise Unavailable if the service manager does not exist."""
     if manager.is_running(surroundings):
         return
     program = entry_point(surroundings)
@@ -170,7 +170,7 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
 
 
 def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: str) -> None:
-    """Raise Conflict for the unit of another folder, Unavailable if it cannot be written."""
+    """Raise Conflict for another folder's unit, Unavailable if the file cannot be written."""
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))
         if owner != str(surroundings.folder):

@@ -1,4 +1,4 @@
-"""The service manager: systemd of the machine, or the one of the calling user."""
+"""The service manager: systemd of the machine, or the calling user's own."""
 
 import os
 import pwd
@@ -29,7 +29,7 @@ def systemd_version() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
-    """A service manager: the machine's, or the one of the calling user."""
+    """A service manager: the machine's, or the calling user's own."""
 
     of_user: bool
 

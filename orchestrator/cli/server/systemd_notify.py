@@ -25,9 +25,7 @@ class Notifier:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Notifier":
-        """Return the notifier that ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``
-        ask for.
-        """
+        """Return the notifier for ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and ``WATCHDOG_PID``."""
         meant_for = environ.get("WATCHDOG_PID") or str(os.getpid())
         period = environ.get("WATCHDOG_USEC", "")
         is_watched = meant_for == str(os.getpid()) and period.isascii() and period.isdigit()
@@ -41,7 +39,7 @@ class Notifier:
         self._send("STOPPING=1", "STATUS=stopping")
 
     def alive(self) -> None:
-        """Ping the watchdog, if a ping is due. To be called at least once in a second."""
+        """Ping the watchdog if a ping is due. Must be called at least once per second."""
         now = time.monotonic()
         if self.watchdog_seconds and now >= self._ping_at:
             self._ping_at = now + self.watchdog_seconds / PINGS

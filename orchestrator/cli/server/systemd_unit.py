@@ -157,12 +157,12 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    """Return a path that takes the rest of its line, where nothing is quoted."""
+    """Return a path as the rest of a line in which nothing is quoted."""
     return _checked(str(path)).replace("%", "%%")
 
 
 def _word(text: str, prefix: str = "") -> str:
-    """Return one word of a line, quoted if it must be."""
+    """Return one word of a line, quoted if necessary."""
     escaped = _checked(text).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
     return f"{prefix}{escaped}" if plain else f'"{prefix}{escaped}"'

@@ -55,7 +55,7 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """Return the version that the program prints, if the package's version is unknown."""
+    """Return the version as the program prints it, if the package's version is unknown."""
     if "version" in agent or "path" not in agent:
         return None
     try:

@@ -144,7 +144,7 @@ def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
-    """Return root jobs that had ended by then; a job that does not say when stays."""
+    """Return root jobs that had ended at a time; jobs without an end time are omitted."""
     return [
         job
         for job in root_jobs(workspace)

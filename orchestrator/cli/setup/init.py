@@ -74,7 +74,7 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
 
 
 def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
-    """Raise Conflict."""
+    """Create the folder, or only print the action. Return the exit code. Raise Conflict."""
     from orchestrator.cli.setup.portable_folder import check_new, create
 
     (check_new if dry_run else create)(folder)
@@ -98,7 +98,7 @@ def _host_project(surroundings: CliContext) -> Path:
 
 
 def skill_for(project: Path, folder: Path) -> str:
-    """Return the skill, naming the command as it is called from the project's root."""
+    """Return the skill, with the command's path from the project's root."""
     text = product_file(str(SKILL)).read_text("utf-8")
     if IS_INSTALLED:
         return text.replace(IN_FOLDER, COMMAND)
@@ -118,7 +118,7 @@ def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
-    """Raise OSError. Idempotent."""
+    """Write a file. Return its outcome. Raise OSError. Idempotent."""
     there = os.path.lexists(path)
     if there and path.is_file() and path.read_bytes() == text.encode():
         return Installed(path=str(path), state="unchanged")
@@ -132,7 +132,7 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file atomically. A link is replaced, and its target stays as it is."""
+    """Replace a file atomically. A link is replaced, and its target is unchanged."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".SKILL.md.")
     try:
         with open(handle, "w", encoding="utf-8") as file:

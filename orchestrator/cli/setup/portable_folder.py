@@ -1,4 +1,4 @@
-"""The portable folder, made from an installed package or from another portable folder."""
+"""The portable folder, created from an installed package or from another portable folder."""
 
 import os
 import shutil
@@ -14,7 +14,9 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the folder's files and directories besides the package; the wheel contains them."""
+    """Return the folder's files and directories except the package itself; the wheel contains
+    them.
+    """
     found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
 
@@ -55,6 +57,8 @@ def _copy(to: Path) -> None:
 
 
 def _generated(directory: str, found: Iterable[str]) -> set[str]:
-    """Return names to not copy: compiled code, and the folder's files in an installed package."""
+    """Return names that must not be copied: compiled code, and an installed package's copy of the
+    folder's files.
+    """
     top = Path(directory) == FOLDER / PACKAGE
     return {each for each in found if each == "__pycache__" or (top and each == "portable")}

@@ -1,4 +1,4 @@
-"""``orchestrator roles``: the parts that a task's agent may play."""
+"""``orchestrator roles``: the roles for tasks."""
 
 import json
 from collections.abc import Mapping, Sequence

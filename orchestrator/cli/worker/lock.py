@@ -41,7 +41,7 @@ class Server(spawn.Server):
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
-        """Return the answer with the leases; wait at most ``seconds`` for them. Raise Stop."""
+        """Acquire leases, within ``seconds``. Return the server's answer. Raise Stop."""
         end = time.monotonic() + seconds
         while True:
             left = max(0.0, end - time.monotonic())

@@ -1,7 +1,7 @@
-"""``orchestrator spawn``: start a child job from a worker written in any language.
+"""``orchestrator spawn``: starts a child job from a worker written in any language.
 
-Standard library only, and of this product only the light client: it runs as
-``python -S -E spawn.py`` and has to start in a fraction of the time that the other commands take.
+Standard library, and of this product only the light client: it runs as ``python -S -E spawn.py``
+and must start in a fraction of the time of other commands.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stop(Exception):
 
 
 class Server:
-    """The server of this worker; every call is tried again while the server restarts."""
+    """The server of this worker. Every call is retried while the server restarts."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: Name of the command in messages.
@@ -110,7 +110,7 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> Stop:
-    """Return the end for an error answer: its detail, and the remaining quota."""
+    """Return the exit for an error answer, with its detail and the remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -216,7 +216,9 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return a plan. JSON is read here, YAML by another process, which has the packages for it."""
+    """Return a plan. JSON is parsed here, YAML in another process, which has the packages for
+    it.
+    """
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
@@ -231,7 +233,7 @@ def read_plan(name: str, request: str | None) -> Answer:
 
 
 def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
-    """Read YAML with the product's own Python, because the Python that runs this may lack
+    """Parse YAML with the product's own Python, because the Python that runs this may lack
     packages.
     """
     from subprocess import run
@@ -295,8 +297,8 @@ def address() -> tuple[str, str]:
 
 
 def summary(answer: Answer) -> str:
-    """Return the results of an ended job for a reader: a line on each task, then its output,
-    cut.
+    """Return the results of an ended job for a reader: a line for each task, then its cut
+    output.
     """
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
@@ -320,8 +322,8 @@ def name_of(task: Answer) -> Any:
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """Return at most ``room`` characters of its output, and the paths of its files and of
-    the whole.
+    """Return at most ``room`` characters of a task's output, and the paths of its files and of the
+    whole output.
     """
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
