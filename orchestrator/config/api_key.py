@@ -96,7 +96,9 @@ def _text(path: Path) -> str:
 
 
 def with_key(text: str, key: str) -> str:
-    """Return ``text`` with ``key`` as its ``api.api_key``."""
+    """Add ``entry`` to a text: yield several ways, the most natural first. The caller must check
+    each result.
+    """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
             return edited

@@ -1,4 +1,4 @@
-"""Checks of settings that are right one by one but wrong together, or wrong on this machine."""
+"""Checks of settings that are valid alone, but invalid together or on this machine."""
 
 import ipaddress
 import os
@@ -96,7 +96,7 @@ def _tls_files(settings: Settings) -> Iterator[Conflict]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return True if only this machine can reach ``host``; a name is not looked up."""
+    """True if only this machine can reach ``host``. Names are not looked up."""
     if host.lower() == "localhost":
         return True
     try:

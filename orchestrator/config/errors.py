@@ -30,7 +30,7 @@ def schema_at(path: KeyPath) -> Schema:
 
 
 def is_text(path: KeyPath) -> bool:
-    """Return True if the value at ``path`` is text, so that it needs no YAML around it."""
+    """True if the value at ``path`` is text, so that its YAML syntax does not matter."""
     return schema_at(path).get("type") == "string"
 
 

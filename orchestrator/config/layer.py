@@ -47,14 +47,14 @@ class Layer:
         self.problems.append(Problem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
-        """Return the origin of the value at ``path``, or of the nearest value that holds it."""
+        """Return the origin of the value at ``path``, or of the nearest value around it."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path)
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """Return all layers in one, key by key."""
+    """Return one layer with the values of all layers, by key."""
     result = Layer()
     for layer in layers:
         for section, keys in layer.values.items():

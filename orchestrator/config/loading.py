@@ -1,4 +1,4 @@
-"""Loads settings: default < file < environment < flag; all problems are reported at once."""
+"""Loads settings: default < file < environment < flag. All problems are reported together."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -42,10 +42,10 @@ def load(
     flags: Mapping[str, str] | None = None,
     require_key: bool = True,
 ) -> Loaded:
-    """Return the settings of the product in ``folder``; its paths come out absolute.
+    """Return the settings of the product in ``folder``, with absolute paths.
 
-    Raises ConfigError with one line for each problem: source, setting, expected value.
-    Without ``require_key`` a missing API key is no problem.
+    Raises ConfigError with one line for each problem: source, setting, expected value. Without
+    ``require_key`` a missing API key is no problem.
     """
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]
@@ -57,7 +57,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file is unreadable: errors about missing settings would then only mislead."""
+    """True if the file is unreadable, so that errors about missing settings would mislead."""
     return bool(file.problems) and not file.values
 
 

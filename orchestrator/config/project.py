@@ -1,4 +1,4 @@
-"""Finds the project directory: the first rule that fits (README, Which project)."""
+"""Finds the project directory: the first rule that applies (README, Which project)."""
 
 import os
 import pwd
@@ -29,7 +29,7 @@ class ProjectUnknown(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A directory, and the rule by which it is the project."""
+    """A directory, and the rule that makes it the project."""
 
     root: Path
     why: str
@@ -112,7 +112,9 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 
 
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
-    """Raise ProjectUnknown for directories that everybody or everything uses."""
+    """Return the project of a home directory. Raise ProjectUnknown for directories that all users
+    or programs share.
+    """
     project = home.parents[1]
     if reason := _for_no_project(project, environ):
         raise ProjectUnknown(

@@ -81,7 +81,7 @@ def render_schema() -> str:
 
 
 def _with_former_names(kind: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the schema of a section, with the former names of its settings."""
+    """Return the schema of a section, including the former names of its settings."""
     properties = kind.get("properties")
     if not isinstance(properties, dict):
         return kind
@@ -122,7 +122,7 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """Return a database URL without its password; nothing of any other secret."""
+    """Return a database URL without its password; any other secret is hidden completely."""
     if "://" in secret:
         return PASSWORDS.sub("****", secret)
     return "****" if secret else ""

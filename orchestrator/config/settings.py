@@ -198,7 +198,7 @@ class Workers(Section):
     @model_validator(mode="before")
     @classmethod
     def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        """Put a number for null, so that raising ``max_workers`` alone is enough."""
+        """Replace null by a number, so that raising ``max_workers`` alone is enough."""
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")

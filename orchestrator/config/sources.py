@@ -74,7 +74,7 @@ def _take_secret_file(
 
 def under_present_names(layer: Layer) -> Layer:
     """Return the layer with former names of settings replaced. A setting with both names is
-    refused.
+    rejected.
     """
     for (section, former), present in FORMER_NAMES.items():
         keys = layer.values.get(section, {})
@@ -146,5 +146,7 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Return the value literally: a key of digits is no number, and ``#`` starts no comment."""
+    """Return the value as literal text: a key of digits is no number, and ``#`` starts no
+    comment.
+    """
     return None if is_optional(path) and text in ("", "~", "null") else text

@@ -47,7 +47,9 @@ def read_yaml(text: str) -> YamlText:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: no setting needs them, and they can multiply or contain themselves."""
+    """Rejects aliases, because no setting needs them, and they can multiply or contain
+    themselves.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -58,7 +60,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns nodes into values and notes positions and faults on the way."""
+    """Converts nodes to values, and records positions and faults."""
 
     def __init__(self, loader: _PlainLoader, result: YamlText) -> None:
         self._loader = loader
@@ -130,8 +132,8 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Return the position to check: some errors are detected a line later, or at the end of
-    the file.
+    """Return the position of the cause, because some errors are detected a line later, or at the
+    end of the file.
     """
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
