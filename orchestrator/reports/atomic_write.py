@@ -1,6 +1,6 @@
-"""Writes whole files or none, in directories that are really where they seem to be.
+"""Writes files whole or not at all, into directories that contain no links.
 
-Workers run as the same user and could plant links where reports go. Therefore directories are
+Workers run as the same user and could create links at the paths of reports. So directories are
 opened one by one without following links, and files are created under a new name and renamed.
 """
 
@@ -26,7 +26,7 @@ class ReportError(OrchestratorError):
 def write_report(directory: Path, name: str, text: str) -> Path:
     """Write ``directory/name``, replacing an existing file; mode 0600, new directories 0700.
 
-    A directory in its place is renamed and kept. ``name`` may have directories of its own.
+    A directory at the file's path is renamed and kept. ``name`` may contain directories.
     ``directory`` must exist. Raise ReportError.
     """
     path = PurePosixPath(name)

@@ -1,8 +1,8 @@
 """Escapes text from workers and users: every such string in a report goes through a function here.
 
-``plain`` and ``one_line`` remove what could deceive a terminal or a reader. In Markdown ``fence``
-and ``code`` show text as it is; ``cell`` and ``inline`` show it as text within a line; ``document``
-keeps a worker's own Markdown readable.
+``plain`` and ``one_line`` remove characters that could deceive a terminal or a reader. In
+Markdown, ``fence`` and ``code`` show text literally; ``cell`` and ``inline`` show it as text
+within a line; ``document`` keeps a worker's own Markdown readable.
 """
 
 import re
@@ -83,12 +83,12 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """Return one line of inert text, for any place in a line."""
+    """Return one line of text without effects, for any place in a line."""
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 
 def cell(text: str, limit: int = 160) -> str:
-    """Return one line of inert text that stays in its table cell."""
+    """Return one line of text without effects, which stays in its table cell."""
     line = _ENTITY.sub("&amp;", one_line(text, limit))
     return unlinked(_SPECIAL.sub(_escaped, line))
 
@@ -105,13 +105,13 @@ def href(path: str) -> str:
 
 
 def shell(*words: str) -> str:
-    """Return the words as one line that can be pasted into a shell."""
+    """Return the words as one shell line that can be pasted."""
     return shlex.join(words)
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return the character escaped with a backslash if that is safe in a table; it reads better
-    than an entity.
+    """Return the character with a backslash if that is safe in a table, because it is more
+    readable than an entity.
     """
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
@@ -244,7 +244,7 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """Return a line from outside of code blocks with its Markdown neutralised, except code spans.
+    """Return a line outside of code blocks without Markdown effects, except code spans.
 
     A link becomes text, and an address becomes a code span.
     """

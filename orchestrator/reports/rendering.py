@@ -74,7 +74,7 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Return workers that the report describes, with the size of their output in it."""
+        """Return the workers that the report describes, each with the size of its shown output."""
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
             worker
@@ -86,10 +86,10 @@ class _Final:
 
 
 class Pages:
-    """The reports of one job and everything below it.
+    """The reports of one job and its descendants.
 
-    ``directory``: the root job's own, absolute. ``notice``: Markdown for the top of every report of
-    results; the same words from workers are omitted.
+    ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of
+    every report of results; equal text of workers is omitted.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace) -> JobView:
-        """Return the root job without the content of FINAL_RESULT.md about its workers."""
+        """Return the root job without worker content that FINAL_RESULT.md has."""
         view, described = self._final.job, self._final.described()
         return replace(
             view,
@@ -248,7 +248,9 @@ class Pages:
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
-        """Return a worker without FINAL_RESULT.md's content, and its output if there is more."""
+        """Return a worker without content that FINAL_RESULT.md has; its output only if
+        FINAL_RESULT.md cuts it.
+        """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
             return replace(rest, output="", output_length=0)
@@ -272,8 +274,8 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """Return the text with paths of the report's directory. ``up``: path from there to the
-        root job's.
+        """Return the text with paths for the report's directory. ``up``: path from this directory
+        to the root job's.
         """
         return self._templates.fill(template, {"directory": str(self._directory), **context})
 
@@ -309,7 +311,7 @@ class Pages:
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Return the workers without the text that is at the top of the report."""
+    """Return the worker without text that is already at the top of the report."""
     said = f"**{notice}**\n\n"
     if not notice or said not in worker.output:
         return worker
@@ -318,10 +320,10 @@ def _without(notice: str, worker: WorkerView) -> WorkerView:
 
 
 class Reports:
-    """Reports for people, made from a tree.
+    """Reports for people, created from a tree.
 
-    ``template_dir`` may hold a user's own templates: one with the name of a shipped template (see
-    ``templates/``) is used in its place.
+    ``template_dir`` may contain the user's own templates. A user's template replaces the shipped
+    template with the same name (see ``templates/``).
     """
 
     def __init__(
@@ -338,7 +340,7 @@ class Reports:
         self._project = project
 
     def prepare(self) -> None:
-        """Do what otherwise only the first report would wait for."""
+        """Load in advance what the first report needs, so that it does not wait."""
         self._templates.prepare()
 
     def render(
@@ -350,13 +352,14 @@ class Reports:
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
-        """Write the reports of a job into ``directory``, the root job's own, which must exist.
+        """Write the reports of a job into ``directory``, the root job's own directory, which must
+        exist.
 
-        A child job has one report; the root job has all the others, and rewrites its child jobs'
-        reports, which are complete by then. ``notice``: Markdown for the top of each; ``merges``:
-        the outcome of changes to the project, by job. Return the written paths. Idempotent:
-        existing reports are replaced. Raise KeyError for a job that is not in the tree and
-        ReportError for a report that cannot be written; the others are written all the same.
+        A child job has one report. The root job has all other reports, and rewrites its child
+        jobs' reports, which are complete by then. ``notice``: Markdown for the top of each;
+        ``merges``: the outcome of changes to the project, by job. Return the written paths.
+        Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the
+        tree. Raise ReportError if a report cannot be written, after writing all others.
         """
         family = Family(tree)
         job = family.job(job_id)

@@ -1,4 +1,4 @@
-"""The first screen of a result: what succeeded, what is merged, and what to type next."""
+"""The first screen of a result: what succeeded, what is merged, and which commands come next."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def next_steps(
     outside: Sequence[OutsideWork],
     missed: Sequence[WorkerView],
 ) -> list[Step]:
-    """Return the commands that most readers of a root job's result need, in their order."""
+    """Return the commands that most readers of a root job's result need, in order."""
     ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
     # Another attempt also repairs changes that the gates rejected, so one command is enough.
@@ -127,7 +127,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that bring changes in; each once, with all workers."""
+    """Return the commands that merge changes; each command once, with all its workers."""
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}
     for each in outside:

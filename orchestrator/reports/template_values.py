@@ -1,7 +1,8 @@
-"""Values for templates about workers and jobs: frozen, with text exactly as the worker wrote it.
+"""Values for templates about workers and jobs: frozen, with texts exactly as the worker wrote
+them.
 
-All values except ids, states and numbers may contain text from users and workers, so a template
-puts them through a filter (see ``escaping.py``).
+All values except ids, states, and numbers may contain text from users and workers, so a template
+must filter them (see ``escaping.py``).
 """
 
 from collections import Counter
@@ -122,7 +123,7 @@ class WorkerView:
 
     @property
     def is_judged(self) -> bool:
-        """True if a gate has judged its work, or was to."""
+        """True if a gate has judged the worker's work, or had to judge it."""
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property
@@ -155,7 +156,7 @@ class WorkerView:
 
     @property
     def is_brief(self) -> bool:
-        """True if its whole output fits into a line of a table, and is no Markdown."""
+        """True if the whole output fits into a line of a table, and is not Markdown."""
         if self.output_length > BRIEF_CHARACTERS or self.left_out:
             return False
         return not _NOT_BRIEF & {*self.output}
@@ -184,7 +185,7 @@ class JobView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """A worker that made a file."""
+    """A worker that created a file."""
 
     id: str
     directory: str
@@ -211,7 +212,7 @@ class MadeFile:
 
 
 class ReportSpace:
-    """How much worker output a report may still take."""
+    """Remaining space for workers' output in a report."""
 
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
@@ -220,7 +221,7 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return the output without a last section that the report already has."""
+        """Return the output without a last section that the report already contains."""
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text
@@ -338,10 +339,10 @@ def made_files(
     lines: Mapping[str, tuple[int, int]] = NO_LINES,
     unmerged: Collection[str] = (),
 ) -> Sequence[MadeFile]:
-    """Return every created or changed file, once, with all workers that created or changed it.
+    """Return every created or changed file once, with all its workers.
 
-    ``in_project``: workers that made theirs in ``project``, relative to the root job's directory.
-    ``lines``: added and removed lines of the merged result.
+    ``in_project``: workers that created their files in ``project``, a path relative to the root
+    job's directory. ``lines``: added and removed lines of the merged result.
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:

@@ -73,7 +73,7 @@ def plural(count: int, word: str) -> str:
 
 
 def of_those_that_know(total: Total, shown: str) -> str:
-    """Format a sum; say so if it does not include all workers."""
+    """Format a sum, with a note if some workers' values are unknown."""
     if total.value is None or not total.unknown:
         return shown
     started = total.known + total.unknown

@@ -251,7 +251,7 @@ def _by_name(value: Any) -> dict[str, object]:
 
 
 def _exact(value: object) -> object:
-    """Return the value without digits that are only noise of subtracted times."""
+    """Return the value rounded, because the last digits of subtracted times are noise."""
     return round(value, 6) if isinstance(value, float) else value
 
 

@@ -1,8 +1,8 @@
-"""The longest chain of work that had to be done one after another.
+"""The longest chain of work in a job that cannot run in parallel.
 
-A task follows the tasks it depends on. A worker contains its child jobs: its share is its own work
-plus the critical path of each child job, where child jobs that ran in parallel count once, with the
-longest. With any number of slots, a job cannot take less time than its critical path.
+A task follows its dependencies. A worker contains its child jobs: its share is its own work plus
+the critical paths of its child jobs; of child jobs that ran in parallel, only the longest counts.
+With any number of slots, a job takes at least as long as its critical path.
 """
 
 from collections import defaultdict

@@ -59,8 +59,8 @@ class Family:
         return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """Sort jobs by the worker's record, because the store returns jobs of one instant in any
-        order.
+        """Sort child jobs by the worker's record, because the store returns jobs of one instant in
+        any order.
         """
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()
@@ -132,7 +132,9 @@ class Family:
         return line
 
     def status(self, job: Job) -> JobStatus:
-        """Return an ended job's stored status; before its end, the one by its ended workers."""
+        """Return an ended job's stored status; before its end, the status that its ended workers
+        give.
+        """
         if job.id not in self._statuses:
             self._statuses[job.id] = self._status(job)
         return self._statuses[job.id]
@@ -174,11 +176,13 @@ class Family:
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
-        """Return start and end of every attempt; one without a known end has no length."""
+        """Return start and end of every attempt. An attempt without a known end has length 0."""
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """Return when the worker's child jobs were unfinished, without overlaps: it had no slot."""
+        """Return the periods in which the worker's child jobs were unfinished, without overlaps.
+        The worker had no slot then.
+        """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
 
@@ -202,7 +206,7 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """Return how many seconds two lists of periods have in common; neither may overlap itself."""
+    """Return the common seconds of two lists of periods. Neither list may have overlaps."""
     return sum(
         max(0.0, min(end, other_end) - max(start, other_start))
         for start, end in spans
