@@ -42,7 +42,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return the texts that are commands, as gates that must pass."""
+    """Return gates for the texts that are commands; the gates must pass."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -64,7 +64,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """Return the whole text, or the text between backticks in it; empty for a sentence."""
+    """Return the whole text, or a text between backticks in it; empty for a sentence."""
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()
@@ -83,8 +83,8 @@ def _is_safe(command: str) -> bool:
 
 
 def _is_safe_argument(word: str) -> bool:
-    """True for a relative path inside the project, or an option; a word of a sentence is
-    neither.
+    """True for a relative path inside the project, or an option; False for a word of a
+    sentence.
     """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None

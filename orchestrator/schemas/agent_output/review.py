@@ -41,9 +41,9 @@ def review_schema() -> str:
 
 
 def review_in(text: str, candidates: Collection[str]) -> Review:
-    """Return the review in an agent's answer: the last JSON object in it that has ``ranking``.
+    """Return the review in an agent's answer: its last JSON object with ``ranking``.
 
-    Raise InvalidRequest with all that is wrong, also when it is not about these candidates.
+    Raise InvalidRequest with all errors, also if the review is not about these candidates.
     """
     found = None
     for value in objects_in(text):

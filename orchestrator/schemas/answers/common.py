@@ -1,4 +1,4 @@
-"""Answers to callers. Fields may be added; none of these may change."""
+"""Answers to callers. New versions may add fields, but may not change these."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -23,7 +23,9 @@ LONGEST_NAME = 200
 
 
 def checked_text(value: object) -> object:
-    """Reject text that no file, argument or database column can hold; other types pass through."""
+    """Reject text that no file, argument, or database column can contain; values of other types
+    are returned unchanged.
+    """
     if not isinstance(value, str):
         return value
     if "\0" in value:

@@ -113,12 +113,12 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> Any:
-    """Return 1000000000 in place of 1000000000.0."""
+    """Return 1000000000 instead of 1000000000.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Report that a name is unknown, the probable name, and the existing names."""
+    """Return the message for an unknown name, with the probable and the existing names."""
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"

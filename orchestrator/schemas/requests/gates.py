@@ -96,7 +96,9 @@ class GateRequest(Wire):
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """Return the gate of an entry. Names and commands are distinguished later, with the project."""
+    """Return the gate of an entry. Whether the entry is a name or a command is decided later, with
+    the project.
+    """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)
     return asked.to_gate(new_only=new_only)

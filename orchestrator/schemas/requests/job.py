@@ -269,7 +269,7 @@ class EmptyRequest(Wire):
 
 
 def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
-    """Return every task's id; a task without one is ``task_<position>``, counted from 1."""
+    """Return every task's id. A task without an id gets ``task_<position>``, counted from 1."""
     taken = {task.id for task in tasks if task.id}
     return tuple(
         task.id or next(name for name in _free_names(position) if name not in taken)
@@ -309,5 +309,5 @@ def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
-    """Return an error that points below the value it was found in."""
+    """Return an error whose location is below the validated value."""
     return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

@@ -17,7 +17,9 @@ MOST_FAULTS_SHOWN = 20
 
 
 class _PlanLoader(yaml.SafeLoader):
-    """Plain YAML values, but ``on``, ``off``, ``yes`` and ``no`` are words, and keys are unique."""
+    """Plain YAML values, except that ``on``, ``off``, ``yes``, and ``no`` are text, and keys must
+    be unique.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         _refuse_repeated_keys(node)
