@@ -15,9 +15,7 @@ POLICIES = ("full", "edit", "read-only")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Timeouts in seconds. ``call`` None: as long as the silence after which a driver stops a
-    loop.
-    """
+    """Timeouts in seconds. Each is shorter than the silence after which a driver stops a loop."""
 
     #: Timeout of connecting to the server.
     connect: float = 10.0
