@@ -60,6 +60,7 @@ from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
@@ -77,6 +78,7 @@ from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
+from orchestrator.git.commits.changes import GitChanges
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
 from orchestrator.reports import Reports, write_report
@@ -376,11 +378,17 @@ class Assembly:
             landings=self._landing_calls,
             locks=LockService(self._supervisor, self._store, self._access, self._lease_calls),
             queries=self._queries,
-            reads=ReadModels(store=self._store, access=self._access),
+            reads=self._reads,
             server_status=self._server_status,
             publisher=self._publisher,
             workspace=self._workspace,
         )
+
+    @cached_property
+    def _reads(self) -> ReadModels:
+        reader = GitChanges(self._around.project_root)
+        changes = ChangeReads(access=self._access, queries=self._queries, reader=reader)
+        return ReadModels(store=self._store, access=self._access, changes=changes)
 
     @cached_property
     def _access(self) -> Access:

@@ -14,8 +14,10 @@ OrchestratorError
 │   ├── Incomplete       a job that is not completed would land without permission for that
 │   ├── OtherBranch      another branch is checked out than the one to land on
 │   ├── InTheWay         files of the user's checkout block a landing
+│   ├── NoRepository     the job does not use git
 │   ├── Locked           another worker holds a lock
 │   └── Deadlock         waiting for a lock would close a cycle of waits
+├── TooLarge             the answer would be too large; has the names of its parts
 ├── Unauthorized         the API key is missing or invalid
 ├── Forbidden            the API key does not have the scope for the action
 ├── Unavailable          not possible now, but may be later
@@ -185,6 +187,22 @@ class InTheWay(Conflict):
     def __init__(self, message: str, *, files: Sequence[str], kind: str | None = None) -> None:
         super().__init__(message, kind=kind)
         self.files = tuple(files)
+
+
+class NoRepository(Conflict):
+    """The job does not use git."""
+
+    kind = "no-repository"
+
+
+class TooLarge(OrchestratorError):
+    """The answer would be too large. ``parts`` can be requested one by one."""
+
+    kind = "too-large"
+
+    def __init__(self, message: str, parts: Sequence[str]) -> None:
+        super().__init__(message)
+        self.parts = tuple(parts)
 
 
 class Locked(Conflict):

@@ -8,11 +8,12 @@ from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.api.access.auth import caller
+from orchestrator.api.http.compression import WHOLE_TAG
 from orchestrator.api.http.shared_reads import SharedReads
 
 JSON = "application/json"
@@ -53,30 +54,34 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     return _shared(lambda: _tagged(make()))
 
 
-def tagged_bytes(make: Callable[[], bytes]) -> Response:
+def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
     """Return the same for an answer that is encoded already."""
 
     def made() -> _Tagged:
         body = make()
         return _Tagged(_tag(body), body)
 
-    return _shared(made)
+    return _shared(made, mimetype)
 
 
-def _shared(make: "Callable[[], _Tagged]") -> Response:
+def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
     reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
-    asked = (*sorted((request.view_args or {}).items()), request.query_string)
+    asked = (*sorted((request.view_args or {}).items()), request.query_string, mimetype)
     found = reads.get((request.endpoint, *asked, caller().full_name), make)
+    if found.is_whole:
+        setattr(g, WHOLE_TAG, found.tag)
     headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
     if request.if_none_match.contains_weak(found.tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(found.body, mimetype=JSON, headers=headers)
+    return Response(found.body, mimetype=mimetype, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Tagged:
     tag: str
     body: bytes
+    #: False if the body has remaining time, which the tag leaves out.
+    is_whole: bool = True
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
@@ -84,7 +89,8 @@ def _tagged(answer: BaseModel) -> _Tagged:
     to send the answer again.
     """
     lasting = encoded(answer, without=RUNNING_DOWN)
-    return _Tagged(_tag(lasting), _with_left(lasting, answer))
+    body = _with_left(lasting, answer)
+    return _Tagged(_tag(lasting), body, is_whole=body is lasting)
 
 
 def _tag(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from orchestrator.api.serializers.common import duration, job_path, moment_or_none
 from orchestrator.api.serializers.job import held_locks, worker_answer
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.listings import TaskLabel, WorkerPage, WorkerRow
 from orchestrator.core.ports.read_models import Detail, OneWorker
 from orchestrator.core.text.formatting import cut
@@ -38,7 +39,7 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
         agent=worker.agent,
         model=label.model,
         role=label.role,
-        status=worker.status,
+        status=WorkerStatus(worker.status),
         reason=cut(worker.reason, REASON_CHARACTERS),
         attempt=worker.attempt,
         started_at=moment_or_none(worker.started_at),

@@ -9,7 +9,7 @@ from orchestrator.api.access.audit import Audit, AuditLog
 from orchestrator.api.access.auth import RateLimits
 from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
-from orchestrator.api.http import problems
+from orchestrator.api.http import compression, problems
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.http.shared_reads import SharedReads
 from orchestrator.api.openapi.document import document
@@ -25,7 +25,7 @@ from orchestrator.api.routes import (
     reports,
     streams,
 )
-from orchestrator.api.routes.read_models import needs, workers
+from orchestrator.api.routes.read_models import changes, needs, workers
 from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
@@ -43,6 +43,7 @@ BLUEPRINTS = (
     jobs.blueprint,
     workers.blueprint,
     needs.blueprint,
+    changes.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
     merge.blueprint,
@@ -82,6 +83,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.openapi"] = cache(document)
     metrics.observe(app)
     problems.register(app)
+    compression.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]

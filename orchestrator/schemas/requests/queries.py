@@ -78,6 +78,27 @@ class WorkersQuery(Query):
     """Number of workers per page."""
 
 
+FilePath = Annotated[str, StringConstraints(max_length=4096)]
+
+
+class DiffQuery(Query):
+    worker: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Worker whose changes to show (default: the merged result)."""
+    against: Annotated[str, StringConstraints(max_length=200)] = "base"
+    """base, result, or another worker."""
+    path: FilePath = ""
+    """Only this file (default: all)."""
+    context: int = Field(default=3, ge=0, le=1000)
+    """Unchanged lines around each place."""
+    stat: bool = False
+    """Only the list of files, without lines."""
+
+
+class VersionsQuery(Query):
+    path: FilePath = Field(min_length=1)
+    """Path of the file, as in the list of conflicts."""
+
+
 class EventFields(StrEnum):
     """Form of the events of a stream."""
 

@@ -2,7 +2,7 @@
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging
-from orchestrator.schemas.answers import candidates, columns, common, job, workers
+from orchestrator.schemas.answers import candidates, changes, columns, common, job, workers
 from orchestrator.schemas.requests import queries
 
 READING = (
@@ -63,6 +63,33 @@ READING = (
         description="409: the job has not ended.",
         answers={OK: merging.ConflictsAnswer},
         errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/conflicts/{{worker_id}}",
+        id="getVersions",
+        tag="jobs",
+        summary="Get the texts of a file in conflict",
+        description="409 `no-repository`: the job does not use git.",
+        query=queries.VersionsQuery,
+        answers={OK: changes.VersionsAnswer},
+        errors=(CONFLICT,),
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/diff",
+        id="getDiff",
+        tag="jobs",
+        summary="Get changes file by file",
+        description=(
+            "With `Accept: text/x-diff` as a patch. 409 `no-repository`: the job does not use git. "
+            "413: more than 8 MiB; `links` has one URL for each file."
+        ),
+        query=queries.DiffQuery,
+        answers={OK: changes.DiffAnswer},
+        errors=(CONFLICT,),
+        tagged=True,
     ),
     Operation(
         method="get",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
+from typing import Final
 
 from orchestrator.core.errors import Forbidden, NoSuchJob
 from orchestrator.core.model.job import Job, Worker
@@ -24,15 +25,18 @@ from orchestrator.core.ports.listings import (
 from orchestrator.core.ports.read_models import OneWorker
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.job_cards import below, of_jobs, progress
 
 
 class ReadModels:
     """Every method raises NotFound for an object that the caller may not see."""
 
-    def __init__(self, *, store: Store, access: Access) -> None:
+    def __init__(self, *, store: Store, access: Access, changes: ChangeReads) -> None:
         self._store = store
         self._access = access
+        #: Differences between commits, and files in conflict.
+        self.changes: Final = changes
 
     # Jobs
 

@@ -1,0 +1,79 @@
+"""Calls that show changes: differences between commits, and files in conflict."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response
+from flask import request as flask_request
+from pydantic_core import to_json
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request
+from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.http.problems import ProblemError
+from orchestrator.api.routes.response import JSON, tagged_answer, tagged_bytes
+from orchestrator.core.errors import TooLarge
+from orchestrator.core.repository.changes import DiffRequest
+from orchestrator.schemas.answers.changes import VersionsAnswer
+from orchestrator.schemas.requests.queries import DiffQuery, VersionsQuery
+
+blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint.before_request(authenticate)
+
+PATCH = "text/x-diff"
+#: Links in a problem: more would be a large answer again.
+MOST_LINKS = 2000
+
+Value = TypeVar("Value")
+
+
+@blueprint.get("/diff")
+def get_diff(job_id: str) -> Response:
+    query = request.query(DiffQuery)
+    asked = DiffRequest(
+        worker_id=query.worker and checked_worker_id(query.worker),
+        against=query.against,
+        path=query.path,
+        context=query.context,
+        stat=query.stat,
+    )
+    job, who, reads = checked_job_id(job_id), caller(), service().reads.changes
+    if flask_request.accept_mimetypes.best_match([JSON, PATCH]) == PATCH:
+        return tagged_bytes(lambda: _in_parts(lambda: reads.patch(who, job, asked)), PATCH)
+    return tagged_bytes(
+        lambda: to_json(asdict(_in_parts(lambda: reads.difference(who, job, asked))))
+    )
+
+
+@blueprint.get("/conflicts/<worker_id>")
+def get_versions(job_id: str, worker_id: str) -> Response:
+    query = request.query(VersionsQuery)
+    job, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+
+    def answer() -> VersionsAnswer:
+        reads = service().reads.changes
+        found = _in_parts(lambda: reads.versions(who, job, name, query.path))
+        return VersionsAnswer(**asdict(found))
+
+    return tagged_answer(answer)
+
+
+def _in_parts(read: Callable[[], Value]) -> Value:
+    """Return the result of a read. One that is too large has links to its parts."""
+    try:
+        return read()
+    except TooLarge as error:
+        given = flask_request.args.to_dict()
+        links = {
+            path: f"{flask_request.path}?{urlencode({**given, 'path': path})}"
+            for path in error.parts[:MOST_LINKS]
+        }
+        raise ProblemError(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            type=error.kind,
+            detail=f"{error.message}; request its files one by one (links)",
+            more={"links": links},
+        ) from None

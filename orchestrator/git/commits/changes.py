@@ -1,0 +1,187 @@
+"""Differences between commits for people: files, hunks, and the versions of a conflict."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.errors import TooLarge
+from orchestrator.core.repository.changes import (
+    Blobs,
+    ChangedFile,
+    ConflictVersions,
+    Difference,
+    DiffRequest,
+    FileStatus,
+    TextLimits,
+)
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.patch import file_patches, hunks_of
+
+#: Options that make the output independent of the user's configuration.
+_PLAIN = (
+    *("--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("-M", "--submodule=short"),
+)
+#: With more changed lines a difference is larger than any answer.
+MOST_LINES = 500_000
+#: Bytes that git reads to decide if a file is text.
+_LOOKED_AT = 8000
+_STATUSES = {
+    "A": FileStatus.ADDED,
+    "C": FileStatus.ADDED,
+    "D": FileStatus.DELETED,
+    "R": FileStatus.RENAMED,
+    "T": FileStatus.TYPE_CHANGED,
+}
+#: Exit codes of ``git merge-file``: the number of conflicts, at most 127.
+_CONFLICTS = range(128)
+
+
+class GitChanges:
+    """Matches core.repository.changes.ChangeReader."""
+
+    def __init__(self, project: Path, limits: TextLimits | None = None) -> None:
+        self._project = project
+        self._limits = limits or TextLimits()
+
+    def tip(self, name: str) -> str:
+        return self._git().ask(
+            "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}"
+        )
+
+    def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
+        files = self._files(base, commit, asked)
+        if not asked.stat:
+            files = self._with_hunks(files, base, commit, asked)
+        return Difference(base=base, commit=commit, files=files)
+
+    def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
+        files = self._files(base, commit, asked)
+        return self._patch(files, base, commit, asked, "--binary")
+
+    def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
+        base, ours, theirs = (self._blob(each) for each in (blobs.base, blobs.ours, blobs.theirs))
+        present = [each for each in (base, ours, theirs) if each is not None]
+        if any(b"\0" in each[:_LOOKED_AT] for each in present):
+            return ConflictVersions(path=path)
+        return ConflictVersions(
+            path=path,
+            base=_text(base),
+            ours=_text(ours),
+            theirs=_text(theirs),
+            merged=self._merged(base, ours, theirs, blobs),
+        )
+
+    def _git(self) -> Git:
+        return Git(str(self._project), {})
+
+    def _at_top(self, asked: DiffRequest) -> Git:
+        """Return git at the top of the repository, from which paths begin, wherever the project
+        is in it.
+        """
+        git = self._git()
+        return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
+
+    def _files(self, base: str, commit: str, asked: DiffRequest) -> list[ChangedFile]:
+        named, git = _paths(asked), self._at_top(asked)
+        raw = git.run("diff", *_PLAIN, "--raw", "-z", base, commit, "--", *named).fields
+        counts = git.run("diff", *_PLAIN, "--numstat", "-z", base, commit, "--", *named).fields
+        return [_counted(*each) for each in zip(_listed(raw), _numbers(counts), strict=True)]
+
+    def _with_hunks(
+        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest
+    ) -> list[ChangedFile]:
+        rest = iter(file_patches(self._patch(files, base, commit, asked)))
+        return [self._one(file, list(islice(rest, _parts(file)))) for file in files]
+
+    def _one(self, file: ChangedFile, parts: Sequence[bytes]) -> ChangedFile:
+        if sum(map(len, parts)) > self._limits.file:
+            return replace(file, too_big=True)
+        return replace(file, hunks=tuple(hunk for part in parts for hunk in hunks_of(part)))
+
+    def _patch(
+        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest, *how: str
+    ) -> bytes:
+        paths = [each.path for each in files]
+        if sum(each.additions + each.deletions for each in files) > MOST_LINES:
+            raise TooLarge("the difference is too large for one answer", paths)
+        options = (*_PLAIN, *how, "--patch", f"-U{asked.context}")
+        found = self._at_top(asked).run("diff", *options, base, commit, "--", *_paths(asked)).out
+        if len(found) > self._limits.answer:
+            raise TooLarge("the difference is too large for one answer", paths)
+        return found
+
+    def _blob(self, name: str) -> bytes | None:
+        if not name:
+            return None
+        git = self._git()
+        if int(git.run("cat-file", "-s", name).text) > self._limits.file:
+            raise TooLarge(f"a version of the file has more than {self._limits.file:,} bytes", [])
+        return git.run("cat-file", "blob", name).out
+
+    def _merged(
+        self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
+    ) -> str | None:
+        """Return both sides with conflict markers; None if a side has no such file."""
+        if ours is None or theirs is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="orchestrator-") as directory:
+            paths = []
+            for name, content in (("ours", ours), ("base", base or b""), ("theirs", theirs)):
+                paths.append(os.path.join(directory, name))
+                Path(paths[-1]).write_bytes(content)
+            labels = [f"-L{blobs.names.get(name, name)}" for name in ("ours", "base", "theirs")]
+            shown = self._git().run(
+                "merge-file", "-p", "--diff3", *labels, *paths, accept=_CONFLICTS
+            )
+        return shown.out.decode("utf-8", "replace")
+
+
+def _parts(file: ChangedFile) -> int:
+    """Return the number of a file's parts in a patch: a file that becomes a link is removed and
+    added.
+    """
+    return 2 if file.status is FileStatus.TYPE_CHANGED else 1
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def _paths(asked: DiffRequest) -> list[str]:
+    return [asked.path] if asked.path else []
+
+
+def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
+    """Yield files of ``--raw -z``: a renamed file has two paths."""
+    rest = iter(fields)
+    for head in rest:
+        letter = head.rsplit(" ", 1)[1][:1]
+        status = _STATUSES.get(letter, FileStatus.MODIFIED)
+        path = next(rest)
+        if letter in "RC":
+            old, path = path, next(rest)
+            yield ChangedFile(path=path, old_path=old, status=status)
+        else:
+            yield ChangedFile(path=path, status=status)
+
+
+def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield added and removed lines of ``--numstat -z``."""
+    rest = iter(fields)
+    for field in rest:
+        added, removed, path = field.split("\t", 2)
+        if not path:  # renamed: both paths follow
+            next(rest)
+            next(rest)
+        yield added, removed
+
+
+def _counted(file: ChangedFile, numbers: tuple[str, str]) -> ChangedFile:
+    added, removed = numbers
+    if added == "-":
+        return replace(file, binary=True)
+    return replace(file, additions=int(added), deletions=int(removed))

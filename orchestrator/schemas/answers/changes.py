@@ -1,0 +1,60 @@
+"""Differences between commits, and files in conflict."""
+
+from orchestrator.core.repository.changes import FileStatus, VersionState
+from orchestrator.schemas.answers.common import Answer
+
+
+class HunkAnswer(Answer):
+    """One place of a difference."""
+
+    old_start: int
+    """First line in the old file, from 1."""
+    old_lines: int
+    new_start: int
+    """First line in the new file, from 1."""
+    new_lines: int
+    header: str
+    """Text after the line numbers, such as the name of a function."""
+    lines: list[str]
+    """With their first character: a blank, `-`, or `+`; a backslash begins a note of git."""
+
+
+class ChangedFileAnswer(Answer):
+    """A changed file."""
+
+    path: str
+    """Path in the repository."""
+    old_path: str
+    """Former path of a renamed file; otherwise empty."""
+    status: FileStatus
+    additions: int
+    deletions: int
+    binary: bool
+    too_big: bool
+    """True if the hunks are omitted, because they have more than 1 MiB."""
+    hunks: list[HunkAnswer]
+
+
+class DiffAnswer(Answer):
+    """Changes file by file."""
+
+    commit: str
+    """Commit with the changes."""
+    base: str
+    """Commit from which they differ."""
+    files: list[ChangedFileAnswer]
+
+
+class VersionsAnswer(Answer):
+    """The texts of a file in conflict. A text is omitted if that side has no such file, or if the
+    file is no text."""
+
+    path: str
+    base: str | None = None
+    ours: str | None = None
+    """The previous merged result."""
+    theirs: str | None = None
+    """The worker's file."""
+    merged: str | None = None
+    """Both sides, with conflict markers."""
+    state: VersionState

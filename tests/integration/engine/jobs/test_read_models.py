@@ -1,0 +1,158 @@
+"""The calls that list workers and show changes, on real jobs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess, shell
+from tests.project import Project, agents, edit
+
+FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n"}
+
+Made = tuple[InProcess, Project, str]
+
+
+@pytest.fixture
+def conflicting(make_site: MakeSite, tmp_path: Path) -> Made:
+    """A job of three workers, two of which changed the same line."""
+    project = Project(tmp_path / "project").begin(FILES)
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    tasks = [
+        edit("sed -i 's/two/2/' src/app.py", id="first", title="Number"),
+        edit("sed -i 's/two/zwei/' src/app.py", id="second"),
+        edit("echo third > third.txt", id="third", depends_on=["first"]),
+    ]
+    ended = site.run("change the same line", tasks, resolve="off", labels={"team": "red"})
+    return site, project, str(ended["job_id"])
+
+
+def test_everything_about_a_job_with_a_conflict_can_be_read(conflicting: Made) -> None:
+    site, project, job = conflicting
+    check_columns(site.get(f"/jobs/{job}/columns"), site, job)
+    check_workers(site.get(f"/jobs/{job}/workers?order=attention"), job)
+    check_one_worker(site.get(f"/jobs/{job}/workers/worker_1"), job)
+    check_list(site, job)
+    check_diffs(site, project, job)
+    check_versions(site, job)
+
+
+def check_columns(found: Answer, site: InProcess, job: str) -> None:
+    assert (found["n"], found["worker"]) == (3, [1, 2, 3])
+    assert found["task"] == ["first", "second", "third"]
+    assert found["title"][0] == "Number"
+    assert found["deps"] == [0, 0, [0]]
+    assert found["chain"] == [0, 2]
+    assert found["statuses"] == ["success"]
+    events = site.call("GET", f"/jobs/{job}/events?fields=brief").text
+    assert f"id: {found['seq']}\n" in events
+
+
+def check_workers(found: Answer, job: str) -> None:
+    assert (found["total"], found["page"]) == (3, 1)
+    first = found["workers"][0]
+    assert (first["job_id"], first["status"], first["title"]) == (job, "success", "Number")
+    assert first["files"] == 1
+    assert first["seconds"] > 0
+
+
+def check_one_worker(found: Answer, job: str) -> None:
+    assert (found["worker_id"], found["title"]) == ("worker_1", "Number")
+    assert found["can"] == ["rollback", "recount"]
+    assert [each["number"] for each in found["attempts"]] == [1]
+    assert found["log_url"] == f"/api/v1/jobs/{job}/logs/worker_1"
+
+
+def check_list(site: InProcess, job: str) -> None:
+    [card] = site.get("/jobs?q=SAME&label=team:red&needs=conflict&status=partial")["jobs"]
+    assert (card["job_id"], card["counts"]["success"], card["counts"]["failed"]) == (job, 3, 0)
+    [need] = card["needs"]
+    assert (need["kind"], need["worker_id"]) == ("conflict", "worker_2")
+    assert site.get("/needs")["needs"] == card["needs"]
+    assert site.get("/jobs?needs=asked")["jobs"] == []
+
+
+def check_diffs(site: InProcess, project: Project, job: str) -> None:
+    whole = site.get(f"/jobs/{job}/diff")
+    assert whole["commit"] == project.git("rev-parse", f"orchestrator/{job}/result")
+    assert [file["path"] for file in whole["files"]] == ["src/app.py", "third.txt"]
+    own = site.get(f"/jobs/{job}/diff?worker=worker_2&context=0")
+    [hunk] = own["files"][0]["hunks"]
+    assert hunk["lines"] == ["-two", "+zwei"]
+    other = site.get(f"/jobs/{job}/diff?worker=worker_2&against=worker_1&path=src/app.py")
+    assert other["files"][0]["hunks"][0]["lines"][1:3] == ["-2", "+zwei"]
+    assert site.get(f"/jobs/{job}/diff?worker=worker_3&against=result&stat=1")["files"] == []
+    patch = site.call("GET", f"/jobs/{job}/diff", headers={"Accept": "text/x-diff"})
+    assert patch.headers["Content-Type"].startswith("text/x-diff")
+    assert patch.text.startswith("diff --git a/src/app.py b/src/app.py\n")
+
+
+def check_versions(site: InProcess, job: str) -> None:
+    found = site.get(f"/jobs/{job}/conflicts/worker_2?path=src/app.py")
+    assert (found["ours"], found["theirs"]) == ("one\n2\nthree\n", "one\nzwei\nthree\n")
+    assert "<<<<<<< result\n2\n" in found["merged"]
+    assert found["state"] == "unresolved"
+    missing = site.call("GET", f"/jobs/{job}/conflicts/worker_2?path=nothing")
+    assert missing.status_code == 404
+    assert "src/app.py" in missing.json()["detail"]
+
+
+WRONG = [
+    ("/jobs/{job}/workers?status=done", 422, "must be 'pending', 'running'"),
+    ("/jobs/{job}/workers?order=name", 422, "must be 'index', 'seconds', 'cost'"),
+    ("/jobs/{job}/workers?page_size=501", 422, "at most 500"),
+    ("/jobs?needs=money", 422, "must be 'approval', 'conflict'"),
+    ("/jobs?label=team", 422, "/label"),
+    ("/jobs?since=yesterday", 422, "/since"),
+    ("/jobs/{job}/workers/worker_9", 404, "no worker 'worker_9'"),
+    ("/jobs/{job}/diff", 409, "does not use git"),
+    ("/jobs/{job}/diff?context=-1", 422, "/context"),
+    ("/jobs/{job}/conflicts/worker_1?path=x", 409, "does not use git"),
+    ("/jobs/none/columns", 404, "no job"),
+]
+
+
+def test_wrong_requests_are_told_what_is_right(site: InProcess) -> None:
+    job = site.run("do", [shell("true")], git="off")["job_id"]
+
+    for path, status, detail in WRONG:
+        response = site.call("GET", path.format(job=job))
+        assert response.status_code == status, (path, response.text)
+        assert detail in response.json()["detail"], path
+    assert site.call("GET", f"/jobs/{job}/diff").json()["type"] == "no-repository"
+    beyond = site.get(f"/jobs/{job}/workers?page=99")
+    assert (beyond["workers"], beyond["total"]) == ([], 1)
+
+
+def test_a_worker_reads_its_own_tree_and_no_needs(site: InProcess, tmp_path: Path) -> None:
+    release = tmp_path / "go"
+    hold = f'printenv ORCHESTRATOR_API_KEY > key; until [ -e "{release}" ]; do sleep 0.02; done'
+    job = site.submit("hold", [shell(hold)])
+    key = site.key_of(job)
+
+    try:
+        assert site.call("GET", "/needs", key=key).status_code == 403
+        assert site.call("GET", f"/jobs/{job}/columns", key=key).status_code == 404
+        assert site.get("/jobs", key=key)["jobs"] == []
+    finally:
+        release.touch()
+    site.wait(job)
+
+
+def test_large_answers_are_compressed_for_callers_that_accept_it(site: InProcess) -> None:
+    job = site.run("many", [shell("true") for _ in range(20)])["job_id"]
+
+    plain = site.call("GET", f"/jobs/{job}/status", headers={"Accept-Encoding": "identity"})
+    packed = site.call("GET", f"/jobs/{job}/status", headers={"Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(plain.content) / 3
+    assert without_left(packed.json()) == without_left(plain.json())
+    again = {"If-None-Match": packed.headers["ETag"]}
+    assert site.call("GET", f"/jobs/{job}/status", headers=again).status_code == 304
+
+
+def without_left(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("left", "remaining")}
