@@ -153,6 +153,7 @@ def test_the_leases_of_a_job_go_with_it(store: Store) -> None:
     assert store.leases() == []
 
 
+@pytest.mark.slow
 def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
     servers = [SqlStore(url), SqlStore(url)]
     for server in servers:

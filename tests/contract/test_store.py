@@ -506,6 +506,7 @@ def test_stats_count_everything(store: Store) -> None:
     assert found.attempts == 12
 
 
+@pytest.mark.slow
 def test_ten_thousand_tasks_fit_into_one_change(store: Store) -> None:
     job = a_job()
     workers = [a_worker(job, index) for index in range(10_000)]

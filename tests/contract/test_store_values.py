@@ -121,6 +121,7 @@ def test_states_come_back_as_members_of_their_enums(store: Store) -> None:
     assert type(found.status) is JobStatus
 
 
+@pytest.mark.slow
 def test_huge_texts_come_back_whole(store: Store) -> None:
     job = a_job(secrets.token_hex(8), request=HUGE)
     worker = a_worker(job, child_job_ids=(HUGE,))

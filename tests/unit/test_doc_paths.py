@@ -3,7 +3,9 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,13 @@ def test_only_the_three_files_of_its_example_name_a_built_in_agent(agent: KnownT
     example = document.partition("### A built-in agent\n")[2].partition("\n#")[0]
     own = {path.replace("gemini", agent.name) for path, _ in STEP.findall(example)}
 
-    naming = {
-        f"orchestrator/{path}"
-        for path, nodes in source_nodes().items()
-        for node in nodes
-        if is_name_of(agent, node)
-    }
+    words = [
+        ("name", agent.name.upper()),
+        ("name", agent.command_setting),
+        ("text", agent.command_setting),
+        ("text", agent.name),
+    ]
+    naming = {path for word in words for path in places_of_words()[word]}
 
     assert len(own) == 3
     assert naming <= own
@@ -137,11 +140,21 @@ def settings_of(schema: dict[str, Any], root: dict[str, Any], above: str = "") -
         yield from settings_of(each, root, f"{above}{name}.")
 
 
-def is_name_of(agent: KnownTool, node: ast.AST) -> bool:
+@cache
+def places_of_words() -> Mapping[tuple[str, str], set[str]]:
+    """Files of the product by the names and whole texts in them."""
+    places = defaultdict(set)
+    for path, nodes in source_nodes().items():
+        for word in filter(None, map(word_of, nodes)):
+            places[word].add(f"orchestrator/{path}")
+    return places
+
+
+def word_of(node: ast.AST) -> tuple[str, str] | None:
     match node:
         case ast.Constant(value=str(text)):
-            return text in (agent.name, agent.command_setting)
+            return "text", text
         case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-            return name in (agent.name.upper(), agent.command_setting)
+            return "name", name
         case _:
-            return False
+            return None

@@ -22,6 +22,7 @@ def test_a_name_that_is_none_is_refused() -> None:
         _ = app.nothing
 
 
+@pytest.mark.slow
 def test_landing_needs_no_database() -> None:
     said = "import sys; from orchestrator.app import landing; print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)

@@ -132,6 +132,7 @@ def test_a_secret_inside_of_base64_is_masked(
         assert len(output) <= len(text) - (end - start - 2) + len(MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\\n", b"\\r\\n", b"\\\\n"])
 def test_a_secret_is_masked_that_base64_breaks_into_lines(line_break: bytes) -> None:
     secret = "key-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ-98765"

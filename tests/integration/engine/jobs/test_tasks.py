@@ -69,6 +69,7 @@ def test_a_users_agent_reads_the_prompt_and_leaves_its_output(agents: InProcess)
     assert (given["prompt"], given["request"]) == ("Write the parser", "Build a compiler")
 
 
+@pytest.mark.slow
 def test_the_prompt_says_when_no_child_jobs_can_be_started(agents: InProcess) -> None:
     ended = agents.run("x", [{"prompt": "y", "agent": "printer"}], max_recursion_depth=0)
 
@@ -102,6 +103,7 @@ def test_one_of_several_candidates_is_enough(agents: InProcess) -> None:
     assert "printed" in (directory / "prompt.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_agent_whose_program_is_not_there_is_refused_with_its_name(agents: InProcess) -> None:
     refused = agents.post("x", [{"prompt": "y", "agent": "missing", "retries": 3}])
 
@@ -175,6 +177,7 @@ def test_an_attempt_is_told_why_the_one_before_failed(make_site: MakeSite, tmp_p
     assert "too slow" in prompt
 
 
+@pytest.mark.slow
 def test_the_same_failure_twice_is_not_tried_a_third_time(make_site: MakeSite) -> None:
     site = make_site(workers={"max_retries": 5})
 
@@ -184,6 +187,7 @@ def test_the_same_failure_twice_is_not_tried_a_third_time(make_site: MakeSite) -
     assert "the same failure twice" in row["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -202,6 +206,7 @@ def test_the_reason_of_a_failed_command_has_its_last_line(
     assert (row["status"], row["reason"].partition(" (")[0]) == ("failed", reason)
 
 
+@pytest.mark.slow
 def test_a_command_that_is_too_long_for_an_argument_runs(site: InProcess) -> None:
     script = f"x={'y' * 190_000}; echo $0 $# ${{#x}}; no-such-program"
 
@@ -211,6 +216,7 @@ def test_a_command_that_is_too_long_for_an_argument_runs(site: InProcess) -> Non
     assert row["reason"].partition(" (")[0] == "exit code 127: no-such-program: command not found"
 
 
+@pytest.mark.slow
 def test_a_list_with_an_argument_that_no_program_takes_is_refused(site: InProcess) -> None:
     longest = ["bash", "-c", "echo ${#0}", "x" * 131_071]
     answer = site.post("x", [shell([*longest, "é" * 65_536])])
@@ -221,6 +227,7 @@ def test_a_list_with_an_argument_that_no_program_takes_is_refused(site: InProces
     assert row["output"] == "131071"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", ["", "\\033[0m", "\\a"])
 def test_secrets_in_the_last_line_are_masked_in_the_reason(site: InProcess, between: str) -> None:
     script = f"k=$ORCHESTRATOR_API_KEY; printf 'key: %s{between}%s' ${{k:0:9}} ${{k:9}}; exit 3"
@@ -237,12 +244,14 @@ def test_an_attempt_has_no_more_time_than_it_was_given(site: InProcess) -> None:
     assert (ended["status"], row["status"], row["output"]) == ("failed", "timeout", "begun")
 
 
+@pytest.mark.slow
 def test_a_signal_is_named(site: InProcess) -> None:
     [row] = rows(site.run("x", [shell("kill -SEGV $$")]))
 
     assert row["reason"] == "killed by signal 11"
 
 
+@pytest.mark.slow
 def test_text_of_a_request_is_never_run(site: InProcess) -> None:
     request = "say $(touch /tmp/never) `id` 'quotes' \"double\" \n line \U0001f600"
 
@@ -252,6 +261,7 @@ def test_text_of_a_request_is_never_run(site: InProcess) -> None:
     assert site.get(f"/jobs/{ended['job_id']}")["request"].split() == request.split()
 
 
+@pytest.mark.slow
 def test_jobs_lie_in_parts_of_the_disk_of_their_own(site: InProcess) -> None:
     ended = site.run("x", [shell("true")])
 

@@ -26,7 +26,7 @@ from tests.unit.agents.adapters.samples import SAMPLES
 
 AGENTS = sorted(READERS)
 #: A search uses many examples; the everyday run uses the same few.
-EXAMPLES = examples(15, 600)
+EXAMPLES = examples(8, 600)
 SEEDS = tuple(
     line
     for sample in sorted(SAMPLES.iterdir())

@@ -56,6 +56,7 @@ print(json.dumps(asdict(outcome)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stall", "error_class", "error"),
     [

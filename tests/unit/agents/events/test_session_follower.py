@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from orchestrator.agents.events import session_follower
 from orchestrator.agents.events.session_follower import Follower, SessionFile
 
@@ -32,6 +34,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
     assert list(Follower(SessionFile(tmp_path, "*.jsonl")).lines()) == []
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_in_several_looks(tmp_path: Path, monkeypatch: object) -> None:
     lines = session_follower._LOOK_BYTES // 10 + 5
     (tmp_path / "a.jsonl").write_text("123456789\n" * lines)

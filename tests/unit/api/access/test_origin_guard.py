@@ -24,12 +24,12 @@ def test_names_of_this_machine_are_answered(anonymous: FlaskClient, host: str) -
     ["evil.example", "evil.example:8000", "localhost.evil.example", "evil.localhost", "[::2]",
      "127.0.0.1.nip.io", "0.0.0.0", "localhost@evil.example", "[::1", "192.168.0.1"],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/api/v1/jobs", "/nothing"])
-def test_other_names_are_refused_everywhere(client: FlaskClient, host: str, path: str) -> None:
-    response = client.get(path, headers={"Host": host})
-    assert response.status_code == HTTPStatus.FORBIDDEN
-    assert response.content_type == "application/problem+json"
-    assert '"forbidden-host"' in response.text
+def test_other_names_are_refused_everywhere(client: FlaskClient, host: str) -> None:
+    for path in ("/", "/health", "/docs", "/api/v1/jobs", "/nothing"):
+        response = client.get(path, headers={"Host": host})
+        assert response.status_code == HTTPStatus.FORBIDDEN
+        assert response.content_type == "application/problem+json"
+        assert '"forbidden-host"' in response.text
 
 
 def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:

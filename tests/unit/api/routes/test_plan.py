@@ -81,7 +81,7 @@ def test_given_ids_and_made_ones_never_meet() -> None:
         ("request: x\nconfig: {enable_recursion: yes}\n", "must be true or false"),
         ("request: !!python/object:os.system x\n", "p.yaml:1:10: "),
         ("a: &a [*a]\n", "/a: unknown field"),
-        ("[" * 5000, "p.yaml"),
+        ("[" * 1000, "p.yaml"),
         ('request: "a\\0b"\n', "NUL"),
     ],
 )

@@ -242,6 +242,7 @@ def test_output_of_workers_cannot_steer_the_terminal(
     assert len(rows) == 2 and "worker_1 failed" in rows[0]
 
 
+@pytest.mark.slow
 def test_a_flood_of_events_is_drawn_ten_times_a_second(
     terminal: Terminal, live: LiveDisplay
 ) -> None:

@@ -115,6 +115,7 @@ def test_tasks_come_from_standard_input_or_a_file(api: FakeApi, tmp_path: Path, 
     assert [job.body["tasks"] for job in api.jobs.values()] == [tasks, tasks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_a_plan_comes_from_standard_input_or_a_file(
     api: FakeApi, tmp_path: Path, form: str
@@ -148,6 +149,7 @@ def test_a_plan_with_nothing_to_do_needs_a_request(api: FakeApi, tmp_path: Path,
     assert [job.body for job in api.jobs.values()] == [body]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")

@@ -41,6 +41,7 @@ def test_a_task_that_waits_for_itself_is_a_circle() -> None:
         check([a_task("a", "a")])
 
 
+@pytest.mark.slow
 def test_a_chain_of_ten_thousand_tasks_is_checked_without_recursion() -> None:
     tasks = [a_task("0")] + [a_task(str(n), str(n - 1)) for n in range(1, 10_000)]
     check(tasks)

@@ -308,6 +308,7 @@ def test_a_failure_skips_all_that_needs_it_and_nothing_else() -> None:
     assert story.worker(story.key(root, 3)).reason == "dependency 'b' did not succeed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["badly", "cancelled"])
 def test_a_chain_of_thousands_of_skips_is_fast_and_needs_no_recursion(how: str) -> None:
     length = examples(3_000, 10_000)

@@ -151,6 +151,7 @@ def test_the_same_request_gives_the_same_tasks() -> None:
         assert plan(request) == plan(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "request_text",
     [
@@ -188,12 +189,14 @@ def test_a_request_that_is_made_to_take_long_does_not(request_text: str) -> None
     assert time.process_time() - began < 5
 
 
+@pytest.mark.slow
 def test_a_list_goes_on_after_its_999th_item() -> None:
     lines = [f"{number}. item {number}" for number in range(1, 10_001)]
     assert [task.title for task in plan("\n".join(lines))][-1] == "item 10000"
     assert len(plan("\n".join(lines))) == 10_000
 
 
+@pytest.mark.slow
 def test_a_long_introduction_is_not_copied_into_thousands_of_tasks() -> None:
     tasks = plan("about " * 15_000 + "\n" + "- x\n" * 20_000)
 

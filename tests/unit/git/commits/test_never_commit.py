@@ -121,6 +121,7 @@ def test_what_gitignore_names_is_not_told(repository: GitRepository, worktree: P
     assert closed(repository, worktree) == ([".gitignore"], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("promised", "files"),
     [
@@ -139,6 +140,7 @@ def test_what_the_task_promised_is_committed(
     assert closed(repository, worktree, promised)[0] == files
 
 
+@pytest.mark.slow
 def test_what_was_promised_and_held_back_stays_so_when_the_worktree_is_closed(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
@@ -173,6 +175,7 @@ def test_an_empty_list_commits_everything(project: Project, directory: str) -> N
     assert closed(repository, worktree) == (["core", "env/pyvenv.cfg", "node_modules/a.js"], {})
 
 
+@pytest.mark.slow
 def test_dependencies_of_a_nested_repository_are_held_back_too(
     repository: GitRepository, worktree: Path
 ) -> None:

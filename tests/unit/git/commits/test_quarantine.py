@@ -76,6 +76,7 @@ def check(project: Project) -> None:
     assert "missing" not in project.git("fsck", "--connectivity-only")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", ["512m", "1k"])
 def test_what_is_held_back_leaves_no_object(
     project: Project, repository: GitRepository, worktree: Path, packed: str
@@ -97,6 +98,7 @@ def test_what_is_held_back_leaves_no_object(
     check(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", ["512m", "1k"])
 def test_content_that_is_held_back_and_committed_is_committed(
     project: Project, repository: GitRepository, worktree: Path, packed: str
@@ -125,6 +127,7 @@ def test_what_is_hidden_during_a_job_is_committed_and_what_is_held_back_stays_so
     check(project)
 
 
+@pytest.mark.slow
 def test_a_killed_commit_leaves_nothing_once_it_was_repeated(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:

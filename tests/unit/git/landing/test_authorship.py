@@ -55,6 +55,7 @@ def landing(project: Project, result: str) -> Landing:
     return Landing(project.path, "1", "1", as_user=True)
 
 
+@pytest.mark.slow
 def test_commits_land_as_the_users_with_the_worker_as_co_author(
     project: Project, landing: Landing, user: None
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_merge_commit_of_landing_has_the_job_as_trailer(
     assert {*project.git("log", "--format=%an", f"{before}..main").split("\n")} == {"Ada"}
 
 
+@pytest.mark.slow
 def test_a_landing_as_the_user_is_repeated_after_a_reset(
     project: Project, landing: Landing, user: None
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_landing_as_the_user_is_repeated_after_a_reset(
     assert {*project.git("log", "--format=%an", f"{before}..main").split("\n")} == {"Ada"}
 
 
+@pytest.mark.slow
 def test_commits_of_others_keep_their_author(
     project: Project, landing: Landing, result: str, repository: GitRepository, user: None
 ) -> None:
@@ -118,6 +121,7 @@ def test_commits_of_others_keep_their_author(
     assert shown == "Grace|"
 
 
+@pytest.mark.slow
 def test_a_squash_does_not_name_the_user_as_co_author(
     project: Project, landing: Landing, user: None
 ) -> None:
@@ -127,6 +131,7 @@ def test_a_squash_does_not_name_the_user_as_co_author(
     assert found.startswith("Ada|worker_")
 
 
+@pytest.mark.slow
 def test_without_an_identity_nothing_lands(project: Project, landing: Landing) -> None:
     before = project.everything()
     with pytest.raises(Conflict, match=r"git config user.name"):

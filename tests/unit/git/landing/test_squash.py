@@ -88,6 +88,7 @@ def test_a_squash_is_one_commit_with_all_trailers(project: Project, landing: Lan
     assert (project.path / "new.txt").read_text() == "new\n"
 
 
+@pytest.mark.slow
 def test_a_squash_counts_as_landed(project: Project, landing: Landing) -> None:
     squash(landing)
     landed = project.git("rev-parse", "main")
@@ -99,6 +100,7 @@ def test_a_squash_counts_as_landed(project: Project, landing: Landing) -> None:
     assert project.git("rev-parse", "main") == head
 
 
+@pytest.mark.slow
 def test_a_squash_is_landed_again_once_it_is_reset(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
     squash(landing)
@@ -107,6 +109,7 @@ def test_a_squash_is_landed_again_once_it_is_reset(project: Project, landing: La
     assert "one commit" in squash(landing)
 
 
+@pytest.mark.slow
 def test_a_branch_that_went_on_gets_one_commit(project: Project, landing: Landing) -> None:
     project.commit({"mine.txt": "mine\n"}, "mine")
     before = project.git("rev-parse", "main")
@@ -130,6 +133,7 @@ def test_undo_takes_a_squash_back(project: Project, landing: Landing) -> None:
     assert "one commit" in squash(landing)
 
 
+@pytest.mark.slow
 def test_a_squash_with_later_commits_is_reverted_by_the_command_that_is_named(
     project: Project, landing: Landing
 ) -> None:
@@ -144,6 +148,7 @@ def test_a_squash_with_later_commits_is_reverted_by_the_command_that_is_named(
     assert (project.path / "later.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["landing: about to move", "landing: moved"])
 def test_a_crash_while_squashing_loses_nothing(
     project: Project, landing: Landing, point: str
@@ -157,6 +162,7 @@ def test_a_crash_while_squashing_loses_nothing(
     assert project.git("rev-parse", "main") == before
 
 
+@pytest.mark.slow
 def test_a_squash_that_was_killed_among_the_files_is_finished(
     project: Project, landing: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +182,7 @@ def test_a_squash_that_was_killed_among_the_files_is_finished(
     assert not (project.path / "new.txt").exists()
 
 
+@pytest.mark.slow
 def test_an_undo_of_a_squash_that_was_killed_is_finished(
     project: Project, landing: Landing
 ) -> None:
@@ -190,6 +197,7 @@ def test_an_undo_of_a_squash_that_was_killed_is_finished(
     assert "one commit" in squash(landing)
 
 
+@pytest.mark.slow
 def test_a_later_result_is_landed_on_top_of_an_earlier_squash(
     project: Project, landing: Landing, repository: GitRepository
 ) -> None:
@@ -211,6 +219,7 @@ def forget(project: Project, repository: GitRepository) -> str:
     return project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
 
 
+@pytest.mark.slow
 def test_a_result_that_was_squashed_is_removed_with_its_job(
     project: Project, landing: Landing, repository: GitRepository
 ) -> None:
@@ -219,6 +228,7 @@ def test_a_result_that_was_squashed_is_removed_with_its_job(
     assert project.show("main", "new.txt") == "new"
 
 
+@pytest.mark.slow
 def test_a_result_whose_squash_was_undone_stays(
     project: Project, landing: Landing, repository: GitRepository
 ) -> None:
@@ -227,6 +237,7 @@ def test_a_result_whose_squash_was_undone_stays(
     assert forget(project, repository) == RESULT
 
 
+@pytest.mark.slow
 def test_a_result_that_was_squashed_in_part_stays(
     project: Project, landing: Landing, repository: GitRepository
 ) -> None:

@@ -231,6 +231,7 @@ def seen(project: Project, commit: str, path: str) -> str | None:
     return f"{mode} {project.git('cat-file', 'blob', name).split(chr(10))[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, kind: str) -> None:
     ours, theirs, paths, expected = KINDS[kind]
@@ -271,6 +272,7 @@ def test_a_name_that_looks_like_one_of_gits_own_stays(
     assert seen(project, forced.commit, odd) == "100644 y"
 
 
+@pytest.mark.slow
 def test_more_paths_than_a_command_line_takes(project: Project, repository: GitRepository) -> None:
     names = [f"{'long' * 50}/{number}" for number in range(400)]
     for name, text in (("ours", "x\n"), ("theirs", "y\n")):
@@ -283,6 +285,7 @@ def test_more_paths_than_a_command_line_takes(project: Project, repository: GitR
     assert seen(project, forced.commit, names[399]) == "100644 y"
 
 
+@pytest.mark.slow
 def test_conflicts_are_found_at_once(project: Project, repository: GitRepository) -> None:
     """The promise is 50 ms in an ordinary repository; this machine may be busy."""
     project.commit({f"src/{i % 50}/{i}.txt": f"{i}\n" for i in range(1000)}, "a thousand files")

@@ -59,6 +59,7 @@ def test_lines_that_three_workers_append_are_all_there_in_their_order(
     assert project.show(tip, "log.md") == f"{LOG}- one\n- two\n- three"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "base", "ours", "theirs", "expected"),
     [

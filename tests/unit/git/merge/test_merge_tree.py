@@ -198,6 +198,7 @@ def _rebase(project: Project) -> None:
     (project.path / ".git/rebase-merge").mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
@@ -224,6 +225,7 @@ def test_where_it_cannot_land_nothing_changes(
     assert project.everything() == before
 
 
+@pytest.mark.slow
 def test_where_git_stops_in_the_middle_files_are_put_back(
     project: Project, repository: GitRepository
 ) -> None:
@@ -243,6 +245,7 @@ def test_where_git_stops_in_the_middle_files_are_put_back(
     assert not (project.path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_detached_head_is_moved_and_no_branch_with_it(
     project: Project, landing: Landing, result: str
 ) -> None:
@@ -258,6 +261,7 @@ def test_a_detached_head_is_moved_and_no_branch_with_it(
     assert project.git("symbolic-ref", "-q", "HEAD", check=False) == ""
 
 
+@pytest.mark.slow
 def test_a_merge_commit_may_be_wanted(project: Project, landing: Landing, result: str) -> None:
     before = project.git("rev-parse", "main")
 
@@ -268,6 +272,7 @@ def test_a_merge_commit_may_be_wanted(project: Project, landing: Landing, result
     assert project.git("rev-parse", "main") == before
 
 
+@pytest.mark.slow
 def test_a_merge_commit_may_be_unwanted(project: Project, landing: Landing, result: str) -> None:
     project.commit({"mine.txt": "mine\n"}, "mine")
     before = project.everything()
@@ -301,6 +306,7 @@ def file_in_place_of_a_directory(project: Project, repository: GitRepository) ->
     return Landing(project.path, "1", "1")
 
 
+@pytest.mark.slow
 def test_a_file_lands_in_place_of_a_directory(
     project: Project, file_in_place_of_a_directory: Landing
 ) -> None:
@@ -329,6 +335,7 @@ def test_undo_is_refused_over_uncommitted_changes(project: Project, landing: Lan
     assert project.everything() == before
 
 
+@pytest.mark.slow
 def test_files_that_were_only_touched_are_no_changes(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
     os.utime(project.path / "a.txt", (1, 1))
@@ -338,6 +345,7 @@ def test_files_that_were_only_touched_are_no_changes(project: Project, landing: 
     assert project.git("rev-parse", "main") == before
 
 
+@pytest.mark.slow
 def test_undo_does_not_lose_files_that_git_ignores(
     project: Project, repository: GitRepository
 ) -> None:
@@ -354,6 +362,7 @@ def test_undo_does_not_lose_files_that_git_ignores(
     assert project.everything() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", ["refs/heads/main.lock", "packed-refs.lock", "index.lock"])
 def test_undo_changes_nothing_where_git_is_locked(
     project: Project, landing: Landing, lock: str
@@ -385,6 +394,7 @@ def crash(act: Callable[[], str], at: str) -> None:
     failpoints.arm(None)
 
 
+@pytest.mark.slow
 def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
     crash(landing.land, "landing: moved")
@@ -408,6 +418,7 @@ def kill_among(project: Project, act: Callable[[], str], files: Mapping[str, str
     project.write(".git/index.lock", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [Landing.land, Landing.undo])
 @pytest.mark.parametrize("files", KILLED.values(), ids=KILLED)
 def test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted(
@@ -432,6 +443,7 @@ def test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted(
         assert before[:12] in landing.undo().text
 
 
+@pytest.mark.slow
 def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
     project: Project, landing: Landing, result: str
 ) -> None:
@@ -449,6 +461,7 @@ def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
     assert not (project.path / "new.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_landing_is_not_finished_while_another_git_is_at_work(
     project: Project, landing: Landing
 ) -> None:
@@ -462,6 +475,7 @@ def test_a_killed_landing_is_not_finished_while_another_git_is_at_work(
         git.stdin.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [Landing.land, Landing.undo])
 def test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted(
     project: Project, landing: Landing, result: str, again: Callable[[Landing], str]
@@ -485,6 +499,7 @@ def test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted(
         landing.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [["-b", "other"], ["--detach"]])
 def test_undo_moves_no_branch_on_which_nothing_was_landed(
     project: Project, landing: Landing, other: list[str]
@@ -502,6 +517,7 @@ def test_undo_moves_no_branch_on_which_nothing_was_landed(
     assert project.git("rev-parse", "main") == before
 
 
+@pytest.mark.slow
 def test_what_was_landed_on_two_branches_is_undone_on_each(
     project: Project, landing: Landing
 ) -> None:
@@ -544,6 +560,7 @@ exec "{real}" "$@"
     return arm
 
 
+@pytest.mark.slow
 def test_a_git_that_is_killed_once_all_is_moved_has_landed(
     project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
@@ -555,6 +572,7 @@ def test_a_git_that_is_killed_once_all_is_moved_has_landed(
     assert list((project.path / ".git").glob("*.lock")) == []
 
 
+@pytest.mark.slow
 def test_a_git_that_is_killed_before_leaves_nothing(
     project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
@@ -570,6 +588,7 @@ def test_a_git_that_is_killed_before_leaves_nothing(
         landing.undo()
 
 
+@pytest.mark.slow
 def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
     project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
@@ -604,6 +623,7 @@ def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Land
         landing.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [LandOptions.ANY, LandOptions.MERGE])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_undo_does_not_lose_what_came_later_and_says_what_does_it(

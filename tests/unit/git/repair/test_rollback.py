@@ -76,6 +76,7 @@ def test_all_is_as_it_was_with_ignored_files_under_any_name(
     assert files(opened) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["merge", "rebase", "detach", "branch", "no git", "init"])
 def test_whatever_an_agent_did_to_git_it_is_on_its_branch_again(
     project: Project,

@@ -34,6 +34,7 @@ def _hook(project: Project) -> None:
     hook.write_text("#!/bin/sh\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [

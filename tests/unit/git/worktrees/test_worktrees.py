@@ -41,6 +41,7 @@ def test_a_worktree_has_the_files_and_a_lock_and_its_own_branch(
     assert "locked" in project.git("worktree", "list", "--porcelain")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_meanwhile_is_told_as_such(
     project: Project, repository: GitRepository, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_one_that_a_crash_left_half_is_made_anew(
     assert project.worktrees() == [str(opened)]
 
 
+@pytest.mark.slow
 def test_many_are_made_side_by_side(project: Project, repository: GitRepository) -> None:
     base = repository.base().commit
     root = project.path / "product" / "workspace"

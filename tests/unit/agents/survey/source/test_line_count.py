@@ -118,6 +118,7 @@ def flask_counts() -> dict[Path, LineCount]:
     return {path: _pygount(path) for path in sorted(FLASK.rglob("*.py"))}
 
 
+@pytest.mark.slow
 def test_python_counts_equal_those_of_pygount_file_by_file(
     flask_counts: dict[Path, LineCount],
 ) -> None:
@@ -127,6 +128,7 @@ def test_python_counts_equal_those_of_pygount_file_by_file(
         assert LineCount(mine.code, mine.comment, mine.blank) == theirs, path
 
 
+@pytest.mark.slow
 def test_counts_of_our_own_sources_differ_only_where_pygount_takes_strings_for_docstrings(
     tmp_path: Path,
 ) -> None:
@@ -142,6 +144,7 @@ def test_counts_of_our_own_sources_differ_only_where_pygount_takes_strings_for_d
     assert differing <= len(files) / 5
 
 
+@pytest.mark.slow
 def test_totals_of_a_tree_equal_the_sum_of_pygounts_counts(
     flask_counts: dict[Path, LineCount],
 ) -> None:
