@@ -1,6 +1,7 @@
-"""Processes that outlive their attempt, found by its marker. Only reads."""
+"""Processes that outlive their attempt, found by its marker or by their directory. Only reads."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,14 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield living processes of this workspace's attempts that have ended, or whose shim was
     killed.
 
-    Only processes that this user may inspect, and none of the caller's own attempt.
+    Only processes that this user may inspect, and none of the caller's own attempt. A process
+    without a marker is found if it is an orphan in a worker's directory.
     """
+    yield from _marked(workspace)
+    yield from _unmarked(workspace)
+
+
+def _marked(workspace: Path) -> Iterator[Leftover]:
     own = os.environ.get(proc.MARKER)
     for process, attempt_id in proc.marked_by_any():
         root_id, _, attempt = attempt_id.partition("/")
@@ -35,6 +42,33 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
         # This check comes last: a process that has exited since ended with its attempt.
         if attempt_id != own and _has_ended(record) and _lives(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
+
+
+def _unmarked(workspace: Path) -> Iterator[Leftover]:
+    """Yield orphans in a worker's directory that have cleared their environment."""
+    root = re.escape(os.path.realpath(workspace))
+    pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
+    for process in filter(is_orphan, proc.everything()):
+        found = pattern.match(_directory(process.pid))
+        marked = f"{proc.MARKER}=".encode() in proc.read(f"/proc/{process.pid}/environ")
+        if found and not marked and _lives(process):
+            yield Leftover(process.pid, process.command, found[1], found[2])
+
+
+def is_orphan(process: proc.Process) -> bool:
+    """Return True if its parent has exited, and the first process of the machine or of the user's
+    session has taken it.
+    """
+    parent = process.parent
+    return parent == 1 or proc.read(f"/proc/{parent}/comm") == b"systemd\n"
+
+
+def _directory(pid: int) -> str:
+    """Return a process's working directory; empty if this user may not read it."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 def _has_ended(record: str) -> bool:

@@ -1,15 +1,19 @@
 """Which processes outlive their attempt."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.leftover_processes import Leftover, leftovers
+from orchestrator.launchers.local.leftover_processes import Leftover, is_orphan, leftovers
 from orchestrator.launchers.process import proc
 
-ATTEMPT = "abc/worker_2_1/3"
+#: Of this process alone: several run tests at once.
+ROOT = f"abc{os.getpid()}"
+ATTEMPT = f"{ROOT}/worker_2_1/3"
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def left(until: Callable[..., None]) -> Iterator[int]:
 
 @pytest.fixture
 def attempts(tmp_path: Path) -> Path:
-    place = tmp_path / "job_abc" / "attempts"
+    place = tmp_path / f"job_{ROOT}" / "attempts"
     place.mkdir(parents=True)
     return place
 
@@ -37,7 +41,7 @@ def test_a_process_of_an_attempt_that_has_ended_is_named(
     (attempts / "worker_2_1.2.exit.json").touch()
     assert not list(leftovers(tmp_path)), "of another attempt"
     (attempts / record).touch()
-    assert list(leftovers(tmp_path)) == [Leftover(left, "sleep", "abc", "worker_2_1")]
+    assert list(leftovers(tmp_path)) == [Leftover(left, "sleep", ROOT, "worker_2_1")]
 
 
 def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
@@ -59,3 +63,27 @@ def test_the_caller_s_own_attempt_is_not_named(
     (attempts / "worker_2_1.3.exit.json").touch()
     monkeypatch.setenv(proc.MARKER, ATTEMPT)
     assert not list(leftovers(tmp_path))
+
+
+def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
+    place = tmp_path / f"job_{ROOT}" / "depth_1" / "worker_2_1" / "worktree"
+    place.mkdir(parents=True)
+    argv = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
+    pid = int(subprocess.run(argv, cwd=place, env={}, stdout=subprocess.PIPE).stdout)
+    try:
+        until(lambda: is_orphan(proc.look_up(pid)))
+        until(lambda: proc.look_up(pid).command == "sleep")
+        assert list(leftovers(tmp_path)) == [Leftover(pid, "sleep", ROOT, "worker_2_1")]
+        assert not list(leftovers(tmp_path / "another"))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_process_that_has_its_parent_is_no_orphan(tmp_path: Path) -> None:
+    place = tmp_path / f"job_{ROOT}" / "depth_0" / "worker_1"
+    place.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"], cwd=place, env={}) as process:
+        assert not list(leftovers(tmp_path))
+        process.kill()
