@@ -11,8 +11,10 @@ from pathlib import Path
 
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.rendering import render_starter
+from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
 
 #: Variables that override a key in the file.
@@ -56,6 +58,12 @@ def load_with_key(
 def is_example(key: str) -> bool:
     """Return True if a key seems to be copied from public documentation."""
     return EXAMPLE.search(key) is not None
+
+
+def key_notes(settings: Settings) -> Iterator[str]:
+    """Yield what a start says about the key in force."""
+    if is_example(settings.api.api_key.get_secret_value()):
+        yield f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
 
 
 def ensure_key(folder: Path) -> bool:

@@ -192,11 +192,13 @@ class ServerLog:
 
 
 def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
-    from orchestrator.config.api_key import load_with_key
+    from orchestrator.config.api_key import key_notes, load_with_key
 
     prepare_home(surroundings.folder, surroundings.environ, say)
     found = load_with_key(surroundings.folder, environ=surroundings.environ, say=say)
     settings = found.settings
+    for note in key_notes(settings):
+        say(note)
     port = "--port", str(_port(settings, read_record(surroundings.workspace), say))
     path = settings.logging.log_dir / "server.log"
     try:

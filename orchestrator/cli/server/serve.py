@@ -48,12 +48,14 @@ def serve_command(
     )
 
 
-def _tell(url: str, project: Path) -> None:
+def _tell(url: str, project: Path, by_proxy: bool = False) -> None:
     from orchestrator.config import is_loopback
 
     place = urlsplit(url)
     reach = ""
-    if not is_loopback(place.hostname or ""):
+    if by_proxy:
+        reach = "; only the proxies of api.trusted_proxies may call it"
+    elif not is_loopback(place.hostname or ""):
         safety = "" if place.scheme == "https" else ", in plain HTTP"
         reach = f"; other machines can reach it{safety}"
     click.echo(f"serving at {url} for the project {project} (stop: Ctrl-C){reach}", err=True)

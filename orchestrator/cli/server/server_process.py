@@ -28,7 +28,7 @@ from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.systemd_notify import Notifier
 from orchestrator.config import Settings, project_root
-from orchestrator.config.api_key import is_example, load_with_key
+from orchestrator.config.api_key import key_notes, load_with_key
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
@@ -37,6 +37,8 @@ from orchestrator.security.untrusted_files import write_private
 from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)
+
+OnReady = Callable[[str, Path, bool], None]
 
 #: Seconds for running requests when the server stops.
 SHUTDOWN_SECONDS = 10.0
@@ -50,12 +52,12 @@ def serve(
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
     any_port: bool = False,
-    on_ready: Callable[[str, Path], None] = lambda url, project: None,
+    on_ready: OnReady = lambda url, project, by_proxy: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
     ``any_port``: listen on any free port if the port is in use. ``on_ready`` is called with the
-    URL of the address that it listens on, and with the project.
+    URL of the address that it listens on, with the project, and True if only proxies may call.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -64,10 +66,7 @@ def serve(
     # Other users of this machine must not read the files of the server and its workers.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
-    if is_example(settings.api.api_key.get_secret_value()):
-        notes.append(
-            f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
-        )
+    notes += key_notes(settings)
     for note in notes:
         logger.warning(note)
     # Short turns of the interpreter, so that a call does not wait while a large report is written.
@@ -108,7 +107,7 @@ def _serve(
     previous: ServerRecord | None,
     ports: Sequence[int],
     stop: threading.Event,
-    on_ready: Callable[[str, Path], None],
+    on_ready: OnReady,
     systemd: Notifier,
 ) -> None:
     api = settings.api
@@ -130,7 +129,7 @@ def _serve(
                 "%s is not written yet, because the disk is full; the server retries", record
             )
         servers.add(server.listens_at, project, time.time())
-        on_ready(server.listens_at, project)
+        on_ready(server.listens_at, project, bool(api.trusted_proxies))
         systemd.ready(f"serving at {server.listens_at} for the project {project}")
         # Loaded modules stay loaded: checking them repeatedly takes a third of the time of
         # reports.

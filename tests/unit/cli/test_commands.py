@@ -53,6 +53,13 @@ def test_the_start_line_says_when_other_machines_reach_the_server(
     assert ("plain HTTP" in said) is (url == "http://0.0.0.0:1")
 
 
+def test_the_start_line_says_that_only_a_proxy_reaches_the_server(capsys: Capture) -> None:
+    serve._tell("http://0.0.0.0:1", Path("/shop"), True)
+    said = capsys.readouterr().err
+    assert said.endswith("; only the proxies of api.trusted_proxies may call it\n")
+    assert "plain HTTP" not in said
+
+
 def test_submit_prints_the_id_and_nothing_else(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:

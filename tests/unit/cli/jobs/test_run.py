@@ -139,6 +139,14 @@ def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: 
     assert "serving at" in (product / "logs" / "server.log").read_text()
 
 
+def test_a_key_that_looks_like_an_example_is_told(product: Path, start: Run) -> None:
+    assert "published example" not in finish(start("run", "x"))[2]
+
+    (product / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
+
+    assert "api.api_key looks like a published example" in finish(start("run", "x"))[2]
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("failed", 1), ("partial", 6), ("cancelled", 1)])
 def test_it_exits_like_the_job(start: Run, outcome: str, code: int) -> None:
     assert finish(start("run", "x", OUTCOME=outcome))[0] == code
