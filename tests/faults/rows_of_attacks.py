@@ -39,7 +39,10 @@ ROWS = (
         number=39,
         fault="tricks with the files that a worker leaves",
         injection="links, hard links, FIFOs, devices, exchanged directories, ..",
-        promise="nothing outside the worker's directory is read, and nothing blocks",
+        promise=(
+            "nothing outside the worker's directory is read, nothing is written through a link, "
+            "every report is written, and nothing blocks"
+        ),
         tests=(
             "integration/engine/access/test_security.py::test_what_a_worker_plants_is_not_read",
             (
@@ -52,6 +55,14 @@ ROWS = (
             ),
             "unit/security/test_safety.py::test_no_spelling_of_a_path_reads_outside",
             "unit/git/command/test_fifo_guard.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
+            (
+                "integration/engine/access/test_security.py::"
+                "test_a_directory_in_the_place_of_the_final_report_is_kept_beside_it"
+            ),
+            (
+                "unit/workspace/test_workspace.py::"
+                "test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory"
+            ),
         ),
     ),
     Row(
@@ -73,7 +84,7 @@ ROWS = (
         number=41,
         fault="secrets split across writes or encoded",
         injection="every cut; base64, URL and JSON",
-        promise="never in logs, events, reports or streams",
+        promise="never in logs, events, reports, streams, or files of an attempt",
         tests=(
             "unit/security/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
@@ -81,6 +92,7 @@ ROWS = (
                 "integration/engine/access/test_security.py::"
                 "test_a_key_that_a_worker_reports_is_masked_everywhere"
             ),
+            "integration/agents/test_driver.py::test_keys_are_masked_in_the_files_of_an_attempt",
         ),
     ),
     Row(

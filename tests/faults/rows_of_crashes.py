@@ -45,12 +45,13 @@ ROWS = (
         number=4,
         fault="kill -9 of a shim",
         injection=(
-            "the shim of a running worker is killed, alone or with the spawner, the "
-            "keeper, or the server"
+            "the shim of a running worker is killed, alone, with the spawner, the keeper, or the "
+            "server, or with spawner and keeper at once"
         ),
         promise=(
-            "no process of the worker survives; it is never a success; it runs again "
-            "only after its processes have exited"
+            "no process of the worker survives; it is never a success; it runs again only after "
+            "its processes have exited; if all three are killed at once, the reason says that "
+            "processes may remain, and `status` and `doctor` name those that are found"
         ),
         tests=(
             (
@@ -81,6 +82,18 @@ ROWS = (
             (
                 "faults/test_late_results.py::"
                 "test_later_than_the_next_start_it_is_kept_as_salvage_and_named"
+            ),
+            (
+                "integration/launchers/test_containment_kills.py::"
+                "test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed"
+            ),
+            (
+                "integration/launchers/test_leftovers.py::"
+                "test_a_process_of_an_attempt_that_has_ended_is_named"
+            ),
+            (
+                "integration/launchers/test_leftovers.py::"
+                "test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in"
             ),
         ),
     ),
@@ -256,5 +269,73 @@ ROWS = (
         injection="a dead child whose parent does not wait",
         promise="a zombie counts as dead",
         tests=("faults/test_clock_and_pids.py::test_a_zombie_that_nobody_reaps_is_dead",),
+    ),
+    Row(
+        number=61,
+        fault="another port than that of a killed server",
+        injection=(
+            "the server is killed while workers run, and the next one is given another port; the "
+            "former port is taken"
+        ),
+        promise=(
+            "the configured port is used; the former one is served as well until the last worker "
+            "that calls it has ended"
+        ),
+        tests=(
+            (
+                "integration/engine/server/test_ports.py::"
+                "test_a_killed_servers_workers_reach_the_next_one_that_has_another_port"
+            ),
+            (
+                "integration/engine/server/test_ports.py::"
+                "test_a_former_port_is_served_by_every_server_until_its_workers_have_ended"
+            ),
+            (
+                "integration/engine/server/test_ports.py::"
+                "test_a_former_port_that_is_taken_costs_a_warning"
+            ),
+            (
+                "integration/engine/server/test_ports.py::"
+                "test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own"
+            ),
+        ),
+    ),
+    Row(
+        number=62,
+        fault="a terminal that ends without a signal, and a reader that leaves",
+        injection="the other end of the terminal is closed; head ends before run",
+        promise=(
+            "a terminal that ends is a hangup: the job is cancelled and the server stops; without "
+            "a reader run writes nothing more, and ends with the code of the job"
+        ),
+        tests=(
+            "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",
+            "unit/cli/jobs/test_run.py::test_a_terminal_that_is_closed_is_written_to_no_more",
+            "unit/cli/jobs/test_run.py::test_a_run_ends_like_its_job_although_its_reader_has_left",
+        ),
+    ),
+    Row(
+        number=63,
+        fault="an AI tool renews its login, and is killed",
+        injection=(
+            "a new login file in place of the link; the driver is killed before it copies the "
+            "file back"
+        ),
+        promise=(
+            "the login of the user is renewed within half a second, or by the next attempt after "
+            "a crash; a newer login of the user stays"
+        ),
+        tests=(
+            (
+                "integration/agents/test_driver.py::"
+                "test_a_renewed_login_is_the_users_while_the_agent_still_works"
+            ),
+            "unit/agents/driver/test_logins.py::test_each_renewal_is_brought_back",
+            (
+                "unit/agents/driver/test_logins.py::"
+                "test_what_a_killed_attempt_renewed_is_brought_back_by_the_next"
+            ),
+            "unit/agents/driver/test_logins.py::test_a_login_that_was_changed_meanwhile_stays",
+        ),
     ),
 )

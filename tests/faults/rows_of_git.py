@@ -96,4 +96,45 @@ ROWS = (
             "integration/store/test_postgresql.py::test_one_server_at_a_time_has_the_database",
         ),
     ),
+    Row(
+        number=67,
+        fault="a land or undo that is killed among the files",
+        injection=("git is killed after it has written some of the files; files are changed since"),
+        promise=(
+            "the next `land` finishes it, or the next `undo` reverts it, never over later changes"
+        ),
+        tests=(
+            (
+                "unit/git/merge/test_merge_tree.py::"
+                "test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted"
+            ),
+            (
+                "unit/git/merge/test_merge_tree.py::"
+                "test_a_killed_landing_is_not_finished_over_what_was_changed_since"
+            ),
+            (
+                "unit/git/merge/test_merge_tree.py::"
+                "test_a_killed_landing_is_not_finished_while_another_git_is_at_work"
+            ),
+            (
+                "unit/git/merge/test_merge_tree.py::"
+                "test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
+            ),
+            (
+                "unit/git/landing/test_squash.py::"
+                "test_a_squash_that_was_killed_among_the_files_is_finished"
+            ),
+        ),
+    ),
+    Row(
+        number=68,
+        fault="Git LFS is configured and not installed",
+        injection=(
+            "a filter without its program, in the settings of the repository and of the user"
+        ),
+        promise="workers start with pointer files, and the report says so",
+        tests=(
+            "unit/git/environments/test_lfs.py::test_a_filter_without_its_program_stops_nobody",
+        ),
+    ),
 )

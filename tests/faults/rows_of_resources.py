@@ -109,8 +109,14 @@ ROWS = (
     Row(
         number=23,
         fault="a worker that uses too much memory",
-        injection="a program that allocates beyond workers.limits.memory",
-        promise=("all its processes are killed, the reason names the limit, and it is not retried"),
+        injection=(
+            "a program that allocates beyond workers.limits.memory, also in shared memory and "
+            "/dev/shm"
+        ),
+        promise=(
+            "all its processes are killed, the reason names the limit, and it is not retried; with "
+            "workers.limits.strict, no server starts that cannot hold a limit exactly"
+        ),
         tests=(
             (
                 "integration/launchers/test_limits.py::"
@@ -123,6 +129,16 @@ ROWS = (
             (
                 "integration/launchers/test_limits.py::"
                 "test_what_a_group_counted_says_which_limit_was_hit"
+            ),
+            "integration/launchers/test_memory.py::test_shared_memory_counts",
+            "integration/launchers/test_memory.py::test_what_processes_share_counts_once",
+            (
+                "integration/launchers/test_memory.py::"
+                "test_a_file_counts_after_its_writer_closed_and_renamed_it"
+            ),
+            (
+                "integration/launchers/test_limits.py::"
+                "test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do"
             ),
         ),
     ),
@@ -196,7 +212,7 @@ ROWS = (
     Row(
         number=28,
         fault="a second server on the same workspace, or on the same database file",
-        injection="two are started",
+        injection="two are started, also after the lock files were removed",
         promise="the second one is refused with a message",
         tests=(
             (
@@ -206,6 +222,10 @@ ROWS = (
             (
                 "integration/engine/server/test_crashes.py::"
                 "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
+            ),
+            (
+                "integration/store/test_sqlite.py::"
+                "test_one_server_at_a_time_has_the_file_also_without_its_lock_file"
             ),
         ),
     ),
@@ -226,7 +246,10 @@ ROWS = (
     Row(
         number=30,
         fault="a recursion bomb",
-        injection="every worker starts child jobs until it is rejected",
+        injection=(
+            "every worker starts child jobs until it is rejected, also as unrelated jobs with an "
+            "API key"
+        ),
         promise="it stops at the exact limits with 422, and the root job ends",
         tests=(
             "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
@@ -234,6 +257,7 @@ ROWS = (
                 "integration/engine/limits/test_limits.py::"
                 "test_a_deeper_bomb_stops_at_the_descendants_of_its_root"
             ),
+            "integration/engine/jobs/test_recursion.py::test_depths_that_are_only_claimed_end_too",
         ),
     ),
     Row(
@@ -371,6 +395,61 @@ ROWS = (
                 "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
             ),
             "unit/workspace/test_location.py::test_what_is_moved_or_replaced_is_noticed",
+        ),
+    ),
+    Row(
+        number=64,
+        fault="a database that is locked or read-only",
+        injection=(
+            "another connection locks the tables of PostgreSQL, or the database is made read-only"
+        ),
+        promise=(
+            "no call waits longer than 3 s, /health names the cause, and work resumes automatically"
+        ),
+        tests=(
+            (
+                "integration/store/test_postgresql.py::"
+                "test_a_table_that_is_locked_holds_up_nothing_for_long"
+            ),
+            (
+                "integration/engine/server/test_postgresql.py::"
+                "test_a_locked_or_read_only_database_is_named_by_health"
+            ),
+        ),
+    ),
+    Row(
+        number=65,
+        fault="a body or a command that is too long",
+        injection="9 MB to a server that takes 8 MiB; commands over 128 KiB",
+        promise=(
+            "413 or 422 with the limit, and no reset connection; a command for bash is passed as "
+            "a file"
+        ),
+        tests=(
+            (
+                "integration/api/test_hostile_requests.py::"
+                "test_a_body_beyond_the_limit_is_refused_however_it_comes"
+            ),
+            (
+                "integration/engine/jobs/test_tasks.py::"
+                "test_a_command_that_is_too_long_for_an_argument_runs"
+            ),
+            (
+                "integration/engine/jobs/test_tasks.py::"
+                "test_a_list_with_an_argument_that_no_program_takes_is_refused"
+            ),
+        ),
+    ),
+    Row(
+        number=66,
+        fault="a folder below the directory that a sandbox hides",
+        injection=("the folder, the project, and an environment lie below /tmp, with mode sandbox"),
+        promise="workers read them there as elsewhere",
+        tests=(
+            (
+                "integration/engine/access/test_containment.py::"
+                "test_what_lies_below_tmp_is_as_readable_in_the_sandbox_as_elsewhere"
+            ),
         ),
     ),
 )
