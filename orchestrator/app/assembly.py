@@ -64,6 +64,7 @@ from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
+from orchestrator.engine.service.reruns.worker_calls import WorkerCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
@@ -354,6 +355,13 @@ class Assembly:
                 trees=self._stored_trees,
                 queries=self._queries,
                 worktrees=self._worktrees,
+            ),
+            workers=WorkerCalls(
+                supervisor=self._supervisor,
+                access=self._access,
+                trees=self._stored_trees,
+                merge_queue=self._merge_queue,
+                moved=lambda: self._place.moved,
             ),
             feedback=FeedbackCalls(
                 supervisor=self._supervisor,

@@ -67,6 +67,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Use the changes of a job": {
         "diff": "changes.land",
+        "feedback": "changes.feedback",
         "land": "changes.land",
         "undo": "changes.land",
         "apply": "changes.apply",

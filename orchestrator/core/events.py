@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     #: A person commented on the worker's change, and one more attempt follows. data: by,
     #: comments (number), attempt, commit, landed (branches that have the earlier result)
     FEEDBACK_GIVEN = "feedback_given"
+    #: A caller requested the end of this worker alone. data: by
+    WORKER_CANCEL_REQUESTED = "worker_cancel_requested"
     #: A person rolled the worker's branch back to a checkpoint. data: by, attempt, checkpoint,
     #: commit, kept
     WORKER_ROLLED_BACK = "worker_rolled_back"

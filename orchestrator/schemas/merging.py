@@ -51,6 +51,8 @@ class ChoiceRequest(Wire):
     """Request to choose a candidate of a task."""
 
     worker_id: Annotated[Text, Field(min_length=1, max_length=200)]
+    reason: Annotated[Text, Field(max_length=1000)] = ""
+    """Reason for the choice, for reports."""
 
 
 class LandBody(Wire):

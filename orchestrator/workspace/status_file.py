@@ -256,6 +256,7 @@ def status_document(
     return {
         "job_id": root.id,
         "status": root.status,
+        "run": root.run,
         "reason": root.reason,
         "paused": _paused(root),
         "request": root.request,
@@ -323,6 +324,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "parent_worker_id": job.parent_worker_id,
         "depth": job.depth,
         "status": job.status,
+        "run": job.run,
         "reason": job.reason,
         "paused": _paused(job),
         "request": job.request[:REQUEST_LIMIT],

@@ -238,10 +238,45 @@ class OrchestratorClient(Following):
             answer = self.conflicts(job_id)
         return answer
 
-    def choose(self, job_id: str, task_id: str, worker_id: str) -> Answer:
+    def feedback(
+        self,
+        job_id: str,
+        worker_id: str,
+        comments: Sequence[Mapping[str, Any]] = (),
+        *,
+        commit: str,
+        summary: str = "",
+        agent: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Send comments on a worker's change back, as one more attempt on its branch.
+
+        A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
+        old). ``commit`` is the commit that they are on. Raises ConflictError if the branch has
+        moved. The same ``idempotency_key`` never begins a second attempt.
+        """
+        body = {
+            "comments": [dict(each) for each in comments],
+            "commit": commit,
+            "summary": summary,
+            **({"agent": agent} if agent else {}),
+        }
+        key = idempotency_key or secrets.token_hex(16)
+        path = path_of(job_id, "workers", worker_id, "feedback")
+        return self._post(path, body, idempotency_key=key)
+
+    def retry_worker(self, job_id: str, worker_id: str) -> Answer:
+        """Retry one worker that did not succeed, and what was skipped because of it."""
+        return self._post(path_of(job_id, "workers", worker_id, "retry"), {})
+
+    def cancel_worker(self, job_id: str, worker_id: str) -> Answer:
+        """Cancel one worker and its child jobs; the job continues. Idempotent."""
+        return self._post(path_of(job_id, "workers", worker_id, "cancel"), {})
+
+    def choose(self, job_id: str, task_id: str, worker_id: str, reason: str = "") -> Answer:
         """Overrule the choice among a task's candidates; waits until the job is merged again."""
-        path = path_of(job_id, "tasks", task_id, "choice")
-        answer = self._post(path, {"worker_id": worker_id})
+        path = path_of(job_id, "tasks", task_id, "choose")
+        answer = self._post(path, {"worker_id": worker_id, "reason": reason})
         while answer["merging"]:
             time.sleep(1)
             answer = self.conflicts(job_id)

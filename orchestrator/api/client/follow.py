@@ -27,24 +27,24 @@ class Following(ClientCalls):
         """Return the short form: ``status`` and, once a worker has finished, ``results``."""
         return self._get(path_of(job_id, "status"))
 
-    def wait(self, job_id: str, timeout: float | None = None) -> Answer:
+    def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
         """Return the status after the job's end; after ``timeout`` seconds, the status with
-        ``timed_out`` true.
+        ``timed_out`` true. ``run``: the run whose end is awaited, or a later one.
 
         Also waits through a restart of the server that is shorter than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            answer = self._wait_once(job_id, max(0.0, deadline - time.monotonic()))
-            ended = answer["status"] in ENDED_JOB
+            answer = self._wait_once(job_id, max(0.0, deadline - time.monotonic()), run)
+            ended = answer["status"] in ENDED_JOB and answer.get("run", run) >= run
             if ended or time.monotonic() >= deadline:
                 return {**answer, "timed_out": not ended}
 
-    def _wait_once(self, job_id: str, left: float) -> Answer:
+    def _wait_once(self, job_id: str, left: float, run: int) -> Answer:
         seconds = min(left, WAIT_SECONDS)
         return self._get(
             path_of(job_id, "wait"),
-            {"timeout": f"{seconds:.3f}"},
+            {"timeout": f"{seconds:.3f}", **({"run": str(run)} if run > 1 else {})},
             retry_seconds=min(left, self._patience),
             read_timeout=seconds + 30,
         )

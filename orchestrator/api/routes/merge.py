@@ -41,12 +41,13 @@ def merge_job(job_id: str) -> Response:
 
 
 @blueprint.post("/tasks/<task_id>/choice")
+@blueprint.post("/tasks/<task_id>/choose")
 def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about the job's calls, either.
     service().job(caller(), checked_job_id(job_id))
     request = reading.body(ChoiceRequest)
-    if service().choose(caller(), job_id, task_id, request.worker_id):
+    if service().choose(caller(), job_id, task_id, request.worker_id, request.reason):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 

@@ -64,7 +64,7 @@ def diff_command(
     """
     surroundings.work_on_project_of(job_id)
     if worker_id:
-        shown = _diff_of_worker(surroundings, job_id, worker_id, attempt, stat)
+        shown = diff_of_worker(surroundings, job_id, worker_id, attempt, stat)
     elif attempt is not None:
         raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
     else:
@@ -75,7 +75,7 @@ def diff_command(
         click.echo(shown, nl=False)
 
 
-def _diff_of_worker(
+def diff_of_worker(
     surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
 ) -> bytes:
     from orchestrator.app import worker_difference

@@ -76,9 +76,12 @@ def merge_command(
 @job_argument
 @click.argument("task_id", metavar="TASK")
 @click.argument("worker_id", metavar="WORKER")
+@click.option("--reason", metavar="TEXT", help="Reason for the choice, for reports.")
 @json_option
 @pass_surroundings
-def choose_command(surroundings: CliContext, job_id: str, task_id: str, worker_id: str) -> int:
+def choose_command(
+    surroundings: CliContext, job_id: str, task_id: str, worker_id: str, reason: str | None
+) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
     JOB must have ended. The new result contains WORKER's changes instead of those of the previous
@@ -86,7 +89,7 @@ def choose_command(surroundings: CliContext, job_id: str, task_id: str, worker_i
     is that of `status JOB`. Needs a running server.
     """
     with surroundings.client() as client:
-        record = client.choose(job_id, task_id, worker_id)
+        record = client.choose(job_id, task_id, worker_id, reason or "")
     click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
     return of_job(str(record["status"]))
 

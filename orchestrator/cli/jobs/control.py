@@ -100,16 +100,22 @@ def reject_command(surroundings: CliContext, job_id: str) -> None:
 
 @click.command("cancel")
 @job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
 @json_option
 @pass_surroundings
-def cancel_command(surroundings: CliContext, job_id: str) -> None:
-    """Cancel JOB and its child jobs, and stop their processes."""
+def cancel_command(surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
+    """Cancel JOB and its child jobs, and stop their processes.
+
+    With WORKER, stops this worker and its child jobs only; the other workers of JOB continue.
+    """
     with surroundings.client() as client:
-        _print(surroundings, client.cancel(job_id))
+        answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
+        _print(surroundings, answer)
 
 
 @click.command("retry")
 @job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
 @click.option(
     "--timeout",
     "default_timeout",
@@ -126,11 +132,22 @@ def cancel_command(surroundings: CliContext, job_id: str) -> None:
 @cap_options
 @json_option
 @pass_surroundings
-def retry_command(surroundings: CliContext, /, job_id: str, **options: Any) -> None:
-    """Retry the tasks of JOB that did not succeed."""
+def retry_command(
+    surroundings: CliContext, /, job_id: str, worker_id: str | None, **options: Any
+) -> None:
+    """Retry the tasks of JOB that did not succeed.
+
+    With WORKER, retries this worker only, and tasks that were skipped because of it; JOB may still
+    be running. Options are for the whole JOB.
+    """
     config = {name: value for name, value in options.items() if value is not None}
+    if worker_id and config:
+        raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
     with surroundings.client() as client:
-        _print(surroundings, client.retry(job_id, **config))
+        if worker_id:
+            _print(surroundings, client.retry_worker(job_id, worker_id))
+        else:
+            _print(surroundings, client.retry(job_id, **config))
 
 
 def _print(surroundings: CliContext, answer: dict[str, Any]) -> None:

@@ -83,6 +83,7 @@ def summary(job: Answer) -> Answer:
     job_id, began, ended = job["job_id"], moment(job.get("started_at")), moment(job.get("ended_at"))
     values = {
         **{"reason": "", "request": "", "depth": 0, "root_job_id": job_id, "labels": {}},
+        "run": 1,
         **job,
         "request": str(job.get("request") or "")[:SUMMARY_CHARACTERS],
         "seconds": duration(began, ended),

@@ -270,6 +270,8 @@ class Worker:
     failure: str = ""
     #: The worker must not start before this time.
     not_before: float = 0.0
+    #: The caller that cancelled this worker alone, for people; None: nobody did.
+    cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
     #: Number of workers in the worker's child jobs, from which the next worker gets its name.
     child_workers: int = 0

@@ -280,7 +280,8 @@ class Scheduler:
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
         self._gate_events.ended(key, attempt, evidence.gates, now)
-        if exit.cause is ExitCause.PAUSED and self._trees.job_of(worker).stop_cause is None:
+        stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
+        if exit.cause is ExitCause.PAUSED and not stopped:
             self._completion.paused(key, now)
         else:
             verdict = self._completion.as_stopped(worker, exit) or verdict
@@ -346,6 +347,13 @@ class Scheduler:
     def load_pause(self, pause: Pause | None) -> None:
         """Load the stored pause of everything. Call this before jobs are restored."""
         self._trees.pause = pause
+
+    def cancel_worker(self, worker: Worker, by: str, now: float) -> None:
+        """Stop one worker and its child jobs; its job continues without it. Idempotent.
+
+        ``by`` is the caller as text.
+        """
+        self._completion.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the workers of rejected branches. Return True if the job therefore continues."""
@@ -415,9 +423,9 @@ class Scheduler:
         """
         self._reopening.give_feedback(worker, feedback, agent, landed, now)
 
-    def choose(self, worker: Worker, by: str, now: float) -> None:
+    def choose(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
         """Select a candidate of an ended job, as a person decides. Raise Conflict."""
-        self._completion.selection.overrule(worker, by, now)
+        self._completion.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge an ended job again, and start new attempts of workers in conflict."""

@@ -91,7 +91,9 @@ class MergeCalls:
             return False
         return True
 
-    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
+    def choose(
+        self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
+    ) -> bool:
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
@@ -115,7 +117,7 @@ class MergeCalls:
                 raise Conflict(
                     f"job {job_id} is being retried; wait for it: {COMMAND} wait {job_id}"
                 )
-            scheduler.choose(scheduler.view.workers[worker.key], caller.name, now)
+            scheduler.choose(scheduler.view.workers[worker.key], caller.name, now, reason)
 
         self._supervisor.call(action)
         if not has_worktree(worker):

@@ -34,6 +34,7 @@ from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
+from orchestrator.engine.service.reruns.worker_calls import WorkerCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.supervisor.lease_calls import LockCall
@@ -58,6 +59,7 @@ class Service:
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
+        workers: WorkerCalls,
         removal: RemovalCalls,
         landings: LandingCalls,
         locks: LockService,
@@ -74,6 +76,7 @@ class Service:
         self._merges = merges
         self._checkpoints = checkpoints
         self._feedback = feedback
+        self._workers = workers
         self._removal = removal
         self._landings = landings
         self._locks = locks
@@ -173,6 +176,22 @@ class Service:
         """
         return self._feedback.give(caller, job_id, worker_id, request)
 
+    def retry_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        """Run one worker again that did not succeed, and what was skipped because of it.
+
+        The job may run, or have ended. Raise Forbidden for a worker; Conflict if the worker
+        succeeded, has not ended, or cannot run again.
+        """
+        return self._workers.retry(caller, job_id, worker_id)
+
+    def cancel_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        """Stop one worker and its child jobs; its job continues. Idempotent.
+
+        An ended worker is unchanged. Raise Forbidden for a worker; Conflict for a planner or
+        reviewer.
+        """
+        return self._workers.cancel(caller, job_id, worker_id)
+
     # The result of a job that has ended
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
@@ -182,13 +201,17 @@ class Service:
         """
         return self._merges.merge(caller, job_id, choice)
 
-    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
-        """Select another candidate of a task. Return True if the job's new merge has ended.
+    def choose(
+        self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
+    ) -> bool:
+        """Select another candidate of a task, with the person's reason.
+
+        Return True if the job's new merge has ended.
 
         Raise Conflict if a selection is not possible, NotFound for an unknown task, and
         InvalidRequest for a worker that is not a candidate of the task.
         """
-        return self._merges.choose(caller, job_id, task_id, worker_id)
+        return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
         """Return what ``land`` would do now; nothing changes. Raise its errors, except

@@ -147,6 +147,7 @@ workers = Table(
     Column("budget_from", Integer, nullable=False),
     Column("failure", PlainText, nullable=False),
     Column("not_before", Double, nullable=False),
+    Column("cancelled_by", PlainText),
     Column("child_job_ids", Document(columns.read_names), nullable=False),
     Column("child_workers", Integer, nullable=False),
     Column("started_at", Double),

@@ -251,7 +251,9 @@ class FakeService:
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
         return ()
 
-    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
+    def choose(
+        self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
+    ) -> bool:
         self.job(caller, job_id)
         self.chosen = (task_id, worker_id)
         return True
@@ -316,6 +318,12 @@ class FakeService:
         self._jobs[job.id] = job
         self.publish(job, EventKind.JOB_REOPENED)
         return FeedbackGiven(job_id=job.id, worker_id=worker_id, attempt=2, run=job.run)
+
+    def retry_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        return self.retry(caller, job_id, ConfigRequest())
+
+    def cancel_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        return self.job(caller, job_id)
 
     def agents(self) -> Sequence[Availability]:
         return [Availability(name="shell", description="runs a command")]

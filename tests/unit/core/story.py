@@ -205,6 +205,16 @@ class Story:
         self.scheduler.give_feedback(worker, given, self.now, agent=agent, landed=landed)
         self.turn()
 
+    def retry_worker(self, key: WorkerKey) -> int:
+        self._reopens(key)
+        count = self.scheduler.retry_worker(self.scheduler.view.workers[key], "user", self.now)
+        self.turn()
+        return count
+
+    def cancel_worker(self, key: WorkerKey) -> None:
+        self.scheduler.cancel_worker(self.scheduler.view.workers[key], "user", self.now)
+        self.turn()
+
     def _reopens(self, key: WorkerKey) -> None:
         if not self.scheduler.view.has_tree(key.root_id):
             self.scheduler.restore(self.kept.tree(key.root_id), self.now)

@@ -126,10 +126,25 @@ STEERING = (
     ),
     Operation(
         method="post",
-        path=f"{JOB}/tasks/{{task_id}}/choice",
+        path=f"{JOB}/tasks/{{task_id}}/choose",
         id="chooseCandidate",
         tag="jobs",
         summary="Choose another candidate of a task",
+        description="Repeats the merge of the ended job with this candidate. 202: the merge is "
+        "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
+        "is not a candidate of the task.",
+        body=merging.ChoiceRequest,
+        body_required=True,
+        examples={"the second candidate": {"worker_id": "worker_2", "reason": "simpler"}},
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/choice",
+        id="chooseCandidateAlias",
+        tag="jobs",
+        summary="Choose another candidate of a task (same as POST choose)",
         description="Repeats the merge of the ended job with this candidate. 202: the merge is "
         "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
         "is not a candidate of the task.",
@@ -222,6 +237,36 @@ STEERING = (
             "with the same key begins no second attempt."
         },
         leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/retry",
+        id="retryWorker",
+        tag="jobs",
+        summary="Retry one worker that did not succeed",
+        description=(
+            "Tasks that were skipped because of it run, too. An ended job runs again (run + 1). "
+            "409: the worker succeeded, has not ended, or depends on a task that did not succeed. "
+            "403: the caller is a worker."
+        ),
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: common.AcceptedAnswer},
+        errors=(CONFLICT,),
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/cancel",
+        id="cancelWorker",
+        tag="jobs",
+        summary="Cancel one worker and its child jobs",
+        description=(
+            "The other workers of the job continue; tasks that depend on the worker's task are "
+            "skipped. An ended worker is unchanged. 403: the caller is a worker."
+        ),
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: common.CancelAnswer},
+        errors=(CONFLICT,),
     ),
     Operation(
         method="post",

@@ -1,4 +1,4 @@
-"""Calls of a person about one worker: comments on its change."""
+"""Calls of a person about one worker: comments on its change, retry, cancel."""
 
 from http import HTTPStatus
 
@@ -8,9 +8,16 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import json_answer
-from orchestrator.api.serializers.common import job_path, links
+from orchestrator.api.serializers.common import (
+    accepted_answer,
+    cancel_answer,
+    job_path,
+    links,
+)
+from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas.answers.feedback import FeedbackGivenAnswer
 from orchestrator.schemas.requests.feedback import FeedbackBody
+from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint(
@@ -37,3 +44,21 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
         links=links(given.job_id),
     )
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(given.job_id)}/status")
+
+
+@blueprint.post("/retry")
+def retry_worker(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    job = service().retry_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
+    left = service().detail(caller(), job.id, with_tasks=False).left
+    answer = accepted_answer(Accepted(job=job, left=left))
+    return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
+
+
+@blueprint.post("/cancel")
+def cancel_worker(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    job = service().cancel_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
+    return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")

@@ -61,7 +61,7 @@ class CandidateSelection:
         self._trees.nodes[reviewer.key] = Node()
         self._trees.queue(begun)
 
-    def overrule(self, worker: Worker, by: str, now: float) -> None:
+    def overrule(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
         """Select a candidate as a person decides, whatever the comparison found. Idempotent.
 
         Raise Conflict for a worker that is no candidate, or did not succeed.
@@ -71,7 +71,7 @@ class CandidateSelection:
         if worker.chosen:
             return
         others = sorted((each for each in candidates if each.id != worker.id), key=_place)
-        why = f"chosen by {by}"
+        why = f"chosen by {by}{f': {reason}' if reason else ''}"
         self._place(worker, 1, why)
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")

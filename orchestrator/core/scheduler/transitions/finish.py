@@ -67,8 +67,8 @@ class Completion:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of an attempt that a pause stopped, and whose job was stopped since;
-        None for any other.
+        """Return the outcome of an attempt that a pause stopped, if its worker or job was stopped
+        since; None for any other.
         """
         return self._stopped_verdict(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -83,6 +83,9 @@ class Completion:
         if node.verdict is not None and not node.open_children:
             verdict = self._with_promise(worker, verdict)
             worker = self._unit_of_work.workers[key]
+        if worker.cancelled_by is not None and not verdict.succeeded:
+            # A server that has restarted since may have found the attempt lost.
+            verdict = _stopped(EndedBy.CANCEL, worker.cancelled_by)
         if node.open_children:
             # Otherwise a child job could outlive the cancel because its parent has succeeded since.
             verdict = self._stopped_verdict(worker) or verdict
@@ -207,10 +210,35 @@ class Completion:
             noted = changed(job, facts=facts)
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
 
-    def stop_again(self, worker: Worker) -> None:
-        """After a restart, continue to stop the worker's job."""
+    def stop_worker(self, worker: Worker, by: str, now: float) -> None:
+        """Stop one worker and its child jobs; its job continues. Idempotent."""
+        node = self._trees.nodes.get(worker.key)
         job = self._trees.job_of(worker)
-        if job.stop_cause is not None:
+        if node is None or worker.cancelled_by is not None or job.stop_cause is not None:
+            return
+        # A pause may be stopping its attempt already.
+        node.stopping = True
+        worker = self._unit_of_work.update_worker(worker.key, cancelled_by=by)
+        self._unit_of_work.emit(EventKind.WORKER_CANCEL_REQUESTED, job, now, worker.id, by=by)
+        for child in sorted(node.open_children):
+            self.stop_tree(child, StopCause.PARENT, f"{worker.id} (cancelled)", now)
+        if node.alive:
+            stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by)
+            self._trees.commands.append(stop)
+        elif node.open_children:
+            # Its process has exited or not restarted yet: it ends after its child jobs.
+            self._wait_without_process(worker, node, _stopped(EndedBy.CANCEL, by))
+        else:
+            self._end_worker(worker, _stopped(EndedBy.CANCEL, by), now)
+
+    def stop_again(self, worker: Worker) -> None:
+        """After a restart, continue to cancel the worker, or its job."""
+        job = self._trees.job_of(worker)
+        if worker.cancelled_by is not None:
+            self._trees.nodes[worker.key].stopping = True
+            stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, worker.cancelled_by)
+            self._trees.commands.append(stop)
+        elif job.stop_cause is not None:
             self._trees.nodes[worker.key].stopping = True
             stop = Stop(worker.key, worker.attempt, _ENDED_BY[job.stop_cause], _by(job))
             self._trees.commands.append(stop)
@@ -225,8 +253,12 @@ class Completion:
             self.settle(worker.key, node.verdict, now)
 
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
-        """Return the worker's outcome if its job is being stopped; otherwise None."""
+        """Return the outcome of a worker that is being stopped, alone or with its job; otherwise
+        None.
+        """
         job = self._trees.job_of(worker)
+        if worker.cancelled_by is not None:
+            return _stopped(EndedBy.CANCEL, worker.cancelled_by)
         return None if job.stop_cause is None else _stopped(_ENDED_BY[job.stop_cause], _by(job))
 
     def _try_again(
@@ -238,7 +270,7 @@ class Completion:
         limited_until: float | None,
     ) -> bool:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
-        if job.stop_cause is not None or node.stopping:
+        if job.stop_cause is not None or worker.cancelled_by is not None or node.stopping:
             return False
         if limited_until is not None:
             # Waiting for a rate-limited account uses none of the worker's retries.
@@ -385,6 +417,7 @@ class Completion:
             reason=reason,
             failure=verdict.failure,
             ended_at=self._ended_at(worker, now),
+            cancelled_by=None if status.succeeded else worker.cancelled_by,
         )
         files = list(ended.result.files_created[:100]) if ended.result else []
         said: dict[str, object] = {"status": str(status), "reason": reason}

@@ -158,6 +158,7 @@ class Reopening:
             budget_from=worker.attempt,
             not_before=0.0,
             ended_at=None,
+            cancelled_by=None,
             **changes,
         )
 

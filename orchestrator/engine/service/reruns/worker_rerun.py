@@ -33,10 +33,13 @@ def check_can_run_again(job: Job) -> None:
         )
 
 
-def check_reopens(scheduler: Scheduler, job: Job, worker: Worker) -> None:
+def check_reopens(
+    scheduler: Scheduler, job: Job, worker: Worker, command: str = "feedback"
+) -> None:
     """Raise Conflict if the worker's job cannot continue with it; a Deadlock is one.
 
-    For the supervisor's turn: nothing else can change between this check and the change.
+    ``command``: what a person does to the worker above, if only that worker can still run. For the
+    supervisor's turn: nothing else can change between this check and the change.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -54,7 +57,7 @@ def check_reopens(scheduler: Scheduler, job: Job, worker: Worker) -> None:
             f"the job: {COMMAND} wait {job.id}"
         )
     if job.parent_key is not None:
-        _check_above(scheduler, job)
+        _check_above(scheduler, job, command)
         scheduler.check_locks(job, [scheduler.view.task_of(worker)])
 
 
@@ -71,14 +74,14 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
         )
 
 
-def _check_above(scheduler: Scheduler, job: Job) -> None:
+def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the worker that started the job cannot wait for it again."""
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_open(parent.key):
         raise Conflict(
             f"{parent.id}, which started job {job.id}, has ended, and its change contains the "
-            f"result; comment on that: {COMMAND} feedback {parent.job_id} {parent.id}"
+            f"result; name that worker: {COMMAND} {command} {parent.job_id} {parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(

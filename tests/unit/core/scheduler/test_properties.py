@@ -203,6 +203,56 @@ class Stories(RuleBasedStateMachine):
         self.story.turn()
         assert kept.workers == before
 
+    def _takes_feedback(self) -> list[WorkerKey]:
+        """Ended workers whose job can continue with them."""
+        kept = self.story.kept
+        return [
+            worker.key
+            for worker in kept.workers.values()
+            if worker.status.ended
+            and worker.attempt
+            and not worker.is_adviser
+            and self._may_run_again(kept.jobs[worker.job_id], worker)
+        ]
+
+    def _may_run_again(self, job: Job, worker: Worker) -> bool:
+        workers = self.story.kept.workers
+        reviews = any(
+            each.is_reviewer and each.job_id == job.id and not each.status.ended
+            for each in workers.values()
+        )
+        stops = job.stop_cause is not None and not job.status.ended
+        above = job.parent_key is None or self._goes_on(workers[job.parent_key])
+        return above and not stops and not reviews and job.id not in self.story.to_render
+
+    @precondition(lambda self: self._takes_feedback())
+    @rule(data=st.data())
+    def a_person_comments_on_a_change(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self._takes_feedback()))
+        worker = self.story.worker(key)
+        self.story.feedback(key)
+        after = self.story.worker(key)
+        assert after.budget_from == worker.attempt
+        assert after.result and after.result.feedback
+
+    @precondition(lambda self: self._takes_feedback())
+    @rule(data=st.data())
+    def a_worker_is_retried(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self._takes_feedback()))
+        worker = self.story.worker(key)
+        if worker.status.succeeded or worker.status is WorkerStatus.SKIPPED:
+            return
+        assert self.story.retry_worker(key) >= 1
+        assert not self.story.worker(key).status.ended
+
+    @precondition(lambda self: self.story.scheduler.view.workers)
+    @rule(data=st.data())
+    def a_worker_is_cancelled(self, data: st.DataObject) -> None:
+        there = self.story.scheduler.view.workers
+        found = [key for key in there if not self.story.worker(key).is_adviser]
+        if found:
+            self.story.cancel_worker(data.draw(st.sampled_from(found)))
+
     @precondition(lambda self: self._unfinished())
     @rule(data=st.data())
     def a_job_is_cancelled(self, data: st.DataObject) -> None:

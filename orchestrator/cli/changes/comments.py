@@ -1,0 +1,151 @@
+"""Comments on lines as people write them: in options, in a file, or below lines of a diff."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.errors import InvalidRequest
+
+Comment = dict[str, Any]
+
+#: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text`` for the start.
+_PLACE = re.compile(
+    r"(?P<path>\S.*?):(?:(?P<side>old|new):)?(?P<line>\d+)(?:-(?P<end>\d+))?:(?P<text>.*)"
+)
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+#: Begins a line of explanation in the edited diff.
+EXPLANATION = "#:"
+#: Begins a line of a comment in the edited diff.
+COMMENT = "#"
+
+
+@dataclass
+class Comments:
+    """Comments on lines, and a comment on the whole change."""
+
+    found: list[Comment] = field(default_factory=list)
+    summary: str = ""
+
+    def add(self, other: "Comments") -> None:
+        self.found += other.found
+        self.summary = "\n\n".join(filter(None, (self.summary, other.summary)))
+
+
+def in_option(text: str) -> Comment:
+    """Return the comment of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
+    found = _PLACE.fullmatch(text.partition("\n")[0])
+    if found is None:
+        raise InvalidRequest(
+            f"--comment {text[:60]!r} names no line; write PATH:LINE:TEXT, such as "
+            "src/app.py:12:use the constant"
+        )
+    return _comment(found, [found["text"], *text.split("\n")[1:]])
+
+
+def in_file(text: str) -> Comments:
+    """Return the comments of a file: blocks that begin with ``PATH:LINE:``, or an edited diff.
+
+    The text before the first comment is on the whole change.
+    """
+    if any(_HUNK.match(line) for line in text.splitlines()):
+        return in_diff(text)
+    begun: list[tuple[re.Match[str] | None, list[str]]] = [(None, [])]
+    for line in text.splitlines():
+        if found := _PLACE.fullmatch(line):
+            begun.append((found, [found["text"]]))
+        else:
+            begun[-1][1].append(line)
+    summary = "\n".join(begun[0][1]).strip()
+    return Comments([_comment(place, lines) for place, lines in begun if place], summary)
+
+
+def _comment(place: re.Match[str], lines: list[str]) -> Comment:
+    line = int(place["line"])
+    return {
+        "path": place["path"],
+        "side": place["side"] or "new",
+        "line": line,
+        "end_line": int(place["end"] or line),
+        "text": "\n".join(lines).strip(),
+    }
+
+
+def in_diff(text: str) -> Comments:
+    """Return the comments of an edited diff: lines that begin with ``#`` are on the line above.
+
+    Those before the first file are on the whole change.
+    """
+    comments = Comments()
+    for place, lines in _grouped(text):
+        said = "\n".join(lines).strip()
+        if not said:
+            continue
+        if place is None:
+            comments.summary = said
+        else:
+            comments.found.append({**place, "text": said})
+    return comments
+
+
+def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
+    """Yield each group of comment lines with the place of the line above."""
+    place: Comment | None = None
+    lines: list[str] = []
+    walk = _Walk()
+    for line in text.splitlines():
+        if line.startswith(EXPLANATION):
+            continue
+        if line.startswith(COMMENT):
+            lines.append(line.removeprefix(COMMENT).removeprefix(" "))
+            continue
+        yield place, lines
+        lines, place = [], walk.step(line) or place
+    yield place, lines
+
+
+class _Walk:
+    """Walks through a diff, and knows the file and the line numbers of both sides."""
+
+    def __init__(self) -> None:
+        self._paths = {"old": "", "new": ""}
+        self._lines = {"old": 0, "new": 0}
+        self._left = {"old": 0, "new": 0}
+
+    def step(self, line: str) -> Comment | None:
+        """Return the place of a line of a hunk; None for any other line."""
+        if hunk := _HUNK.match(line):
+            self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
+            self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
+            return None
+        if not any(self._left.values()):
+            self._header(line)
+            return None
+        return self._in_hunk(line)
+
+    def _header(self, line: str) -> None:
+        for side, mark in (("old", "--- "), ("new", "+++ ")):
+            if line.startswith(mark):
+                self._paths[side] = _path(line.removeprefix(mark))
+
+    def _in_hunk(self, line: str) -> Comment | None:
+        if line.startswith("\\"):
+            return None
+        sides = {"-": ("old",), "+": ("new",)}.get(line[:1], ("old", "new"))
+        place = self._place(sides[-1])
+        for side in sides:
+            self._lines[side] += 1
+            self._left[side] -= 1
+        return place
+
+    def _place(self, side: str) -> Comment:
+        line = self._lines[side]
+        return {"path": self._paths[side], "side": side, "line": line, "end_line": line}
+
+
+def _path(shown: str) -> str:
+    """Return the path of a header line of a diff, which git quotes if it has special characters."""
+    shown = shown.rstrip("\t\r")
+    if shown.startswith('"') and shown.endswith('"'):
+        shown = shown[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8")
+    return shown.partition("/")[2] if shown.startswith(("a/", "b/")) else shown

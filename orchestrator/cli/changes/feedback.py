@@ -1,0 +1,129 @@
+"""``orchestrator feedback``: sends comments on a worker's change back to the worker."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.changes.comments import Comments, in_diff, in_file, in_option
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+
+Answer = dict[str, Any]
+
+_TEMPLATE = """\
+#: Comments on the change of {worker} in job {job}, commit {commit}.
+#: Write a comment below the line that it is on, in lines that begin with "# ".
+#: Lines that begin with "# " here, before the first file, are on the whole change.
+#: Without any comment, nothing is sent.
+
+{diff}"""
+
+
+@click.command("feedback")
+@job_argument
+@click.argument("worker_id", metavar="WORKER")
+@click.option(
+    "--comment",
+    "comments",
+    multiple=True,
+    metavar="PATH:LINE:TEXT",
+    help="Comment on a line, or on lines (PATH:3-7:TEXT); repeatable.",
+)
+@click.option("-m", "--message", metavar="TEXT", help="Comment on the whole change.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="File with comments: blocks that begin with PATH:LINE:, or a diff with lines '# comment' "
+    "(-: standard input).",
+)
+@click.option("--edit", is_flag=True, help="Write comments into the diff, in $EDITOR.")
+@click.option("--agent", metavar="NAME", help="Agent of the next attempt (default: the same).")
+@click.option(
+    "--commit", metavar="COMMIT", help="Commit that the comments are on (default: WORKER's latest)."
+)
+@json_option
+@project_option
+@pass_surroundings
+def feedback_command(
+    surroundings: CliContext,
+    /,
+    job_id: str,
+    worker_id: str,
+    comments: tuple[str, ...],
+    message: str | None,
+    file: Any,
+    edit: bool,
+    agent: str | None,
+    commit: str | None,
+) -> None:
+    """Send comments on a worker's change back to it.
+
+    WORKER runs once more, on its branch. Its prompt has path, line, code, and text of each comment.
+    JOB runs again if it has ended, and is merged again. Needs a running server.
+    """
+    given = Comments([in_option(each) for each in comments], message or "")
+    if file is not None:
+        given.add(in_file(file.read()))
+    with surroundings.client() as client:
+        commit = commit or _commit(client.job(job_id), worker_id)
+        if edit:
+            given.add(_edited(surroundings, job_id, worker_id, commit))
+        if not given.found and not given.summary.strip():
+            raise InvalidRequest(
+                "no comments; nothing was sent; write some: "
+                f"{COMMAND} feedback {job_id} {worker_id} --edit"
+            )
+        answer = client.feedback(
+            job_id, worker_id, given.found, commit=commit, summary=given.summary, agent=agent
+        )
+    click.echo(json.dumps(answer) if surroundings.as_json else _told(answer, given))
+
+
+def _commit(job: Answer, worker_id: str) -> str:
+    """Return the head of the worker's branch. Raise NotFound or Conflict."""
+    found = next((each for each in job["workers"] if each["worker_id"] == worker_id), None)
+    if found is None:
+        names = ", ".join(each["worker_id"] for each in job["workers"][:20])
+        raise NotFound(f"job {job['job_id']} has no worker {worker_id!r}; workers: {names}")
+    if not found["commit"]:
+        raise Conflict(
+            f"{worker_id} ({found['status']}) has no commit to comment on; see its files: "
+            f"{COMMAND} status {job['job_id']}"
+        )
+    return str(found["commit"])
+
+
+def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
+    """Return what the user writes into the worker's diff. Raise InvalidRequest for nothing."""
+    from orchestrator.cli.changes.land import diff_of_worker
+
+    surroundings.work_on_project_of(job_id)
+    diff = diff_of_worker(surroundings, job_id, worker_id, None, False).decode("utf-8", "replace")
+    text = _TEMPLATE.format(worker=worker_id, job=job_id, commit=commit[:12], diff=diff)
+    changed = click.edit(text, extension=".diff")
+    return in_diff(changed or "")
+
+
+def _told(answer: Answer, given: Comments) -> str:
+    count = len(given.found) + bool(given.summary)
+    lines = [
+        f"{answer['worker_id']}: attempt {answer['attempt']} gets {count} "
+        f"comment{'s' * (count != 1)} (run {answer['run']} of the job)",
+        f"wait for it: {COMMAND} wait {answer['job_id']}",
+    ]
+    if answer["landed"]:
+        branches = ", ".join(answer["landed"])
+        lines.append(
+            f"{branches} has the earlier result; afterwards: {COMMAND} land {answer['job_id']}"
+        )
+    return "\n".join(lines)

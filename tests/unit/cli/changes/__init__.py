@@ -1,0 +1,1 @@
+"""Commands for a job's changes."""
