@@ -1,5 +1,7 @@
 """A server with a git project, and what a person does on its pages."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ class Site:
             return job
 
 
-def new_site(folder: Path) -> Site:
+def new_site(folder: Path, agents: Mapping[str, Any] | None = None) -> Site:
+    """Start a server. ``agents``: further agents of its config.yaml."""
     product = folder / "project" / "product"
     product.mkdir(parents=True)
     for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
@@ -50,7 +53,7 @@ def new_site(folder: Path) -> Site:
             (product / name).symlink_to(PRODUCT / name)
     (product / "workspace").mkdir()
     config = product / "config.yaml"
-    config.write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
+    config.write_text(json.dumps({"api": {"port": 0, "api_key": KEY}, "agents": agents or {}}))
     config.chmod(0o600)
     project = Project(folder / "project")
     project.git("init", "-q", "-b", "main")

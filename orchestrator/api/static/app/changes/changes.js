@@ -1,11 +1,12 @@
 // The changes of a job: of its result, or of one worker, file by file, with comments on lines.
-import { get, path } from "../core/api.js";
-import { html, useEffect, useMemo, useState } from "../core/html.js";
+import { get, path, text } from "../core/api.js";
+import { html, useEffect, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
+import { act } from "../parts/act.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { count, many, plain } from "../text/format.js";
@@ -67,7 +68,17 @@ function Tree({ files, current, comments, viewed }) {
         value=${typed} onInput=${(event) => type(event.target.value)} /></label></div><ul class="tree pad-0">${rows}</ul></nav>`;
 }
 
-function Tools({ id, workers, worker, against, base, split, setSplit, viewed, files, address }) {
+async function download(id, worker) {
+  const body = await act(() => text(path("jobs", id, "diff"), { worker }, { headers: { Accept: "text/x-diff" } }));
+  if (body === null) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([body], { type: "text/x-diff" }));
+  link.download = `${worker || id}.patch`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function Tools({ id, workers, worker, against, base, split, setSplit, viewed, files }) {
   const pick = (event) => note({ worker: event.target.value, against: "" });
   const other = workers.filter((each) => each.worker_id !== worker && each.task_id === workers.find((own) => own.worker_id === worker)?.task_id);
   const side = (name, word) => html`<button type="button" aria-pressed=${String((against || "base") === name)} onClick=${() => note({ against: name === "base" ? "" : name })}>${word}</button>`;
@@ -80,7 +91,7 @@ function Tools({ id, workers, worker, against, base, split, setSplit, viewed, fi
     <span class="fill"></span><span class="small soft num hide-s">${viewed.size} of ${files.length} viewed</span>
     <div class="seg-c hide-s" role="group" aria-label="Layout"><button type="button" aria-pressed=${String(!split)} onClick=${() => setSplit(false)}>Unified</button>
       <button type="button" aria-pressed=${String(split)} onClick=${() => setSplit(true)}>Split</button></div>
-    <a class="btn hide-s" href=${address} download=${`${worker || id}.patch`}><${Icon} name="i-download" />Patch</a></div>`;
+    <button type="button" class="btn hide-s" onClick=${() => download(id, worker)}><${Icon} name="i-download" />Patch</button></div>`;
 }
 
 const wide = () => window.innerWidth >= SPLIT_WIDTH;
@@ -127,10 +138,9 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
   const { hash } = useStore(place);
   useFileKeys(files, turnViewed);
   const mayComment = Boolean(worker) && (against || "base") === "base" && mayChange();
-  const patch = useMemo(() => `${path("jobs", id, "diff")}?format=patch${worker ? `&worker=${encodeURIComponent(worker)}` : ""}`, [id, worker]);
   const current = decodeURIComponent(hash.slice(1));
   return html`<${Tools} id=${id} workers=${workers} worker=${worker} against=${against} base=${base} split=${split} setSplit=${setSplit}
-      viewed=${viewed} files=${files} address=${patch} />
+      viewed=${viewed} files=${files} />
     ${!files.length && html`<section class="card"><${Empty} icon="i-diff" title="No file was changed">${worker ? "The worker left the files as they were." : "No change of a worker is in the result."}<//></section>`}
     ${files.length > 0 && html`<div class="review"><${Tree} files=${files} current=${current} comments=${remarks.comments} viewed=${viewed} />
       <div class="stack">${files.map((file) => html`<${FileDiff} key=${`${commit} ${file.path}`} file=${file} known=${diff.whole?.get(file.path)}
@@ -140,12 +150,25 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
     ${!worker && mayChange() && workers.length > 0 && html`<p class="foot"><span>To comment on lines and send them back, show the changes of one worker.</span></p>`}`;
 }
 
-function Changes({ id, job }) {
+// What is shown is read again when the worker, or the whole job, begins or ends.
+function useTurns(model, worker, again) {
+  const at = worker ? model.place.get(worker) : undefined;
+  const turn = at === undefined ? model.status : `${model.state[at]} ${model.attempt[at]} ${model.status}`;
+  const first = useRef(turn);
+  useEffect(() => {
+    if (first.current !== turn) again();
+    first.current = turn;
+  }, [turn]);
+}
+
+function Changes({ id, model }) {
   const { search } = useStore(place);
   const given = new URLSearchParams(search);
   const [worker, against, conflict] = ["worker", "against", "conflict"].map((name) => given.get(name) || undefined);
   const rows = useQuery(path("jobs", id, "workers"), { page_size: 500 });
   const diff = useDiff(id, worker, against);
+  const refresh = () => { diff.refresh(); rows.refresh(); };
+  useTurns(model, worker, refresh);
   if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} />`;
   if (diff.error?.type === "no-repository") {
     return html`<section class="card"><${Empty} icon="i-diff" title="There is no diff">${diff.error.message}<//></section>`;
@@ -154,8 +177,7 @@ function Changes({ id, job }) {
   if (diff.loading || rows.loading) return html`<${Loading} />`;
   const workers = (rows.data?.workers || []).filter((each) => each.files > 0 || each.worker_id === worker);
   const row = (rows.data?.workers || []).find((each) => each.worker_id === worker);
-  return html`<${Files} id=${id} job=${job} worker=${worker} workers=${workers} row=${row} against=${against} diff=${diff}
-    refresh=${() => { diff.refresh(); rows.refresh(); }} />`;
+  return html`<${Files} id=${id} worker=${worker} workers=${workers} row=${row} against=${against} diff=${diff} refresh=${refresh} />`;
 }
 
-export const View = ({ model, details }) => html`<${Changes} id=${model.job} job=${details} />`;
+export const View = ({ model }) => html`<${Changes} id=${model.job} model=${model} />`;

@@ -40,7 +40,7 @@ export function FileDiff({ file, known, fetchFile, folded, viewed, turnViewed, s
       <button type="button" class="btn ghost icon sm" aria-label=${`Fold ${file.path}`} aria-expanded=${String(open)} onClick=${() => setOpen(!open)}><${Icon} name=${open ? "i-down" : "i-right"} /></button>
       <span class="path">${file.old_path && file.old_path !== file.path ? `${plain(file.old_path)} → ` : ""}${plain(file.path)}</span>
       ${word && html`<span class="chip hide-s">${word}</span>`}<span class="hide-s"><${PlusMinus} file=${file} /></span>
-      <label class="check small"><input type="checkbox" checked=${viewed} onChange=${turn} /><span>Viewed</span></label></header>
+      ${turnViewed && html`<label class="check small"><input type="checkbox" checked=${viewed} onChange=${turn} /><span>Viewed</span></label>`}</header>
     ${open && html`<${Content} file=${file} hunks=${hunks} split=${split} remarks=${remarks} />`}</section>`;
 }
 

@@ -85,8 +85,7 @@ function Pair({ given, two, choice }) {
 function Between({ job, from, to }) {
   const { data, error } = useQuery(path("jobs", job, "diff"), { worker: to, against: from });
   if (error || !data?.files.length) return null;
-  return html`<h2>From ${from} to ${to}</h2>${data.files.map((file) => html`<${FileDiff} key=${file.path} file=${file} known=${file} folded=${file.binary} viewed=${false}
-    turnViewed=${() => {}} split=${false} remarks=${null} />`)}`;
+  return html`<h2>From ${from} to ${to}</h2>${data.files.map((file) => html`<${FileDiff} key=${file.path} file=${file} known=${file} folded=${file.binary} viewed=${false} split=${false} remarks=${null} />`)}`;
 }
 
 export function Page({ job, task }) {
