@@ -1,15 +1,17 @@
 """The registry of agents by name."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.agents import survey
+from orchestrator.agents.agent_types.driven_agent import DrivenAgent
 from orchestrator.agents.agent_types.program_agent import ProgramAgent
 from orchestrator.agents.agent_types.shell_agent import ShellAgent
+from orchestrator.agents.events.steps import steps_of
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.read_models import Availability, TranscriptStep
 from orchestrator.security.product_files import PACKAGES
 
 MIB = 1024 * 1024
@@ -89,6 +91,18 @@ class AgentRegistry:
     def uses_model(self, name: str) -> bool:
         """True if the agent may use a model; an agent that can never plan has none."""
         return self._plans(self.get(name).name) is not False
+
+    def steps(
+        self, name: str, lines: Iterable[str], ended: bool
+    ) -> Iterator[TranscriptStep] | None:
+        """Return the steps in the saved output of an agent's program; None if it saves none."""
+        agent = self._agents.get(name)
+        if not isinstance(agent, DrivenAgent) or not agent.argv:
+            return None
+        # Few servers show transcripts: the readers are loaded when one is requested.
+        from orchestrator.agents.adapters.readers import reader
+
+        return steps_of(reader(agent.reader), lines, ended=ended)
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """True if the agent's cost with a model is known; None if only the reported usage will

@@ -62,6 +62,7 @@ from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.read_models import ReadModels
+from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_calls import WorkerCalls
@@ -396,7 +397,10 @@ class Assembly:
     def _reads(self) -> ReadModels:
         reader = GitChanges(self._around.project_root)
         changes = ChangeReads(access=self._access, queries=self._queries, reader=reader)
-        return ReadModels(store=self._store, access=self._access, changes=changes)
+        files = WorkerFiles(
+            access=self._access, workspace=self._workspace, read_steps=self._agents.steps
+        )
+        return ReadModels(store=self._store, access=self._access, changes=changes, files=files)
 
     @cached_property
     def _access(self) -> Access:

@@ -35,6 +35,8 @@ from orchestrator.core.ports.listings import (
     JobFilter,
     StatusCount,
     TreeSnapshot,
+    UsageFilter,
+    UsageRow,
     WorkerFilter,
     WorkerPage,
 )
@@ -45,6 +47,7 @@ from orchestrator.store.database.migrate import migrate
 from orchestrator.store.queries import values
 from orchestrator.store.read_models.job_list import job_page, needy, status_counts
 from orchestrator.store.read_models.snapshot import last_seq, snapshot
+from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_page import worker_page
 from orchestrator.store.schema.tables import attempts, jobs, tasks, told, workers
 
@@ -332,6 +335,9 @@ class SqlStore:
             root_ids,
             lambda missing: self._read(lambda connection: status_counts(connection, missing)),
         )
+
+    def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
+        return self._read(lambda connection: usage(connection, wanted))
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None

@@ -15,7 +15,14 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change, Store
-from orchestrator.core.ports.listings import JobFilter, TaskLabel, WorkerFilter, WorkerOrder
+from orchestrator.core.ports.listings import (
+    JobFilter,
+    TaskLabel,
+    UsageBy,
+    UsageFilter,
+    WorkerFilter,
+    WorkerOrder,
+)
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import CONFIG, HARD_TEXT, a_child, a_job, a_worker, an_event
@@ -234,3 +241,41 @@ def test_workers_come_by_page_filter_and_order(store: Store) -> None:
     assert store.worker_page("a", WorkerFilter(job_id="a"), 90, 10, 100.0).workers == []
     assert store.task("a", "t3") == TaskSpec(id="t3", title="Write Docs", model="m", role="docs")
     assert store.task("a", "t9") is None
+
+
+def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
+    red = a_job("a", config=replace(CONFIG, labels={"team": "red"}))
+    child, other = a_child("c", red), a_job("b", submitted_by="me")
+    one = WorkerResult(usage=Usage(input_tokens=5, output_tokens=1, cost_usd=0.25))
+    two = WorkerResult(
+        usage=Usage(input_tokens=1, cache_read_tokens=7, cost_usd=1.0, cost_estimated=True)
+    )
+    done, day = WorkerStatus.SUCCESS, 86_400.0
+    workers = [
+        a_worker(red, 0, agent="claude", status=done, ended_at=day + 1, result=one),
+        a_worker(red, 1, agent="codex", ended_at=2 * day - 0.5, result=two),
+        a_worker(child, 0, id="worker_1_1", agent="claude", status=done, ended_at=2 * day),
+        a_worker(red, 2),
+        a_worker(red, -1, id="p", kind=WorkerKind.PLANNER, agent="codex", started_at=day + 2),
+        a_worker(other, 0, agent="codex", ended_at=3 * day, result=one),
+    ]
+    tasks = [("a", 0, TaskSpec(id="t0", model="large"))]
+    store.save(Change(new_jobs=[red, child, other], new_tasks=tasks, new_workers=workers))
+
+    claude, codex = store.usage(UsageFilter(by=UsageBy.AGENT))
+    assert (claude.key, claude.jobs, claude.workers, claude.succeeded) == ("claude", 2, 2, 2)
+    assert (claude.tokens_in, claude.tokens_out, claude.cost_usd) == (5, 1, 0.25)
+    assert (codex.workers, codex.cost_usd, codex.cache_read) == (2, 1.25, 7)
+    assert (codex.estimated, codex.partial, codex.at) == (True, False, None)
+    days = store.usage(UsageFilter(by=UsageBy.DAY, bucket_seconds=86_400))
+    assert [(row.at, row.workers) for row in days] == [(day, 2), (2 * day, 1), (3 * day, 1)]
+    models = store.usage(UsageFilter(by=UsageBy.MODEL))
+    assert [(row.key, row.workers) for row in models] == [("", 3), ("large", 1)]
+    labels = store.usage(UsageFilter(by=UsageBy.LABEL, label="team"))
+    assert [(row.key, row.workers, row.cost_usd) for row in labels] == [
+        ("", 1, 0.25),
+        ("red", 3, 1.25),
+    ]
+    roots = store.usage(UsageFilter(by=UsageBy.JOB, since=2 * day, until=3 * day))
+    assert [(row.key, row.workers) for row in roots] == [("a", 1)]
+    assert [row.key for row in store.usage(UsageFilter(by=UsageBy.JOB, submitted_by="me"))] == ["b"]

@@ -137,12 +137,16 @@ class DrivenAgent:
     def check(self, task: TaskSpec) -> None:
         check_fits(task, self.name, self.hindrance())
 
+    @property
+    def reader(self) -> str:
+        """Name of the reader of the program's output."""
+        return str(self.more.get("reader") or self.tool)
+
     def is_priced(self, model: str | None) -> bool | None:
         """True if the price of a model is known; None if only the reported usage will show the
         model.
         """
-        reader = str(self.more.get("reader") or self.tool)
-        if reader in _TELL_COST:
+        if self.reader in _TELL_COST:
             return True
         asked = model or self.model()
         if not asked:

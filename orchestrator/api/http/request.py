@@ -105,8 +105,8 @@ def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
 
 
 def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | None:
-    if name not in model.model_fields:
-        detail = unknown_name("query parameter", name, list(model.model_fields))
+    if name not in model.parameters():
+        detail = unknown_name("query parameter", name, list(model.parameters()))
         return Fault(place=(name,), detail=detail, type="extra_forbidden")
     if len(values) > 1 and not model.repeats(name):
         return Fault(place=(name,), detail="is given more than once", type="repeated")

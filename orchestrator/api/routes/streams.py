@@ -10,6 +10,7 @@ from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.file_response import text_file
 from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.routes.read_models.log_parts import log_part
 from orchestrator.api.routes.response import JSON, encoded
 from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
@@ -74,6 +75,8 @@ def get_log(job_id: str, worker_id: str) -> Response:
     job = service().job(caller(), checked_job_id(job_id))
     path = service().log_path(caller(), job_id, checked_worker_id(worker_id))
     within = service().workspace(job).parent
+    if query.q or query.lines or query.start is not None:
+        return log_part(path, within, query)
     if not query.follow:
         return text_file(path, PLAIN_TEXT, within=within, tail=query.tail, missing_is_empty=True)
     if request.method == "HEAD":

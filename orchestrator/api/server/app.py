@@ -25,7 +25,7 @@ from orchestrator.api.routes import (
     reports,
     streams,
 )
-from orchestrator.api.routes.read_models import changes, needs, workers
+from orchestrator.api.routes.read_models import changes, needs, usage, workers
 from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
@@ -44,6 +44,7 @@ BLUEPRINTS = (
     workers.blueprint,
     needs.blueprint,
     changes.blueprint,
+    usage.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
     merge.blueprint,

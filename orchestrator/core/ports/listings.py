@@ -195,3 +195,50 @@ class JobCard:
 class CardPage:
     cards: Sequence[JobCard]
     total: int
+
+
+class UsageBy(StrEnum):
+    AGENT = "agent"
+    MODEL = "model"
+    DAY = "day"
+    #: Root jobs, with their descendants.
+    JOB = "job"
+    #: The values of one label of root jobs.
+    LABEL = "label"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageFilter:
+    """Which usage to show. A worker counts at its end; one that runs, at its start."""
+
+    by: UsageBy
+    #: The name of the label, for ``UsageBy.LABEL``.
+    label: str = ""
+    since: float | None = None
+    #: Without this time.
+    until: float | None = None
+    #: Length of the buckets of time; 0: one for all.
+    bucket_seconds: int = 0
+    #: Only root jobs that this caller submitted, with their descendants.
+    submitted_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageRow:
+    """Usage of one key in one bucket of time."""
+
+    key: str
+    #: Start of the bucket; None: there are no buckets.
+    at: float | None
+    jobs: int
+    workers: int
+    succeeded: int
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    #: None: unknown.
+    cost_usd: float | None
+    #: True if a part of the cost was computed from a price table.
+    estimated: bool
+    #: True if a part of the cost is unknown.
+    partial: bool

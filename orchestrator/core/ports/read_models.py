@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Literal
 
 from orchestrator.core.limits.estimate import Estimate
@@ -40,6 +41,27 @@ class OneWorker:
     attempts: Sequence[Attempt]
     #: What the caller may do with the worker in its present state.
     can: Sequence[WorkerAction]
+
+
+class StepKind(StrEnum):
+    #: Text of the model.
+    SAID = "said"
+    #: A call of a tool.
+    TOOL = "tool"
+    #: An error that the agent's program retries.
+    TROUBLE = "trouble"
+    #: The final answer.
+    RESULT = "result"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptStep:
+    """One step of an agent."""
+
+    kind: StepKind
+    text: str
+    #: Name of the tool; empty for other steps.
+    tool: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

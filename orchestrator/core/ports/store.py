@@ -14,6 +14,8 @@ from orchestrator.core.ports.listings import (
     JobFilter,
     StatusCount,
     TreeSnapshot,
+    UsageFilter,
+    UsageRow,
     WorkerFilter,
     WorkerPage,
 )
@@ -196,6 +198,9 @@ class Store(Protocol):
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
         """Return counts of workers and usage in the trees of root jobs, by root job."""
+
+    def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
+        """Return usage by key and bucket of time, in order of time."""
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None

@@ -355,6 +355,36 @@ class TreeUsage(Answer):
     """True if a part of the cost is unknown."""
 
 
+class UsageRowAnswer(Answer):
+    """Usage of one key in one bucket of time."""
+
+    key: str
+    """Agent, model, day, root job, or value of the label; empty: none."""
+    at: datetime | None = None
+    """Start of the bucket; omitted without buckets."""
+    jobs: int
+    workers: int
+    succeeded: int
+    """Number of workers that succeeded."""
+    tokens_in: int
+    """Known input tokens that no cache had."""
+    tokens_out: int
+    cache_read: int
+    """Known tokens read from a provider's cache."""
+    cost_usd: float | None = None
+    """Known cost; omitted if unknown."""
+    estimated: bool
+    """True if a part of the cost was computed from a price table."""
+    partial: bool
+    """True if a part of the cost is unknown."""
+
+
+class UsageRowsAnswer(Answer):
+    """Usage by key and time. A worker counts at its end; one that runs, at its start."""
+
+    rows: list[UsageRowAnswer]
+
+
 class JobCardAnswer(JobSummary):
     """A job in a list, with its progress."""
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.ports.read_models import StepKind
 from orchestrator.schemas.answers.common import Answer
 from orchestrator.schemas.answers.job import WorkerAnswer
 
@@ -74,3 +75,28 @@ class OneWorkerAnswer(WorkerAnswer):
     log_url: str
     can: list[str]
     """Calls that the worker's state allows now, such as rollback or choose."""
+
+
+class LogLinesAnswer(Answer):
+    """Lines of a log with a text."""
+
+    lines: list[int]
+    """Numbers of the first 1,000 lines, from 1."""
+    total: int
+
+
+class StepAnswer(Answer):
+    """One step of an agent."""
+
+    kind: StepKind
+    """said: text of the model; tool: call of a tool; trouble: error that the agent's program
+    retries; result: the final answer."""
+    text: str
+    """The first 2,000 characters."""
+    tool: str | None = None
+
+
+class TranscriptAnswer(Answer):
+    """What the agent of a worker's latest attempt said and did."""
+
+    steps: list[StepAnswer]

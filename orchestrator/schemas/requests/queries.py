@@ -1,9 +1,18 @@
 """The query parameters of each call; values come as text."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, get_origin
+from typing import Annotated, Literal, Self, get_origin
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
@@ -22,9 +31,14 @@ class Query(BaseModel):
     )
 
     @classmethod
+    def parameters(cls) -> Mapping[str, FieldInfo]:
+        """Return the fields by the names of their parameters."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+    @classmethod
     def repeats(cls, name: str) -> bool:
         """True if a parameter may be given more than once."""
-        return get_origin(cls.model_fields[name].annotation) is tuple
+        return get_origin(cls.parameters()[name].annotation) is tuple
 
 
 class NoQuery(Query):
@@ -123,6 +137,34 @@ class LogQuery(Query):
     """Follow the log until the worker has ended."""
     tail: int | None = Field(default=None, ge=0, le=10_000_000)
     """Number of last lines (default: all)."""
+    start: int | None = Field(default=None, alias="from", ge=-(2**53), le=2**53)
+    """First byte, from 0; negative: counted from the end. The answer is a range (206)."""
+    limit: int = Field(default=1024 * 1024, ge=1, le=8 * 1024 * 1024)
+    """With from or lines: maximum number of bytes."""
+    q: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Only the numbers of lines with this text, as JSON."""
+    lines: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8}-[1-9]\d{0,8}$")] | None = None
+    """Only the lines with these numbers, such as 120-180."""
+
+    @model_validator(mode="after")
+    def _one_part(self) -> Self:
+        named = {"follow": self.follow, "tail": self.tail is not None, "q": bool(self.q)}
+        named |= {"from": self.start is not None, "lines": self.lines is not None}
+        given = [name for name, is_given in named.items() if is_given]
+        if len(given) > 1 and set(given) != {"follow", "tail"}:
+            raise ValueError(f"{' and '.join(given)} cannot be combined")
+        return self
+
+
+class UsageQuery(Query):
+    by: Annotated[str, StringConstraints(max_length=200)] = "agent"
+    """agent, model, day, job, or label:NAME."""
+    since: AwareDatetime | None = None
+    """Only workers that ended at this time or later."""
+    until: AwareDatetime | None = None
+    """Only workers that ended before this time."""
+    bucket: Literal["hour", "day"] | None = None
+    """Rows for each hour or day."""
 
 
 class WaitQuery(Query):

@@ -1,5 +1,7 @@
 """Calls that read or follow a job."""
 
+from http import HTTPStatus
+
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging
 from orchestrator.schemas.answers import candidates, changes, columns, common, job, workers
@@ -140,6 +142,34 @@ READING = (
     ),
     Operation(
         method="get",
+        path=f"{JOB}/workers/{{worker_id}}/prompt",
+        id="getPrompt",
+        tag="jobs",
+        summary="Get the prompt of a worker's latest attempt",
+        answers={OK: (TEXT,)},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/workers/{{worker_id}}/transcript",
+        id="getTranscript",
+        tag="jobs",
+        summary="Get what a worker's agent said and did",
+        description="404: the agent's program saves no steps; read the log.",
+        answers={OK: workers.TranscriptAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/usage",
+        id="getUsage",
+        tag="server",
+        summary="Get usage and cost by agent, model, day, job, or label",
+        query=queries.UsageQuery,
+        answers={OK: common.UsageRowsAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
         path=f"{JOB}/columns",
         id="getColumns",
         tag="jobs",
@@ -172,8 +202,12 @@ READING = (
         id="getLog",
         tag="watching",
         summary="Get or follow the log of a worker",
+        description=(
+            "With from: a range of bytes, with Content-Range. With q: the numbers of lines with a "
+            "text, as JSON."
+        ),
         query=queries.LogQuery,
-        answers={OK: (TEXT,)},
+        answers={OK: (TEXT, JSON), HTTPStatus.PARTIAL_CONTENT: (TEXT,)},
     ),
     Operation(
         method="get",

@@ -4,17 +4,20 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
+from orchestrator.api.http.file_response import text_file
 from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import tagged_answer, tagged_bytes
 from orchestrator.api.serializers.columns import columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.listings import WorkerFilter
 from orchestrator.engine.runtime import clock
-from orchestrator.schemas.answers.workers import WorkersAnswer
+from orchestrator.schemas.answers.workers import StepAnswer, TranscriptAnswer, WorkersAnswer
 from orchestrator.schemas.requests.queries import NoQuery, WorkersQuery
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 @blueprint.get("/workers")
@@ -43,6 +46,29 @@ def get_worker(job_id: str, worker_id: str) -> Response:
     return tagged_answer(
         lambda: one_worker_answer(service(), service().reads.worker(who, asked, name))
     )
+
+
+@blueprint.get("/workers/<worker_id>/prompt")
+def get_prompt(job_id: str, worker_id: str) -> Response:
+    request.query(NoQuery)
+    asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    path = service().reads.files.prompt_path(who, asked, name)
+    within = service().workspace(service().job(who, asked)).parent
+    return text_file(path, PLAIN_TEXT, within=within)
+
+
+@blueprint.get("/workers/<worker_id>/transcript")
+def get_transcript(job_id: str, worker_id: str) -> Response:
+    request.query(NoQuery)
+    asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+
+    def answer() -> TranscriptAnswer:
+        steps = service().reads.files.transcript(who, asked, name)
+        return TranscriptAnswer(
+            steps=[StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None) for it in steps]
+        )
+
+    return tagged_answer(answer)
 
 
 @blueprint.get("/columns")

@@ -18,6 +18,8 @@ from orchestrator.core.ports.listings import (
     JobNode,
     StatusCount,
     TreeSnapshot,
+    UsageFilter,
+    UsageRow,
     WorkerColumns,
     WorkerFilter,
     WorkerPage,
@@ -27,16 +29,21 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.job_cards import below, of_jobs, progress
+from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 
 
 class ReadModels:
     """Every method raises NotFound for an object that the caller may not see."""
 
-    def __init__(self, *, store: Store, access: Access, changes: ChangeReads) -> None:
+    def __init__(
+        self, *, store: Store, access: Access, changes: ChangeReads, files: WorkerFiles
+    ) -> None:
         self._store = store
         self._access = access
         #: Differences between commits, and files in conflict.
         self.changes: Final = changes
+        #: Prompts and transcripts of workers.
+        self.files: Final = files
 
     # Jobs
 
@@ -83,6 +90,12 @@ class ReadModels:
             raise Forbidden("a worker answers no needs; use an API key from config.yaml")
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(_needs(found), key=lambda need: -need.since)
+
+    def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
+        """Return what workers used. Raise Forbidden for a worker."""
+        self._access.check_person(caller)
+        by = None if caller.sees_all else caller.name
+        return self._store.usage(replace(wanted, submitted_by=by))
 
     # Workers
 

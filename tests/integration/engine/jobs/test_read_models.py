@@ -98,7 +98,44 @@ def check_versions(site: InProcess, job: str) -> None:
     assert "src/app.py" in missing.json()["detail"]
 
 
+def test_a_log_is_read_in_parts(site: InProcess) -> None:
+    job = site.run("count", [shell("seq -f 'line %g' 1 100")])["job_id"]
+    path = f"/jobs/{job}/logs/worker_1"
+
+    part = site.call("GET", f"{path}?from=5&limit=7")
+    assert (part.status_code, part.text) == (206, "1\nline ")
+    size = int(part.headers["Content-Range"].removeprefix("bytes 5-11/"))
+    end = site.call("GET", f"{path}?from=-9")
+    assert (end.text, end.headers["Content-Range"]) == (
+        "line 100\n",
+        f"bytes {size - 9}-{size - 1}/{size}",
+    )
+    beyond = site.call("GET", f"{path}?from={size}")
+    assert (beyond.status_code, beyond.text) == (200, "")
+    assert beyond.headers["Content-Range"] == f"bytes */{size}"
+    assert site.get(f"{path}?q=LINE 9") == {
+        "lines": [9, *range(90, 100)],
+        "total": 11,
+    }
+    assert site.call("GET", f"{path}?lines=2-3").text == "line 2\nline 3\n"
+
+
+def test_usage_prompts_and_transcripts_can_be_read(site: InProcess) -> None:
+    job = site.run("do", [shell("true"), shell("false")], labels={"team": "red"})["job_id"]
+
+    [row] = site.get("/usage?by=label:team")["rows"]
+    assert (row["key"], row["workers"], row["succeeded"]) == ("red", 2, 1)
+    [row] = site.get("/usage?by=day")["rows"]
+    assert row["at"].startswith(row["key"])
+    for part in ("prompt", "transcript"):
+        assert site.call("GET", f"/jobs/{job}/workers/worker_1/{part}").status_code == 404
+
+
 WRONG = [
+    ("/usage?by=colour", 422, "known: agent, model, day, job, label:NAME"),
+    ("/usage?by=label", 422, "label:NAME"),
+    ("/jobs/{job}/logs/worker_1?q=x&tail=3", 422, "cannot be combined"),
+    ("/jobs/{job}/logs/worker_1?lines=3", 422, "/lines"),
     ("/jobs/{job}/workers?status=done", 422, "must be 'pending', 'running'"),
     ("/jobs/{job}/workers?order=name", 422, "must be 'index', 'seconds', 'cost'"),
     ("/jobs/{job}/workers?page_size=501", 422, "at most 500"),

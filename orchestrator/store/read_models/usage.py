@@ -1,0 +1,171 @@
+"""Usage of workers over time, by agent, model, day, job, or label."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE
+from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerKind
+from orchestrator.core.ports.listings import UsageBy, UsageFilter, UsageRow
+from orchestrator.store.read_models.job_filter import submitted_by
+from orchestrator.store.schema import tables
+from orchestrator.store.schema.columns import restored
+
+_jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
+
+
+class Whole(FunctionElement[int]):
+    """A number without its fraction, rounded down."""
+
+    type = Integer()
+    name = "whole"
+    inherit_cache = True
+
+
+@compiles(Whole, "sqlite")
+def _in_sqlite(element: Whole, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS INTEGER)"
+
+
+@compiles(Whole, "postgresql")
+def _in_postgresql(element: Whole, compiler: Any, **options: Any) -> str:
+    return f"CAST(floor({compiler.process(element.clauses, **options)}) AS BIGINT)"
+
+
+#: A worker that runs counts at its start.
+_at = func.coalesce(_workers.ended_at, _workers.started_at)
+_is_task = _workers.kind == WorkerKind.TASK
+_succeeded = and_(_is_task, _workers.status.in_(SUCCEEDED_WORKER))
+
+
+def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
+
+
+def _known(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.sum(func.coalesce(column, 0))
+
+
+def _marked(bit: int) -> ColumnElement[int]:
+    return func.max(_workers.cost_marks.op("&")(bit))
+
+
+_FIGURES = (
+    func.count(_workers.job_id.distinct()),
+    _number(_is_task),
+    _number(_succeeded),
+    _known(_workers.input_tokens) + _known(_workers.cache_write_tokens),
+    _known(_workers.output_tokens),
+    _known(_workers.cache_read_tokens),
+    func.sum(_workers.cost_usd),
+    _marked(ESTIMATED),
+    _marked(INCOMPLETE),
+)
+
+
+def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
+    """Return rows in order of time, then of key."""
+    rows = [_row(*row) for row in connection.execute(_statement(wanted))]
+    if wanted.by is UsageBy.LABEL:
+        rows = _by_label(connection, rows, wanted.label)
+    return sorted(rows, key=lambda row: (row.at or 0, row.key))
+
+
+def _statement(wanted: UsageFilter) -> Select[Any]:
+    bucket: ColumnElement[Any] = literal(None)
+    if wanted.bucket_seconds:
+        bucket = Whole(_at / wanted.bucket_seconds)
+    key = _KEYS.get(wanted.by, literal(""))
+    statement = select(key.label("key"), bucket.label("bucket"), literal(wanted.bucket_seconds))
+    statement = statement.add_columns(*_FIGURES).where(_at.is_not(None), *_conditions(wanted))
+    if wanted.by is UsageBy.MODEL:
+        same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
+        statement = statement.select_from(tables.workers.outerjoin(tables.tasks, same))
+    return statement.group_by("key", "bucket")
+
+
+_KEYS: dict[UsageBy, ColumnElement[Any]] = {
+    UsageBy.AGENT: _workers.agent,
+    UsageBy.MODEL: func.coalesce(_tasks.model, ""),
+    UsageBy.JOB: _workers.root_id,
+    UsageBy.LABEL: _workers.root_id,
+}
+
+
+def _conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
+    found = []
+    if wanted.since is not None:
+        found.append(_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(_at < wanted.until)
+    if wanted.submitted_by is not None:
+        mine = select(_jobs.id).where(submitted_by(wanted.submitted_by))
+        found.append(_workers.job_id.in_(mine))
+    return found
+
+
+def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
+    jobs, workers, succeeded, tokens_in, tokens_out, cache_read, cost, estimated, partial = figures
+    return UsageRow(
+        key=key,
+        at=None if bucket is None else float(bucket * seconds),
+        jobs=jobs,
+        workers=int(workers),
+        succeeded=int(succeeded),
+        tokens_in=int(tokens_in),
+        tokens_out=int(tokens_out),
+        cache_read=int(cache_read),
+        cost_usd=cost,
+        estimated=bool(estimated),
+        partial=bool(partial),
+    )
+
+
+def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
+    """Return rows of root jobs as rows of their values of a label; empty: without the label."""
+    labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
+    values = {job_id: _value(text, name) for job_id, text in connection.execute(labels)}
+    groups: dict[tuple[str, float | None], list[UsageRow]] = defaultdict(list)
+    for row in rows:
+        groups[values.get(row.key, ""), row.at].append(row)
+    return [_sum(key, at, group) for (key, at), group in groups.items()]
+
+
+def _value(text: str, name: str) -> str:
+    for line in restored(text).strip("\n").split("\n"):
+        found, _, value = str(json.loads(line)).partition(":")
+        if found == name:
+            return value
+    return ""
+
+
+def _sum(key: str, at: float | None, rows: Sequence[UsageRow]) -> UsageRow:
+    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    return UsageRow(
+        key=key,
+        at=at,
+        jobs=sum(row.jobs for row in rows),
+        workers=sum(row.workers for row in rows),
+        succeeded=sum(row.succeeded for row in rows),
+        tokens_in=sum(row.tokens_in for row in rows),
+        tokens_out=sum(row.tokens_out for row in rows),
+        cache_read=sum(row.cache_read for row in rows),
+        cost_usd=sum(costs) if costs else None,
+        estimated=any(row.estimated for row in rows),
+        partial=any(row.partial for row in rows),
+    )
