@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from shlex import quote
 
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
@@ -236,13 +237,13 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
             f"the current branch is {plan.branch}, not {onto}; nothing was changed; first: "
-            f"git switch {onto}"
+            f"git switch {quote(onto)}"
         )
     if plan.is_elsewhere and not onto:
         raise OtherBranch(
             f"job {job_id} started from branch {plan.base_branch}, but the current branch is "
             f"{plan.branch}; nothing was changed; to land it on {plan.branch_name}: "
-            f"{COMMAND} land {job_id} --onto {plan.branch_name}"
+            f"{COMMAND} land {job_id} --onto {quote(plan.branch_name)}"
         )
 
 

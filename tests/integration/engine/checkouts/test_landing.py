@@ -136,18 +136,17 @@ def test_an_incomplete_job_lands_only_if_the_caller_says_so(made: MakeProject) -
 def test_another_branch_must_be_named(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
-    project.git("switch", "-q", "-c", "release")
+    project.git("switch", "-q", "-c", "fix&more")
 
-    assert (
-        "started from branch main"
-        in refused(call(site, job, "land"), 409, "other-branch")["detail"]
-    )
+    told = refused(call(site, job, "land"), 409, "other-branch")["detail"]
+    assert "started from branch main" in told
+    assert told.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
     told = refused(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
     assert "git switch main" in told
     assert done(site, job, "land", check=True)["base_branch"] == "main"
 
-    assert done(site, job, "land", onto="release")["branch"] == "release"
-    assert project.show("release", "new.txt") == "new"
+    assert done(site, job, "land", onto="fix&more")["branch"] == "fix&more"
+    assert project.show("fix&more", "new.txt") == "new"
 
 
 def test_only_a_key_that_may_do_everything_lands(made: MakeProject) -> None:
