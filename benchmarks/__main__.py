@@ -22,6 +22,7 @@ from benchmarks import (
     restart,
     scripts,
     streams,
+    walk,
     workflows,
     worktrees,
 )
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "growth": ("Cost of a worker by size of job", growth.measure),
     "restart": ("Restart after a kill -9", restart.measure),
     "worktrees": ("Worktrees and merges, by number of files", worktrees.measure),
+    "walk": ("Files of the product that a request crosses", walk.measure),
     "launcher": ("The launcher alone", scripts.launcher),
     "store": ("The store alone, against sqlite3", scripts.store),
 }

@@ -1,0 +1,194 @@
+"""How many files of the product one request crosses in the server, from POST to the reports.
+
+``python -m benchmarks.walk tasks`` (or ``merge``) lists the files in the order of their
+first entry.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.figures import Figure, Findings
+from benchmarks.options import Options, place
+from benchmarks.server import FOLDER, KEY, Client, until
+
+PACKAGE = f"{FOLDER / 'orchestrator'}/"
+HANG_SECONDS = 120.0
+
+#: An agent that runs its prompt as a script in its worktree.
+EDITOR = """
+import json, os, pathlib, subprocess, sys
+task = json.loads(pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"], "task.json").read_text())
+sys.exit(subprocess.run(["bash", "-ec", task["prompt"]]).returncode)
+"""
+_CHILD = json.dumps([{"agent": "editor", "prompt": "echo c > child.txt; echo done"}])
+_PARENT = (
+    f"cat > ../child.json <<'END'\n{_CHILD}\nEND\n"
+    "orchestrator spawn child --tasks ../child.json --wait\necho p > parent.txt; echo done"
+)
+#: Requests by name: what each asks for, and its tasks.
+STORIES: Mapping[str, tuple[str, list[dict[str, str]]]] = {
+    "tasks": (
+        "two shell tasks",
+        [{"agent": "shell", "command": f"echo {each}"} for each in ("one", "two")],
+    ),
+    "merge": (
+        "two workers with a child job and a merge",
+        [
+            {"agent": "editor", "prompt": _PARENT},
+            {"agent": "editor", "prompt": "echo other > other.txt; echo done"},
+        ],
+    ),
+}
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """Files of the product in the order of their first entry, with the function entered."""
+
+    functions: dict[str, str] = field(default_factory=dict)
+    #: Number of times that a thread went on in another file.
+    changes: int = 0
+    #: Number of files until the request was accepted.
+    accepted: int = 0
+
+
+def measure(options: Options) -> Findings:
+    figures, notes = [], []
+    for name, (subject, _) in STORIES.items():
+        command = [sys.executable, "-m", "benchmarks.walk", name, "--json"]
+        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+        walk = Walk(**json.loads(done.stdout))
+        figures += [
+            Figure(what=f"{subject}: files", value=len(walk.functions)),
+            Figure(what=f"{subject}: files until it is accepted", value=walk.accepted),
+        ]
+        rooms = Counter(path.partition("/")[0] for path in walk.functions)
+        counts = ", ".join(f"{room} {count}" for room, count in rooms.most_common())
+        notes.append(f"{subject}: {counts}; {walk.changes:,} changes of file")
+    return Findings(figures=figures, notes=notes)
+
+
+def walk(directory: Path, name: str) -> Walk:
+    """Run the request of this name in a server in this process, and note the files entered."""
+    request, tasks = STORIES[name]
+    with _profile() as (found, on), _server(_folder(directory, git=name == "merge")) as client:
+        on.set()
+        body = json.dumps({"request": request, "tasks": tasks}).encode()
+        job_id = client.submit(body)
+        found.accepted = len(found.functions)
+        reports = directory / "workspace" / f"job_{job_id}"
+        until((reports / "FINAL_RESULT.md").exists, "the reports are there", HANG_SECONDS)
+        # What follows the last report, such as the removal of worktrees.
+        time.sleep(2)
+        on.clear()
+        status = client.get(f"/jobs/{job_id}/status")["status"]
+        assert status == "completed", status
+    return found
+
+
+@contextmanager
+def _profile() -> Iterator[tuple[Walk, threading.Event]]:
+    found, on, last = Walk(), threading.Event(), dict[int, str]()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(PACKAGE) or not on.is_set():
+            return
+        path, thread = code.co_filename.removeprefix(PACKAGE), threading.get_ident()
+        if code.co_name != "<module>":
+            found.functions.setdefault(path, code.co_qualname)
+            found.changes += last.get(thread) != path
+            last[thread] = path
+
+    threading.setprofile(note)
+    try:
+        yield found, on
+    finally:
+        threading.setprofile(None)
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[Client]:
+    # Only after the profile function is set: threads of the server begin with it.
+    from orchestrator.api.server.app import close_app, create_app
+    from orchestrator.api.server.waitress_server import serve
+    from orchestrator.app import build
+    from orchestrator.cli.server.server_process import api_options
+    from orchestrator.config import load
+
+    settings = load(folder, environ={}).settings
+    manager = build(folder, settings)
+    manager.open()
+    app = create_app(manager.service, api_options(settings))
+    server = serve(app, host="127.0.0.1", port=0, threads=4)
+    manager.start(server.url)
+    server.start()
+    client = Client(server.url)
+    try:
+        # What the server does once, in its first second, is no part of a request.
+        time.sleep(1)
+        yield client
+    finally:
+        client.close()
+        manager.stop_workers()
+        close_app(app)
+        server.close()
+        server.wait(HANG_SECONDS)
+        manager.stop()
+
+
+def _folder(folder: Path, *, git: bool) -> Path:
+    project = folder / "project"
+    project.mkdir(parents=True)
+    if git:
+        (project / "README.md").write_text("A project\n")
+        who = ["-c", "user.name=User", "-c", "user.email=user@example.org"]
+        for command in (
+            ["init", "-q", "-b", "main"],
+            ["add", "."],
+            ["commit", "-q", "-m", "first"],
+        ):
+            subprocess.run(["git", *who, *command], cwd=project, check=True)
+    (folder / "bin").symlink_to(FOLDER / "bin")
+    (folder / "editor.py").write_text(EDITOR)
+    (folder / "config.yaml").write_text(json.dumps(_settings(folder)))
+    return folder
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return {
+        "orchestrator": {
+            "workspace_root": str(folder / "workspace"),
+            "project_root": str(folder / "project"),
+        },
+        "workers": {"min_available_memory_bytes": 0},
+        "api": {"port": 0, "api_key": KEY},
+        "logging": {"log_dir": str(folder / "logs")},
+        "agents": {"editor": {"command": [sys.executable, str(folder / "editor.py")]}},
+    }
+
+
+def main(name: str, *options: str) -> None:
+    found = walk(place(), name)
+    if "--json" in options:
+        print(json.dumps(vars(found)))
+        return
+    for path, function in found.functions.items():
+        print(f"{path:60} {function}")
+    print(f"{len(found.functions)} files, {found.accepted} until accepted", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    os.chdir(FOLDER)
+    main(*sys.argv[1:])
