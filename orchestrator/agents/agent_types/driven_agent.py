@@ -157,9 +157,9 @@ class DrivenAgent:
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
-        told = self._spec(assignment)
-        control = {spec.NAME: spec.to_json(told)}
-        if told.resume:
+        attempt_spec = self._spec(assignment)
+        control = {spec.NAME: spec.to_json(attempt_spec)}
+        if attempt_spec.resume:
             control[spec.RESUME_PROMPT] = resume_document(assignment)
         return Invocation(
             argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES),
@@ -252,11 +252,11 @@ def _with_answer(outcome: Outcome, written: str) -> Outcome:
 
 
 def _evidence(outcome: Outcome, written: str) -> Evidence:
-    said = written or outcome.text
+    text = written or outcome.text
     # The next attempt reads this attempt's output, so the output must have the failure.
-    told = [said, outcome.error if outcome.error not in said else ""]
+    parts = [text, outcome.error if outcome.error not in text else ""]
     return Evidence(
-        output=said if outcome.succeeded else "\n\n".join(filter(None, told)),
+        output=text if outcome.succeeded else "\n\n".join(filter(None, parts)),
         output_required=True,
         claimed_success=outcome.succeeded,
         usage=outcome.usage,

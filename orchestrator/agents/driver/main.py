@@ -56,8 +56,8 @@ def main() -> int:
     """Run the attempt in the control directory; exit code 0 if the agent succeeded."""
     control = Path(os.environ.pop(spec.VARIABLE))
     os.environ.pop(spec.SESSIONS_VARIABLE, None)
-    told, journal = spec.read(control), Journal()
-    driver = Driver(control, told, journal)
+    attempt_spec, journal = spec.read(control), Journal()
+    driver = Driver(control, attempt_spec, journal)
     signal.signal(signal.SIGTERM, driver.on_term)
     try:
         outcome = driver.run()
@@ -77,13 +77,13 @@ def main() -> int:
 class Driver:
     """One attempt. ``run`` is called once."""
 
-    def __init__(self, control: Path, told: Spec, journal: Journal) -> None:
+    def __init__(self, control: Path, attempt_spec: Spec, journal: Journal) -> None:
         self._control = control
-        self._spec = told
+        self._spec = attempt_spec
         self._journal = journal
-        self._price = price_of(told)
+        self._price = price_of(attempt_spec)
         self._telling = Telling(os.environ, self._limit)
-        self._watch = Watchdog(told.limits, journal, self._telling, self._price)
+        self._watch = Watchdog(attempt_spec.limits, journal, self._telling, self._price)
         self._stop: Callable[[EarlyStop], None] = lambda why: None
         self.termed = False
 
@@ -171,8 +171,8 @@ class Driver:
         except OSError as error:
             self._journal.say(f"! cannot record the session: {error}")
 
-    def _run_call(self, told: Spec, stream: Stream) -> Outcome:
-        call = call_of(told, self._control)
+    def _run_call(self, attempt_spec: Spec, stream: Stream) -> Outcome:
+        call = call_of(attempt_spec, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,
             pause=self._spec.pause_seconds,
@@ -180,7 +180,7 @@ class Driver:
             stop=self._spec.stop_seconds,
         )
         program = Program(
-            load_reader(call.reader, told), self._watch, patience, self._journal, stream
+            load_reader(call.reader, attempt_spec), self._watch, patience, self._journal, stream
         )
         program.on_session = lambda session: self._named(session, resumed=call.resumes)
         self._stop = program.stop
@@ -203,7 +203,7 @@ class Driver:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)
             logins.finish(linked)
-        self._judge_session(program.session or told.resume, outcome, resumed=call.resumes)
+        self._judge_session(program.session or attempt_spec.resume, outcome, resumed=call.resumes)
         return outcome
 
     def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
@@ -220,11 +220,11 @@ class Driver:
         self._note(session, resumed=resumed)
 
 
-def call_of(told: Spec, control: Path) -> AgentCall:
+def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
     """Return the call. Raise OrchestratorError if no call is possible."""
-    ask = ask_for(told, control)
-    call = call_for(told.tool)(ask)
-    if not told.windows:
+    ask = ask_for(attempt_spec, control)
+    call = call_for(attempt_spec.tool)(ask)
+    if not attempt_spec.windows:
         return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
     # few agents need this module
     from orchestrator.agents.adapters.invocation.windows import on_windows
@@ -232,33 +232,39 @@ def call_of(told: Spec, control: Path) -> AgentCall:
     return on_windows(call, ask, Path.cwd())
 
 
-def ask_for(told: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
-    shared = Path(told.shared) if told.shared and _usable(Path(told.shared)) else control
+def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
+    shared = (
+        Path(attempt_spec.shared)
+        if attempt_spec.shared and _usable(Path(attempt_spec.shared))
+        else control
+    )
     return Ask(
-        command=told.command,
-        policy=told.policy,
-        model=told.model,
-        limits=told.limits,
+        command=attempt_spec.command,
+        policy=attempt_spec.policy,
+        model=attempt_spec.model,
+        limits=attempt_spec.limits,
         control=control,
         shared=shared,
         directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
-        sessions=_sessions(told),
-        resume=told.resume,
-        home=Path(told.home),
-        recursive=told.recursive,
-        inherit=told.inherit,
+        sessions=_sessions(attempt_spec),
+        resume=attempt_spec.resume,
+        home=Path(attempt_spec.home),
+        recursive=attempt_spec.recursive,
+        inherit=attempt_spec.inherit,
         environ=dict(environ),
         root=os.geteuid() == 0,
-        windows=told.windows,
+        windows=attempt_spec.windows,
         # the way to Windows would lose the schema's quotation marks
-        schema={} if told.windows else told.schema,
-        more=told.more,
+        schema={} if attempt_spec.windows else attempt_spec.schema,
+        more=attempt_spec.more,
     )
 
 
-def _sessions(told: Spec) -> Path | None:
-    usable = told.sessions and not told.windows and _usable(Path(told.sessions))
-    return Path(told.sessions) if usable else None
+def _sessions(attempt_spec: Spec) -> Path | None:
+    usable = (
+        attempt_spec.sessions and not attempt_spec.windows and _usable(Path(attempt_spec.sessions))
+    )
+    return Path(attempt_spec.sessions) if usable else None
 
 
 def _usable(directory: Path) -> bool:
@@ -320,28 +326,35 @@ def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> d
     return environ
 
 
-def load_reader(name: str, told: Spec) -> Reader:
+def load_reader(name: str, attempt_spec: Spec) -> Reader:
     """Return the reader. Raise InvalidRequest with the existing names."""
     readers = import_module("orchestrator.agents.adapters.readers")
-    prices = told.more.get("prices") or {}
+    prices = attempt_spec.more.get("prices") or {}
     # With policy full, the permissions of a user's own program are unknown.
-    policy = "" if (told.tool, told.policy) == ("custom", "full") else told.policy
-    known = readers.KnownUsage(model=told.model, policy=policy, prices=prices)
+    policy = (
+        ""
+        if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")
+        else attempt_spec.policy
+    )
+    known = readers.KnownUsage(model=attempt_spec.model, policy=policy, prices=prices)
     reader: Reader = readers.reader(name, known)
     return reader
 
 
-def price_of(told: Spec) -> Price:
+def price_of(attempt_spec: Spec) -> Price:
     """Return a function from usage to cost, by the price table, which is loaded at its first
     use.
     """
 
     def price(usage: Usage) -> float | None:
-        if not told.model or usage == Usage():
+        if not attempt_spec.model or usage == Usage():
             return None
         module = import_module("orchestrator.agents.catalog.prices")
         found: float | None = module.cost(
-            told.model, usage, told.more.get("prices"), local=told.tool in _LOCAL
+            attempt_spec.model,
+            usage,
+            attempt_spec.more.get("prices"),
+            local=attempt_spec.tool in _LOCAL,
         )
         return found
 

@@ -25,7 +25,7 @@ class Resumable:
     """A session, and the control directory of its latest attempt."""
 
     session: Session
-    told: Spec
+    attempt_spec: Spec
     control: Path
 
 
@@ -40,12 +40,12 @@ def resumable(attempts: Path, worker_id: str) -> Resumable | None:
         if session is None or not session.usable:
             continue
         try:
-            told = spec.read(control)
+            attempt_spec = spec.read(control)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        tool = known(told.tool)
-        if tool is not None and tool.resumes and not told.windows:
-            return Resumable(session, told, control)
+        tool = known(attempt_spec.tool)
+        if tool is not None and tool.resumes and not attempt_spec.windows:
+            return Resumable(session, attempt_spec, control)
     return None
 
 
@@ -66,11 +66,11 @@ def in_terminal(
     ``given``: the agent's variables. Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
-    told = replace(
-        found.told, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
+    attempt_spec = replace(
+        found.attempt_spec, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
     )
-    ask = replace(ask_for(told, found.control, {**inherited, **own}), in_terminal=True)
-    call = call_for(told.tool)(ask)
+    ask = replace(ask_for(attempt_spec, found.control, {**inherited, **own}), in_terminal=True)
+    call = call_for(attempt_spec.tool)(ask)
     linked = prepared(call)
     try:
         yield call.argv, environment(call, ask.environ)

@@ -294,16 +294,16 @@ def _without_tests(
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
-    told = [f"{name}: {LOST}" for name in lost]
+    failures = [f"{name}: {LOST}" for name in lost]
     if base is not None and base.passed and before.passed is None and not may_all_go:
-        told = [NONE_LEFT]
-    if told:
+        failures = [NONE_LEFT]
+    if failures:
         return replace(
             result,
             status=GateStatus.FAILED,
-            failures=_shortened(told),
+            failures=_shortened(failures),
             advice=removal.advice(lost),
-            digest=digest_of(lost or told),
+            digest=digest_of(lost or failures),
         )
     skipped = f"no test ran: all {len(now.skipped)} are skipped"
     note = skipped if now.skipped else "no tests found"
@@ -324,12 +324,12 @@ def _judged(
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
     lost = _forbidden(gate, ran.reading, before, removal)
-    told = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
-    if told:
+    failures = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
+    if failures:
         return replace(
             result,
             status=GateStatus.FAILED,
-            failures=_shortened(told),
+            failures=_shortened(failures),
             known=known,
             advice=removal.advice(lost) if lost else "",
             digest=_digest(ran.reading, new, lost),
@@ -345,8 +345,8 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
     reports = reading.passed is not None
-    said = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
-    return digest_of([*said, *(f"{name}|lost" for name in lost)])
+    keys = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
+    return digest_of([*keys, *(f"{name}|lost" for name in lost)])
 
 
 def _usable(base: Ran | None) -> Reading:
@@ -520,9 +520,9 @@ def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
 
 
 def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
-    told = [each[:LONGEST_TOLD] for each in texts[:MOST_TOLD]]
-    more = len(texts) - len(told)
-    return (*told, f"... and {more} more") if more else tuple(told)
+    shown = [each[:LONGEST_TOLD] for each in texts[:MOST_TOLD]]
+    more = len(texts) - len(shown)
+    return (*shown, f"... and {more} more") if more else tuple(shown)
 
 
 def in_words(result: GateResult) -> str:

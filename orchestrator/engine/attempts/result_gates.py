@@ -19,7 +19,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 #: The role of a task whose work is tests.
 TESTING = "testing"
 #: Called with an attempt's end and its gates' results.
-Told = Callable[[RunningAttempt, Exit, Evidence], None]
+OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
 
 
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
@@ -88,20 +88,25 @@ class ResultGates:
         return True
 
     def begin(
-        self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence, told: Told
+        self,
+        flight: RunningAttempt,
+        job: Job | None,
+        exit: Exit,
+        evidence: Evidence,
+        on_judged: OnJudged,
     ) -> None:
-        """Run the gates of a successful attempt, then call ``told`` with the results.
+        """Run the gates of a successful attempt, then call ``on_judged`` with the results.
 
-        For any other attempt, call ``told`` at once.
+        For any other attempt, call ``on_judged`` at once.
         """
         gates = self._wanted(flight, job, exit, evidence)
         if not gates:
             self._forget(flight.worker)
-            told(flight, exit, evidence)
+            on_judged(flight, exit, evidence)
         elif self._stopped(flight.worker):
-            self._tell(flight, exit, evidence, told)
+            self._tell(flight, exit, evidence, on_judged)
         else:
-            self._begin(flight, gates, exit, evidence, told)
+            self._begin(flight, gates, exit, evidence, on_judged)
 
     def _begin(
         self,
@@ -109,7 +114,7 @@ class ResultGates:
         gates: tuple[Gate, ...],
         exit: Exit,
         evidence: Evidence,
-        told: Told,
+        on_judged: OnJudged,
     ) -> None:
         worker = flight.worker
         try:
@@ -117,11 +122,11 @@ class ResultGates:
         except (RepositoryError, OSError) as error:
             words = f"cannot run its gates: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
-            self._tell(flight, exit, evidence, told)
+            self._tell(flight, exit, evidence, on_judged)
             return
         names = tuple(gate.name for gate in gates)
         self._post(GatesStarted(worker.key, worker.attempt, names))
-        self._gates.begin(check, partial(self._done, flight, exit, evidence, told))
+        self._gates.begin(check, partial(self._done, flight, exit, evidence, on_judged))
         stopped = self._stopped(worker)
         if stopped is not None:  # the stop came before the gates ended
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
@@ -181,12 +186,14 @@ class ResultGates:
         flight: RunningAttempt,
         exit: Exit,
         evidence: Evidence,
-        told: Told,
+        on_judged: OnJudged,
         results: Sequence[GateResult],
     ) -> None:
-        self._tell(flight, exit, replace(evidence, gates=tuple(results)), told)
+        self._tell(flight, exit, replace(evidence, gates=tuple(results)), on_judged)
 
-    def _tell(self, flight: RunningAttempt, exit: Exit, evidence: Evidence, told: Told) -> None:
+    def _tell(
+        self, flight: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
+    ) -> None:
         stopped = self._forget(flight.worker)
         if stopped is not None:
             exit = replace(
@@ -195,4 +202,4 @@ class ResultGates:
                 cause=stopped.cause,
                 stopped_by=stopped.stopped_by,
             )
-        told(flight, exit, evidence)
+        on_judged(flight, exit, evidence)

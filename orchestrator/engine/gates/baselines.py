@@ -25,7 +25,7 @@ from orchestrator.engine.runtime.background import BackgroundPool
 logger = logging.getLogger(__name__)
 
 #: Called with the gate's findings on the base commit; None: they are unknown.
-Told = Callable[[Ran | None], None]
+OnRan = Callable[[Ran | None], None]
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class _Wanted:
     """A requested or running gate, with its callers."""
 
     gate: Gate
-    waiting: dict[object, Told] = field(default_factory=dict)
+    waiting: dict[object, OnRan] = field(default_factory=dict)
     #: The first of two runs.
     first: Ran | None = None
 
@@ -77,11 +77,11 @@ class Baselines:
         self._lock = threading.Lock()
         self._sites: dict[tuple[str, str], _Site] = {}
 
-    def ask(self, who: object, check: Check, gate: Gate, told: Told) -> None:
+    def ask(self, who: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request the gate's result at the base of a check; ``who`` may cancel it by ``forget``."""
         kept = self._results.kept(check.base, gate) or self._known(check, gate)
         if kept is not None:
-            self._background.later(partial(told, kept))
+            self._background.later(partial(on_ran, kept))
             return
         key = check.root_id, check.base
         with self._lock:
@@ -90,7 +90,7 @@ class Baselines:
             if wanted is None:
                 wanted = _Wanted(gate)
                 site.queue.append(wanted)
-            wanted.waiting[who] = told
+            wanted.waiting[who] = on_ran
         self._background.later(partial(self._next, site))
 
     def forget(self, who: object, by: tuple[str, str]) -> None:
@@ -199,8 +199,8 @@ class Baselines:
             ended, site.running, site.process = site.running, None, ""
             waiting = list(ended.waiting.values()) if ended else []
             is_over = site.is_dropped and not site.queue
-        for told in waiting:
-            self._background.later(partial(told, ran))
+        for on_ran in waiting:
+            self._background.later(partial(on_ran, ran))
         if is_over:
             self._remove(site.root_id)
         self._next(site)

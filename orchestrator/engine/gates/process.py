@@ -82,13 +82,13 @@ def prefix(owner: str) -> str:
 #: Finds the project's own programs: of a worktree, with a directory for them and a search path.
 FindTools = Callable[[str, str, str], Tools]
 #: Called with the end of a run; None: the server stops first, or the run was stopped.
-Told = Callable[[Ran | None], None]
+OnRan = Callable[[Ran | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
     run: GateProcess
-    told: Told
+    on_ran: OnRan
     report: Path
     log: Path
     scratch: str
@@ -120,46 +120,46 @@ class GateProcesses:
         self._reader = reader
         self._background = background
 
-    def begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+    def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Start a gate. ``named`` gets the name with which the gate can be stopped. Raise OSError.
 
         If the worktree needs setup, the setup runs first, and ``named`` is called again for the
         gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
-            self._begin(run, told, named)
+            self._begin(run, on_ran, named)
         else:
-            self.set_up(run, partial(self._after_setup, run, told, named), named)
+            self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
 
-    def set_up(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+    def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Run ``git.setup`` in the worktree of a run. Raise OSError."""
         own = replace(run, gate=self._setup.gate, judges=False)
-        self._begin(own, partial(self._set_up, own, told), named)
+        self._begin(own, partial(self._set_up, own, on_ran), named)
 
     def is_set_up(self, worktree: str) -> bool:
         return self._setup.is_done(worktree)
 
-    def _set_up(self, run: GateProcess, told: Told, ran: Ran | None) -> None:
+    def _set_up(self, run: GateProcess, on_ran: OnRan, ran: Ran | None) -> None:
         if ran is not None and ran.passed:
             self._setup.note(run.worktree)
-        told(ran)
+        on_ran(ran)
 
     def _after_setup(
-        self, run: GateProcess, told: Told, named: Callable[[str], None], ran: Ran | None
+        self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None], ran: Ran | None
     ) -> None:
         if ran is None:
-            told(None)
+            on_ran(None)
             return
         why = why_failed(ran)
         if why:
-            told(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
+            on_ran(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
             return
         try:
-            self._begin(run, told, named)
+            self._begin(run, on_ran, named)
         except OSError as error:
-            told(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
+            on_ran(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
-    def _begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+    def _begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
         tree = self._workspace.job_directory(run.root_id)
         report = self._place(tree, run) / "report"
@@ -167,7 +167,7 @@ class GateProcesses:
         (report.parent / SOURCES).unlink(missing_ok=True)
         log = tree / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
-        own = _UnderWay(run, told, report, log, launch.env["TMPDIR"])
+        own = _UnderWay(run, on_ran, report, log, launch.env["TMPDIR"])
         self._processes.expect(launch.attempt_id, partial(self._ended, own))
         named(launch.attempt_id)
         failpoints.reached("gate: prepared")
@@ -218,7 +218,7 @@ class GateProcesses:
     def _tell(self, found: _UnderWay, exit: Exit) -> None:
         scratch.remove(found.scratch)
         if exit.stop_was_asked:
-            found.told(None)
+            found.on_ran(None)
             return
         try:
             ran = self._read(found, exit)
@@ -226,7 +226,7 @@ class GateProcesses:
             logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
             words = f"cannot read its report: {error}"
             ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
-        found.told(replace(ran, seconds=exit.ended_at - exit.started_at))
+        found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
     def _read(self, found: _UnderWay, exit: Exit) -> Ran:
         tree = self._workspace.job_directory(found.run.root_id)

@@ -125,19 +125,19 @@ class GateRunner:
         self._background.later(partial(self._runs.clear, check.root_id, check.name, opened))
 
     def set_up(
-        self, run: GateProcess, told: Callable[[Ran | None], None], named: Callable[[str], None]
+        self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
         """Prepare the worktree of a gate run that is about to begin.
 
-        ``told`` is called from any thread with the result, or with None if the setup was stopped.
+        ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
         A setup by an earlier server in this worktree is stopped first.
         """
 
         def begin() -> None:
             try:
-                self._runs.set_up(run, told, named)
+                self._runs.set_up(run, on_ran, named)
             except OSError as error:
-                told(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
+                on_ran(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
         self._runs.clear(run.root_id, run.owner, begin)
 
@@ -241,9 +241,9 @@ class GateRunner:
             worktree=check.worktree,
         )
         try:
-            told = partial(self._guarded, course, self._ran, gate, then)
+            on_ran = partial(self._guarded, course, self._ran, gate, then)
             self._tell(course, gate, check.place)
-            self._runs.begin(run, told, partial(self._named, course))
+            self._runs.begin(run, on_ran, partial(self._named, course))
         except OSError as error:
             self._restore(course)
             self._take(course, _failed_to_run(gate, f"cannot start: {error}"))
@@ -305,8 +305,8 @@ class GateRunner:
             self._finish(course)
             return
         self._tell(course, gate, GatePlace.BASE)
-        told = partial(self._guarded, course, self._compare, gate, then)
-        self._baselines.ask(course, course.check, gate, told)
+        on_ran = partial(self._guarded, course, self._compare, gate, then)
+        self._baselines.ask(course, course.check, gate, on_ran)
 
     def _compare(
         self,
@@ -409,8 +409,8 @@ class GateRunner:
         self._give(course, found)
 
     def _give(self, course: _GateSequence, result: GateResult) -> None:
-        told = tuple(self._masked(each) for each in result.failures)
-        self._take(course, replace(result, failures=told))
+        failures = tuple(self._masked(each) for each in result.failures)
+        self._take(course, replace(result, failures=failures))
 
     def _take(self, course: _GateSequence, result: GateResult) -> None:
         course.results.append(result)

@@ -99,9 +99,10 @@ class MergedGates:
         blocking = [each for each in self._run(job, "", base, whole, halted) if each.blocks]
         if blocking:
             names = ", ".join(each.name for each in blocking)
-            said = one_line(blocking[0].output)[-300:]
+            last_line = one_line(blocking[0].output)[-300:]
+            cause = f" ({last_line})" if last_line else ""
             raise Unfit(
-                f"gates already fail on the base commit: {names}{f' ({said})' if said else ''}; "
+                f"gates already fail on the base commit: {names}{cause}; "
                 f"nothing was merged; fix them, then: {COMMAND} merge {job.id}"
             )
 
@@ -143,19 +144,19 @@ class MergedGates:
         return results
 
     def _waited(self, check: Check, halted: Halted) -> Sequence[GateResult]:
-        told = threading.Event()
+        ended = threading.Event()
         found: list[GateResult] = []
 
         def done(results: Sequence[GateResult]) -> None:
             found.extend(results)
-            told.set()
+            ended.set()
 
         self._gates.begin(check, done)
-        while not told.wait(LOOK_SECONDS):
+        while not ended.wait(LOOK_SECONDS):
             if halted():
                 self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
                 # The caller is about to remove the gates' worktree.
-                told.wait(STOP_SECONDS)
+                ended.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")
         return found
 

@@ -90,7 +90,7 @@ class _Document:
     is_skipped: bool = False
     is_error: bool = False
     #: The text of the first failure while its element is being read; otherwise None.
-    said: str | None = None
+    body: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
@@ -115,13 +115,13 @@ class _Document:
             self._close()
 
     def text(self, data: str) -> None:
-        if self.said is not None and len(self.said) < _MOST_SAID:
-            self.said += data
+        if self.body is not None and len(self.body) < _MOST_SAID:
+            self.body += data
 
     def _open(self, tag: str, attributes: dict[str, str]) -> None:
         self.is_junit = True
-        said = (attributes.get(each) or "" for each in ("failures", "errors"))
-        failures = sum(int(each) for each in said if each.isdecimal() and len(each) < 10)
+        counts = (attributes.get(each) or "" for each in ("failures", "errors"))
+        failures = sum(int(each) for each in counts if each.isdecimal() and len(each) < 10)
         name = attributes.get("name") or "" if tag == "testsuite" else ""
         # An absolute path differs in each worktree.
         name = "" if name.startswith("/") else name[:LONGEST_NAME]
@@ -151,10 +151,10 @@ class _Document:
         """Record a failure, also a failure outside of tests, such as a suite that could not be
         loaded.
         """
-        said = attributes.get("message") or attributes.get("type") or "failed"
-        first = one_line(said)[:LONGEST_NAME]
+        message = attributes.get("message") or attributes.get("type") or "failed"
+        first = one_line(message)[:LONGEST_NAME]
         if self.name and self.message is None:
-            self.message, self.is_error, self.said = first, tag == "error", ""
+            self.message, self.is_error, self.body = first, tag == "error", ""
             self.failure = _failure(attributes)
         elif not self.name:
             suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
@@ -170,9 +170,9 @@ class _Document:
 
     def _end_failure(self) -> None:
         """End a failure. For a file that could not be loaded, only pytest's text has the reason."""
-        said, self.said = self.said, None
-        if said and self.message == _NOT_COLLECTED:
-            lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]
+        body, self.body = self.body, None
+        if body and self.message == _NOT_COLLECTED:
+            lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]
             self.message = (lines[-1] if lines else self.message)[:LONGEST_NAME]
             self.failure = self.message if lines else ""
 

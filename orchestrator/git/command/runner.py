@@ -169,14 +169,14 @@ class Git:
                 stderr=subprocess.PIPE,
             ) as process:
                 _feed(process, given)
-                out, said, released = self._ended(process, env)
+                out, errors, released = self._ended(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error
         except subprocess.TimeoutExpired:
             raise RepositoryError(
                 f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s"
             ) from None
-        return GitOutput(process.returncode, out, os.fsdecode(said).strip()), released
+        return GitOutput(process.returncode, out, os.fsdecode(errors).strip()), released
 
     def _ended(
         self, process: subprocess.Popen[bytes], env: Mapping[str, str]
@@ -284,9 +284,9 @@ def failure(what: str, answer: GitOutput) -> Exception:
     """
     if _says_full(answer):
         return _full(what, answer)
-    said = one_line(answer.err)[-500:]
-    said = stale_locks.in_words(answer.err) or said
+    errors = one_line(answer.err)[-500:]
+    errors = stale_locks.in_words(answer.err) or errors
     if answer.code < 0:
         # Output from before the signal is not the cause.
-        said = f"killed by signal {-answer.code}{f' ({said})' if said else ''}"
-    return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")
+        errors = f"killed by signal {-answer.code}{f' ({errors})' if errors else ''}"
+    return RepositoryError(f"git {what} failed: {errors or f'exit code {answer.code}'}")

@@ -18,18 +18,18 @@ _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
-def path_of(said: str) -> str:
+def path_of(errors: str) -> str:
     """Return the lock that git could not acquire, from its output; "" if the failure has another
     cause.
     """
-    found = _HELD.search(said)
+    found = _HELD.search(errors)
     return found["path"] if found else ""
 
 
-def in_words(said: str) -> str:
+def in_words(errors: str) -> str:
     """Return advice about a lock; "" if the failure has another cause."""
-    path = path_of(said)
-    if not path and _TABLE_IS_LOCKED not in said:
+    path = path_of(errors)
+    if not path and _TABLE_IS_LOCKED not in errors:
         return ""
     what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
     return (
@@ -38,13 +38,13 @@ def in_words(said: str) -> str:
     )
 
 
-def is_gone(said: str) -> bool:
+def is_gone(errors: str) -> bool:
     """True if a leftover lock of the orchestrator's own refs was removed, so that the command can
     be retried.
 
     Only the orchestrator and workers write these refs, and a worker's git may have been killed.
     """
-    path = path_of(said)
+    path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
         return False
     before = _seen(path)

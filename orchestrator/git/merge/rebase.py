@@ -14,7 +14,7 @@ _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _CommitFacts:
     """A commit to replay."""
 
     commit: str
@@ -41,15 +41,15 @@ def replay(
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
     for place, commit in enumerate(commits):
-        told = _told(git, commit)
+        facts = _facts_of(git, commit)
         is_last = place == len(commits) - 1
-        after = goal if is_last else _on_top(git, tree, told)
+        after = goal if is_last else _on_top(git, tree, facts)
         if after and after != tree:
-            tip, tree = _committed(git, after, tip, told, signature), after
+            tip, tree = _committed(git, after, tip, facts, signature), after
     return tip if tree == goal else commit_tree(git, goal, [tip], message, signature)
 
 
-def _told(git: Git, commit: str) -> _Told:
+def _facts_of(git: Git, commit: str) -> _CommitFacts:
     shown = git.run("show", "-s", "--date=raw", f"--format={_FORMAT}", commit, "--")
     tree, parents, name, email, date, message = shown.text.split("\0", 5)
     author = {
@@ -57,32 +57,34 @@ def _told(git: Git, commit: str) -> _Told:
         "GIT_AUTHOR_EMAIL": email,
         "GIT_AUTHOR_DATE": f"@{date}",
     }
-    return _Told(commit, tree, parents.split(" ")[0], author, f"{message}\n")
+    return _CommitFacts(commit, tree, parents.split(" ")[0], author, f"{message}\n")
 
 
-def _on_top(git: Git, tree: str, told: _Told) -> str:
+def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return ``tree`` with the changes of a commit applied, or "" on conflict.
 
     Uses commits without history, because git 2.39 has no option for the merge base.
     """
-    if not told.parent:
+    if not facts.parent:
         return ""
-    before = tree_of(git, told.parent)
+    before = tree_of(git, facts.parent)
     if before == tree:
-        return told.tree
+        return facts.tree
     common = commit_tree(git, before, [], "common", _NOBODY)
-    ours, theirs = (commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, told.tree))
+    ours, theirs = (
+        commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, facts.tree)
+    )
     made = tried(git, ours, theirs)
     return "" if made.sides else made.tree
 
 
-def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signature) -> str:
+def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature: Signature) -> str:
     committer = {
         "GIT_COMMITTER_NAME": signature.name,
         "GIT_COMMITTER_EMAIL": signature.email,
     }
-    env = {**told.author, **committer}
-    text = told.message.encode("utf-8", "surrogateescape")
+    env = {**facts.author, **committer}
+    text = facts.message.encode("utf-8", "surrogateescape")
     return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
 
 
@@ -112,9 +114,9 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     for commit, parents in after.items():
         raw = git.run("cat-file", "commit", commit).out
         head, _, text = raw.partition(b"\n\n")
-        told = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
-        if refused in parents and told:
-            text = _with_subjects(message, told).encode("utf-8", "surrogateescape")
+        known = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
+        if refused in parents and known:
+            text = _with_subjects(message, known).encode("utf-8", "surrogateescape")
         lines = [_renamed(line, renamed) for line in head.split(b"\n")]
         given = b"\n".join(lines) + b"\n\n" + text
         renamed[commit] = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=given).text

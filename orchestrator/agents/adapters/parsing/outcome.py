@@ -21,7 +21,7 @@ FINE: Fault = (ErrorClass.NONE, "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class RunReport:
     """The program's own messages about its run."""
 
     text: str = ""
@@ -49,20 +49,20 @@ class Told:
         return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
-def concluded(told: Told, ending: Ending, now: float) -> Outcome:
+def concluded(report: RunReport, ending: Ending, now: float) -> Outcome:
     """Return the outcome of a run. ``now``: Unix time, for messages such as "try again in 20s"."""
-    kind, words = next(filter(None, (row(told, ending) for row in _ROWS)), FINE)
-    used = _as_told(told.usage)
-    accounted = told.accounted and used is told.usage
+    kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
+    used = _as_told(report.usage)
+    accounted = report.accounted and used is report.usage
     return Outcome(
-        text=told.text,
+        text=report.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),
         # A program that refused to begin used nothing.
         usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
-        session=told.session,
-        denied=told.denied,
-        resets_at=_reset(told, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
+        session=report.session,
+        denied=report.denied,
+        resets_at=_reset(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
         note="" if kind or not ending.code else f"exit code {ending.code} after its result",
     )
 
@@ -81,59 +81,59 @@ def _is_any(usage: Usage) -> bool:
     return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
 
 
-def _reset(told: Told, ending: Ending, now: float) -> float | None:
-    texts = (told.fault[1], ending.stopped_because, ending.stderr, told.trace)
+def _reset(report: RunReport, ending: Ending, now: float) -> float | None:
+    texts = (report.fault[1], ending.stopped_because, ending.stderr, report.trace)
     found = (resets_at(text, now) for text in texts)
-    return told.resets_at or next((each for each in found if each is not None), None)
+    return report.resets_at or next((each for each in found if each is not None), None)
 
 
-def _stopped_by_us(_: Told, ending: Ending) -> Fault | None:
+def _stopped_by_us(_: RunReport, ending: Ending) -> Fault | None:
     # After our SIGTERM, some programs end with code 0 and report success.
     because = ending.stopped_because or "stopped"
     return (ending.stopped_for, because) if ending.stopped_for else None
 
 
-def _said_so(told: Told, _: Ending) -> Fault | None:
-    return told.fault if told.fault[0] else None
+def _said_so(report: RunReport, _: Ending) -> Fault | None:
+    return report.fault if report.fault[0] else None
 
 
-def _signalled(told: Told, ending: Ending) -> Fault | None:
+def _signalled(report: RunReport, ending: Ending) -> Fault | None:
     number = ending.signal
-    if number is None and not told.codes_of_its_own and 128 < (ending.code or 0) < 160:
+    if number is None and not report.codes_of_its_own and 128 < (ending.code or 0) < 160:
         number = (ending.code or 0) - 128
     return (ErrorClass.KILLED, f"killed by signal {number}") if number else None
 
 
-def _bad_code(told: Told, ending: Ending) -> Fault | None:
-    if not ending.code or told.complete:
+def _bad_code(report: RunReport, ending: Ending) -> Fault | None:
+    if not ending.code or report.complete:
         return None
-    traces = f"{ending.stderr.strip()}\n{told.trace.strip()}".strip()
+    traces = f"{ending.stderr.strip()}\n{report.trace.strip()}".strip()
     last = traces.rpartition("\n")[2]
     words = f"exit code {ending.code}" + (f": {last}" if last else "")
-    kind = classify(traces, otherwise=_unexplained(told, traces))
+    kind = classify(traces, otherwise=_unexplained(report, traces))
     return (ErrorClass.INTERNAL if kind is ErrorClass.API and is_internal(traces) else kind), words
 
 
-def _unexplained(told: Told, traces: str) -> ErrorClass:
-    refused = not told.began and len(traces) <= REFUSAL_CHARS
+def _unexplained(report: RunReport, traces: str) -> ErrorClass:
+    refused = not report.began and len(traces) <= REFUSAL_CHARS
     return ErrorClass.CONFIG if refused and not is_internal(traces) else ErrorClass.INTERNAL
 
 
-def _refused_tools(told: Told, _: Ending) -> Fault | None:
-    names = ", ".join(told.denied)
-    return (ErrorClass.DENIED, f"denied: {names}") if told.denied else None
+def _refused_tools(report: RunReport, _: Ending) -> Fault | None:
+    names = ", ".join(report.denied)
+    return (ErrorClass.DENIED, f"denied: {names}") if report.denied else None
 
 
-def _cut_off(told: Told, _: Ending) -> Fault | None:
-    early = told.began and not told.finished
+def _cut_off(report: RunReport, _: Ending) -> Fault | None:
+    early = report.began and not report.finished
     return (ErrorClass.KILLED, "it ended before its final result") if early else None
 
 
-def _empty(told: Told, _: Ending) -> Fault | None:
-    return None if told.text.strip() else (ErrorClass.EMPTY, "its answer has no text")
+def _empty(report: RunReport, _: Ending) -> Fault | None:
+    return None if report.text.strip() else (ErrorClass.EMPTY, "its answer has no text")
 
 
-_ROWS: tuple[Callable[[Told, Ending], Fault | None], ...] = (
+_ROWS: tuple[Callable[[RunReport, Ending], Fault | None], ...] = (
     _stopped_by_us,
     _said_so,
     _signalled,

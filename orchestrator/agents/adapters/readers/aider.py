@@ -6,7 +6,7 @@ from collections import deque
 
 from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line
-from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import Did, Ending, Outcome, Said, Sign, Troubled
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -94,7 +94,7 @@ class AiderReader:
     def outcome(self, ending: Ending) -> Outcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()
         stopped = bool(ending.stopped_for or ending.signal)
-        told = Told(
+        report = RunReport(
             text=text,
             fault=self._fault,
             usage=self._meter.total,
@@ -103,7 +103,7 @@ class AiderReader:
             accounted=not stopped,
             trace="" if not ending.code else text[-2000:],
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[Sign]:
         """Record an answer of the model, which shows recovery from earlier failures."""

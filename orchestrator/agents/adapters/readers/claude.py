@@ -7,7 +7,7 @@ from typing import ClassVar
 from orchestrator.agents.adapters.parsing.edited_files import edited
 from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line, summary
-from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.rate_limit_reset import epoch_seconds
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, minus, plus, priced
 from orchestrator.agents.events.agent_events import (
@@ -70,7 +70,7 @@ class ClaudeReader:
 
     def outcome(self, ending: Ending) -> Outcome:
         fault = _fault(self._result) if self._result is not None else FINE
-        told = Told(
+        report = RunReport(
             text=(self._answer if not fault[0] else "") or self._said,
             fault=fault,
             usage=self._used(),
@@ -83,7 +83,7 @@ class ClaudeReader:
             and not self._behind
             and not _broke_off(self._result),
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())
 
     def _system(self, event: Object) -> list[Sign]:
         self._model = json_values.text(event, "model") or self._model
@@ -126,9 +126,9 @@ class ClaudeReader:
             return []
         self._messages.add(name)
         self._behind = True
-        told = _tokens(json_values.dig(message, "usage"), _SNAKE)
-        self._written[parent] = name, told.output_tokens or 0
-        used = plus(Usage(steps=1), told)
+        report = _tokens(json_values.dig(message, "usage"), _SNAKE)
+        self._written[parent] = name, report.output_tokens or 0
+        used = plus(Usage(steps=1), report)
         return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
 
     def _block(self, block: Object, parent: str) -> list[Sign]:

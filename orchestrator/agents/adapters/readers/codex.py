@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from orchestrator.agents.adapters.parsing.error_class import classify, clipped
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
-from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, minus, plus, priced
 from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
 from orchestrator.agents.adapters.readers.codex_session_log import CodexSession, refused, tokens
@@ -61,7 +61,7 @@ class CodexReader:
         return read(self, event) if read else []
 
     def outcome(self, ending: Ending) -> Outcome:
-        told = Told(
+        report = RunReport(
             text=self._text,
             fault=self._fault(ending),
             usage=self._used(),
@@ -71,7 +71,7 @@ class CodexReader:
             finished=self._total is not None and not self._failed,
             accounted=self._total is not None and not self._failed,
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
         """Return the fault of the run: a failed turn, or an error directly before the end. Other

@@ -11,7 +11,7 @@ from typing import ClassVar
 from orchestrator.agents.adapters.parsing.edited_files import edited
 from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
-from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, plus, priced
 from orchestrator.agents.catalog.prices import Prices
 from orchestrator.agents.events.agent_events import (
@@ -156,7 +156,7 @@ class GeminiReader:
         if self._result is None:
             self._document(ending)
         fault = self._fault(ending)
-        told = Told(
+        report = RunReport(
             text=self._text,
             fault=fault,
             usage=plus(Usage(steps=self._steps_taken()), self._used()),
@@ -167,7 +167,7 @@ class GeminiReader:
             accounted=json_values.dig(self._result, "stats") is not None,
             codes_of_its_own=True,
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())
 
     def _flush(self) -> list[Sign]:
         """Return the collected text as one event, because it arrives in pieces."""
@@ -209,8 +209,8 @@ class GeminiReader:
         if code in _BY_CODE:
             return _BY_CODE[code], words
         if status or error or json_values.text(self._result, "status") == "error":
-            told = json_values.text(error, "message") or words
-            return classify(told, status or _http(json_values.count(error, "code"))), words
+            report = json_values.text(error, "message") or words
+            return classify(report, status or _http(json_values.count(error, "code"))), words
         return FINE
 
     def _steps_taken(self) -> int | None:
@@ -282,11 +282,11 @@ class GeminiReader:
     def session_line(self, text: str, source: str) -> list[Sign]:
         """Read a line of a session file: a model answer, which may occur several times."""
         event = json_values.parsed(text)
-        name, told = json_values.text(event, "id"), json_values.dig(event, "tokens")
-        if json_values.text(event, "type") != "gemini" or told is None or name in self._answers:
+        name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")
+        if json_values.text(event, "type") != "gemini" or report is None or name in self._answers:
             return []
         self._answers.add(name)
-        usage = of_answer(told)
+        usage = of_answer(report)
         return [
             *self._meter.add(priced(usage, json_values.text(event, "model"), self._known.prices))
         ]

@@ -11,7 +11,7 @@ from typing import ClassVar
 from orchestrator.agents.adapters.parsing.edited_files import edited
 from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line, summary
-from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import (
     Did,
@@ -77,7 +77,7 @@ class OpencodeReader:
 
     def outcome(self, ending: Ending) -> Outcome:
         fault = self._fault()
-        told = Told(
+        report = RunReport(
             text=self._text,
             fault=fault,
             usage=self._used(),
@@ -87,7 +87,7 @@ class OpencodeReader:
             finished=self._reason == "stop" and not fault[0],
             accounted=not self._within_step and not ending.stopped_for and not ending.signal,
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())
 
     def _used(self) -> Usage:
         """Return the usage. opencode reports a cost of 0 for a model whose price it does not

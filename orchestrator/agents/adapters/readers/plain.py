@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from orchestrator.agents.adapters.parsing.outcome import Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage
 from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
 from orchestrator.core.text import json_values
@@ -30,7 +30,7 @@ class PlainReader:
 
     def outcome(self, ending: Ending) -> Outcome:
         text = "\n".join(self._lines).strip()
-        told = Told(
+        report = RunReport(
             text=text,
             began=self._began,
             # A plain program has no last event: that it printed something is the only evidence.
@@ -39,4 +39,4 @@ class PlainReader:
             accounted=True,
             trace=text[-TRACE_CHARS:],
         )
-        return concluded(told, ending, time.time())
+        return concluded(report, ending, time.time())

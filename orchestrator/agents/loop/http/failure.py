@@ -58,34 +58,34 @@ class ModelFailure(Exception):
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
     """Return the failure for a status other than 2xx. ``headers``: names in lower case."""
-    said = message(body)
-    words = f"{url} answered {status}: {said}" if said else f"{url} answered {status}"
+    detail = message(body)
+    words = f"{url} answered {status}: {detail}" if detail else f"{url} answered {status}"
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")[:200]
         return ModelFailure(
             ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to it"
         )
     if status in _RATE:
-        return _limited(words, status, headers, said)
-    if _UNPAID.search(said) or status in _AUTH:
+        return _limited(words, status, headers, detail)
+    if _UNPAID.search(detail) or status in _AUTH:
         return ModelFailure(ErrorClass.AUTH, words, status=status)
-    if status == 413 or (status < 500 and _OVERFLOW.search(said)):
+    if status == 413 or (status < 500 and _OVERFLOW.search(detail)):
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
-    if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
+    if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
         pause = rate_limit_headers.pause(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
     # The same request would be rejected again, but another attempt sends other requests, for
     # example without these tools.
-    return ModelFailure(classify(said, status), words, status=status)
+    return ModelFailure(classify(detail, status), words, status=status)
 
 
-def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> ModelFailure:
-    if _USED_UP.search(said):
+def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -> ModelFailure:
+    if _USED_UP.search(detail):
         # Waiting does not help an account without money.
         return ModelFailure(ErrorClass.AUTH, words, status=status)
     now = time.time()
     pause = rate_limit_headers.pause(headers, now)
-    until = rate_limit_headers.resets_at(headers, said, now)
+    until = rate_limit_headers.resets_at(headers, detail, now)
     return ModelFailure(
         ErrorClass.RATE_LIMIT,
         words,
@@ -101,10 +101,10 @@ def unlike(wanted: str, answer: object) -> ModelFailure:
 
     Some gateways put the actual status and failure into such an answer.
     """
-    status, said = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
+    status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
         return refused(status, {}, json.dumps(answer).encode(), "with status 200 the service")
-    return ModelFailure(ErrorClass.API, f"the answer is not {wanted}: {said}".rstrip(": "))
+    return ModelFailure(ErrorClass.API, f"the answer is not {wanted}: {detail}".rstrip(": "))
 
 
 def overflow(detail: str) -> ModelFailure:
@@ -128,6 +128,6 @@ def _words(value: object) -> str:
     inner = json_values.mapping(error)
     if inner:
         code = json_values.text(inner.get("code") or inner.get("type"))
-        said = json_values.text(inner, "message")
-        return f"{said} ({code})" if code and said else said or code
+        detail = json_values.text(inner, "message")
+        return f"{detail} ({code})" if code and detail else detail or code
     return json_values.text(error)

@@ -132,7 +132,7 @@ class Messages:
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
 
-    def retreat(self, status: int | None, said: str) -> bool:
+    def retreat(self, status: int | None, detail: str) -> bool:
         return False  # Anthropic's API has one form only
 
 
@@ -157,12 +157,12 @@ def _use(block: Mapping[str, Any]) -> Use:
     return Use(id=block["id"], name=block["name"], arguments=block["input"])
 
 
-def _usage(told: Mapping[str, Any]) -> Usage:
+def _usage(counts: Mapping[str, Any]) -> Usage:
     return Usage(
-        input_tokens=json_values.count(told, "input_tokens"),
-        output_tokens=json_values.count(told, "output_tokens"),
-        cache_read_tokens=json_values.count(told, "cache_read_input_tokens"),
-        cache_write_tokens=json_values.count(told, "cache_creation_input_tokens"),
+        input_tokens=json_values.count(counts, "input_tokens"),
+        output_tokens=json_values.count(counts, "output_tokens"),
+        cache_read_tokens=json_values.count(counts, "cache_read_input_tokens"),
+        cache_write_tokens=json_values.count(counts, "cache_creation_input_tokens"),
     )
 
 

@@ -43,23 +43,23 @@ class OllamaChat(Chat):
 
     def answered(self, answer: object) -> Turn:
         value = json_values.mapping(answer)
-        said = value.get("message")
-        if not isinstance(said, dict):
+        message = value.get("message")
+        if not isinstance(message, dict):
             raise unlike("an answer of Ollama's", answer)
-        text = json_values.text(said, "content")
-        uses = tuple(self._use(each) for each in json_values.sequence(said, "tool_calls"))
+        text = json_values.text(message, "content")
+        uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
         usage = _usage(value)
         return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        said: dict[str, Any] = {"role": "assistant", "content": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
         if uses:
-            said["tool_calls"] = [
+            message["tool_calls"] = [
                 {"function": {"name": use.name, "arguments": dict(use.arguments)}} for use in uses
             ]
         if uses or text:
-            self._messages.append(said)
+            self._messages.append(message)
 
     def _stop(self, value: Mapping[str, Any], usage: Usage) -> StopReason:
         if value.get("done_reason") != "length":
@@ -69,8 +69,8 @@ class OllamaChat(Chat):
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         for use, result in results:
-            said = {"role": "tool", "tool_name": use.name, "content": result.text}
-            self._messages.append(said)
+            message = {"role": "tool", "tool_name": use.name, "content": result.text}
+            self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})
 
@@ -78,7 +78,7 @@ class OllamaChat(Chat):
         self._messages[-1]["content"] += f"\n\n{instructions.only_json(schema)}"
         self._format = {"format": dict(schema)}
 
-    def retreat(self, status: int | None, said: str) -> bool:
+    def retreat(self, status: int | None, detail: str) -> bool:
         """Omit the schema, because older servers do not accept one."""
         had, self._format = self._format, {}
         return bool(had) and status == 400

@@ -56,12 +56,12 @@ class ChatCompletions(Chat):
         if not choices:
             raise unlike("a chat completion", answer)
         choice = json_values.mapping(choices[0])
-        said = json_values.mapping(choice, "message")
-        text = _text(said.get("content"))
-        uses = tuple(self._use(each) for each in json_values.sequence(said, "tool_calls"))
+        message = json_values.mapping(choice, "message")
+        text = _text(message.get("content"))
+        uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
         stop = _STOPS.get(json_values.text(choice, "finish_reason"), StopReason.DONE)
-        refusal = json_values.text(said, "refusal")
+        refusal = json_values.text(message, "refusal")
         return Turn(
             text=text or refusal,
             uses=uses,
@@ -71,16 +71,16 @@ class ChatCompletions(Chat):
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
         """Add the answer to the conversation, with only the fields that every server accepts."""
-        said: dict[str, Any] = {"role": "assistant", "content": text or None}
+        message: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
-            said["tool_calls"] = [shown(use) for use in uses]
+            message["tool_calls"] = [shown(use) for use in uses]
         if uses or text:
-            self._messages.append(said)
+            self._messages.append(message)
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         for use, result in results:
-            said = {"role": "tool", "tool_call_id": use.id, "content": result.text}
-            self._messages.append(said)
+            message = {"role": "tool", "tool_call_id": use.id, "content": result.text}
+            self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})
 
@@ -90,11 +90,11 @@ class ChatCompletions(Chat):
         wanted = {"name": "answer", "schema": dict(schema)}
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
-    def retreat(self, status: int | None, said: str) -> bool:
+    def retreat(self, status: int | None, detail: str) -> bool:
         """Rename the token limit, or omit the schema, because servers differ in both."""
         if status not in _NOT_TAKEN:
             return False
-        if not self._renamed and ("max_completion_tokens" in said or "max_tokens" in said):
+        if not self._renamed and ("max_completion_tokens" in detail or "max_tokens" in detail):
             self._renamed = True
             old = self._most == "max_tokens"
             self._most = "max_completion_tokens" if old else "max_tokens"
@@ -110,13 +110,13 @@ def _text(content: object) -> str:
     return "".join(json_values.text(part) for part in parts)
 
 
-def _usage(told: Mapping[str, Any]) -> Usage:
+def _usage(counts: Mapping[str, Any]) -> Usage:
     """Return the usage; the API counts cache reads as input, so they are subtracted."""
-    read_in = json_values.count(told, "prompt_tokens")
-    cached = json_values.count(told, "prompt_tokens_details", "cached_tokens")
+    read_in = json_values.count(counts, "prompt_tokens")
+    cached = json_values.count(counts, "prompt_tokens_details", "cached_tokens")
     return Usage(
         input_tokens=None if read_in is None else max(0, read_in - (cached or 0)),
-        output_tokens=json_values.count(told, "completion_tokens"),
+        output_tokens=json_values.count(counts, "completion_tokens"),
         cache_read_tokens=cached,
     )
 

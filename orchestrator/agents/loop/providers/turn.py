@@ -65,5 +65,5 @@ class Dialect(Protocol):
     def demand(self, schema: Mapping[str, Any]) -> None:
         """Request JSON of this schema instead of text."""
 
-    def retreat(self, status: int | None, said: str) -> bool:
+    def retreat(self, status: int | None, detail: str) -> bool:
         """Change the form of a rejected request. Return False if no other form remains."""

@@ -72,8 +72,8 @@ def remarks_of(job: Job) -> list[str]:
     A job of an earlier version has no facts: return its whole reason as one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
-    said = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
-    found = [sentence for sentence in said if sentence]
+    sentences = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
+    found = [sentence for sentence in sentences if sentence]
     return found or ([job.reason] if job.reason and not is_listed else [])
 
 
@@ -171,8 +171,8 @@ def changed_nothing(job: Job) -> list[str]:
 
 
 def _shortfalls(job: Job) -> str:
-    told = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
-    found = [f"{worker_id}: {words}" for worker_id, words in told if words]
+    parts = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
+    found = [f"{worker_id}: {words}" for worker_id, words in parts if words]
     more = f"; {_more(found, 'worker')}" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more
 
@@ -193,11 +193,11 @@ def _checkout(job: Job) -> str:
     by_workers: dict[tuple[str, ...], list[str]] = {}
     for each in job.facts.checkout:
         by_workers.setdefault(each.workers, []).append(each.path)
-    told = [
+    parts = [
         f"your checkout changed while {_all_of(names)} ran: {listed(paths)}"
         for names, paths in by_workers.items()
     ]
-    return "; ".join(told[:MOST_NAMED])
+    return "; ".join(parts[:MOST_NAMED])
 
 
 def _all_of(names: Sequence[str]) -> str:
@@ -208,9 +208,9 @@ def _all_of(names: Sequence[str]) -> str:
 
 
 def _named(job: Job) -> str:
-    told = [_of_worker(each, job) for each in job.facts.lacking if each.is_made]
-    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return "; ".join(told[:MOST_NAMED]) + more
+    parts = [_of_worker(each, job) for each in job.facts.lacking if each.is_made]
+    more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return "; ".join(parts[:MOST_NAMED]) + more
 
 
 def _not_made(job: Job) -> str:
@@ -220,11 +220,11 @@ def _not_made(job: Job) -> str:
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
         return ""
-    told = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
-    told += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
+    parts = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
+    parts += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
-        told.append(f"to create them: {way_in(lacking[0], [job.id]).command}")
-    return "; ".join(told)
+        parts.append(f"to create them: {way_in(lacking[0], [job.id]).command}")
+    return "; ".join(parts)
 
 
 def _of_worker(missing: Missing, job: Job) -> str:
@@ -241,16 +241,16 @@ def _who(missing: Missing, job: Job) -> str:
 def _earlier_parts(job: Job) -> str:
     if job.facts.discarded:
         return ""
-    told = []
+    parts = []
     for each in job.facts.earlier_parts[:MOST_NAMED]:
         names = f"{job.id} {each.worker_id}"
         back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
         take = f"{COMMAND} merge {job.id} --include {each.worker_id}"
-        told.append(
+        parts.append(
             f"{each.worker_id}: the files of its attempt {each.attempt} are not in the result, "
             f"because the retry did not succeed; to merge them: {back} && {take}"
         )
-    return "; ".join(told)
+    return "; ".join(parts)
 
 
 def _not_in_parent(job: Job) -> str:
@@ -278,9 +278,9 @@ def _undone(job: Job) -> str:
 
 def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     overruled = (*job.facts.overruled, *job.facts.overruled_below)
-    told = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
-    more = f", {_more(told, 'worker')}" if len(told) > MOST_NAMED else ""
-    return f"{what}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
+    parts = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
+    more = f", {_more(parts, 'worker')}" if len(parts) > MOST_NAMED else ""
+    return f"{what}: {', '.join(parts[:MOST_NAMED])}{more}" if parts else ""
 
 
 def _both_kept(job: Job) -> str:
@@ -314,10 +314,10 @@ def not_judged(job: Job) -> str:
 
 def _without_worktree(job: Job) -> str:
     found = job.facts.unjudged_work
-    told = [_changed_by(each) for each in found[:MOST_NAMED]]
+    parts = [_changed_by(each) for each in found[:MOST_NAMED]]
     if found[MOST_NAMED:]:
-        told.append(_more(found, "worker"))
-    return f"{NO_WORKTREE}: {'; '.join(told)}" if told else ""
+        parts.append(_more(found, "worker"))
+    return f"{NO_WORKTREE}: {'; '.join(parts)}" if parts else ""
 
 
 def _changed_by(found: UnjudgedWork) -> str:
@@ -334,9 +334,9 @@ def _merged_unjudged(job: Job) -> str:
         rest = "; ".join(filter(None, (_unrun(job.facts.unjudged_gates), files)))
         return f"passed {passed}; {rest}" if passed and rest else rest
     unrun = [each for each in job.facts.gates if each.cause]
-    told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
-    if told or files:
-        return "; ".join(filter(None, (_unrun(told), files)))
+    parts = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    if parts or files:
+        return "; ".join(filter(None, (_unrun(parts), files)))
     if unrun:
         return "no gate checks the changed files"
     asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
@@ -349,29 +349,29 @@ def _unjudged_files(job: Job) -> str:
     for each in job.facts.unjudged_files:
         if each.cause is UnjudgedCause.NO_GATE:
             by_language.setdefault(each.language, []).append(each.path)
-    told = [f"{listed(paths)} (no gate for {name})" for name, paths in by_language.items()]
-    if told and not job.facts.unjudged:
-        told[0] = f"{NOT_JUDGED}{told[0]}"
+    parts = [f"{listed(paths)} (no gate for {name})" for name, paths in by_language.items()]
+    if parts and not job.facts.unjudged:
+        parts[0] = f"{NOT_JUDGED}{parts[0]}"
     not_imported = [
         each.path for each in job.facts.unjudged_files if each.cause is UnjudgedCause.NOT_IMPORTED
     ]
-    told += [f"no test imports {listed(not_imported)}"] if not_imported else []
-    return "; ".join(told[:MOST_NAMED])
+    parts += [f"no test imports {listed(not_imported)}"] if not_imported else []
+    return "; ".join(parts[:MOST_NAMED])
 
 
 def _gates(job: Job) -> str:
     failed = [each for each in job.facts.gates if each.cause is None]
-    told = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
+    parts = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
     unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
     others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
-    told.append("" if job.facts.unjudged else _unrun(others))
-    return "; ".join(filter(None, told))
+    parts.append("" if job.facts.unjudged else _unrun(others))
+    return "; ".join(filter(None, parts))
 
 
 def _flaky(job: Job) -> str:
-    told = [_once(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
-    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return f"{FLAKY}{'; '.join(told[:MOST_NAMED])}{more}" if told else ""
+    parts = [_once(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
+    more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return f"{FLAKY}{'; '.join(parts[:MOST_NAMED])}{more}" if parts else ""
 
 
 def _once(gate: str, finding: str) -> str:
@@ -391,9 +391,9 @@ def _more(found: Sequence[object], noun: str) -> str:
 
 
 def _unrun(gates: Sequence[GateFact]) -> str:
-    told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
+    parts = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
     more = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
-    return "; ".join(told + more)
+    return "; ".join(parts + more)
 
 
 def _repository(job: Job) -> str:
