@@ -13,7 +13,7 @@ from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
 #: Values in tasks or planners that are no agent's name.
-RESERVED_NAMES = frozenset({"auto", "rules"})
+RESERVED_NAMES = frozenset({"auto", "rules", "person"})
 
 
 class AgentOutput(StrEnum):

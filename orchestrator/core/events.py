@@ -23,6 +23,11 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job_resumed"
     #: Unsuccessful tasks run again. data: by, workers, run
     JOB_RETRIED = "job_retried"
+    #: A task waits for a person. data: task_id, question, due_at
+    QUESTION_ASKED = "question_asked"
+    #: A person, or the timeout (by is empty), has answered it. data: task_id, answer (approve or
+    #: reject), by, comment
+    QUESTION_ANSWERED = "question_answered"
     #: An ended job runs again: after a retry, or for feedback. data: by, run
     JOB_REOPENED = "job_reopened"
     #: Agent fallback of a job, or of one worker: the best agent's login failed, and the next best

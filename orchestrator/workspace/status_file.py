@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
@@ -288,6 +289,17 @@ def _paused(job: Job) -> dict[str, Any] | None:
     return {"at": iso(pause.at), "by": pause.by, "running": pause.running, "cause": pause.cause}
 
 
+def _question(question: Question) -> dict[str, Any]:
+    return {
+        "asked_at": iso(question.asked_at),
+        "due_at": iso(question.due_at),
+        "decision": question.decision,
+        "by": question.by,
+        "comment": question.comment,
+        "answered_at": iso(question.answered_at),
+    }
+
+
 def _changes(job: Job) -> dict[str, Any]:
     """Return the workers that changed nothing, and True if any worker could change something."""
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
@@ -365,7 +377,9 @@ def _row(
         "started_at": iso(worker.started_at),
         "ended_at": iso(worker.ended_at),
     }
-    if worker.attempt or not worker.status.ended:
+    if worker.question is not None:
+        row["question"] = _question(worker.question)
+    if worker.attempt or not (worker.status.ended or worker.is_question):
         row["log"] = workspace.log(worker)
     if (worker.job_id, worker.task_id) in in_project:
         row["workdir"] = Workdir.PROJECT

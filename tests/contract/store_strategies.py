@@ -11,6 +11,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
+from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.job import (
     Attempt,
@@ -218,6 +219,8 @@ tasks = st.builds(
     gates=gates,
     locks=several,
     review=texts,
+    approve=texts,
+    on_timeout=texts,
 )
 
 
@@ -274,6 +277,17 @@ facts = st.builds(
 )
 
 
+questions = st.builds(
+    Question,
+    asked_at=times,
+    due_at=maybe(times),
+    decision=maybe(st.sampled_from(Decision)),
+    by=texts,
+    comment=texts,
+    answered_at=maybe(times),
+)
+
+
 def jobs(id: str) -> st.SearchStrategy[Job]:
     return st.builds(
         Job,
@@ -325,6 +339,7 @@ def workers(job: Job) -> st.SearchStrategy[Worker]:
         started_at=maybe(times),
         ended_at=maybe(times),
         result=maybe(results),
+        question=maybe(questions),
     )
 
 

@@ -136,13 +136,18 @@ class OrchestratorClient(Following):
         """Return a ticket that logs in a browser once, within 60 seconds."""
         return self._post("/api/v1/session/tickets", {})
 
-    def approve(self, job_id: str) -> Answer:
-        """Approve the plan of a job, and start its tasks."""
-        return self._post(path_of(job_id, "approve"), {})
+    def approve(self, job_id: str, task_id: str | None = None, comment: str = "") -> Answer:
+        """Approve the plan of a job; with a task, approve the question of the task."""
+        return self._decide(job_id, task_id, "approve", comment)
 
-    def reject(self, job_id: str) -> Answer:
-        """Reject the plan of a job, and end the job."""
-        return self._post(path_of(job_id, "reject"), {})
+    def reject(self, job_id: str, task_id: str | None = None, comment: str = "") -> Answer:
+        """Reject the plan of a job, and end the job; with a task, reject the task's question."""
+        return self._decide(job_id, task_id, "reject", comment)
+
+    def _decide(self, job_id: str, task_id: str | None, decision: str, comment: str) -> Answer:
+        body = {"comment": comment} if comment else {}
+        path = path_of(job_id, "tasks", task_id, decision) if task_id else path_of(job_id, decision)
+        return self._post(path, body)
 
     def pause(self, job_id: str | None = None, *, running: str = "finish") -> Answer:
         """Pause a job and its descendants; without a job, all jobs. Idempotent.

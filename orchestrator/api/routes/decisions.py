@@ -1,4 +1,4 @@
-"""Calls of people who control a job: pause and resume."""
+"""Calls of people who control a job: pause, resume, answers to questions."""
 
 from http import HTTPStatus
 
@@ -7,12 +7,18 @@ from flask import Blueprint, Response
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.path_ids import checked_job_id
-from orchestrator.api.routes.response import json_answer
-from orchestrator.api.serializers.common import decided_answer, job_path, paused_answer
+from orchestrator.api.routes.response import json_answer, tagged_answer
+from orchestrator.api.serializers.common import (
+    decided_answer,
+    job_path,
+    paused_answer,
+    question_answer,
+)
 from orchestrator.core.model.decisions.pause import RunningMode
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.schemas.answers.decisions import ServerPauseAnswer
-from orchestrator.schemas.requests.decisions import PauseRequest
+from orchestrator.schemas.requests.decisions import AnswerRequest, PauseRequest
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
@@ -41,6 +47,30 @@ def pause_everything() -> Response:
 def resume_everything() -> Response:
     _empty()
     return json_answer(ServerPauseAnswer(paused=paused_answer(service().resume_all(caller()))))
+
+
+@blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
+def get_question(job_id: str, task_id: str) -> Response:
+    reading.query(NoQuery)
+    found = service().question(caller(), checked_job_id(job_id), task_id)
+    return tagged_answer(lambda: question_answer(found.question, found.text, found.made))
+
+
+@blueprint.post("/jobs/<job_id>/tasks/<task_id>/approve")
+def approve_task(job_id: str, task_id: str) -> Response:
+    return _answered(job_id, task_id, Decision.APPROVE)
+
+
+@blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
+def reject_task(job_id: str, task_id: str) -> Response:
+    return _answered(job_id, task_id, Decision.REJECT)
+
+
+def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
+    reading.query(NoQuery)
+    comment = reading.body(AnswerRequest, optional=True).comment
+    job = service().answer(caller(), checked_job_id(job_id), task_id, decision, comment)
+    return _decided(job)
 
 
 def _running() -> RunningMode:

@@ -10,11 +10,12 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.budget import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.read_models import Availability, Made
 from orchestrator.schemas.answers.common import (
     AcceptedAnswer,
     AgentAnswer,
@@ -23,8 +24,10 @@ from orchestrator.schemas.answers.common import (
     DecidedAnswer,
     JobSummary,
     Links,
+    MadeAnswer,
     PausedAnswer,
     PlanFallbackAnswer,
+    QuestionAnswer,
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
@@ -103,7 +106,7 @@ def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
 
     None for a worker that never ran and never will.
     """
-    if worker.status.ended and not worker.attempt:
+    if not worker.attempt and (worker.status.ended or worker.is_question):
         return None
     return f"{service.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
 
@@ -152,6 +155,33 @@ def paused_answer(pause: Pause | None) -> PausedAnswer | None:
     )
 
 
+def question_answer(
+    question: Question, text: str = "", made: Sequence[Made] = ()
+) -> QuestionAnswer:
+    return QuestionAnswer(
+        question=text,
+        asked_at=moment(question.asked_at),
+        due_at=moment_or_none(question.due_at),
+        decision=question.decision,
+        by=question.by,
+        comment=question.comment,
+        answered_at=moment_or_none(question.answered_at),
+        made=[_made(each) for each in made],
+    )
+
+
+def _made(made: Made) -> MadeAnswer:
+    worker, result = made.worker, result_of(made.worker)
+    return MadeAnswer(
+        task_id=made.task_id,
+        worker_id=worker.id,
+        status=worker.status,
+        output=result.output,
+        files_created=list(result.files_created),
+        commit=result.delivery.commit if result.delivery else "",
+    )
+
+
 def job_summary(job: Job) -> JobSummary:
     return JobSummary(
         run=job.run,
@@ -181,6 +211,8 @@ def task_answer(
         title=task.title,
         prompt=task.prompt,
         command=list(task.command) if isinstance(task.command, tuple) else task.command,
+        approve=task.approve or None,
+        on_timeout=Decision(task.on_timeout) if task.on_timeout else None,
         agents=list(task.agents),
         candidate_settings=[
             CandidateSettingsAnswer(name=name, **asdict(own))

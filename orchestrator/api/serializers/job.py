@@ -15,6 +15,7 @@ from orchestrator.api.serializers.common import (
     moment_or_none,
     paused_answer,
     plan_fallback_answer,
+    question_answer,
     result_of,
     task_answer,
     unjudged_files,
@@ -190,6 +191,7 @@ def worker_answer(
         child_job_ids=list(worker.child_job_ids),
         commit=result.delivery.commit if result.delivery else "",
         feedback=[_feedback(each) for each in result.feedback],
+        question=question_answer(worker.question) if worker.question else None,
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
     )

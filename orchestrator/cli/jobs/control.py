@@ -78,24 +78,42 @@ def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | No
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
 
 
+_task_argument = click.argument("task_id", metavar="[TASK]", required=False)
+_comment_option = click.option(
+    "-m", "--comment", default="", metavar="TEXT", help="Comment for dependents and the report."
+)
+
+
 @click.command("approve")
 @job_argument
+@_task_argument
+@_comment_option
 @json_option
 @pass_surroundings
-def approve_command(surroundings: CliContext, job_id: str) -> None:
-    """Approve the plan of JOB, and start its tasks."""
+def approve_command(
+    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
+) -> None:
+    """Approve the plan of JOB, or the question of TASK."""
     with surroundings.client() as client:
-        _print(surroundings, client.approve(job_id))
+        _print(surroundings, client.approve(job_id, task_id, comment))
 
 
 @click.command("reject")
 @job_argument
+@_task_argument
+@_comment_option
 @json_option
 @pass_surroundings
-def reject_command(surroundings: CliContext, job_id: str) -> None:
-    """Reject the plan of JOB, and end JOB before any task starts."""
+def reject_command(
+    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
+) -> None:
+    """Reject the plan of JOB, or the question of TASK.
+
+    A rejected plan ends JOB before any task starts. A rejected question fails TASK, and skips the
+    tasks that depend on it.
+    """
     with surroundings.client() as client:
-        _print(surroundings, client.reject(job_id))
+        _print(surroundings, client.reject(job_id, task_id, comment))
 
 
 @click.command("cancel")

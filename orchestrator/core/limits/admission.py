@@ -14,7 +14,13 @@ from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.formatting import one_line
 
 #: Fields added after digests were stored: they count only if a task sets them.
-_NEWER: Mapping[str, object] = {"workdir": "own", "writes": (), "candidate_settings": ()}
+_NEWER: Mapping[str, object] = {
+    "approve": "",
+    "on_timeout": "",
+    "workdir": "own",
+    "writes": (),
+    "candidate_settings": (),
+}
 _TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.decisions.question import PERSON, Question
 from orchestrator.core.model.gate import Gate, GateCounts, gate_counts
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig
@@ -61,6 +62,10 @@ class TaskSpec:
     title: str = ""
     prompt: str = ""
     command: str | tuple[str, ...] | None = None
+    #: A question that a person answers, in place of prompt and command; empty: an agent works.
+    approve: str = ""
+    #: What the timeout of a question decides: approve or reject; empty: reject.
+    on_timeout: str = ""
     #: Names of agents; with several names, each agent's worker is a candidate for the task.
     agents: tuple[str, ...] = ()
     #: One entry for each of ``agents``, in their order; empty if none has settings of its own.
@@ -101,7 +106,7 @@ class TaskSpec:
     def heading(self) -> str:
         """The title for people: without one, the beginning of the prompt or of the command."""
         command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
-        told = self.title or self.prompt or command or ""
+        told = self.title or self.prompt or command or self.approve
         # Only the beginning is read: a prompt may be long.
         return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
@@ -278,6 +283,8 @@ class Worker:
     started_at: float | None = None
     ended_at: float | None = None
     result: WorkerResult | None = None
+    #: The question of a task that waits for a person; None: none was asked.
+    question: Question | None = None
 
     @property
     def key(self) -> WorkerKey:
@@ -307,6 +314,11 @@ class Worker:
     def is_planner(self) -> bool:
         """True if the worker creates the job's tasks, and runs none of them."""
         return self.kind is WorkerKind.PLANNER
+
+    @property
+    def is_question(self) -> bool:
+        """True if a person answers the worker's task, and no process runs it."""
+        return self.agent == PERSON
 
     @property
     def is_reviewer(self) -> bool:

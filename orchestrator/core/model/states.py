@@ -73,6 +73,8 @@ class WaitKind(StrEnum):
     ACCOUNT = "account"
     #: Another worker holds a lock; the name is that of the locks.
     LOCK = "lock"
+    #: A person has not answered the worker's question yet.
+    ANSWER = "answer"
     #: The worker's child jobs run.
     CHILD_JOBS = "child_jobs"
     #: The worker could resume, but no slot is free.

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from orchestrator.core.limits.estimate import Estimate
+from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.worker_actions import WorkerAction
@@ -28,6 +29,24 @@ class Detail:
     estimate: Estimate | None = None
     #: Remaining quota of a worker of the job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """The result of a dependency of a question."""
+
+    task_id: str
+    worker: Worker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedQuestion:
+    """A question, with what a person reads before answering."""
+
+    text: str
+    question: Question
+    #: The results of the task's dependencies.
+    made: Sequence[Made]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -597,7 +597,7 @@ class Repository(Protocol):
 
 def needs_worktree(task: TaskSpec, git: str) -> bool:
     """True if ``git: on`` applies to the task; ``git`` is the setting of its job."""
-    if task.workdir == Workdir.PROJECT or git == GitUse.OFF:
+    if task.workdir == Workdir.PROJECT or git == GitUse.OFF or task.approve:
         return False
     return (task.git or git) == GitUse.ON
 

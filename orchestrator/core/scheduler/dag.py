@@ -64,6 +64,17 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
             )
 
 
+def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
+    """Return the ids of the tasks whose work a task continues: its dependencies, and in place of
+    a question, which makes nothing, what the question depends on.
+    """
+    found: dict[str, None] = {}
+    for needed in task.depends_on:
+        asked = tasks[needed]
+        found |= dict.fromkeys(sources(tasks, asked) if asked.approve else (needed,))
+    return tuple(found)
+
+
 def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
     """Return, by task id, the ids of the tasks that depend on it, in task order."""
     waiting: dict[str, list[str]] = {}

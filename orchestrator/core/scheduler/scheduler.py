@@ -16,6 +16,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.decisions.pause import Pause, RunningMode
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import (
     WALL_TIME,
@@ -45,6 +46,7 @@ from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval, plan_of
+from orchestrator.core.scheduler.transitions.decisions.questions import Questions
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.late_results import LateResults
@@ -90,7 +92,8 @@ class Scheduler:
         self._completion = Completion(self._trees, backoff_seconds, self._fallback)
         self._accounting = Accounting(self._trees, self._completion)
         self._late = LateResults(self._trees, self._completion)
-        self._pauses = Pauses(self._trees)
+        self._questions = Questions(self._trees, self._running, self._completion)
+        self._pauses = Pauses(self._trees, self._questions)
         self._planning = PlanApproval(self._trees, self._completion, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
@@ -104,6 +107,7 @@ class Scheduler:
             self._completion,
             self._late,
             self._pauses,
+            self._questions,
         )
         #: Read-only view for queries.
         self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
@@ -111,7 +115,7 @@ class Scheduler:
 
     def next_time(self) -> float | None:
         """Return the time of the next action that needs no event."""
-        times = (self._trees.next_time(), self.leases.next_time)
+        times = (self._trees.next_time(), self.leases.next_time, self._questions.next_time)
         return min((time for time in times if time is not None), default=None)
 
     def submit(
@@ -325,6 +329,13 @@ class Scheduler:
             cause = StopCause.WITHDRAWN
         self._completion.stop_tree(job_id, cause, by, now)
 
+    def answer(
+        self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
+    ) -> Worker:
+        """End the open question of a worker. Raise Conflict if it asks nothing now."""
+        worker = self._unit_of_work.workers[key]
+        return self._questions.answer(worker, decision, by, comment, now)
+
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and its descendants. Idempotent.
 
@@ -440,6 +451,7 @@ class Scheduler:
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
             self._completion.stop_tree(job.id, StopCause.WALL_TIME, by, now)
         self._accounting.stop_spent_days(now)
+        self._questions.turn(now)
         self.leases.turn(now)
         self._running.start_what_has_room(now, room, self._completion.rendering)
         commands, self._trees.commands = self._trees.commands, []

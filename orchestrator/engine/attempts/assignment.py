@@ -21,6 +21,7 @@ from orchestrator.core.outcome.failure_classifier import NEVER_RAN, failure_of
 from orchestrator.core.ports import Assignment, Finding, Previous, Roles, Workspace
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.core.repository.repository import GitUse
+from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.result_gates import gates_of
@@ -104,10 +105,12 @@ class AssignmentBuilder:
 
     def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
         found: dict[str, Finding] = {}
-        for needed in task.depends_on:
+        tasks = scheduler.view.tasks_of(worker.job_id)
+        # A question makes nothing: its dependents continue the work that it was asked about.
+        for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
             assert best is not None, "what it needs has succeeded"
-            found[needed] = self._finding(best, FINDINGS_BYTES // len(task.depends_on))
+            found[needed] = self._finding(best, FINDINGS_BYTES // max(1, len(task.depends_on)))
         return found
 
     def _finding(self, worker: Worker, room: int) -> Finding:

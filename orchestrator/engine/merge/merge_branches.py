@@ -56,6 +56,7 @@ from orchestrator.core.repository.repository import (
     Strategy,
     merger_of,
 )
+from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
 from orchestrator.engine.merge.bisect import Batch, Judge, MergeStep, Settled
@@ -216,7 +217,8 @@ class BranchMerge:
         """True if the worker started from a candidate that a person has since overruled, so that
         its branch has this candidate's changes.
         """
-        needs = {each.id: each.depends_on for each in tree.tasks[worker.job_id]}[worker.task_id]
+        tasks = {each.id: each for each in tree.tasks[worker.job_id]}
+        needs = sources(tasks, tasks[worker.task_id])
         start = self._repository.tip(start_ref(worker)) if needs else ""
         for tip, loser in losers.items():
             if start and loser.task_id in needs and self._repository.contains(start, tip):
@@ -581,7 +583,8 @@ def _parts(
     record: MergeRecord, tree: Tree, job: Job, workers: Sequence[Worker]
 ) -> Sequence[MergePart]:
     tasks = tree.tasks[job.id]
-    needs = {task.id: frozenset(task.depends_on) for task in tasks}
+    by_id = {task.id: task for task in tasks}
+    needs = {task.id: frozenset(sources(by_id, task)) for task in tasks}
     whole, without = split([MergePart(each, needs[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
         why = f"depends on task {task_id!r}, which is not in the result"

@@ -10,10 +10,12 @@ from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.decisions.pause import Pause, RunningMode
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
 from orchestrator.core.ports.read_models import (
+    AskedQuestion,
     Availability,
     Checkpoint,
     Detail,
@@ -25,6 +27,7 @@ from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
+from orchestrator.engine.service.decisions.answers import AnswerCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
 from orchestrator.engine.service.decisions.pauses import PauseCalls
 from orchestrator.engine.service.landings import LandingCalls
@@ -56,6 +59,7 @@ class Service:
         submissions: SubmissionCalls,
         job_control: JobControl,
         pauses: PauseCalls,
+        answers: AnswerCalls,
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
@@ -73,6 +77,7 @@ class Service:
         self._submissions = submissions
         self._job_control = job_control
         self._pauses = pauses
+        self._answers = answers
         self._merges = merges
         self._checkpoints = checkpoints
         self._feedback = feedback
@@ -136,6 +141,19 @@ class Service:
         Idempotent. Raise Forbidden for a caller that is no worker.
         """
         return self._job_control.used(caller, usage)
+
+    def answer(
+        self, caller: Caller, job_id: str, task_id: str, decision: Decision, comment: str
+    ) -> Job:
+        """Answer the question of a task that waits for a person.
+
+        Raise NotFound for an unknown task, and Conflict for one that does not wait for an answer.
+        """
+        return self._answers.answer(caller, job_id, task_id, decision, comment)
+
+    def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
+        """Return a task's question with the results of its dependencies. Raise NotFound."""
+        return self._answers.question(caller, job_id, task_id)
 
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from orchestrator.core.model.decisions.question import PERSON
 from orchestrator.core.model.job import AUTO, PLANNER, Job, TaskSpec
 from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
@@ -41,6 +42,8 @@ class AgentChoice:
         return name
 
     def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
+        if task.approve:
+            return [PERSON]
         asked = task.agents or (config.agent,)
         tasks = [task.of_candidate(place) for place in range(len(asked))]
         pairs = zip(asked, tasks, strict=True)

@@ -265,6 +265,8 @@ class Submitting:
             task = by_id[worker.task_id].of_candidate(places[worker.task_id])
             places[worker.task_id] += 1
             capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
+            if worker.is_question:
+                continue
             if capped and self._agents.is_priced(worker.agent, task.model) is False:
                 model = task.model or "its model"
                 raise Refused(

@@ -36,7 +36,7 @@ class WorktreeRule:
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
-        if task.workdir == Workdir.PROJECT:
+        if task.workdir == Workdir.PROJECT or task.approve:
             return False
         asked = git if git == GitUse.OFF else task.git or git
         return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))

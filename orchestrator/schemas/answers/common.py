@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
@@ -229,6 +230,36 @@ class PausedAnswer(Answer):
     """person: a person paused this job, or a job above it; everything: all jobs are paused."""
     job_id: str | None = None
     """The job that was paused: this job or a job above it; omitted for everything."""
+
+
+class MadeAnswer(Answer):
+    """The result of a dependency of a question."""
+
+    task_id: str
+    worker_id: str
+    status: WorkerStatus
+    output: str
+    files_created: list[str]
+    commit: str = ""
+    """Head of the worker's branch; empty without a branch."""
+
+
+class QuestionAnswer(Answer):
+    """A question of a task that waits for a person, and its answer."""
+
+    question: str = ""
+    """The question; empty in lists of workers, whose reason has it."""
+    asked_at: datetime
+    due_at: datetime | None = None
+    """Time at which on_timeout decides; omitted: never."""
+    decision: Decision | None = None
+    """Omitted while the question is open."""
+    by: str = ""
+    """Name of the key that answered; empty: the timeout decided, or the question is open."""
+    comment: str = ""
+    answered_at: datetime | None = None
+    made: list[MadeAnswer] = Field(default_factory=list)
+    """Results of the task's dependencies; only in the answer about one question."""
 
 
 class StatusAnswer(Answer):

@@ -8,6 +8,7 @@ from pydantic import Field
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.failure import FailureKind, RetryStrategy
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -21,6 +22,7 @@ from orchestrator.schemas.answers.common import (
     Links,
     PausedAnswer,
     PlanFallbackAnswer,
+    QuestionAnswer,
     SessionAnswer,
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
@@ -152,6 +154,8 @@ class WorkerAnswer(Answer):
     """Head of the worker's branch at the end of its latest attempt; empty without a branch."""
     feedback: list[FeedbackAnswer] = Field(default_factory=list)
     """Comments of people on the worker's change, the oldest first."""
+    question: QuestionAnswer | None = None
+    """The question that the worker's task asked; omitted for a task that an agent runs."""
     workspace: str
     log: str | None = None
     """Path of the log; omitted for a worker that has not started."""
@@ -174,6 +178,10 @@ class TaskAnswer(Answer):
     title: str
     prompt: str
     command: str | list[str] | None = None
+    approve: str | None = None
+    """The question for a person; omitted for a task that an agent runs."""
+    on_timeout: Decision | None = None
+    """Answer to the question after the timeout; omitted: reject."""
     agents: list[str]
     candidate_settings: list[CandidateSettingsAnswer] = Field(default_factory=list)
     """One entry for each agent, if any agent has settings of its own."""

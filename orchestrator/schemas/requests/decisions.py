@@ -1,7 +1,10 @@
-"""Requests of people who control a job: pauses."""
+"""Requests of people who control a job: pauses, answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from orchestrator.schemas.fields.text import Text
 from orchestrator.schemas.fields.wire import Wire
 
 
@@ -11,3 +14,10 @@ class PauseRequest(Wire):
     running: Literal["finish", "stop"] = "finish"
     """Running attempts: finish (they continue to their end) or stop (they are stopped, and run
     again after the pause without using a retry)."""
+
+
+class AnswerRequest(Wire):
+    """A decision of a person."""
+
+    comment: Annotated[Text, Field(max_length=10_000)] = ""
+    """Text for the tasks that depend on the question, and for the report."""

@@ -87,6 +87,10 @@ class ConfigBody(_Settings):
         return ConfigRequest(**given, gates=None if gates is None else _job_gates(gates))
 
 
+#: The fields that a task with a question may have.
+_OF_QUESTIONS = frozenset({"id", "title", "approve", "depends_on", "timeout", "on_timeout"})
+
+
 class TaskRequest(Wire):
     """One task; it needs a title, prompt, or command."""
 
@@ -100,6 +104,12 @@ class TaskRequest(Wire):
     """Alias of prompt."""
     command: Command | None = None
     """Command for the agent shell: a text for bash -c, or a list of arguments."""
+    approve: Annotated[Text, Field(min_length=1, max_length=4096)] | None = None
+    """A question for a person, in place of prompt and command: the tasks that depend on this task
+    start when a person approves."""
+    on_timeout: Literal["approve", "reject"] | None = None
+    """Answer to the question after timeout seconds (default: reject). Without a timeout, a
+    question waits without end."""
     agent: Agents | None = None
     """Name of an agent, auto, or a list of candidates that run the task in parallel; a candidate
     is a name, or an object with name, model, timeout and context."""
@@ -151,12 +161,26 @@ class TaskRequest(Wire):
     def says_what_to_do(self) -> "TaskRequest":
         if self.prompt and self.description and self.prompt != self.description:
             raise ValueError("has both prompt and description; description means prompt, give one")
-        if not (self.title.strip() or self.words.strip() or self.command):
-            raise ValueError("needs a title, a prompt or a command")
+        if not (self.title.strip() or self.words.strip() or self.command or self.approve):
+            raise ValueError("needs a title, a prompt, a command, or a question (approve)")
+        self._check_question()
         if self.review and len(self.agent or ()) < 2:
             raise ValueError("review compares candidates: agent must be a list of at least two")
         self._check_workdir(self.workdir)
         return self
+
+    def _check_question(self) -> None:
+        if self.approve is None:
+            if self.on_timeout is not None:
+                raise ValueError("on_timeout is for questions: add approve, or remove on_timeout")
+            return
+        other = sorted(self.model_fields_set - _OF_QUESTIONS)
+        if other:
+            raise ValueError(f"a person answers approve; remove {', '.join(other)}")
+        if self.on_timeout is not None and self.timeout is None:
+            raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")
+        if not self.approve.strip():
+            raise ValueError('approve needs a question, such as "Deploy?"')
 
     def _check_workdir(self, workdir: str | None) -> None:
         if workdir == Workdir.PROJECT and self.git == "on":
@@ -172,12 +196,13 @@ class TaskRequest(Wire):
 
     def to_task(self, task_id: str, workdir: str | None = None) -> TaskSpec:
         """Return the task. ``workdir``: the default of a task that sets none."""
-        workdir = self.workdir or workdir or Workdir.OWN
+        workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
         values = self.model_dump(exclude={"description", "gates", "agent"})
         agents = self.agent or ()
         values |= {"id": task_id, "prompt": self.words, "agents": names_of(agents)}
         values["candidate_settings"] = settings_of(agents)
+        values["approve"], values["on_timeout"] = self.approve or "", self.on_timeout or ""
         values["workdir"] = str(Workdir.PROJECT if in_project else Workdir.OWN)
         values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
         shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()
@@ -215,7 +240,7 @@ class OrchestrateRequest(Wire):
         if self.workdir is not None and not self.tasks:
             raise ValueError("workdir needs tasks; remove workdir, or add tasks")
         for task in self.tasks if self.workdir is not None else ():
-            if task.workdir is None:
+            if task.workdir is None and task.approve is None:
                 task._check_workdir(self.workdir)
         return self
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: The newest migration.
-LATEST = "0012"
+LATEST = "0014"
 _TABLE = "alembic_version"
 
 

@@ -35,6 +35,7 @@ from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBack
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.decisions.feedback import Comment, Feedback, Side
 from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
+from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import (
     Gate,
     GateCause,
@@ -392,6 +393,11 @@ def _gate_fact(found: Found) -> GateFact:
 def read_pause(found: Found) -> Pause:
     running, cause = RunningMode(found["running"]), PauseCause(found["cause"])
     return Pause(**{**found, "running": running, "cause": cause})
+
+
+def read_question(found: Found) -> Question:
+    decision = found["decision"]
+    return Question(**{**found, "decision": Decision(decision) if decision else None})
 
 
 def read_waiting(found: Found) -> WaitingFor:

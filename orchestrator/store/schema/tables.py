@@ -169,6 +169,7 @@ workers = Table(
     derived("need", Member(NeedKind), kind_of_worker),
     # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
     Column("result", Document(columns.read_result)),
+    Column("question", Document(columns.read_question)),
     Index(None, "job_id", "index"),
     # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),

@@ -254,7 +254,8 @@ def test_figures_of_older_workers_are_found_in_their_results(url: str) -> None:
 def _back_to_0008(connection: Connection) -> None:
     for index in ("jobs_needs", "workers_need", "tasks_labels"):
         connection.execute(text(f"DROP INDEX ix_{index}"))
-    connection.execute(text("ALTER TABLE workers DROP COLUMN need"))
+    for column in ("need", "question", "cancelled_by"):
+        connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
     connection.execute(text("DROP TABLE server_pause"))
     for column in ("needs", "labels", "run", "pause", "paused_seconds"):
         connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))

@@ -27,8 +27,14 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
         "rendering": set(scheduler._completion.rendering),
         "planning": set(scheduler._completion.planning),
         "pause": trees.pause,
+        "to ask": _to_ask(scheduler),
         "seq": dict(unit_of_work._last_seq),
     }
+
+
+def _to_ask(scheduler: Scheduler) -> set[WorkerKey]:
+    asked = (key for key in scheduler._trees.to_ask if key in scheduler._trees.nodes)
+    return {key for key in asked if str(scheduler.view.workers[key].status) == "pending"}
 
 
 def _node(node: Node) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.decisions.pause import RunningMode
+from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
@@ -166,6 +167,12 @@ class Story:
         self.scheduler.context_prepared(job_id)
         self.turn()
 
+    def answer(
+        self, key: WorkerKey, decision: Decision = Decision.APPROVE, comment: str = ""
+    ) -> None:
+        self.scheduler.answer(key, decision, "user", comment, self.now)
+        self.turn()
+
     def pause(self, job: Job, running: RunningMode = RunningMode.FINISH) -> None:
         self.scheduler.pause(job.id, "user", running, self.now)
         self.turn()
@@ -278,6 +285,8 @@ class Story:
                 return
             for job in self.awaiting_approval:
                 self.approve(job)
+            for key in self.asking:
+                self.answer(key)
             busy = [each.key for each in self.kept.running if not self._waits(each.key)]
             if busy:
                 self.ends(busy[0])
@@ -312,6 +321,13 @@ class Story:
     def reviewers(self, job: Job) -> list[WorkerKey]:
         workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
         return [worker.key for worker in workers if worker.is_reviewer]
+
+    @property
+    def asking(self) -> list[WorkerKey]:
+        """Workers with an open question."""
+        workers = self.kept.workers.values()
+        waiting = (each for each in workers if each.status is WorkerStatus.WAITING)
+        return [each.key for each in waiting if each.is_question]
 
     @property
     def awaiting_approval(self) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Calls of people who control a job: pause and resume."""
+"""Calls of people who control a job: pause, resume, answers to questions."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas.answers import common, decisions
@@ -6,6 +6,7 @@ from orchestrator.schemas.requests import decisions as requests
 from orchestrator.schemas.requests.job import EmptyRequest
 
 _WORKER = "403: the caller is a worker."
+_ANSWERS = "409: the task asks nothing, or is not asked yet, or has its answer."
 
 DECIDING = (
     Operation(
@@ -31,6 +32,40 @@ DECIDING = (
         summary="Resume a paused job and its descendants",
         description=(f"Idempotent. 409: the job has ended, or everything is paused. {_WORKER}"),
         body=EmptyRequest,
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tasks/{{task_id}}/question",
+        id="getQuestion",
+        tag="jobs",
+        summary="Get a question, with the results of the task's dependencies",
+        description="404: the task asks nothing, or is not asked yet.",
+        answers={OK: common.QuestionAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/approve",
+        id="approveTask",
+        tag="jobs",
+        summary="Approve a task that waits for a person",
+        description=f"{_ANSWERS} {_WORKER}",
+        body=requests.AnswerRequest,
+        examples={"with a comment": {"comment": "only to staging"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/reject",
+        id="rejectTask",
+        tag="jobs",
+        summary="Reject a task that waits for a person",
+        description=f"The tasks that depend on it are skipped. {_ANSWERS} {_WORKER}",
+        body=requests.AnswerRequest,
+        examples={"with a comment": {"comment": "the totals are wrong"}},
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
     ),

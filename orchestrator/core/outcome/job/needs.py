@@ -7,6 +7,7 @@ row; the other workers of the job only decide if the need is obsolete.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.attempt.failure import ASKED, LOGIN
@@ -25,6 +26,8 @@ class NeedKind(StrEnum):
     APPROVAL = "approval"
     #: The result lacks changes of a worker, and another attempt of the worker can add them.
     CONFLICT = "conflict"
+    #: A task waits for a person's answer.
+    QUESTION = "question"
     #: A worker ended because it waits for an answer to its question.
     ASKED = "asked"
     #: The login of an agent failed.
@@ -64,6 +67,8 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
 
 def kind_of_worker(worker: Worker) -> NeedKind | None:
     """Return the kind of need that follows from a worker."""
+    if worker.is_question:
+        return NeedKind.QUESTION if worker.status is WorkerStatus.WAITING else None
     if worker.status is not WorkerStatus.FAILED or worker.result is None:
         return None
     failures = worker.result.failures
@@ -129,13 +134,20 @@ def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
             root_job_id=job.root_id,
             worker_id=worker.id,
             task_id=worker.task_id,
-            text=_line(f"{worker.id} ({worker.agent}): {worker.reason}"),
-            since=worker.ended_at or job.created_at,
+            text=_line(_text(kind, worker)),
+            since=worker.ended_at or worker.started_at or job.created_at,
             command=_command(kind, worker),
         )
 
 
+def _text(kind: NeedKind, worker: Worker) -> str:
+    who = worker.task_id if kind is NeedKind.QUESTION else f"{worker.id} ({worker.agent})"
+    return f"{who}: {worker.reason}"
+
+
 def _command(kind: NeedKind, worker: Worker) -> str:
+    if kind is NeedKind.QUESTION:
+        return f"{COMMAND} approve {worker.job_id} {quote(worker.task_id)}"
     if kind is NeedKind.ASKED:
         return f"{COMMAND} attach {worker.job_id} {worker.id}"
     return f"{COMMAND} retry {worker.root_id}"

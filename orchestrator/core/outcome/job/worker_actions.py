@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.whereabouts import has_worktree
 
 
@@ -16,11 +17,17 @@ class WorkerAction(StrEnum):
     RECOUNT = "recount"
     #: Choose the worker in place of another candidate.
     CHOOSE = "choose"
+    #: Answer the question of its task.
+    APPROVE = "approve"
+    REJECT = "reject"
 
 
 def actions_on(job: Job, worker: Worker) -> Iterator[WorkerAction]:
     if worker.is_adviser:
         return
+    if worker.is_question and worker.status is WorkerStatus.WAITING:
+        yield WorkerAction.APPROVE
+        yield WorkerAction.REJECT
     if worker.status.ended and has_worktree(worker):
         yield WorkerAction.ROLLBACK
         yield WorkerAction.RECOUNT

@@ -105,6 +105,10 @@ class JobTrees:
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
+        #: Workers whose questions can be asked, in order.
+        self.to_ask: dict[WorkerKey, None] = {}
+        #: (time at which the timeout of a question decides, worker), soonest first.
+        self.questions_due: list[tuple[float, WorkerKey]] = []
         #: The pause of everything; None: jobs run.
         self.pause: Pause | None = None
         #: Root id -> ids of all jobs of its tree, parents before their children.
@@ -283,7 +287,9 @@ class JobTrees:
 
     def queue(self, worker: Worker) -> None:
         job = self.job_of(worker)
-        if worker.not_before:
+        if worker.is_question:
+            self.to_ask[worker.key] = None
+        elif worker.not_before:
             self.ready.push_later(worker.key, job, worker.not_before)
         else:
             self.ready.push(worker.key, job)
@@ -338,6 +344,9 @@ class JobTrees:
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
         self.ready.forget_root(root_id)
+        self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}
+        self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
+        heapq.heapify(self.questions_due)
         self.holds.forget(job_ids)
         self.spending.forget(job_ids)
         self.unit_of_work.forget(root_id, job_ids, keys)

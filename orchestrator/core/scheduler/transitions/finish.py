@@ -66,6 +66,11 @@ class Completion:
         why = "stopped while the job is paused; runs again when it resumes"
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
+    def answered(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        """End a worker by the answer of a person to its question."""
+        self._record_end(worker, verdict, now)
+        self._task_progress(self._unit_of_work.workers[worker.key], now)
+
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
         """Return the outcome of an attempt that a pause stopped, if its worker or job was stopped
         since; None for any other.
@@ -150,8 +155,9 @@ class Completion:
 
     def _note_deliveries(self, job: Job) -> None:
         workers = list(self._trees.workers_of(job.id))
-        surveyed = all(each.agent == SURVEY for each in workers)
-        surveyed = surveyed and any(each.status.succeeded for each in workers)
+        agents = [each for each in workers if not each.is_question]
+        surveyed = all(each.agent == SURVEY for each in agents)
+        surveyed = surveyed and any(each.status.succeeded for each in agents)
         facts = replace(
             job.facts,
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),

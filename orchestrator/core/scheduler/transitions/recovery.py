@@ -11,6 +11,7 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import plan_of
+from orchestrator.core.scheduler.transitions.decisions.questions import Questions
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
@@ -26,6 +27,7 @@ class Recovery:
         completion: Completion,
         late: LateResults,
         pauses: Pauses,
+        questions: Questions,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
@@ -34,6 +36,7 @@ class Recovery:
         self._completion = completion
         self._late = late
         self._pauses = pauses
+        self._questions = questions
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a stored job tree. Return the attempts without a recorded end."""
@@ -72,6 +75,8 @@ class Recovery:
             self._running.found_alive(worker, node)
             self._completion.stop_again(worker)
             self._pauses.stop_again(worker)
+        elif worker.is_question:
+            self._questions.found(worker)
         elif worker.status is not WorkerStatus.PENDING and last and last.exit:
             verdict = _verdict_again(worker, last, last.exit)
             self._completion.wait_again(worker, verdict, now)

@@ -217,7 +217,7 @@ class RunningWorkers:
 
     def _start(self, key: WorkerKey, now: float) -> None:
         worker = self._unit_of_work.workers[key]
-        job = self._begin(worker, now)
+        job = self.begin(worker, now)
         number = worker.attempt + 1
         first = worker.started_at or now
         worker = self._unit_of_work.move_worker(
@@ -235,7 +235,7 @@ class RunningWorkers:
         self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
         self._trees.commands.append(Start(key, number))
 
-    def _begin(self, worker: Worker, now: float) -> Job:
+    def begin(self, worker: Worker, now: float) -> Job:
         """Set the worker's job to running, and return it."""
         job = self._trees.job_of(worker)
         if job.status is JobStatus.PENDING:

@@ -16,6 +16,7 @@ from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
+from orchestrator.core.model.decisions.question import PERSON, Decision
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JOB_TRANSITIONS,
@@ -50,16 +51,27 @@ EVIDENCE = st.sampled_from([DONE, Evidence(output="x"), Evidence(claimed_success
 def graphs(draw: st.DrawFn) -> list[TaskSpec]:
     """Up to four tasks, each needing some of those before it."""
     names = NAMES[: draw(st.integers(1, len(NAMES)))]
-    return [
-        a_task(
+    return [_task(draw, name, names[:place]) for place, name in enumerate(names)]
+
+
+def _task(draw: st.DrawFn, name: str, before: str) -> TaskSpec:
+    needs = sorted(draw(st.sets(st.sampled_from(before), max_size=2)) if before else ())
+    if draw(st.integers(0, 7)) == 7:
+        return a_task(
             name,
-            *sorted(draw(st.sets(st.sampled_from(names[:place]), max_size=2)) if place else ()),
-            agents=draw(st.sampled_from([(), (), ("one", "two")])),
-            review=draw(st.sampled_from(["", "one"])),
-            retries=draw(st.sampled_from([None, None, 0, 2])),
+            *needs,
+            approve="Go on?",
+            agents=(PERSON,),
+            timeout=draw(st.sampled_from([None, 60.0])),
+            on_timeout=draw(st.sampled_from(["", "approve"])),
         )
-        for place, name in enumerate(names)
-    ]
+    return a_task(
+        name,
+        *needs,
+        agents=draw(st.sampled_from([(), (), ("one", "two")])),
+        review=draw(st.sampled_from(["", "one"])),
+        retries=draw(st.sampled_from([None, None, 0, 2])),
+    )
 
 
 CONFIGS = st.fixed_dictionaries(
@@ -117,6 +129,9 @@ class Stories(RuleBasedStateMachine):
 
     def _unfinished(self) -> list[Job]:
         return [job for job in self.story.kept.jobs.values() if not job.status.ended]
+
+    def _answerable(self) -> list[WorkerKey]:
+        return self.story.asking
 
     def _pausable(self) -> list[Job]:
         return [job for job in self._unfinished() if job.stop_cause is None]
@@ -277,6 +292,11 @@ class Stories(RuleBasedStateMachine):
     def everything_is_resumed(self) -> None:
         self.story.resume_all()
 
+    @precondition(lambda self: self._answerable())
+    @rule(data=st.data(), decision=st.sampled_from(Decision))
+    def a_person_answers(self, data: st.DataObject, decision: Decision) -> None:
+        self.story.answer(data.draw(st.sampled_from(self._answerable())), decision)
+
     @precondition(lambda self: self.story.to_render)
     @rule(data=st.data())
     def reports_are_written(self, data: st.DataObject) -> None:
@@ -371,6 +391,16 @@ class Stories(RuleBasedStateMachine):
             assert job.pause is None or not (job.status.ended or job.stop_cause)
             if self.story.kept.pause and job in self._pausable():
                 assert job.pause is not None
+
+    @invariant()
+    def a_question_is_open_while_it_waits_and_has_its_answer_when_it_is_done(self) -> None:
+        for worker in self.story.kept.workers.values():
+            if worker.is_question:
+                assert worker.attempt == 0
+                waits = worker.status is WorkerStatus.WAITING
+                assert not waits or (worker.question is not None and worker.question.is_open)
+                done = worker.status.succeeded
+                assert not done or (worker.question is not None and not worker.question.is_open)
 
     @invariant()
     def slots_are_counted_right(self) -> None:

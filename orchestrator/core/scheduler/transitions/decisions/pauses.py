@@ -15,12 +15,14 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.scheduler.commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
+from orchestrator.core.scheduler.transitions.decisions.questions import Questions
 
 
 class Pauses:
-    def __init__(self, trees: JobTrees) -> None:
+    def __init__(self, trees: JobTrees, questions: Questions) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
+        self._questions = questions
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Pause a job and its descendants. Idempotent; ``stop`` also stops what still runs."""
@@ -136,7 +138,9 @@ class Pauses:
         """Replace a job's pause. The seconds of the pause so far do not count as wall time."""
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
-            fields["paused_seconds"] = job.paused_seconds + now - job.pause.at
+            seconds = now - job.pause.at
+            fields["paused_seconds"] = job.paused_seconds + seconds
+            self._questions.resumed(job.id, seconds)
         paused = changed(job, **fields)
         return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
 

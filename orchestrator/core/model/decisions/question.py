@@ -1,0 +1,45 @@
+"""Questions of tasks that wait for a person, and their answers. Frozen values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: In place of an agent's name: a person answers the task's question.
+PERSON = "person"
+
+
+class Decision(StrEnum):
+    """An answer to a question; also what a timeout decides (``on_timeout``)."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+#: The decisions as results.
+DECIDED = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A question that was asked, and its answer."""
+
+    asked_at: float
+    #: When the timeout decides; None: never.
+    due_at: float | None = None
+    #: None: it is open.
+    decision: Decision | None = None
+    #: The name of the caller's key; empty: the timeout decided.
+    by: str = ""
+    comment: str = ""
+    answered_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.decision is None
+
+    @property
+    def outcome(self) -> str:
+        """The answer as a sentence, such as "approved by alice: go ahead"; empty: it is open."""
+        if self.decision is None:
+            return ""
+        who = f" by {self.by}" if self.by else ", because no answer came in time"
+        return f"{DECIDED[self.decision]}{who}{f': {self.comment}' if self.comment else ''}"

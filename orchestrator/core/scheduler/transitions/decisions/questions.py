@@ -1,0 +1,128 @@
+"""Tasks that wait for a person: asked when their dependencies are done, ended by the answer.
+
+They hold no slot, process, or key.
+"""
+
+import heapq
+from dataclasses import replace
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.decisions.question import Decision, Question
+from orchestrator.core.model.job import WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.states import WaitKind, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+
+_STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStatus.FAILED}
+
+
+class Questions:
+    def __init__(self, trees: JobTrees, running: RunningWorkers, completion: Completion) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._completion = completion
+
+    def turn(self, now: float) -> None:
+        """Ask what can be asked, and let timeouts decide."""
+        for key in list(self._trees.to_ask):
+            worker = self._unit_of_work.workers.get(key)
+            if worker is None or worker.status is not WorkerStatus.PENDING:
+                del self._trees.to_ask[key]
+            elif not self._trees.is_paused(worker.job_id):
+                del self._trees.to_ask[key]
+                self._ask(worker, now)
+        while self._trees.questions_due and self._trees.questions_due[0][0] <= now:
+            _, key = heapq.heappop(self._trees.questions_due)
+            self._time_out(key, now)
+
+    @property
+    def next_time(self) -> float | None:
+        """Return when the next timeout decides."""
+        return self._trees.questions_due[0][0] if self._trees.questions_due else None
+
+    def answer(
+        self, worker: Worker, decision: Decision, by: str, comment: str, now: float
+    ) -> Worker:
+        """End an open question by a person's answer. Raise Conflict for any other worker."""
+        self._check_open(worker)
+        return self._end(worker, decision, by, comment, now)
+
+    def found(self, worker: Worker) -> None:
+        """After a restart, watch the timeout of an open question."""
+        if worker.question is not None and worker.status is WorkerStatus.WAITING:
+            self._watch(worker, worker.question)
+
+    def resumed(self, job_id: str, seconds: float) -> None:
+        """Extend the timeouts of a job's open questions by a pause."""
+        for worker in self._trees.workers_of(job_id):
+            found = worker.question
+            if found is not None and found.due_at and worker.status is WorkerStatus.WAITING:
+                question = replace(found, due_at=found.due_at + seconds)
+                self._unit_of_work.update_worker(worker.key, question=question)
+                self._watch(worker, question)
+
+    def _ask(self, worker: Worker, now: float) -> None:
+        task = self._trees.task_of(worker)
+        job = self._running.begin(worker, now)
+        due_at = None if task.timeout is None else now + task.timeout
+        question = Question(asked_at=now, due_at=due_at)
+        self._unit_of_work.move_worker(
+            worker.key,
+            WorkerStatus.WAITING,
+            reason=f"waiting for a person: {task.approve}",
+            waiting_for=WaitingFor(WaitKind.ANSWER),
+            started_at=now,
+            question=question,
+            result=None,
+        )
+        self._watch(worker, question)
+        said = {"task_id": task.id, "question": task.approve, "due_at": due_at}
+        self._unit_of_work.emit(EventKind.QUESTION_ASKED, job, now, worker.id, **said)
+
+    def _watch(self, worker: Worker, question: Question) -> None:
+        if question.due_at is not None:
+            heapq.heappush(self._trees.questions_due, (question.due_at, worker.key))
+
+    def _time_out(self, key: WorkerKey, now: float) -> None:
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or worker.question is None or worker.status is not WorkerStatus.WAITING:
+            return
+        due_at = worker.question.due_at
+        # A pause extends the timeout when it ends, and the question is watched again then.
+        if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
+            decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
+            self._end(worker, decision, "", "", now)
+
+    def _check_open(self, worker: Worker) -> None:
+        task_id, job_id = worker.task_id, worker.job_id
+        if not worker.is_question:
+            raise Conflict(f"task {task_id!r} of job {job_id} asks nothing; nothing was changed")
+        if worker.question is not None and not worker.question.is_open and worker.status.ended:
+            raise Conflict(f"task {task_id!r} is already {worker.question.outcome}")
+        if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.nodes:
+            state = worker.status if worker.status.ended else "not asked yet"
+            raise Conflict(
+                f"task {task_id!r} of job {job_id} does not wait for an answer ({state}); show the "
+                f"job: {COMMAND} status {job_id}"
+            )
+
+    def _end(self, worker: Worker, decision: Decision, by: str, comment: str, now: float) -> Worker:
+        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        asked = worker.question or Question(asked_at=now)
+        question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
+        told = f"Question: {task.approve}\nAnswer: {question.outcome}"
+        worker = self._unit_of_work.update_worker(
+            worker.key, question=question, result=WorkerResult(output=told)
+        )
+        said: dict[str, object] = {"task_id": task.id, "answer": str(decision), "by": by}
+        said |= {"comment": comment}
+        self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **said)
+        verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
+        self._completion.answered(worker, verdict, now)
+        return self._unit_of_work.workers[worker.key]

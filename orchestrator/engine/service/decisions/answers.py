@@ -1,0 +1,71 @@
+"""The use case that answers a task's question, and what a person reads before answering."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.candidates.selection import chosen
+from orchestrator.core.errors import NotFound
+from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.read_models import AskedQuestion, Made
+from orchestrator.core.scheduler.dag import sources
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.decisions.pauses import check_unfinished
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+
+class AnswerCalls:
+    """For the contract of each method see ``Service``."""
+
+    def __init__(self, supervisor: Supervisor, store: Store, access: Access) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+
+    def answer(
+        self, caller: Caller, job_id: str, task_id: str, decision: Decision, comment: str
+    ) -> Job:
+        self._access.check_person(caller)
+        self._access.changeable(caller, job_id)
+        worker = self._worker(job_id, task_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            check_unfinished(scheduler, job_id)
+            scheduler.answer(worker.key, decision, caller.name, comment, now)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job_id)
+
+    def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
+        self._access.job(caller, job_id)
+        worker = self._worker(job_id, task_id)
+        if worker.question is None:
+            state = "has not been asked yet" if worker.is_question else "asks nothing"
+            raise NotFound(f"task {task_id!r} of job {job_id} {state}")
+        tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
+        task = next(each for each in tasks if each.id == task_id)
+        made = made_for(task, tasks, workers)
+        return AskedQuestion(text=task.approve, question=worker.question, made=made)
+
+    def _worker(self, job_id: str, task_id: str) -> Worker:
+        found = [each for each in self._store.workers(job_id) if each.task_id == task_id]
+        if not found:
+            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
+            names = ", ".join(list(known)[:10])
+            raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {names}")
+        return found[0]
+
+
+def made_for(
+    task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
+) -> Sequence[Made]:
+    """Return the results that a question's dependencies made."""
+    by_id = {each.id: each for each in tasks}
+    found = []
+    for task_id in sources(by_id, task):
+        best = chosen([each for each in workers if each.task_id == task_id])
+        if best is not None:
+            found.append(Made(task_id=task_id, worker=best))
+    return found
