@@ -48,7 +48,7 @@ SESSIONS = (
         id="issueTicket",
         tag="sessions",
         summary="Issue a ticket for one login within 60 seconds",
-        description="`bin/orchestrator open` puts the ticket into the address of the browser.",
+        description="The command `open` puts the ticket into the address of the browser.",
         answers={HTTPStatus.CREATED: session.TicketAnswer},
     ),
     Operation(
