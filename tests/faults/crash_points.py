@@ -69,6 +69,7 @@ OF_A_RICH_JOB = (
     "sent back: its start is known",
     "resolving: its start is known",
 )
+OF_FEEDBACK = ("feedback: checked", "feedback: stored")
 OF_SPARES = ("worktree: spare files taken",)
 OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
@@ -119,6 +120,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/checkouts/test_landing.py::"
         "test_a_landing_is_told_once_whenever_the_server_dies"
     ): OF_STORED_LANDINGS,
+    (
+        "integration/engine/feedback/test_feedback_crashes.py::"
+        "test_a_crash_loses_no_comment_and_begins_no_second_attempt"
+    ): OF_FEEDBACK,
     "unit/git/merge/test_merge_tree.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
     (
         "unit/git/merge/test_merge_tree.py::"
