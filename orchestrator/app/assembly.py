@@ -62,6 +62,7 @@ from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.changes import ChangeReads
+from orchestrator.engine.service.read_models.feed import Feed
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
@@ -402,7 +403,11 @@ class Assembly:
         files = WorkerFiles(
             access=self._access, workspace=self._workspace, read_steps=self._agents.steps
         )
-        return ReadModels(store=self._store, access=self._access, changes=changes, files=files)
+        feed = Feed(self._store)
+        self._publisher.add(feed)
+        return ReadModels(
+            store=self._store, access=self._access, changes=changes, files=files, feed=feed
+        )
 
     @cached_property
     def _access(self) -> Access:

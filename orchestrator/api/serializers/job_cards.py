@@ -2,7 +2,7 @@
 
 from orchestrator.api.serializers.common import job_path, job_summary, moment
 from orchestrator.core.outcome.job.needs import Need
-from orchestrator.core.ports.listings import JobCard
+from orchestrator.core.ports.listings import JobCard, Progress
 from orchestrator.schemas.answers.common import JobCardAnswer, NeedAnswer, TreeUsage
 
 
@@ -12,9 +12,13 @@ def job_card(card: JobCard) -> JobCardAnswer:
         **dict(job_summary(card.job)),
         counts=dict(card.own.counts),
         tree_counts=dict(tree.counts),
-        usage=TreeUsage(cost_usd=tree.cost_usd, tokens=tree.tokens, cost_partial=tree.cost_partial),
+        usage=tree_usage(tree),
         needs=[need_answer(need) for need in card.needs],
     )
+
+
+def tree_usage(tree: Progress) -> TreeUsage:
+    return TreeUsage(cost_usd=tree.cost_usd, tokens=tree.tokens, cost_partial=tree.cost_partial)
 
 
 def need_answer(need: Need) -> NeedAnswer:

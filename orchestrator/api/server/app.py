@@ -25,7 +25,7 @@ from orchestrator.api.routes import (
     reports,
     streams,
 )
-from orchestrator.api.routes.read_models import changes, needs, usage, workers
+from orchestrator.api.routes.read_models import changes, feed, needs, usage, workers
 from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
@@ -45,6 +45,7 @@ BLUEPRINTS = (
     needs.blueprint,
     changes.blueprint,
     usage.blueprint,
+    feed.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
     merge.blueprint,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.event_stream import Frames, brief_frame
+from orchestrator.api.streaming.feed_stream import FeedFrames
 from orchestrator.api.streaming.socket_handoff import Threads
 
 
@@ -15,3 +16,4 @@ class Parking:
     threads: Threads
     frames: Frames = field(default_factory=Frames)
     brief_frames: Frames = field(default_factory=lambda: Frames(brief_frame))
+    feed_frames: FeedFrames = field(default_factory=FeedFrames)

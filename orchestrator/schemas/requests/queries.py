@@ -132,6 +132,12 @@ class EventsQuery(Query):
     """With fields=brief and without the id of an event: only new events, after a first `reset`."""
 
 
+class FeedQuery(Query):
+    last_event_id: int = Field(default=0, ge=0, le=2**53)
+    """Id of the last received event; the header Last-Event-ID has priority. Without an id: only new
+    events."""
+
+
 class LogQuery(Query):
     follow: bool = False
     """Follow the log until the worker has ended."""

@@ -198,6 +198,21 @@ READING = (
     ),
     Operation(
         method="get",
+        path="/api/v1/events",
+        id="streamFeed",
+        tag="watching",
+        summary="Stream what happens to all jobs",
+        description=(
+            "Server-Sent Events for lists: events of jobs; `needs` with what a job tree waits for; "
+            "`usage` with numbers of workers and cost, at most once a second. Ids are the server's "
+            "own; after an unknown id, the first event is `reset`: read the lists again."
+        ),
+        query=queries.FeedQuery,
+        answers={OK: ("text/event-stream",)},
+        headers={"Last-Event-ID": "Id of the last received event; the stream starts after it."},
+    ),
+    Operation(
+        method="get",
         path=f"{JOB}/logs/{{worker_id}}",
         id="getLog",
         tag="watching",

@@ -1,6 +1,6 @@
 """The use cases that list many jobs or workers, or show parts of one."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Final
@@ -28,6 +28,7 @@ from orchestrator.core.ports.read_models import OneWorker
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.read_models.changes import ChangeReads
+from orchestrator.engine.service.read_models.feed import Feed, FeedItem
 from orchestrator.engine.service.read_models.job_cards import below, of_jobs, progress
 from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 
@@ -36,7 +37,13 @@ class ReadModels:
     """Every method raises NotFound for an object that the caller may not see."""
 
     def __init__(
-        self, *, store: Store, access: Access, changes: ChangeReads, files: WorkerFiles
+        self,
+        *,
+        store: Store,
+        access: Access,
+        changes: ChangeReads,
+        files: WorkerFiles,
+        feed: Feed,
     ) -> None:
         self._store = store
         self._access = access
@@ -44,6 +51,8 @@ class ReadModels:
         self.changes: Final = changes
         #: Prompts and transcripts of workers.
         self.files: Final = files
+        #: What happens to all jobs.
+        self.feed: Final = feed
 
     # Jobs
 
@@ -90,6 +99,11 @@ class ReadModels:
             raise Forbidden("a worker answers no needs; use an API key from config.yaml")
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(_needs(found), key=lambda need: -need.since)
+
+    def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
+        """Return the check if the caller sees an item. Raise Forbidden for a worker."""
+        self._access.check_person(caller)
+        return lambda item: caller.sees_all or item.submitted_by == caller.name
 
     def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return what workers used. Raise Forbidden for a worker."""

@@ -1,12 +1,16 @@
 """The calls that list workers and show changes, on real jobs."""
 
+import json
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess, shell
+from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n"}
@@ -129,6 +133,74 @@ def test_usage_prompts_and_transcripts_can_be_read(site: InProcess) -> None:
     assert row["at"].startswith(row["key"])
     for part in ("prompt", "transcript"):
         assert site.call("GET", f"/jobs/{job}/workers/worker_1/{part}").status_code == 404
+
+
+def test_one_stream_tells_of_all_jobs(site: InProcess) -> None:
+    with Watching(site) as watching:
+        job = site.run("do", [shell("true"), shell("false")])["job_id"]
+        until(lambda: "job_ended" in watching.kinds(job), "the end was streamed")
+        until(lambda: watching.counts(job).get("failed") == 1, "figures were streamed")
+        assert watching.kinds(job)[0] == "job_submitted"
+        assert watching.counts(job)["success"] == 1
+        waits = site.submit("plan", [shell("true")], approve=True)
+        until(lambda: watching.needs(waits) == ["approval"], "the need was streamed")
+        site.call("POST", f"/jobs/{waits}/approve", {})
+        until(lambda: watching.needs(waits) == [], "the end of the need was streamed")
+        last = watching.events[-1]
+
+    with Watching(site, last["id"]) as resumed:
+        again = site.run("again", [shell("true")])["job_id"]
+        until(lambda: "job_ended" in resumed.kinds(again), "the rest was streamed")
+    with Watching(site, "5") as unknown:
+        until(lambda: unknown.events, "something was streamed")
+        assert unknown.events[0]["event"] == "reset"
+
+
+class Watching:
+    """Reads the stream of all jobs in a thread of its own."""
+
+    def __init__(self, site: InProcess, last: str = "") -> None:
+        headers = {"X-API-Key": KEY, **({"Last-Event-ID": last} if last else {})}
+        url = f"{site.url}/api/v1/events"
+        self._response = requests.get(url, headers=headers, stream=True, timeout=60)
+        assert self._response.status_code == 200
+        self._lines = self._response.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(self._lines).startswith("retry")
+        self.events: list[dict[str, Any]] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Watching":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    def _read(self) -> None:
+        event: dict[str, Any] = {}
+        with suppress(Exception):  # it is closed while it reads
+            for line in self._lines:
+                name, _, value = line.partition(": ")
+                event[name] = json.loads(value) if name == "data" else value
+                if name == "data":
+                    self.events.append(event)
+                    event = {}
+
+    def of(self, job: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["data"].get("job_id") == job]
+
+    def kinds(self, job: str) -> list[str]:
+        return [event["event"] for event in self.of(job)]
+
+    def counts(self, job: str) -> dict[str, int]:
+        found = [
+            event["data"]["tree_counts"] for event in self.of(job) if event["event"] == "usage"
+        ]
+        return dict(found[-1]) if found else {}
+
+    def needs(self, job: str) -> list[str] | None:
+        found = [event["data"]["needs"] for event in self.of(job) if event["event"] == "needs"]
+        return [need["kind"] for need in found[-1]] if found else None
 
 
 WRONG = [

@@ -9,11 +9,12 @@ from flask import Response
 
 from orchestrator.api.http.log_lines import lines_between, search
 from orchestrator.api.http.log_response import open_regular
-from orchestrator.api.routes.response import json_answer
 from orchestrator.schemas.answers.workers import LogLinesAnswer
 from orchestrator.schemas.requests.queries import LogQuery
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
@@ -21,7 +22,8 @@ def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     with _opened(path, within) as opened:
         if query.q:
             found = search(opened, query.q)
-            return json_answer(LogLinesAnswer(lines=found.lines, total=found.total))
+            answer = LogLinesAnswer(lines=found.lines, total=found.total)
+            return Response(answer.model_dump_json(), content_type=JSON, headers=NO_STORE)
         if query.lines:
             first, last = map(int, query.lines.split("-"))
             return _text(lines_between(opened, first, last, query.limit))
@@ -49,5 +51,4 @@ def _range(opened: BinaryIO, start: int, limit: int) -> Response:
 
 
 def _text(body: bytes, headers: dict[str, str] | None = None) -> Response:
-    given = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(body, content_type=PLAIN_TEXT, headers=given)
+    return Response(body, content_type=PLAIN_TEXT, headers={**NO_STORE, **(headers or {})})

@@ -1,0 +1,87 @@
+"""What happens to all jobs, as Server-Sent Events."""
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.api.serializers.feed_items import feed_values
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.event_stream import GREETING, HEARTBEAT, RESET, sse_frame
+from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.core.events import Event
+from orchestrator.engine.service.read_models.feed import Feed, FeedItem
+
+#: No root job has this id: the feed wakes the stream, not the events of one job.
+NO_ROOT = ""
+
+
+class FeedFrames:
+    """Frames of recent items, so that an item with many readers is encoded once."""
+
+    SIZE = 4096
+
+    def __init__(self) -> None:
+        self._known: dict[int, bytes] = {}
+
+    def of(self, item: FeedItem) -> bytes:
+        if len(self._known) > self.SIZE:
+            self._known.clear()
+        if item.number not in self._known:
+            self._known[item.number] = sse_frame(item.number, item.kind, feed_values(item))
+        return self._known[item.number]
+
+
+class FeedStream(ParkedConnection):
+    """Sends items as long as the reader takes them; a reader that missed some is reset."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        feed: Feed,
+        sees: Callable[[FeedItem], bool],
+        frames: FeedFrames,
+        *,
+        after: int,
+    ) -> None:
+        super().__init__(hub, NO_ROOT)
+        self._feed = feed
+        self._sees = sees
+        self._frames = frames
+        self._sent = after or feed.last
+        self._woken = False
+        self._end: Callable[[], None] = lambda: None
+
+    def begin(self) -> None:
+        self._sink.write(GREETING)
+        self._end = self._feed.listen(self._wake)
+        self._hub.read(self._feed.prepare, lambda _: self._send(), self)
+
+    def published(self, events: Sequence[Event]) -> None:
+        """Ignore events of single jobs: the feed wakes the stream."""
+
+    def drained(self) -> None:
+        self._send()
+
+    def beat(self) -> None:
+        if not self._sink.pending:
+            self._sink.write(HEARTBEAT)
+
+    def closed(self) -> None:
+        self._end()
+        super().closed()
+
+    def _wake(self) -> None:
+        """Have new items sent; the feed calls it in its thread."""
+        if not self._woken:
+            self._woken = True
+            self._hub.call_soon(self._send, self)
+
+    def _send(self) -> None:
+        self._woken = False
+        if not self._open or self._sink.pending > self._hub.options.lag_limit_bytes:
+            return  # the rest follows when the reader has taken what was sent
+        items = self._feed.after(self._sent)
+        if items is None:
+            self._sent = self._feed.last
+            self._sink.write(sse_frame(self._sent, RESET, {}))
+        elif items:
+            self._sent = items[-1].number
+            self._sink.write(b"".join(self._frames.of(each) for each in items if self._sees(each)))

@@ -1,0 +1,227 @@
+"""The feed: what happens to all jobs, in the order of the server's own numbers.
+
+An observer of stored changes. The numbers begin with the time of the server's start, so that a
+number of an earlier start is never taken for one of this start.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_of
+from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports.listings import Progress
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.service.read_models.job_cards import progress
+
+#: Items that a reader can resume after.
+KEPT = 2000
+#: Seconds between two figures of one job tree.
+FIGURES_SECONDS = 1.0
+#: Events of jobs that the feed passes on.
+PASSED_ON = frozenset(
+    {
+        EventKind.JOB_SUBMITTED,
+        EventKind.JOB_PLANNED,
+        EventKind.JOB_APPROVED,
+        EventKind.JOB_STARTED,
+        EventKind.JOB_CANCEL_REQUESTED,
+        EventKind.JOB_PAUSED,
+        EventKind.JOB_RESUMED,
+        EventKind.JOB_RETRIED,
+        EventKind.JOB_REOPENED,
+        EventKind.JOB_ENDED,
+        EventKind.JOB_LANDED,
+    }
+)
+
+
+class FeedKind(StrEnum):
+    """Kinds of items besides the events of jobs."""
+
+    #: What a job tree waits for from a person has changed.
+    NEEDS = "needs"
+    #: Numbers of workers and usage of a job tree, at most once a second.
+    USAGE = "usage"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedItem:
+    number: int
+    kind: EventKind | FeedKind
+    #: Name of the key that submitted the root job.
+    submitted_by: str
+    root_id: str
+    job_id: str
+    at: float
+    data: Mapping[str, object] = field(default_factory=dict)
+    needs: Sequence[Need] = ()
+    figures: Progress | None = None
+
+
+class Feed:
+    """Any thread may call. Needs and figures are only read while somebody listens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        #: For what is not an item yet.
+        self._working = threading.Lock()
+        self._items: deque[FeedItem] = deque(maxlen=KEPT)
+        self._last = int(clock.now() * 1000)
+        #: The greatest number after which nothing is missing.
+        self._complete_after = self._last
+        self._listeners: list[Callable[[], None]] = []
+        #: Roots with changed workers, and when their figures were read.
+        self._changed: set[str] = set()
+        self._read_at: dict[str, float] = {}
+        self._needy: dict[str, Sequence[Need]] = {}
+        self._timer: threading.Timer | None = None
+
+    @property
+    def last(self) -> int:
+        return self._last
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after new items. Return a function that ends this."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return end
+
+    def prepare(self) -> None:
+        """Read the present needs, so that their end is noticed."""
+        with self._working:
+            found = self._store.needy(None, None)
+            needs = [need for job, workers in found for need in needs_of(job, workers)]
+            self._needy = {
+                root_id: [need for need in needs if need.root_job_id == root_id]
+                for root_id in {need.root_job_id for need in needs}
+            }
+
+    def after(self, number: int) -> Sequence[FeedItem] | None:
+        """Return the items after a number; None if some of them are unknown."""
+        with self._lock:
+            if not self._complete_after <= number <= self._last:
+                return None
+            return [item for item in self._items if item.number > number]
+
+    def __call__(self, change: Change) -> None:
+        with self._working:
+            self._take(change)
+        self._tell()
+
+    def _take(self, change: Change) -> None:
+        for event in change.events:
+            if event.kind in PASSED_ON:
+                self._add(event.kind, event.root_id, event.job_id, event.at, data=event.data)
+        if not self._listeners:
+            self._skip(change)
+            return
+        for root_id in _with_changed_needs(change, self._needy):
+            self._add_needs(root_id)
+        self._changed |= {each.root_id for each in (*change.new_workers, *change.workers)}
+        ended = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
+        self._add_figures(at_once=ended)
+
+    def close(self) -> None:
+        """End the timer. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _skip(self, change: Change) -> None:
+        if change.workers or change.new_workers or change.jobs:
+            with self._lock:
+                self._complete_after = self._last
+                self._needy.clear()
+
+    def _add(
+        self,
+        kind: EventKind | FeedKind,
+        root_id: str,
+        job_id: str,
+        at: float,
+        *,
+        data: Mapping[str, object] | None = None,
+        needs: Sequence[Need] = (),
+        figures: Progress | None = None,
+    ) -> None:
+        root = self._store.job(root_id)
+        with self._lock:
+            self._last += 1
+            if len(self._items) == KEPT:
+                self._complete_after = max(self._complete_after, self._items[0].number)
+            self._items.append(
+                FeedItem(
+                    number=self._last,
+                    kind=kind,
+                    submitted_by=root.submitted_by if root else "",
+                    root_id=root_id,
+                    job_id=job_id,
+                    at=at,
+                    data=data or {},
+                    needs=needs,
+                    figures=figures,
+                )
+            )
+
+    def _add_needs(self, root_id: str) -> None:
+        found = self._store.needy([root_id], None)
+        needs = [need for job, workers in found for need in needs_of(job, workers)]
+        if needs != list(self._needy.get(root_id, ())):
+            self._needy[root_id] = needs
+            self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
+
+    def _add_figures(self, at_once: Iterable[str] = ()) -> None:
+        """Add the figures of changed trees that are due; the timer adds the others."""
+        now, given = time.monotonic(), set(at_once)
+        due = {
+            root_id
+            for root_id in self._changed
+            if root_id in given or now - self._read_at.get(root_id, 0.0) >= FIGURES_SECONDS
+        }
+        self._changed -= due
+        self._read_at = {
+            root_id: at for root_id, at in self._read_at.items() if now - at < FIGURES_SECONDS
+        } | dict.fromkeys(due, now)
+        for root_id, counts in self._store.status_counts(sorted(due)).items() if due else ():
+            self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=progress(counts))
+        self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        if self._changed and self._timer is None:
+            self._timer = threading.Timer(FIGURES_SECONDS, self._add_rest)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _add_rest(self) -> None:
+        with self._working:
+            self._timer = None
+            self._add_figures()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+
+def _with_changed_needs(change: Change, known: Mapping[str, object]) -> set[str]:
+    """Return roots whose needs may have changed."""
+    jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
+    workers: Sequence[Worker] = (*change.new_workers, *change.workers)
+    marked = {job.root_id for job in jobs if kinds_of_job(job)}
+    marked |= {worker.root_id for worker in workers if kind_of_worker(worker)}
+    touched = {job.root_id for job in jobs} | {worker.root_id for worker in workers}
+    return marked | (touched & known.keys())
