@@ -27,13 +27,13 @@ function useView(name) {
 function useDetails(model) {
   const wanted = model && model.n <= MOST_DETAILED;
   const details = useQuery(wanted ? path("jobs", model.job) : null);
-  const status = useQuery(model && !wanted ? path("jobs", model.job, "status") : null, { tasks: "none" });
+  const card = useQuery(model && !wanted ? "/api/v1/jobs" : null, { q: model?.job });
   useEffect(() => {
     if (!model) return undefined;
-    const timer = setTimeout(wanted ? details.refresh : status.refresh, 300);
+    const timer = setTimeout(wanted ? details.refresh : card.refresh, 300);
     return () => clearTimeout(timer);
   }, [model?.status, model?.counts.running, model?.n]);
-  return wanted ? details : status;
+  return wanted ? details : { ...card, data: card.data?.jobs.find((each) => each.job_id === model?.job) };
 }
 
 export function Page({ job, view = "graph" }) {

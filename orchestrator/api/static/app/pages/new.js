@@ -1,0 +1,144 @@
+// A new job: the request, who does it, its limits, and what happens before it starts.
+import { post } from "../core/api.js";
+import { html, useState } from "../core/html.js";
+import { useQuery } from "../core/query.js";
+import { go } from "../core/router.js";
+import { mayChange } from "../core/session.js";
+import { Empty } from "../parts/empty.js";
+import { Icon } from "../parts/icon.js";
+import { Title } from "../parts/title.js";
+import { plain } from "../text/format.js";
+
+const SOURCES = { split: "Split the request", commands: "Commands", file: "Plan file" };
+
+const number = (text, name) => {
+  const value = Number(String(text).replace(/[$\s]/g, ""));
+  if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: a number is needed, not “${text}”`);
+  return value;
+};
+
+// "90", "30 min", "2 h", "1 d" as seconds; a bare number is minutes.
+export function duration(text) {
+  const found = /^([\d.]+)\s*(s|min|m|h|d)?$/.exec(text.trim());
+  if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);
+  return Number(found[1]) * { s: 1, m: 60, min: 60, h: 3600, d: 86400 }[found[2] || "min"];
+}
+
+function labels(text) {
+  const pairs = text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => {
+    const at = each.indexOf(":");
+    if (at < 1) throw new Error(`Labels: write name: value, not “${each}”`);
+    return [each.slice(0, at).trim(), each.slice(at + 1).trim()];
+  });
+  return pairs.length ? Object.fromEntries(pairs) : undefined;
+}
+
+const commands = (text) => text.split("\n").map((each) => each.trim()).filter(Boolean)
+  .map((command) => ({ title: command.slice(0, 80), agent: "shell", command }));
+
+function planOf(text) {
+  let given;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`Plan file: no valid JSON: ${error.message}. For YAML: bin/orchestrator run --plan FILE`);
+  }
+  return Array.isArray(given) ? { tasks: given } : given;
+}
+
+// What is sent; an Error with the field's name if a field is wrong.
+export function body(form) {
+  const optional = (text, read) => (text.trim() ? read(text) : undefined);
+  const config = {
+    agent: form.agent === "auto" ? undefined : form.agent,
+    max_cost_usd: optional(form.cost, (text) => number(text, "Cost")),
+    max_wall_seconds: optional(form.time, duration),
+    max_workers: optional(form.workers, (text) => number(text, "Workers at a time")),
+    max_recursion_depth: optional(form.depth, (text) => number(text, "Depth")),
+    labels: labels(form.labels),
+    base: optional(form.base, (text) => text.trim()),
+    approve: form.approve || undefined,
+    gates: form.gates ? undefined : [],
+  };
+  const plan = form.source === "file" ? planOf(form.plan) : {};
+  const tasks = form.source === "commands" ? commands(form.commands) : plan.tasks;
+  if (form.source === "commands") delete config.agent;
+  if (form.source !== "split" && !tasks?.length) throw new Error("There are no tasks yet.");
+  const request = form.request.trim() || plan.request || (tasks && tasks.map((task) => task.title || task.command).join("; ").slice(0, 300));
+  if (!request) throw new Error("Say what should be done.");
+  const kept = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+  return { request, config: { ...plan.config, ...kept }, ...(tasks ? { tasks } : {}) };
+}
+
+const EMPTY = {
+  request: "", source: "split", commands: "", plan: "", agent: "auto", cost: "", time: "", workers: "", depth: "", labels: "", base: "", approve: false, gates: true,
+};
+
+function Agents({ chosen, choose }) {
+  const { data } = useQuery("/api/v1/agents");
+  const agents = [...(data?.agents || [])].sort((a, b) => b.usable - a.usable);
+  const best = agents.find((agent) => agent.usable && !["shell", "survey"].includes(agent.name));
+  const card = (name, words, about, usable = true) => html`<label key=${name} class=${usable ? "" : "off"}><input type="radio" name="agent" value=${name} checked=${chosen === name}
+    disabled=${!usable} onChange=${() => choose(name)} /><span>${words}</span><span class="d">${about}</span></label>`;
+  return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
+    ${card("auto", "Best that works", best ? `now: ${best.name}` : "no AI agent works here yet: the rules and survey are used")}
+    ${agents.map((agent) => card(agent.name, agent.name, agent.usable ? agent.version || agent.description
+      : html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, agent.usable))}</div></fieldset>`;
+}
+
+function Source({ form, put }) {
+  const read = async (event) => {
+    const [file] = event.target.files;
+    if (file) put("plan", await file.text());
+  };
+  return html`<section class="card"><header><h2>Tasks</h2><div class="seg-c" role="group" aria-label="Where the tasks come from">${Object.entries(SOURCES).map(([name, word]) => html`<button key=${name} type="button"
+      aria-pressed=${String(form.source === name)} onClick=${() => put("source", name)}>${word}</button>`)}</div></header><div class="pad form">
+    ${form.source === "split" && html`<p class="small muted">The request is split into tasks by the planner: an agent if one works, else rules.</p>`}
+    ${form.source === "commands" && html`<div class="field"><label for="cm">Commands, one a line</label><textarea class="in mono" id="cm" rows="4" value=${form.commands} onInput=${(event) => put("commands", event.target.value)}></textarea>
+      <span class="hint">Each is a task for the agent shell; they run side by side.</span></div>`}
+    ${form.source === "file" && html`<div class="field"><label for="pf">A plan as JSON</label><input id="pf" type="file" accept=".json,application/json" onChange=${read} /><label class="sr" for="pt">Text of the plan</label>
+      <textarea class="in mono" id="pt" rows="6" value=${form.plan} placeholder='{"tasks": [{"id": "api", "prompt": "..."}, {"id": "docs", "prompt": "...", "depends_on": ["api"]}]}'
+        onInput=${(event) => put("plan", event.target.value)}></textarea></div>`}</div></section>`;
+}
+
+function Limits({ form, put }) {
+  const field = (name, word, hint) => html`<div class="field"><label for=${name}>${word}</label><input class="in num" id=${name} value=${form[name]} placeholder=${hint} onInput=${(event) => put(name, event.target.value)} /></div>`;
+  return html`<section class="card"><header><h2>Limits</h2><span class="small muted">for the whole tree; empty: the server's</span></header>
+    <div class="pad four">${field("cost", "Cost", "$5.00")}${field("time", "Time", "30 min")}${field("workers", "Workers at a time", "10")}${field("depth", "Depth", "3")}</div>
+    <div class="pad two">${field("labels", "Labels", "team: web, area: docs")}${field("base", "Starts from", "the branch that is checked out")}</div></section>`;
+}
+
+function Before({ form, put }) {
+  const check = (name, word, hint) => html`<label class="check"><input type="checkbox" checked=${form[name]} onChange=${(event) => put(name, event.target.checked)} /><span>${word}<br /><span class="hint">${hint}</span></span></label>`;
+  return html`<section class="card"><header><h2>Before it starts</h2></header><div class="pad stack">
+    ${check("approve", "Show me the plan first", "Nothing runs until you approve")}${check("gates", "Run the gates found here", "Linters, tests and the secret scan of this project")}</div></section>`;
+}
+
+export function Page() {
+  const [form, set] = useState(EMPTY);
+  const [wrong, setWrong] = useState("");
+  const [busy, setBusy] = useState(false);
+  const put = (name, value) => set((known) => ({ ...known, [name]: value }));
+  const submit = async (event) => {
+    event?.preventDefault();
+    setBusy(true);
+    try {
+      const made = await post("/api/v1/orchestrate", body(form));
+      go(`/jobs/${made.job_id}`);
+    } catch (error) {
+      setWrong(error.message);
+    }
+    setBusy(false);
+  };
+  if (!mayChange()) return html`<main id="main"><h1 class="sr">New job</h1><section class="card"><${Empty} title="This key only reads">A key with scope submit or admin starts jobs.<//></section></main>`;
+  const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit();
+  return html`<main id="main"><${Title} text="New job" /><div class="page-h"><h1>New job</h1></div><form class="cols" onSubmit=${submit} onKeyDown=${keys}><div class="stack">
+      <section class="card pad form"><div class="field"><label for="rq">What should be done?</label><textarea class="in" id="rq" rows="4" autofocus value=${form.request}
+        onInput=${(event) => put("request", event.target.value)}></textarea><span class="hint">One request, or a list.</span></div>
+        ${form.source !== "commands" && html`<${Agents} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
+      <${Source} form=${form} put=${put} /><${Limits} form=${form} put=${put} /></div>
+    <aside class="stack"><${Before} form=${form} put=${put} /><section class="card pad stack">
+      ${wrong && html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${plain(wrong)}</p></div>`}
+      <button class="btn primary" disabled=${busy}><${Icon} name="i-play" />${form.approve ? "Make the plan" : "Start"}</button>
+      <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts it.</p></section></aside></form></main>`;
+}
