@@ -1,15 +1,14 @@
 """Debian's chromium, driven as a person would, against a real server with a project of its own."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from tests.acceptance.conftest import Server
-from tests.browser.site import KEY, Site, new_site
+from tests.browser.site import Site, new_site
 from tests.programs import TOOLS, lacking
 
 #: Chromium must not look for updates, or call anything but the server under test.
@@ -45,10 +44,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    given = Path(os.environ.get("ORCHESTRATOR_TEST_AXE", AXE))
-    if not given.is_file():
+    if not AXE.is_file():
         lacking("axe-core is not installed; ./run-tests.sh installs it")
-    return given.read_text("utf-8")
+    return AXE.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +63,9 @@ def server(site: Site) -> Server:
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    with chromium.new_context(viewport={"width": 1280, "height": 860}) as context:
+    size: ViewportSize = {"width": 1280, "height": 860}
+    # Colours that change over time would be measured in between.
+    with chromium.new_context(viewport=size, reduced_motion="reduce") as context:
         yield context
 
 
@@ -85,6 +85,3 @@ def is_fault(line: object) -> bool:
     """True for a script's fault and for what a policy refused; an answer 4xx is none."""
     kind, text = getattr(line, "type", ""), getattr(line, "text", "")
     return kind == "error" and not text.startswith("Failed to load resource")
-
-
-__all__ = ["KEY"]

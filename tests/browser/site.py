@@ -9,10 +9,13 @@ from typing import Any
 from playwright.sync_api import Page
 
 from orchestrator.api.client import OrchestratorClient
+from orchestrator.security.keys import hash_key
 from tests.acceptance.conftest import PRODUCT, Server
 from tests.project import Project
 
 KEY = "key-of-the-browser-tests-0123456789"
+#: A key of scope read.
+READER = "key-of-one-who-looks-0123456789"
 READY_MS = 10_000.0
 
 
@@ -53,7 +56,9 @@ def new_site(folder: Path, agents: Mapping[str, Any] | None = None) -> Site:
             (product / name).symlink_to(PRODUCT / name)
     (product / "workspace").mkdir()
     config = product / "config.yaml"
-    config.write_text(json.dumps({"api": {"port": 0, "api_key": KEY}, "agents": agents or {}}))
+    reader = {"name": "looker", "key_hash": hash_key(READER), "scopes": ["read"]}
+    api = {"port": 0, "api_key": KEY, "keys": [reader]}
+    config.write_text(json.dumps({"api": api, "agents": agents or {}}))
     config.chmod(0o600)
     project = Project(folder / "project")
     project.git("init", "-q", "-b", "main")

@@ -1,6 +1,7 @@
 // A very large job: one cell a worker, then one row a rank, then why some failed.
 import { path, post } from "../core/api.js";
 import { html, useEffect, useMemo, useRef } from "../core/html.js";
+import { throttled } from "../core/live.js";
 import { go } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { act } from "../parts/act.js";
@@ -11,18 +12,19 @@ import { ranked } from "./layout.js";
 import { place as cellAt, draw } from "./strip.js";
 import { useTick } from "./model.js";
 
+const DRAW_MS = 700;
+const ORDER_MS = 3000;
+
 const tablePath = (model, search) => `/jobs/${model.job}/table?${new URLSearchParams(search)}`;
 const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
 
 // One cell for each worker of `places`, drawn on canvas.
 function Strip({ model, places, name, big }) {
   const canvas = useRef(null);
-  const states = places.map((i) => model.state[i]);
+  const again = () => canvas.current && draw(canvas.current, places.map((i) => model.state[i]));
+  const wish = useMemo(() => throttled(again, DRAW_MS), [places]);
+  useEffect(() => wish(), [model.version, wish]);
   useEffect(() => {
-    draw(canvas.current, states);
-  }, [model.version, places]);
-  useEffect(() => {
-    const again = () => canvas.current && draw(canvas.current, places.map((i) => model.state[i]));
     const seen = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("resize", again);
     addEventListener("themechange", again);
@@ -31,6 +33,7 @@ function Strip({ model, places, name, big }) {
       removeEventListener("resize", again);
       removeEventListener("themechange", again);
       seen.removeEventListener("change", again);
+      wish.cancel();
     };
   }, [places]);
   const open = (event) => {
@@ -102,8 +105,7 @@ function Running({ model }) {
 export function Big({ model, refresh }) {
   useTick(model.isActive);
   const ranks = useMemo(() => ranked(model).map((units) => ({ title: rankTitle(model, units), places: units.flatMap((unit) => unit.workers) })), [model.n]);
-  const started = Object.values(model.t0).length && model.seq;
-  const order = useMemo(() => byStart(model), [model.n, started === model.seq ? Math.floor(model.version / 30) : 0]);
+  const order = useMemo(() => byStart(model), [model.n, model.isActive ? Math.floor(performance.now() / ORDER_MS) : 0]);
   return html`<div class="stack"><section class="card"><header><h2>All workers, one cell each</h2><span class="small muted hide-s">in order of start; a click opens the worker</span>
       ${model.isActive && html`<span class="live">live</span>`}</header><div class="stripw"><${Strip} model=${model} places=${order} name=${many(total(model.own), "worker")} big=${true} /></div></section>
     <${Ranks} model=${model} ranks=${ranks} /><div class="half"><${Failures} model=${model} refresh=${refresh} /><${Running} model=${model} /></div></div>`;

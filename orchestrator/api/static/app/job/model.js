@@ -3,10 +3,13 @@ import { get, path, Away } from "../core/api.js";
 import { answering } from "../core/connection.js";
 import { useEffect, useState } from "../core/html.js";
 import { follow, throttled } from "../core/live.js";
-import { drawn, ENDED, ORDER } from "../parts/state.js";
+import { drawn, ENDED } from "../parts/state.js";
 
 // What events do not tell (files, gates, new child jobs) is read again, more rarely for large jobs.
 const AGAIN_MS = [[500, 1500], [3000, 5000], [Infinity, 15000]];
+// A large job is drawn again ten times a second, a small one with the next frame.
+const LARGE = 1000;
+const DRAW_MS = 100;
 const COLUMNS = ["worker", "task", "title", "j", "s", "a", "t0", "t1", "cost", "tokens", "attempt", "files", "chosen", "parent", "gates", "deps"];
 const ENDINGS = new Set(["worker_ended", "worker_skipped", "worker_cancelled"]);
 const STRUCTURE = new Set(["job_submitted", "job_planned", "job_reopened", "job_retried", "plan_edited", "candidate_chosen", "reset"]);
@@ -126,8 +129,8 @@ export class Model {
   }
 }
 
-export const attention = (state) => ["failed", "timeout", "running", "waiting", "pending", "skipped", "cancelled", "success"].indexOf(state);
-export const noCounts = Object.fromEntries(ORDER.map((name) => [name, 0]));
+const ATTENTION = { failed: 0, timeout: 1, running: 2, waiting: 3, pending: 4, skipped: 5, cancelled: 6, success: 7 };
+export const attention = (state) => ATTENTION[state];
 
 // One model for the pages of one job; it stays while one goes from view to view.
 let open = null;
@@ -137,7 +140,7 @@ class Following {
     this.model = new Model(job);
     this.users = 0;
     this.error = null;
-    this.frame = 0;
+    this.drawing = false;
     this.stop = () => {};
   }
 
@@ -177,13 +180,18 @@ class Following {
     const known = model.apply(data);
     if (data.seq) model.seq = data.seq;
     if (!known || STRUCTURE.has(kind) || ENDINGS.has(kind) || kind === "job_ended") this.again();
-    // One drawing for all events of a frame.
-    if (known && !this.frame) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = 0;
-        model.changed();
-      });
-    }
+    if (known && !this.drawing) this.draw();
+  }
+
+  // One drawing for all events since the last one.
+  draw() {
+    this.drawing = true;
+    const now = () => requestAnimationFrame(() => {
+      this.drawing = false;
+      this.model.changed();
+    });
+    if (this.model.n > LARGE) setTimeout(now, DRAW_MS);
+    else now();
   }
 
   end() {

@@ -42,12 +42,19 @@ export function draw(canvas, states) {
   context.scale(ratio, ratio);
   const palette = colours();
   const { size, lines, step, gap } = grid(width, height, states.length);
-  // By colour: setting the fill is what costs.
+  // One path for each colour, and one rectangle for equal cells below each other.
+  const paths = Object.fromEntries(NAMES.map((name) => [name, new Path2D()]));
+  for (let from = 0; from < states.length;) {
+    const column = Math.floor(from / lines);
+    const end = Math.min(states.length, (column + 1) * lines);
+    let to = from + 1;
+    if (!gap) while (to < end && states[to] === states[from]) to += 1;
+    paths[states[from]].rect(column * step, (from % lines) * size, step - gap, (to - from) * size - gap);
+    from = to;
+  }
   for (const name of NAMES) {
     context.fillStyle = palette[name];
-    states.forEach((state, index) => {
-      if (state === name) context.fillRect(Math.floor(index / lines) * step, (index % lines) * size, step - gap, size - gap);
-    });
+    context.fill(paths[name]);
   }
   marks(context, palette, states, { size, lines, step, gap });
 }

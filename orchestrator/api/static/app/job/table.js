@@ -13,6 +13,8 @@ import { attention } from "./model.js";
 import { retryWorker } from "./panel.js";
 
 const ROW = { wide: 48, phone: 92 };
+// Thousands of rows are sorted again once in two seconds.
+const SORT_MS = 2000;
 const GROUPS = {
   "": ["All", () => true],
   attention: ["Attention", (state) => state === "failed" || state === "timeout"],
@@ -115,13 +117,15 @@ export function View({ model, refresh }) {
   const given = new URLSearchParams(useStore(place).search);
   const filter = { status: given.get("status") || "", q: given.get("q") || "", order: ORDERS[given.get("order")] ? given.get("order") : "state" };
   const [selected, select] = useState(null);
-  const kept = useRef({});
+  const kept = useRef({ at: 0 });
   const height = innerWidth <= 720 ? ROW.phone : ROW.wide;
   // Under the focus nothing is sorted again.
   const key = JSON.stringify([filter, model.n]);
   const rows = useMemo(() => {
-    const held = kept.current.key === key && document.activeElement?.closest?.("tbody");
-    if (!held) kept.current = { key, rows: fast(model, filter) };
+    const { key: before, at } = kept.current;
+    const recent = model.n > 1000 && performance.now() - at < SORT_MS;
+    const held = before === key && (recent || document.activeElement?.closest?.("tbody"));
+    if (!held) kept.current = { key, rows: fast(model, filter), at: performance.now() };
     return kept.current.rows;
   }, [key, model.version]);
   const { holder, from, to, before, after } = useWindow(rows.length, height);
