@@ -4,12 +4,19 @@ from http import HTTPStatus
 from ipaddress import ip_network
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.access.origin_guard import Guard, host_name
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import create_app
 from tests.unit.api.fake_service import FakeService
+
+
+@pytest.fixture
+def app(shared_app: Flask, service: FakeService) -> Flask:
+    shared_app.extensions["orchestrator.service"] = service
+    return shared_app
 
 
 @pytest.mark.parametrize(

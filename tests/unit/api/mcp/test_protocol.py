@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.mcp.tool_calls import ANSWERS
@@ -19,6 +20,12 @@ from tests.unit.api.mcp_calls import (
     submitted,
     values,
 )
+
+
+@pytest.fixture
+def app(shared_app: Flask, service: FakeService) -> Flask:
+    shared_app.extensions["orchestrator.service"] = service
+    return shared_app
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.mcp import summaries
@@ -18,6 +19,12 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.schemas.requests.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
+
+
+@pytest.fixture
+def app(shared_app: Flask, service: FakeService) -> Flask:
+    shared_app.extensions["orchestrator.service"] = service
+    return shared_app
 
 
 def test_a_job_is_started_with_its_tasks_and_config(

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -24,6 +25,12 @@ from orchestrator.core.model.submission import Submission
 from tests.unit.api.fake_service import KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"
+
+
+@pytest.fixture
+def app(shared_app: Flask, service: FakeService) -> Flask:
+    shared_app.extensions["orchestrator.service"] = service
+    return shared_app
 
 
 @pytest.fixture
@@ -206,10 +213,10 @@ def test_a_wrong_value_is_pointed_at(
     ],
 )
 def test_what_is_wrong_is_said_in_plain_words(
-    client: FlaskClient, body: dict[str, Any], detail: str
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], detail: str
 ) -> None:
     app = client.application
-    app.config["MAX_CONTENT_LENGTH"] = 10**6
+    monkeypatch.setitem(app.config, "MAX_CONTENT_LENGTH", 10**6)
     found = problem(client.post(ORCHESTRATE, json={"request": "x", **body}), 422, "invalid-request")
     assert detail in found["detail"]
 
