@@ -15,6 +15,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.outcome.job.losses import way_in
+from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.text.formatting import cut, one_line
 
 #: Characters of a need's text.
@@ -148,6 +149,9 @@ def _text(kind: NeedKind, worker: Worker) -> str:
 def _command(kind: NeedKind, worker: Worker) -> str:
     if kind is NeedKind.QUESTION:
         return f"{COMMAND} approve {worker.job_id} {quote(worker.task_id)}"
+    if kind is NeedKind.ASKED and has_worktree(worker):
+        # The answer goes into the next attempt's prompt.
+        return f"{COMMAND} feedback {worker.job_id} {worker.id} --edit"
     if kind is NeedKind.ASKED:
         return f"{COMMAND} attach {worker.job_id} {worker.id}"
     return f"{COMMAND} retry {worker.root_id}"

@@ -20,7 +20,9 @@ path = pathlib.Path(name)
 asked = re.findall(r"(?m)^use (\d+)", prompt)
 if "fail now" in prompt:
     sys.exit(3)
-if "leave it" not in prompt:
+if "ask first" in prompt and not asked:
+    print("Which answer shall I write?")
+elif "leave it" not in prompt:
     path.write_text(f"# made by attempt {number}\nanswer = {asked[-1] if asked else 41}\nend = 1\n")
 print("written")
 """

@@ -271,3 +271,22 @@ def test_one_worker_is_cancelled_and_retried(make_site: MakeSite, tmp_path: Path
     refused = site.call("POST", f"/jobs/{job}/workers/worker_1/retry")
     assert refused.status_code == 409
     assert "feedback" in refused.json()["detail"]
+
+
+def test_a_question_is_answered_by_feedback_on_the_whole_change(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site, project = begun(make_site, tmp_path)
+    job = site.run("x", [write(writes=["answer.txt"], context="ask first")])["job_id"]
+    assert site.status(job)["status"] == "failed"
+    _run(site, "feedback", job, "worker_1", "-m", "use 42")
+    assert site.wait(job)["status"] == "completed"
+    assert "answer = 42" in _at(project, job)
+    assert "### On the whole change" in prompt(site, job, 2)
+
+
+def test_what_a_person_can_do_is_listed(made: tuple[InProcess, str, str]) -> None:
+    site, job, _ = made
+    can = site.get(f"/jobs/{job}/workers/worker_1")["can"]
+    assert "feedback" in can
+    assert not {"retry", "cancel"} & {*can}

@@ -48,7 +48,7 @@ def test_a_person_sees_what_was_made_and_the_comment_reaches_what_follows(
     assert (need["kind"], need["task_id"]) == ("question", "ok")
     assert need["command"].endswith(f"approve {job} ok")
     worker = site.get(f"/jobs/{job}/workers/worker_2")
-    assert worker["can"] == ["approve", "reject"]
+    assert worker["can"] == ["approve", "reject", "cancel"]
     assert worker["waiting_for"]["kind"] == "answer"
     assert (worker["attempts"], "log" in worker) == ([], False)
 

@@ -63,7 +63,7 @@ def check_workers(found: Answer, job: str) -> None:
 
 def check_one_worker(found: Answer, job: str) -> None:
     assert (found["worker_id"], found["title"]) == ("worker_1", "Number")
-    assert found["can"] == ["rollback", "recount"]
+    assert found["can"] == ["feedback", "rollback", "recount"]
     assert [each["number"] for each in found["attempts"]] == [1]
     assert found["log_url"] == f"/api/v1/jobs/{job}/logs/worker_1"
 
