@@ -12,6 +12,8 @@ _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 #: Directory next to the logs with the workers' output including control sequences.
 _RAW = "raw"
+#: Components of a log's path below the workspace: job, "logs", name.
+_BELOW_WORKSPACE = 3
 
 
 class WorkerLog:
@@ -78,7 +80,8 @@ class WorkerLog:
 
     def _keep_raw(self, original: bytes) -> None:
         if self._raw is None:
-            self._raw = _RawFile(self._path, self._limit_bytes, self._masker.another())
+            path = self._file.place(self._path)
+            self._raw = _RawFile(path, self._limit_bytes, self._masker.another())
         self._raw.write(original)
 
     def _is_there(self) -> bool:
@@ -86,7 +89,7 @@ class WorkerLog:
         it.
         """
         try:
-            in_place = self._file.is_at(self._path)
+            in_place = self._file.is_at(self._file.place(self._path))
         except OSError:
             return False
         return in_place and self._file.size() >= self._begins_at + self.written_bytes
@@ -140,6 +143,17 @@ class _BoundedFile:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def place(self, path: str) -> str:
+        """Return the file's path, which differs from ``path`` if the workspace was moved."""
+        if os.path.lexists(path):
+            return path
+        with contextlib.suppress(OSError):  # no /proc
+            moved = os.readlink(f"/proc/self/fd/{self._descriptor}")
+            # Within a job only its worker can have moved the log.
+            if moved.split("/")[-_BELOW_WORKSPACE:] == path.split("/")[-_BELOW_WORKSPACE:]:
+                return moved
+        return path
 
     def is_at(self, path: str) -> bool:
         return os.path.samestat(os.fstat(self._descriptor), os.lstat(path))

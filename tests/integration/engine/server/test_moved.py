@@ -85,6 +85,8 @@ def test_a_project_that_is_moved_while_it_is_served_takes_nothing_in(
     assert answer.status_code == 503 and str(old) in answer.json()["detail"], answer.text
     assert re.search(r"serve$|serve ", answer.json()["detail"])
     go.touch()
+    worktree = host.directory(job_id) / "depth_0" / "worker_1" / "worktree"
+    until(lambda: not (worktree / "begun").exists(), "the worker ends")
     assert host.process is not None
     host.process.send_signal(signal.SIGTERM)
     host.process.wait(HANG_SECONDS)
