@@ -5,7 +5,8 @@ The state of running jobs, which most reads request, is cached until it changes.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -105,6 +106,23 @@ class Recent(Generic[Value]):
         if len(self._values) > self._most:
             self._values.popitem(last=False)
 
+    def replace(self, values: Mapping[str, Value]) -> None:
+        """Set changed values of jobs that are cached. Call this after the change can be read."""
+        with self._lock:
+            for job_id, value in values.items():
+                self._readings.pop(job_id, None)
+                if job_id in self._values:
+                    self._values[job_id] = value
+
+    def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
+        """Set the value that ``make`` returns for the cached one; None: it is dropped."""
+        with self._lock:
+            self._readings.pop(job_id, None)
+            if job_id in self._values:
+                value = make(self._values.pop(job_id))
+                if value is not None:
+                    self._values[job_id] = value
+
     def drop(self, job_ids: Iterable[str]) -> None:
         """Drop changed jobs. Call this after the change can be read."""
         with self._lock:
@@ -116,6 +134,26 @@ class Recent(Generic[Value]):
         with self._lock:
             self._values.clear()
             self._readings.clear()
+
+
+class Versions:
+    """Numbers that grow with each change of a root job's rows, while this process runs. Any thread
+    may call.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._last = 0
+
+    def of(self, root_id: str) -> int:
+        return self._numbers.get(root_id, 0)
+
+    def changed(self, root_ids: Iterable[str]) -> None:
+        with self._lock:
+            for root_id in root_ids:
+                self._last += 1
+                self._numbers[root_id] = self._last
 
 
 #: With more jobs the whole tree is read, because databases limit the length of a statement.
@@ -240,6 +278,8 @@ class SqlStore:
         self._jobs: Recent[Job | None] = Recent(_RECENT)
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
+        self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
+        self._versions = Versions()
 
     @property
     def file(self) -> Path | None:
@@ -275,10 +315,14 @@ class SqlStore:
         connections = self._opened()
         with told_as_store_errors(self._where):
             connections.write(change)
-        self._jobs.drop(job.id for job in chain(change.new_jobs, change.jobs))
-        workers = list(chain(change.new_workers, change.workers))
-        self._workers.drop({worker.job_id for worker in workers})
-        self._counts.drop({worker.root_id for worker in workers})
+        # Values are stored as they are, so that a poll reads nothing again after a change.
+        self._jobs.replace({job.id: job for job in chain(change.new_jobs, change.jobs)})
+        self._workers.drop({worker.job_id for worker in change.new_workers})
+        for job_id, changed in _by_job(change.workers).items():
+            self._workers.change(job_id, partial(_with, changed=changed))
+        self._counts.drop({each.root_id for each in (*change.new_workers, *change.workers)})
+        self._seqs.replace({event.root_id: event.seq for event in change.events})
+        self._versions.changed({each.root_id for each in _rows(change)})
 
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
@@ -383,7 +427,12 @@ class SqlStore:
         return self._read(lambda connection: snapshot(connection, root_id))
 
     def last_seq(self, root_id: str) -> int:
-        return self._read(lambda connection: last_seq(connection, root_id))
+        return self._seqs.get(
+            root_id, lambda: self._read(lambda connection: last_seq(connection, root_id))
+        )
+
+    def version(self, root_id: str) -> int:
+        return self._versions.of(root_id)
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         return self._read(lambda connection: queries.day_spending(connection, day))
@@ -422,6 +471,7 @@ class SqlStore:
         self._jobs.clear()
         self._workers.clear()
         self._counts.clear()
+        self._seqs.clear()
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         connections = self._opened()
@@ -432,6 +482,31 @@ class SqlStore:
         if self._connections is None:
             raise StoreError("the store is not open")
         return self._connections
+
+
+def _rows(change: Change) -> Iterator[Job | Worker]:
+    yield from change.new_jobs
+    yield from change.jobs
+    yield from change.new_workers
+    yield from change.workers
+
+
+def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
+    found: dict[str, list[Worker]] = {}
+    for worker in workers:
+        if not worker.is_adviser:
+            found.setdefault(worker.job_id, []).append(worker)
+    return found
+
+
+def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
+    """Return a job's workers with new values; None if they are not in their places."""
+    found = list(known)
+    for worker in changed:
+        if worker.index >= len(found) or found[worker.index].id != worker.id:
+            return None
+        found[worker.index] = worker
+    return found
 
 
 def _place(url: URL) -> str:

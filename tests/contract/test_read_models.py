@@ -279,3 +279,21 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     roots = store.usage(UsageFilter(by=UsageBy.JOB, since=2 * day, until=3 * day))
     assert [(row.key, row.workers) for row in roots] == [("a", 1)]
     assert [row.key for row in store.usage(UsageFilter(by=UsageBy.JOB, submitted_by="me"))] == ["b"]
+
+
+def test_a_change_replaces_what_is_in_memory(store: Store) -> None:
+    job = a_job()
+    workers = [a_worker(job, at) for at in range(3)]
+    store.save(Change(new_jobs=[job], new_workers=workers, events=[an_event(job, 1)]))
+    before, version = store.workers("a"), store.version("a")
+    assert (store.job("a"), store.last_seq("a")) == (job, 1)
+
+    running = replace(workers[1], status=WorkerStatus.RUNNING)
+    started = replace(job, status=JobStatus.RUNNING)
+    store.save(Change(jobs=[started], workers=[running], events=[an_event(job, 2)]))
+
+    assert store.workers("a") == [workers[0], running, workers[2]]
+    assert store.workers("a")[1] is running
+    assert (store.job("a"), store.last_seq("a")) == (started, 2)
+    assert before == workers
+    assert store.version("a") > version

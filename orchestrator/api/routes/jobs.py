@@ -1,19 +1,22 @@
 """Calls that read a job."""
 
-from flask import Blueprint, Response
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.path_ids import checked_job_id
-from orchestrator.api.routes.response import json_answer, tagged_answer
+from orchestrator.api.routes.response import json_answer, tagged_answer, tagged_with_left
 from orchestrator.api.serializers.candidates import candidates_answer
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import job_card
-from orchestrator.api.serializers.results import results, status_answer
+from orchestrator.api.serializers.results import StatusParts, results
+from orchestrator.api.serializers.status_rows import JobRows, StatusRows, status_bytes
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.listings import JobFilter
 from orchestrator.schemas.answers.common import JobsAnswer, Results
-from orchestrator.schemas.requests.queries import JobsQuery, NoQuery
+from orchestrator.schemas.requests.queries import JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 blueprint.before_request(authenticate)
@@ -52,9 +55,17 @@ def get_job(job_id: str) -> Response:
 
 @blueprint.get("/<job_id>/status")
 def get_status(job_id: str) -> Response:
-    request.query(NoQuery)
+    query = request.query(StatusQuery)
     asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: status_answer(service(), who, asked))
+    rows: StatusRows = current_app.extensions["orchestrator.status_rows"]
+
+    def answer() -> tuple[bytes, Mapping[str, object]]:
+        parts = StatusParts(service(), who, asked)
+        # A worker does not see all of a tree: its answers are not shared.
+        known = rows.of(asked) if who.attempt is None else JobRows()
+        return status_bytes(known, parts, query.tasks, query.since_seq), parts.detail.left
+
+    return tagged_with_left(answer)
 
 
 @blueprint.get("/<job_id>/results")

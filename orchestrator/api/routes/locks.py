@@ -8,9 +8,10 @@ from flask import Blueprint, Response, request
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
-from orchestrator.api.routes.response import JSON, encoded, json_answer
+from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parking, secured_reply
 from orchestrator.api.serializers.common import moment
+from orchestrator.api.serializers.encoding import encoded
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.lock_wait import PendingLock
 from orchestrator.api.streaming.socket_handoff import ParkedReply

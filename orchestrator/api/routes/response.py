@@ -1,39 +1,21 @@
 """Answers as HTTP responses."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response, current_app, g, request
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
 from orchestrator.api.access.auth import caller
 from orchestrator.api.http.compression import WHOLE_TAG
 from orchestrator.api.http.shared_reads import SharedReads
+from orchestrator.api.serializers.encoding import RUNNING_DOWN, encoded
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"
-RUNNING_DOWN = frozenset({"left", "remaining"})
-
-
-def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return JSON; fields without a value are omitted."""
-    try:
-        return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
-    except (PydanticSerializationError, UnicodeEncodeError):
-        # The name of a worker's file may contain invalid text.
-        values = answer.model_dump(exclude_none=True, exclude=set(without))
-        text = json.dumps(values, ensure_ascii=False, default=_plain)
-        return text.encode("utf-8", "replace")
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def json_answer(
@@ -52,6 +34,16 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     Equal reads of one caller at the same time are computed once.
     """
     return _shared(lambda: _tagged(make()))
+
+
+def tagged_with_left(make: Callable[[], tuple[bytes, Mapping[str, object]]]) -> Response:
+    """Return the same for an encoded answer and its remaining quota."""
+
+    def made() -> _Tagged:
+        lasting, left = make()
+        return _Tagged(_tag(lasting), _joined(lasting, left), is_whole=False)
+
+    return _shared(made)
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
@@ -99,7 +91,9 @@ def _tag(body: bytes) -> str:
 
 def _with_left(lasting: bytes, answer: BaseModel) -> bytes:
     left = getattr(answer, "left", None)
-    if left is None:
-        return lasting
+    return lasting if left is None else _joined(lasting, left)
+
+
+def _joined(lasting: bytes, left: Mapping[str, object]) -> bytes:
     text = json.dumps(left, default=str).encode()
     return b'%b,"remaining":%b,"left":%b}' % (lasting[:-1], text, text)

@@ -11,7 +11,8 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.file_response import text_file
 from orchestrator.api.http.log_parts import log_part
 from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response import JSON, encoded
+from orchestrator.api.routes.response import JSON
+from orchestrator.api.serializers.encoding import encoded
 from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.event_stream import BriefStream, EventStream

@@ -19,6 +19,7 @@ from orchestrator.api.serializers.common import (
     unjudged_files,
     unjudged_gates,
 )
+from orchestrator.api.serializers.encoding import encoded
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
@@ -44,8 +45,62 @@ WorkersByJob = Mapping[str, Sequence[Worker]]
 
 def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
     detail = service.detail(caller, job_id, with_tasks=False)
-    job = detail.job
     by_job = workers_by_job(service, caller, detail)
+    return _status(service, caller, detail, by_job, _results(service, caller, detail, by_job))
+
+
+class StatusParts:
+    """A status in parts, so that rows which have not changed are not encoded again."""
+
+    def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
+        self._service = service
+        self._caller = caller
+        #: Read first: workers may be newer.
+        self.seq = service.reads.last_seq(caller, job_id)
+        version = service.reads.version(service.job(caller, job_id))
+        self.detail = service.detail(caller, job_id, with_tasks=False)
+        #: Equal for equal answers; 0: unknown. The files of a merge may change after the end, and a
+        #: worker sees only a part of the tree.
+        self.version = 0 if self._may_differ() else version
+        self._by_job = workers_by_job(service, caller, self.detail) if not self.version else None
+
+    def _may_differ(self) -> bool:
+        return self.detail.job.status.ended or self._caller.attempt is not None
+
+    @property
+    def _workers(self) -> WorkersByJob:
+        if self._by_job is None:
+            self._by_job = workers_by_job(self._service, self._caller, self.detail)
+        return self._by_job
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """Workers with a row; empty until one has ended."""
+        own = self.detail.workers
+        return own if any(worker.status.ended for worker in own) else ()
+
+    def answer(self) -> StatusAnswer:
+        """Return the status with no rows."""
+        found = None
+        if self.workers:
+            found = _frame(self._service, self._caller, self.detail, [])
+        answer = _status(self._service, self._caller, self.detail, self._workers, found)
+        return answer.model_copy(update={"seq": self.seq})
+
+    def encode_row(self, worker: Worker) -> bytes:
+        """Return the row of a worker, with the results of its child jobs."""
+        row = _one_result(self._service, self.detail.job, self._workers, worker, 0)
+        return encoded(row)
+
+
+def _status(
+    service: Service,
+    caller: Caller,
+    detail: Detail,
+    by_job: WorkersByJob,
+    found: Results | None,
+) -> StatusAnswer:
+    job = detail.job
     return StatusAnswer(
         job_id=job.id,
         status=job.status,
@@ -59,7 +114,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         unjudged_files=unjudged_files(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
-        results=_results(service, caller, detail, by_job),
+        results=found,
         workers=counts(detail.workers),
         merge_state=job.merge_state,
         missing=missing_changes(service, caller, job),
@@ -124,9 +179,13 @@ def _results(
 ) -> Results | None:
     if not any(worker.status.ended for worker in detail.workers):
         return None
+    return _frame(service, caller, detail, _task_results(service, detail.job, by_job))
+
+
+def _frame(service: Service, caller: Caller, detail: Detail, tasks: list[TaskResult]) -> Results:
     job = detail.job
     return Results(
-        tasks=_task_results(service, job, by_job),
+        tasks=tasks,
         workspace=str(service.workspace(job)),
         final_report=str(service.final_report(job)),
         changes=list(service.changes(caller, job)),
@@ -159,21 +218,22 @@ def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
             jobs += worker.child_job_ids
 
 
-def _task_results(service: Service, job: Job, workers: WorkersByJob) -> list[TaskResult]:
-    def of_job(job_id: str, depth: int) -> list[TaskResult]:
-        if depth > DEEPEST_NESTING:
-            return []
-        own = workers.get(job_id, ())
-        if not any(worker.status.ended for worker in own):
-            return []
-        return [one(worker, depth) for worker in own]
+def _task_results(
+    service: Service, job: Job, workers: WorkersByJob, job_id: str = "", depth: int = 0
+) -> list[TaskResult]:
+    """Return the results of a job below ``job``, or of itself; empty until a worker has ended."""
+    own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
+    if not any(worker.status.ended for worker in own):
+        return []
+    return [_one_result(service, job, workers, worker, depth) for worker in own]
 
-    def one(worker: Worker, depth: int) -> TaskResult:
-        children = worker.child_job_ids
-        below = of_job(children[-1], depth + 1) if children else []
-        return _task_result(service, job, worker, below)
 
-    return of_job(job.id, 0)
+def _one_result(
+    service: Service, job: Job, workers: WorkersByJob, worker: Worker, depth: int
+) -> TaskResult:
+    children = worker.child_job_ids
+    below = _task_results(service, job, workers, children[-1], depth + 1) if children else []
+    return _task_result(service, job, worker, below)
 
 
 def _task_result(

@@ -30,6 +30,7 @@ from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.common import job_path
+from orchestrator.api.serializers.status_rows import StatusRows
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.streaming.socket_handoff import Threads
@@ -78,6 +79,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         hub=hub, threads=Threads(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
+    app.extensions["orchestrator.status_rows"] = StatusRows()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
     app.extensions["orchestrator.options"] = options
     app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)

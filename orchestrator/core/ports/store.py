@@ -211,6 +211,11 @@ class Store(Protocol):
         this caller submitted, with their descendants; None: all.
         """
 
+    def version(self, root_id: str) -> int:
+        """Return a number that grows with each change of a root job's rows, while this process
+        runs; 0: unchanged since its start.
+        """
+
     def last_seq(self, root_id: str) -> int:
         """Return the number of a root job's latest event; 0: none."""
 

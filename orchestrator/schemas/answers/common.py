@@ -315,6 +315,8 @@ class StatusAnswer(Answer):
     """Time at which the reports were written."""
     seconds: float | None = None
     """Wall time in seconds, as in the reports; present after the end of the job."""
+    seq: int | None = None
+    """Id of the latest event that the status shows, for since_seq; omitted by wait."""
     links: Links
 
 

@@ -132,6 +132,23 @@ class EventsQuery(Query):
     """With fields=brief and without the id of an event: only new events, after a first `reset`."""
 
 
+class StatusTasks(StrEnum):
+    """Results of workers in a status."""
+
+    ALL = "all"
+    NONE = "none"
+    #: Only workers that changed after an event.
+    CHANGED = "changed"
+
+
+class StatusQuery(Query):
+    tasks: StatusTasks = StatusTasks.ALL
+    """Results of workers: all, none, or changed (since since_seq)."""
+    since_seq: int = Field(default=0, ge=0, le=2**53)
+    """With tasks=changed: the seq of an earlier status. Workers that changed since are in the
+    answer, possibly also some that did not."""
+
+
 class FeedQuery(Query):
     last_event_id: int = Field(default=0, ge=0, le=2**53)
     """Id of the last received event; the header Last-Event-ID has priority. Without an id: only new

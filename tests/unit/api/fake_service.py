@@ -43,6 +43,9 @@ class FakeReads:
     def last_seq(self, caller: Caller, job_id: str) -> int:
         return len(self._service.events(caller, job_id, 0, 1_000_000))
 
+    def version(self, job: Job) -> int:
+        return 0
+
     def jobs(
         self, caller: Caller, wanted: JobFilter, kinds: object, *, page: int, page_size: int
     ) -> CardPage:

@@ -42,6 +42,7 @@ READING = (
         id="getStatus",
         tag="jobs",
         summary="Get the status and results of a job",
+        query=queries.StatusQuery,
         answers={OK: common.StatusAnswer},
         tagged=True,
     ),

@@ -141,6 +141,10 @@ class ReadModels:
             raise NoSuchJob(repr(job_id))
         return found if job.is_root else _branch(found, job_id)
 
+    def version(self, job: Job) -> int:
+        """Return a number that grows with each change of the job's tree, while the server runs."""
+        return self._store.version(job.root_id)
+
     def last_seq(self, caller: Caller, job_id: str) -> int:
         """Return the number of the latest event of the job's root job; 0: none."""
         return self._store.last_seq(self._access.job(caller, job_id).root_id)

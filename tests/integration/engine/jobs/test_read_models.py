@@ -135,6 +135,43 @@ def test_usage_prompts_and_transcripts_can_be_read(site: InProcess) -> None:
         assert site.call("GET", f"/jobs/{job}/workers/worker_1/{part}").status_code == 404
 
 
+def test_a_status_can_have_only_what_changed(site: InProcess, tmp_path: Path) -> None:
+    release = tmp_path / "go"
+    hold = f'until [ -e "{release}" ]; do sleep 0.02; done'
+    job = site.submit("two", [shell("true", id="quick"), shell(hold, id="slow")])
+    path = f"/jobs/{job}/status"
+
+    def ended() -> Answer | None:
+        found = site.get(path)
+        return found if found.get("results") else None
+
+    first: Answer = until(ended, "the first worker has ended")
+    quick, slow = first["results"]["tasks"]
+    assert (quick["status"], slow["status"]) == ("success", "running")
+    assert site.get(f"{path}?tasks=none")["results"]["tasks"] == []
+    assert without_left(site.get(path)) == without_left(first)
+    release.touch()
+    last = site.wait(job)
+    changed = site.get(f"{path}?tasks=changed&since_seq={first['seq']}")
+    assert [row["worker_id"] for row in changed["results"]["tasks"]] == ["worker_2"]
+    assert changed["results"]["tasks"][0] == last["results"]["tasks"][1]
+    again = site.get(f"{path}?tasks=changed&since_seq={changed['seq']}")
+    assert again["results"]["tasks"] == []
+    assert site.get(path)["results"] == last["results"]
+
+
+def test_rows_of_child_jobs_are_in_the_status_of_their_parent(site: InProcess) -> None:
+    spawn = "orchestrator spawn part --wait --tasks tasks.json"
+    tasks = json.dumps([shell("echo below")])
+    job = site.run("above", [shell(f"echo '{tasks}' > tasks.json; {spawn}")])["job_id"]
+
+    [row] = site.status(job)["results"]["tasks"]
+
+    assert row["status"] == "recursive_success"
+    assert [each["worker_id"] for each in row["child_results"]] == ["worker_1_1"]
+    assert row["child_results"][0]["output"] == "below"
+
+
 def test_one_stream_tells_of_all_jobs(site: InProcess) -> None:
     with Watching(site) as watching:
         job = site.run("do", [shell("true"), shell("false")])["job_id"]
