@@ -96,7 +96,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _uncovered([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
-    # Only the attempt's own directory: a directory of the user with this variable stays hidden.
+    # Only the attempt's own directory: the user's variable may name another, which stays hidden.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         own.append(env[_SCRATCH])
     own += sandbox["writable"]

@@ -89,7 +89,7 @@ class ContainmentPlan:
         if self.mode is Mode.BASIC:
             yield (
                 "containment basic does not end a process that leaves its group and clears its "
-                "environment, or that forks faster than it is found"
+                "environment, or that forks faster than the search runs"
             )
         yield from self.loose_limits().values()
         if self.mode is Mode.SANDBOX and not self.sandbox.network:

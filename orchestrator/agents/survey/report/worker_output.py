@@ -69,15 +69,18 @@ def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
     lines = [f"# What {title} has for this task", "", f"**{NOTHING_BUILT}**", ""]
     lines += [f"Task: {code(task)}", ""]
     if result.matches:
-        lines += [f"{files} with {count(matched, 'line')} of code concern it:", ""]
+        lines += [f"{files} with {count(matched, 'line')} of code match the task:", ""]
         rows = [(code(m.path), m.code, ", ".join(map(code, m.reasons))) for m in result.matches]
         lines += table(("File", "Code", "Why"), rows)
     else:
         lines.append(
-            "No file of the project matches the words of this task: the work would be new."
+            "No file of the project matches the words of this task: all of the work is new."
         )
     if dependencies := matching_dependencies(result, task):
-        lines += ["", "Dependencies that concern it: " + ", ".join(map(code, dependencies)) + "."]
+        lines += [
+            "",
+            "Dependencies that match the request: " + ", ".join(map(code, dependencies)) + ".",
+        ]
     return [*lines, "", "## The whole project", "", headline(result), "", *_languages(result)]
 
 
