@@ -132,7 +132,7 @@ function useBeat(refresh) {
   latest.current = refresh;
   useEffect(() => {
     const tell = throttled(() => { latest.current(); set((n) => n + 1); }, REFRESH_MS);
-    const stop = follow("/api/v1/events", { query: { tail: 1 }, onEvent: tell });
+    const stop = follow("/api/v1/events", { onEvent: tell });
     return () => { stop(); tell.cancel(); };
   }, []);
   return beat;

@@ -1,0 +1,78 @@
+"""A job of 10,000 workers: few elements in the document, whatever the number of workers is."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.site import Site, shell
+
+WORKERS = 10_000
+MOST_NODES = 5_000
+READY_MS = 1_000
+FRAME_MS = 34
+HEAP_BYTES = 60 * 1024**2
+
+COUNT_NODES = "() => document.querySelectorAll('*').length"
+SCROLLED_FRAMES = """(seconds) => new Promise((resolve) => {
+  const times = [];
+  const begun = performance.now();
+  let last = begun;
+  const frame = (now) => {
+    times.push(now - last);
+    last = now;
+    scrollBy(0, 60);
+    if (now - begun < seconds * 1000) requestAnimationFrame(frame);
+    else resolve(times.sort((a, b) => a - b));
+  };
+  requestAnimationFrame(frame);
+})"""
+
+
+def plain(first: str) -> list[dict[str, Any]]:
+    """Tasks that all need the first one."""
+    rest = (shell("true", id=f"t{k}", depends_on=["first"]) for k in range(1, WORKERS))
+    return [shell(first, id="first", title="The first", retries=0), *rest]
+
+
+@pytest.mark.timeout(180)
+def test_ten_thousand_workers_are_few_elements(page: Page, site: Site) -> None:
+    job = site.job(plain("exit 1"), git="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator("canvas.strip")).to_be_visible(timeout=20_000)
+    assert page.evaluate(COUNT_NODES) <= MOST_NODES
+    page.keyboard.press("2")
+    rows = page.locator("tbody tr:not(.space)")
+    expect(rows.nth(0)).to_contain_text("The first")
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.get_by_text(f"worker_{WORKERS}", exact=True)).to_be_visible()
+    assert page.evaluate(COUNT_NODES) <= MOST_NODES
+    page.keyboard.press("3")
+    name = re.compile("Timeline of 10,000 lanes")
+    expect(page.get_by_role("img", name=name)).to_be_visible(timeout=20_000)
+    assert page.evaluate(COUNT_NODES) <= MOST_NODES
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: Site) -> None:
+    """While they run: some hundred events a second."""
+    go = site.project.path / "begin"
+    first = f"until [ -e '{go}' ]; do sleep 0.05; done"
+    job = site.job(plain(first), wait=False, git="off", gates=[], max_workers=10)
+    page.goto(f"{site.url}/jobs/{job}/table")
+    page.locator("tbody a").first.wait_for(timeout=20_000)
+    page.reload()
+    page.locator("tbody a").first.wait_for(timeout=20_000)
+    ready = page.evaluate("() => performance.now()")
+    go.touch()
+    expect(page.locator(".jobhead")).to_contain_text("succeeded", timeout=20_000)
+    times = page.evaluate(SCROLLED_FRAMES, 5)
+    with site.client() as client:
+        client.cancel(job)
+    heap = page.evaluate("() => performance.memory.usedJSHeapSize")
+    p95 = times[int(len(times) * 0.95)]
+    figures = f"ready {ready:.0f} ms, frames p95 {p95:.0f} ms, heap {heap / 1e6:.0f} MB"
+    print(figures)
+    assert ready <= READY_MS and p95 <= FRAME_MS and heap <= HEAP_BYTES, figures
