@@ -99,3 +99,37 @@ def test_a_key_that_reads_sees_no_buttons(context: BrowserContext, site: Site) -
     page.goto(site.url)
     expect(page.get_by_role("link", name="A job of the tests").first).to_be_visible()
     expect(page.get_by_role("link", name="New job")).to_have_count(0)
+
+
+def test_the_list_of_jobs_is_live(page: Page, site: Site) -> None:
+    expect(page.locator("h1")).to_have_text("Jobs")
+    job = site.job([shell("sleep 1")], request="A job from elsewhere", wait=False)
+    row = page.locator(".job-l", has_text=job)
+    expect(row).to_contain_text("A job from elsewhere")
+    expect(row).to_contain_text("completed", timeout=20_000)
+
+
+def test_all_of_it_works_by_keyboard(page: Page, site: Site) -> None:
+    job = site.job([shell("echo by keyboard; exit 1", title="Typed", retries=0)], request="Typed")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type(job)
+    expect(page.locator("[data-row]")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.locator(".jobhead").wait_for()
+    page.keyboard.press("2")
+    page.locator("tbody [data-row]").first.wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log")).to_contain_text("by keyboard")
+    page.keyboard.press("u")
+    page.locator(".dag").wait_for()
+    page.keyboard.press("r")
+    expect(page.get_by_text("runs again")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.wait_for_url(f"{site.url}/")

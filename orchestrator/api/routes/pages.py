@@ -1,19 +1,16 @@
 """Calls that need no key: health, the dashboard, the docs and the OpenAPI document."""
 
 from http import HTTPStatus
-from pathlib import Path
 
 from flask import Blueprint, Response, current_app, send_from_directory
 
 from orchestrator.api.access.auth import service
-from orchestrator.api.http import request
+from orchestrator.api.http import assets, request
 from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.schemas.answers.common import HealthAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("pages", __name__)
-
-STATIC = Path(__file__).parent.parent / "static"
 
 #: Trusted Types make the browser refuse text as markup, wherever it comes from.
 PAGE_POLICY = (
@@ -72,7 +69,7 @@ def _word(text: str, status: HTTPStatus) -> Response:
 
 @blueprint.get("/")
 def get_page() -> Response:
-    return _page("index.html", PAGE_POLICY)
+    return _dashboard(is_job=False)
 
 
 @blueprint.get("/login")
@@ -82,12 +79,23 @@ def get_page() -> Response:
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
     """Return the dashboard, which shows what the address names."""
-    return get_page()
+    return _dashboard(is_job=bool(place))
+
+
+@blueprint.get("/static/v/<version>/<path:name>")
+def get_asset(version: str, name: str) -> Response:
+    """Return a file of the dashboard, to be kept by the browser if the version is the present."""
+    response = send_from_directory(assets.STATIC, name)
+    is_present = version == assets.version()
+    kept = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_present else "no-cache"
+    response.headers["Cache-Control"] = kept
+    return response
 
 
 @blueprint.get("/docs")
 def get_docs() -> Response:
-    return _page("docs.html", DOCS_POLICY)
+    response = send_from_directory(assets.STATIC, "docs.html")
+    return _with_policy(response, DOCS_POLICY)
 
 
 @blueprint.get("/openapi.json")
@@ -96,8 +104,12 @@ def get_openapi() -> Response:
     return Response(document, mimetype=JSON, headers={"Cache-Control": "no-cache"})
 
 
-def _page(name: str, policy: str) -> Response:
-    response = send_from_directory(STATIC, name)
+def _dashboard(is_job: bool) -> Response:
+    text = assets.page(assets.version(), is_job)
+    return _with_policy(Response(text, mimetype="text/html"), PAGE_POLICY)
+
+
+def _with_policy(response: Response, policy: str) -> Response:
     response.headers["Content-Security-Policy"] = policy
     response.headers["Cache-Control"] = "no-cache"
     return response

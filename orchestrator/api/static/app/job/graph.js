@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go } from "../core/router.js";
-import { Icon } from "../parts/icon.js";
+import { Icon, sprite } from "../parts/icon.js";
 import { Mark, StateIcon } from "../parts/state.js";
 import { many, money, plain, seconds } from "../text/format.js";
 import { Big } from "./big.js";
@@ -39,7 +39,7 @@ function Node({ model, node, selected, select }) {
   return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, i)}
       tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${cut(name, room)} ${cut(why, roomBelow)}, ${state}`}>
     <rect x=${node.x} y=${node.y} width=${node.width} height=${node.height} rx="8" />
-    <svg x=${node.x + 12} y=${node.y + 18} width="16" height="16"><use href=${`/static/icons.svg#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
+    <svg x=${node.x + 12} y=${node.y + 18} width="16" height="16"><use href=${`${sprite}#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
     <text class="l1" x=${node.x + 38} y=${node.y + 21}>${cut(name, room)}</text>${" "}
     <text class="l2" x=${node.x + 38} y=${node.y + 38}>${cut(why, roomBelow)}</text></a>`;
 }
@@ -48,7 +48,7 @@ function Chip({ model, chip }) {
   const state = model.state[chip.i];
   return html`<a class=${`node st-${state}`} href=${workerPath(model, chip.i)} tabindex="-1" aria-label=${`${plain(chip.name)}: ${state}`}>
     <rect x=${chip.x} y=${chip.y} width=${chip.width} height=${chip.height} rx="6" />
-    <svg x=${chip.x + 9} y=${chip.y + 9} width="14" height="14"><use href=${`/static/icons.svg#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
+    <svg x=${chip.x + 9} y=${chip.y + 9} width="14" height="14"><use href=${`${sprite}#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
     <text x=${chip.x + 30} y=${chip.y + 20.5} class="l3">${plain(chip.name)}</text></a>`;
 }
 

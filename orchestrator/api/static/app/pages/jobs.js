@@ -20,7 +20,7 @@ const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiti
 const STATUSES = {
   running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
 };
-const NEEDS = ["approval", "conflict", "asked", "login"];
+const NEEDS = ["approval", "question", "conflict", "asked", "login"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
