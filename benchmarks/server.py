@@ -77,6 +77,14 @@ class Server:
             )
 
     @property
+    def directory(self) -> Path:
+        return self._directory
+
+    @property
+    def database(self) -> Path:
+        return self._directory / "workspace" / "orchestrator.db"
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

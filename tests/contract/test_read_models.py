@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.api.serializers.columns import columns_answer
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
@@ -297,3 +298,36 @@ def test_a_change_replaces_what_is_in_memory(store: Store) -> None:
     assert (store.job("a"), store.last_seq("a")) == (started, 2)
     assert before == workers
     assert store.version("a") > version
+
+
+MANY = 10_000
+
+
+@pytest.mark.slow
+def test_ten_thousand_workers_are_read_in_columns_and_pages(store: Store) -> None:
+    job = a_job(created_at=1_764_000_000.0)
+    tasks = [("a", at, TaskSpec(id=f"t{at}", command="true")) for at in range(MANY)]
+    workers = [
+        a_worker(
+            job,
+            at,
+            status=WorkerStatus.SUCCESS if at % 10 else WorkerStatus.FAILED,
+            reason="" if at % 10 else "exit code 1",
+            started_at=1_764_000_001.0 + at / 100,
+            ended_at=1_764_000_001.5 + at / 90,
+        )
+        for at in range(MANY)
+    ]
+    store.save(Change(new_jobs=[job], new_tasks=tasks, new_workers=workers))
+
+    found = store.snapshot("a")
+
+    assert found is not None
+    assert list(found.workers.id) == [worker.id for worker in workers]
+    assert len(columns_answer(found)) <= 450_000
+    wanted = WorkerFilter(job_id="a", order=WorkerOrder.ATTENTION)
+    page = store.worker_page("a", wanted, 900, 500, 0.0)
+    assert (page.total, len(page.workers)) == (MANY, 500)
+    assert [each.status for each in page.workers[98:102]] == ["failed"] * 2 + ["success"] * 2
+    [count] = [each for each in store.status_counts(["a"])["a"] if each.status == "failed"]
+    assert count.workers == MANY // 10

@@ -101,8 +101,17 @@ class OrchestratorClient(Following):
         return self._get(path_of(job_id, "results"))
 
     def job(self, job_id: str) -> Answer:
-        """Return all details of a job."""
-        return self._get(path_of(job_id))
+        """Return all details of a job, with all of its workers."""
+        found = self._get(path_of(job_id))
+        while len(found["workers"]) < found.get("total_workers", 0):
+            page = self._get(path_of(job_id), {"page": found["page"] + 1})
+            if not page["workers"]:
+                break
+            known = {task["id"] for task in found["tasks"]}
+            found["tasks"] += [task for task in page["tasks"] if task["id"] not in known]
+            found["workers"] += page["workers"]
+            found["page"] = page["page"]
+        return found
 
     def jobs(
         self,

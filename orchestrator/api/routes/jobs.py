@@ -16,7 +16,7 @@ from orchestrator.api.serializers.status_rows import JobRows, StatusRows, status
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.listings import JobFilter
 from orchestrator.schemas.answers.common import JobsAnswer, Results
-from orchestrator.schemas.requests.queries import JobsQuery, NoQuery, StatusQuery
+from orchestrator.schemas.requests.queries import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 blueprint.before_request(authenticate)
@@ -48,9 +48,9 @@ def list_jobs() -> Response:
 
 @blueprint.get("/<job_id>")
 def get_job(job_id: str) -> Response:
-    request.query(NoQuery)
+    query = request.query(JobQuery)
     asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: job_answer(service(), who, asked))
+    return tagged_answer(lambda: job_answer(service(), who, asked, query))
 
 
 @blueprint.get("/<job_id>/status")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from orchestrator.api.serializers.common import (
     DEEPEST_NESTING,
@@ -54,6 +54,7 @@ from orchestrator.schemas.answers.job import (
     WaitingAnswer,
     WorkerAnswer,
 )
+from orchestrator.schemas.requests.queries import MOST_WHOLE_WORKERS, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
@@ -82,13 +83,15 @@ def _add_leases(
             held.setdefault(lease.worker_id, []).append(told)
 
 
-def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
+def job_answer(
+    service: Service, caller: Caller, job_id: str, query: JobQuery | None = None
+) -> JobAnswer:
     detail = service.detail(caller, job_id)
-    attempts: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in service.attempts(caller, job_id):
-        attempts[attempt.worker_id].append(attempt)
+    part = _page(detail, query or JobQuery())
+    attempts = _attempts(service, caller, part)
     job, planner = detail.job, detail.planner
-    held = held_locks(service, detail)
+    held = held_locks(service, part)
+    is_whole = part is detail
     everybody = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
     return JobAnswer(
         job_id=job.id,
@@ -118,11 +121,14 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
         seconds=wall_seconds(job, detail.workers),
-        tasks=list(_tasks(detail)),
+        tasks=list(_tasks(part)),
         workers=[
             worker_answer(service, job, one, attempts[one.id], held.get(one.id, ()))
-            for one in detail.workers
+            for one in part.workers
         ],
+        page=None if is_whole else (query and query.page) or 1,
+        page_size=None if is_whole or query is None else query.page_size,
+        total_workers=None if is_whole else len(detail.workers),
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
@@ -137,6 +143,27 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         final_report=str(service.final_report(job)),
         links=links(job.id),
     )
+
+
+def _page(detail: Detail, query: JobQuery) -> Detail:
+    """Return the requested workers with their tasks; all of a small job."""
+    if query.page is None and len(detail.workers) <= MOST_WHOLE_WORKERS:
+        return detail
+    start = ((query.page or 1) - 1) * query.page_size
+    workers = detail.workers[start : start + query.page_size]
+    needed = {worker.task_id for worker in workers}
+    tasks = [task for task in detail.tasks if task.id in needed]
+    return replace(detail, tasks=tasks, workers=workers)
+
+
+def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, list[Attempt]]:
+    shown = {worker.id for worker in detail.workers}
+    shown |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in service.attempts(caller, detail.job.id):
+        if attempt.worker_id in shown:
+            found[attempt.worker_id].append(attempt)
+    return found
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:

@@ -328,6 +328,11 @@ class JobAnswer(Answer):
     seconds: float | None = None
     tasks: list[TaskAnswer]
     workers: list[WorkerAnswer]
+    page: int | None = None
+    """Page of the workers and their tasks; omitted if all are in the answer."""
+    page_size: int | None = None
+    total_workers: int | None = None
+    """Number of all workers; omitted if all are in the answer."""
     planner: WorkerAnswer | None = None
     """The worker of the planning agent; null if no agent plans."""
     reviewers: list[WorkerAnswer] = Field(default_factory=list)

@@ -132,6 +132,18 @@ class EventsQuery(Query):
     """With fields=brief and without the id of an event: only new events, after a first `reset`."""
 
 
+#: A job with more workers is answered by page.
+MOST_WHOLE_WORKERS = 1000
+
+
+class JobQuery(Query):
+    page: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Page of the workers, from 1 (default: all of a job with up to 1,000 workers, otherwise the
+    first page)."""
+    page_size: int = Field(default=500, ge=1, le=MOST_WHOLE_WORKERS)
+    """Number of workers per page."""
+
+
 class StatusTasks(StrEnum):
     """Results of workers in a status."""
 

@@ -33,6 +33,8 @@ READING = (
         id="getJob",
         tag="jobs",
         summary="Get all details of a job",
+        description="A job with more than 1,000 workers is answered by page.",
+        query=queries.JobQuery,
         answers={OK: job.JobAnswer},
         tagged=True,
     ),

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import requests
 
+from orchestrator.api.client import OrchestratorClient
+from orchestrator.api.serializers import job as job_serializer
+from orchestrator.schemas.requests.queries import JobQuery
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.project import Project, agents, edit
@@ -170,6 +173,30 @@ def test_rows_of_child_jobs_are_in_the_status_of_their_parent(site: InProcess) -
     assert row["status"] == "recursive_success"
     assert [each["worker_id"] for each in row["child_results"]] == ["worker_1_1"]
     assert row["child_results"][0]["output"] == "below"
+
+
+def test_a_job_can_be_read_by_page(site: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [shell("true", id=f"t{number}") for number in range(5)]
+    job = site.run("many", tasks)["job_id"]
+    whole = site.get(f"/jobs/{job}")
+
+    page = site.get(f"/jobs/{job}?page=2&page_size=2")
+
+    assert "total_workers" not in whole
+    assert (page["page"], page["page_size"], page["total_workers"]) == (2, 2, 5)
+    assert page["workers"] == whole["workers"][2:4]
+    assert page["tasks"] == whole["tasks"][2:4]
+    assert page["usage"] == whole["usage"]
+    monkeypatch.setattr(job_serializer, "MOST_WHOLE_WORKERS", 4)
+    assert site.get(f"/jobs/{job}")["total_workers"] == 5
+    assert site.get(f"/jobs/{job}?page=9")["workers"] == []
+    monkeypatch.setattr(JobQuery.model_fields["page_size"], "default", 2)
+    JobQuery.model_rebuild(force=True)
+    with OrchestratorClient(site.url, KEY) as client:
+        found = client.job(job)
+    monkeypatch.undo()
+    JobQuery.model_rebuild(force=True)
+    assert (found["workers"], found["tasks"]) == (whole["workers"], whole["tasks"])
 
 
 def test_one_stream_tells_of_all_jobs(site: InProcess) -> None:
