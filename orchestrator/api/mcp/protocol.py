@@ -28,7 +28,8 @@ CAPABILITIES_KEY = f"{META_PREFIX}clientCapabilities"
 
 SERVER = {"name": "orchestrator", "version": __version__}
 CAPABILITIES: Values = {"tools": {}}
-#: Milliseconds for which clients may cache the list: the tools of a release do not change.
+#: Milliseconds for which clients may cache the list: the tools of a release do not change,
+#: but workers get fewer tools than people.
 LIST_TTL_MS = 3_600_000
 
 DEEPEST_JSON = 40
@@ -178,7 +179,7 @@ def _discovered() -> Values:
 
 
 def _lasting() -> Values:
-    return {"ttlMs": LIST_TTL_MS, "cacheScope": "public"}
+    return {"ttlMs": LIST_TTL_MS, "cacheScope": "private"}
 
 
 @dataclass(frozen=True, kw_only=True)

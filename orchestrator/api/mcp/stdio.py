@@ -76,7 +76,8 @@ class StdioSession:
 
     def _answer(self, request: Request) -> None:
         if request.method != "tools/call":
-            self._write(request.reply(protocol.answer(request, definitions())))
+            tools = definitions(for_worker="ORCHESTRATOR_WORKER_ID" in os.environ)
+            self._write(request.reply(protocol.answer(request, tools)))
             return
         call = protocol.call_of(request)
         with self._lock:

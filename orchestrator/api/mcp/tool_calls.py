@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from orchestrator.api.http.problems import problem_of
 from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
-from orchestrator.core.errors import NotFound
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.fields.validation_errors import faults, unknown_name
 from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests.feedback import FeedbackBody
 
 LISTED_JOBS = 10
 SHOWN_FAULTS = 5
@@ -155,6 +156,49 @@ def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
     return cut(text, REPORT_CHARACTERS, f"\n... (shortened; whole report: {path})")
 
 
+def _feedback(desk: Desk, arguments: mcp.FeedbackArguments) -> str:
+    job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
+    commit = arguments.commit or _latest_commit(desk, job_id, worker_id)
+    try:
+        body = FeedbackBody(comments=arguments.comments, summary=arguments.summary, commit=commit)
+    except ValidationError as error:
+        raise InvalidRequest("; ".join(map(str, faults(error, FeedbackBody)))) from None
+    request = body.to_request(desk.idempotency_key)
+    given = desk.service.give_feedback(desk.caller, job_id, worker_id, request)
+    return summaries.as_text({**asdict(given), "next": "call wait"})
+
+
+def _latest_commit(desk: Desk, job_id: str, worker_id: str) -> str:
+    """Return the head of the worker's branch at its end. Raise Conflict if there is none."""
+    desk.service.job(desk.caller, job_id)
+    found = desk.service.workers_in_tree(desk.caller, job_id)
+    worker = next((each for each in found if each.id == worker_id), None)
+    if worker is None:
+        raise NotFound(f"job {job_id} has no worker {worker_id!r}")
+    delivery = worker.result.delivery if worker.result else None
+    if delivery is None or not delivery.commit:
+        raise Conflict(f"{worker_id} has no commit to comment on", kind="no-repository")
+    return delivery.commit
+
+
+def _retry(desk: Desk, arguments: mcp.RetryArguments) -> str:
+    job_id = checked_job_id(arguments.job_id)
+    if arguments.worker_id is None:
+        job = desk.service.retry(desk.caller, job_id, ConfigRequest())
+    else:
+        worker_id = checked_worker_id(arguments.worker_id)
+        job = desk.service.retry_worker(desk.caller, job_id, worker_id)
+    return summaries.as_text(
+        {"job_id": job.id, "status": job.status, "run": job.run, "next": "call wait"}
+    )
+
+
+def _choose(desk: Desk, arguments: mcp.ChooseArguments) -> str:
+    job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
+    done = desk.service.choose(desk.caller, job_id, arguments.task_id, worker_id, arguments.reason)
+    return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": done})
+
+
 def printable(text: str) -> str:
     """Remove control characters, because they have no meaning for a model."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
@@ -169,4 +213,7 @@ ANSWERS: Mapping[str, Answering] = {
     "result": _result,
     "logs": _logs,
     "report": _report,
+    "feedback": _feedback,
+    "retry": _retry,
+    "choose": _choose,
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.api.mcp.tool_list import FOR_PEOPLE
 from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests import mcp
 
@@ -34,11 +35,14 @@ class McpTool:
     reads_only: bool = True
     #: True for a tool that changes something and can do damage.
     destructive: bool = field(default=False)
+    #: True for a tool of people: workers do not get it in their list, and may not call it.
+    for_people: bool = field(default=False)
 
     def definition(self) -> Schema:
         return {
             "name": self.name,
             "description": self.description,
+            **({"_meta": FOR_PEOPLE} if self.for_people else {}),
             "inputSchema": input_schema(self.arguments),
             "annotations": {
                 "readOnlyHint": self.reads_only,
@@ -114,6 +118,40 @@ TOOLS = (
         description="Get a report of an ended job, in Markdown; a long report is shortened.",
         arguments=mcp.ReportArguments,
         example={**JOB, "name": "FINAL_RESULT.md"},
+    ),
+    McpTool(
+        name="feedback",
+        description=(
+            "Send comments on lines of an ended worker's change back to it: one more attempt on "
+            "its branch gets them. An ended job runs again and is merged again; then call wait."
+        ),
+        arguments=mcp.FeedbackArguments,
+        example={
+            **JOB,
+            "worker_id": "worker_1",
+            "comments": [{"path": "src/app.py", "line": 12, "text": "Use the constant."}],
+        },
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="retry",
+        description=(
+            "Run again what did not succeed in a job, or one worker with what was skipped because "
+            "of it. Then call wait."
+        ),
+        arguments=mcp.RetryArguments,
+        example={**JOB, "worker_id": "worker_1"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="choose",
+        description="Choose another candidate of a task of an ended job, and repeat the merge.",
+        arguments=mcp.ChooseArguments,
+        example={**JOB, "task_id": "api", "worker_id": "worker_2", "reason": "simpler"},
+        reads_only=False,
+        for_people=True,
     ),
 )
 

@@ -85,7 +85,8 @@ def _header(name: str) -> str | None:
 def _answered(one: Request) -> Response:
     if one.method != "tools/call":
         request.environ[READS] = True
-        return _json(one.reply(protocol.answer(one, definitions())))
+        tools = definitions(for_worker=caller().attempt is not None)
+        return _json(one.reply(protocol.answer(one, tools)))
     call = protocol.call_of(one)
     try:
         return _called(one, asked(call))

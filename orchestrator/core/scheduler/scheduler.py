@@ -362,7 +362,7 @@ class Scheduler:
     def cancel_worker(self, worker: Worker, by: str, now: float) -> None:
         """Stop one worker and its child jobs; its job continues without it. Idempotent.
 
-        ``by`` is the caller as text.
+        ``by`` is the caller as text. Raise Conflict while the job's plan waits for approval.
         """
         self._completion.stop_worker(worker, by, now)
 

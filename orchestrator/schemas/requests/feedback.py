@@ -44,14 +44,19 @@ class CommentBody(Wire):
         )
 
 
+CommentBodies = Annotated[tuple[CommentBody, ...], Field(strict=False, max_length=MOST_COMMENTS)]
+FeedbackText = Annotated[Text, Field(max_length=LONGEST_COMMENT)]
+CommitName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")]
+
+
 class FeedbackBody(Wire):
     """Comments on a worker's change, for one more attempt on its branch."""
 
-    comments: Annotated[tuple[CommentBody, ...], Field(strict=False, max_length=MOST_COMMENTS)] = ()
+    comments: CommentBodies = ()
     """Comments on lines; at least one, or a summary."""
-    summary: Annotated[Text, Field(max_length=LONGEST_COMMENT)] = ""
+    summary: FeedbackText = ""
     """Comment on the whole change."""
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")]
+    commit: CommitName
     """Commit that the comments are on: the head of the worker's branch, or at least the first 7
     digits of its name."""
     agent: Word | None = None

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.schemas.fields.text import Word
+from orchestrator.schemas.fields.text import Text, Word
 from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
 from orchestrator.schemas.requests.job import OrchestrateRequest
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
@@ -54,6 +55,29 @@ class LogsArguments(JobArguments):
 class ReportArguments(JobArguments):
     name: Word | None = None
     """Report: FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, ... (default: the job's report)."""
+
+
+class FeedbackArguments(JobArguments):
+    worker_id: Word
+    """Name of the worker, such as worker_1."""
+    comments: CommentBodies = ()
+    """Comments on lines; at least one, or a summary."""
+    summary: FeedbackText = ""
+    """Comment on the whole change."""
+    commit: CommitName | None = None
+    """Commit that the comments are on (default: the worker's latest)."""
+
+
+class RetryArguments(JobArguments):
+    worker_id: Word | None = None
+    """Name of one worker (default: all that did not succeed)."""
+
+
+class ChooseArguments(JobArguments):
+    task_id: Word
+    worker_id: Word
+    """Candidate to choose."""
+    reason: Annotated[Text, Field(max_length=1000)] = ""
 
 
 class McpMessage(BaseModel):

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budget import NOTHING, is_unpriced, passed, passed_in_words, spent_by
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -217,9 +219,17 @@ class Completion:
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
 
     def stop_worker(self, worker: Worker, by: str, now: float) -> None:
-        """Stop one worker and its child jobs; its job continues. Idempotent."""
+        """Stop one worker and its child jobs; its job continues. Idempotent.
+
+        Raise Conflict while the job's plan waits for approval.
+        """
         node = self._trees.nodes.get(worker.key)
         job = self._trees.job_of(worker)
+        if node is not None and self._trees.waits_for_approval(job):
+            raise Conflict(
+                f"the plan of job {job.id} waits for approval, and {worker.id} is a part of it; "
+                f"nothing was changed; reject the plan: {COMMAND} reject {job.id}"
+            )
         if node is None or worker.cancelled_by is not None or job.stop_cause is not None:
             return
         # A pause may be stopping its attempt already.
@@ -312,6 +322,8 @@ class Completion:
 
     def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
         node.verdict = verdict
+        # The stop of a pause ends with the process.
+        node.stopping = self._stopped_verdict(worker) is not None
         why = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
         told = {"reason": why, "waiting_for": waiting}

@@ -52,7 +52,7 @@ def test_a_stateless_client_discovers_and_lists(client: FlaskClient) -> None:
     assert found["supportedVersions"][:2] == ["2026-07-28", "2025-11-25"]
     for result in (found, tools):
         assert result["resultType"] == "complete"
-        assert result["ttlMs"] >= 0 and result["cacheScope"] == "public"
+        assert result["ttlMs"] >= 0 and result["cacheScope"] == "private"
 
 
 def test_the_tools_are_listed_as_the_file_says(client: FlaskClient) -> None:
@@ -60,6 +60,25 @@ def test_the_tools_are_listed_as_the_file_says(client: FlaskClient) -> None:
 
     assert tools == definitions()
     assert [tool["name"] for tool in tools] == list(ANSWERS)
+
+
+def test_workers_do_not_find_the_tools_of_people(
+    client: FlaskClient, anonymous: FlaskClient, service: FakeService
+) -> None:
+    worker = service.workers(submitted(client, service))[0]
+    anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(worker)
+    tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
+
+    missing = {*ANSWERS} - {tool["name"] for tool in tools}
+    assert (
+        missing
+        == {tool.name for tool in TOOLS if tool.for_people}
+        == {
+            "feedback",
+            "retry",
+            "choose",
+        }
+    )
 
 
 def test_the_file_of_tools_is_made_from_the_table() -> None:
@@ -74,7 +93,8 @@ def test_schemas_are_plain_and_short() -> None:
     assert not {'"$ref"', '"$defs"', '"null"', '"title": "'} & {
         word for word in ('"$ref"', '"$defs"', '"null"', '"title": "') if word in text
     }
-    assert len(json.dumps(definitions())) < 10_100
+    assert len(json.dumps(definitions(for_worker=True))) < 11_500
+    assert len(json.dumps(definitions())) < 15_000
     for tool in TOOLS:
         tool.arguments.model_validate(tool.example)
 

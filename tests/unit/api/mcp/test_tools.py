@@ -17,7 +17,7 @@ from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.schemas.requests.mcp import WaitArguments
-from tests.unit.api.fake_service import KEY, LEFT, FakeService
+from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
 
 
@@ -228,6 +228,34 @@ def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> 
 
     assert values(client, "cancel", job_id=job.id)["job_id"] == job.id
     assert service.job(service.authenticate(KEY), job.id).cancelled_by
+
+
+def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    service.end(job)
+    asked = {
+        "job_id": job.id,
+        "worker_id": "worker_1",
+        "comments": [{"path": "a.py", "line": 3, "text": "Use the constant."}],
+        "commit": TIP[:8],
+    }
+
+    answer = values(client, "feedback", **asked)
+
+    assert (answer["attempt"], answer["run"], answer["next"]) == (2, 2, "call wait")
+    assert service.given and service.given.comments[0].line == 3
+    service.end(job)
+    told = call(client, "feedback", **{**asked, "commit": "f" * 8})["content"][0]["text"]
+    assert told.startswith("outdated: ")
+
+
+def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    service.end(job, JobStatus.FAILED)
+
+    answer = values(client, "retry", job_id=job.id, worker_id="worker_1")
+
+    assert (answer["job_id"], answer["status"]) == (job.id, "running")
 
 
 def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> None:

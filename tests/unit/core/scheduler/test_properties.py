@@ -264,7 +264,12 @@ class Stories(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_worker_is_cancelled(self, data: st.DataObject) -> None:
         there = self.story.scheduler.view.workers
-        found = [key for key in there if not self.story.worker(key).is_adviser]
+        waiting = {job.id for job in self.story.awaiting_approval}
+        found = [
+            key
+            for key, worker in there.items()
+            if not worker.is_adviser and worker.job_id not in waiting
+        ]
         if found:
             self.story.cancel_worker(data.draw(st.sampled_from(found)))
 

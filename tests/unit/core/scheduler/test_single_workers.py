@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.job import WorkerKey
@@ -150,5 +151,14 @@ def test_feedback_in_a_paused_job_starts_when_it_resumes() -> None:
     assert first not in story.running
     story.resume(root)
     assert first in story.running
+    story.left_alone()
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_worker_of_a_plan_that_waits_for_approval_is_not_cancelled() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b"), approve=True)
+    with pytest.raises(Conflict, match="waits for approval"):
+        story.cancel_worker(story.key(root))
     story.left_alone()
     assert story.job_status(root) is JobStatus.COMPLETED
