@@ -24,7 +24,7 @@ SESSION = Session(id="abc", agent="claude", model="opus", attempt=2, checkpoint=
 RESUMED = [
     SENT_BACK,
     *("gates", "rate limit", "api", "timeout", "lost", "killed", "internal", "login", "refused"),
-    *("asked", "no_changes", "said it failed", "exit code"),
+    *("asked", "no_changes", "said it failed", "exit code", "feedback"),
     *("never ran", "tool not started", "not started"),
 ]
 
