@@ -1,11 +1,11 @@
 """A server with a git project, and what a person does on its pages."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from playwright.sync_api import Page
 
 from orchestrator.api.client import OrchestratorClient
@@ -58,7 +58,7 @@ def new_site(folder: Path, agents: Mapping[str, Any] | None = None) -> Site:
     config = product / "config.yaml"
     reader = {"name": "looker", "key_hash": hash_key(READER), "scopes": ["read"]}
     api = {"port": 0, "api_key": KEY, "keys": [reader]}
-    config.write_text(json.dumps({"api": api, "agents": agents or {}}))
+    config.write_text(yaml.safe_dump({"api": api, "agents": dict(agents or {})}))
     config.chmod(0o600)
     project = Project(folder / "project")
     project.git("init", "-q", "-b", "main")
