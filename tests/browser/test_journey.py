@@ -133,3 +133,29 @@ def test_all_of_it_works_by_keyboard(page: Page, site: Site) -> None:
     page.keyboard.press("g")
     page.keyboard.press("j")
     page.wait_for_url(f"{site.url}/")
+
+
+def test_a_job_is_paused_and_resumed(page: Page, site: Site) -> None:
+    go = site.project.path / "resumed"
+    first = shell(f"until [ -e '{go}' ]; do sleep 0.05; done", id="first")
+    job = site.job([first, shell("true", depends_on=["first"])], wait=False)
+    page.goto(f"{site.url}/jobs/{job}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".pill")).to_have_text("paused")
+    go.touch()
+    expect(page.locator(".jobhead")).to_contain_text("1 pending")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".pill")).to_have_text("completed", timeout=20_000)
+
+
+def test_a_task_that_waits_for_a_person_is_approved(page: Page, site: Site) -> None:
+    ask = {"id": "ok", "approve": "Deploy to production?"}
+    job = site.job([ask, shell("echo deployed", depends_on=["ok"])], wait=False)
+    needs = page.locator("#needs li", has_text=job)
+    expect(needs).to_contain_text("Deploy to production?", timeout=20_000)
+    page.goto(f"{site.url}/jobs/{job}")
+    page.locator("#needs").get_by_role("button", name="Approve").click()
+    page.get_by_label("Comment").fill("Go on")
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(page.locator(".pill")).to_have_text("completed", timeout=20_000)
+    expect(page.locator("#needs")).to_have_count(0)

@@ -1,6 +1,6 @@
 // A job: its head, and one of its views below it.
 import { path } from "../core/api.js";
-import { html, useEffect, useState } from "../core/html.js";
+import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { Failure, Loading } from "../parts/empty.js";
 import { Title } from "../parts/title.js";
@@ -9,6 +9,7 @@ import { Head } from "../job/head.js";
 import { useJob } from "../job/model.js";
 import { VIEWS } from "../job/views.js";
 import { Page as Gone } from "./gone.js";
+import { Needs } from "./needs.js";
 
 // Above this, one job's details are too much to read at once.
 const MOST_DETAILED = 500;
@@ -24,16 +25,23 @@ function useView(name) {
   return { known: Boolean(found), View: loaded.name === name ? loaded.View : null };
 }
 
+// The job as in the list (needs, pause, cost of the tree), and all about it if that is not too much.
 function useDetails(model) {
   const wanted = model && model.n <= MOST_DETAILED;
   const details = useQuery(wanted ? path("jobs", model.job) : null);
-  const card = useQuery(model && !wanted ? "/api/v1/jobs" : null, { q: model?.job });
+  const card = useQuery(model ? "/api/v1/jobs" : null, { q: model?.job });
+  const refresh = () => {
+    card.refresh();
+    if (wanted) details.refresh();
+  };
   useEffect(() => {
     if (!model) return undefined;
-    const timer = setTimeout(wanted ? details.refresh : card.refresh, 300);
+    const timer = setTimeout(refresh, 300);
     return () => clearTimeout(timer);
   }, [model?.status, model?.counts.running, model?.n]);
-  return wanted ? details : { ...card, data: card.data?.jobs.find((each) => each.job_id === model?.job) };
+  const listed = card.data?.jobs.find((each) => each.job_id === model?.job);
+  const data = useMemo(() => (listed || details.data ? { ...details.data, ...listed, request: details.data?.request || listed?.request } : undefined), [card.data, details.data]);
+  return { data, refresh };
 }
 
 export function Page({ job, view = "graph" }) {
@@ -46,5 +54,5 @@ export function Page({ job, view = "graph" }) {
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(model.jobs[0].request.slice(0, 60))} · ${model.status}`} />
     <${Head} model=${model} details=${details.data} view=${view} refresh=${again} />
-    <main id="main">${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
+    <main id="main"><${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
 }

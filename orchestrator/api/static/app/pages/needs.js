@@ -1,7 +1,6 @@
 // What needs a person, with one primary and one other action for each kind.
 import { html, useEffect, useRef } from "../core/html.js";
-import { path } from "../core/api.js";
-import { post } from "../core/api.js";
+import { path, post } from "../core/api.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
 import { act, cancelJob, rejectPlan } from "../parts/act.js";
@@ -47,16 +46,19 @@ function Need({ need, changed }) {
     <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
 }
 
-export function Needs({ beat, changed }) {
-  const { data, refresh } = useQuery("/api/v1/needs", { page_size: 20 }, { every: 10000 });
+// Of all jobs, or of one job and those below it.
+export function Needs({ beat, changed, job }) {
+  const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: job ? 200 : 20 }, { every: 10000 });
   const first = useRef(true);
   useEffect(() => {
     if (first.current) first.current = false;
     else refresh();
   }, [beat]);
-  if (!data?.total) return null;
+  const needs = (all?.needs || []).filter((need) => !job || need.root_job_id === job || need.job_id === job);
+  const total = job ? needs.length : all?.total;
+  if (!total) return null;
   const after = () => { refresh(); changed(); };
   return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
-    <h2 id="nh">${many(data.total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else goes on</span></header>
-    <ul>${data.needs.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}</ul></section>`;
+    <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else goes on</span></header>
+    <ul>${needs.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}</ul></section>`;
 }

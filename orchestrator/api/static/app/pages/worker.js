@@ -11,7 +11,7 @@ import { Icon } from "../parts/icon.js";
 import { drawn, State } from "../parts/state.js";
 import { Title } from "../parts/title.js";
 import { money, plain, seconds, tokens } from "../text/format.js";
-import { messageTo, retryWorker, stopWorker } from "../job/panel.js";
+import { messageTo, PERSON, retryWorker, stopWorker } from "../job/panel.js";
 import { useTick } from "../job/model.js";
 import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/aside.js";
 import { Log } from "../worker/log.js";
@@ -30,7 +30,7 @@ function Actions({ job, worker, refresh }) {
   });
   if (!mayChange()) return null;
   if (active) {
-    return html`<div class="acts"><button class="btn" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>
+    return html`<div class="acts">${worker.agent !== PERSON && html`<button class="btn" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
   return html`<div class="acts">${worker.can?.includes("retry") && html`<button class="btn" onClick=${then(retryWorker)}><${Icon} name="i-retry" />Retry</button>`}</div>`;
