@@ -370,9 +370,20 @@ class SqlStore:
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
+        total = self._known_total(root_id, wanted)
         return self._read(
-            lambda connection: worker_page(connection, root_id, wanted, offset, limit, now)
+            lambda connection: worker_page(connection, root_id, wanted, offset, limit, now, total)
         )
+
+    def _known_total(self, root_id: str, wanted: WorkerFilter) -> int | None:
+        """Return the number of workers that match, if counts in memory tell."""
+        if wanted.agents or wanted.text:
+            return None
+        own = [
+            each for each in self.status_counts([root_id])[root_id] if each.job_id == wanted.job_id
+        ]
+        statuses = set(map(str, wanted.statuses))
+        return sum(each.workers for each in own if not statuses or each.status in statuses)
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
         return self._counts.get_all(

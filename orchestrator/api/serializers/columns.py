@@ -1,6 +1,8 @@
 """All workers of a job tree in columns: what graph, timeline, and table share."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, starmap
 from typing import Any
 
@@ -20,6 +22,29 @@ TIME_DIGITS, COST_DIGITS = 2, 4
 NAME_START = "worker_"
 
 Column = Sequence[Any]
+#: Jobs whose latest columns are kept.
+MOST_KEPT = 8
+
+
+class LatestColumns:
+    """The latest columns of some jobs, until their trees change. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+
+    def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
+        """Return the columns; ``version``: of the tree, read before this call."""
+        with self._lock:
+            if self._kept.get(job_id, (-1, b""))[0] == version:
+                return self._kept[job_id][1]
+        body = make()
+        with self._lock:
+            self._kept[job_id] = (version, body)
+            self._kept.move_to_end(job_id)
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return body
 
 
 def columns_answer(found: TreeSnapshot) -> bytes:
@@ -141,15 +166,14 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
     return dict(islice(told, MOST_REASONS))
 
 
-def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> list[int]:
-    """Return the critical path of the first job's own workers."""
-    workers, first = found.workers, found.jobs[0].id
-    own = [place for place, job_id in enumerate(workers.job_id) if job_id == first]
-    if not any(deps[place] for place in own):
+def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return the critical path of the first job's own workers, which come first."""
+    workers = found.workers
+    own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
+    if not any(deps[:own]):
         return []
-    seconds = list(starmap(_seconds, zip(workers.started_at, workers.ended_at, strict=True)))
-    needed = {str(place): [str(each) for each in deps[place]] for place in own}
-    return [int(each) for each in critical_path(needed, {str(at): seconds[at] for at in own})]
+    times = zip(workers.started_at[:own], workers.ended_at[:own], strict=True)
+    return critical_path(deps[:own], list(starmap(_seconds, times)))
 
 
 def _seconds(started_at: float | None, ended_at: float | None) -> float:

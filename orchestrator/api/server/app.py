@@ -29,6 +29,7 @@ from orchestrator.api.routes.read_models import changes, feed, needs, usage, wor
 from orchestrator.api.routes.server import agents, project, session, stats
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
+from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.status_rows import StatusRows
 from orchestrator.api.sockets.hub import Hub
@@ -80,6 +81,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.status_rows"] = StatusRows()
+    app.extensions["orchestrator.columns"] = LatestColumns()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
     app.extensions["orchestrator.options"] = options
     app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)

@@ -47,26 +47,43 @@ _labels = select(_tasks.id, _tasks.title, _tasks.model, _tasks.role).where(
 
 
 def worker_page(
-    connection: Connection, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+    connection: Connection,
+    root_id: str,
+    wanted: WorkerFilter,
+    offset: int,
+    limit: int,
+    now: float,
+    total: int | None,
 ) -> WorkerPage:
-    conditions = list(_conditions(wanted))
-    statement = (
-        select(*WORKER_COLUMNS)
+    """Return a page; ``total``: the number of workers that match, if it is known."""
+    conditions = _conditions(wanted)
+    # First the ids alone: sorting whole rows of a large job takes twice as long.
+    ordered = (
+        select(_workers.id)
         .where(*conditions)
         .order_by(*_ORDERS[wanted.order])
         .offset(bounded(offset))
         .limit(bounded(limit))
     )
     given = {"now": now} if wanted.order is WorkerOrder.SECONDS else {}
-    rows = connection.execute(statement, given).fetchall()
-    counting = select(func.count()).select_from(tables.workers).where(*conditions)
-    found = [WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)]
+    names = list(connection.scalars(ordered, given))
+    found = _rows(connection, root_id, names)
+    if total is None:
+        counting = select(func.count()).select_from(tables.workers).where(*conditions)
+        total = connection.execute(counting).scalar_one()
     return WorkerPage(
         workers=found,
         labels=_labels_of(connection, wanted.job_id, {each.task_id for each in found}),
-        total=connection.execute(counting).scalar_one(),
+        total=total,
         last_seq=last_seq(connection, root_id),
     )
+
+
+def _rows(connection: Connection, root_id: str, names: Sequence[str]) -> list[WorkerRow]:
+    statement = select(*WORKER_COLUMNS).where(_workers.root_id == root_id, _workers.id.in_(names))
+    rows = connection.execute(statement).fetchall() if names else []
+    found = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
+    return [found[name] for name in names]
 
 
 def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:

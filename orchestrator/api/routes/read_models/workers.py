@@ -1,13 +1,13 @@
 """Calls that show the workers of a job."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.file_response import text_file
 from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import tagged_answer, tagged_bytes
-from orchestrator.api.serializers.columns import columns_answer
+from orchestrator.api.serializers.columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.listings import WorkerFilter
 from orchestrator.engine.runtime import clock
@@ -75,4 +75,10 @@ def get_transcript(job_id: str, worker_id: str) -> Response:
 def get_columns(job_id: str) -> Response:
     request.query(NoQuery)
     asked, who = checked_job_id(job_id), caller()
-    return tagged_bytes(lambda: columns_answer(service().reads.snapshot(who, asked)))
+    kept: LatestColumns = current_app.extensions["orchestrator.columns"]
+    version = service().reads.version(service().job(who, asked))
+    return tagged_bytes(
+        lambda: kept.of(
+            asked, version, lambda: columns_answer(service().reads.snapshot(who, asked))
+        )
+    )

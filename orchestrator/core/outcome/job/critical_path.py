@@ -1,38 +1,36 @@
 """The critical path of a job: the chain of dependent tasks that took the longest. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 
-def critical_path(
-    needed: Mapping[str, Sequence[str]], seconds: Mapping[str, float]
-) -> Sequence[str]:
-    """Return the tasks of the longest chain, in order; ``needed``: tasks that each task needs."""
-    total: dict[str, float] = {}
-    before: dict[str, str] = {}
+def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
+    """Return the longest chain, in order. Tasks are numbers; ``needed``: what each task needs."""
+    total = [0.0] * len(needed)
+    before = [-1] * len(needed)
     for task in _ordered(needed):
-        earlier = [each for each in needed[task] if each in total]
-        latest = max(earlier, key=total.__getitem__, default="")
-        total[task] = seconds.get(task, 0.0) + total.get(latest, 0.0)
-        before[task] = latest
-    chain: list[str] = []
-    task = max(total, key=total.__getitem__, default="")
-    while task:
+        for each in needed[task]:
+            if before[task] < 0 or total[each] > total[before[task]]:
+                before[task] = each
+        total[task] = seconds[task] + (total[before[task]] if before[task] >= 0 else 0.0)
+    chain = []
+    task = max(range(len(total)), key=total.__getitem__, default=-1)
+    while task >= 0:
         chain.append(task)
         task = before[task]
     return chain[::-1]
 
 
-def _ordered(needed: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return the tasks so that each follows the tasks that it needs."""
-    waiting = {task: sum(each in needed for each in names) for task, names in needed.items()}
-    needed_by: dict[str, list[str]] = {}
-    for task, names in needed.items():
+def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Yield the tasks so that each follows the tasks that it needs; none of a cycle."""
+    waiting = [len(names) for names in needed]
+    needed_by: dict[int, list[int]] = {}
+    for task, names in enumerate(needed):
         for each in names:
             needed_by.setdefault(each, []).append(task)
-    ready = [task for task, number in waiting.items() if not number]
+    ready = [task for task, number in enumerate(waiting) if not number]
     for task in ready:
+        yield task
         for each in needed_by.get(task, ()):
             waiting[each] -= 1
             if not waiting[each]:
                 ready.append(each)
-    return ready
