@@ -55,6 +55,7 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.decisions.answers import AnswerCalls
+from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
 from orchestrator.engine.service.decisions.pauses import PauseCalls
 from orchestrator.engine.service.landings import LandingCalls
@@ -351,6 +352,7 @@ class Assembly:
             submissions=self._submission_calls,
             job_control=JobControl(self._supervisor, self._access),
             pauses=PauseCalls(self._supervisor, self._access),
+            budgets=BudgetCalls(self._supervisor, self._access, self._submitting),
             answers=AnswerCalls(self._supervisor, self._store, self._access),
             merges=self._merge_calls,
             checkpoints=CheckpointCalls(

@@ -60,6 +60,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "reject": "jobs.control",
         "pause": "jobs.pause",
         "resume": "jobs.pause",
+        "budget": "jobs.budget",
         "cancel": "jobs.control",
         "retry": "jobs.control",
         "continue": "jobs.continue_job",

@@ -23,6 +23,10 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job_resumed"
     #: Unsuccessful tasks run again. data: by, workers, run
     JOB_RETRIED = "job_retried"
+    #: The job has reached a limit, is paused, and asks a person. data: limit, reason, until
+    LIMIT_ASKED = "limit_asked"
+    #: A person raised limits of the job. data: by, and the new limits by name
+    BUDGET_RAISED = "budget_raised"
     #: A task waits for a person. data: task_id, question, due_at
     QUESTION_ASKED = "question_asked"
     #: A person, or the timeout (by is empty), has answered it. data: task_id, answer (approve or

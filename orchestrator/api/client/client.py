@@ -170,6 +170,10 @@ class OrchestratorClient(Following):
         """Resume a paused job and its descendants; without a job, all jobs. Idempotent."""
         return self._post(path_of(job_id, "resume") if job_id else "/api/v1/resume", {})
 
+    def raise_budget(self, job_id: str, **limits: Any) -> Answer:
+        """Raise limits of a job, such as ``max_cost_usd=5``; a job that asks continues."""
+        return self._post(path_of(job_id, "budget"), limits)
+
     def cancel(self, job_id: str) -> Answer:
         """Cancel the job and its descendants. Idempotent."""
         return self._post(path_of(job_id, "cancel"), {})

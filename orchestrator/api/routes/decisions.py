@@ -1,4 +1,4 @@
-"""Calls of people who control a job: pause, resume, answers to questions."""
+"""Calls of people who control a job: pause, resume, answers, budgets."""
 
 from http import HTTPStatus
 
@@ -18,7 +18,7 @@ from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.schemas.answers.decisions import ServerPauseAnswer
-from orchestrator.schemas.requests.decisions import AnswerRequest, PauseRequest
+from orchestrator.schemas.requests.decisions import AnswerRequest, BudgetRequest, PauseRequest
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
@@ -64,6 +64,13 @@ def approve_task(job_id: str, task_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
 def reject_task(job_id: str, task_id: str) -> Response:
     return _answered(job_id, task_id, Decision.REJECT)
+
+
+@blueprint.post("/jobs/<job_id>/budget")
+def raise_budget(job_id: str) -> Response:
+    reading.query(NoQuery)
+    limits = reading.body(BudgetRequest).to_limits()
+    return _decided(service().raise_budget(caller(), checked_job_id(job_id), limits))
 
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:

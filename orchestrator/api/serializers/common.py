@@ -152,6 +152,8 @@ def paused_answer(pause: Pause | None) -> PausedAnswer | None:
         running=pause.running,
         cause=pause.cause,
         job_id=pause.job_id or None,
+        limit=pause.limit or None,
+        until=moment_or_none(pause.until),
     )
 
 

@@ -93,13 +93,19 @@ def is_known(usage: Usage) -> bool:
     return _figures_told(usage) != _NONE_TOLD
 
 
-def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return which limit is reached, as text; empty if none is."""
+def reached(limited: Limited, spent: Mapping[str, float]) -> str:
+    """Return the name of a limit that is reached; empty if none is."""
     for name in BUDGET_LIMITS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
-            return f"{name} ({limit:g} {_UNITS[name]})"
+            return name
     return ""
+
+
+def breach(limited: Limited, spent: Mapping[str, float]) -> str:
+    """Return which limit is reached, as text; empty if none is."""
+    name = reached(limited, spent)
+    return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
 
 def caps_of(limited: Limited) -> dict[str, float]:

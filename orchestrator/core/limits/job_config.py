@@ -114,6 +114,23 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     return replace(config, **values, retries_asked=retries_asked)
 
 
+def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
+    """Return a job's settings with larger limits. Raise InvalidRequest for a limit that the job
+    has not, or that is not larger, and Refused above a ceiling.
+    """
+    values: dict[str, Any] = {}
+    for setting in (each for each in SETTINGS if each.name in asked.given):
+        present, wanted = getattr(config, setting.name), getattr(asked.values, setting.name)
+        if present is None or wanted <= present:
+            told = "has no such limit" if present is None else f"has {present:.15g} already"
+            raise InvalidRequest(
+                f"{setting.wire} {wanted:.15g} raises nothing: the job {told}; nothing was changed"
+            )
+        _check_ceiling(setting, wanted, ceilings)
+        values[setting.name] = wanted
+    return replace(config, **values)
+
+
 def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings) -> Any:
     value = getattr(asked.values if setting.name in asked.given else config, setting.name)
     if value is None:

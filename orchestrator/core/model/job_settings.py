@@ -233,6 +233,19 @@ class JobConfig:
         child=Inheritance.AT_MOST,
         on_retry=True,
     )
+    on_limit: str = setting(
+        ("stop", "ask"),
+        "At a cap or the end of the wall time: stop the job, or ask (pause, and ask a person).",
+        default="stop",
+        on_retry=True,
+        option=Option("--on-limit", "At a cap: stop the job, or ask (pause it and ask a person)."),
+    )
+    ask_seconds: float = setting(
+        Kind.SECONDS,
+        "Maximum time for which a job with on_limit: ask waits for a person, in seconds.",
+        default=3600.0,
+        on_retry=True,
+    )
     context: str = setting(
         Kind.TEXT,
         "Shared context for all workers of the job, as text; child jobs do not inherit it.",

@@ -19,7 +19,6 @@ from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import (
-    WALL_TIME,
     Attempt,
     Job,
     TaskSpec,
@@ -44,6 +43,7 @@ from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
+from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.decisions.questions import Questions
@@ -90,10 +90,11 @@ class Scheduler:
         self.leases: Final = LeaseManager(self._trees, self._running)
         self._fallback = AgentFallback(self._trees)
         self._completion = Completion(self._trees, backoff_seconds, self._fallback)
-        self._accounting = Accounting(self._trees, self._completion)
         self._late = LateResults(self._trees, self._completion)
         self._questions = Questions(self._trees, self._running, self._completion)
         self._pauses = Pauses(self._trees, self._questions)
+        self._limit_asks = LimitAsks(self._trees, self._completion, self._pauses)
+        self._accounting = Accounting(self._trees, self._completion, self._limit_asks)
         self._planning = PlanApproval(self._trees, self._completion, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
@@ -108,14 +109,18 @@ class Scheduler:
             self._late,
             self._pauses,
             self._questions,
+            self._limit_asks,
         )
         #: Read-only view for queries.
-        self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
+        self.view: Final = SchedulerView(
+            self._trees, self._planning, self._accounting, self._limit_asks
+        )
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
         """Return the time of the next action that needs no event."""
-        times = (self._trees.next_time(), self.leases.next_time, self._questions.next_time)
+        decisions = (self._questions.next_time, self._limit_asks.next_time)
+        times = (self._trees.next_time(), self.leases.next_time, *decisions)
         return min((time for time in times if time is not None), default=None)
 
     def submit(
@@ -346,6 +351,11 @@ class Scheduler:
     def resume(self, job_id: str, by: str, now: float) -> None:
         """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
         self._pauses.resume(job_id, by, now)
+        self._limit_asks.check(job_id, now)
+
+    def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
+        """Replace the limits of an unfinished job by larger ones; it resumes if it asked."""
+        self._limit_asks.raise_budget(job_id, config, by, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
         """Pause every job, also those that are submitted later. Idempotent."""
@@ -448,8 +458,8 @@ class Scheduler:
         ``take_changes`` then returns the changes. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
-            by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
-            self._completion.stop_tree(job.id, StopCause.WALL_TIME, by, now)
+            self._limit_asks.wall_time_over(job, now)
+        self._limit_asks.turn(now)
         self._accounting.stop_spent_days(now)
         self._questions.turn(now)
         self.leases.turn(now)

@@ -12,12 +12,13 @@ from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.locks.lock_view import LockView, view_of
 from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.job_settings import BUDGET_LIMITS
+from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.gate_facts import has_judged
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.usage import Accounting
 
@@ -31,7 +32,14 @@ class TreeSize:
 
 
 class SchedulerView:
-    def __init__(self, trees: JobTrees, planning: PlanApproval, accounting: Accounting) -> None:
+    def __init__(
+        self,
+        trees: JobTrees,
+        planning: PlanApproval,
+        accounting: Accounting,
+        asks: LimitAsks,
+    ) -> None:
+        self._asks = asks
         self._trees = trees
         self._planning = planning
         self._accounting = accounting
@@ -202,6 +210,10 @@ class SchedulerView:
     def leases_of(self, key: WorkerKey) -> Collection[str]:
         """Return the names of a worker's leases."""
         return self._trees.locks.leases_of(key)
+
+    def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
+        """Return the limit that a job would have reached with these settings; empty: none."""
+        return self._asks.still_reached(job, config, now)
 
     @property
     def pause(self) -> Pause | None:

@@ -28,6 +28,7 @@ from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.decisions.answers import AnswerCalls
+from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
 from orchestrator.engine.service.decisions.pauses import PauseCalls
 from orchestrator.engine.service.landings import LandingCalls
@@ -60,6 +61,7 @@ class Service:
         job_control: JobControl,
         pauses: PauseCalls,
         answers: AnswerCalls,
+        budgets: BudgetCalls,
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
@@ -78,6 +80,7 @@ class Service:
         self._job_control = job_control
         self._pauses = pauses
         self._answers = answers
+        self._budgets = budgets
         self._merges = merges
         self._checkpoints = checkpoints
         self._feedback = feedback
@@ -166,6 +169,13 @@ class Service:
     def resume(self, caller: Caller, job_id: str) -> Job:
         """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
         return self._pauses.resume(caller, job_id)
+
+    def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
+        """Raise limits of an unfinished job; a job that asks about its limit continues.
+
+        Raise InvalidRequest for a limit that is not larger, and Refused above a ceiling.
+        """
+        return self._budgets.raise_budget(caller, job_id, limits)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
         """Pause every job, also later ones; return the pause. Idempotent. Raise Forbidden."""

@@ -9,6 +9,7 @@ from orchestrator.core.limits import admission, quotas
 from orchestrator.core.limits.job_config import (
     check_timeouts,
     child_config,
+    raised_config,
     retry_config,
     root_config,
     within_root,
@@ -147,6 +148,10 @@ class Submitting:
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
         """Return a job's settings for its retry. Raise InvalidRequest or Refused."""
         return retry_config(config, asked, self._ceilings)
+
+    def raised_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
+        """Return a job's settings with larger limits. Raise InvalidRequest or Refused."""
+        return raised_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         _check_quotas(scheduler, asked.caller.full_name, now)

@@ -223,11 +223,16 @@ class PausedAnswer(Answer):
 
     at: datetime
     by: str
-    """Name of the caller's key."""
+    """Name of the caller's key, or the limit that was reached."""
     running: RunningMode
     """Running attempts: finish (they continue) or stop (they run again after the pause)."""
     cause: PauseCause
-    """person: a person paused this job, or a job above it; everything: all jobs are paused."""
+    """person: a person paused this job, or a job above it; everything: all jobs are paused; limit:
+    the job, or a job above it, reached a limit and asks a person (on_limit: ask)."""
+    limit: str | None = None
+    """Name of the limit that was reached; omitted for other causes."""
+    until: datetime | None = None
+    """Time at which the job is stopped if no person has raised the limit."""
     job_id: str | None = None
     """The job that was paused: this job or a job above it; omitted for everything."""
 

@@ -228,6 +228,10 @@ class ConfigAnswer(Answer):
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
+    on_limit: Literal["stop", "ask"]
+    """At a cap or the end of the wall time: stop the job, or pause it and ask a person."""
+    ask_seconds: float
+    """Maximum time for which the job waits for a decision about its limit."""
     merge_strategy: str
     history: str
     resolve: str

@@ -162,7 +162,7 @@ class TaskRequest(Wire):
         if self.prompt and self.description and self.prompt != self.description:
             raise ValueError("has both prompt and description; description means prompt, give one")
         if not (self.title.strip() or self.words.strip() or self.command or self.approve):
-            raise ValueError("needs a title, a prompt, a command, or a question (approve)")
+            raise ValueError("needs a title, a prompt or a command, or a question (approve)")
         self._check_question()
         if self.review and len(self.agent or ()) < 2:
             raise ValueError("review compares candidates: agent must be a list of at least two")

@@ -11,6 +11,9 @@ LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "und
     "resume",
     "pause_all",
     "resume_all",
+    "answer",
+    "question",
+    "raise_budget",
 }
 
 

@@ -34,7 +34,7 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
 
 def _to_ask(scheduler: Scheduler) -> set[WorkerKey]:
     asked = (key for key in scheduler._trees.to_ask if key in scheduler._trees.nodes)
-    return {key for key in asked if str(scheduler.view.workers[key].status) == "pending"}
+    return {key for key in asked if _may_start(scheduler, key)}
 
 
 def _node(node: Node) -> tuple[object, ...]:
@@ -51,8 +51,13 @@ def startable(scheduler: Scheduler) -> set[WorkerKey]:
     return {
         key
         for key in queued | delayed | {key for keys in waiting for key in keys}
-        if key in nodes and str(scheduler.view.workers[key].status) == "pending"
+        if key in nodes and _may_start(scheduler, key)
     }
+
+
+def _may_start(scheduler: Scheduler, key: WorkerKey) -> bool:
+    worker = scheduler.view.workers[key]
+    return str(worker.status) == "pending" and scheduler._trees.is_ready(worker)
 
 
 def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:

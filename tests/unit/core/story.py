@@ -194,7 +194,8 @@ class Story:
         if self.kept.pause:
             self.resume_all()
         for job in [each for each in self.kept.jobs.values() if each.pause]:
-            self.resume(job)
+            self.scheduler._pauses.lift(job.id, "user", self.now)
+            self.turn()
 
     def retry(self, job: Job) -> int:
         if not self.scheduler.view.has_tree(job.root_id):

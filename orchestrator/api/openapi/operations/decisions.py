@@ -1,4 +1,4 @@
-"""Calls of people who control a job: pause, resume, answers to questions."""
+"""Calls of people who control a job: pause, resume, answers, budgets."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas.answers import common, decisions
@@ -32,6 +32,23 @@ DECIDING = (
         summary="Resume a paused job and its descendants",
         description=(f"Idempotent. 409: the job has ended, or everything is paused. {_WORKER}"),
         body=EmptyRequest,
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/budget",
+        id="raiseBudget",
+        tag="jobs",
+        summary="Raise limits of a job",
+        description=(
+            "A job with on_limit: ask, which is paused at a limit, continues. 409: the job has "
+            "ended. 422: a limit is not larger, or above the server's ceiling. "
+            f"{_WORKER}"
+        ),
+        body=requests.BudgetRequest,
+        body_required=True,
+        examples={"a higher cost cap": {"max_cost_usd": 5.0}},
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
     ),

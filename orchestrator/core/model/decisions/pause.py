@@ -20,6 +20,8 @@ class PauseCause(StrEnum):
     PERSON = "person"
     #: A person paused everything.
     EVERYTHING = "everything"
+    #: The job reached a limit, and asks a person (``on_limit: ask``).
+    LIMIT = "limit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +30,20 @@ class Pause:
 
     #: Since when the wall time of the job has stopped.
     at: float
-    #: The caller who paused it, for people.
+    #: The caller who paused it, or the limit that was reached, for people.
     by: str
     running: RunningMode = RunningMode.FINISH
     cause: PauseCause = PauseCause.PERSON
     #: The job that was paused: the job itself or a job above it; empty for everything.
     job_id: str = ""
+    #: The limit that was reached, such as ``max_cost_usd``; empty for other causes.
+    limit: str = ""
+    #: When the job is stopped if no person has raised the limit.
+    until: float | None = None
+
+    def asks(self, job_id: str) -> bool:
+        """True if it is the pause of this job because the job asks about its own limit."""
+        return self.cause is PauseCause.LIMIT and self.job_id == job_id
 
     @property
     def stops(self) -> bool:

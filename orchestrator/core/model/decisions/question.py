@@ -25,6 +25,9 @@ class Question:
     asked_at: float
     #: When the timeout decides; None: never.
     due_at: float | None = None
+    #: Since when the wait does not count as wall time if nothing of the job runs: the question, or
+    #: the end of the latest pause.
+    counted_from: float = 0.0
     #: None: it is open.
     decision: Decision | None = None
     #: The name of the caller's key; empty: the timeout decided.

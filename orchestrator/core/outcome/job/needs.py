@@ -15,6 +15,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.outcome.job.losses import way_in
+from orchestrator.core.outcome.job.reason import budget_command
 from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.text.formatting import cut, one_line
 
@@ -27,6 +28,8 @@ class NeedKind(StrEnum):
     APPROVAL = "approval"
     #: The result lacks changes of a worker, and another attempt of the worker can add them.
     CONFLICT = "conflict"
+    #: The job has reached a limit, and asks if it may go on.
+    LIMIT = "limit"
     #: A task waits for a person's answer.
     QUESTION = "question"
     #: A worker ended because it waits for an answer to its question.
@@ -61,6 +64,8 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
     found = []
     if job.awaits_approval and not job.status.ended:
         found.append(NeedKind.APPROVAL)
+    if job.pause is not None and job.pause.asks(job.id) and not job.status.ended:
+        found.append(NeedKind.LIMIT)
     if any(_conflicts(job)):
         found.append(NeedKind.CONFLICT)
     return found
@@ -94,6 +99,10 @@ def _of_job(job: Job) -> Iterator[Need]:
         text = f"plan waits for approval: {job.request}"
         command = f"{COMMAND} approve {job.id}"
         yield Need(kind=NeedKind.APPROVAL, **who, text=_line(text), since=since, command=command)
+    if job.pause is not None and NeedKind.LIMIT in kinds_of_job(job):
+        command = budget_command(job.pause)
+        at, text = job.pause.at, f"reached {job.pause.by}: {job.request}"
+        yield Need(kind=NeedKind.LIMIT, **who, text=_line(text), since=at, command=command)
     for each in _conflicts(job):
         yield Need(
             kind=NeedKind.CONFLICT,

@@ -6,9 +6,9 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.limits.budget import passed_in_words
 from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.decisions.pause import PauseCause
+from orchestrator.core.model.decisions.pause import Pause, PauseCause
 from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
-from orchestrator.core.model.job import NO_PLAN, RULES, Job
+from orchestrator.core.model.job import NO_PLAN, RULES, WALL_TIME, Job
 from orchestrator.core.model.job_facts import (
     GateFact,
     Missing,
@@ -88,11 +88,27 @@ def _approval(job: Job) -> str:
     return WAITS_FOR_APPROVAL if job.awaits_approval else ""
 
 
+#: By the name of a limit, the option of the command ``budget`` that raises it.
+_BUDGET_OPTIONS = {
+    "max_steps": "--max-steps N",
+    "max_tokens": "--max-tokens N",
+    "max_cost_usd": "--max-cost USD",
+    WALL_TIME: "--max-wall S",
+}
+
+
+def budget_command(pause: Pause) -> str:
+    """Return the command that raises the limit about which a job asks."""
+    return f"{COMMAND} budget {pause.job_id} {_BUDGET_OPTIONS.get(pause.limit, '')}".rstrip()
+
+
 def paused(job: Job) -> str:
     """Return the sentence about a job's pause; "" if it is not paused."""
     pause = job.pause
     if pause is None:
         return ""
+    if pause.cause is PauseCause.LIMIT:
+        return f"asks a person: {pause.by} is reached; raise it: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
         return f"paused with everything by {pause.by}; resume: {COMMAND} resume --all"
     return f"paused by {pause.by}; resume: {COMMAND} resume {pause.job_id}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.core.candidates.review import reviewing_task
-from orchestrator.core.limits.budget import NOTHING, Spending, breach
+from orchestrator.core.limits.budget import NOTHING, Spending, breach, reached
 from orchestrator.core.limits.quotas import Quotas
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
@@ -22,6 +22,8 @@ from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
+#: Seconds after which the wall time of a job that waits for a person is checked again.
+LOOK_AGAIN_SECONDS = 60.0
 #: Seconds until a tool that did not start is started again; these attempts use no retry of the
 #: worker.
 PAUSES_SECONDS = (2.0, 5.0, 15.0)
@@ -105,6 +107,8 @@ class JobTrees:
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
+        #: (time at which an ask about a limit ends, job id), soonest first; may be outdated.
+        self.asks_due: list[tuple[float, str]] = []
         #: Workers whose questions can be asked, in order.
         self.to_ask: dict[WorkerKey, None] = {}
         #: (time at which the timeout of a question decides, worker), soonest first.
@@ -191,14 +195,15 @@ class JobTrees:
     def roots(self) -> Sequence[str]:
         return list(self._trees)
 
-    def breach_of(self, job: Job) -> tuple[str, str] | None:
+    def breach_of(self, job: Job) -> tuple[str, str, str] | None:
         """Return the highest unfinished job, from the root to the job itself, that exceeds a
-        limit, and the limit as text.
+        limit, the limit's name, and the limit as text.
         """
         for above in (*reversed(self.ancestors(job)), job):
-            reached = breach(above.config, self.spending.of(above.id))
-            if reached and not above.status.ended:
-                return above.id, f"{reached} of job {above.id}"
+            spent = self.spending.of(above.id)
+            name = reached(above.config, spent)
+            if name and not above.status.ended:
+                return above.id, name, f"{breach(above.config, spent)} of job {above.id}"
         return None
 
     def ancestors(self, job: Job) -> Sequence[Job]:
@@ -304,6 +309,22 @@ class JobTrees:
     def is_paused(self, job_id: str) -> bool:
         return self.unit_of_work.jobs[job_id].pause is not None
 
+    def is_ready(self, worker: Worker) -> bool:
+        """True if the worker's dependencies are done. Feedback may have reopened one since the
+        worker was queued; the worker is queued again when that one is done.
+        """
+        return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
+
+    def waits_for_person(self, job: Job) -> bool:
+        """True if nothing of the job runs, and its plan or a question waits for a person."""
+        if self.waits_for_approval(job):
+            return True
+        return not self.slots.running_in(job.id) and any(
+            worker.is_question and worker.status is WorkerStatus.WAITING
+            for job_id in self.subtree(job.id)
+            for worker in self.workers_of(job_id)
+        )
+
     def watch_wall_time(self, job: Job) -> None:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
@@ -316,6 +337,8 @@ class JobTrees:
                 continue  # a job that resumes is watched again
             if job.wall_end > now:
                 self.watch_wall_time(job)
+            elif self.waits_for_person(job):
+                heapq.heappush(self._deadlines, (now + LOOK_AGAIN_SECONDS, job.id))
             else:
                 yield job
 
@@ -347,6 +370,8 @@ class JobTrees:
         self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}
         self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
         heapq.heapify(self.questions_due)
+        self.asks_due = [each for each in self.asks_due if each[1] not in gone]
+        heapq.heapify(self.asks_due)
         self.holds.forget(job_ids)
         self.spending.forget(job_ids)
         self.unit_of_work.forget(root_id, job_ids, keys)

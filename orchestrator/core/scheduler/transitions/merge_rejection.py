@@ -49,7 +49,7 @@ class MergeRejections:
         if job is None or job.stop_cause is not None or job_id not in self._completion.rendering:
             return False
         if found := self._trees.breach_of(job):
-            over, by = found
+            over, _, by = found
             self._completion.stop_tree(over, StopCause.LIMIT, by, now)
             return False
         again = self._sent_back(job_id, refusals, now)

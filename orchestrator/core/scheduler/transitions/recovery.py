@@ -9,6 +9,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import plan_of
 from orchestrator.core.scheduler.transitions.decisions.questions import Questions
@@ -28,6 +29,7 @@ class Recovery:
         late: LateResults,
         pauses: Pauses,
         questions: Questions,
+        asks: LimitAsks,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
@@ -37,6 +39,7 @@ class Recovery:
         self._late = late
         self._pauses = pauses
         self._questions = questions
+        self._asks = asks
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a stored job tree. Return the attempts without a recorded end."""
@@ -50,6 +53,7 @@ class Recovery:
             self._late.ended(attempt)
         for job in tree.jobs:
             if not job.status.ended:
+                self._asks.found(job)
                 self._completion.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
 

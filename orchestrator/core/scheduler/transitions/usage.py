@@ -10,16 +10,18 @@ from orchestrator.core.model.job_settings import BUDGET_LIMITS
 from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.finish import Completion
 
 _OVER = "this attempt has ended"
 
 
 class Accounting:
-    def __init__(self, trees: JobTrees, completion: Completion) -> None:
+    def __init__(self, trees: JobTrees, completion: Completion, asks: LimitAsks) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._completion = completion
+        self._asks = asks
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """Record an attempt's total usage so far. Return why the attempt must stop, or "".
@@ -44,15 +46,14 @@ class Accounting:
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Stop the highest job, from the root to the worker's job, that has reached a limit.
-        Return the reason.
+        """Stop the highest job, from the root to the worker's job, that has reached a limit, or
+        pause it and ask a person. Return the reason of a stop.
         """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:
             return ""
-        job_id, by = found
-        self._completion.stop_tree(job_id, StopCause.LIMIT, by, now)
-        return by
+        job_id, limit, by = found
+        return by if self._asks.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
 
     def check_price(self, worker: Worker, now: float) -> None:
         """After a worker's end, stop the highest job whose cost cap cannot be enforced because the

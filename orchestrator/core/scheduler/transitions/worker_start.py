@@ -211,8 +211,7 @@ class RunningWorkers:
             worker is not None
             and worker.status is WorkerStatus.PENDING
             and worker.not_before <= now
-            # What it depends on may run again since it was queued.
-            and (worker.is_adviser or self._trees.plans[worker.job_id].is_ready(worker.task_id))
+            and self._trees.is_ready(worker)
         )
 
     def _start(self, key: WorkerKey, now: float) -> None:

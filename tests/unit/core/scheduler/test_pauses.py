@@ -293,3 +293,22 @@ def test_a_retry_while_everything_is_paused_waits() -> None:
     assert story.running == []
     story.resume_all()
     assert story.running == [story.key(job)]
+
+
+@pytest.mark.parametrize("running", RunningMode)
+def test_a_job_that_falls_back_to_the_pause_of_everything_follows_its_mode(
+    running: RunningMode,
+) -> None:
+    other = next(each for each in RunningMode if each is not running)
+    story, job = two_in_a_row()
+    story.pause_all(running)
+    story.pause(job, other)
+    assert stops(story), "one of the two stops"
+
+    story.resume(job)
+    stopping = story.scheduler._trees.nodes[story.key(job)].stopping
+    story.crash()
+
+    assert story.scheduler._trees.nodes[story.key(job)].stopping is stopping
+    pause = story.job(job.id).pause
+    assert pause is not None and pause.stops is stopping is (running is RunningMode.STOP)

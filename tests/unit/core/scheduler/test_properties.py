@@ -1,5 +1,6 @@
 """Random stories: whatever happens in whatever order, the promises hold."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -80,6 +81,9 @@ CONFIGS = st.fixed_dictionaries(
         "max_retries": st.integers(0, 2),
         "max_wall_seconds": st.sampled_from([50.0, 86_400.0]),
         "approve": st.sampled_from([False, False, True]),
+        "on_limit": st.sampled_from(["stop", "ask"]),
+        "ask_seconds": st.just(100.0),
+        "max_tokens": st.sampled_from([None, 1, 2]),
     }
 )
 
@@ -129,6 +133,9 @@ class Stories(RuleBasedStateMachine):
 
     def _unfinished(self) -> list[Job]:
         return [job for job in self.story.kept.jobs.values() if not job.status.ended]
+
+    def _capped(self) -> list[Job]:
+        return [job for job in self._pausable() if job.config.max_tokens is not None]
 
     def _answerable(self) -> list[WorkerKey]:
         return self.story.asking
@@ -296,6 +303,14 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def everything_is_resumed(self) -> None:
         self.story.resume_all()
+
+    @precondition(lambda self: self._capped())
+    @rule(data=st.data())
+    def a_budget_is_raised(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self._capped()))
+        config = replace(job.config, max_tokens=(job.config.max_tokens or 0) + 3)
+        self.story.scheduler.raise_budget(job.id, config, "user", self.story.now)
+        self.story.turn()
 
     @precondition(lambda self: self._answerable())
     @rule(data=st.data(), decision=st.sampled_from(Decision))

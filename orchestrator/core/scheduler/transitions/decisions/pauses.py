@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.outcome.job.reason import budget_command, reason_of
 from orchestrator.core.scheduler.commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -45,11 +45,24 @@ class Pauses:
         Raise Conflict if everything is paused. A pause of the job itself ends then, too.
         """
         pause = self._unit_of_work.jobs[job_id].pause
+        if pause is not None and pause.cause is PauseCause.LIMIT:
+            raise Conflict(
+                f"job {job_id} has reached {pause.by}; raise the limit: "
+                f"{budget_command(pause)}; or stop the job: {COMMAND} cancel {pause.job_id}"
+            )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
                 f"everything is paused by {pause.by}; job {job_id} continues with all jobs: "
                 f"{COMMAND} resume --all"
             )
+        self._resume_each(self._trees.subtree(job_id), by, now)
+
+    def impose(self, pause: Pause, now: float) -> None:
+        """Pause a job and its descendants for another cause than a person's request."""
+        self._pause_each(self._trees.subtree(pause.job_id), pause, now)
+
+    def lift(self, job_id: str, by: str, now: float) -> None:
+        """End the pause of a job and its descendants, whatever its cause."""
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
@@ -75,7 +88,7 @@ class Pauses:
     def stop_again(self, worker: Worker) -> None:
         """After a restart, continue to stop the worker's attempt if its pause stops attempts."""
         pause = self._trees.job_of(worker).pause
-        if pause is not None and pause.stops:
+        if pause is not None and pause.stops and worker.cancelled_by is None:
             self._stop(worker, pause)
 
     def _set_server_pause(self, pause: Pause | None) -> None:
@@ -122,17 +135,19 @@ class Pauses:
                 continue
             everything = self._trees.pause
             job = self._set(job, now, replace(everything, at=now) if everything else None)
+            self._let_finish(job)
             if job.pause is None:
-                self._go_on(job, by, now)
+                self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
+                self._trees.watch_wall_time(job)
+            else:
+                self._hold_workers(job_id, job.pause)
 
-    def _go_on(self, job: Job, by: str, now: float) -> None:
-        self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
-        self._trees.watch_wall_time(job)
+    def _let_finish(self, job: Job) -> None:
+        """Forget stops by a pause: an attempt that is still ending runs again."""
         for worker in self._trees.workers_of(job.id):
             node = self._trees.nodes.get(worker.key)
             if node is not None:
-                # Its attempt may still be ending; it then runs again.
-                node.stopping = False
+                node.stopping = worker.cancelled_by is not None
 
     def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
         """Replace a job's pause. The seconds of the pause so far do not count as wall time."""
@@ -140,7 +155,7 @@ class Pauses:
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             seconds = now - job.pause.at
             fields["paused_seconds"] = job.paused_seconds + seconds
-            self._questions.resumed(job.id, seconds)
+            self._questions.resumed(job.id, seconds, now)
         paused = changed(job, **fields)
         return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
 

@@ -10,7 +10,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.decisions.question import Decision, Question
-from orchestrator.core.model.job import WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
@@ -32,7 +32,8 @@ class Questions:
         """Ask what can be asked, and let timeouts decide."""
         for key in list(self._trees.to_ask):
             worker = self._unit_of_work.workers.get(key)
-            if worker is None or worker.status is not WorkerStatus.PENDING:
+            is_pending = worker is not None and worker.status is WorkerStatus.PENDING
+            if worker is None or not is_pending or not self._trees.is_ready(worker):
                 del self._trees.to_ask[key]
             elif not self._trees.is_paused(worker.job_id):
                 del self._trees.to_ask[key]
@@ -58,12 +59,13 @@ class Questions:
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._watch(worker, worker.question)
 
-    def resumed(self, job_id: str, seconds: float) -> None:
+    def resumed(self, job_id: str, seconds: float, now: float) -> None:
         """Extend the timeouts of a job's open questions by a pause."""
         for worker in self._trees.workers_of(job_id):
             found = worker.question
-            if found is not None and found.due_at and worker.status is WorkerStatus.WAITING:
-                question = replace(found, due_at=found.due_at + seconds)
+            if found is not None and worker.status is WorkerStatus.WAITING:
+                due_at = None if found.due_at is None else found.due_at + seconds
+                question = replace(found, due_at=due_at, counted_from=now)
                 self._unit_of_work.update_worker(worker.key, question=question)
                 self._watch(worker, question)
 
@@ -71,7 +73,7 @@ class Questions:
         task = self._trees.task_of(worker)
         job = self._running.begin(worker, now)
         due_at = None if task.timeout is None else now + task.timeout
-        question = Question(asked_at=now, due_at=due_at)
+        question = Question(asked_at=now, due_at=due_at, counted_from=now)
         self._unit_of_work.move_worker(
             worker.key,
             WorkerStatus.WAITING,
@@ -114,6 +116,8 @@ class Questions:
 
     def _end(self, worker: Worker, decision: Decision, by: str, comment: str, now: float) -> Worker:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        for each in (job, *self._trees.ancestors(job)):
+            self._discount(each, worker, now)
         asked = worker.question or Question(asked_at=now)
         question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
         told = f"Question: {task.approve}\nAnswer: {question.outcome}"
@@ -126,3 +130,16 @@ class Questions:
         verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
         self._completion.answered(worker, verdict, now)
         return self._unit_of_work.workers[worker.key]
+
+    def _discount(self, job: Job, worker: Worker, now: float) -> None:
+        """Exclude the time from the job's wall time in which it waited for nothing but a person."""
+        question = worker.question
+        if question is None or self._trees.slots.running_in(job.id):
+            return
+        below = self._trees.subtree(job.id)
+        ends = (each.ended_at for job_id in below for each in self._trees.workers_of(job_id))
+        idle_from = max([question.counted_from, *(end for end in ends if end is not None)])
+        idle = (job.pause.at if job.pause else now) - idle_from
+        if idle > 0:
+            seconds = job.paused_seconds + idle
+            self._unit_of_work.update_job(job.id, paused_seconds=seconds)
