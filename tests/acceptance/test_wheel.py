@@ -229,5 +229,8 @@ def test_uvx_runs_it_from_the_file(stranger: Stranger, project: Project) -> None
     own = ("--offline", "--no-config", "--cache-dir", stranger.top / "cache")
     uvx = (program, "tool", "run", *own, "--python", sys.executable)
     words = ("--from", stranger.wheel, "orchestrator", "run", "Survey this repository")
-    stranger.done(*uvx, *stranger.offline(), *words, cwd=project.path)
+    # uvx would write its data to ~/.local, and other tests require an empty home directory.
+    data = str(stranger.top / "data")
+    stranger.done(*uvx, *stranger.offline(), *words, cwd=project.path, XDG_DATA_HOME=data)
+    assert list(stranger.home.iterdir()) == []
     assert (project.path / ".orchestrator" / "local" / "workspace").is_dir()

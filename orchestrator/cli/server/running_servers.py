@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +25,9 @@ class RunningServers:
         home = environ.get("HOME") or os.path.expanduser("~")
         state = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
         self._directory = Path(state) / "orchestrator" / "servers"
+        above = list(self._directory.parents)
+        #: The directories that ``add`` may create: servers, orchestrator, state, and .local.
+        self._created = (self._directory, *above[: 1 if environ.get("XDG_STATE_HOME") else 3])
         self._own: Path | None = None
 
     def add(self, url: str, project: Path, started_at: float) -> None:
@@ -38,10 +42,13 @@ class RunningServers:
             logger.info("other dashboards cannot link this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process. Idempotent."""
+        """Remove the record of this process, and directories that are then empty. Idempotent."""
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)
+            with suppress(OSError):
+                for directory in self._created:
+                    directory.rmdir()
 
     def others(self) -> Sequence[OtherServer]:
         """Return the other servers that live, by project."""

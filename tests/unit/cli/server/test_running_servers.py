@@ -52,6 +52,21 @@ def test_a_stopped_server_removes_its_record(servers: RunningServers, tmp_path: 
     assert not list(tmp_path.rglob("*.json"))
 
 
+def test_the_last_server_leaves_nothing_in_the_user_s_home(tmp_path: Path) -> None:
+    servers = RunningServers({"HOME": str(tmp_path)})
+    servers.add("http://localhost:3", tmp_path, time.time())
+    servers.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_directories_with_other_files_stay(tmp_path: Path) -> None:
+    record(tmp_path / ".local/state", "a")
+    servers = RunningServers({"HOME": str(tmp_path)})
+    servers.add("http://localhost:3", tmp_path, time.time())
+    servers.remove()
+    assert [each.name for each in tmp_path.rglob("*.json")] == ["a.json"]
+
+
 def test_a_home_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     servers = RunningServers({"XDG_STATE_HOME": str(tmp_path / "file")})
