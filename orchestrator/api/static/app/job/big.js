@@ -57,8 +57,8 @@ function byStart(model) {
 
 function rankTitle(model, units) {
   const names = units.map((unit) => model.name(unit.workers[0]));
-  const stem = names[0].replace(/[\s:#_-]*\d+.*$/, "");
-  return stem && names.every((name) => name.startsWith(stem)) ? stem : `${names[0]} and others`;
+  const stem = names[0].replace(/[\s:#_-]*\d+.*$/, "") || names[0];
+  return names.every((name) => name.startsWith(stem)) ? stem : `${stem} and others`;
 }
 
 function Ranks({ model, ranks }) {

@@ -81,11 +81,12 @@ function Chart({ rows, keys, since, step, label }) {
   useEffect(() => {
     let plot = null;
     const draw = () => {
+      if (!holder.current) return;
       plot?.destroy();
       plot = new uPlot(options(keys, holder.current.clientWidth), data, holder.current);
     };
     draw();
-    const watching = new ResizeObserver(() => plot.setSize({ width: holder.current.clientWidth, height: HEIGHT }));
+    const watching = new ResizeObserver(() => holder.current && plot.setSize({ width: holder.current.clientWidth, height: HEIGHT }));
     watching.observe(holder.current);
     addEventListener("themechange", draw);
     return () => {
@@ -94,7 +95,7 @@ function Chart({ rows, keys, since, step, label }) {
       plot.destroy();
     };
   }, [data]);
-  return html`<div class="plot" ref=${holder} role="img" aria-label=${label}></div>`;
+  return html`<div class="timeplot" ref=${holder} role="img" aria-label=${label}></div>`;
 }
 
 const Key = ({ keys, rows }) => html`<ul class="legend">${keys.map((key, at) => {
@@ -156,6 +157,6 @@ export function Page() {
     ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="Nothing was used">Agents that call a model report what they used; commands cost nothing.<//></section>`}
     ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by].toLowerCase()}</h2>
         <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}</div></header>
-      <div class="pad stack"><${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
+      <div class="pad stack">${!known(rows) && html`<p class="muted">No agent has reported a cost in this time.</p>`}${known(rows) && html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />`}
         <${Key} keys=${keys} rows=${rows} /></div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
 }

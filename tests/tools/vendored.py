@@ -1,0 +1,64 @@
+"""Fetch the vendored files of the pages from the npm registry again, and compare them.
+
+    python -m tests.tools.vendored          # compare; status 1 if a file differs
+    python -m tests.tools.vendored --write  # replace the files, and record their hashes
+
+VENDORED.json says from which file of which package each comes, and what was changed in it.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+VENDOR = Path(__file__).resolve().parents[2] / "orchestrator" / "api" / "static" / "vendor"
+
+
+def made_from(text: bytes, entry: dict[str, Any]) -> bytes:
+    """Return a file of a package with the recorded changes."""
+    if "replaced" in entry:
+        old, new = (each.encode() for each in entry["replaced"])
+        text = text.replace(old, new)
+    return text + entry.get("appended", "").encode()
+
+
+def fetched(package: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each recorded file that has a known origin."""
+    with tempfile.TemporaryDirectory() as place:
+        spec = f"{package['name']}@{package['version']}"
+        subprocess.run(["npm", "pack", "--silent", spec], cwd=place, check=True)
+        [archive] = Path(place).glob("*.tgz")
+        with tarfile.open(archive) as given:
+            for name, entry in package["files"].items():
+                if origin := entry.get("from"):
+                    member = given.extractfile(f"package/{origin}")
+                    assert member is not None, origin
+                    yield name, made_from(member.read(), entry)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    write = parser.parse_args().write
+    packages = json.loads((VENDOR / "VENDORED.json").read_text())
+    different = []
+    for package in packages:
+        for name, content in fetched(package):
+            if (VENDOR / name).read_bytes() != content:
+                different.append(name)
+            if write:
+                (VENDOR / name).write_bytes(content)
+                package["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+    if write:
+        (VENDOR / "VENDORED.json").write_text(json.dumps(packages, indent=2) + "\n")
+    print(f"different: {', '.join(different) or 'none'}")
+    return 1 if different and not write else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
