@@ -81,6 +81,7 @@ def columns_answer(found: TreeSnapshot) -> bytes:
     }
     answer = {
         "seq": found.last_seq,
+        "run": root.run,
         "at": at,
         "n": len(workers.id),
         "jobs": _jobs(found),

@@ -20,6 +20,7 @@ class JobNode(NamedTuple):
     request: str
     created_at: float
     started_at: float | None
+    run: int = 1
 
 
 class WorkerRow(NamedTuple):

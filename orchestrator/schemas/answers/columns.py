@@ -24,6 +24,8 @@ class ColumnsAnswer(Answer):
 
     seq: int
     """Id of the latest event that the columns show; a stream continues after it."""
+    run: int = 1
+    """Number of the present run of the job."""
     at: float
     """Creation time of the first job, in seconds since the epoch."""
     n: int

@@ -48,6 +48,7 @@ JOB_COLUMNS = (
     func.substr(_jobs.request, 1, REQUEST_CHARACTERS, type_=_jobs.request.type),
     _jobs.created_at,
     _jobs.started_at,
+    _jobs.run,
 )
 #: In the order of ``WorkerColumns``. Ids and agents are plain words.
 WORKER_COLUMNS = (
