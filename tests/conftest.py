@@ -42,7 +42,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """One for all tests of a process: it takes longer to start than what it forks."""
+    """One zygote for all tests of a process, because it starts more slowly than its forks."""
     zygote = Zygote()
     yield zygote
     zygote.close()

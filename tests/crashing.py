@@ -7,7 +7,7 @@ from orchestrator.core import failpoints
 
 
 class Crash(BaseException):
-    """What comes after it does not happen."""
+    """Nothing after this point runs."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from orchestrator.core.model.gate import Check, Gate, GateResult, GateStatus
 
 
 class RunningGates:
-    """What a gate finds at the base is not looked for; a program that is missing breaks it."""
+    """Runs gates without comparing with the base commit; a missing program breaks a gate."""
 
     def __init__(self) -> None:
         #: Checked commits, in order.

@@ -56,18 +56,20 @@ class Figures:
 
 
 class Killer:
-    """Kills processes of a site; the one who has it says when, and what."""
+    """Kills processes of a site; the caller chooses the time and the process."""
 
     def __init__(self, site: FaultSite, rng: random.Random, jobs: list[str]) -> None:
-        """``jobs`` are those in flight, now and later."""
+        """``jobs`` is the live list of the running jobs."""
         self._site = site
         self._random = rng
         self._jobs = jobs
         self.kills: Counter[str] = Counter()
 
     def kill(self, kinds: Sequence[Victim]) -> set[Victim]:
-        """Those of which there was one. All at once: what dies first must not be noticed by
-        what dies with it."""
+        """Kill one process of each kind, and return the kinds that existed.
+
+        All are killed at once, because no process may notice the death of another.
+        """
         found = {kind: pid for kind in kinds if (pid := self._find(kind))}
         for kind, pid in found.items():
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Host projects that are git repositories, and an agent that does to files what it is told."""
+"""Host projects that are git repositories, and an agent that edits files as its task says."""
 
 import hashlib
 import json

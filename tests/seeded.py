@@ -1,4 +1,4 @@
-"""The command line of what kills and fills at random: for some minutes, repeatable by its seed."""
+"""The command line of random tests: they run for some minutes, and a seed repeats them."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from tests.faults.zygote import Zygote
 
 
 class Figures(Protocol):
-    """What was done, as text, and what was found to be wrong."""
+    """The actions as text, and the errors that were found."""
 
     @property
     def wrong(self) -> Sequence[str]: ...

@@ -273,7 +273,7 @@ class Soak:
 
 
 def _bad(answer: Answer) -> list[str]:
-    """What of a job did not succeed."""
+    """Return the workers of a job that did not succeed."""
     return [
         f"{row['worker_id']} {row['status']} after {row['attempts']}: {row['reason']}; "
         f"{row['output'][-500:]!r}"

@@ -1,4 +1,4 @@
-"""What of a repository and its checkout is the user's, byte for byte."""
+"""The user's part of a repository and its checkout, byte for byte."""
 
 import hashlib
 import os
@@ -43,7 +43,7 @@ def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dic
 
 
 def differences(before: dict[bytes, str], after: dict[bytes, str]) -> list[bytes]:
-    """What is not as it was; new objects are no difference."""
+    """Return the differences; new objects are no difference."""
     names = sorted({*before, *after})
     changed = [name for name in names if before.get(name) != after.get(name)]
     return [n for n in changed if not (n.startswith(b".git:objects/") and n not in before)]

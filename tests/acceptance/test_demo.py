@@ -22,14 +22,14 @@ Answer = dict[str, Any]
 
 
 def environment() -> dict[str, str]:
-    """What leads elsewhere is not for the demo: no server answers there."""
+    """Return an environment that names a server and a repository that do not exist."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
     elsewhere = {"ORCHESTRATOR_API_URL": "http://127.0.0.1:9", "GIT_DIR": "/nonexistent"}
     return {**own, **elsewhere, "ORCHESTRATOR_PYTHON": sys.executable}
 
 
 def users_own() -> Mapping[str, object]:
-    """What a user has in the folder of the product."""
+    """Return the state of the user's files in the product's folder."""
     config = PRODUCT / "config.yaml"
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=PRODUCT, capture_output=True, text=True
@@ -42,7 +42,7 @@ def users_own() -> Mapping[str, object]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of what runs for the demo."""
+    """Return the command lines of the demo's processes."""
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:

@@ -126,7 +126,7 @@ class Ran:
 
     @property
     def files(self) -> set[str]:
-        """What the result branch has and the user's does not."""
+        """Return the changes of the result branch relative to the user's branch."""
         branch = f"orchestrator/{self.status['job_id']}/result"
         command = ["git", "diff", "--name-only", "main", branch]
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whoever asks about a job gets the same exit code: the table of docs/reference/exit-codes.md."""
+"""Every command gives a job the same exit code, that of docs/reference/exit-codes.md."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The host project's own tools do with the folder in it what they did before."""
+"""The host project's own tools behave the same with the product's folder in the project."""
 
 import re
 import shutil
@@ -143,7 +143,7 @@ def write(host: Path, files: dict[str, str]) -> None:
 
 
 def put_folder_in(host: Path, files: dict[str, str], with_git: bool) -> Path:
-    """With a job in its workspace: one worker's worktree, and a file that another left."""
+    """The workspace holds a job: one worker's worktree, and a file of another worker."""
     folder = embedded(host)
     if with_git:
         subprocess.run(["git", "init", "-q", str(folder)], check=True)

@@ -1,4 +1,4 @@
-"""Which project a folder works on: told first, and refused where nothing says so."""
+"""A folder's project is printed first; without a project, commands are refused."""
 
 import json
 import subprocess

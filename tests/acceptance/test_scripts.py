@@ -549,7 +549,7 @@ esac
 
 @dataclass(frozen=True)
 class Installer:
-    """install.sh of ``folder``, whose uv notes what it is asked for."""
+    """Run install.sh of ``folder`` with a uv that records its arguments."""
 
     folder: Path
     path: str

@@ -1,4 +1,4 @@
-"""The server as a service: its unit as systemd reads it, and what it reports to systemd."""
+"""The server as a service: systemd accepts its unit, and the server reports its state."""
 
 import os
 import pwd

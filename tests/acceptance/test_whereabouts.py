@@ -1,4 +1,4 @@
-"""What a job made and its result does not have, and the commands that are shown for it."""
+"""Work of a job that its result does not contain, and the commands shown to get this work."""
 
 import json
 import subprocess
@@ -86,7 +86,7 @@ def told(folder: Path, job: str) -> dict[str, Any]:
 
 
 def pasted(command: str, folder: Path, code: int = 0) -> str:
-    """What a command prints that is typed in the folder."""
+    """Return the output of a command that runs in the folder."""
     ran = run("bash", "-ec", command, cwd=folder)
     assert ran.returncode == code, f"{command}: {ran.stdout}{ran.stderr}"
     return str(ran.stdout)

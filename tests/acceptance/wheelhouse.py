@@ -1,4 +1,4 @@
-"""Wheels of the packages that the product needs, made from those installed here."""
+"""Wheels of the packages that the product needs, made from the installed packages."""
 
 import base64
 import csv
@@ -25,7 +25,7 @@ def fill(directory: Path) -> None:
 
 
 def _write(found: metadata.Distribution, directory: Path) -> None:
-    """What pip has installed, but for scripts and compiled code, under a list of its own."""
+    """Write a package's installed files as a wheel, without scripts and compiled code."""
     described = found.read_text("WHEEL") or ""
     python, abi, platform = _tags(described)
     stem = f"{found.metadata['Name'].replace('-', '_').replace('.', '_')}-{found.version}"

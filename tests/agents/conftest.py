@@ -28,7 +28,7 @@ class Loop:
         self.api = api
 
     def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> Outcome:
-        """``spec`` is laid over what every run has: one retry, after no time."""
+        """``spec`` overrides the defaults of every run: one retry, without a delay."""
         self.api.scripts["it"] = script
         given = self.spec(**spec)
         outcome: Outcome = loop(self.name).run(given, f"{prompt} [[script:it]]", self.signs.append)

@@ -82,6 +82,6 @@ def page(context: BrowserContext, site: Site) -> Iterator[Page]:
 
 
 def is_fault(line: object) -> bool:
-    """True for a script's fault and for what a policy refused; an answer 4xx is none."""
+    """True for a script's error and a policy's refusal; false for an answer 4xx."""
     kind, text = getattr(line, "type", ""), getattr(line, "text", "")
     return kind == "error" and not text.startswith("Failed to load resource")

@@ -1,4 +1,4 @@
-"""A server with a git project, and what a person does on its pages."""
+"""A server with a git project, and the actions of a person on its pages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

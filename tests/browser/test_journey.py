@@ -1,4 +1,4 @@
-"""What a person does most: submit, watch live, read the log, cancel, retry, message."""
+"""The most frequent actions: submit, watch live, read the log, cancel, retry, message."""
 
 import re
 

@@ -11,7 +11,7 @@ PIECE_BYTES = 65536
 
 
 class Gateway:
-    """Passes on what comes to ``port`` of the loopback address, in a thread of its own."""
+    """Forwards connections to ``port`` of the loopback address, in its own thread."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

@@ -82,7 +82,7 @@ def page(results: Results) -> str:
 
 
 def facts(row: Row) -> str:
-    """What the table says, without a result."""
+    """Return the table without results."""
     texts = (str(row.number), row.fault, row.injection, row.promise)
     return "".join(f"| {each.replace('|', '&#124;')} " for each in texts) + "|"
 

@@ -1,4 +1,4 @@
-"""The fault table: load, attacks, and what changes around the server."""
+"""The fault table: load, attacks, and changes around the server."""
 
 from tests.faults.row import Row
 

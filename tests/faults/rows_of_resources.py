@@ -1,4 +1,4 @@
-"""The fault table: what runs out, what is damaged, and jobs that go too far."""
+"""The fault table: exhausted resources, damaged files, and jobs that exceed their limits."""
 
 from tests.faults.row import Row
 

@@ -1,4 +1,4 @@
-"""A server that is meant to crash, the job that it runs meanwhile, and what must hold after it."""
+"""A server that is made to crash, the job that it runs, and the conditions after the crash."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The fault table: every fault that is injected, what is promised, and the tests that prove it.
+"""The fault table: every injected fault, the promised behaviour, and the tests that prove it.
 
 ``python -m tests.faults.reliability`` runs them and writes docs/internals/reliability.md.
 """

@@ -27,7 +27,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 
 def refusal(site: FaultSite) -> str:
-    """What a server says that does not start."""
+    """Return the error message of a server that does not start."""
     before = len(site.output())
     process = site.popen("--port", "0")
     process.wait(30)

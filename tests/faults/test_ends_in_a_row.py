@@ -1,4 +1,4 @@
-"""A server that ends twice, one way and another; a shim that is told to end from outside."""
+"""A server that ends twice in different ways; a shim that gets a signal from outside."""
 
 import json
 import os

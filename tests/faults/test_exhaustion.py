@@ -1,4 +1,4 @@
-"""A server that has no descriptor, thread or inode left: it says so, and goes on when it has."""
+"""A server without free descriptors, threads or inodes reports this, and recovers later."""
 
 import os
 import resource

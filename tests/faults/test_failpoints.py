@@ -1,4 +1,4 @@
-"""A crash at the n-th failpoint, for n = 1, 2, ... until none is left to crash at.
+"""A crash at the n-th failpoint, for n = 1, 2, ... until the last one.
 
 Failpoints stand around every commit and rename, in the server, its spawner and its shims.
 """

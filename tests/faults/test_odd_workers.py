@@ -1,4 +1,4 @@
-"""Workers that print what no log expects, ask what nobody answers, stand still or are killed."""
+"""Workers that print unexpected bytes, ask unanswered questions, hang, or are killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Some of what crashes here, with the state in PostgreSQL.
+"""Some of the crash tests, with the state in PostgreSQL.
 
 All of it: ``ORCHESTRATOR_TEST_STORE=postgresql pytest tests/faults``.
 """

@@ -1,4 +1,4 @@
-"""An ordinary user who may have no more processes and threads: nothing fails, all goes on later."""
+"""A user at the limit of processes and threads: nothing fails, and all jobs continue later."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Those who wait and those who watch, while the server is killed and started again."""
+"""Clients that wait or watch while the server is killed and restarted."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def make(zygote: Zygote, tmp_path: Path) -> Iterator[MakeFaultSite]:
 
 
 def steps(folder: Path, times: int) -> str:
-    """A command that goes one step on with each file step-1, step-2, ..."""
+    """A command that does one step for each file step-1, step-2, ..."""
     waits = f"until [ -e {folder}/step-$n ]; do sleep 0.02; done; echo $n"
     return f"for n in $(seq {times}); do {waits}; done"
 

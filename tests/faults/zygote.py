@@ -31,7 +31,7 @@ SECRET = "TESTS_RECORD_SECRET"
 
 
 class Forked:
-    """A process that the zygote forked; has what tests use of ``subprocess.Popen``."""
+    """A process that the zygote forked, with the methods of ``subprocess.Popen`` that tests use."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -50,7 +50,7 @@ class Forked:
         return status
 
     def _wait(self, seconds: float) -> int | None:
-        """Its status is the zygote's to know: 0 stands for any."""
+        """Return 0 for any exit status, which only the zygote knows; None after a timeout."""
         if self._pidfd >= 0:
             if not select.select([self._pidfd], [], [], seconds)[0]:
                 return None

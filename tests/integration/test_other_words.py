@@ -1,4 +1,4 @@
-"""What a job does does not depend on how its messages are worded.
+"""The behaviour of a job does not depend on the wording of messages.
 
 The tests below run in a process of their own, where every message of ``core`` and ``engine``
 reads otherwise, and differently at each place of the source (``tests/other_words.py``). They are

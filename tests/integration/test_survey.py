@@ -1,4 +1,4 @@
-"""The survey as a real worker process: what it writes, says and returns, alone and with others.
+"""The survey as a real worker process: its files, output and exit code, alone and with others.
 
 Recursion runs against a small stand-in for the ``orchestrator`` command, which runs the workers of
 a child job one after the other, as the job manager would, and prints the job's final status.

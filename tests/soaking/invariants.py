@@ -1,4 +1,4 @@
-"""What must hold at any moment of a soak, said as complaints: none means that it holds."""
+"""The invariants of a soak, as complaints: an empty list means that all hold."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SUCCEEDED = ("success", "recursive_success")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What a process holds at one moment."""
+    """The resources of a process at one moment."""
 
     pid: int
     #: Number of descriptors, without one for each shim, because shims wait for the next attempt.
@@ -98,7 +98,7 @@ def end_daemons(site: FaultSite, root_id: str) -> int:
 
 
 def complaints_of_job(site: FaultSite, root_id: str, *, claims_may_stay: bool = False) -> list[str]:
-    """What does not hold for a root job that has ended.
+    """Return the violations of a root job that has ended.
 
     ``claims_may_stay``: an attempt's claim may be left where the disk did not take its end.
     """
@@ -171,7 +171,7 @@ def _whose(event: Answer) -> tuple[str, str | None]:
 
 
 def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
-    """What does not hold for all jobs together, when none of them runs."""
+    """Return the violations of all jobs together while no job runs."""
     file = f"sqlite:///file:{site.workspace / 'orchestrator.db'}?mode=ro&uri=true"
     engine = create_engine(site.database or file, poolclass=NullPool)
     with engine.connect() as connection:
@@ -197,7 +197,7 @@ def _complaints_of_file(connection: Connection) -> list[str]:
 
 
 def complaints_of_project(project: Project, before: Mapping[str, str]) -> list[str]:
-    """What does not hold for a repository when no job works on it."""
+    """Return the violations of a repository while no job works on it."""
     found = [f"a worktree is left: {each}" for each in project.worktrees()]
     now = project.everything()
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
@@ -205,7 +205,7 @@ def complaints_of_project(project: Project, before: Mapping[str, str]) -> list[s
 
 
 def complaints_of_result(project: Project, root_id: str) -> list[str]:
-    """What is not on the branch of a job of the kind ``repository``."""
+    """Return the work that is missing on the branch of a job of the kind ``repository``."""
     files = project.files(f"orchestrator/{root_id}/result")
     missing = [name for name in WHOLE_RESULT if name not in files]
     found = [f"{root_id}: its result has no {missing}, only {files}"] if missing else []

@@ -1,4 +1,4 @@
-"""The kinds of jobs of a soak: what their workers do, and how they may end."""
+"""The kinds of jobs of a soak: the commands of their workers, and their possible ends."""
 
 import json
 import random

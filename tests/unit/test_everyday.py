@@ -1,4 +1,4 @@
-"""What ``./run-tests.sh --quick`` collects: the list in ``tests/conftest.py``, and no more."""
+"""``./run-tests.sh --quick`` collects exactly the list in ``tests/conftest.py``."""
 
 import subprocess
 import sys

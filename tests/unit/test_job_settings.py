@@ -1,4 +1,4 @@
-"""The table of job settings, and what must agree with it."""
+"""The table of job settings, and the places that must agree with it."""
 
 from dataclasses import fields
 from typing import Any, get_type_hints

@@ -159,7 +159,7 @@ def imports_of(module: Module, known: Iterable[str]) -> Iterator[Import]:
 
 
 def source_of(module: Module, node: ast.ImportFrom) -> str:
-    """What stands between ``from`` and ``import``, with leading dots resolved."""
+    """Return the module between ``from`` and ``import``, with leading dots resolved."""
     if not node.level:
         return node.module or ""
     up = node.level - 1 if module.is_package else node.level
@@ -359,7 +359,7 @@ def test_no_callback_is_assigned_from_outside_of_its_object() -> None:
 
 
 def called(node: ast.Call) -> str:
-    """``open`` or ``os.kill``; empty for what is reached in a longer way."""
+    """Return a name such as ``open`` or ``os.kill``; empty for longer expressions."""
     match node.func:
         case ast.Name(id=name):
             return name

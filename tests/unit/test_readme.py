@@ -1,4 +1,4 @@
-"""README.md and docs/api.md say what the product really has."""
+"""README.md and docs/api.md agree with the product."""
 
 import json
 import re

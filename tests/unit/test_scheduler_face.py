@@ -37,7 +37,7 @@ def test_only_the_core_touches_a_part_of_the_scheduler() -> None:
 
 
 def attributes(name: str) -> set[str]:
-    """What objects of a module's classes have of their own."""
+    """Return the own attributes of the objects of a module's classes."""
     return {
         node.attr
         for node in modules()[name].nodes

@@ -1,4 +1,4 @@
-"""What a request asks for: which script, which of its turns, and with which tools."""
+"""The script, the turn, and the tools that a request names."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ def _responses(entry: dict[str, Any]) -> Iterator[Said]:
 
 
 def text_of(content: Any) -> str:
-    """The words of a message; not what tools answered."""
+    """Return the text of a message without the results of tools."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

@@ -39,12 +39,12 @@ def _calls(due: Due) -> list[Any]:
 
 
 def as_text(arguments: Any) -> str:
-    """Text stands as it is: a script may give what is no JSON."""
+    """Text is not converted: a script may give text that is not JSON."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def usage(due: Due) -> Any:
-    """Tokens read from the cache are told as a part of the input."""
+    """Tokens that are read from the cache are counted as a part of the input."""
     if due.turn.tokens is None:
         return None
     read = due.tokens.input + due.tokens.cache_read

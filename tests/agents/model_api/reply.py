@@ -1,4 +1,4 @@
-"""What an API makes of a turn: the whole as one JSON value, or the same as a stream."""
+"""A turn in the form of an API: as one JSON value, or as a stream."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Due:
     serial: int
 
     def call_id(self, index: int) -> str:
-        """Holds the turn's number: the next request is told apart by it."""
+        """Contains the turn's number, by which the next request is recognized."""
         return f"call_{self.serial}_t{self.number}_{index}"
 
     @property

@@ -1,4 +1,4 @@
-"""Which API a path belongs to, and what is said to requests that ask no model."""
+"""The API of each path, and the answers to requests that ask no model."""
 
 import re
 from typing import Any
@@ -47,7 +47,7 @@ def stream_type(api: str) -> str:
 
 
 def aside(path: str) -> Any:
-    """The answer to what tools ask beside the model: counts, lists, probes."""
+    """Answer the tools' requests that ask no model: counts, lists, probes."""
     if path.endswith("/count_tokens"):
         return {"input_tokens": 100}
     if path.endswith(":countTokens"):

@@ -86,7 +86,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What a turn is said to have used; ``input`` without what was read from a cache."""
+    """The usage that a turn reports; ``input`` excludes tokens read from a cache."""
 
     input: int = 100
     output: int = 30

@@ -75,7 +75,7 @@ class ModelApi:
 
     @property
     def calls(self) -> list[Request]:
-        """Only those that ask a model."""
+        """Return only the requests that ask a model."""
         return [request for request in self.requests if request.api]
 
     def record(self, request: Request) -> None:
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: what came in is recorded."""
+        """Log nothing, because requests are recorded."""
 
     def do_GET(self) -> None:
         self._serve()

@@ -66,7 +66,7 @@ def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="session")
 def editing_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Its agents may edit, and run what their own sandbox allows."""
+    """Its agents may edit files, and run the commands that their own sandbox allows."""
     with a_site(api, tmp_path_factory.mktemp("host project"), policy="edit") as site:
         yield site
 

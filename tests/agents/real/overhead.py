@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def report(site: Site, agent: str, project: Path) -> None:
-    """Taken in turns, so that what else the machine does falls on all alike."""
+    """The runs alternate, so that other load on the machine affects all of them equally."""
     ways = {
         "bare": lambda: bare(site, agent, project),
         "worker": lambda: worker(site, agent, enable_recursion=False),

@@ -1,4 +1,4 @@
-"""What the models say in these tests."""
+"""The answers of the models in these tests."""
 
 import json
 

@@ -42,7 +42,7 @@ class Site:
         return any(Path(worker["workspace"]).glob("**/begun.txt"))
 
     def git(self, *arguments: str) -> str:
-        """What git says in the host project."""
+        """Return the output of git in the host project."""
         command = ["git", *arguments]
         found = subprocess.run(
             command, cwd=self.server.project, check=True, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Every agent through a server: what it does, what it is said to have used, how it fails."""
+"""Every agent through a server: its work, its reported usage, and its failures."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
 
 
 def _answer_shape(body: Answer) -> object:
-    """What a request says of the shape of its answer, in the words of each API."""
+    """Return the answer's schema from a request, for each API."""
     tools = [each for each in body.get("tools", ()) if each.get("name") in scripts.ANSWERS.values()]
     return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 

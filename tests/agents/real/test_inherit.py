@@ -1,4 +1,4 @@
-"""What users add to their tools reaches workers only if `agents.NAME.inherit` names it."""
+"""Users' additions to their tools reach workers only if `agents.NAME.inherit` names them."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Further attempts of the real tools resume their session: what their models read again."""
+"""Further attempts of the real tools resume their session; the repeated input is measured."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def places(request: pytest.FixtureRequest, site: Site, compared: bool) -> Places
 
 
 def reading(*faults: Fault) -> list[Turn]:
-    """What costs tokens in an attempt: files that are written, and a long output that is read."""
+    """Steps that cost tokens in an attempt: writing files, and reading a long output."""
     return [
         Turn("I begin.", (Call.write("first.txt", "first\n"),)),
         *(Turn(calls=(Call.shell(f"seq {n}000 {n}{READ}"),)) for n in (1, 2, 3)),

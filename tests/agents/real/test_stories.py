@@ -1,4 +1,4 @@
-"""Stories of users with the real tools: what interrupts a job, and what is left of the work."""
+"""Stories of users with the real tools: jobs are interrupted, and their work is kept."""
 
 import os
 import shlex

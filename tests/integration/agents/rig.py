@@ -78,7 +78,7 @@ class Rig:
         return result_file.from_json((self.control / result_file.NAME).read_bytes())
 
     def given(self) -> dict[str, Any]:
-        """What the stand-in says it was given; raise OSError or ValueError until it has."""
+        """Return the stand-in's record of its input; raise OSError or ValueError without one."""
         found: dict[str, Any] = json.loads((self.work / "given.json").read_text())
         return found
 

@@ -1,4 +1,4 @@
-"""A program that stands in for Claude Code and has sessions: it resumes one whose file it finds.
+"""A program in place of Claude Code, with sessions: it resumes a session whose file exists.
 
 In a terminal, without ``-p``, it runs the lines that are typed as shell commands, until ``bye``.
 Each other run does what the next part of SESSION_TOOL says; the parts are apart by ``|``, and their
@@ -32,7 +32,7 @@ def answer(text: str) -> None:
 
 
 def result(text: str = "the answer", status: int = 0) -> None:
-    """With the totals of the session from its beginning, without those of runs that were killed."""
+    """The totals of the session from its beginning, without killed runs."""
     told = [json.loads(line)["answers"] for line in SESSION_FILE.read_text().splitlines()]
     answers = (told[-1] if told else 0) + len(ANSWERS)
     used = {"inputTokens": 100 * answers, "outputTokens": 10 * answers, "costUSD": 0.5 * answers}

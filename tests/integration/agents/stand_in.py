@@ -1,4 +1,4 @@
-"""A program that stands in for an AI agent's: it says what it was given, and behaves as told.
+"""A program in place of an AI agent's: it records its input, and behaves as a variable says.
 
 What it does is named by the variable STAND_IN, in words apart by blanks.
 """

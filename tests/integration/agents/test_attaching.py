@@ -39,7 +39,7 @@ class Terminal:
         self.shown = ""
 
     def until(self, text: str) -> str:
-        """What it has printed by then; each part counts once."""
+        """Return the output so far; each part once."""
         deadline = time.monotonic() + _SECONDS
         while text not in self.shown:
             assert time.monotonic() < deadline, (text, self.shown)

@@ -1,4 +1,4 @@
-"""Stands in for powershell.exe: carries out what is said to it as Windows would.
+"""A program in place of powershell.exe: it runs its input as Windows would.
 
 It knows paths by their names on Windows only, and variables by what WSLENV says of them.
 """
@@ -33,7 +33,7 @@ def environment() -> dict[str, str]:
 
 
 def as_program_sees(words: list[str]) -> list[str]:
-    """What becomes of them on the way through Windows PowerShell 5.1 to a program's ``argv``."""
+    """Return the arguments as Windows PowerShell 5.1 passes them to a program's ``argv``."""
     return taken_apart(" ".join(f'"{each}"' if has_bare_blank(each) else each for each in words))
 
 

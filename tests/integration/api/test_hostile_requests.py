@@ -1,4 +1,4 @@
-"""Requests that no well-behaved client sends: each gets a clean refusal, and the server goes on."""
+"""Requests that no well-behaved client sends: each is refused, and the server keeps working."""
 
 import json
 import socket

@@ -69,7 +69,7 @@ def test_the_official_client_runs_a_job(
 
 
 def waiting(server: Server, job_id: str, answers: list[Any]) -> threading.Thread:
-    """A thread that posts a wait and keeps what is answered."""
+    """A thread that posts a wait and keeps the answer."""
     headers = {"X-API-Key": KEY}
 
     def post() -> None:

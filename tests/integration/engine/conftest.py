@@ -38,7 +38,7 @@ def site(make_site: MakeSite) -> InProcess:
 
 @pytest.fixture
 def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
-    """Makes server processes, started; what still runs in the end is stopped by its pid."""
+    """Starts server processes; those that still run at the end are stopped by their pid."""
     made: list[ServerProcess] = []
 
     def make(**changes: dict[str, Any]) -> ServerProcess:
@@ -53,7 +53,7 @@ def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
 
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
-    """Makes servers that die where they are told to, in a project that is a repository."""
+    """Makes servers that die at a given failpoint, in a project that is a repository."""
     sites: list[FaultSite] = []
 
     def make(
@@ -84,7 +84,7 @@ def spawning() -> None:
 
 @pytest.fixture
 def effects(tmp_path: Path) -> Path:
-    """A file that workers append to: what happened, in order."""
+    """A file to which workers append their steps, in order."""
     path = tmp_path / "effects"
     path.touch()
     return path

@@ -44,7 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS) -> Any:
-    """What the condition comes to as soon as it is true; fails when that takes too long."""
+    """Return the condition's value as soon as it is true; fail after a timeout."""
     deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
@@ -53,7 +53,7 @@ def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS)
 
 
 def whole_lines(path: Path) -> list[str]:
-    """Of a file that another process may be writing: the line that it is at is left out."""
+    """Return the complete lines of a file that another process may be writing."""
     try:
         whole = path.read_bytes().rpartition(b"\n")[0]
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def marked(root_id: str) -> list[int]:
 
 
 class Site:
-    """What both kinds have in common: the HTTP side of it."""
+    """The HTTP part that both kinds of servers share."""
 
     url: str
 
@@ -284,7 +284,7 @@ class ServerProcess(Site):
 
 
 class Watcher:
-    """Calls something again and again in a thread, and keeps what goes wrong."""
+    """Calls a function repeatedly in a thread, and records its errors."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look

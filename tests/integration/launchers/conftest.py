@@ -1,4 +1,4 @@
-"""A launcher with real processes, and the means to wait for what it does."""
+"""A launcher with real processes, and functions that wait for its reports."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ HANG_SECONDS = 60.0
 
 @dataclass
 class Reports:
-    """What a launcher has reported."""
+    """The reports of a launcher."""
 
     pids: dict[str, int] = field(default_factory=dict)
     exits: dict[str, list[Exit]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Stage:
         self.launcher.close(stop=stop)
 
     def id(self, name: str) -> str:
-        """Attempts are told apart on the whole machine by their ids."""
+        """The ids of attempts are unique on the whole machine."""
         return f"{self._job}/{name}"
 
     def launch(self, name: str, *argv: str, **changes: object) -> Launch:
@@ -190,7 +190,7 @@ class Doomed:
         self.pids = {"server": self._server.pid, "keeper": keeper, "spawner": spawner, "shim": shim}
 
     def kill(self, *names: str) -> None:
-        """kill -9 of some of those above the worker, all at once."""
+        """Kill (-9) some of the processes above the worker, all at once."""
         for name in names:
             os.kill(self.pids[name], signal.SIGKILL)
         if "server" in names:

@@ -1,4 +1,4 @@
-"""What each mode of containment holds, and what it says when it does not."""
+"""The guarantees of each mode of containment, and the message when a mode is unavailable."""
 
 import os
 import subprocess

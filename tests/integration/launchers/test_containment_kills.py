@@ -1,4 +1,4 @@
-"""Nothing is left of a worker when processes above it are killed, whatever it has started."""
+"""No process of a worker survives when processes above the worker are killed."""
 
 import os
 import sys

@@ -54,7 +54,7 @@ def believed(stage: Any, name: str) -> dict[str, Any]:
 
 
 def outside(stage: Stage, name: str, how: str) -> None:
-    """What a forger does, done from outside of a namespace that hides the shim from it."""
+    """Forge records from outside of the namespace that hides the shim from its worker."""
     path = stage.directory / f"{name}.json"
     said = {"ended_by": "exit", "code": 0, "secret": "0" * 64 if how == "guesses" else ""}
     if how == "in the claim":
@@ -140,7 +140,7 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
 
 
 def test_a_worker_that_kills_its_shim_before_its_start_is_told_has_begun(open_stage: Stage) -> None:
-    """A shim gathers what it tells for some milliseconds."""
+    """A shim collects its reports for some milliseconds."""
     stage, proof, path = open_stage, new_proof(), open_stage.directory / "a"
 
     ended = stage.shell("a", f"echo >> {path}.runs; rm {path}.run; kill -9 $PPID", proof=proof)

@@ -1,4 +1,4 @@
-"""kill -9 of shims, of the spawner and of the server, and what is known afterwards."""
+"""kill -9 of shims, of the spawner and of the server, and the known results afterwards."""
 
 import os
 import signal

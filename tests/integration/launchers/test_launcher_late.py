@@ -1,4 +1,4 @@
-"""An attempt that is started although it was started before: what came of it is found out."""
+"""An attempt that is started a second time: the result of the first start is found."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a restarted server reads of attempts, and how it gives them up for good."""
+"""A restarted server reads the records of attempts, and abandons attempts permanently."""
 
 import fcntl
 import json

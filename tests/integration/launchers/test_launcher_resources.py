@@ -1,4 +1,4 @@
-"""A full disk, and leaks: what is left of the launcher after much work."""
+"""A full disk, and leaks of the launcher after many attempts."""
 
 import os
 import subprocess
@@ -112,7 +112,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
 
 
 def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> None:
-    """What a worker says just before it ends is read after its end."""
+    """A worker's last output is read after its end."""
 
     def all_asleep() -> bool:
         shims = proc.children(stage.spawner)

@@ -1,4 +1,4 @@
-"""What a worker gets, and what is said of how it ended."""
+"""The input of a worker, and the report of its end."""
 
 import json
 import os

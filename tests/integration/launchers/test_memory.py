@@ -1,4 +1,4 @@
-"""What counts as a worker's memory: its share of what is mapped, and what it wrote to /dev/shm."""
+"""A worker's memory: its share of mapped memory, and its files in /dev/shm."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is heard of a namespace whose first process was killed early."""
+"""The report of a namespace whose first process was killed early."""
 
 import socket
 

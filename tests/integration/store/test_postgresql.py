@@ -1,4 +1,4 @@
-"""What only a database on a server can suffer: lost connections."""
+"""Faults of a database on a server: lost connections."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def cut_off(url: str) -> None:
-    """What a restart of the server does to every connection."""
+    """Break every connection, as a restart of the database does."""
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(CUT_OTHERS_OFF)

@@ -1,4 +1,4 @@
-"""What only a database in a file can suffer: crashes, wrong files, other programs."""
+"""Faults of a database in a file: crashes, wrong files, other programs."""
 
 import errno
 import os

@@ -35,7 +35,7 @@ TIP = "0123456789abcdef" * 2 + "01234567"
 
 
 class FakeReads:
-    """Of the lists of many jobs and workers only what streams need; the rest needs a store."""
+    """The reads of jobs and workers that streams need; other reads need a store."""
 
     def __init__(self, service: "FakeService") -> None:
         self._service = service

@@ -1,4 +1,4 @@
-"""What ``orchestrator.app`` offers is imported when it is first used."""
+"""Names of ``orchestrator.app`` are imported at their first use."""
 
 import subprocess
 import sys

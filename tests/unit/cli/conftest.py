@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environ() -> dict[str, str]:
-    """The environment without what would lead to another server."""
+    """Return the environment without variables that name another server."""
     return {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
 
 

@@ -17,7 +17,7 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 
 @dataclass
 class FakeJob:
-    """A job that ends when it is told to."""
+    """A job that ends when a test says so."""
 
     job_id: str
     body: dict[str, Any]
@@ -92,7 +92,7 @@ class Call:
 
 
 class FakeApi(ThreadingHTTPServer):
-    """Refuses with what is in ``faults`` first; a fault of status 0 drops the connection."""
+    """Answers with the entries of ``faults`` first; status 0 drops the connection."""
 
     daemon_threads = True
     block_on_close = False

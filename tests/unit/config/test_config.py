@@ -1,4 +1,4 @@
-"""Settings: precedence, positions, and what people are told when something is wrong."""
+"""Settings: precedence, positions, and error messages."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Valid values of the model; a test states only what matters to it."""
+"""Valid values of the model; a test states only the fields that it needs."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -33,7 +33,7 @@ _numbers = count(1)
 
 
 def count_anew() -> None:
-    """A story that is told again has the same names, and is the same."""
+    """A story that is run again has the same names."""
     global _numbers
     _numbers = count(1)
 

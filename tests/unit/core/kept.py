@@ -1,4 +1,4 @@
-"""What a store would hold: built from nothing but the changes that turns hand over."""
+"""The content of a store, built only from the changes that turns return."""
 
 from orchestrator.core.events import Event
 from orchestrator.core.model.decisions.pause import Pause

@@ -1,4 +1,4 @@
-"""What a scheduler knows, in a form that can be compared, and what it holds in memory."""
+"""The state of a scheduler in a comparable form, and the objects that it keeps in memory."""
 
 from collections.abc import Mapping, Sized
 
@@ -8,7 +8,7 @@ from orchestrator.core.scheduler.state.job_trees import Node
 
 
 def state_of(scheduler: Scheduler) -> Mapping[str, object]:
-    """Everything that decides what happens next, but for the turns that root jobs take."""
+    """All state that decides the next steps, except the turns of root jobs."""
     trees, unit_of_work = scheduler._trees, scheduler._unit_of_work
     unfinished = {
         job.root_id for job in unit_of_work.jobs.values() if job.is_root and not job.ended_at

@@ -102,7 +102,7 @@ class Story:
         return job
 
     def takes_plan(self, job_id: str, *tasks: TaskSpec) -> None:
-        """What the engine does once a planner is done."""
+        """Do the engine's steps after a planner has ended."""
         self.to_plan.remove(job_id)
         self._take_plan(job_id, tasks)
         self.turn()
@@ -149,7 +149,7 @@ class Story:
     def refuses(
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
-        """What these workers changed does not pass with the others' changes."""
+        """Report that the changes of these workers do not pass with the others' changes."""
         refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
         goes_on = self.scheduler.merge_refused(job_id, refusals, self.now)
         if goes_on:
@@ -190,7 +190,7 @@ class Story:
         self.turn()
 
     def resume_everything(self) -> None:
-        """End every pause, so that what is left alone can end."""
+        """End every pause, so that all jobs can end without further actions."""
         if self.kept.pause:
             self.resume_all()
         for job in [each for each in self.kept.jobs.values() if each.pause]:
@@ -206,7 +206,7 @@ class Story:
         return count
 
     def feedback(self, key: WorkerKey, *, agent: str = "", landed: Sequence[str] = ()) -> None:
-        """A person's comments on what the worker has changed."""
+        """Add a person's comments on the worker's changes."""
         self._reopens(key)
         worker = self.scheduler.view.workers[key]
         given = a_feedback(attempt=worker.attempt + 1)

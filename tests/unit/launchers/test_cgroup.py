@@ -1,4 +1,4 @@
-"""What is read of control groups."""
+"""Reading the files of control groups."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A tree built like a job manager would have left it. Times count from ``START``."""
+"""A tree of jobs in the form that a job manager writes. Times count from ``START``."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

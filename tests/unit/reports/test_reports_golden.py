@@ -1,4 +1,4 @@
-"""What every report looks like, kept under ``golden/``.
+"""Every report's text, kept under ``golden/``.
 
 ``UPDATE_GOLDEN=1`` writes the files anew; look at the difference before keeping it.
 """

@@ -37,7 +37,7 @@ def masked(secrets: list[str], pieces: list[bytes]) -> bytes:
 
 
 def by_definition(secrets: list[str], raw: bytes) -> bytes:
-    """Byte by byte: what is inside any form of a secret is hidden, each run of it by one mask."""
+    """Mask every byte inside any form of a secret; adjacent bytes share one mask."""
     spans = sorted(
         (at, at + len(form))
         for forms in Masker(secrets)._forms

@@ -1,4 +1,4 @@
-"""What a store keeps of its latest reads."""
+"""The store's cache of its latest reads."""
 
 from orchestrator.store.store import Recent
 

@@ -72,7 +72,7 @@ def test_a_long_text_is_cut_in_the_log() -> None:
 
 
 class Told:
-    """What the store has of the events of root jobs."""
+    """The store's events of root jobs."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -193,7 +193,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
 
 
 class Stored:
-    """What the store says of a tree that had ended."""
+    """The store's answer for a tree that has ended."""
 
     def __init__(self) -> None:
         self.tree: Tree | None = None

@@ -1,4 +1,4 @@
-"""What a worker finds, and what its key opens."""
+"""The environment of a worker, and the calls that its key allows."""
 
 import json
 import os

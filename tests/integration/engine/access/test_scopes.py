@@ -1,4 +1,4 @@
-"""What keys with names and scopes open, and what they do not."""
+"""The calls that keys with names and scopes allow and refuse."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a hostile or careless worker can leave, and who can read what a job leaves."""
+"""Files of hostile and careless workers, and who can read a job's files."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""``git: on`` where it cannot be had: refused, or told if that becomes so later."""
+"""``git: on`` where git is impossible: refused at submission, or reported if it happens later."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Old jobs go, with rows and files or not at all; files that a crash left old are put right."""
+"""Old jobs are removed with rows and files, or not at all; files are repaired after a crash."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ KEEP = {"keep_jobs_seconds": 1.0}
 
 
 def left_of(site: Site, job_id: str) -> list[str]:
-    """What there is of a job, on disk and in the database."""
+    """Return a job's files and its rows in the database."""
     found = [path.name for path in site.workspace.iterdir() if job_id in path.name]
     with sqlite3.connect(site.workspace / "orchestrator.db") as connection:
         for table in ("jobs", "workers", "attempts", "events"):

@@ -1,4 +1,4 @@
-"""``workdir: project``: a task that works in the checkout as it is, and what it changes there."""
+"""``workdir: project``: a task that works in the user's checkout, and its changes there."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ CHILD = "orchestrator spawn below --command 'echo c > c.txt' --wait"
 
 
 def links(report: Path) -> Iterator[Path]:
-    """What the links of a report lead to."""
+    """Return the targets of a report's links."""
     for block in MarkdownIt("gfm-like", {"linkify": False}).parse(report.read_text()):
         for token in block.children or ():
             if token.type == "link_open":

@@ -57,5 +57,5 @@ def comments(commit: str, text: str = "use 42", line: int = 2, **more: Any) -> A
 
 
 def prompt(site: InProcess, job: str, attempt: int, worker: str = "worker_1") -> str:
-    """What an attempt of the worker was given."""
+    """Return the input of one of the worker's attempts."""
     return (site.directory(job) / "depth_0" / worker / f"seen-{attempt}.md").read_text()

@@ -1,4 +1,4 @@
-"""Gates on what workers change: real pytest, ruff and mypy, through the real server."""
+"""Gates on the changes of workers: real pytest, ruff and mypy, through the real server."""
 
 import json
 import os

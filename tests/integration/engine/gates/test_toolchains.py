@@ -1,4 +1,4 @@
-"""What a project has installed links to its checkout: workers and gates see their worktree."""
+"""Installed packages that link to the user's checkout: workers and gates get their worktree."""
 
 import json
 import os
@@ -317,7 +317,7 @@ OWN_PATH = {
 
 
 def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
-    """The report of what it imported is lost, and nothing else."""
+    """Only the report of its imports is lost."""
     files = {
         "src/calc.py": CALC,
         "pytest.ini": "[pytest]\npythonpath = src\n",

@@ -1,4 +1,4 @@
-"""Stopping whole trees, and running again what did not succeed."""
+"""Stopping whole trees of jobs, and retrying the workers that did not succeed."""
 
 import json
 from pathlib import Path

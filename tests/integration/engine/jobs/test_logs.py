@@ -1,4 +1,4 @@
-"""What people watch: logs and status.json."""
+"""The files that people watch: logs and status.json."""
 
 import json
 import re

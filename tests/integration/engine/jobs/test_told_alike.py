@@ -1,4 +1,4 @@
-"""What is told of a job in several places is the same in all of them."""
+"""Facts of a job that several places show are the same in all of them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The judged rewrites the judge: what passes only with its versions of what judges is a finding."""
+"""A worker that changes tests or gates: a change that passes only with them is a finding."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A gate judges: what it repairs is not what is merged."""
+"""A gate only judges: its repairs of files are not merged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Money, tokens and steps: told live by workers, added up, held against the limits."""
+"""Money, tokens and steps: reported live by workers, added up, compared with the limits."""
 
 from pathlib import Path
 from typing import Any

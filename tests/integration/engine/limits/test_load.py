@@ -1,4 +1,4 @@
-"""Many workers at once: the bounds hold, and nobody is left behind."""
+"""Many workers at once: the limits hold, and no worker waits forever."""
 
 from pathlib import Path
 

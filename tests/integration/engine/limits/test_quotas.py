@@ -1,4 +1,4 @@
-"""What a key may use: refusals name the limit and when it is free again."""
+"""Quotas of keys: refusals name the limit, and the time when it resets."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What each attempt has for itself: ports, and a short directory for temporary files."""
+"""Each attempt has its own ports, and its own short directory for temporary files."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What is in no result although nobody chose that: the job is partial, at any depth."""
+"""Work that is missing in the result although nobody chose this: the job is partial."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Gates on what was merged: culprits are found, sent back, and left out in the end."""
+"""Gates on merged states: culprits are found, sent back, and finally excluded."""
 
 import json
 import os
@@ -31,7 +31,7 @@ MakeProject = Callable[..., tuple[InProcess, Project]]
 
 @pytest.fixture
 def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
-    """What judges merged states, and notes which."""
+    """A gate that judges merged states, and records them."""
     made = RunningGates()
 
     def merged_gates(repository: Any, gates: Any, workspace: Any) -> MergedGates:

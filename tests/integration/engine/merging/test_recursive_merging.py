@@ -1,4 +1,4 @@
-"""Three levels of jobs: what comes out reads as one line, or as one merge for each level."""
+"""Three levels of jobs: the history is one line, or one merge for each level."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
 
 
 def spawning(before: str, child: list[Answer], after: str) -> str:
-    """A worker that changes something, has child jobs do the rest, and goes on."""
+    """A worker that changes a file, starts child jobs for the rest, and continues."""
     return (
         f"{before}\n"
         f"cat > \"$ORCHESTRATOR_WORKER_DIR/children.json\" <<'END_{len(before)}'\n"

@@ -246,7 +246,7 @@ def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: P
 
 
 def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_path: Path) -> None:
-    """The second one resolves on top of what the first one has resolved, and so on."""
+    """Each resolver starts from the state that the resolver before it has made."""
     site, project = site_for(make_site, tmp_path)
     names = ["a", "b", "c", "d"]
 
@@ -307,7 +307,7 @@ def test_without_a_retry_a_command_takes_it_up(
 
 
 def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_path: Path) -> None:
-    """It begins with its own work, not with what the failed attempt has made of it."""
+    """The retry starts from the worker's own work, not from the state of the failed attempt."""
     site, project = site_for(make_site, tmp_path)
     flag = tmp_path / "works now"
     fails = f"if grep -q '^<<<<<<<' a.txt && ! test -e '{flag}'; then echo > a.txt; exit 3; fi"

@@ -1,4 +1,4 @@
-"""Several agents try the same task: compared, reviewed, merged, told, kept."""
+"""Several agents try the same task: results are compared, reviewed, merged, shown, and kept."""
 
 import json
 import os

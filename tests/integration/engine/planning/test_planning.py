@@ -57,7 +57,7 @@ OVERLAP = a_plan(a_task("a", files=["src/x.py"]), a_task("b", files=["./src/x.py
 
 
 class Planner:
-    """An agent of config.yaml, and what it is to answer."""
+    """An agent of config.yaml with a fixed answer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class Planner:
 
     @property
     def asked(self) -> list[str]:
-        """What it was asked, every time."""
+        """Return all prompts that the agent got."""
         return [json.loads(line) for line in whole_lines(self.folder / "asked")]
 
     @property

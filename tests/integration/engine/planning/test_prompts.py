@@ -1,4 +1,4 @@
-"""Prompts of real workers: what they share, how it is made, and who goes ahead."""
+"""Prompts of real workers: the shared beginning, and the worker that starts first."""
 
 import json
 import sys

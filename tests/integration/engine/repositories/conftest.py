@@ -42,7 +42,7 @@ class Host:
         return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
     def untouched(self) -> Callable[[], list[bytes]]:
-        """From now on: what is not as it was."""
+        """Return the differences from the present state."""
         before = fingerprint(self.project.path)
         return lambda: differences(before, fingerprint(self.project.path))
 

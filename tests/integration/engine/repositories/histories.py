@@ -54,13 +54,13 @@ def _extract(archive: Path, to: Path) -> None:
 
 
 def changed(project: Project, before: str, after: str) -> dict[str, bytes | None]:
-    """What a release has where it differs from the one before."""
+    """Return the files of a release that differ from the release before."""
     names = project.git("diff", "--name-only", "--no-renames", "-z", before, after)
     return contents(project, after, names.split("\0")[:-1])
 
 
 def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """Of files in a commit; None for those that are not in it."""
+    """Return the contents of files in a commit; None for missing files."""
     names = list(paths)
     asked = "".join(f"{revision}:{path}\n" for path in names).encode()
     batch = ["git", "cat-file", "--batch"]

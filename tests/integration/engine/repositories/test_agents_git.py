@@ -1,4 +1,4 @@
-"""What agents do with git by themselves: none of it is lost, and the user's stays as it is."""
+"""Agents that use git themselves: nothing is lost, and the user's repository is unchanged."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Jobs that start from another commit than HEAD, or with what is uncommitted."""
+"""Jobs that start from another commit than HEAD, or with uncommitted changes."""
 
 import subprocess
 from pathlib import Path

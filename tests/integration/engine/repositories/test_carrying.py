@@ -1,4 +1,4 @@
-"""Ignored files in worktrees: what a build needs comes along, and nothing goes back."""
+"""Ignored files that a build needs are copied into worktrees, and never copied back."""
 
 import json
 import os

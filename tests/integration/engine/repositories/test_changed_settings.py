@@ -1,4 +1,4 @@
-"""What a worker sets in the configuration that all worktrees share: no harm comes to the others."""
+"""A worker that changes the configuration of all worktrees does not harm other workers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Parallel work on real histories: what two releases have between them is dealt out to workers.
+"""Parallel work on real histories: the changes between two releases are divided among workers.
 
 Run with ``ORCHESTRATOR_TEST_RELEASES=<folder>``; the folder has a directory for each project with
 the source archives of its releases (``pip download --no-deps --no-binary :all: flask==3.0.0``).
@@ -113,7 +113,7 @@ def test_hunks_of_one_file_come_together_or_are_told(
 def test_releases_side_by_side_conflict_as_git_says(
     project: Project, versions: list[str], repository: GitRepository, tmp_path: Path
 ) -> None:
-    """What two releases did since a third one, as if two workers had done it from there."""
+    """The changes of two releases since a third one, as the work of two workers."""
     scratch = Project(tmp_path / "scratch")
     project.git("clone", "-q", "--shared", str(project.path), str(scratch.path))
     seen = 0

@@ -1,4 +1,4 @@
-"""Worktrees go with their workers; what is in them is on their branches."""
+"""Worktrees are removed after their workers; their content is on the branches."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
 
 
 class Seen:
-    """Notes what is removed."""
+    """Records the removed worktrees."""
 
     def __init__(self, directory: Path) -> None:
         self.place = directory

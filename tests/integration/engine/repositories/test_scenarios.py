@@ -222,7 +222,7 @@ def test_a_clean_filter_that_is_required_and_fails_is_said(
 
 
 def meanwhile(host: Host, script: str, **config: object) -> Answer:
-    """What a person does in the checkout while a worker is at work."""
+    """Actions of a person in the checkout while a worker runs."""
     command = f"(cd '{host.project.path}'; export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@e "
     command += f"GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@e; {script}) >/dev/null\n"
     return host.run(

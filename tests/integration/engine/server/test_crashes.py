@@ -25,7 +25,7 @@ from tests.integration.engine.site import (
 
 
 def note(effects: Path, wait_for: Path) -> str:
-    """A command that notes its start and its end; it goes on when ``wait_for`` is there."""
+    """A command that records its start and its end; it ends when ``wait_for`` exists."""
     name = "$ORCHESTRATOR_WORKER_ID"
     return (
         f"echo start {name} >> {effects}; until [ -e {wait_for} ]; do sleep 0.02; done; "

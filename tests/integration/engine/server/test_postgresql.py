@@ -107,7 +107,7 @@ def test_leases_hold_while_connections_are_cut_off(
 
 
 class Caller:
-    """Calls again after a 503, and keeps what else is not an answer."""
+    """Repeats a call after a 503, and records other failures."""
 
     def __init__(self, site: InProcess) -> None:
         self._site = site
@@ -152,7 +152,7 @@ def the_workers(folder: Path, count: int) -> tuple[list[Answer], Path]:
 
 
 def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> None:
-    """Nothing was lost, nothing ran twice, and all that is told of it is whole."""
+    """Nothing was lost, nothing ran twice, and all reports are complete."""
     assert answer["status"] == "completed", answer
     lines = Counter(effects.read_text().splitlines())
     assert not [line for line in lines if line.startswith("overlap")]

@@ -1,4 +1,4 @@
-"""What readers tell while a program runs, and what is left of a session that goes on."""
+"""Reports of readers while a program runs, and the remaining budget of a resumed session."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

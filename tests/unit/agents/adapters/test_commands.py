@@ -1,4 +1,4 @@
-"""What each tool is called with: arguments, environment, files, by policy."""
+"""The call of each tool: arguments, environment, and files, for each policy."""
 
 import json
 import tomllib

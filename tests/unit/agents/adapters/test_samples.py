@@ -1,4 +1,4 @@
-"""What each of the 45 captured runs of real programs comes to."""
+"""The result of each of the 45 captured runs of real programs."""
 
 from dataclasses import dataclass
 

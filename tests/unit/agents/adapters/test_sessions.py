@@ -1,4 +1,4 @@
-"""What codex and gemini tell in the files of their sessions, before their last word."""
+"""Facts that codex and gemini write to their session files before their final answer."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the driver of an agent is told for an attempt."""
+"""The input of an agent's driver for an attempt."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), arg
 
 
 def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
-    """What is left to a worker that has used so much in the attempts before."""
+    """The remaining budget of a worker after its previous attempts."""
     worker = a_worker(result=WorkerResult(usage=used) if used else None)
     given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
     return CallLimits(**json.loads(AGENT.command(given).control[spec.NAME])["limits"])

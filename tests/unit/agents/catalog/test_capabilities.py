@@ -1,4 +1,4 @@
-"""docs/agents.md says of the agents what the tests verify, and no more."""
+"""docs/agents.md states exactly the capabilities that the tests verify."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The price table, and what it makes of what was used."""
+"""The price table, and the cost of a usage."""
 
 import json
 import re

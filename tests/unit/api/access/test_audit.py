@@ -1,4 +1,4 @@
-"""The audit log: what is in it, what never is, and that it stops nobody."""
+"""The audit log: its content, the content it excludes, and that a failing log stops no call."""
 
 import json
 import logging

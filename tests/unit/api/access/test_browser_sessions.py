@@ -1,4 +1,4 @@
-"""Logins of browsers: by key or ticket, what the cookie may do, and when it ends."""
+"""Logins of browsers by key or ticket; rights and end of the cookie."""
 
 import json
 from http import HTTPStatus

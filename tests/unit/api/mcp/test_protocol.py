@@ -1,4 +1,4 @@
-"""``POST /mcp``: messages of both revisions, who may call, and what hostile callers send."""
+"""``POST /mcp``: messages of both revisions, permissions, and hostile input."""
 
 import json
 

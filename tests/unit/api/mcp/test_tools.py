@@ -1,4 +1,4 @@
-"""The tools of ``POST /mcp``: what they answer, and what they say to wrong arguments."""
+"""The tools of ``POST /mcp``: their answers, and their errors for wrong arguments."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, consistent, and true of what is answered."""
+"""The OpenAPI document: complete, consistent, and in agreement with the answers."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is refused, and that every refusal is a problem that says what to do."""
+"""Refused requests: every refusal is a problem document that says what to do."""
 
 import json
 from http import HTTPStatus

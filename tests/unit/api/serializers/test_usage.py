@@ -1,4 +1,4 @@
-"""What workers used together, as answers have it."""
+"""The total usage of workers in answers."""
 
 from orchestrator.api.serializers.common import usage_answer
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage

@@ -1,4 +1,4 @@
-"""What the demo says of its job is what the job's files say."""
+"""The demo's text about its job agrees with the job's files."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""``orchestrator doctor``: what is wrong, and how to mend it."""
+"""``orchestrator doctor``: problems, and how to repair them."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What events are told as."""
+"""The lines that are printed for events."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a real terminal shows of a job: a pseudo-terminal, and a screen made from its bytes."""
+"""The picture of a job on a real terminal: a screen made from a pseudo-terminal's bytes."""
 
 import fcntl
 import io

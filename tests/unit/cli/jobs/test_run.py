@@ -60,7 +60,7 @@ Run = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def product(tmp_path: Path) -> Iterator[Path]:
-    """The product in a folder of its own, with the fake server; none is left at the end."""
+    """The product in its own folder, with the fake server, which is stopped at the end."""
     folder = tmp_path / "a copy"
     package = folder / "orchestrator"
     shutil.copytree(FOLDER / "orchestrator" / "cli", package / "cli")

@@ -1,4 +1,4 @@
-"""Whether anybody still reads what is written."""
+"""Whether a stream still has a reader."""
 
 import os
 import pty

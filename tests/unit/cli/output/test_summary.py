@@ -1,4 +1,4 @@
-"""What a job used, in a line for people."""
+"""A job's usage, in one line for people."""
 
 from dataclasses import fields
 from typing import Any

@@ -1,4 +1,4 @@
-"""``orchestrator plan``: what the rules make of a request, and by which rule."""
+"""``orchestrator plan``: the plan that the rules make for a request, and the rule that matched."""
 
 import json
 from pathlib import Path

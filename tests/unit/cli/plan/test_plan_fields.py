@@ -1,4 +1,4 @@
-"""What a plan shows can be given back as a plan."""
+"""A printed plan can be submitted as a plan."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""``orchestrator agents``: what can work here, and what mends the rest."""
+"""``orchestrator agents``: usable agents, and how to make the others usable."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``orchestrator keys new``: what it prints lets its key in."""
+"""``orchestrator keys new``: the printed settings allow the new key."""
 
 import json
 from pathlib import Path

@@ -301,7 +301,7 @@ def end_when_waited_for(api: FakeApi) -> None:
 
 def test_it_starts_in_a_fraction_of_a_second() -> None:
     def seconds() -> float:
-        """Of processor time: what else the machine does is not its fault."""
+        """Return the processor time, which other load on the machine does not change."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         spawn(["-h"], {"PATH": os.environ["PATH"]})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

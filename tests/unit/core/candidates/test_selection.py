@@ -1,4 +1,4 @@
-"""Which candidate is taken, by what evidence, and what is said of the others."""
+"""The selected candidate, the evidence for it, and the reasons against the others."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What gates found, beside what they find at the base."""
+"""Findings of gates, compared with their findings at the base."""
 
 from dataclasses import replace
 

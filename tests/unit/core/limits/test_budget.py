@@ -1,4 +1,4 @@
-"""What agents use is added up over a tree, and the limits on it hold however work is split."""
+"""Usage is added up over a tree of jobs, and its limits hold however work is split."""
 
 from dataclasses import replace
 from typing import Any

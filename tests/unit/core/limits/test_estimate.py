@@ -1,4 +1,4 @@
-"""What a plan may come to use, from what earlier workers have used."""
+"""The estimated usage of a plan, from the usage of earlier workers."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What keys and the whole server may spend in a day: sums, refusals, and jobs that are stopped."""
+"""Daily limits of keys and of the whole server: sums, refusals, and stopped jobs."""
 
 from typing import Any
 

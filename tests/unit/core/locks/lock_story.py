@@ -21,7 +21,7 @@ class LockStory(Story):
         super().__init__(**limits)
 
     def asks(self, key: WorkerKey, *names: str) -> bool:
-        """Whether a running worker has what it asks for; else it waits. Raise Deadlock."""
+        """Return whether a running worker gets its lock at once; else it waits. Raise Deadlock."""
         leases = self.scheduler.leases
         entry = leases.request(key, names, self.now)
         if leases.obstacle(entry):

@@ -1,4 +1,4 @@
-"""What is made of a failure: an example for each row of the table, and the ladders."""
+"""The classes of failures: an example for each row of the table, and the ladders."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stories of tasks that several agents try side by side, and of those who compare them."""
+"""Stories of tasks that several agents try in parallel, and of the comparing workers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A person's comments on the change of a worker that has ended: told as stories."""
+"""Stories of a person's comments on the change of a worker that has ended."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Parents and their children; ends that are of no concern: told as stories."""
+"""Stories of parents and their children, and of ends that have no effect."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Running a job again that has ended: told as stories."""
+"""Stories of retries of jobs that have ended."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Workers whose changes do not pass with the others' changes: told as stories."""
+"""Stories of workers whose changes do not pass together with the others' changes."""
 
 import pytest
 

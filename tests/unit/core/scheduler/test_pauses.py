@@ -1,4 +1,4 @@
-"""Stories of paused jobs: nothing new starts, and their wall time stands still."""
+"""Stories of paused jobs: nothing new starts, and their wall time does not advance."""
 
 import pytest
 

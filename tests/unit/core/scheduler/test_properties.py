@@ -50,7 +50,7 @@ EVIDENCE = st.sampled_from([DONE, Evidence(output="x"), Evidence(claimed_success
 
 @st.composite
 def graphs(draw: st.DrawFn) -> list[TaskSpec]:
-    """Up to four tasks, each needing some of those before it."""
+    """Up to four tasks; each depends on some of the tasks before it."""
     names = NAMES[: draw(st.integers(1, len(NAMES)))]
     return [_task(draw, name, names[:place]) for place, name in enumerate(names)]
 

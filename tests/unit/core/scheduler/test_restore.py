@@ -1,4 +1,4 @@
-"""Nothing but what was stored is needed to go on; nothing is left of what has ended."""
+"""The stored state is enough to continue; no state of ended jobs remains."""
 
 from dataclasses import replace
 

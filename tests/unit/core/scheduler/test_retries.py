@@ -1,4 +1,4 @@
-"""Another attempt after a failure: told as stories."""
+"""Stories of another attempt after a failure."""
 
 import pytest
 

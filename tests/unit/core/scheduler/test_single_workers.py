@@ -1,4 +1,4 @@
-"""Retrying and cancelling one worker of a job: told as stories."""
+"""Stories of retrying and cancelling one worker of a job."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.unit.core.story import Story, a_family, stops
 
 
 def _chain() -> tuple[Story, list[WorkerKey]]:
-    """Two that fail, what depends on each, and one that depends on both."""
+    """Two failing tasks, a and b; c and d depend on a, and e on both."""
     story = Story()
     root = story.root(
         a_task("a"), a_task("b"), a_task("c", "a"), a_task("d", "c"), a_task("e", "a", "b")

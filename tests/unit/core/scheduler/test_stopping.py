@@ -1,4 +1,4 @@
-"""Cancel, and the end of wall time: told as stories."""
+"""Stories of cancelling, and of the end of wall time."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Starting, waiting, dependencies: what the scheduler does, told as stories."""
+"""Stories of the scheduler: starting, waiting, dependencies."""
 
 from collections import Counter
 from time import process_time

@@ -1,4 +1,4 @@
-"""Which gates a worker has, and what the next attempt is told of them."""
+"""The gates of a worker, and their findings in the next attempt's prompt."""
 
 from dataclasses import replace
 

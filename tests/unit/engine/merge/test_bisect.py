@@ -1,4 +1,4 @@
-"""Finding those whose changes make the gates fail, in few runs."""
+"""Finding the workers whose changes make the gates fail, in few runs."""
 
 import math
 

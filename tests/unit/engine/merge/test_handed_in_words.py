@@ -1,4 +1,4 @@
-"""What a worker is told of a child job that changed what it changed itself."""
+"""The prompt text about a child job that changed the same files as its parent."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What became of a job's changes, in words that stay readable however much there is to tell."""
+"""Messages about the merge of a job's changes, readable also for many changes."""
 
 from typing import Any
 

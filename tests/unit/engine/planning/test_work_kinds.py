@@ -1,4 +1,4 @@
-"""What the rules make of requests. Each row was read: a person would accept its plan."""
+"""The plans that the rules make for requests. A person has read and accepted each row."""
 
 import pytest
 

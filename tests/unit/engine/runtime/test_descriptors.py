@@ -1,4 +1,4 @@
-"""Starts are held back while the server itself has few descriptors left."""
+"""Starts wait while the server has few free descriptors."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""One thread takes what others put, and listens to the launcher meanwhile."""
+"""One thread takes the messages of other threads, and also listens to the launcher."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ HANG_SECONDS = 30.0
 
 
 class StubLauncher:
-    """Nothing happens but what a test wants to happen."""
+    """A launcher that reports only the events that a test gives."""
 
     def __init__(self) -> None:
         self.woken = threading.Event()

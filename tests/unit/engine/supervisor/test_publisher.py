@@ -1,4 +1,4 @@
-"""Observers are told of everything, in order, however much has come together."""
+"""Observers get every event in order, also when many events arrive together."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What is told of the user's checkout at the end of a job: locks come and go there."""
+"""The report on the user's checkout at the end of a job, although locks come and go there."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

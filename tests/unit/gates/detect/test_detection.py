@@ -1,4 +1,4 @@
-"""Which gates the files of a commit speak for, and what names and commands become."""
+"""The gates that are detected from a commit's files, and their names and commands."""
 
 import json
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""What ``go test -v`` and ``cargo test`` print, as they really do, is read test by test."""
+"""Real output of ``go test -v`` and ``cargo test`` is read test by test."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What jest and vitest report: output of jest 30 and vitest 4, without what is not read."""
+"""Reports of jest 30 and vitest 4, without the fields that are not read."""
 
 import json
 from typing import Any

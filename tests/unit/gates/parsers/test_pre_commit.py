@@ -1,4 +1,4 @@
-"""What ``pre-commit run`` prints, as it really does, is read hook by hook."""
+"""Real output of ``pre-commit run`` is read hook by hook."""
 
 from orchestrator.core.gates.findings import Reading
 from orchestrator.gates.parsers.pre_commit import read_pre_commit

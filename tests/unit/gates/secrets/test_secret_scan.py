@@ -1,4 +1,4 @@
-"""Keys in what a change adds are found; what only looks like one is not."""
+"""Keys in a change's added lines are found; text that only resembles a key is not."""
 
 import random
 import string

@@ -1,4 +1,4 @@
-"""Uncommitted work as a commit, whatever stands in place of what is tracked."""
+"""Uncommitted work as a commit, whatever has replaced a tracked file."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is noted when a job begins counts until its end."""
+"""The state recorded at the start of a job is valid until its end."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Locks that a killed git left behind: those of refs of ours go, those of the user's are told."""
+"""Locks of a killed git: locks of our refs are removed, the user's locks are reported."""
 
 from itertools import count
 

@@ -1,4 +1,4 @@
-"""What commits add is searched for secrets one by one: what a later one removes is still there."""
+"""Each commit is searched for secrets, because history keeps lines that a later commit removes."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How much two commits differ, and in what."""
+"""The size and the content of the difference between two commits."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -43,7 +43,7 @@ def opened(repository: GitRepository, directory: str) -> Path:
 def closed(
     repository: GitRepository, worktree: Path, *promised: str
 ) -> tuple[list[str], dict[str, HeldBack]]:
-    """Committed files, and what was held back."""
+    """Return the committed files, and the withheld files."""
     tip = repository.commit(str(worktree), BRANCH, "work\n", WHO, promised)
     folded = repository.fold(str(worktree), BRANCH, tip, "work\n", WHO, promised)
     files = list(repository.changed(repository.base().commit, folded.commit))

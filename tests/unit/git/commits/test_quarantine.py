@@ -1,4 +1,4 @@
-"""What is not committed takes no space in the user's repository."""
+"""Files that are not committed take no space in the user's repository."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""``land --pr``: what is pushed, and what ``gh`` and ``glab`` are given.
+"""``land --pr``: the pushed branch, and the arguments of ``gh`` and ``glab``.
 
 Programs of these names write down how they are called: the services cannot be reached here.
 """

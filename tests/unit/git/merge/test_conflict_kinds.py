@@ -1,4 +1,4 @@
-"""Every kind of conflict that git knows, and what each strategy makes of it; how long it takes."""
+"""Every kind of conflict that git knows, with the result and the time of each strategy."""
 
 import time
 from collections.abc import Callable, Mapping

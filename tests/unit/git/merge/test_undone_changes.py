@@ -1,4 +1,4 @@
-"""What a worker has no more of what its child job changed, by the commits of both."""
+"""Changes of a child job that its parent has undone, from the commits of both."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What agents leave broken of their worktrees, and that nothing of theirs is lost for it."""
+"""Worktrees that agents have broken: none of the agents' work is lost."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What git cannot work without is put back, and nothing else."""
+"""Only the files that git needs are restored."""
 
 import os
 import shutil

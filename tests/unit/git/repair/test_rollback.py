@@ -26,7 +26,7 @@ def keep(repository: GitRepository, directory: Path) -> str:
 
 
 def files(directory: Path) -> dict[str, str]:
-    """Every file and link of a worktree, with what is in it."""
+    """Return every file and link of a worktree with its content."""
     found = {}
     for parent, names, leaves in os.walk(directory):
         for name in (*names, *leaves):

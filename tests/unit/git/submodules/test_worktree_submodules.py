@@ -1,4 +1,4 @@
-"""Submodules in worktrees: there without a network, and what is done in them is not lost."""
+"""Submodules in worktrees: they need no network, and work in them is not lost."""
 
 import hashlib
 import shutil
@@ -45,7 +45,7 @@ def worktree(repository: GitRepository, directory: str) -> Path:
 
 
 def users(project: Project) -> dict[str, str]:
-    """What of the user's submodules must stay as it is."""
+    """Return the state of the user's submodules that must not change."""
     inner = project.path / ".git" / "modules" / "lib" / "sub"
     found = project.everything()
     for path in sorted(inner.rglob("*")):

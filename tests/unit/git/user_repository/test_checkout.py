@@ -1,4 +1,4 @@
-"""What is noticed when it changes in the user's checkout while a job runs."""
+"""Detected changes in the user's checkout while a job runs."""
 
 import os
 from collections.abc import Callable

@@ -48,7 +48,7 @@ def close(repository: GitRepository, directory: Path) -> None:
 
 
 def spoil(directory: Path) -> None:
-    """What agents do, and what is hard to see."""
+    """Changes of agents that are hard to detect."""
     at = (directory / "a.txt").stat()
     (directory / "a.txt").write_text("ONE\ntwo\nthree\n")
     os.utime(directory / "a.txt", ns=(at.st_atime_ns, at.st_mtime_ns))

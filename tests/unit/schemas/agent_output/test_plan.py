@@ -1,4 +1,4 @@
-"""What an agent answers when it is asked for a plan: found in its words, checked, read."""
+"""An agent's answer to a request for a plan: it is found in text, checked, and read."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an agent answers when it is asked to compare candidates."""
+"""An agent's answer to a request to compare candidates."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What became of a run, for each pair of agent and failure."""
+"""The result of a run, for each pair of agent and failure."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a server's refusal means, and when an account may be used again."""
+"""The meaning of a server's refusal, and the time when an account may be used again."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The tools of a loop: what they do, and where a policy does not let them go."""
+"""The tools of a loop: their effects, and the paths that a policy forbids."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Which requests are builds, and which words say what they are about."""
+"""Requests that ask for a build, and the words that name their subject."""
 
 import pytest
 

@@ -114,7 +114,7 @@ def _copies(tree: Path, directory: Path, step: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def flask_counts() -> dict[Path, LineCount]:
-    """What pygount counts in each file of the installed Flask."""
+    """Return pygount's counts for each file of the installed Flask."""
     return {path: _pygount(path) for path in sorted(FLASK.rglob("*.py"))}
 
 

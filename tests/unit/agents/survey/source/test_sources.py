@@ -1,4 +1,4 @@
-"""What is found in source texts: public names, imports, entry points, tests, TODO notes."""
+"""Facts from source texts: public names, imports, entry points, tests, TODO notes."""
 
 from pathlib import Path
 

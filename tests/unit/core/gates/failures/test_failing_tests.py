@@ -1,4 +1,4 @@
-"""Names of failing tests in what runners print."""
+"""Names of failing tests in the output of test runners."""
 
 import pytest
 

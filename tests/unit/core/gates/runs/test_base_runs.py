@@ -1,4 +1,4 @@
-"""What two runs of a gate on the base commit say together."""
+"""The combined result of two runs of a gate on the base commit."""
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
 from orchestrator.core.gates.runs.base_runs import both, needs_another

@@ -1,4 +1,4 @@
-"""What a gate counts of a candidate: the base's tests, new tests, and findings."""
+"""A gate's counts for a candidate: the base's tests, new tests, and findings."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Two runs of a gate on a merged state: only what both find counts."""
+"""Two runs of a gate on a merged state: only findings of both runs count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which files judge, and what a run with the base's versions of them means."""
+"""The files that decide a gate's result, and the meaning of a run with their base versions."""
 
 from dataclasses import replace
 

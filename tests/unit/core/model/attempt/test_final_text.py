@@ -1,4 +1,4 @@
-"""Real and realistic final texts of agents, and what each of them amounts to.
+"""Real and realistic final texts of agents, and the verdict for each.
 
 What only offers, explains or reviews must never be taken for a question that waits, or a refusal.
 """

@@ -1,4 +1,4 @@
-"""What a job's end has to say of its gates."""
+"""Facts about gates in the outcome of a job."""
 
 from dataclasses import replace
 

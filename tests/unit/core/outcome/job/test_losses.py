@@ -1,4 +1,4 @@
-"""What the result of a job lacks that no merge tells of."""
+"""Work that a job's result lacks and that no merge reports."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a job waits for from a person."""
+"""Answers and decisions that a job needs from a person."""
 
 from dataclasses import replace
 from typing import Any

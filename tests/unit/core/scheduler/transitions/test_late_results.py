@@ -1,4 +1,4 @@
-"""Results that come after their attempt was given up: told as stories."""
+"""Stories of results that come after their attempt was abandoned."""
 
 import pytest
 
