@@ -1,1 +1,4 @@
-"""Following a running job in a terminal."""
+"""Following jobs in a terminal.
+
+- ``top``: The command ``top``: a live screen of all jobs and workers
+"""

@@ -1,0 +1,83 @@
+"""``orchestrator top``: a live screen of all jobs and workers."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from orchestrator.cli.context import CliContext, pass_surroundings
+from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
+from orchestrator.cli.follow.top.model import JobLine
+from orchestrator.cli.follow.top.source import AnySource
+from orchestrator.cli.follow.top.view import View
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.style import style_of
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import InvalidRequest
+
+#: Lines of a frame without a terminal.
+MOST_LINES = 500
+
+
+@click.command("top")
+@click.argument("job_id", metavar="[JOB]", required=False)
+@click.option("--once", is_flag=True, help="Print one frame, also without a terminal, and exit.")
+@pass_surroundings
+def top_command(surroundings: CliContext, job_id: str | None, once: bool) -> int:
+    """Show all jobs and workers, or those of JOB, live.
+
+    Press ? for the keys. Without a running server, shows the files of jobs, read-only.
+    """
+    source = AnySource(surroundings)
+    job_id = (job_id or "").rstrip("/").rpartition("/")[2].removeprefix("job_")
+    if once:
+        return _print_once(surroundings, source, job_id)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
+    from orchestrator.cli.follow.top.program import Program
+
+    style = style_of(surroundings.environ, sys.stdout)
+    ended_by = Program(surroundings, source, job_id).run(style, is_unicode=_is_unicode())
+    return 128 + ended_by if ended_by not in (0, signal.SIGINT) else ExitCode.OK
+
+
+def _is_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+@dataclass
+class _Once:
+    """The rows of one frame; for ``source``."""
+
+    job_id: str
+    view: View = field(default_factory=View)
+
+    def is_open(self, job: JobLine) -> bool:
+        return self.view.is_open(job)
+
+    def visible(self) -> Sequence[tuple[str, str]]:
+        return [row.key for row in self.view.rows[:MOST_LINES]]
+
+
+def _print_once(surroundings: CliContext, source: AnySource, job_id: str) -> int:
+    asked = _Once(job_id)
+    if job_id:
+        asked.view.opened[job_id] = True
+    asked.view.show(source.read(asked))
+    # With the last lines of the logs of the workers that are shown.
+    snapshot = source.read(asked)
+    asked.view.show(snapshot)
+    asked.view.selected = ("", "")
+    source.close()
+    width, height = shutil.get_terminal_size()
+    if not sys.stdout.isatty():
+        height = min(MOST_LINES, len(asked.view.rows) + ROWS_AROUND)
+    style = style_of(surroundings.environ, sys.stdout)
+    frame = Frame(snapshot=snapshot, view=asked.view, style=style, is_unicode=_is_unicode())
+    # The last line of a frame has the keys.
+    for line in frame.lines(width, max(height, LEAST_HEIGHT))[:-1]:
+        click.echo(line)
+    return ExitCode.OK

@@ -1,0 +1,237 @@
+"""One frame of the screen as lines of text. Pure."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.view import Row, View
+from orchestrator.cli.output.columns import columns, fit, padded
+from orchestrator.cli.output.style import Style
+from orchestrator.cli.output.terminal import first_line, printable
+from orchestrator.core.model.states import WorkerStatus
+
+#: Smallest terminal for which rows are drawn.
+LEAST_WIDTH, LEAST_HEIGHT = 40, 6
+#: Lines of a frame besides the rows: the head, the titles, and the foot.
+ROWS_AROUND = 3
+#: Widths of columns, and the terminal's width from which each is shown.
+_WIDTHS: Mapping[str, tuple[int, int]] = {
+    "AGENT": (10, 56),
+    "STATUS": (10, 40),
+    "TRY": (3, 96),
+    "TOKENS": (7, 72),
+    "COST": (8, 64),
+    "TIME": (8, 48),
+    "GATES": (5, 104),
+}
+_NUMBERS = frozenset({"TRY", "TOKENS", "COST", "TIME", "GATES"})
+_NAME_WIDTH, _LAST_FROM = 18, 110
+_MEANING: Mapping[str, str] = {
+    WorkerStatus.SUCCESS: "good",
+    WorkerStatus.RECURSIVE_SUCCESS: "good",
+    "completed": "good",
+    WorkerStatus.FAILED: "bad",
+    WorkerStatus.TIMEOUT: "bad",
+    WorkerStatus.WAITING: "waiting",
+    "partial": "waiting",
+    WorkerStatus.PENDING: "dim",
+    WorkerStatus.SKIPPED: "dim",
+    WorkerStatus.CANCELLED: "dim",
+}
+_SHORT: Mapping[str, str] = {WorkerStatus.RECURSIVE_SUCCESS: "success+"}
+
+KEYS = (
+    "enter log · d diff · a approve · r retry · x cancel · m message · p pause · o sort · t tree · "
+    "/ search · ? keys · q quit"
+)
+HELP = (
+    "up, down, j, k   select a row            page up, page down, home, end",
+    "left, right      close or open a job     enter   log of the worker; again: close it",
+    "d   changes of the worker, or of the job",
+    "a   approve the plan of the job          r   retry the worker, or the job",
+    "x   cancel the worker, or the job        m   send a message to the worker",
+    "p   pause the job, or resume it          o   order: attention, index, time, cost",
+    "t   child jobs below their workers       /   show rows with a text; escape: all rows",
+    "q   quit                                 Ctrl-L   draw again",
+)
+
+
+@dataclass(slots=True)
+class Pane:
+    """Text below the rows, or in place of them: a log, changes, or help."""
+
+    title: str
+    lines: Sequence[str] = ()
+    #: Number of lines below the window; 0: the end is shown, and followed.
+    above: int = 0
+    is_whole: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Frame:
+    """What is drawn."""
+
+    snapshot: Snapshot
+    view: View
+    pane: Pane | None = None
+    #: A question, or what is being typed; empty: the keys.
+    prompt: str = ""
+    #: The outcome of the latest action.
+    notice: str = ""
+    style: Style = field(default_factory=lambda: Style(is_on=False))
+    #: True if the terminal shows more than ASCII.
+    is_unicode: bool = True
+
+    def lines(self, width: int, height: int) -> list[str]:
+        """Return ``height`` lines of at most ``width`` columns."""
+        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+            return [fit(f"{width}x{height} is too small", width)] + [""] * (height - 1)
+        body = height - ROWS_AROUND
+        below = self._pane_lines(body)
+        rows = body - len(below)
+        drawn = [self._row(row, width) for row in self.view.window(rows)] if rows else []
+        if rows and not drawn:
+            drawn = [self._nothing()]
+        drawn += [""] * (rows - len(drawn))
+        found = [self._head(width), self._titles(width), *drawn, *below, self._foot()]
+        return [fit(self._plain(line), width) for line in found]
+
+    def _plain(self, line: str) -> str:
+        return line if self.is_unicode else line.replace("·", "|").replace("▸", ">")
+
+    def _nothing(self) -> str:
+        if self.view.text:
+            return f"  no row has {self.view.text!r}; escape shows all rows"
+        return "  no jobs" if self.snapshot.at else "  reading the jobs ..."
+
+    def _head(self, width: int) -> str:
+        shown = self.snapshot
+        parts = [
+            "read-only: no server runs" if shown.is_offline else "orchestrator",
+            f"{shown.unfinished} of {shown.total} jobs unfinished",
+            f"{shown.running} workers running",
+            f"${shown.cost_usd:.2f}",
+        ]
+        parts += [f"{shown.needs} need you"] if shown.needs else []
+        parts += [f"order: {self.view.order.value}"] if width > 100 else []
+        parts += [f"search: {self.view.text}"] if self.view.text else []
+        parts += [shown.problem] if shown.problem else []
+        clock = time.strftime("%H:%M:%S", time.localtime(shown.at)) if shown.at else ""
+        told = fit(" · ".join(map(printable, parts)), width - len(clock) - 1)
+        style = self.style.bad if shown.problem else self.style.bold
+        return style(f"{padded(told, width - len(clock))}{clock}")
+
+    def _foot(self) -> str:
+        if self.prompt:
+            return self.style.bold(printable(self.prompt))
+        return printable(self.notice) or self.style.dim(KEYS)
+
+    # Rows
+
+    def _shown(self, width: int) -> list[str]:
+        return [name for name, (_, least) in _WIDTHS.items() if width >= least]
+
+    def _room(self, width: int) -> tuple[int, int]:
+        """Return the widths of the title and of the last line."""
+        used = 2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown(width)) + 1
+        rest = max(0, width - used)
+        return (rest // 2, rest - rest // 2 - 1) if width >= _LAST_FROM else (rest, 0)
+
+    def _titles(self, width: int) -> str:
+        _, last = self._room(width)
+        cells = {name: name for name in self._shown(width)}
+        line = self._cells("  JOB / WORKER", "TITLE", cells, "LAST LINE" if last else "", width)
+        return self.style.dim(line)
+
+    def _cells(self, name: str, title: str, cells: Mapping[str, str], last: str, width: int) -> str:
+        title_width, last_width = self._room(width)
+        parts = [padded(fit(printable(name), _NAME_WIDTH + 2), _NAME_WIDTH + 2)]
+        parts.append(padded(fit(title, title_width), title_width))
+        for column in self._shown(width):
+            room = _WIDTHS[column][0]
+            text = fit(printable(cells.get(column, "")), room)
+            blank = " " * max(0, room - columns(text))
+            parts.append(f"{blank}{text}" if column in _NUMBERS else f"{text}{blank}")
+        parts += [fit(last, last_width)] if last_width else []
+        return " ".join(parts).rstrip()
+
+    def _row(self, row: Row, width: int) -> str:
+        mark = "▸" if row.key == self.view.selected else " "
+        line = self._worker(row, row.worker, mark, width) if row.worker else None
+        line = line or self._job(row.job, mark, width)
+        if row.key == self.view.selected:
+            return self.style.bold(line)
+        status = row.worker.status if row.worker else row.job.status
+        return self.style.of(_MEANING.get(status, ""))(line)
+
+    def _worker(self, row: Row, worker: WorkerLine, mark: str, width: int) -> str:
+        indent = "  " * min(row.indent, 6)
+        is_bad = worker.status in (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
+        name = f"{mark}{'!' if is_bad else ' '}{indent}{worker.worker_id}"
+        key = (row.job.job_id, worker.worker_id)
+        last = self.snapshot.last_lines.get(key) or first_line(worker.reason, width)
+        gates = worker.gates
+        cells = {
+            "AGENT": worker.agent,
+            "STATUS": _SHORT.get(worker.status, worker.status),
+            "TRY": str(worker.attempt or "-"),
+            "TOKENS": count(worker.tokens),
+            "COST": cost(worker.cost_usd),
+            "TIME": clock(worker.seconds(self.snapshot.at)),
+            "GATES": f"{gates[0]}/{gates[1]}" if gates else "-",
+        }
+        title = first_line(worker.title, width)
+        return self._cells(name, title, cells, printable(last).replace("\t", " "), width)
+
+    def _job(self, job: JobLine, mark: str, width: int) -> str:
+        is_open = "-" if self.view.is_open(job) else "+"
+        state = "paused" if job.is_paused and not job.has_ended else job.status
+        cells = {
+            "STATUS": state,
+            "TOKENS": count(job.tokens),
+            "COST": cost(job.cost_usd),
+            "TIME": clock(job.seconds(self.snapshot.at)),
+        }
+        last = first_line("; ".join(job.needs) or job.reason, width)
+        name = f"{mark}{'!' if job.needs else ' '}{is_open} {job.job_id}"
+        bad = f" !{job.failed}" if job.failed else ""
+        title = f"{job.done}/{job.total}{bad} {first_line(job.request, width)}"
+        return self._cells(name, title, cells, last, width)
+
+    # Below the rows
+
+    def _pane_lines(self, body: int) -> list[str]:
+        pane = self.pane
+        if pane is None:
+            return []
+        height = body if pane.is_whole else max(3, body // 2)
+        room = height - 1
+        end = max(0, len(pane.lines) - pane.above)
+        lines = pane.lines[max(0, end - room) : end]
+        shown = [printable(each).replace("\t", "    ") for each in lines]
+        rule = "─" if self.is_unicode else "-"
+        head = self.style.dim(f"{rule * 3} {printable(pane.title)} {rule * 3}")
+        return [head, *shown, *[""] * (room - len(shown))]
+
+
+def count(number: int | None) -> str:
+    """Return text such as ``950``, ``41.2k`` or ``1.3M``."""
+    if not number:
+        return "-"
+    if number < 1000:
+        return str(number)
+    return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
+
+
+def cost(dollars: float | None) -> str:
+    return f"${dollars:.2f}" if dollars else "-"
+
+
+def clock(seconds: float | None) -> str:
+    """Return text such as ``00:33`` or ``1:02:03``."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

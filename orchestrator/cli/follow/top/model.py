@@ -1,0 +1,137 @@
+"""Jobs and workers as the screen shows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.model.states import ENDED_JOB, JobStatus, WorkerStatus
+
+Answer = Mapping[str, Any]
+
+#: Place of a status in the order by attention.
+ATTENTION: Mapping[str, int] = {
+    status: place
+    for place, status in enumerate(
+        (
+            WorkerStatus.FAILED,
+            WorkerStatus.TIMEOUT,
+            WorkerStatus.RUNNING,
+            WorkerStatus.WAITING,
+            WorkerStatus.PENDING,
+            WorkerStatus.CANCELLED,
+            WorkerStatus.SKIPPED,
+            WorkerStatus.RECURSIVE_SUCCESS,
+            WorkerStatus.SUCCESS,
+        )
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLine:
+    """One worker. Times are seconds since the epoch."""
+
+    job_id: str
+    worker_id: str
+    title: str
+    agent: str
+    status: str
+    started_at: float | None = None
+    ended_at: float | None = None
+    tokens: int | None = None
+    cost_usd: float | None = None
+    attempt: int = 0
+    #: Gates that passed, and all that ran or did not run; None: no gates.
+    gates: tuple[int, int] | None = None
+    reason: str = ""
+    #: Number of jobs above the worker's job.
+    depth: int = 0
+    #: The worker that started the worker's job; empty: a person did.
+    parent_id: str = ""
+
+    def seconds(self, now: float) -> float | None:
+        if self.started_at is None:
+            return None
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobLine:
+    """One root job. ``workers`` is None if they are not read."""
+
+    job_id: str
+    status: str
+    request: str
+    reason: str = ""
+    #: Numbers of workers by status, of the whole tree.
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cost_usd: float | None = None
+    tokens: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    #: What the job waits for from a person, one line each.
+    needs: Sequence[str] = ()
+    awaits_approval: bool = False
+    is_paused: bool = False
+    workers: Sequence[WorkerLine] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED_JOB
+
+    @property
+    def done(self) -> int:
+        good = (WorkerStatus.SUCCESS, WorkerStatus.RECURSIVE_SUCCESS)
+        return sum(self.counts.get(each, 0) for each in good)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.counts.get(each, 0) for each in (WorkerStatus.FAILED, WorkerStatus.TIMEOUT))
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def seconds(self, now: float) -> float | None:
+        if self.started_at is None:
+            return None
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Everything that one refresh has read."""
+
+    jobs: Sequence[JobLine] = ()
+    at: float = 0.0
+    #: Number of jobs, which may be more than were read.
+    total: int = 0
+    #: Text about the source: an address, or that no server runs.
+    source: str = ""
+    #: True if the jobs come from files: nothing can be changed.
+    is_offline: bool = False
+    #: Why the latest refresh failed; empty: it did not.
+    problem: str = ""
+    #: Last lines of logs, by job and worker.
+    last_lines: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def running(self) -> int:
+        states = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+        return sum(each.counts.get(state, 0) for each in self.jobs for state in states)
+
+    @property
+    def unfinished(self) -> int:
+        return sum(not each.has_ended for each in self.jobs)
+
+    @property
+    def needs(self) -> int:
+        return sum(len(each.needs) for each in self.jobs)
+
+    @property
+    def cost_usd(self) -> float:
+        return sum(each.cost_usd or 0.0 for each in self.jobs)
+
+
+def is_approvable(job: JobLine) -> bool:
+    return job.awaits_approval and job.status not in (JobStatus.RUNNING, *ENDED_JOB)

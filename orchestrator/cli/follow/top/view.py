@@ -1,0 +1,136 @@
+"""The rows of the screen: which are shown, in which order, and which one is selected. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from orchestrator.cli.follow.top.model import ATTENTION, JobLine, Snapshot, WorkerLine
+
+#: Order key after all known statuses.
+_LAST = len(ATTENTION)
+
+
+class Order(Enum):
+    """The order of a job's workers."""
+
+    ATTENTION = "attention"
+    INDEX = "index"
+    TIME = "time"
+    COST = "cost"
+
+    @property
+    def following(self) -> "Order":
+        every = list(Order)
+        return every[(every.index(self) + 1) % len(every)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job, or one of its workers."""
+
+    job: JobLine
+    worker: WorkerLine | None = None
+    #: Number of rows above in the tree.
+    indent: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.job.job_id, self.worker.worker_id if self.worker else ""
+
+
+@dataclass(slots=True)
+class View:
+    """The user's choice of rows."""
+
+    order: Order = Order.ATTENTION
+    as_tree: bool = False
+    text: str = ""
+    #: Jobs that the user has opened or closed; others are open until they end.
+    opened: dict[str, bool] = field(default_factory=dict)
+    selected: tuple[str, str] = ("", "")
+    #: Time of the snapshot, for the order by time.
+    now: float = 0.0
+    #: Index of the first row in the window.
+    top: int = 0
+    rows: Sequence[Row] = ()
+    _places: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def is_open(self, job: JobLine) -> bool:
+        return self.opened.get(job.job_id, not job.has_ended)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Make the rows of a snapshot; the selected row stays the same if it is still shown."""
+        at, self.now = self.index, snapshot.at
+        self.rows = list(self._rows(snapshot))
+        self._places = {row.key: place for place, row in enumerate(self.rows)}
+        if self.rows and self._place() is None:
+            self.selected = self.rows[min(at, len(self.rows) - 1)].key
+
+    def _rows(self, snapshot: Snapshot) -> Iterator[Row]:
+        for job in snapshot.jobs:
+            workers = self._workers(job)
+            named = self.text.lower() in f"{job.job_id} {job.request} {job.status}".lower()
+            if not named:
+                workers = [each for each in workers if self._fits(each)]
+                if not workers:
+                    continue
+            yield Row(job)
+            if self.is_open(job):
+                yield from self._of_workers(job, workers)
+
+    def _workers(self, job: JobLine) -> Sequence[WorkerLine]:
+        return job.workers or ()
+
+    def _fits(self, worker: WorkerLine) -> bool:
+        told = f"{worker.worker_id} {worker.title} {worker.agent} {worker.status} {worker.reason}"
+        return self.text.lower() in told.lower()
+
+    def _of_workers(self, job: JobLine, workers: Sequence[WorkerLine]) -> Iterator[Row]:
+        ordered = sorted(workers, key=self._key) if self.order is not Order.INDEX else workers
+        if not self.as_tree:
+            yield from (Row(job, each, 1) for each in ordered)
+            return
+        below: dict[str, list[WorkerLine]] = {}
+        known = {each.worker_id for each in workers}
+        for each in ordered:
+            below.setdefault(each.parent_id if each.parent_id in known else "", []).append(each)
+        ahead = [(each, 1) for each in reversed(below.get("", ()))]
+        while ahead:
+            worker, indent = ahead.pop()
+            yield Row(job, worker, indent)
+            ahead += [(each, indent + 1) for each in reversed(below.get(worker.worker_id, ()))]
+
+    def _key(self, worker: WorkerLine) -> tuple[float, ...]:
+        match self.order:
+            case Order.TIME:
+                return (-(worker.seconds(self.now) or 0.0),)
+            case Order.COST:
+                return (-(worker.cost_usd or 0.0), -(worker.tokens or 0))
+            case _:
+                return (ATTENTION.get(worker.status, _LAST),)
+
+    # The selected row
+
+    def _place(self) -> int | None:
+        return self._places.get(self.selected)
+
+    @property
+    def index(self) -> int:
+        return self._place() or 0
+
+    @property
+    def row(self) -> Row | None:
+        return self.rows[self.index] if self.rows else None
+
+    def move(self, by: int) -> None:
+        if self.rows:
+            at = min(max(0, self.index + by), len(self.rows) - 1)
+            self.selected = self.rows[at].key
+
+    def window(self, height: int) -> Sequence[Row]:
+        """Return at most ``height`` rows, the selected one among them."""
+        at = self.index
+        self.top = min(self.top, at)
+        self.top = max(self.top, at - height + 1, 0)
+        self.top = min(self.top, max(0, len(self.rows) - height))
+        return self.rows[self.top : self.top + height]

@@ -1,0 +1,262 @@
+"""The rows, frames and keys of ``top``."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
+from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.screen import decoded
+from orchestrator.cli.follow.top.source import of_columns
+from orchestrator.cli.follow.top.view import Order, View
+from orchestrator.cli.output.style import Style
+
+NOW = 1000.0
+
+
+def worker(number: int, status: str = "running", **more: Any) -> WorkerLine:
+    given = {"job_id": "j", "title": f"task {number}", "agent": "claude", "started_at": 900.0}
+    return WorkerLine(worker_id=f"worker_{number}", status=status, **{**given, **more})
+
+
+def snapshot(*workers: WorkerLine, **more: Any) -> Snapshot:
+    counts: dict[str, int] = {}
+    for each in workers:
+        counts[each.status] = counts.get(each.status, 0) + 1
+    job = JobLine(
+        job_id="j", status="running", request="Build it", counts=counts, workers=workers, **more
+    )
+    return Snapshot(jobs=[job], at=NOW, total=1)
+
+
+def names(view: View) -> list[str]:
+    return [row.key[1] or row.key[0] for row in view.rows]
+
+
+def drawn(frame: Frame, width: int = 120, height: int = 12) -> list[str]:
+    """What a terminal shows of a frame."""
+    screen = pyte.Screen(width, height)
+    lines = frame.lines(width, height)
+    assert len(lines) == height
+    pyte.Stream(screen).feed("\r\n".join(lines))
+    return [line.rstrip() for line in screen.display]
+
+
+def test_what_failed_comes_first_and_other_orders_are_a_key_away() -> None:
+    shown = snapshot(
+        worker(1, "success", cost_usd=3.0, ended_at=950.0),
+        worker(2, cost_usd=1.0),
+        worker(3, "failed", cost_usd=2.0, ended_at=920.0),
+        worker(4, "pending", started_at=None),
+    )
+    view = View()
+
+    view.show(shown)
+    assert names(view) == ["j", "worker_3", "worker_2", "worker_4", "worker_1"]
+    view.selected = ("j", "worker_2")
+    for order, wanted in (
+        (Order.INDEX, "1 2 3 4"),
+        (Order.TIME, "2 1 3 4"),
+        (Order.COST, "1 3 2 4"),
+        (Order.ATTENTION, "3 2 4 1"),
+    ):
+        view.order = view.order.following
+        view.show(shown)
+        assert view.order is order
+        assert names(view)[1:] == [f"worker_{each}" for each in wanted.split()]
+    assert view.selected == ("j", "worker_2")
+
+
+def test_child_jobs_stand_below_their_worker_in_a_tree() -> None:
+    view = View(as_tree=True)
+
+    view.show(
+        snapshot(
+            worker(1),
+            worker(2),
+            WorkerLine(
+                job_id="k",
+                worker_id="worker_1_1",
+                title="",
+                agent="codex",
+                status="failed",
+                parent_id="worker_1",
+            ),
+        )
+    )
+
+    assert names(view) == ["j", "worker_1", "worker_1_1", "worker_2"]
+    assert [row.indent for row in view.rows] == [0, 1, 2, 1]
+
+
+def test_a_search_keeps_rows_and_their_job_and_a_closed_job_hides_them() -> None:
+    shown = snapshot(worker(1, title="parse dates"), worker(2, title="docs"))
+    view = View(text="DATES")
+
+    view.show(shown)
+    assert names(view) == ["j", "worker_1"]
+    view.text = "build"
+    view.show(shown)
+    assert len(view.rows) == 3
+    view.opened["j"] = False
+    view.show(shown)
+    assert names(view) == ["j"]
+    view.text = "nothing"
+    view.show(shown)
+    assert not view.rows and view.row is None
+    assert "no row has 'nothing'" in "\n".join(drawn(Frame(snapshot=shown, view=view)))
+
+
+def test_ten_thousand_workers_are_a_window_of_rows() -> None:
+    view = View(order=Order.INDEX)
+    view.show(snapshot(*(worker(number) for number in range(10_000))))
+
+    view.move(10**9)
+    assert [row.key[1] for row in view.window(3)] == ["worker_9997", "worker_9998", "worker_9999"]
+    view.move(-1)
+    assert view.window(3)[1].key == view.selected
+    view.move(-(10**9))
+    assert [row.key[1] for row in view.window(3)] == ["", "worker_0", "worker_1"]
+
+
+def test_a_frame_fits_any_terminal_and_says_states_in_words() -> None:
+    shown = snapshot(
+        worker(1, "failed", ended_at=933.0, tokens=12_000, cost_usd=0.02, gates=(1, 2), attempt=2),
+        needs=["approval: the plan"],
+    )
+    view = View()
+    view.show(shown)
+    frame = Frame(snapshot=shown, view=view, style=Style(is_on=True))
+
+    wide = drawn(frame, 140)
+    assert "1 need you" in wide[0] and "approval: the plan" in wide[2]
+    row = " ".join(wide[3].split())
+    assert row == "! worker_1 task 1 claude failed 2 12.0k $0.02 00:33 1/2"
+    for width, height in ((40, 6), (80, 24), (200, 50)):
+        assert any("worker_1" in line and "failed" in line for line in drawn(frame, width, height))
+    assert "too small" in drawn(frame, 20, 4)[0]
+    plain = Frame(snapshot=shown, view=view, is_unicode=False)
+    assert "\n".join(plain.lines(120, 12)).isascii()
+
+
+def test_text_of_workers_is_data() -> None:
+    hostile = "\x1b[2J\x1b]0;owned\x07evil\u202e \x9b31m"
+    shown = snapshot(worker(1, title=hostile, reason=hostile, agent=hostile))
+    view = View()
+    view.show(shown)
+    frame = Frame(snapshot=shown, view=view, pane=Pane(hostile, [hostile, "\tx"]), prompt=hostile)
+
+    text = "\n".join(frame.lines(160, 20))
+
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
+    assert text.count("evil") >= 3
+
+
+def test_a_log_follows_its_end_and_can_be_scrolled() -> None:
+    view = View()
+    shown = snapshot(worker(1))
+    view.show(shown)
+    pane = Pane("log of worker_1", [f"line {number}" for number in range(100)])
+    frame = Frame(snapshot=shown, view=view, pane=pane)
+
+    assert drawn(frame)[-2] == "line 99"
+    pane.above = 50
+    assert drawn(frame)[-2] == "line 49"
+    assert "worker_1" in drawn(frame)[3]
+
+
+def test_numbers_are_short() -> None:
+    assert [count(each) for each in (None, 0, 999, 41_200, 1_300_000)] == (
+        ["-", "-", "999", "41.2k", "1.3M"]
+    )
+    assert [clock(each) for each in (None, 33.9, 3723)] == ["-", "00:33", "1:02:03"]
+    assert cost(0.305) == "$0.30" or cost(0.305) == "$0.31"
+
+
+@pytest.mark.parametrize(
+    ("typed", "keys"),
+    [
+        (b"jq", ["j", "q"]),
+        (b"\x1b[A\x1bOB\x1b[5~\x1b[1;5C", ["up", "down", "pageup"]),
+        (b"\x1b", ["escape"]),
+        (b"\r\x7f\x0c\x03\x1a", ["enter", "backspace", "redraw", "interrupt", "suspend"]),
+        ("é漢".encode(), ["é", "漢"]),
+    ],
+)
+def test_keys_are_read_from_a_terminal(typed: bytes, keys: list[str]) -> None:
+    assert list(decoded(typed)) == keys
+
+
+def test_columns_of_equal_values_are_one_value() -> None:
+    answer = {
+        "n": 2,
+        "at": 100.0,
+        "jobs": [{"job_id": "j", "depth": 0}, {"job_id": "k", "depth": 1}],
+        "agents": ["claude"],
+        "statuses": ["success", "running"],
+        "worker": [1, "1_1"],
+        "task": ["a", "b"],
+        "title": ["", "Second"],
+        "j": [0, 1],
+        "s": [0, 1],
+        "a": 0,
+        "t0": [1.0, 2.5],
+        "t1": [3.0, None],
+        "cost": 0,
+        "tokens": [10, 0],
+        "attempt": 1,
+        "parent": [-1, 0],
+        "gates": [[1, 0, 1], 0],
+        "reason": {"1": "why"},
+    }
+
+    first, second = of_columns(answer)
+
+    assert (first.worker_id, first.title, first.seconds(NOW), first.gates) == (
+        ("worker_1", "a", 2.0, (1, 2))
+    )
+    assert (second.worker_id, second.parent_id, second.depth, second.reason) == (
+        ("worker_1_1", "worker_1", 1, "why")
+    )
+    assert second.seconds(110.0) == pytest.approx(7.5)
+
+
+def write_job(folder: Path, job_id: str, status: str = "running") -> None:
+    directory = folder / "workspace" / f"job_{job_id}"
+    (directory / "logs").mkdir(parents=True)
+    task = {"worker_id": "worker_1", "task_id": "a", "job_id": job_id, "agent": "shell"}
+    rows = [{**task, "status": status, "attempts": 1, "started_at": "2026-01-01T00:00:00Z"}]
+    document = {
+        "job_id": job_id,
+        "status": status,
+        "request": "Build it",
+        "created_at": "2026-01-01T00:00:00Z",
+        "counts": {status: 1},
+        "results": {"tasks": rows},
+    }
+    (directory / "status.json").write_text(json.dumps(document))
+    (directory / "logs" / "depth_0_worker_1.log").write_text("first\nlast line\n")
+
+
+def test_once_prints_one_frame_without_a_terminal_and_without_a_server(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    write_job(tmp_path, "abc123")
+    write_job(tmp_path, "def456")
+    surroundings = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
+
+    assert execute(["top", "--once"], surroundings) == 0
+    shown = capfd.readouterr().out
+    assert "read-only: no server runs" in shown and "\x1b" not in shown
+    assert shown.count("worker_1") == 2 and "enter log" not in shown
+    assert execute(["top", "--once", "job_abc123"], surroundings) == 0
+    assert "def456" not in capfd.readouterr().out
+    assert execute(["top"], surroundings) == 2
+    assert "top --once" in capfd.readouterr().err
