@@ -138,6 +138,11 @@ class AgentRegistry:
         """True if the agent gets a prompt, which begins with its job's shared context."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
+    def reads_messages(self, name: str, *, windows: bool) -> bool:
+        """Return True if the agent reads messages of people while it works."""
+        asked = getattr(self._agents.get(name), "reads_messages", None)
+        return bool(asked and asked(windows=windows))
+
     def needs_login(self, name: str) -> bool:
         """True if the agent calls a model with a key or a login that may be rejected."""
         return bool(getattr(self._agents.get(name), "login", ""))

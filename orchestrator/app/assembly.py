@@ -152,6 +152,7 @@ class Assembly:
             removal=self._removal,
             housekeeping=self._housekeeping,
             landings=self._landing_calls,
+            pass_on_messages=self._job_control.pass_on_again,
             worktree_cleanup=WorktreeCleanup(self._worktrees),
             lock=WorkspaceLock(self._workspace.root),
             place=self._place,
@@ -350,7 +351,7 @@ class Assembly:
         return Service(
             access=self._access,
             submissions=self._submission_calls,
-            job_control=JobControl(self._supervisor, self._access),
+            job_control=self._job_control,
             pauses=PauseCalls(self._supervisor, self._access),
             budgets=BudgetCalls(self._supervisor, self._access, self._submitting),
             answers=AnswerCalls(self._supervisor, self._store, self._access),
@@ -465,6 +466,16 @@ class Assembly:
             worktrees=self._worktrees,
             merge_queue=self._merge_queue,
             report_anew=self._reporting.once_more,
+        )
+
+    @cached_property
+    def _job_control(self) -> JobControl:
+        return JobControl(
+            supervisor=self._supervisor,
+            access=self._access,
+            store=self._store,
+            workspace=self._workspace,
+            reads_messages=self._agents.reads_messages,
         )
 
     @cached_property

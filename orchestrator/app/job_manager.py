@@ -1,14 +1,14 @@
 """The running parts of the product: opened, started and stopped in order."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError, StoreError
 from orchestrator.core.limits.quotas import day_of
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import Attempt, Job
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
 from orchestrator.engine.merge.queue import MergeQueue
@@ -65,6 +65,8 @@ class JobManager:
     removal: JobRemoval
     housekeeping: Housekeeping
     landings: LandingCalls
+    #: Gives running attempts the messages that a crash kept from them.
+    pass_on_messages: Callable[[Sequence[Attempt]], None]
     worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
     place: Place
@@ -125,6 +127,7 @@ class JobManager:
         failpoints.reached("recovery: done")
         self.supervisor.start()
         self.landings.recover()
+        self.pass_on_messages(found)
         self.housekeeping.start(removed)
 
     def _take_place(self) -> None:

@@ -46,6 +46,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "jobs": "jobs.list_jobs",
         "inbox": "jobs.inbox",
         "open": "jobs.open_page",
+        "top": "follow.top.command",
         "job": "",
     },
     "Follow a job": {
@@ -63,6 +64,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "budget": "jobs.budget",
         "cancel": "jobs.control",
         "retry": "jobs.control",
+        "message": "jobs.control",
         "continue": "jobs.continue_job",
         "attach": "jobs.attach",
     },

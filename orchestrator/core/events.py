@@ -81,6 +81,12 @@ class EventKind(StrEnum):
     LOCK_RELEASED = "lock_released"
     #: Late result of a lost attempt. data: attempt, taken, ended, record
     LATE_RESULT = "late_result"
+    #: A person sent a message to the worker. data: by, id, text
+    WORKER_MESSAGED = "worker_messaged"
+    #: An attempt's agent has read a message. data: id, attempt
+    WORKER_MESSAGE_DELIVERED = "worker_message_delivered"
+    #: The worker ended before its agent read a message. data: id
+    WORKER_MESSAGE_UNDELIVERED = "worker_message_undelivered"
     #: The worker has ended. data: status, reason, files_created; after a failure also its kind and
     #: strategy as in ``worker_retrying``
     WORKER_ENDED = "worker_ended"

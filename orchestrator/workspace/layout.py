@@ -9,8 +9,9 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
+from orchestrator.core.model.attempt.message import READ_SUFFIX, WorkerMessage, document, file_name
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.security.untrusted_files import NotPlain, open_log, read_tail
+from orchestrator.security.untrusted_files import NotPlain, open_log, read_tail, write_private
 from orchestrator.workspace.lock import ATTACHED, is_attached
 
 #: Files that the orchestrator itself writes to a worker's directory, or reads from there.
@@ -133,6 +134,14 @@ class Workspace:
         for name, text in files.items():
             _write_new(Path(directory, name), text)
         return directory
+
+    def write_message(self, worker: Worker, message: WorkerMessage) -> None:
+        """Have the driver of the worker's attempt find a message. Raise OSError."""
+        directory = self.control(worker, worker.attempt)
+        os.makedirs(directory, 0o700, exist_ok=True)
+        path = Path(directory, file_name(message.id))
+        if not os.path.lexists(path.with_suffix(READ_SUFFIX)):
+            write_private(path, document(message).encode())
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the log that marks the start of another attempt."""

@@ -4,12 +4,15 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, Spent, Troubled
+from orchestrator.agents.events.mailbox import Mailbox, read_ids
 from orchestrator.agents.loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.model.attempt.message import WorkerMessage, document, file_name
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 
@@ -292,3 +295,69 @@ def test_several_loops_run_side_by_side(api: ModelApi, tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(loops)) as pool:
         assert all(pool.map(run, loops))
     assert all((each.folder / "own.txt").exists() for each in loops)
+
+
+def put(folder: Path, text: str, at: float = 1.0, attempt: int = 0) -> str:
+    """A message, as the server writes it for the driver."""
+    sent = WorkerMessage(id=str(uuid4()), at=at, by="ada", text=text, attempt=attempt)
+    (folder / file_name(sent.id)).write_text(document(sent))
+    return sent.id
+
+
+def mailbox(folder: Path, read: list[str], resumed: bool = False) -> Mailbox:
+    return Mailbox(folder, read.extend, lambda text: None, resumed=resumed)
+
+
+def test_a_message_is_read_before_the_next_call_of_the_model(
+    each_loop: Loop, api: ModelApi, tmp_path: Path
+) -> None:
+    control, read = tmp_path / "control", list[str]()
+    control.mkdir()
+    first = put(control, "Known from the start")
+    sent: list[str] = []
+
+    def emit(sign: Sign) -> None:
+        if isinstance(sign, Did):
+            sent.append(put(control, "Use ```tabs```"))
+
+    turns = (Turn(calls=(Call.shell("true"),)), Turn("done"))
+    each_loop.api.scripts["it"] = Script.of(*turns)
+    box = mailbox(control, read)
+    outcome = loop(each_loop.name).run(each_loop.spec(), "[[script:it]]", emit, box)
+
+    assert outcome.succeeded, outcome
+    bodies = [json.dumps(call.body["messages"], ensure_ascii=False) for call in api.calls]
+    assert "Known from the start" in bodies[0] and "tabs" not in bodies[0]
+    assert "````\\nUse ```tabs```\\n````" in bodies[1]
+    assert read == [first, *sent]
+    assert read_ids(control) == tuple(sorted(read))
+
+
+def test_a_message_during_the_last_answer_has_another_one_follow(
+    each_loop: Loop, api: ModelApi, tmp_path: Path
+) -> None:
+    read: list[str] = []
+
+    def emit(sign: Sign) -> None:
+        if isinstance(sign, Said) and sign.text == "first":
+            put(tmp_path, "One more thing")
+
+    each_loop.api.scripts["it"] = Script.of(Turn("first"), Turn("second"))
+    box = mailbox(tmp_path, read)
+    outcome = loop(each_loop.name).run(each_loop.spec(), "[[script:it]]", emit, box)
+
+    assert outcome.text == "second" and len(read) == 1
+    assert "One more thing" in json.dumps(api.calls[1].body["messages"][-1])
+
+
+def test_a_resumed_session_knows_what_it_has_read(tmp_path: Path) -> None:
+    put(tmp_path, "read before", attempt=1)
+    put(tmp_path, "new", at=2.0)
+
+    assert [each.text for each in mailbox(tmp_path, [], resumed=True).take()] == ["new"]
+    box = mailbox(tmp_path, [])
+    assert [each.text for each in box.take()] == ["read before", "new"]
+    assert not box.take() and box.has_open
+    (tmp_path / "message-broken.json").write_text("{")
+    (tmp_path / "message-pipe.json").symlink_to("/dev/zero")
+    assert not box.take()

@@ -74,6 +74,7 @@ OF_SPARES = ("worktree: spare files taken",)
 OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
 OF_UNDOING = ("landing: about to move",)
+OF_MESSAGES = ("message: stored",)
 OF_STORED_LANDINGS = (
     "landing: noted",
     "landing: about to be stored",
@@ -116,6 +117,9 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     (
         "unit/security/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
+    (
+        "integration/engine/jobs/test_messages.py::test_a_message_survives_a_crash_and_comes_once"
+    ): OF_MESSAGES,
     (
         "integration/engine/checkouts/test_landing.py::"
         "test_a_landing_is_told_once_whenever_the_server_dies"

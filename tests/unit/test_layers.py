@@ -74,6 +74,7 @@ LIGHT = frozenset(
         "core.model.attempt.attempt_result",
         "core.model.attempt.exit_cause",
         "core.model.attempt.failure",
+        "core.model.attempt.message",
         "core.model.attempt.session",
         "core.model.gate",
         "core.model.job",

@@ -17,6 +17,7 @@ from orchestrator.agents.adapters.invocation.windows import INTEROP
 from orchestrator.agents.catalog import prices
 from orchestrator.agents.catalog.task_fit import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
+from orchestrator.agents.events import mailbox
 from orchestrator.agents.events.agent_events import Outcome
 from orchestrator.agents.prompts.prompt import (
     last_line,
@@ -27,6 +28,7 @@ from orchestrator.agents.prompts.prompt import (
 )
 from orchestrator.core.limits.budget import NOTHING, spent_by
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.model.attempt.message import document, file_name
 from orchestrator.core.model.attempt.session import Session, Start, start_of
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
@@ -73,6 +75,8 @@ _TELL_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = frozenset({"ollama"})
+#: Programs that read messages on standard input while they work.
+_READING = frozenset(each.name for each in KNOWN if each.reads_messages)
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 #: The agent program's share of the seconds between stopping a worker and killing it.
@@ -134,6 +138,13 @@ class DrivenAgent:
     #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
 
+    def reads_messages(self, *, windows: bool) -> bool:
+        """True if the agent reads messages of people while it works.
+
+        ``windows``: its program runs on the Windows side of WSL.
+        """
+        return not self.argv or (self.tool in _READING and not windows)
+
     def check(self, task: TaskSpec) -> None:
         check_fits(task, self.name, self.hindrance())
 
@@ -158,7 +169,7 @@ class DrivenAgent:
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
         attempt_spec = self._spec(assignment)
-        control = {spec.NAME: spec.to_json(attempt_spec)}
+        control = {spec.NAME: spec.to_json(attempt_spec), **_messages(assignment)}
         if attempt_spec.resume:
             control[spec.RESUME_PROMPT] = resume_document(assignment)
         return Invocation(
@@ -241,7 +252,14 @@ class DrivenAgent:
             found = Evidence(output=written, output_required=True, error=last_line(log_tail))
         else:
             found = _evidence(_with_answer(outcome, written), written)
-        return replace(found, tool=self.name, session=_session(control))
+        read = mailbox.read_ids(control)
+        return replace(found, tool=self.name, session=_session(control), messages=read)
+
+
+def _messages(assignment: Assignment) -> dict[str, str]:
+    """Return files with the messages of people so far; the attempt may not know them."""
+    result = assignment.worker.result
+    return {file_name(each.id): document(each) for each in (result.messages if result else ())}
 
 
 def _with_answer(outcome: Outcome, written: str) -> Outcome:

@@ -28,13 +28,20 @@ class Child:
         *,
         prompt_on_stdin: bool,
         prompt: Path | None = None,
+        open_input: bool = False,
     ) -> None:
-        """``prompt``: a file to use as standard input."""
+        """``prompt``: a file to use as standard input. ``open_input``: ``say`` writes to standard
+        input.
+        """
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None
             self._process = subprocess.Popen(
                 argv,
-                stdin=given if prompt_on_stdin else subprocess.DEVNULL,
+                stdin=subprocess.PIPE
+                if open_input
+                else given
+                if prompt_on_stdin
+                else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environ,
@@ -45,6 +52,11 @@ class Child:
         self.stderr = self._process.stderr.fileno()
         for descriptor in (self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
+        #: Not written to standard input yet.
+        self._unsent = b""
+        self._input = self._process.stdin.fileno() if self._process.stdin else -1
+        if self._input >= 0:
+            os.set_blocking(self._input, False)
         #: Readable when the program has ended; leftover processes may keep its pipes open.
         self.end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else -1
 
@@ -52,6 +64,38 @@ class Child:
     def returncode(self) -> int | None:
         """Exit code of the process, as in subprocess; None while it runs."""
         return self._process.poll()
+
+    def say(self, line: str, selector: selectors.BaseSelector) -> None:
+        """Write a line to standard input, as soon as the program takes it."""
+        if self._input >= 0:
+            if not self._unsent:
+                selector.register(self._input, selectors.EVENT_WRITE)
+            self._unsent += f"{line}\n".encode()
+
+    def is_input(self, descriptor: int) -> bool:
+        return descriptor == self._input
+
+    def send(self, selector: selectors.BaseSelector) -> None:
+        """Write what standard input takes now."""
+        try:
+            self._unsent = self._unsent[os.write(self._input, self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:  # the program has ended, or reads no more
+            self._unsent = b""
+        if not self._unsent:
+            selector.unregister(self._input)
+
+    def hang_up(self) -> None:
+        """End standard input, if everything is written. Idempotent."""
+        if self._input >= 0 and not self._unsent and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._input = -1
+
+    @property
+    def listens(self) -> bool:
+        """True while standard input is open."""
+        return self._input >= 0
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)
@@ -78,7 +122,7 @@ class Child:
             yield data
 
     def close(self) -> None:
-        for pipe in (self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdout, self._process.stderr, self._process.stdin):
             if pipe is not None:
                 pipe.close()
         if self.end >= 0:

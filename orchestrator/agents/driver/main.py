@@ -20,6 +20,7 @@ from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.driver.usage_report import CALL_SECONDS, Telling
 from orchestrator.agents.driver.watchdog import EarlyStop, Price, Watchdog, in_words, priced
 from orchestrator.agents.events.agent_events import Outcome, Reader
+from orchestrator.agents.events.mailbox import Mailbox, Receipts
 from orchestrator.agents.events.transcript import Journal, Stream
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.budget import tokens
@@ -84,6 +85,10 @@ class Driver:
         self._price = price_of(attempt_spec)
         self._telling = Telling(os.environ, self._limit)
         self._watch = Watchdog(attempt_spec.limits, journal, self._telling, self._price)
+        self._receipts = Receipts(os.environ)
+        self._mailbox = Mailbox(
+            control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)
+        )
         self._stop: Callable[[EarlyStop], None] = lambda why: None
         self.termed = False
 
@@ -116,7 +121,9 @@ class Driver:
         """Send the total usage to the server; after a SIGTERM within a second, otherwise give
         up.
         """
-        self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
+        seconds = _TELL_SECONDS if self.termed else CALL_SECONDS
+        self._receipts.close(seconds)
+        self._telling.close(usage, seconds)
 
     def _warn_of_price(self, usage: Usage) -> None:
         """Warn that the cost cap was not enforced, because the model's price is unknown."""
@@ -134,7 +141,8 @@ class Driver:
         os.environ.update(shell_environment(ask))
         running = model_loop.Loop(self._spec, self._watch)
         self._stop = running.stop
-        return running.run(model_loop.load(self._spec), model_loop.prompt())
+        run = model_loop.load(self._spec, self._mailbox)
+        return running.run(run, model_loop.prompt())
 
     def _run_program(self) -> Outcome:
         secrets = secrets_in(os.environ)
@@ -182,6 +190,7 @@ class Driver:
         program = Program(
             load_reader(call.reader, attempt_spec), self._watch, patience, self._journal, stream
         )
+        program.mailbox = self._mailbox
         program.on_session = lambda session: self._named(session, resumed=call.resumes)
         self._stop = program.stop
         if self.termed:

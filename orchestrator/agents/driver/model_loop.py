@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import Finished, Outcome, Sign
+from orchestrator.agents.events.mailbox import Mailbox
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
@@ -135,11 +136,12 @@ def _given(url: str | None, key: str) -> dict[str, str]:
     return {**({"base_url": url} if url else {}), "api_key_env": key}
 
 
-def load(spec: Spec) -> Run:
+def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
     """Return the loop; if the answer must be JSON, a single question."""
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
-    run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run
+    asks_once = partial(_ask, found.complete, spec.schema)
+    run: Run = asks_once if spec.schema else partial(found.run, mail=mailbox)
     return run
 
 

@@ -5,9 +5,11 @@ import errno
 import math
 import os
 import selectors
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 from orchestrator.agents.adapters.invocation.call import AgentCall
 from orchestrator.agents.driver.agent_process import Child, read
@@ -17,10 +19,12 @@ from orchestrator.agents.events.agent_events import (
     LogReader,
     Outcome,
     Reader,
+    Received,
     SessionReader,
     Sign,
 )
 from orchestrator.agents.events.lines import Lines
+from orchestrator.agents.events.mailbox import Mailbox, words_of
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.agents.events.session_follower import Follower
 from orchestrator.agents.events.transcript import Journal, Stream
@@ -32,6 +36,8 @@ _LOOK_SECONDS = 0.5
 #: opencode ignores SIGTERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
+#: Seconds until a program that has finished must begin to read a message.
+UNREAD_SECONDS = 10.0
 #: Errors of a program that an update is replacing.
 PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
@@ -66,6 +72,8 @@ class Program:
         self.session = ""
         #: Called with the session's id as soon as the program names it.
         self.on_session: Callable[[str], None] = lambda session: None
+        #: Messages to the program, if it reads them.
+        self.mailbox: Mailbox | None = None
         #: Called at intervals while the program runs.
         self.on_look: Callable[[], None] = lambda: None
         self._look_at = 0.0
@@ -80,6 +88,8 @@ class Program:
         self._kill_at = 0.0
         self._heard = time.monotonic()
         self._finished_at: float | None = None
+        #: When the latest message was passed on.
+        self._unread_since = 0.0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
 
@@ -102,7 +112,11 @@ class Program:
                 self._skip(self._follower)
         try:
             child = Child(
-                call.argv, environ, prompt_on_stdin=call.prompt_on_stdin, prompt=call.prompt
+                call.argv,
+                environ,
+                prompt_on_stdin=call.prompt_on_stdin,
+                prompt=call.prompt,
+                open_input=call.input_line is not None,
             )
         except OSError as error:
             text = f"cannot start {call.argv[0]}: {error.strerror or error}"
@@ -110,23 +124,46 @@ class Program:
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return Outcome(error_class=kind, error=text)
         try:
-            self._see(child)
+            self._see(child, call)
             self._take_rest(child)
         finally:
             child.kill()
             child.close()
         return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
-    def _see(self, child: Child) -> None:
+    def _see(self, child: Child, call: AgentCall) -> None:
         with selectors.DefaultSelector() as selector:
             child.watch(selector)
             selector.register(self._wake_read, selectors.EVENT_READ)
+            if call.input_line is not None:
+                child.say(call.input_line(prompt_of(call), str(uuid4())), selector)
             while child.returncode is None:
+                if call.input_line is not None and child.listens:
+                    self._talk(child, call.input_line, selector)
                 self._turn(child, selector)
+
+    def _talk(
+        self, child: Child, line: Callable[[str, str], str], selector: selectors.BaseSelector
+    ) -> None:
+        """Pass on messages; end the program's input after its final answer."""
+        mailbox = self.mailbox
+        for each in mailbox.take() if mailbox and not self._stopping else ():
+            child.say(line(words_of(each), each.id), selector)
+            self._unread_since = time.monotonic()
+        if not self._watch.finished:
+            return
+        if mailbox is None or not mailbox.has_open or self._is_unheard():
+            child.hang_up()
+
+    def _is_unheard(self) -> bool:
+        """True if the program has not begun to read a message that came at its end."""
+        return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
         for key, _ in selector.select(_LOOK_SECONDS):
-            if key.fd != child.end:
+            if child.is_input(key.fd):
+                child.send(selector)
+            elif key.fd != child.end:
                 self._take(child, key.fd, selector)
         if self._follower is not None and self._follower.due(time.monotonic()):
             self._follow(self._follower)
@@ -158,6 +195,8 @@ class Program:
 
     def _take_signs(self, signs: Iterable[Sign]) -> None:
         for sign in signs:
+            if isinstance(sign, Received) and self.mailbox is not None:
+                self.mailbox.read(sign.id)
             self._edits.take(sign)
             why = self._watch.take(sign)
             if why is not None:
@@ -277,3 +316,9 @@ class Program:
             stopped_for=why.reason,
             stopped_because=why.because,
         )
+
+
+def prompt_of(call: AgentCall) -> str:
+    """Return the prompt: of the call's file, or on this process's standard input."""
+    content = call.prompt.read_bytes() if call.prompt else sys.stdin.buffer.read()
+    return content.decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from orchestrator.agents.events.agent_events import (
     Asked,
     Did,
     Finished,
+    Received,
     Said,
     Sign,
     Spent,
@@ -144,7 +145,7 @@ def _goes_on(sign: Sign) -> bool:
     """
     if isinstance(sign, Spent):
         return bool(sign.usage.steps)
-    return not isinstance(sign, Finished | Said)
+    return not isinstance(sign, Finished | Said | Received)
 
 
 def priced(usage: Usage, price: Price) -> Usage:

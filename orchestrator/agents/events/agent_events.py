@@ -64,7 +64,14 @@ class Finished:
     """Probably the final answer: another one may follow, or the program may hang."""
 
 
-Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The agent has read a line of its standard input."""
+
+    id: str
+
+
+Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished | Received
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from orchestrator.agents.events.agent_events import Outcome
 from orchestrator.agents.loop.calls import Emit
 from orchestrator.agents.loop.completion import completed
-from orchestrator.agents.loop.conversation import converse
+from orchestrator.agents.loop.conversation import Mail, converse
 from orchestrator.agents.loop.providers.turn import Dialect
 from orchestrator.agents.loop.settings import LoopSettings, read
 
@@ -31,9 +31,11 @@ class Loop:
 
     module: ModuleType
 
-    def run(self, spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
+    def run(
+        self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
+    ) -> Outcome:
         """Work on a prompt with tools until the model's final answer."""
-        return converse(lambda: self._made(spec), prompt, emit)
+        return converse(lambda: self._made(spec), prompt, emit, mail)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from orchestrator.agents.events.agent_events import Did, Finished, Outcome, Said, Spent, Troubled
 from orchestrator.agents.loop import instructions
@@ -21,10 +22,34 @@ _MOST_VAIN = 2
 _MOST_USES = 64
 
 
+class Mail(Protocol):
+    """Messages of people to the agent."""
+
+    def take_words(self) -> str:
+        """Return new messages as one text; "" for none."""
+        ...
+
+    def read_all(self) -> None:
+        """Mark the messages so far as read by the model."""
+
+
+class NoMail:
+    """No messages."""
+
+    def take_words(self) -> str:
+        return ""
+
+    def read_all(self) -> None:
+        pass
+
+
 class Conversation:
     """One run. ``run`` is called once."""
 
-    def __init__(self, settings: LoopSettings, dialect: Dialect, emit: Emit) -> None:
+    def __init__(
+        self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None = None
+    ) -> None:
+        self._mail = mail or NoMail()
         self._settings = settings
         self._dialect = dialect
         self._emit = emit
@@ -51,7 +76,8 @@ class Conversation:
 
     def _begin(self, prompt: str) -> None:
         tools = tuple(self._toolbox.tools.values())
-        self._dialect.begin(instructions.system(self._settings), prompt, tools)
+        given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
+        self._dialect.begin(instructions.system(self._settings), given, tools)
 
     def _step(self, caller: ModelCaller) -> bool:
         """Make one model call, and run the tools that the model requests. Return True if it was
@@ -60,6 +86,7 @@ class Conversation:
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
         turn = ask(caller, self._dialect, self._ledger, self._emit)
+        self._mail.read_all()
         self._warn_of_price()
         if turn.text:
             self._text = turn.text
@@ -80,8 +107,15 @@ class Conversation:
         elif not turn.text.strip():
             self._empty()
         else:
-            return True
+            return not self._has_mail()
         return False
+
+    def _has_mail(self) -> bool:
+        """Add messages that came during the last call; another call follows then."""
+        words = self._mail.take_words()
+        if words:
+            self._dialect.give([], words)
+        return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
         """Add a result for each tool call, because an API rejects a conversation in which one is
@@ -89,7 +123,8 @@ class Conversation:
         """
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
-        self._dialect.give([*results, *((use, too_many) for use in uses[_MOST_USES:])])
+        more = [(use, too_many) for use in uses[_MOST_USES:]]
+        self._dialect.give([*results, *more], self._mail.take_words())
 
     def _cut(self, turn: Turn) -> None:
         most = self._settings.max_tokens
@@ -154,13 +189,18 @@ class Conversation:
         return replace(failed(failure, self._ledger), text=self._text, denied=tuple(self._denied))
 
 
-def converse(make: Callable[[], tuple[LoopSettings, Dialect]], prompt: str, emit: Emit) -> Outcome:
+def converse(
+    make: Callable[[], tuple[LoopSettings, Dialect]],
+    prompt: str,
+    emit: Emit,
+    mail: Mail | None = None,
+) -> Outcome:
     """Run a loop; ``make`` may raise Failure."""
     try:
         settings, dialect = make()
     except ModelFailure as failure:
         return failed(failure)
-    return Conversation(settings, dialect, emit).run(prompt)
+    return Conversation(settings, dialect, emit, mail).run(prompt)
 
 
 def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:

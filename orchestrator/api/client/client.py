@@ -132,6 +132,10 @@ class OrchestratorClient(Following):
         """Return what jobs wait for from a person, the latest first: ``needs`` and ``total``."""
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
 
+    def columns(self, job_id: str) -> Answer:
+        """Return all workers of the job and its descendants, one list for each field."""
+        return self._get(path_of(job_id, "columns"))
+
     def tree(self, job_id: str) -> Answer:
         """Return the job with all its workers and child jobs."""
         return self._get(path_of(job_id, "tree"))
@@ -207,6 +211,13 @@ class OrchestratorClient(Following):
     def undo(self, job_id: str) -> Answer:
         """Restore the branch to its commit before ``land``."""
         return self._post(path_of(job_id, "undo"), {})
+
+    def message(self, job_id: str, worker_id: str, text: str) -> Answer:
+        """Send words to a worker that has not ended. Raises ConflictError if its agent reads
+        none.
+        """
+        path = path_of(job_id, "workers", worker_id, "message")
+        return self._post(path, {"text": text}, secrets.token_hex(16))
 
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
         """Restore a worker's changes to a checkpoint; the worker must not run."""

@@ -20,12 +20,14 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.schemas.answers.common import UsedAnswer
 from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer
+from orchestrator.schemas.answers.message import MessagesReadAnswer
 from orchestrator.schemas.requests.job import (
     EmptyRequest,
     OrchestrateRequest,
     RetryRequest,
     UsageRequest,
 )
+from orchestrator.schemas.requests.message import MessagesReadBody
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("job_actions", __name__, url_prefix="/api/v1")
@@ -46,6 +48,14 @@ def tell_usage() -> Response:
     usage = reading.body(UsageRequest).to_usage()
     used = service().used(caller(), usage)
     return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped))
+
+
+@blueprint.post("/messages")
+def tell_messages_read() -> Response:
+    reading.query(NoQuery)
+    ids = reading.body(MessagesReadBody).delivered
+    service().messages_read(caller(), ids)
+    return json_answer(MessagesReadAnswer(delivered=len(ids)))
 
 
 @blueprint.post("/jobs/<job_id>/retry")

@@ -28,6 +28,7 @@ from orchestrator.core.limits.budget import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
@@ -54,6 +55,7 @@ from orchestrator.schemas.answers.job import (
     WaitingAnswer,
     WorkerAnswer,
 )
+from orchestrator.schemas.answers.message import MessageAnswer
 from orchestrator.schemas.requests.queries import MOST_WHOLE_WORKERS, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
@@ -217,10 +219,22 @@ def worker_answer(
         attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
         child_job_ids=list(worker.child_job_ids),
         commit=result.delivery.commit if result.delivery else "",
+        messages=[_message(each) for each in result.messages],
         feedback=[_feedback(each) for each in result.feedback],
         question=question_answer(worker.question) if worker.question else None,
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
+    )
+
+
+def _message(sent: WorkerMessage) -> MessageAnswer:
+    return MessageAnswer(
+        id=sent.id,
+        at=moment(sent.at),
+        by=sent.by,
+        text=sent.text,
+        attempt=sent.attempt or None,
+        delivered_at=moment_or_none(sent.delivered_at),
     )
 
 

@@ -135,6 +135,11 @@ def _retried(who: str, facts: Facts) -> str:
     return f"{who}: retrying {tasks} that did not succeed"
 
 
+def _messaged(who: str, facts: Facts) -> str:
+    text = first_line(facts.get("text"), REASON_CHARACTERS)
+    return f"{who}: message from {facts.get('by')}: {text}"
+
+
 def _landed(who: str, facts: Facts) -> str:
     return f"{who}: landed on {facts.get('branch')} by {facts.get('by')}"
 
@@ -164,6 +169,9 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_APPROVED: lambda who, _: f"{who} was approved",
     EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
     EventKind.JOB_RETRIED: _retried,
+    EventKind.WORKER_MESSAGED: _messaged,
+    EventKind.WORKER_MESSAGE_DELIVERED: lambda who, _: f"{who} has read a message",
+    EventKind.WORKER_MESSAGE_UNDELIVERED: lambda who, _: f"{who} ended before it read a message",
     EventKind.JOB_LANDED: _landed,
     EventKind.LANDING_UNDONE: _undone,
 }

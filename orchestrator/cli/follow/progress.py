@@ -90,7 +90,7 @@ class Progress:
         if kind == EventKind.WORKER_USED:
             self._costs[worker] = facts.get("cost_usd")
             return
-        if kind == EventKind.WORKER_ROLLED_BACK:
+        if kind in _NO_STATUS:
             return
         job.workers.add(worker)
         self.activities.pop(worker, None)
@@ -221,6 +221,15 @@ _STATUS: dict[str, str] = {
     EventKind.WORKER_WAITING: "waiting",
     EventKind.WORKER_RETRYING: "pending",
 }
+#: Events of a worker that leave its status as it is.
+_NO_STATUS = frozenset(
+    {
+        EventKind.WORKER_ROLLED_BACK,
+        EventKind.WORKER_MESSAGED,
+        EventKind.WORKER_MESSAGE_DELIVERED,
+        EventKind.WORKER_MESSAGE_UNDELIVERED,
+    }
+)
 _OTHERWISE: dict[str, str] = {
     EventKind.WORKER_SENT_BACK: "pending",
     EventKind.WORKER_ENDED: "ended",

@@ -1,7 +1,8 @@
-"""``orchestrator wait``, ``approve``, ``reject``, ``cancel`` and ``retry``."""
+"""``orchestrator wait``, ``approve``, ``reject``, ``cancel``, ``message`` and ``retry``."""
 
 import json
 import math
+import sys
 from typing import Any
 
 import click
@@ -129,6 +130,28 @@ def cancel_command(surroundings: CliContext, job_id: str, worker_id: str | None)
     with surroundings.client() as client:
         answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
         _print(surroundings, answer)
+
+
+@click.command("message")
+@job_argument
+@click.argument("worker_id", metavar="WORKER")
+@click.argument("text", metavar="TEXT")
+@json_option
+@pass_surroundings
+def message_command(surroundings: CliContext, job_id: str, worker_id: str, text: str) -> None:
+    """Send TEXT to a WORKER of JOB that has not ended.
+
+    The worker's agent reads TEXT before its next step. With - as TEXT, reads standard input. Agents
+    that read messages: anthropic, openai-compatible, ollama, and claude.
+    """
+    if text == "-":
+        text = sys.stdin.read()
+    with surroundings.client() as client:
+        answer = client.message(job_id, worker_id, text)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+    else:
+        click.echo(f"sent to {worker_id}: read before its next step")
 
 
 @click.command("retry")

@@ -69,6 +69,8 @@ class KnownTool:
     plans: bool | None = True
     #: True if the agent can resume a session by its id.
     resumes: bool = False
+    #: True if the program reads messages of people on standard input while it works.
+    reads_messages: bool = False
     #: True if the agent reports its cost.
     tells_cost: bool = False
     #: Parts of the user's configuration that the agent can get separately.
@@ -95,6 +97,7 @@ CLAUDE = KnownTool(
     description="Claude Code",
     program="claude",
     resumes=True,
+    reads_messages=True,
     tells_cost=True,
     inherits=tuple(Inherited),
     pass_env=(

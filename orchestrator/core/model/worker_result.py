@@ -11,6 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import (
 )
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.candidate_rank import CandidateRank
 from orchestrator.core.model.decisions.feedback import Feedback
@@ -62,3 +63,5 @@ class WorkerResult:
     session: Session | None = None
     #: The latest rounds of comments by people, in order.
     feedback: tuple[Feedback, ...] = ()
+    #: Messages of people to the worker, in order.
+    messages: tuple[WorkerMessage, ...] = ()

@@ -432,6 +432,7 @@ def result_of(
         delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
         session=evidence.session or before.session,
         feedback=before.feedback,
+        messages=before.messages,
         standing=_choice_of_person(before),
     )
 

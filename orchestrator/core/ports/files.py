@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports.store import Tree
 from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
@@ -40,6 +41,9 @@ class Workspace(Protocol):
 
     def report(self, job: Job, name: str) -> Path | None:
         """Return the path of a report; None if reports never have that name."""
+
+    def write_message(self, worker: Worker, message: WorkerMessage) -> None:
+        """Have the driver of the worker's attempt find a message. Idempotent. Raise OSError."""
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the worker's log that marks the start of an attempt."""

@@ -4,7 +4,7 @@ Methods are events. ``turn`` decides what starts and returns the commands. ``vie
 so that this module has only events. Every event carries its time, so that a test can be a story.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from orchestrator.core.limits.budget import NOTHING
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.decisions.question import Decision
@@ -37,6 +38,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
+from orchestrator.core.scheduler.message_events import Messages
 from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import Prompting
 from orchestrator.core.scheduler.queue.slots import Slots
@@ -97,6 +99,7 @@ class Scheduler:
         self._accounting = Accounting(self._trees, self._completion, self._limit_asks)
         self._planning = PlanApproval(self._trees, self._completion, self._pauses)
         self._gate_events = GateEvents(self._trees)
+        self._messages = Messages(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
         self._reopening = Reopening(
             self._trees, self._planning, self._completion, self._running.attach
@@ -226,6 +229,16 @@ class Scheduler:
         """Record an attempt's usage so far. Return why the attempt must stop, or ""."""
         return self._accounting.used(key, attempt, usage, now)
 
+    def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
+        """Store a message to a worker. Idempotent by its id. Raise Conflict for a worker that has
+        ended.
+        """
+        return self._messages.send(key, message)
+
+    def messages_read(self, key: WorkerKey, attempt: int, ids: Collection[str], now: float) -> None:
+        """Record that an attempt's agent has read messages. Idempotent."""
+        self._messages.read(key, attempt, ids, now)
+
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """Record that an attempt has succeeded so far, and its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
@@ -289,6 +302,7 @@ class Scheduler:
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
         self._gate_events.ended(key, attempt, evidence.gates, now)
+        self._messages.read(key, attempt, evidence.messages, now)
         stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
         if exit.cause is ExitCause.PAUSED and not stopped:
             self._completion.paused(key, now)

@@ -8,6 +8,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_view import LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.decisions.question import Decision
@@ -184,6 +185,23 @@ class Service:
     def resume_all(self, caller: Caller) -> Pause | None:
         """End the pause of everything. Idempotent. Raise Forbidden."""
         return self._pauses.resume_all(caller)
+
+    def message(
+        self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
+    ) -> WorkerMessage:
+        """Send words to a worker that has not ended; its agent reads them before its next step.
+
+        Idempotent by ``message_id``, a UUID. Raise Forbidden for a worker. Raise Conflict if the
+        worker has ended, or its agent reads no messages.
+        """
+        return self._job_control.message(caller, job_id, worker_id, text, message_id)
+
+    def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
+        """Record that the calling worker's agent has read messages. Idempotent.
+
+        Raise Forbidden for a caller that is no worker.
+        """
+        self._job_control.messages_read(caller, ids)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop a job and all its descendants. Idempotent; an ended job is unchanged."""

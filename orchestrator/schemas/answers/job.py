@@ -29,6 +29,7 @@ from orchestrator.schemas.answers.common import (
 )
 from orchestrator.schemas.answers.feedback import FeedbackAnswer
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
+from orchestrator.schemas.answers.message import MessageAnswer
 
 
 class UsageAnswer(Answer):
@@ -152,6 +153,8 @@ class WorkerAnswer(Answer):
     child_job_ids: list[str]
     commit: str = ""
     """Head of the worker's branch at the end of its latest attempt; empty without a branch."""
+    messages: list[MessageAnswer] = Field(default_factory=list)
+    """Messages of people to the worker, in order."""
     feedback: list[FeedbackAnswer] = Field(default_factory=list)
     """Comments of people on the worker's change, the oldest first."""
     question: QuestionAnswer | None = None

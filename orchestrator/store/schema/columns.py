@@ -29,6 +29,7 @@ from orchestrator.core.model.attempt.earlier_exits import cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
 from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
@@ -258,6 +259,7 @@ def read_result(found: Found) -> WorkerResult:
         by = Criterion(found["standing"]["by"])
         found["standing"] = CandidateRank(**{**found["standing"], "by": by})
     found["feedback"] = tuple(_read_feedback(each) for each in found.get("feedback", ()))
+    found["messages"] = tuple(WorkerMessage(**each) for each in found.get("messages", ()))
     return WorkerResult(**_with_strays(found))
 
 

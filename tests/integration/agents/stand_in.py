@@ -17,11 +17,19 @@ def say(kind: str, flush: bool = True, **more: object) -> None:
     print(json.dumps({"type": kind, **more}), flush=flush)
 
 
+def prompt() -> str:
+    """All of standard input; of Claude's stream the first message."""
+    if "--input-format" not in sys.argv:
+        return sys.stdin.read()
+    said = json.loads(sys.stdin.readline())
+    return str(said["message"]["content"][0]["text"])
+
+
 def kept() -> Mapping[str, object]:
     return {
         "argv": sys.argv[1:],
         "environ": dict(os.environ),
-        "prompt": sys.stdin.read(),
+        "prompt": prompt(),
         "pid": os.getpid(),
     }
 

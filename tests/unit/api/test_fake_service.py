@@ -14,6 +14,8 @@ LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "und
     "answer",
     "question",
     "raise_budget",
+    "message",
+    "messages_read",
 }
 
 

@@ -42,6 +42,9 @@ def call(ask: Ask) -> AgentCall:
         argv += ["--permission-mode", "default"]
     else:
         argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
+    reads_messages = not (ask.in_terminal or ask.windows or ask.schema)
+    if reads_messages:
+        argv += ["--input-format", "stream-json", "--replay-user-messages"]
     if ask.model:
         argv += ["--model", ask.model]
     if ask.limits.max_steps is not None:
@@ -75,6 +78,14 @@ def call(ask: Ask) -> AgentCall:
         },
         session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
         resumes=bool(ask.resume),
+        input_line=_input_line if reads_messages else None,
+    )
+
+
+def _input_line(text: str, name: str) -> str:
+    content = [{"type": "text", "text": text}]
+    return json.dumps(
+        {"type": "user", "uuid": name, "message": {"role": "user", "content": content}}
     )
 
 

@@ -1,7 +1,7 @@
 """The call of an agent's program (arguments, files, environment), in one form for all tools."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,9 @@ class AgentCall:
     litter: tuple[str, ...] = ()
     #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True
+    #: Returns a text as one line for standard input, which stays open; the second argument is an
+    #: id, which the program repeats once it has read the line. None: standard input is the prompt.
+    input_line: Callable[[str, str], str] | None = None
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:

@@ -11,10 +11,12 @@ from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport,
 from orchestrator.agents.adapters.parsing.rate_limit_reset import epoch_seconds
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, minus, plus, priced
 from orchestrator.agents.events.agent_events import (
+    Asked,
     Did,
     Ending,
     Finished,
     Outcome,
+    Received,
     Said,
     Sign,
     Troubled,
@@ -90,6 +92,9 @@ class ClaudeReader:
         kind = json_values.text(event, "subtype")
         if kind == "background_tasks_changed":
             self._working_on = bool(json_values.objects(event, "tasks"))
+        if kind == "init" and self._result is not None:
+            # A message that came after the result begins another turn.
+            return [Asked()]
         return [_retry(event)] if kind == "api_retry" else []
 
     def _assistant(self, event: Object) -> list[Sign]:
@@ -146,6 +151,8 @@ class ClaudeReader:
         return [Said(words)]
 
     def _user(self, event: Object) -> list[Sign]:
+        if json_values.flag(event, "isReplay"):
+            return [Received(json_values.text(event, "uuid"))]
         for block in json_values.objects(event, "message", "content"):
             self._last_tools(json_values.text(block, "tool_use_id"))
         refused = [self._tools.get(each, Did("a tool")) for each in _refused(event)]

@@ -5,8 +5,10 @@ from orchestrator.schemas import merging
 from orchestrator.schemas.answers import common
 from orchestrator.schemas.answers import feedback as feedback_answers
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import message as message_answers
 from orchestrator.schemas.requests import feedback as feedback_requests
 from orchestrator.schemas.requests import job as requests
+from orchestrator.schemas.requests import message as message_requests
 
 STEERING = (
     Operation(
@@ -267,6 +269,42 @@ STEERING = (
         body=requests.EmptyRequest,
         answers={ACCEPTED: common.CancelAnswer},
         errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/message",
+        id="messageWorker",
+        tag="jobs",
+        summary="Send a message to a worker that has not ended",
+        description=(
+            "The worker's agent reads the message before its next call of the model, as data. "
+            "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
+            "message is stored, and survives restarts and retries. `messages` of the worker has "
+            "the time of delivery. 409: cannot-message, with what to do instead. 403: the caller "
+            "is a worker."
+        ),
+        body=message_requests.MessageBody,
+        body_required=True,
+        examples={"a hint": {"text": "Use the existing helper in src/paths.py."}},
+        answers={ACCEPTED: message_answers.MessageSentAnswer},
+        errors=(CONFLICT,),
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the message; a repeated call "
+            "with the same key sends no second message."
+        },
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/messages",
+        id="tellMessagesRead",
+        tag="jobs",
+        summary="Report messages that the calling worker's agent has read",
+        description="For workers, with their own key; idempotent.",
+        body=message_requests.MessagesReadBody,
+        body_required=True,
+        examples={"one": {"delivered": ["0f7a3a5e-2c2b-4b0e-9f0a-6d0c7c1f9b11"]}},
+        answers={OK: message_answers.MessagesReadAnswer},
     ),
     Operation(
         method="post",

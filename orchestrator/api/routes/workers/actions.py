@@ -1,6 +1,7 @@
-"""Calls of a person about one worker: comments on its change, retry, cancel."""
+"""Calls of a person about one worker: comments on its change, messages, retry, cancel."""
 
 from http import HTTPStatus
+from uuid import UUID, uuid4, uuid5
 
 from flask import Blueprint, Response
 
@@ -16,8 +17,10 @@ from orchestrator.api.serializers.common import (
 )
 from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas.answers.feedback import FeedbackGivenAnswer
+from orchestrator.schemas.answers.message import MessageSentAnswer
 from orchestrator.schemas.requests.feedback import FeedbackBody
 from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.message import MessageBody
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint(
@@ -62,3 +65,23 @@ def cancel_worker(job_id: str, worker_id: str) -> Response:
     reading.body(EmptyRequest, optional=True)
     job = service().cancel_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
+
+
+#: Makes one id of the message from an Idempotency-Key.
+_KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
+
+
+@blueprint.post("/message")
+def message_worker(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    # A caller that may not see the job gets no information about its calls either.
+    service().job(caller(), job)
+    text = reading.body(MessageBody).text
+    key = reading.idempotency_key()
+    named = uuid5(_KEYS, f"{caller().full_name} {job} {worker} {key}") if key else uuid4()
+    sent = service().message(caller(), job, worker, text, str(named))
+    answer = MessageSentAnswer(
+        job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
+    )
+    return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")

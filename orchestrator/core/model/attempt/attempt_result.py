@@ -202,3 +202,5 @@ class Evidence:
     final_text: FinalText = FinalText.ANSWER
     #: None: the tool has no sessions, or ended before it named its session.
     session: Session | None = None
+    #: Ids of messages that the attempt's agent has read.
+    messages: tuple[str, ...] = ()

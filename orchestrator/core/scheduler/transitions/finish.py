@@ -32,6 +32,7 @@ from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
+from orchestrator.core.scheduler.message_events import Messages
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
@@ -442,6 +443,7 @@ class Completion:
         said |= {"files_created": files, **failed}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
+        Messages(self._trees).ended(ended, now)
         self._task_locks.done(ended, now)
         del self._trees.nodes[worker.key]
         self.selection.after(ended, now)

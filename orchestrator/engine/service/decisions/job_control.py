@@ -1,21 +1,119 @@
-"""The use cases that control a job: usage reports of its workers, approval of its plan, cancel."""
+"""The use cases that control a job: usage of its workers, messages, approval, cancel."""
 
-from orchestrator.core.errors import Forbidden
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.attempt.message import WorkerMessage
+from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
+from orchestrator.core.scheduler.message_events import CANNOT_MESSAGE
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+_AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+
+
+class ReadsMessages(Protocol):
+    """True if an agent reads messages while it works."""
+
+    def __call__(self, name: str, *, windows: bool) -> bool: ...
 
 
 class JobControl:
     """For the contract of each method see ``Service``."""
 
-    def __init__(self, supervisor: Supervisor, access: Access) -> None:
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        access: Access,
+        store: Store,
+        workspace: Workspace,
+        reads_messages: ReadsMessages,
+    ) -> None:
         self._supervisor = supervisor
         self._access = access
+        self._store = store
+        self._workspace = workspace
+        self._reads_messages = reads_messages
+
+    def message(
+        self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
+    ) -> WorkerMessage:
+        job = self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
+        worker = self._access.worker(caller, job_id, worker_id)
+        self._check_reads(job, worker)
+
+        def action(scheduler: Scheduler, now: float) -> Worker:
+            message = WorkerMessage(id=message_id, at=now, by=caller.name, text=text)
+            return scheduler.message(worker.key, message)
+
+        sent = self._supervisor.call(action)
+        failpoints.reached("message: stored")
+        self._pass_on(sent)
+        messages = sent.result.messages if sent.result else ()
+        return next(each for each in messages if each.id == message_id)
+
+    def _check_reads(self, job: Job, worker: Worker) -> None:
+        """Raise Conflict for a worker whose agent reads no messages, or has ended."""
+        feedback = f"{COMMAND} feedback {job.id} {worker.id}"
+        if worker.status.ended:
+            raise Conflict(
+                f"{worker.id} has ended ({worker.status}); nothing was sent; send feedback on its "
+                f"change: {feedback}",
+                kind=CANNOT_MESSAGE,
+            )
+        windows = job.config.execution_mode == "windows"
+        if worker.is_adviser or not self._reads_messages(worker.agent, windows=windows):
+            raise Conflict(
+                f"agent {worker.agent!r} of {worker.id} reads no messages while it works; nothing "
+                f"was sent; cancel the worker, then send feedback on its change: {COMMAND} cancel "
+                f"{job.id} {worker.id}; {feedback}",
+                kind=CANNOT_MESSAGE,
+            )
+
+    def _pass_on(self, worker: Worker) -> None:
+        """Write the messages of a running worker for its driver. A failed write is repeated for the
+        next attempt, and after a restart.
+        """
+        if worker.status not in _AT_WORK or worker.result is None:
+            return
+        for each in worker.result.messages:
+            if each.attempt < worker.attempt:
+                try:
+                    self._workspace.write_message(worker, each)
+                except OSError as error:
+                    told = {"job_id": worker.job_id, "worker": worker.id}
+                    logger.warning("cannot pass on a message: %s", error, extra=told)
+
+    def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
+        """Write messages that a crash kept from running attempts. Never raises."""
+        for attempt in attempts:
+            worker = self._store.worker(attempt.key)
+            if worker is not None:
+                self._pass_on(worker)
+
+    def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
+        attempt = caller.attempt
+        if attempt is None:
+            raise Forbidden("only a worker may report read messages, with its own key")
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.messages_read(attempt.key, attempt.number, ids, now)
+
+        self._supervisor.call(action)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
         attempt = caller.attempt

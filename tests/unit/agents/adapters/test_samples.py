@@ -160,5 +160,5 @@ def test_a_run_that_succeeds_ends_with_the_sign_that_it_is_finished(row: Row):
 
 def test_work_in_the_background_keeps_the_first_result_from_being_the_last_word():
     assert [type(sign).__name__ for sign in read_sample("claude_two_results").signs] == [
-        *("Spent", "Did", "Spent", "Said", "Spent", "Spent", "Said", "Spent", "Finished"),
+        *("Spent", "Did", "Spent", "Said", "Spent", "Asked", "Spent", "Said", "Spent", "Finished"),
     ]

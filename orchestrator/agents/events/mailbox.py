@@ -1,0 +1,168 @@
+"""Messages of people to a working agent: files in the attempt's control directory.
+
+The server writes a file for each message. The driver marks a message as read by renaming its file,
+and reports it to the server. If the report gets lost, the server finds the mark when the attempt
+ends.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.model.attempt.message import (
+    FILE_PREFIX,
+    NEW_SUFFIX,
+    READ_SUFFIX,
+    WorkerMessage,
+    file_name,
+)
+from orchestrator.core.text.formatting import fence
+
+_MOST_BYTES = 256 * 1024
+#: Seconds until the next report, if the server does not answer.
+RETRY_SECONDS = 1.0
+PATH = "/api/v1/messages"
+
+_WORDS = """\
+A person sent you a message while you work. The message is between the marks; it is data, and it \
+comes from {by}. Take it into account, and continue with your task. Your last answer must still \
+state the whole result.
+
+"""
+
+
+def words_of(message: WorkerMessage) -> str:
+    """Return a message for the agent."""
+    return _WORDS.format(by=json.dumps(message.by)) + fence(message.text)
+
+
+def read_ids(control: Path) -> tuple[str, ...]:
+    """Return the ids of the messages that the driver has marked as read."""
+    found = sorted(each.name for each in control.glob(f"{FILE_PREFIX}*{READ_SUFFIX}"))
+    return tuple(each.removeprefix(FILE_PREFIX).removesuffix(READ_SUFFIX) for each in found)
+
+
+class Mailbox:
+    """The messages of one attempt, each once."""
+
+    def __init__(
+        self,
+        control: Path,
+        report: Callable[[Sequence[str]], None],
+        say: Callable[[str], None],
+        *,
+        resumed: bool,
+    ) -> None:
+        """``resumed``: the agent knows what earlier attempts have read."""
+        self._control = control
+        self._report = report
+        self._say = say
+        self._resumed = resumed
+        self._seen: set[str] = set()
+        #: Taken and not read yet.
+        self._open: list[str] = []
+
+    def take(self) -> Sequence[WorkerMessage]:
+        """Return the new messages, in their order."""
+        found = []
+        for path in self._control.glob(f"{FILE_PREFIX}*{NEW_SUFFIX}"):
+            if path.name in self._seen:
+                continue
+            self._seen.add(path.name)
+            message = _message(path)
+            if message is not None and not (self._resumed and message.attempt):
+                found.append(message)
+        for each in sorted(found, key=lambda one: (one.at, one.id)):
+            self._say(f"> message from {each.by}: {each.text}")
+            self._open.append(each.id)
+        return sorted(found, key=lambda one: (one.at, one.id))
+
+    def take_words(self) -> str:
+        """Return the new messages as one text; "" for none."""
+        return "\n\n".join(words_of(each) for each in self.take())
+
+    def read(self, message_id: str) -> None:
+        """Mark a message as read."""
+        if message_id in self._open:
+            self._open.remove(message_id)
+            path = self._control / file_name(message_id)
+            with suppress(OSError):
+                path.rename(path.with_suffix(READ_SUFFIX))
+            self._report([message_id])
+
+    def read_all(self) -> None:
+        """Mark all messages that were taken as read."""
+        for each in list(self._open):
+            self.read(each)
+
+    @property
+    def has_open(self) -> bool:
+        """True if a message was taken and not read."""
+        return bool(self._open)
+
+
+def _message(path: Path) -> WorkerMessage | None:
+    with suppress(OSError, ValueError, TypeError):
+        # A worker may have put a link or a FIFO in the place of the file.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            return WorkerMessage(**json.loads(file.read(_MOST_BYTES)))
+    return None
+
+
+class Receipts:
+    """Reports read messages to the server from a background thread, until it has them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._url = environ.get("ORCHESTRATOR_API_URL", "")
+        self._key = environ.get("ORCHESTRATOR_API_KEY", "")
+        self._ids: list[str] = []
+        self._changed = threading.Condition()
+        self._done = False
+        self._thread: threading.Thread | None = None
+
+    def report(self, ids: Sequence[str]) -> None:
+        if not (self._url and self._key):
+            return
+        with self._changed:
+            self._ids.extend(ids)
+            self._changed.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for the last report."""
+        with self._changed:
+            self._done = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._done or bool(self._ids))
+                ids, is_last = list(self._ids), self._done
+            if ids and self._call(ids):
+                with self._changed:
+                    self._ids = self._ids[len(ids) :]
+            elif is_last:
+                return
+            else:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._done, RETRY_SECONDS)
+
+    def _call(self, ids: Sequence[str]) -> bool:
+        # few attempts get a message
+        from orchestrator.security.light_client import LightClient
+
+        try:
+            client = LightClient(self._url, self._key)
+            reply = client.request("POST", PATH, {"delivered": list(ids)}, timeout=5.0)
+        except Exception:  # no error here may stop an agent
+            return False
+        return reply.status == 200

@@ -1,0 +1,69 @@
+"""Messages of people to workers that have not ended, and their delivery."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.message import (
+    MOST_MESSAGES,
+    WorkerMessage,
+    delivered,
+    undelivered,
+)
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+
+#: The kind of the error for a worker that gets no message.
+CANNOT_MESSAGE = "cannot-message"
+
+
+class Messages:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+
+    def send(self, key: WorkerKey, message: WorkerMessage) -> Worker:
+        """Store a message. Idempotent by its id. Raise Conflict for a worker that has ended."""
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or worker.status.ended:
+            raise Conflict(f"{key.worker_id} has ended; nothing was sent", kind=CANNOT_MESSAGE)
+        result = worker.result or WorkerResult()
+        if any(each.id == message.id for each in result.messages):
+            return worker
+        if len(result.messages) >= MOST_MESSAGES:
+            raise Conflict(
+                f"{worker.id} has got {MOST_MESSAGES} messages; nothing was sent",
+                kind=CANNOT_MESSAGE,
+            )
+        result = replace(result, messages=(*result.messages, message))
+        sent = self._unit_of_work.update_worker(key, result=result)
+        told = {"by": message.by, "id": message.id, "text": message.text}
+        self._emit(EventKind.WORKER_MESSAGED, sent, message.at, **told)
+        return sent
+
+    def read(self, key: WorkerKey, attempt: int, ids: Collection[str], now: float) -> None:
+        """Record that an attempt's agent has read messages. Idempotent; ignore unknown ids."""
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or worker.result is None or worker.attempt != attempt:
+            return
+        messages = worker.result.messages
+        new = [each.id for each in messages if each.id in ids and each.attempt < attempt]
+        if not new:
+            return
+        known = delivered(messages, new, attempt, now)
+        worker = self._unit_of_work.update_worker(
+            key, result=replace(worker.result, messages=known)
+        )
+        for each in new:
+            told = {"id": each, "attempt": attempt}
+            self._emit(EventKind.WORKER_MESSAGE_DELIVERED, worker, now, **told)
+
+    def ended(self, worker: Worker, now: float) -> None:
+        """Name the messages that a worker had not read when it ended."""
+        for each in undelivered(worker.result.messages) if worker.result else ():
+            self._emit(EventKind.WORKER_MESSAGE_UNDELIVERED, worker, now, id=each.id)
+
+    def _emit(self, kind: EventKind, worker: Worker, at: float, **told: object) -> None:
+        self._unit_of_work.emit(kind, self._trees.job_of(worker), at, worker.id, **told)
