@@ -9,6 +9,7 @@ from orchestrator.api.http import request
 from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.routes.response import json_answer, tagged_answer, tagged_with_left
 from orchestrator.api.serializers.candidates import candidates_answer
+from orchestrator.api.serializers.encoding import TaggedBody
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import job_card
 from orchestrator.api.serializers.results import StatusParts, results
@@ -59,7 +60,7 @@ def get_status(job_id: str) -> Response:
     asked, who = checked_job_id(job_id), caller()
     rows: StatusRows = current_app.extensions["orchestrator.status_rows"]
 
-    def answer() -> tuple[bytes, Mapping[str, object]]:
+    def answer() -> tuple[TaggedBody, Mapping[str, object]]:
         parts = StatusParts(service(), who, asked)
         # A worker does not see all of a tree: its answers are not shared.
         known = rows.of(asked) if who.attempt is None else JobRows()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from http import HTTPStatus
 
 from flask import Response, current_app, g, request
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from orchestrator.api.access.auth import caller
 from orchestrator.api.http.compression import WHOLE_TAG
 from orchestrator.api.http.shared_reads import SharedReads
-from orchestrator.api.serializers.encoding import RUNNING_DOWN, encoded
+from orchestrator.api.serializers.encoding import RUNNING_DOWN, TaggedBody, encoded, tagged
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"
@@ -36,12 +35,12 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     return _shared(lambda: _tagged(make()))
 
 
-def tagged_with_left(make: Callable[[], tuple[bytes, Mapping[str, object]]]) -> Response:
+def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
     """Return the same for an encoded answer and its remaining quota."""
 
     def made() -> _Tagged:
         lasting, left = make()
-        return _Tagged(_tag(lasting), _joined(lasting, left), is_whole=False)
+        return _Tagged(lasting.tag, _joined(lasting.body, left), is_whole=False)
 
     return _shared(made)
 
@@ -51,7 +50,7 @@ def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
 
     def made() -> _Tagged:
         body = make()
-        return _Tagged(_tag(body), body)
+        return _Tagged(tagged(body).tag, body)
 
     return _shared(made, mimetype)
 
@@ -82,11 +81,7 @@ def _tagged(answer: BaseModel) -> _Tagged:
     """
     lasting = encoded(answer, without=RUNNING_DOWN)
     body = _with_left(lasting, answer)
-    return _Tagged(_tag(lasting), body, is_whole=body is lasting)
-
-
-def _tag(body: bytes) -> str:
-    return blake2b(body, digest_size=16).hexdigest()
+    return _Tagged(tagged(lasting).tag, body, is_whole=body is lasting)
 
 
 def _with_left(lasting: bytes, answer: BaseModel) -> bytes:

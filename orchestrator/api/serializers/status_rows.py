@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.api.serializers.encoding import RUNNING_DOWN, encoded
+from orchestrator.api.serializers.encoding import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.api.serializers.results import StatusParts
 from orchestrator.core.model.job import Worker
 from orchestrator.schemas.requests.queries import StatusTasks
@@ -37,7 +37,7 @@ class JobRows:
     lock: threading.Lock = field(default_factory=threading.Lock)
     #: The latest answer without remaining time, and what it was made for.
     version: tuple[object, ...] = ()
-    body: bytes = b""
+    body: TaggedBody | None = None
 
 
 class StatusRows:
@@ -56,19 +56,20 @@ class StatusRows:
             return found
 
 
-def status_bytes(known: JobRows, parts: StatusParts, tasks: StatusTasks, since: int) -> bytes:
+def status_bytes(known: JobRows, parts: StatusParts, tasks: StatusTasks, since: int) -> TaggedBody:
     """Return the JSON of a ``StatusAnswer`` without remaining time."""
     with known.lock:
         version = (parts.version, tasks, since if tasks is StatusTasks.CHANGED else 0)
-        if parts.version and version == known.version:
+        if parts.version and version == known.version and known.body:
             return known.body
         body = encoded(parts.answer(), without=RUNNING_DOWN)
         if parts.workers:
             rows = _chosen(_rows(known, parts), tasks, since)
             body = body.replace(_NO_TASKS, b'"results":{"tasks":[%b]' % rows, 1)
+        made = tagged(body)
         if parts.version:
-            known.version, known.body = version, body
-        return body
+            known.version, known.body = version, made
+        return made
 
 
 def _rows(known: JobRows, parts: StatusParts) -> Sequence[Row]:
