@@ -105,8 +105,21 @@ def test_the_list_of_jobs_is_live(page: Page, site: Site) -> None:
     expect(page.locator("h1")).to_have_text("Jobs")
     job = site.job([shell("sleep 1")], request="A job from elsewhere", wait=False)
     row = page.locator(".job-l", has_text=job)
-    expect(row).to_contain_text("A job from elsewhere")
+    page.mouse.move(2, 2)
+    expect(row).to_contain_text("A job from elsewhere", timeout=20_000)
     expect(row).to_contain_text("completed", timeout=20_000)
+
+
+def test_nothing_moves_under_the_pointer(page: Page, site: Site) -> None:
+    site.job([shell("true")])
+    page.reload()
+    page.locator(".job-l .name").first.hover()
+    job = site.job([shell("true")], request="A job that waits to be shown")
+    new = page.get_by_role("button", name=re.compile("new$"))
+    expect(new).to_be_visible(timeout=20_000)
+    expect(page.locator(".job-l", has_text=job)).to_have_count(0)
+    page.mouse.move(2, 2)
+    expect(page.locator(".job-l", has_text=job)).to_be_visible()
 
 
 def test_all_of_it_works_by_keyboard(page: Page, site: Site) -> None:

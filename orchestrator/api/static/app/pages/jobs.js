@@ -89,7 +89,7 @@ function useStill(jobs) {
 }
 
 function List({ jobs, changed, held }) {
-  return html`<ul class="jobs" ref=${held}><li class="head hide-s" aria-hidden="true"><div class="job-l head"><span></span><span>Job</span><span>Workers</span>
+  return html`<ul class="jobs" ref=${held} onMouseLeave=${changed}><li class="head hide-s" aria-hidden="true"><div class="job-l head"><span></span><span>Job</span><span>Workers</span>
       <span class="r">Cost</span><span class="r">Time</span><span></span></div></li>
     ${grouped(jobs).map(({ day, jobs: each }) => html`${day && html`<li class="day" key=${day}>${day}</li>`}
       ${each.map((job) => html`<${Row} key=${job.job_id} job=${job} changed=${changed} />`)}`)}</ul>`;
