@@ -38,7 +38,7 @@ print(json.dumps({"tasks": [task, second]}) if name == "planner" else "done")
 
 
 def run(zygote: Zygote, folder: Path, number: int) -> int:
-    """How many failpoints the job came by; it ends as it does without a crash."""
+    """Return how many failpoints the job reached; it ends as without a crash."""
     script = folder.with_suffix(".py")
     script.write_text(AGENT)
     effects = folder / "effects"

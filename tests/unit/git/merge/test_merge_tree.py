@@ -540,7 +540,7 @@ def test_what_was_landed_on_two_branches_is_undone_on_each(
 
 @pytest.fixture
 def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have git be killed when it is to move the checkout, after this was done instead."""
+    """Run the given action in place of moving the checkout, then kill git."""
 
     def arm(instead: str, at: str = "reset --keep") -> None:
         place = tmp_path / "bin"
