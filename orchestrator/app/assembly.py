@@ -58,6 +58,7 @@ from orchestrator.engine.service.decisions.answers import AnswerCalls
 from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
 from orchestrator.engine.service.decisions.pauses import PauseCalls
+from orchestrator.engine.service.decisions.plans import PlanCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -353,6 +354,13 @@ class Assembly:
             submissions=self._submission_calls,
             job_control=self._job_control,
             pauses=PauseCalls(self._supervisor, self._access),
+            plans=PlanCalls(
+                supervisor=self._supervisor,
+                store=self._store,
+                access=self._access,
+                submitting=self._submitting,
+                gate_plans=gate_plans_of(self._repository, self._settings),
+            ),
             budgets=BudgetCalls(self._supervisor, self._access, self._submitting),
             answers=AnswerCalls(self._supervisor, self._store, self._access),
             merges=self._merge_calls,

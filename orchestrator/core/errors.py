@@ -163,6 +163,16 @@ class Outdated(Conflict):
         self.commit = commit
 
 
+class OutdatedPlan(Conflict):
+    """The plan has changed since the caller read it. ``version`` is its present version."""
+
+    kind = "outdated"
+
+    def __init__(self, message: str, *, version: int) -> None:
+        super().__init__(message)
+        self.version = version
+
+
 class Incomplete(Conflict):
     """The job is not completed. ``status`` is its status."""
 

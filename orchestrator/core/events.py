@@ -13,6 +13,8 @@ class EventKind(StrEnum):
     JOB_PLANNED = "job_planned"
     #: A person has approved the job's plan. data: by
     JOB_APPROVED = "job_approved"
+    #: A person has edited the job's plan. data: by, version, tasks
+    PLAN_EDITED = "plan_edited"
     #: The first worker of a job is about to start.
     JOB_STARTED = "job_started"
     #: A caller requested the job's end. data: by

@@ -8,13 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Dialect, Insert, Table, Update, and_, bindparam, insert, update
+from sqlalchemy import (
+    Delete,
+    Dialect,
+    Insert,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
 
@@ -55,7 +68,7 @@ class StoredPause(NamedTuple):
 class Writing:
     """One statement, and how a value becomes its row."""
 
-    def __init__(self, table: Table, statement: Insert | Update, dialect: Dialect) -> None:
+    def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         names = cast(list[str], compiled.positiontup)
         processors = [table.c[name].type.bind_processor(dialect) for name in names]
@@ -114,11 +127,32 @@ def updating(table: Table, dialect: Dialect) -> Writing:
     return Writing(table, statement, dialect)
 
 
+class Removal:
+    """Removes rows of jobs, by the jobs' ids."""
+
+    def __init__(self, statement: Delete, dialect: Dialect) -> None:
+        self._text = str(statement.compile(dialect=dialect))
+
+    def run(self, cursor: DBAPICursor, job_ids: Sequence[str]) -> None:
+        cursor.executemany(self._text, [(job_id,) for job_id in job_ids])
+
+
+def _plan_removals() -> tuple[Delete, Delete]:
+    """Return the removals of a job's tasks, and of its workers except the planner."""
+    tasks, workers = tables.tasks, tables.workers
+    of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
+    return (
+        delete(tasks).where(tasks.c.job_id == bindparam("job_id")),
+        delete(workers).where(workers.c.job_id == bindparam("job_id"), of_tasks),
+    )
+
+
 class Writings:
     """Every statement that a change may need."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._new_jobs = inserting(tables.jobs, dialect)
+        self._old_plans = [Removal(each, dialect) for each in _plan_removals()]
         self._new_tasks = inserting(tables.tasks, dialect)
         self._new_workers = inserting(tables.workers, dialect)
         self._new_attempts = inserting(tables.attempts, dialect)
@@ -130,6 +164,8 @@ class Writings:
         self._pauses = replacing(tables.server_pause, dialect)
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
+        for removal in self._old_plans if change.replaced_plans else ():
+            removal.run(cursor, change.replaced_plans)
         for writing, values in self._parts(change):
             if values:
                 writing.run(cursor, values)

@@ -135,6 +135,12 @@ class StatusFiles:
         for root_id in roots if in_project else ():
             jobs = self._watched[root_id].jobs
             self._watched[root_id].in_project |= {each for each in in_project if each[0] in jobs}
+        for watched in self._watched.values() if change.replaced_plans else ():
+            watched.workers = {
+                worker.id: worker
+                for worker in watched.workers.values()
+                if worker.job_id not in change.replaced_plans
+            }
         for worker in (*change.new_workers, *change.workers):
             if worker.root_id in self._watched and not worker.is_adviser:
                 self._watched[worker.root_id].workers[worker.id] = worker

@@ -257,6 +257,8 @@ def test_rooms_of_a_folder_do_not_import_each_other_in_a_circle() -> None:
 
 def test_a_folder_shows_few_entries() -> None:
     entries = Counter(name.rpartition(".")[0] for name in modules())
+    # One module for each change of the schema, in order: there is nothing to sort into rooms.
+    del entries[f"{TOP}.store.migrations.versions"]
     full = {name: n for name, n in entries.items() if n > (MOST_PARTS if name == TOP else MOST)}
     assert not full, f"make a room of what belongs together: {full}"
 

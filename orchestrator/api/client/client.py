@@ -174,6 +174,17 @@ class OrchestratorClient(Following):
         """Resume a paused job and its descendants; without a job, all jobs. Idempotent."""
         return self._post(path_of(job_id, "resume") if job_id else "/api/v1/resume", {})
 
+    def plan(self, job_id: str) -> Answer:
+        """Return the plan of a job: ``tasks`` as in a plan file, and ``version``."""
+        return self._get(path_of(job_id, "plan"))
+
+    def edit_plan(self, job_id: str, tasks: Sequence[Any], version: int) -> Answer:
+        """Replace the plan of a job that waits for approval. Raises ConflictError if the plan has
+        another version.
+        """
+        body = {"tasks": list(tasks), "version": version}
+        return object_of(self._transport.put(path_of(job_id, "plan"), body))
+
     def raise_budget(self, job_id: str, **limits: Any) -> Answer:
         """Raise limits of a job, such as ``max_cost_usd=5``; a job that asks continues."""
         return self._post(path_of(job_id, "budget"), limits)

@@ -81,6 +81,10 @@ class Transport:
             headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
         )
 
+    def put(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+        """Send a PUT request, with retries as for ``get``."""
+        return self._call(self.retry(self.retry_seconds), "PUT", path, json=body)
+
     def delete(self, path: str, body: Mapping[str, Any]) -> requests.Response:
         """Send a DELETE request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)

@@ -33,6 +33,7 @@ from orchestrator.core.errors import (
     NotFound,
     OrchestratorError,
     Outdated,
+    OutdatedPlan,
     Refused,
     RepositoryError,
     StoreError,
@@ -187,6 +188,8 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
         return replace(problem, more={"subject": "job"})
     if isinstance(error, Outdated):
         return replace(problem, more={"commit": error.commit})
+    if isinstance(error, OutdatedPlan):
+        return replace(problem, more={"version": error.version})
     if isinstance(error, InTheWay):
         return replace(problem, more={"files": list(error.files[:MOST_FILES])})
     if isinstance(error, Incomplete):

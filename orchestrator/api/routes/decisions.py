@@ -14,11 +14,17 @@ from orchestrator.api.serializers.common import (
     paused_answer,
     question_answer,
 )
+from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.schemas.answers.decisions import ServerPauseAnswer
-from orchestrator.schemas.requests.decisions import AnswerRequest, BudgetRequest, PauseRequest
+from orchestrator.schemas.requests.decisions import (
+    AnswerRequest,
+    BudgetRequest,
+    PauseRequest,
+    PlanRequest,
+)
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
@@ -64,6 +70,22 @@ def approve_task(job_id: str, task_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
 def reject_task(job_id: str, task_id: str) -> Response:
     return _answered(job_id, task_id, Decision.REJECT)
+
+
+@blueprint.get("/jobs/<job_id>/plan")
+def get_plan(job_id: str) -> Response:
+    reading.query(NoQuery)
+    checked_job_id(job_id)
+    return tagged_answer(lambda: plan_answer(service().detail(caller(), job_id)))
+
+
+@blueprint.put("/jobs/<job_id>/plan")
+def edit_plan(job_id: str) -> Response:
+    reading.query(NoQuery)
+    plan = reading.body(PlanRequest)
+    tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
+    service().edit_plan(caller(), checked_job_id(job_id), tasks, version, keeps)
+    return json_answer(plan_answer(service().detail(caller(), job_id)))
 
 
 @blueprint.post("/jobs/<job_id>/budget")

@@ -137,10 +137,24 @@ def start(
         raise
     if plan.job_id is None:
         return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
-    if edited.tasks == tuple(plan.tasks):
+    if (edited.request, edited.config) == (job.request, job.config):
+        if edited.tasks != tuple(plan.tasks):
+            _replace_tasks(client, plan.job_id, edited.tasks)
         return client.approve(plan.job_id)
+    # A job's request and settings never change.
     reject(client, plan.job_id)
     return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+
+
+def _replace_tasks(
+    client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
+) -> None:
+    """Replace the plan of a job that waits for approval; end the job if that fails."""
+    try:
+        client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
+    except BaseException:
+        reject(client, job_id)
+        raise
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:

@@ -177,6 +177,8 @@ class Job:
     awaits_approval: bool = False
     #: Counts the runs: a retry or feedback begins the next run of an ended job.
     run: int = 1
+    #: Counts the versions of the plan: people may edit it while it waits for approval.
+    plan_version: int = 1
     #: Why nothing new starts in the job; None: it is not paused.
     pause: Pause | None = None
     #: Seconds of former pauses since the start, which the wall time does not include.

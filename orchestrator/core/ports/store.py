@@ -26,6 +26,8 @@ class Change:
     """All changes of one turn of the supervisor; stored in one transaction."""
 
     new_jobs: Sequence[Job] = ()
+    #: Ids of jobs whose tasks and workers ``new_tasks`` and ``new_workers`` replace.
+    replaced_plans: Sequence[str] = ()
     new_tasks: Sequence[tuple[str, int, TaskSpec]] = ()
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()

@@ -180,6 +180,21 @@ class Scheduler:
         """Let the tasks start. Raise Conflict if the job does not wait for approval."""
         self._planning.approve(job_id, by, now)
 
+    def check_plan(self, job_id: str, version: int) -> None:
+        """Raise Conflict if no plan of this version waits for approval."""
+        self._planning.check_version(job_id, version)
+
+    def edit_plan(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        by: str,
+        now: float,
+    ) -> None:
+        """Replace the plan of a job that waits for approval; see ``check_plan``."""
+        self._planning.edit(job_id, tasks, workers, by, now)
+
     def reject_plan(self, job_id: str, by: str, now: float) -> None:
         """End a job that waits for approval. Raise Conflict if it does not wait."""
         self._planning.check_waits(job_id)

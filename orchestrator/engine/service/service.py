@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.decisions.pause import Pause, RunningMode
 from orchestrator.core.model.decisions.question import Decision
-from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
 from orchestrator.core.ports.read_models import (
@@ -32,6 +32,7 @@ from orchestrator.engine.service.decisions.answers import AnswerCalls
 from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
 from orchestrator.engine.service.decisions.pauses import PauseCalls
+from orchestrator.engine.service.decisions.plans import PlanCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -63,6 +64,7 @@ class Service:
         pauses: PauseCalls,
         answers: AnswerCalls,
         budgets: BudgetCalls,
+        plans: PlanCalls,
         merges: MergeCalls,
         checkpoints: CheckpointCalls,
         feedback: FeedbackCalls,
@@ -82,6 +84,7 @@ class Service:
         self._pauses = pauses
         self._answers = answers
         self._budgets = budgets
+        self._plans = plans
         self._merges = merges
         self._checkpoints = checkpoints
         self._feedback = feedback
@@ -138,6 +141,21 @@ class Service:
     def reject(self, caller: Caller, job_id: str) -> Job:
         """End a job that waits for approval. Raise Conflict if the job does not wait for it."""
         return self._job_control.reject(caller, job_id)
+
+    def edit_plan(
+        self,
+        caller: Caller,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        version: int,
+        keeps_env: frozenset[str] = frozenset(),
+    ) -> Job:
+        """Replace the plan of a job that waits for approval.
+
+        ``keeps_env``: ids of tasks that keep their environment. Raise Conflict if no plan of this
+        version waits, and InvalidRequest or Refused for tasks that the job cannot have.
+        """
+        return self._plans.edit(caller, job_id, tasks, version, keeps_env)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
         """Record the total usage of the calling worker's attempt so far. Return if it must stop.

@@ -246,6 +246,20 @@ class Submitting:
         already = scheduler.view.size_of(job).workers
         return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
 
+    def edited(
+        self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
+    ) -> tuple[Sequence[TaskSpec], list[Worker]]:
+        """Return the tasks and workers of a plan that replaces the job's plan, whose workers have
+        not started. Raise InvalidRequest or Refused.
+        """
+        check_timeouts(tasks, self._ceilings)
+        refused = scheduler.view.logins_refused(now)
+        replaced = len(scheduler.view.workers_of(job.id))
+        already = scheduler.view.size_of(job).workers - replaced
+        first = 1 if job.is_root else _next_number(scheduler, job) - replaced
+        workers = self._admitted(job, tasks, already, first, refused)
+        return with_reviewers(self._agents, tasks, refused), workers
+
     def _admitted(
         self,
         job: Job,

@@ -42,5 +42,7 @@ class Problem(Answer):
     """Time of the next free quota (ISO 8601, UTC); null: the end of a job that uses it."""
     commit: str | None = None
     """The present commit, for the kind outdated."""
+    version: int | None = None
+    """The present version of a plan, for the kind outdated."""
     example: str | None = None
     """The same call with the missing part."""

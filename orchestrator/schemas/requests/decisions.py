@@ -1,12 +1,14 @@
-"""Requests of people who control a job: pauses, answers, budgets."""
+"""Requests of people who control a job: pauses, answers, budgets, plans."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.fields.text import Count, Money, Seconds, Text
 from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids
 
 
 class PauseRequest(Wire):
@@ -38,3 +40,27 @@ class BudgetRequest(Wire):
 
     def to_limits(self) -> ConfigRequest:
         return ConfigRequest(**self.model_dump())
+
+
+class PlanRequest(Wire):
+    """A plan in place of the plan that waits for approval."""
+
+    tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
+    """The tasks; a task without env keeps the env of the present task with its id."""
+    version: Count
+    """Version of the plan that was edited, from GET plan."""
+
+    @field_validator("tasks")
+    @classmethod
+    def tasks_fit_together(cls, tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
+        return check_tasks_fit(tasks)
+
+    def to_tasks(self) -> tuple[TaskSpec, ...]:
+        ids = task_ids(self.tasks)
+        return tuple(task.to_task(id) for id, task in zip(ids, self.tasks, strict=True))
+
+    @property
+    def keeps_env(self) -> frozenset[str]:
+        """Ids of the tasks without env."""
+        pairs = zip(task_ids(self.tasks), self.tasks, strict=True)
+        return frozenset(id for id, task in pairs if "env" not in task.model_fields_set)

@@ -212,6 +212,17 @@ class TaskRequest(Wire):
         return TaskSpec(**values, gates=gates)
 
 
+def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
+    """Raise a fault for repeated ids, and for dependencies on tasks that do not exist."""
+    ids = task_ids(tasks)
+    _refuse_repeated(ids)
+    known = frozenset(ids)
+    for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
+        for place, needed in enumerate(task.depends_on):
+            _check_dependency(task_id, needed, known, (position, "depends_on", place))
+    return tasks
+
+
 class OrchestrateRequest(Wire):
     """A request for a job, with optional settings and tasks."""
 
@@ -227,13 +238,7 @@ class OrchestrateRequest(Wire):
     @field_validator("tasks")
     @classmethod
     def tasks_fit_together(cls, tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
-        ids = task_ids(tasks)
-        _refuse_repeated(ids)
-        known = frozenset(ids)
-        for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
-            for place, needed in enumerate(task.depends_on):
-                _check_dependency(task_id, needed, known, (position, "depends_on", place))
-        return tasks
+        return check_tasks_fit(tasks)
 
     @model_validator(mode="after")
     def workdir_is_of_tasks(self) -> "OrchestrateRequest":

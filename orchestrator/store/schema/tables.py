@@ -93,6 +93,7 @@ jobs = Table(
     Column("merge_state", Member(MergeState), nullable=False, server_default=MergeState.NONE),
     Column("awaits_approval", Boolean, nullable=False, server_default=false()),
     Column("run", Integer, nullable=False, server_default="1"),
+    Column("plan_version", Integer, nullable=False, server_default="1"),
     Column("pause", Document(columns.read_pause)),
     Column("paused_seconds", Double, nullable=False, server_default="0"),
     Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),

@@ -257,7 +257,7 @@ def _back_to_0008(connection: Connection) -> None:
     for column in ("need", "question", "cancelled_by"):
         connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
     connection.execute(text("DROP TABLE server_pause"))
-    for column in ("needs", "labels", "run", "pause", "paused_seconds"):
+    for column in ("needs", "labels", "run", "pause", "paused_seconds", "plan_version"):
         connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
     figures = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
     counts = ("gates_passed", "gates_failed", "gates_not_run", "files", "chosen")

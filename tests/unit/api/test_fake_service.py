@@ -16,6 +16,7 @@ LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "und
     "raise_budget",
     "message",
     "messages_read",
+    "edit_plan",
 }
 
 

@@ -38,6 +38,13 @@ class Kept:
         for job in change.jobs:
             assert job.id in self.jobs
             self.jobs[job.id] = job
+        for job_id in change.replaced_plans:
+            assert job_id in self.jobs
+            self.tasks[job_id] = []
+            own = [each for each in self.workers.values() if each.job_id == job_id]
+            for worker in own:
+                if not worker.is_adviser:
+                    del self.workers[worker.key]
         for job_id, index, task in change.new_tasks:
             assert index == len(self.tasks[job_id])
             self.tasks[job_id].append(task)

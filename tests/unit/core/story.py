@@ -121,6 +121,15 @@ class Story:
         self.scheduler.approve_plan(job.id, "user", self.now)
         self.turn()
 
+    def edit_plan(self, job: Job, *tasks: TaskSpec) -> None:
+        self.scheduler.check_plan(job.id, self.job(job.id).plan_version)
+        parent = self.worker(job.parent_key) if job.parent_key else None
+        replaced = len(self.keys(job))
+        first = parent.child_workers - replaced + 1 if parent else 1
+        workers = workers_for(job, tasks, parent.id if parent else "worker", first)
+        self.scheduler.edit_plan(job.id, tasks, workers, "user", self.now)
+        self.turn()
+
     def child(
         self, parent: WorkerKey, *tasks: TaskSpec, digest: str | None = None, **config: Any
     ) -> Job:

@@ -36,6 +36,32 @@ DECIDING = (
         errors=(CONFLICT,),
     ),
     Operation(
+        method="get",
+        path=f"{JOB}/plan",
+        id="getPlan",
+        tag="jobs",
+        summary="Get the plan of a job, as in a plan file",
+        answers={OK: decisions.PlanAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="put",
+        path=f"{JOB}/plan",
+        id="editPlan",
+        tag="jobs",
+        summary="Replace the plan of a job that waits for approval",
+        description=(
+            "The job keeps its id and what its planner cost; approve it to start the tasks. 409: "
+            "outdated (the plan has another version, in version), or the job does not wait for "
+            f"approval. {_WORKER}"
+        ),
+        body=requests.PlanRequest,
+        body_required=True,
+        examples={"one task": {"version": 1, "tasks": [{"id": "a", "command": "make test"}]}},
+        answers={OK: decisions.PlanAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
         method="post",
         path=f"{JOB}/budget",
         id="raiseBudget",

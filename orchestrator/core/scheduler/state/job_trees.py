@@ -316,9 +316,7 @@ class JobTrees:
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
     def waits_for_person(self, job: Job) -> bool:
-        """True if nothing of the job runs, and its plan or a question waits for a person."""
-        if self.waits_for_approval(job):
-            return True
+        """True if nothing of the job runs, and a question waits for a person."""
         return not self.slots.running_in(job.id) and any(
             worker.is_question and worker.status is WorkerStatus.WAITING
             for job_id in self.subtree(job.id)

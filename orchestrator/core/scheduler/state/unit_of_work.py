@@ -70,10 +70,11 @@ class _Pending:
     spent_days: dict[tuple[int, str], DaySpent]
     #: Pauses of everything; the last one holds.
     pauses: list[Pause | None]
+    replaced_plans: dict[str, None]
 
     @classmethod
     def empty(cls) -> "_Pending":
-        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [])
+        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [], {})
 
 
 class UnitOfWork:
@@ -105,6 +106,24 @@ class UnitOfWork:
         for worker in workers:
             self.workers[worker.key] = worker
             self._pending.new_workers[worker.key] = None
+
+    def replace_plan(
+        self,
+        job: Job,
+        before: Iterable[WorkerKey],
+        tasks: Iterable[TaskSpec],
+        workers: Iterable[Worker],
+    ) -> None:
+        """Replace the tasks and workers of a job of which none has started."""
+        pending = self._pending
+        for key in before:
+            del self.workers[key]
+            pending.workers.pop(key, None)
+            pending.new_workers.pop(key, None)
+        pending.new_tasks = [each for each in pending.new_tasks if each[0] != job.id]
+        if job.id not in pending.new_jobs:
+            pending.replaced_plans[job.id] = None
+        self.add_tasks(job, tasks, workers)
 
     def update_job(self, job_id: str, **changes: Any) -> Job:
         job = self.jobs[job_id] = changed(self.jobs[job_id], **changes)
@@ -197,6 +216,7 @@ class UnitOfWork:
         ended, self._ended_attempts = self._ended_attempts, {}
         return Change(
             new_jobs=[self.jobs[job_id] for job_id in pending.new_jobs],
+            replaced_plans=list(pending.replaced_plans),
             new_tasks=pending.new_tasks,
             new_workers=[self.workers[key] for key in pending.new_workers],
             jobs=[self.jobs[job_id] for job_id in pending.jobs],

@@ -2,13 +2,13 @@
 
 import pytest
 
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.scheduler.commands import TakePlan
 from orchestrator.core.scheduler.view import TreeSize
-from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
+from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, workers_for
 from tests.unit.core.remains import memory_of
 from tests.unit.core.story import Story
 
@@ -319,3 +319,63 @@ def test_the_size_of_a_tree_may_be_asked_for_while_it_changes(gone: str) -> None
     else:
         del story.scheduler._unit_of_work.jobs[root.id]
         assert view.size_of(child) == TreeSize(child_jobs=0, workers=0)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_plan_that_waits_is_replaced_and_keeps_its_job_and_its_planner(crash: bool) -> None:
+    story = Story()
+    job = story.planned_root(approve=True)
+    story.ends(story.planner(job))
+    assert [task.id for task in story.kept.tasks[job.id]] == ["a"]
+
+    story.edit_plan(job, a_task("x"), a_task("y", "x"), a_task("z"))
+    if crash:
+        story.crash()
+
+    assert [task.id for task in story.kept.tasks[job.id]] == ["x", "y", "z"]
+    assert [key.worker_id for key in story.keys(job)] == ["worker_1", "worker_2", "worker_3"]
+    assert story.job(job.id).plan_version == 2
+    assert story.running == []
+    story.approve(job)
+    assert len(story.running) == 2
+    story.left_alone()
+    assert story.job_status(job) is JobStatus.COMPLETED
+    assert EventKind.PLAN_EDITED in story.events(job)
+
+
+def test_a_plan_of_another_version_is_not_replaced() -> None:
+    story = Story()
+    job = story.root(a_task(), approve=True)
+    story.edit_plan(job, a_task("x"))
+
+    with pytest.raises(OutdatedPlan, match="has version 2, not 1"):
+        story.scheduler.check_plan(job.id, 1)
+    story.approve(job)
+    with pytest.raises(Conflict, match="not waiting for approval"):
+        story.scheduler.check_plan(job.id, 2)
+
+
+def test_the_names_of_later_workers_follow_an_edited_plan_of_a_child_job() -> None:
+    story = Story()
+    root = story.root()
+    child = story.planned_child(story.key(root), approve=True)
+    story.ends(story.planner(child))
+    story.edit_plan(child, a_task("x"), a_task("y"))
+
+    other = story.child(story.key(root))
+
+    assert [key.worker_id for key in story.keys(child)] == ["worker_1_1", "worker_1_2"]
+    assert [key.worker_id for key in story.keys(other)] == ["worker_1_3"]
+
+
+def test_two_edits_in_one_turn_leave_the_last_one() -> None:
+    story = Story()
+    job = story.root(a_task(), approve=True)
+    workers = workers_for(job, [a_task("x")])
+    story.scheduler.edit_plan(job.id, [a_task("x")], workers, "user", story.now)
+    last = [a_task("y"), a_task("z")]
+    story.scheduler.edit_plan(job.id, last, workers_for(job, last), "user", story.now)
+    story.turn()
+
+    assert [task.id for task in story.kept.tasks[job.id]] == ["y", "z"]
+    assert len(story.keys(job)) == 2

@@ -207,6 +207,11 @@ class Stories(RuleBasedStateMachine):
     def a_plan_is_approved(self, data: st.DataObject) -> None:
         self.story.approve(data.draw(st.sampled_from(self.story.awaiting_approval)))
 
+    @precondition(lambda self: self.story.awaiting_approval)
+    @rule(data=st.data(), tasks=graphs())
+    def a_plan_is_edited(self, data: st.DataObject, tasks: list[TaskSpec]) -> None:
+        self.story.edit_plan(data.draw(st.sampled_from(self.story.awaiting_approval)), *tasks)
+
     @precondition(lambda self: self._asking())
     @rule(data=st.data(), exit=EXITS, evidence=EVIDENCE)
     def an_attempt_ends(self, data: st.DataObject, exit: Any, evidence: Evidence) -> None:

@@ -8,7 +8,7 @@ stops, restarts.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
@@ -109,6 +109,38 @@ class PlanApproval:
         )
         self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, by=by)
         self._trees.queue_ready(job_id)
+
+    def edit(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        by: str,
+        now: float,
+    ) -> None:
+        """Replace the plan that waits for approval. Call ``check_version`` first."""
+        before = list(self._trees.plans[job_id].workers)
+        for key in before:
+            self._trees.locks.forgo(key)
+            del self._trees.nodes[key]
+        version = self._unit_of_work.jobs[job_id].plan_version + 1
+        job = self._unit_of_work.update_job(job_id, plan_version=version)
+        self._unit_of_work.replace_plan(job, before, tasks, workers)
+        self._count_in_parent(job, len(workers) - len(before))
+        said: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
+        self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **said)
+        self._trees.install(job, TaskProgress(tasks, workers))
+
+    def check_version(self, job_id: str, version: int) -> None:
+        """Raise Conflict if no plan of this version waits for approval."""
+        self.check_waits(job_id)
+        present = self._unit_of_work.jobs[job_id].plan_version
+        if version != present:
+            raise OutdatedPlan(
+                f"the plan of job {job_id} has version {present}, not {version}; read it again, "
+                "and repeat the edit",
+                version=present,
+            )
 
     def check_waits(self, job_id: str) -> None:
         """Raise Conflict if the job does not wait for approval."""

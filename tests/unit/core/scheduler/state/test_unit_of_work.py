@@ -39,6 +39,7 @@ def test_nothing_changed_is_an_empty_change() -> None:
         attempts=[],
         spent_days=[],
         pauses=[],
+        replaced_plans=[],
         events=[],
     )
 

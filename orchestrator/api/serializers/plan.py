@@ -1,0 +1,52 @@
+"""The plan of a job in the form of a plan file, which people edit."""
+
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.core.model.job import AUTO, TaskSpec
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.repository.repository import Workdir
+from orchestrator.schemas.answers.decisions import PlanAnswer
+from orchestrator.schemas.answers.gates import gate_answer
+from orchestrator.schemas.answers.job import EstimateAnswer
+
+#: Fields that have the same form in requests.
+_SAME = (
+    *("id", "title", "prompt", "command", "approve", "on_timeout", "depends_on", "timeout"),
+    *("retries", "role", "model", "files", "writes", "context", "git", "locks"),
+    *("max_steps", "max_tokens", "max_cost_usd"),
+)
+_EMPTY: tuple[object, ...] = (None, "", [])
+
+
+def plan_answer(detail: Detail) -> PlanAnswer:
+    job = detail.job
+    return PlanAnswer(
+        job_id=job.id,
+        version=job.plan_version,
+        awaits_approval=job.awaits_approval,
+        tasks=[written(task) for task in detail.tasks],
+        estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
+    )
+
+
+def written(task: TaskSpec) -> dict[str, Any]:
+    """Return a task in the fields of a request, without empty fields and without env."""
+    values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
+    values["agent"] = _agent(task)
+    values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None
+    values["review"] = AUTO if task.review_by_any else task.review
+    values["gates"] = [gate_answer(each).as_json() for each in task.gates]
+    return {name: value for name, value in values.items() if value not in _EMPTY}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _agent(task: TaskSpec) -> object:
+    if not task.candidate_settings:
+        return task.agents[0] if len(task.agents) == 1 else list(task.agents)
+    pairs = zip(task.agents, task.candidate_settings, strict=True)
+    told = ({"name": name, **asdict(own)} for name, own in pairs)
+    return [{k: v for k, v in each.items() if v not in _EMPTY} for each in told]

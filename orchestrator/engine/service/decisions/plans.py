@@ -1,0 +1,85 @@
+"""The use cases that show and edit the plan of a job that waits for approval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.limits.job_config import within_root
+from orchestrator.core.model.job import Job, TaskSpec
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store
+from orchestrator.core.repository.repository import needs_worktree
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.submission.submit import Submitting, check_tasks, check_workdir
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+
+class PlanCalls:
+    """For the contract of each method see ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        access: Access,
+        submitting: Submitting,
+        gate_plans: GatePlans,
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._submitting = submitting
+        self._gate_plans = gate_plans
+
+    def edit(
+        self,
+        caller: Caller,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        version: int,
+        keeps_env: frozenset[str],
+    ) -> Job:
+        self._access.check_person(caller)
+        job = self._access.workable(caller, job_id)
+        check_tasks(tasks)
+        _check_worktrees(job, tasks)
+        root = self._store.job(job.root_id) or job
+        first = root.config.base or job.config.base
+        tasks = self._gate_plans.of_tasks(within_root(tasks, root.config), first)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.check_plan(job_id, version)
+            edited = _with_env(tasks, scheduler.view.tasks_of(job_id), keeps_env)
+            if job.parent_key is not None:
+                parent = scheduler.view.workers[job.parent_key]
+                check_workdir(edited, scheduler.view.task_of(parent))
+            scheduler.check_locks(job, edited)
+            reviewed, workers = self._submitting.edited(scheduler, job, edited, now)
+            scheduler.edit_plan(job_id, reviewed, workers, caller.name, now)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job_id)
+
+
+def _with_env(
+    tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
+) -> tuple[TaskSpec, ...]:
+    """Return the tasks with the environment of the present tasks, which answers do not contain."""
+    return tuple(
+        replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
+        for task in tasks
+    )
+
+
+def _check_worktrees(job: Job, tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest if a task needs a worktree, and the job has no commit to start from."""
+    wanted = [task.id for task in tasks if needs_worktree(task, job.config.git)]
+    if wanted and not job.config.base:
+        raise InvalidRequest(
+            f"task {wanted[0]!r} needs a worktree (git: on), and job {job.id} has no commit to "
+            "start from; remove git: on, or submit the plan as a new job",
+            kind="base",
+        )
