@@ -11,7 +11,7 @@ class EventKind(StrEnum):
     #: A planner has created the job's tasks. data: source, tasks, reason; if the rules created
     #: them instead of an agent, also fallback_from
     JOB_PLANNED = "job_planned"
-    #: A person has approved the job's plan. data: by
+    #: A person has approved the job's plan. data: by, comment
     JOB_APPROVED = "job_approved"
     #: A person has edited the job's plan. data: by, version, tasks
     PLAN_EDITED = "plan_edited"

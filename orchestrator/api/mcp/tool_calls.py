@@ -15,6 +15,9 @@ from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.model.decisions.pause import RunningMode
+from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
@@ -199,6 +202,33 @@ def _choose(desk: Desk, arguments: mcp.ChooseArguments) -> str:
     return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": done})
 
 
+def _answer(desk: Desk, arguments: mcp.AnswerArguments) -> str:
+    job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
+    if arguments.task_id is not None:
+        task_id, comment = arguments.task_id, arguments.comment
+        return _decided(desk.service.answer(desk.caller, job_id, task_id, decision, comment))
+    decide = desk.service.approve if decision is Decision.APPROVE else desk.service.reject
+    return _decided(decide(desk.caller, job_id, arguments.comment))
+
+
+def _pause(desk: Desk, arguments: mcp.PauseArguments) -> str:
+    job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
+    return _decided(desk.service.pause(desk.caller, job_id, running))
+
+
+def _resume(desk: Desk, arguments: mcp.JobArguments) -> str:
+    return _decided(desk.service.resume(desk.caller, checked_job_id(arguments.job_id)))
+
+
+def _budget(desk: Desk, arguments: mcp.BudgetArguments) -> str:
+    job_id = checked_job_id(arguments.job_id)
+    return _decided(desk.service.raise_budget(desk.caller, job_id, arguments.to_limits()))
+
+
+def _decided(job: Job) -> str:
+    return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
+
+
 def printable(text: str) -> str:
     """Remove control characters, because they have no meaning for a model."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
@@ -216,4 +246,8 @@ ANSWERS: Mapping[str, Answering] = {
     "feedback": _feedback,
     "retry": _retry,
     "choose": _choose,
+    "answer": _answer,
+    "pause": _pause,
+    "resume": _resume,
+    "budget": _budget,
 }

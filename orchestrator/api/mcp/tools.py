@@ -153,6 +153,46 @@ TOOLS = (
         reads_only=False,
         for_people=True,
     ),
+    McpTool(
+        name="answer",
+        description=(
+            "Approve or reject the question of a task that waits for a person, or the plan of a "
+            "job. Call it only if your user decided so."
+        ),
+        arguments=mcp.AnswerArguments,
+        example={**JOB, "task_id": "ok", "decision": "approve", "comment": "only to staging"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="pause",
+        description=(
+            "Pause a job and its child jobs: nothing new starts until resume, and its wall time "
+            "stands still."
+        ),
+        arguments=mcp.PauseArguments,
+        example=JOB,
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="resume",
+        description="Resume a paused job and its child jobs.",
+        arguments=mcp.JobArguments,
+        example=JOB,
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="budget",
+        description=(
+            "Raise limits of a job; a job that is paused because it reached a limit continues."
+        ),
+        arguments=mcp.BudgetArguments,
+        example={**JOB, "max_cost_usd": 5.0},
+        reads_only=False,
+        for_people=True,
+    ),
 )
 
 BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}

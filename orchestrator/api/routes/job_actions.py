@@ -21,6 +21,7 @@ from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.schemas.answers.common import UsedAnswer
 from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer
 from orchestrator.schemas.answers.message import MessagesReadAnswer
+from orchestrator.schemas.requests.decisions import AnswerRequest
 from orchestrator.schemas.requests.job import (
     EmptyRequest,
     OrchestrateRequest,
@@ -77,10 +78,10 @@ def reject_job(job_id: str) -> Response:
     return _decided(job_id, service().reject)
 
 
-def _decided(job_id: str, decide: Callable[[Caller, str], Job]) -> Response:
+def _decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
-    job = decide(caller(), checked_job_id(job_id))
+    comment = reading.body(AnswerRequest, optional=True).comment
+    job = decide(caller(), checked_job_id(job_id), comment)
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
 
 

@@ -115,6 +115,18 @@ def _planned(who: str, facts: Facts) -> str:
     return f"{made}{f' instead of {instead}' if instead else ''}{because(facts)}"
 
 
+def _asked(who: str, facts: Facts) -> str:
+    question = first_line(facts.get("question"), REASON_CHARACTERS)
+    return f"{who} asks a person: {question} (task {facts.get('task_id')})"
+
+
+def _answered(who: str, facts: Facts) -> str:
+    by = facts.get("by")
+    comment = first_line(facts.get("comment"), REASON_CHARACTERS)
+    decided = f"by {by}" if by else "by its timeout"
+    return f"{who}: {facts.get('answer')} {decided}{f': {comment}' if comment else ''}"
+
+
 def _chosen(_: str, facts: Facts) -> str:
     order, task = facts.get("order") or ["?"], facts.get("task_id")
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
@@ -167,6 +179,13 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     ),
     EventKind.CANDIDATE_CHOSEN: _chosen,
     EventKind.JOB_APPROVED: lambda who, _: f"{who} was approved",
+    EventKind.PLAN_EDITED: lambda who, facts: f"{who}: the plan was edited by {facts.get('by')}",
+    EventKind.JOB_PAUSED: lambda who, facts: f"{who} paused by {facts.get('by')}",
+    EventKind.JOB_RESUMED: lambda who, facts: f"{who} resumed by {facts.get('by')}",
+    EventKind.LIMIT_ASKED: lambda who, facts: f"{who} asks a person: {facts.get('reason')} reached",
+    EventKind.BUDGET_RAISED: lambda who, facts: f"{who}: limits raised by {facts.get('by')}",
+    EventKind.QUESTION_ASKED: _asked,
+    EventKind.QUESTION_ANSWERED: _answered,
     EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
     EventKind.JOB_RETRIED: _retried,
     EventKind.WORKER_MESSAGED: _messaged,

@@ -163,7 +163,8 @@ def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:
     command = task.get("command")
     if isinstance(command, list):
         command = " ".join(map(str, command))
-    what = task.get("title") or task.get("prompt") or task.get("description") or command
+    what = task.get("title") or task.get("prompt") or task.get("description")
+    what = what or command or task.get("approve")
     needs = task.get("depends_on") or []
     review = task.get("review")
     return (

@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
+from orchestrator.core.model.decisions.question import PERSON
 from orchestrator.core.repository.repository import Workdir
 
 if TYPE_CHECKING:
@@ -71,12 +72,14 @@ def rough_estimate(
     agents = [agents_of(task, default) for task in tasks]
     compared = [task for task, names in zip(tasks, agents, strict=True) if len(names) > 1]
     reviewers = [str(task["review"]) for task in compared if task.get("review")]
-    names = [name for each in agents for name in each]
+    names = [name for each in agents for name in each if name != PERSON]
     return asdict(estimate_of(surroundings.folder, names, reviewers))
 
 
 def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
     """Return the names of a task's agents."""
+    if task.get("approve"):
+        return [PERSON]
     named = task.get("agent") or default
     if named == "auto" and task.get("command"):
         named = "shell"

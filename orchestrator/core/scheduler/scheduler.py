@@ -176,9 +176,9 @@ class Scheduler:
         """End a job without tasks, because no plan is possible."""
         self._planning.impossible(job_id, reason, now)
 
-    def approve_plan(self, job_id: str, by: str, now: float) -> None:
+    def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
         """Let the tasks start. Raise Conflict if the job does not wait for approval."""
-        self._planning.approve(job_id, by, now)
+        self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
         """Raise Conflict if no plan of this version waits for approval."""
@@ -195,10 +195,11 @@ class Scheduler:
         """Replace the plan of a job that waits for approval; see ``check_plan``."""
         self._planning.edit(job_id, tasks, workers, by, now)
 
-    def reject_plan(self, job_id: str, by: str, now: float) -> None:
+    def reject_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
         """End a job that waits for approval. Raise Conflict if it does not wait."""
         self._planning.check_waits(job_id)
-        self.cancel(job_id, f"{by}: the plan was rejected", now)
+        why = f": {comment}" if comment else ""
+        self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
         """Record that a job without a fixed agent started with a fallback agent."""

@@ -132,15 +132,15 @@ class Service:
         """
         return self._submissions.submit(caller, submission)
 
-    def approve(self, caller: Caller, job_id: str) -> Job:
+    def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
         """Start the tasks of a planned job. Raise Conflict if the job does not wait for
         approval.
         """
-        return self._job_control.approve(caller, job_id)
+        return self._job_control.approve(caller, job_id, comment)
 
-    def reject(self, caller: Caller, job_id: str) -> Job:
+    def reject(self, caller: Caller, job_id: str, comment: str = "") -> Job:
         """End a job that waits for approval. Raise Conflict if the job does not wait for it."""
-        return self._job_control.reject(caller, job_id)
+        return self._job_control.reject(caller, job_id, comment)
 
     def edit_plan(
         self,

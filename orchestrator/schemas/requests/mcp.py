@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.schemas.fields.text import Text, Word
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Word
 from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
 from orchestrator.schemas.requests.job import OrchestrateRequest
@@ -78,6 +79,29 @@ class ChooseArguments(JobArguments):
     worker_id: Word
     """Candidate to choose."""
     reason: Annotated[Text, Field(max_length=1000)] = ""
+
+
+class AnswerArguments(JobArguments):
+    decision: Literal["approve", "reject"]
+    task_id: Word | None = None
+    """Task whose question is answered (default: the job's plan)."""
+    comment: Annotated[Text, Field(max_length=10_000)] = ""
+    """Text for the tasks that depend on the answer, and for the report."""
+
+
+class PauseArguments(JobArguments):
+    running: Literal["finish", "stop"] = "finish"
+    """Running attempts: finish, or stop and run again after the pause."""
+
+
+class BudgetArguments(JobArguments):
+    max_cost_usd: Money | None = None
+    max_tokens: Count | None = None
+    max_steps: Count | None = None
+    max_wall_seconds: Seconds | None = None
+
+    def to_limits(self) -> ConfigRequest:
+        return ConfigRequest(**self.model_dump(exclude={"job_id"}))
 
 
 class McpMessage(BaseModel):

@@ -9,6 +9,7 @@ from orchestrator.schemas.answers import message as message_answers
 from orchestrator.schemas.requests import feedback as feedback_requests
 from orchestrator.schemas.requests import job as requests
 from orchestrator.schemas.requests import message as message_requests
+from orchestrator.schemas.requests.decisions import AnswerRequest
 
 STEERING = (
     Operation(
@@ -86,7 +87,8 @@ STEERING = (
         tag="jobs",
         summary="Approve the plan of a job, and start its tasks",
         description="409: the job does not wait for approval. 403: the caller is a worker.",
-        body=requests.EmptyRequest,
+        body=AnswerRequest,
+        examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
     ),
@@ -97,7 +99,8 @@ STEERING = (
         tag="jobs",
         summary="Reject the plan of a job, and end the job",
         description="409: the job does not wait for approval. 403: the caller is a worker.",
-        body=requests.EmptyRequest,
+        body=AnswerRequest,
+        examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
     ),

@@ -140,22 +140,22 @@ class JobControl:
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def approve(self, caller: Caller, job_id: str) -> Job:
+    def approve(self, caller: Caller, job_id: str, comment: str) -> Job:
         self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.approve_plan(job_id, caller.name, now)
+            scheduler.approve_plan(job_id, caller.name, now, comment)
 
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def reject(self, caller: Caller, job_id: str) -> Job:
+    def reject(self, caller: Caller, job_id: str, comment: str) -> Job:
         self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.reject_plan(job_id, caller.signature, now)
+            scheduler.reject_plan(job_id, caller.signature, now, comment)
 
         self._supervisor.call(action)
         return self._access.job(caller, job_id)

@@ -62,6 +62,9 @@ def test_a_person_sees_what_was_made_and_the_comment_reaches_what_follows(
     assert inputs["build"]["files_created"] == ["built"]
     row = site.status_file(job)["results"]["tasks"][1]
     assert (row["question"]["by"], row["question"]["comment"]) == ("default", "staging only")
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "Question: Deploy?" in report
+    assert "Answer: approved by default: staging only" in report
     again = site.call("POST", f"/jobs/{job}/tasks/ok/reject")
     assert again.status_code == 409
     assert site.get("/needs")["needs"] == []

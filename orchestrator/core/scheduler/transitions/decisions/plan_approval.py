@@ -98,7 +98,7 @@ class PlanApproval:
         job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
         self._completion.end_job(job, now)
 
-    def approve(self, job_id: str, by: str, now: float) -> None:
+    def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
         """Let the tasks start. Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
         job = self._unit_of_work.move_job(
@@ -107,7 +107,8 @@ class PlanApproval:
             awaits_approval=False,
             reason=paused(self._unit_of_work.jobs[job_id]),
         )
-        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, by=by)
+        said = {"by": by, **({"comment": comment} if comment else {})}
+        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, None, **said)
         self._trees.queue_ready(job_id)
 
     def edit(
