@@ -11,6 +11,7 @@ import pytest
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import PLANNER_INDEX, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
@@ -568,3 +569,39 @@ def test_a_root_jobs_descendants_are_listed_as_submitted_with_it(store: Store) -
     assert listed(store, submitted_by="alice").total == 2
     assert ids(listed(store, submitted_by="bob", root="a")) == []
     assert ids(listed(store, submitted_by="nobody")) == []
+
+
+def test_a_replaced_plan_leaves_the_planner_and_other_jobs(store: Store) -> None:
+    job, other = a_job(), a_job("b")
+    planner = a_worker(job, PLANNER_INDEX, id="planner", kind=WorkerKind.PLANNER)
+    old = [a_worker(job, 0, task_id="x"), a_worker(job, 1, task_id="y")]
+    kept = a_worker(other, 0)
+    tasks = [("a", 0, TaskSpec(id="x")), ("a", 1, TaskSpec(id="y")), ("b", 0, TaskSpec(id="z"))]
+    store.save(Change(new_jobs=[job, other], new_tasks=tasks, new_workers=[planner, *old, kept]))
+    assert len(store.workers("a")) == 2
+
+    new = a_worker(job, 0, task_id="only")
+    edited = replace(job, plan_version=2)
+    change = Change(
+        replaced_plans=["a"],
+        new_tasks=[("a", 0, TaskSpec(id="only"))],
+        new_workers=[new],
+        jobs=[edited],
+    )
+    store.save(change)
+
+    assert [task.id for task in store.tasks("a")] == ["only"]
+    assert store.workers("a") == [new]
+    assert store.planner("a") == planner
+    assert store.workers("b") == [kept]
+    assert store.job("a") == edited
+
+
+def test_the_pause_of_everything_is_stored(store: Store) -> None:
+    assert store.pause() is None
+    pause = Pause(at=1.5, by="admin", running=RunningMode.STOP, cause=PauseCause.EVERYTHING)
+
+    store.save(Change(pauses=[None, pause]))
+    assert store.pause() == pause
+    store.save(Change(pauses=[None]))
+    assert store.pause() is None
