@@ -14,6 +14,7 @@ from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import Attempt, Job, Worker
@@ -94,6 +95,8 @@ class WorkerView:
     session: Session | None
     #: Rollbacks by people.
     rollbacks: Sequence[Rollback]
+    #: Messages of people, in order.
+    messages: Sequence[WorkerMessage]
     #: Seconds of all attempts, including the waits for child jobs; None: never started.
     seconds: float | None
     cpu_seconds: float | None
@@ -144,6 +147,7 @@ class WorkerView:
             self,
             reason="",
             rollbacks=(),
+            messages=(),
             log_truncated=False,
             refused_child_jobs=0,
         )
@@ -151,7 +155,11 @@ class WorkerView:
     @property
     def has_remarks(self) -> bool:
         return bool(
-            self.earlier_attempts or self.rollbacks or self.log_truncated or self.refused_child_jobs
+            self.earlier_attempts
+            or self.rollbacks
+            or self.messages
+            or self.log_truncated
+            or self.refused_child_jobs
         )
 
     @property
@@ -307,6 +315,7 @@ def worker_view(
         failure=failure_of(worker, worker.attempt),
         session=result.session if result and worker.attempt > 1 else None,
         rollbacks=figures.rollbacks,
+        messages=result.messages if result else (),
         seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
         cpu_seconds=figures.cpu_seconds,
         peak_memory_bytes=figures.peak_memory_bytes,

@@ -14,11 +14,14 @@ from orchestrator.api.http.problems import problem_of
 from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
+from orchestrator.api.serializers.common import message_id_of
+from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest
+from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.fields.validation_errors import faults, unknown_name
@@ -26,6 +29,7 @@ from orchestrator.schemas.requests import mcp
 from orchestrator.schemas.requests.feedback import FeedbackBody
 
 LISTED_JOBS = 10
+LISTED_FILES = 50
 SHOWN_FAULTS = 5
 LOG_CHARACTERS = 16_000
 REPORT_CHARACTERS = 24_000
@@ -229,6 +233,39 @@ def _decided(job: Job) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
 
 
+def _message(desk: Desk, arguments: mcp.MessageArguments) -> str:
+    job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
+    named = message_id_of(desk.caller, job_id, worker_id, desk.idempotency_key)
+    sent = desk.service.message(desk.caller, job_id, worker_id, arguments.text, named)
+    told = {"message_id": sent.id, "delivery": "next_step"}
+    return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **told})
+
+
+def _land(desk: Desk, arguments: mcp.LandArguments) -> str:
+    job_id = checked_job_id(arguments.job_id)
+    answer = landing_plan_answer if arguments.check else land_answer
+    how = LandOptions.SQUASH if arguments.squash else LandOptions.ANY
+    request = LandRequest(how=how, onto=arguments.onto or "", partial=arguments.partial)
+    found = answer(desk.service, desk.caller, job_id, request)
+    return summaries.as_text(
+        {
+            "job_id": job_id,
+            "landed": found.landed,
+            "branch": found.branch,
+            "commit": found.commit,
+            "files": found.files[:LISTED_FILES],
+            "files_changed": found.files_changed,
+            "text": found.text,
+        }
+    )
+
+
+def _undo(desk: Desk, arguments: mcp.JobArguments) -> str:
+    found = undo_answer(desk.service, desk.caller, checked_job_id(arguments.job_id))
+    told = {"branch": found.branch, "commit": found.commit, "text": found.text}
+    return summaries.as_text({"job_id": found.job_id, **told})
+
+
 def printable(text: str) -> str:
     """Remove control characters, because they have no meaning for a model."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
@@ -250,4 +287,7 @@ ANSWERS: Mapping[str, Answering] = {
     "pause": _pause,
     "resume": _resume,
     "budget": _budget,
+    "message": _message,
+    "land": _land,
+    "undo": _undo,
 }

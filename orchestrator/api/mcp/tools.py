@@ -193,6 +193,33 @@ TOOLS = (
         reads_only=False,
         for_people=True,
     ),
+    McpTool(
+        name="message",
+        description="Send words to a running worker; its agent reads them before its next step.",
+        arguments=mcp.MessageArguments,
+        example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="land",
+        description=(
+            "Land the result of a job on the branch that is checked out, if the user asked for it."
+        ),
+        arguments=mcp.LandArguments,
+        example={**JOB, "check": True},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="undo",
+        description="Undo the landing of a job, if the user asked for it.",
+        arguments=mcp.JobArguments,
+        example=JOB,
+        reads_only=False,
+        destructive=True,
+        for_people=True,
+    ),
 )
 
 BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4, uuid5
 
 from orchestrator.core.events import Event
 from orchestrator.core.limits.budget import is_known, total
@@ -13,7 +14,7 @@ from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
-from orchestrator.core.model.submission import Accepted
+from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import Availability, Made
 from orchestrator.schemas.answers.common import (
@@ -88,6 +89,15 @@ def duration(started_at: float | None, ended_at: float | None) -> float | None:
 
 def result_of(worker: Worker) -> WorkerResult:
     return worker.result or _NOTHING
+
+
+#: Makes one id of a message from an Idempotency-Key.
+_KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
+
+
+def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) -> str:
+    """Return the id of a message to a worker; calls with one Idempotency-Key have the same."""
+    return str(uuid5(_KEYS, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4())
 
 
 def job_path(job_id: str) -> str:

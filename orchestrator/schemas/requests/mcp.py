@@ -9,6 +9,7 @@ from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Word
 from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
 from orchestrator.schemas.requests.job import OrchestrateRequest
+from orchestrator.schemas.requests.message import MessageBody
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
 LONGEST_CALL_SECONDS = 44.0
@@ -102,6 +103,22 @@ class BudgetArguments(JobArguments):
 
     def to_limits(self) -> ConfigRequest:
         return ConfigRequest(**self.model_dump(exclude={"job_id"}))
+
+
+class MessageArguments(JobArguments, MessageBody):
+    worker_id: Word
+    """Name of the worker, such as worker_1."""
+
+
+class LandArguments(JobArguments):
+    check: bool = False
+    """Show branch and files only; nothing changes."""
+    squash: bool = False
+    """Create one commit."""
+    onto: Word | None = None
+    """Name of the current branch, if the job started from another one."""
+    partial: bool = False
+    """Allow a job that is not completed."""
 
 
 class McpMessage(BaseModel):

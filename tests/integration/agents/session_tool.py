@@ -77,6 +77,13 @@ def behave(word: str) -> None:
             raise SystemExit(f"what is {word!r}?")
 
 
+def given() -> str:
+    """The prompt: all of standard input, or the first message of Claude's stream."""
+    if "--input-format" not in sys.argv:
+        return sys.stdin.read()
+    return str(json.loads(sys.stdin.readline())["message"]["content"][0]["text"])
+
+
 def talk() -> None:
     print("how can I help?", flush=True)
     while (line := sys.stdin.readline().strip()) != "bye":
@@ -97,7 +104,7 @@ known = not resumed or SESSION_FILE.exists()
 if known and "-p" not in sys.argv:
     talk()
 with RUNS.open("a") as runs:
-    prompt = sys.stdin.read()
+    prompt = given()
     run = {"resumed": resumed, "session": SESSION, "prompt": prompt, "known": known}
     runs.write(json.dumps({**run, "pid": os.getpid(), "parent": os.getppid()}) + "\n")
 if not known:

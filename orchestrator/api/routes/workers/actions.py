@@ -1,7 +1,6 @@
 """Calls of a person about one worker: comments on its change, messages, retry, cancel."""
 
 from http import HTTPStatus
-from uuid import UUID, uuid4, uuid5
 
 from flask import Blueprint, Response
 
@@ -14,6 +13,7 @@ from orchestrator.api.serializers.common import (
     cancel_answer,
     job_path,
     links,
+    message_id_of,
 )
 from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas.answers.feedback import FeedbackGivenAnswer
@@ -67,10 +67,6 @@ def cancel_worker(job_id: str, worker_id: str) -> Response:
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
-#: Makes one id of the message from an Idempotency-Key.
-_KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
-
-
 @blueprint.post("/message")
 def message_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
@@ -78,9 +74,8 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), job)
     text = reading.body(MessageBody).text
-    key = reading.idempotency_key()
-    named = uuid5(_KEYS, f"{caller().full_name} {job} {worker} {key}") if key else uuid4()
-    sent = service().message(caller(), job, worker, text, str(named))
+    named = message_id_of(caller(), job, worker, reading.idempotency_key())
+    sent = service().message(caller(), job, worker, text, named)
     answer = MessageSentAnswer(
         job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.api.client.errors import ApiError, ClientError, ServerUnreachable
+from orchestrator.api.client.errors import ApiError, ServerUnreachable
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_jobs
@@ -171,11 +171,12 @@ class AnySource:
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
         try:
-            return self._find().log(job_id, worker_id)
-        except ClientError as error:
-            return [f"(no log: {error.message})"]
+            try:
+                return self._find().log(job_id, worker_id)
+            except ServerUnreachable:
+                return self._files.log(job_id, worker_id)
         except OrchestratorError as error:
-            return [f"({error.message})"]
+            return [f"(no log: {error.message})"]
 
     def close(self) -> None:
         if self._server is not None:

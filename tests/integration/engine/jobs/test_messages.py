@@ -112,6 +112,9 @@ def test_a_message_that_no_attempt_reads_is_named(make_site: MakeSite, api: Mode
     (message,) = messages(site, job)
     assert message.get("delivered_at") is None and message.get("attempt") is None
     assert kinds(site, job) == ["worker_messaged", "worker_message_undelivered"]
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "not delivered: the worker ended before it read the message" in report
+    assert "Never read" in report
 
 
 def test_a_retry_reads_what_the_attempt_before_it_has_read(

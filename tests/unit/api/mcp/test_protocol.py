@@ -81,6 +81,9 @@ def test_workers_do_not_find_the_tools_of_people(
             "resume",
             "budget",
             "choose",
+            "message",
+            "land",
+            "undo",
         }
     )
 
@@ -98,7 +101,7 @@ def test_schemas_are_plain_and_short() -> None:
         word for word in ('"$ref"', '"$defs"', '"null"', '"title": "') if word in text
     }
     assert len(json.dumps(definitions(for_worker=True))) < 11_500
-    assert len(json.dumps(definitions())) < 17_500
+    assert len(json.dumps(definitions())) < 20_000
     for tool in TOOLS:
         tool.arguments.model_validate(tool.example)
 
