@@ -23,7 +23,7 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 
 import time
 
-from orchestrator.agents.adapters.parsing.outcome import Told, concluded
+from orchestrator.agents.adapters.parsing.outcome import RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage
 from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
 
@@ -39,8 +39,8 @@ class QuillReader:
         return [Said(self._text)]
 
     def outcome(self, ending: Ending) -> Outcome:
-        told = Told(text=self._text, began=True, finished=True, accounted=True)
-        return concluded(told, ending, time.time())
+        report = RunReport(text=self._text, began=True, finished=True, accounted=True)
+        return concluded(report, ending, time.time())
 '''
 ENTRY = """QUILL = KnownTool(
     name="quill",

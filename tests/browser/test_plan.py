@@ -32,7 +32,7 @@ def test_a_plan_can_be_rejected(page: Page, site: Site) -> None:
     job = site.job([shell("echo one", id="one")], wait=False, approve=True, request="Not this")
     page.goto(f"{site.url}/jobs/{job}/plan")
 
-    page.get_by_role("button", name="Reject").click()
+    page.get_by_label("Your decision").get_by_role("button", name="Reject").click()
     page.get_by_role("dialog").get_by_role("button", name="Reject").click()
 
     with site.client() as client:

@@ -103,7 +103,7 @@ class OrchestratorClient(Following):
     def job(self, job_id: str) -> Answer:
         """Return all details of a job, with all of its workers."""
         found = self._get(path_of(job_id))
-        while len(found["workers"]) < found.get("total_workers", 0):
+        while len(found.get("workers", ())) < found.get("total_workers", 0):
             page = self._get(path_of(job_id), {"page": found["page"] + 1})
             if not page["workers"]:
                 break

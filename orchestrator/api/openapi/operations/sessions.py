@@ -40,7 +40,6 @@ SESSIONS = (
         tag="sessions",
         summary="Log out: end the browser session of the cookie",
         answers={HTTPStatus.NO_CONTENT: ()},
-        needs_key=False,
     ),
     Operation(
         method="post",

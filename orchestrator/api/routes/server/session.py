@@ -60,8 +60,10 @@ def show_session() -> Response:
 def log_out() -> Response:
     """End the session, without a token: a logout that another page causes does no harm."""
     reading.query(NoQuery)
-    if cookie := given_cookie(request):
-        browser_sessions().end(cookie)
+    cookie = given_cookie(request)
+    if cookie is None:
+        raise Unauthorized("no browser session; nothing to end")
+    browser_sessions().end(cookie)
     response = Response(status=HTTPStatus.NO_CONTENT)
     response.delete_cookie(cookie_name(request), path="/", secure=request.is_secure)
     return response

@@ -348,10 +348,11 @@ def test_a_plan_of_another_version_is_not_replaced() -> None:
     job = story.root(a_task(), approve=True)
     story.edit_plan(job, a_task("x"))
 
-    with pytest.raises(OutdatedPlan, match="has version 2, not 1"):
+    with pytest.raises(OutdatedPlan) as raised:
         story.scheduler.check_plan(job.id, 1)
+    assert raised.value.version == 2
     story.approve(job)
-    with pytest.raises(Conflict, match="not waiting for approval"):
+    with pytest.raises(Conflict):
         story.scheduler.check_plan(job.id, 2)
 
 
