@@ -64,8 +64,15 @@ def settle(page: Page) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("light", "laptop"),
+        ("dark", "phone"),
+        pytest.param("light", "phone", marks=pytest.mark.nightly),
+        pytest.param("dark", "laptop", marks=pytest.mark.nightly),
+    ],
+)
 def test_no_page_has_a_fault(checked: Page, site: Site, job: str, theme: str, width: str) -> None:
     x, y = WIDTHS[width]
     checked.set_viewport_size({"width": x, "height": y})
