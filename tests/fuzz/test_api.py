@@ -21,8 +21,15 @@ pytestmark = pytest.mark.slow
 
 HEADERS = {"X-API-Key": KEY}
 #: Calls whose answers depend on more than their arguments: a stream that ends with the server
-#: only, and pauses of all jobs, which decide if a later job runs.
-UNSTEADY = ("streamFeed", "pauseEverything", "resumeEverything", "pauseJob", "resumeJob")
+#: only, waits for runs that never begin, and pauses, which decide if a later job runs.
+UNSTEADY = (
+    "streamFeed",
+    "waitForJob",
+    "pauseEverything",
+    "resumeEverything",
+    "pauseJob",
+    "resumeJob",
+)
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 #: By day, wrong values are sent in bodies; at night, also in paths.
 CASES = [
@@ -111,6 +118,9 @@ def test_every_call_answers_as_documented(
     @BOUNDED
     @given(operation.as_strategy(generation_mode=mode, path_parameters=known))
     def check(case: schemathesis.Case) -> None:
+        if case.query:
+            # A run that never begins is awaited for longer than a test may take.
+            case.query.pop("run", None)
         case.call_and_validate(headers=HEADERS, timeout=30)
 
     check()

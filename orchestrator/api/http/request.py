@@ -101,7 +101,9 @@ def query(model: type[QueryModel]) -> QueryModel:
 
 def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
     """Return the one value of a parameter, or all values of one that may be repeated."""
-    return [value for value in values if value] if model.repeats(name) else values[0]
+    if model.repeats(name):
+        return [] if values == [""] else values
+    return values[0]
 
 
 def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | None:
