@@ -71,7 +71,11 @@ def test_keys_that_are_dead_foreign_or_made_up_open_nothing(
     of_others = {
         call: status for call, status in statuses(site, ended, foreign).items() if ended in call[1]
     }
-    assert len(of_others) > 8 and set(of_others.values()) == {404}, of_others
+    # A call of people refuses every worker (403), and a wrong body is refused before the job is
+    # looked up, as is a read without a parameter that it needs (422): neither shows the job.
+    assert len(of_others) > 8 and set(of_others.values()) <= {403, 404, 422}, of_others
+    reads = {status for (method, _), status in of_others.items() if method == "GET"}
+    assert reads <= {404, 422}, of_others
     release.touch()
     site.wait(running)
 
