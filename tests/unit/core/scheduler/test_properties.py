@@ -404,8 +404,9 @@ class Stories(RuleBasedStateMachine):
         paused = {job.id for job in kept.jobs.values() if job.pause}
         begun = {each: worker.attempt for each, worker in kept.workers.items()}
         for key, before in self.begun_in_pause.items():
-            worker = kept.workers[key]
-            assert worker.job_id not in paused or worker.attempt == before
+            # An edited plan replaces workers that have not started.
+            worker = kept.workers.get(key)
+            assert worker is None or worker.job_id not in paused or worker.attempt == before
         self.begun_in_pause = {
             key: number for key, number in begun.items() if kept.workers[key].job_id in paused
         }
