@@ -18,6 +18,12 @@ from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
 from tests.unit.api.fake_service import KEY, FakeService
 
+FOR_WORKERS = ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
+FOR_PEOPLE = [
+    *("feedback", "retry", "choose", "answer", "pause", "resume", "budget", "message"),
+    *("land", "undo"),
+]
+
 
 async def by_stdio(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
     # Loading this module takes a second, and only these tests need it.
@@ -50,7 +56,7 @@ def test_the_official_client_runs_a_job(
     async def use(client: Any) -> None:
         assert client.protocol_version == version
         names = [tool.name for tool in (await client.list_tools()).tools]
-        assert names == ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
+        assert names == FOR_WORKERS + FOR_PEOPLE
         accepted = await client.call_tool("orchestrate", {"request": "Do it"})
         job_id = json.loads(accepted.content[0].text)["job_id"]
         early = await client.call_tool("wait", {"job_id": job_id, "timeout_seconds": 0.1})
