@@ -8,8 +8,8 @@ import { act } from "../parts/act.js";
 import { Icon } from "../parts/icon.js";
 import { Legend, Mark, said, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
+import { place as cellAt, draw } from "./canvas.js";
 import { ranked } from "./layout.js";
-import { place as cellAt, draw } from "./strip.js";
 import { useTick } from "./model.js";
 
 const DRAW_MS = 700;

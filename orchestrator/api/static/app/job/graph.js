@@ -1,6 +1,8 @@
 // The graph: what waits for what. Up to 300 tasks as boxes; above that by rank (big.js).
-import { html, useMemo, useState } from "../core/html.js";
+import { path } from "../core/api.js";
+import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
+import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
 import { Mark, StateIcon } from "../parts/state.js";
@@ -11,6 +13,7 @@ import { Panel } from "./panel.js";
 
 const MOST_TASKS = 300;
 const OPEN_BELOW = 13;
+const LAST = { gap: 28, width: 190 };
 const RANKS = ["First", "Then"];
 
 export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
@@ -105,13 +108,42 @@ function useArrows(drawn, selected, select, toggle, model) {
   useKeys({ ArrowUp: arrow, ArrowDown: arrow, ArrowLeft: arrow, ArrowRight: arrow, o: child, Enter: (event) => event.target.closest?.("[data-node]") ? go(workerPath(model, selected)) : false });
 }
 
+// What the merge of the workers' branches came to, and the gates that judged it; null without one.
+function useMerge(model, details) {
+  const given = useQuery(details?.config?.base && details.merge_state ? path("jobs", model.job, "conflicts") : null, {});
+  useEffect(() => { given.refresh(); }, [model.status, details?.merge_state]);
+  if (!given.data) return null;
+  const { merged, gates, merging, conflicts, missing } = given.data;
+  if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merges the branches" : "after all tasks" };
+  if (details.merge_state === "none") return null;
+  const lacks = missing.length || conflicts.length;
+  const judged = gates.map((gate) => `${gate.name} ${gate.outcome.replaceAll("_", " ")}`).join(", ");
+  const words = [lacks ? `lacks ${many(lacks, "change")}` : many(merged.length, "branch", "branches"), judged].filter(Boolean).join(" · ");
+  return { state: details.merge_state === "merged" ? "success" : "failed", words };
+}
+
+// The last step, with an edge from each task that no other task needs.
+function Last({ model, drawn, merge }) {
+  const feeding = drawn.boxes.filter((box) => !drawn.edges.some((edge) => edge.from === box.unit) && box.unit.workers.some((i) => model.state[i] !== "skipped"));
+  const middle = feeding.reduce((sum, box) => sum + box.y + box.height / 2, 0) / (feeding.length || 1);
+  const place = { x: drawn.width + LAST.gap, y: Math.max(34, (middle || 60) - 26) };
+  return html`<g><text class="lab" x=${place.x} y="22">AT THE END</text>
+    ${feeding.map((box) => html`<path key=${box.unit.task} class=${`edge ${merge.state === "pending" ? "" : "done"}`} d=${bend({ x1: box.x + box.width, y1: box.y + 26, x2: place.x, y2: place.y + 26 })} />`)}
+    <a class=${`node st-${merge.state} ${merge.state === "pending" ? "ghost" : ""}`} href=${`/jobs/${model.job}/changes`} tabindex="-1" aria-label=${`Merge and gates ${cut(plain(merge.words), 21)}, ${merge.state}`}>
+      <rect x=${place.x} y=${place.y} width=${LAST.width} height="52" rx="8" />
+      <svg x=${place.x + 12} y=${place.y + 18} width="16" height="16"><use href=${`${sprite}#s-${merge.state}`} class=${merge.state === "running" ? "spin" : ""} /></svg>
+      <text class="l1" x=${place.x + 38} y=${place.y + 21}>Merge and gates</text>${" "}<text class="l2" x=${place.x + 38} y=${place.y + 38}>${cut(plain(merge.words), 21)}</text></a></g>`;
+}
+
 // On a phone: the ranks as lists.
-function Ranks({ model, columns }) {
+function Ranks({ model, columns, merge }) {
   return html`<div class="ranks">${columns.map((column, rank) => html`<section class="card" key=${rank}><header><h2>${rankName(rank, columns.length)}</h2>
       <span class="small muted">${many(column.length, "task")}</span></header><ul class="list">
     ${column.flatMap((unit) => unit.workers).map((i) => html`<li key=${i}><${Mark} state=${model.state[i]} /><a class="grow cut" href=${workerPath(model, i)}>
       <span class="strong">${plain(model.name(i))}</span><br /><span class="small muted">${model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : facts(model, i)}</span></a>
-      ${model.children.get(i) && html`<span class="chip">${many(model.children.get(i).length, "child job")}</span>`}<${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`)}</div>`;
+      ${model.children.get(i) && html`<span class="chip">${many(model.children.get(i).length, "child job")}</span>`}<${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`)}
+    ${merge && html`<section class="card"><header><h2>At the end</h2></header><ul class="list"><li><${Mark} state=${merge.state} /><a class="grow cut" href=${`/jobs/${model.job}/changes`}><span class="strong">Merge and gates</span><br />
+      <span class="small muted">${plain(merge.words)}</span></a><${Icon} name="i-right" small=${true} /></li></ul></section>`}</div>`;
 }
 
 const rankName = (rank) => RANKS[rank] || `Step ${rank + 1}`;
@@ -126,7 +158,7 @@ export function View({ model, details, refresh }) {
 const first = (model) => ["failed", "running", "timeout", "waiting", "pending"].map((state) => model.members[0].find((i) => model.state[i] === state))
   .find((i) => i !== undefined) ?? model.members[0][0];
 
-function Graph({ model, refresh }) {
+function Graph({ model, details, refresh }) {
   const [chosen, select] = useState(null);
   const [left, showLeft] = useState(false);
   const [turned, setTurned] = useState(() => new Set());
@@ -137,6 +169,8 @@ function Graph({ model, refresh }) {
     return next;
   });
   const drawn = layout(model, isOpen);
+  const merge = useMerge(model, details);
+  const wide = drawn.width + (merge ? LAST.gap + LAST.width + 10 : 0);
   const selected = chosen ?? first(model);
   useArrows(drawn, selected, select, toggle, model);
   const hidden = (box) => left && box.unit.workers.every((i) => model.state[i] === "success");
@@ -145,12 +179,13 @@ function Graph({ model, refresh }) {
   return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(drawn.boxes.length, "task")} and what depends on what">
       <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
         <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Only what is left</button></div></div>
-      <svg class="dag" width=${drawn.width} height=${drawn.height} viewBox=${`0 0 ${drawn.width} ${drawn.height}`}>
+      <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}>
         ${drawn.columns.map((column, rank) => html`<text key=${rank} class="lab" x=${drawn.boxes.find((box) => box.rank === rank).x} y="22">${rankName(rank).toUpperCase()}</text>`)}
         <g>${drawn.edges.filter((edge) => visible.has(edge.from) && visible.has(edge.to)).map((edge) =>
           html`<path key=${`${edge.from.task}>${edge.to.task}`} class=${`edge ${edgeClass(model, edge)}`} d=${bend(edge)} />`)}</g>
+        ${merge && html`<${Last} model=${model} drawn=${drawn} merge=${merge} />`}
         ${shown.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
-    <${Ranks} model=${model} columns=${ranked(model)} />
+    <${Ranks} model=${model} columns=${ranked(model)} merge=${merge} />
     <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick: what the end waits for</span></p></div>
     ${selected !== undefined && html`<${Panel} model=${model} i=${selected} refresh=${refresh} />`}</div>`;
 }

@@ -5,7 +5,7 @@ const NODE = { height: 52, gap: 10 };
 const CHIP = { height: 32, gap: 6, pad: 10 };
 const FRAME = { pad: 10, caption: 26 };
 const WIDTH = { plain: 216, framed: 336 };
-const COLUMN_GAP = 76;
+const COLUMN_GAP = 60;
 const TOP = 34;
 const LEFT = 20;
 

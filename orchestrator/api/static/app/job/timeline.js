@@ -1,19 +1,117 @@
-// The timeline on canvas: it draws the lanes in sight, whatever their number is.
+// The timeline on canvas: it draws the lanes in sight, whatever their number is. A lane is a worker,
+// with its attempts, gates, and waits; or a slot, with the attempts that it ran one after the other.
+import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
-import { go } from "../core/router.js";
+import { useQuery } from "../core/query.js";
+import { go, note, place } from "../core/router.js";
+import { useStore } from "../core/store.js";
 import { Icon } from "../parts/icon.js";
 import { many, plain, seconds } from "../text/format.js";
+import { hatch, tokens } from "./canvas.js";
 import { workerPath } from "./graph.js";
-import { lanes, span, ticks } from "./lanes.js";
 import { useTick } from "./model.js";
-import { hatch, tokens } from "./paint.js";
 
 const LANE = 36;
 const AXIS = 28;
+// An attempt that begins this soon after another has ended may have its slot.
+const SAME_SECONDS = 0.011;
+// Above this number of workers their attempts are too much to read: one bar a worker.
+const MOST_DETAILED = 500;
+const SHOWS = { "": "Workers", slots: "Slots" };
 
 const tick = (at) => (Math.abs(at) < 1e-9 ? "0 s" : seconds(at).replace(".0 s", " s"));
 const names = (width) => (width < 600 ? 0 : 250);
+
+// Bars of a worker: {kind, from, to, state, title}; kinds: work, child, pause, gate.
+function bars(model, i, attempts) {
+  const end = (value) => value ?? model.now();
+  if (model.t0[i] === null || model.state[i] === "skipped") return [];
+  const made = attempts?.length ? ofAttempts(model, i, attempts) : [{ kind: "work", from: model.t0[i], to: end(model.t1[i]), state: model.state[i], title: "" }];
+  for (const job of model.children.get(i) || []) {
+    const times = model.members[job].filter((k) => model.t0[k] !== null);
+    if (!times.length) continue;
+    const from = Math.min(...times.map((k) => model.t0[k]));
+    const to = Math.max(...times.map((k) => end(model.t1[k])));
+    made.push({ kind: "child", from, to, title: `waits for child job ${model.jobs[job].job_id}` });
+  }
+  return made;
+}
+
+function ofAttempts(model, i, attempts) {
+  const at = (iso) => Date.parse(iso) / 1000 - model.at;
+  const made = [];
+  attempts.forEach((attempt, index) => {
+    const last = index === attempts.length - 1;
+    const from = at(attempt.started_at);
+    const to = attempt.ended_at ? at(attempt.ended_at) : model.now();
+    if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "pause before the retry" });
+    made.push({ kind: "work", from, to, state: last ? model.state[i] : "failed", title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` });
+    // After its last attempt a worker's end is that of its gates.
+    if (last && model.t1[i] !== null && model.t1[i] - to > 0.05) made.push({ kind: "gate", from: to, to: model.t1[i], state: model.state[i], title: "gates" });
+  });
+  return made;
+}
+
+// One lane a worker, child jobs below the worker that started them.
+function lanes(model, attempts) {
+  const made = [];
+  const add = (job, depth) => {
+    const members = [...model.members[job]].sort((a, b) => (model.t0[a] ?? Infinity) - (model.t0[b] ?? Infinity) || a - b);
+    for (const i of members) {
+      made.push({ i, depth, state: model.state[i], title: model.name(i), about: `${model.id[i]} · ${model.state[i]}`, bars: () => bars(model, i, attempts.get(model.id[i])) });
+      for (const child of model.children.get(i) || []) add(child, depth + 1);
+    }
+  };
+  if (model.jobs.length) add(0, 0);
+  return made;
+}
+
+// A worker holds no slot while it waits for its child jobs, or for its next attempt.
+function held(model, i, attempts) {
+  const all = bars(model, i, attempts);
+  const waits = all.filter((bar) => bar.kind === "child");
+  return all.filter((bar) => bar.kind === "work" || bar.kind === "gate").flatMap((bar) => waits.reduce(
+    (parts, wait) => parts.flatMap((part) => [{ ...part, to: Math.min(part.to, wait.from) }, { ...part, from: Math.max(part.from, wait.to) }]).filter((part) => part.to > part.from),
+    [{ ...bar, i }],
+  ));
+}
+
+// One lane a slot: each attempt in the first slot that is free when it begins.
+function slots(model, attempts) {
+  const made = [];
+  const work = [...Array(model.n).keys()].flatMap((i) => held(model, i, attempts.get(model.id[i]))).sort((a, b) => a.from - b.from || a.to - b.to);
+  for (const bar of work) {
+    const slot = made.find((each) => each.until <= bar.from + SAME_SECONDS) || made[made.push({ until: 0, all: [] }) - 1];
+    slot.until = bar.to;
+    slot.all.push(bar);
+  }
+  return made.map(({ all }, index) => ({
+    depth: 0, state: all.at(-1).to >= model.now() - 1 && model.isActive ? all.at(-1).state : "pending", title: `Slot ${index + 1}`,
+    about: many(new Set(all.map((bar) => bar.i)).size, "worker"), bars: () => all,
+  }));
+}
+
+function span(model) {
+  let [from, to] = [Infinity, 0];
+  for (let i = 0; i < model.n; i += 1) {
+    if (model.t0[i] === null) continue;
+    from = Math.min(from, model.t0[i]);
+    to = Math.max(to, model.t1[i] ?? model.now());
+  }
+  return from === Infinity ? { from: 0, to: 1 } : { from, to: Math.max(to, from + 0.1) };
+}
+
+// Round steps, at most about ten of them.
+function ticks(from, to, most) {
+  const least = (to - from) / most;
+  const power = 10 ** Math.floor(Math.log10(least));
+  const nice = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= least);
+  const step = least > 30 ? [60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400].find((each) => each >= least) || nice : nice;
+  const made = [];
+  for (let at = Math.ceil(from / step) * step; at <= to; at += step) made.push(at);
+  return made;
+}
 
 function frame(canvas) {
   const box = canvas.getBoundingClientRect();
@@ -55,23 +153,22 @@ function axis(context, paint, view, x, width, height) {
   }
 }
 
-function label(context, paint, model, lane, y, room, narrow) {
-  const { i, depth } = lane;
+function label(context, paint, { state, depth, title, about }, y, room, narrow) {
   context.textAlign = "left";
   const left = 12 + depth * 16;
-  context.fillStyle = paint[`${model.state[i]}-t`] || paint.text3;
+  context.fillStyle = paint[`${state}-t`] || paint.text3;
   context.beginPath();
   context.arc(left + 5, y + (narrow ? 9 : 18), 4, 0, 7);
   context.fill();
   context.font = `500 13px ${paint.sans}`;
   context.fillStyle = paint.text;
   const most = Math.max(8, Math.floor((room - left - 20) / 7));
-  const name = plain(model.name(i));
+  const name = plain(title);
   context.fillText(name.length > most ? `${name.slice(0, most - 1)}…` : name, left + 18, y + (narrow ? 13 : 16));
   if (narrow) return;
   context.font = `11px ${paint.sans}`;
   context.fillStyle = paint.text3;
-  context.fillText(`${model.id[i]} · ${model.state[i]}`, left + 18, y + 30);
+  context.fillText(about, left + 18, y + 30);
 }
 
 function paintAll(canvas, model, all, from, view) {
@@ -98,7 +195,7 @@ function paintAll(canvas, model, all, from, view) {
   context.clip();
   inSight.forEach((each, index) => {
     const y = AXIS + index * lane + (narrow ? 24 : 10);
-    for (const one of each.bars()) bar(context, paint, one, x(one.from), y, (one.to - one.from) * scale - 1, narrow);
+    for (const one of each.bars()) if (one.to >= view.from && one.from <= view.to) bar(context, paint, one, x(one.from), y, (one.to - one.from) * scale - 1, narrow);
   });
   if (model.isActive) {
     context.strokeStyle = paint.accent;
@@ -108,7 +205,7 @@ function paintAll(canvas, model, all, from, view) {
     context.stroke();
   }
   context.restore();
-  inSight.forEach((each, index) => label(context, paint, model, each, AXIS + index * lane, narrow ? width : left, narrow));
+  inSight.forEach((each, index) => label(context, paint, each, AXIS + index * lane, narrow ? width : left, narrow));
 }
 
 // How far one has zoomed in and gone to the right: fractions of the whole.
@@ -142,12 +239,26 @@ const KINDS = [["work", "attempt"], ["child", "waits for a child job"], ["pause"
 const Key = () => html`<div class="key grow">${KINDS.map(([kind, words]) => html`<span key=${kind}><svg><rect width="10" height="10" rx="2"
   class=${kind === "work" || kind === "gate" ? "f-success" : ""} opacity=${kind === "gate" ? 0.5 : 1} fill=${{ child: "url(#hatch)", pause: "url(#hatch-r)" }[kind]} /></svg>${words}</span>`)}</div>`;
 
-export function View({ model, details }) {
+// Attempts by worker; read again when a worker has begun or ended.
+function useAttempts(model) {
+  const { data, refresh } = useQuery(model.n <= MOST_DETAILED ? path("jobs", model.job) : null);
+  const beat = `${model.status}${model.counts.running}${model.counts.pending}`;
+  useEffect(() => {
+    const timer = setTimeout(refresh, 500);
+    return () => clearTimeout(timer);
+  }, [beat]);
+  return useMemo(() => new Map((data?.workers || []).map((worker) => [worker.worker_id, worker.attempts])), [data]);
+}
+
+export function View({ model }) {
   useTick(model.isActive, 500);
+  const shows = new URLSearchParams(useStore(place).search).get("by") === "slots" ? "slots" : "";
+  const attempts = useAttempts(model);
   const canvas = useRef(null);
   const [scrolled, setScrolled] = useState(0);
   const { zoom, by, move, whole } = useView();
-  const all = useMemo(() => lanes(model, details), [model.version, details]);
+  const beat = shows && model.isActive ? Math.floor(model.now() / (model.n > 1000 ? 5 : 1)) : model.version;
+  const all = useMemo(() => (shows ? slots : lanes)(model, attempts), [beat, attempts, shows]);
   const { from, to } = span(model);
   const length = (to - from) * (model.isActive ? 1.15 : 1.02);
   const view = { zero: from, from: from + zoom.at * length, to: from + (zoom.at + 1 / zoom.scale) * length };
@@ -166,15 +277,20 @@ export function View({ model, details }) {
     if (drag.wasDrag()) return;
     const box = canvas.current.getBoundingClientRect();
     const found = all[first + Math.floor((event.clientY - box.top - AXIS) / lane)];
-    if (found) go(workerPath(model, found.i));
+    const left = names(box.width) + 12;
+    const at = view.from + ((event.clientX - box.left - left) / (box.width - left - 24)) * (view.to - view.from);
+    const i = found?.i ?? found?.bars().find((each) => each.from <= at && at <= each.to)?.i;
+    if (i !== undefined) go(workerPath(model, i));
   };
   const height = Math.min(all.length * lane + AXIS + 12, Math.max(320, innerHeight - 320));
   return html`<div class="card"><header><h2 class="sr">Timeline</h2><${Key} />${model.isActive && html`<span class="live hide-s">live</span>`}
+      <div class="seg-c" role="group" aria-label="A lane is">${Object.entries(SHOWS).map(([name, word]) => html`<button key=${name} type="button"
+        aria-pressed=${String(shows === name)} onClick=${() => note({ by: name })}>${word}</button>`)}</div>
       <button class="btn sm icon" aria-label="Zoom out" onClick=${() => by(1 / 1.6)}>−</button><button class="btn sm icon" aria-label="Zoom in" onClick=${() => by(1.6)}><${Icon} name="i-plus" /></button></header>
     <div class="lanes" tabindex="0" role="region" aria-label="Timeline, scroll to see all" style=${{ height: `${height}px` }} onScroll=${(event) => setScrolled(event.target.scrollTop)}>
       <canvas ref=${canvas} class="gantt" role="img" aria-label=${`Timeline of ${many(all.length, "lane")} over ${seconds(to - from)}; the table has the same as text`}
         style=${{ height: `${height - 2}px` }} onClick=${open} onPointerDown=${drag.onPointerDown} onPointerMove=${drag.onPointerMove}></canvas>
       <div style=${{ height: `${Math.max(0, all.length * lane + AXIS + 12 - height)}px` }}></div></div></div>
-    <p class="foot"><span class="hide-s"><kbd>+</kbd> <kbd>−</kbd> zoom · <kbd>0</kbd> all of it · drag to move · a click opens the worker</span>
+    <p class="foot"><span class="hide-s"><kbd>+</kbd> <kbd>−</kbd> zoom · <kbd>0</kbd> all of it · drag to move · a click opens the worker${shows && "; the server does not name slots: they are filled by the times of the attempts"}</span>
       <span>As text: <a class="link" href=${`/jobs/${model.job}/table`}>table</a></span></p>`;
 }

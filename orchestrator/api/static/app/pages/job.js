@@ -5,14 +5,10 @@ import { useQuery } from "../core/query.js";
 import { Failure, Loading } from "../parts/empty.js";
 import { Title } from "../parts/title.js";
 import { plain } from "../text/format.js";
-import { Head } from "../job/head.js";
+import { Head, VIEWS } from "../job/head.js";
 import { useJob } from "../job/model.js";
-import { VIEWS } from "../job/views.js";
 import { Page as Gone } from "./gone.js";
 import { Needs } from "./needs.js";
-
-// Above this, one job's details are too much to read at once.
-const MOST_DETAILED = 500;
 
 function useView(name) {
   const [loaded, set] = useState({});
@@ -25,14 +21,13 @@ function useView(name) {
   return { known: Boolean(found), View: loaded.name === name ? loaded.View : null };
 }
 
-// The job as in the list (needs, pause, cost of the tree), and all about it if that is not too much.
+// The job as in the list (needs, pause, cost of the tree), and its settings: the model has the workers.
 function useDetails(model) {
-  const wanted = model && model.n <= MOST_DETAILED;
-  const details = useQuery(wanted ? path("jobs", model.job) : null);
+  const details = useQuery(model ? path("jobs", model.job) : null, { page_size: 1 });
   const card = useQuery(model ? "/api/v1/jobs" : null, { q: model?.job });
   const refresh = () => {
     card.refresh();
-    if (wanted) details.refresh();
+    details.refresh();
   };
   useEffect(() => {
     if (!model) return undefined;
@@ -54,5 +49,5 @@ export function Page({ job, view = "graph" }) {
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(model.jobs[0].request.slice(0, 60))} · ${model.status}`} />
     <${Head} model=${model} details=${details.data} view=${view} refresh=${again} />
-    <main id="main"><${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
+    <main id="main">${view !== "plan" && html`<${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />`}${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
 }

@@ -3,7 +3,7 @@ import { html, useEffect, useRef } from "../core/html.js";
 import { path, post } from "../core/api.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
-import { act, cancelJob, rejectPlan } from "../parts/act.js";
+import { act, cancelJob, raiseLimits, rejectPlan } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
 import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
@@ -24,7 +24,7 @@ const KINDS = {
   conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
   asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
-  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise or end", other: ["End it here", (need) => cancelJob(need.job_id)] },
+  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["End it here", (need) => cancelJob(need.job_id)] },
   feedback: { icon: "i-diff", words: "Review", to: (need) => `${job(need)}/changes?worker=${need.worker_id || ""}`, word: "Review" },
 };
 const UNKNOWN = { icon: "s-needs", words: "Needs you", to: job, word: "Open" };

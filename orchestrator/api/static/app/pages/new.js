@@ -7,22 +7,9 @@ import { mayChange } from "../core/session.js";
 import { Empty } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
-import { plain } from "../text/format.js";
+import { duration, many, number, plain } from "../text/format.js";
 
-const SOURCES = { split: "Split the request", commands: "Commands", file: "Plan file" };
-
-const number = (text, name) => {
-  const value = Number(String(text).replace(/[$\s]/g, ""));
-  if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: a number is needed, not “${text}”`);
-  return value;
-};
-
-// "90", "30 min", "2 h", "1 d" as seconds; a bare number is minutes.
-export function duration(text) {
-  const found = /^([\d.]+)\s*(s|min|m|h|d)?$/.exec(text.trim());
-  if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);
-  return Number(found[1]) * { s: 1, m: 60, min: 60, h: 3600, d: 86400 }[found[2] || "min"];
-}
+const SOURCES = { split: "Split the request", commands: "Commands", plan: "Plan" };
 
 function labels(text) {
   const pairs = text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => {
@@ -36,18 +23,19 @@ function labels(text) {
 const commands = (text) => text.split("\n").map((each) => each.trim()).filter(Boolean)
   .map((command) => ({ title: command.slice(0, 80), agent: "shell", command }));
 
-function planOf(text) {
-  let given;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`Plan file: no valid JSON: ${error.message}. For YAML: bin/orchestrator run --plan FILE`);
-  }
-  return Array.isArray(given) ? { tasks: given } : given;
+// YAML, of which JSON is a part; its reader is fetched when a plan is sent.
+async function planOf(text) {
+  const { load } = await import("../../vendor/js-yaml.js");
+  const given = load(text) ?? {};
+  if (typeof given !== "object") throw new Error("A plan has a list of tasks; this is one text.");
+  const { request, config, tasks, workdir, ...other } = Array.isArray(given) ? { tasks: given } : given;
+  const [unknown] = Object.keys(other);
+  if (unknown) throw new Error(`Unknown field “${unknown}”; known: request, config, tasks, workdir`);
+  return { request, config, tasks: workdir ? tasks?.map((task) => ({ workdir, ...task })) : tasks };
 }
 
 // What is sent; an Error with the field's name if a field is wrong.
-export function body(form) {
+async function body(form) {
   const optional = (text, read) => (text.trim() ? read(text) : undefined);
   const config = {
     agent: form.agent === "auto" ? undefined : form.agent,
@@ -60,7 +48,7 @@ export function body(form) {
     approve: form.approve || undefined,
     gates: form.gates ? undefined : [],
   };
-  const plan = form.source === "file" ? planOf(form.plan) : {};
+  const plan = form.source === "plan" ? await planOf(form.plan) : {};
   const tasks = form.source === "commands" ? commands(form.commands) : plan.tasks;
   if (form.source === "commands") delete config.agent;
   if (form.source !== "split" && !tasks?.length) throw new Error("There are no tasks yet.");
@@ -76,17 +64,32 @@ const EMPTY = {
 
 function Agents({ chosen, choose }) {
   const { data } = useQuery("/api/v1/agents");
-  const agents = [...(data?.agents || [])].sort((a, b) => b.usable - a.usable);
+  const agents = data?.agents || [];
+  const lacking = agents.filter((agent) => !agent.usable);
   const best = agents.find((agent) => agent.usable && !["shell", "survey"].includes(agent.name));
   const card = (name, words, about, usable = true) => html`<label key=${name} class=${usable ? "" : "off"}><input type="radio" name="agent" value=${name} checked=${chosen === name}
     disabled=${!usable} onChange=${() => choose(name)} /><span>${words}</span><span class="d">${about}</span></label>`;
   return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
     ${card("auto", "Best that works", best ? `now: ${best.name}` : "no AI agent works here yet: the rules and survey are used")}
-    ${agents.map((agent) => card(agent.name, agent.name, agent.usable ? agent.version || agent.description
-      : html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, agent.usable))}</div></fieldset>`;
+    ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
+    ${lacking.length > 0 && html`<details open=${!best}><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
+      ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
 }
 
-function Source({ form, put }) {
+const EXAMPLE = `request: Check the project
+tasks:
+  - {id: lint, command: ruff check .}
+  - {id: docs, prompt: "...", depends_on: [lint]}`;
+
+// /tasks/0/promt of the server is task 1, promt.
+const placed = (pointer) => pointer.slice(1).replace(/^tasks\/(\d+)/, (_, at) => `task ${Number(at) + 1}`).replaceAll("/", " ");
+
+function faults(error) {
+  const listed = error.body?.errors?.map((each) => ({ where: placed(each.pointer), text: each.detail }));
+  return listed?.length ? listed : [{ where: error.mark ? `line ${error.mark.line + 1}` : "", text: error.reason || error.message }];
+}
+
+function Source({ form, put, wrong }) {
   const read = async (event) => {
     const [file] = event.target.files;
     if (file) put("plan", await file.text());
@@ -96,9 +99,11 @@ function Source({ form, put }) {
     ${form.source === "split" && html`<p class="small muted">The request is split into tasks by the planner: an agent if one works, else rules.</p>`}
     ${form.source === "commands" && html`<div class="field"><label for="cm">Commands, one a line</label><textarea class="in mono" id="cm" rows="4" value=${form.commands} onInput=${(event) => put("commands", event.target.value)}></textarea>
       <span class="hint">Each is a task for the agent shell; they run side by side.</span></div>`}
-    ${form.source === "file" && html`<div class="field"><label for="pf">A plan as JSON</label><input id="pf" type="file" accept=".json,application/json" onChange=${read} /><label class="sr" for="pt">Text of the plan</label>
-      <textarea class="in mono" id="pt" rows="6" value=${form.plan} placeholder='{"tasks": [{"id": "api", "prompt": "..."}, {"id": "docs", "prompt": "...", "depends_on": ["api"]}]}'
-        onInput=${(event) => put("plan", event.target.value)}></textarea></div>`}</div></section>`;
+    ${form.source === "plan" && html`<div class="field"><label for="pt">A plan, as YAML or JSON</label>
+      <textarea class=${`in mono ${wrong.length ? "bad" : ""}`} id="pt" rows="10" spellcheck="false" value=${form.plan} placeholder=${EXAMPLE} aria-invalid=${wrong.length ? "true" : undefined}
+        aria-describedby=${wrong.length ? "pe" : undefined} onInput=${(event) => put("plan", event.target.value)}></textarea>
+      ${wrong.length > 0 && html`<ul class="note bad faults" id="pe" role="alert">${wrong.map(({ where, text }) => html`<li key=${where}>${where && html`<b class="strong">${plain(where)}</b> `}${plain(text)}</li>`)}</ul>`}
+      <label for="pf" class="hint">or from a file</label><input id="pf" type="file" accept=".yaml,.yml,.json" onChange=${read} /></div>`}</div></section>`;
 }
 
 function Limits({ form, put }) {
@@ -116,17 +121,18 @@ function Before({ form, put }) {
 
 export function Page() {
   const [form, set] = useState(EMPTY);
-  const [wrong, setWrong] = useState("");
+  const [wrong, setWrong] = useState([]);
   const [busy, setBusy] = useState(false);
   const put = (name, value) => set((known) => ({ ...known, [name]: value }));
   const submit = async (event) => {
     event?.preventDefault();
     setBusy(true);
+    setWrong([]);
     try {
-      const made = await post("/api/v1/orchestrate", body(form));
+      const made = await post("/api/v1/orchestrate", await body(form));
       go(`/jobs/${made.job_id}`);
     } catch (error) {
-      setWrong(error.message);
+      setWrong(faults(error));
     }
     setBusy(false);
   };
@@ -136,9 +142,9 @@ export function Page() {
       <section class="card pad form"><div class="field"><label for="rq">What should be done?</label><textarea class="in" id="rq" rows="4" autofocus value=${form.request}
         onInput=${(event) => put("request", event.target.value)}></textarea><span class="hint">One request, or a list.</span></div>
         ${form.source !== "commands" && html`<${Agents} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
-      <${Source} form=${form} put=${put} /><${Limits} form=${form} put=${put} /></div>
+      <${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} /></div>
     <aside class="stack"><${Before} form=${form} put=${put} /><section class="card pad stack">
-      ${wrong && html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${plain(wrong)}</p></div>`}
+      ${form.source !== "plan" && wrong.map(({ where, text }) => html`<div class="note bad" role="alert" key=${where}><${Icon} name="s-failed" /><p class="grow">${plain(where && where !== "request" ? `${where}: ${text}` : text)}</p></div>`)}
       <button class="btn primary" disabled=${busy}><${Icon} name="i-play" />${form.approve ? "Make the plan" : "Start"}</button>
       <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts it.</p></section></aside></form></main>`;
 }

@@ -1,6 +1,7 @@
 // One change: what it did is said, and what went wrong, too.
 import { ask } from "./ask.js";
-import { post, send, path } from "../core/api.js";
+import { get, path, post } from "../core/api.js";
+import { duration, number } from "../text/format.js";
 import { say } from "./toast.js";
 
 export async function act(change, done) {
@@ -44,4 +45,22 @@ export async function rejectPlan(job) {
   return act(() => jobCall(job, "reject"), "Rejected");
 }
 
-export { send };
+const LIMITS = {
+  max_cost_usd: ["Cost, in dollars", number], max_tokens: ["Tokens", number], max_steps: ["Steps", number], max_wall_seconds: ["Time, such as 90 min or 2 h", duration],
+};
+
+// Asks for larger limits, the one that was reached first. What the server refuses is said in the form.
+export async function raiseLimits(job) {
+  const { config, paused } = await get(path("jobs", job), { page_size: 1 });
+  const names = Object.keys(LIMITS).filter((name) => name === paused?.limit || config[name] !== undefined).sort((a, b) => (b === paused?.limit) - (a === paused?.limit));
+  const fields = names.map((name) => ({ name, word: LIMITS[name][0], value: name === "max_wall_seconds" ? `${config[name]} s` : String(config[name]) }));
+  const text = `${paused?.by ? `Reached: ${paused.by}. ` : ""}The job continues with what you write here; it has used what it has used.`;
+  const send = (typed) => {
+    const changed = fields.filter(({ name, value }) => typed[name].trim() !== value);
+    if (!changed.length) throw new Error("Write a larger value.");
+    return jobCall(job, "budget", Object.fromEntries(changed.map(({ name, word }) => [name, LIMITS[name][1](typed[name], word.split(",")[0])])));
+  };
+  const done = await ask({ title: "Raise the limits", text, fields, send, yes: "Raise and go on", no: "Not yet" });
+  if (done) say("Raised: the job goes on");
+  return done;
+}

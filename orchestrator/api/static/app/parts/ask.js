@@ -1,11 +1,13 @@
 // A question before what cannot be taken back, and sheets: both the browser's own dialog.
-import { html, useEffect, useRef } from "../core/html.js";
+import { html, useEffect, useRef, useState } from "../core/html.js";
 import { store, useStore } from "../core/store.js";
+import { plain } from "../text/format.js";
 import { Icon } from "./icon.js";
 
 const asked = store(null);
 
-// Resolves with the text that was typed (or true), or with null.
+// Resolves with the text that was typed (or true), or with null. With `fields` and `send`: calls
+// send({name: text}), says beside the fields what went wrong, and resolves with the answer.
 export function ask(question) {
   return new Promise((resolve) => asked.set({ ...question, resolve }));
 }
@@ -25,19 +27,28 @@ export function Dialog({ label, onClose, children }) {
 export function Asked() {
   const given = useStore(asked);
   const field = useRef(null);
+  const [wrong, setWrong] = useState("");
+  useEffect(() => setWrong(""), [given]);
   if (!given) return null;
   const answer = (value) => {
     asked.set(null);
     given.resolve(value);
   };
-  const agree = (event) => {
+  const agree = async (event) => {
     event.preventDefault();
-    answer(given.field ? field.current.value : true);
+    if (!given.send) return answer(given.field ? field.current.value : true);
+    try {
+      answer(await given.send(Object.fromEntries(new FormData(event.target))));
+    } catch (error) {
+      setWrong(error.message);
+    }
   };
   return html`<${Dialog} label=${given.title} onClose=${() => answer(null)}><form class="pad stack" onSubmit=${agree}>
     <p>${given.text}</p>
     ${given.field && html`<label class="field"><span class="lab">${given.field}</span><textarea class="in" ref=${field} rows="3"
       required=${given.required}></textarea></label>`}
+    ${given.fields?.map(({ name, word, value }) => html`<label class="field" key=${name}><span class="lab">${word}</span><input class="in num" name=${name} value=${value} required /></label>`)}
+    ${wrong && html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${plain(wrong)}</p></div>`}
     <div class="acts end"><button type="button" class="btn" onClick=${() => answer(null)}>${given.no || "Keep it"}</button>
       <button class=${`btn ${given.danger ? "danger" : "primary"}`}>${given.yes}</button></div>
   </form><//>`;

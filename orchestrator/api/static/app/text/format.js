@@ -53,3 +53,17 @@ export const ago = (iso, now = Date.now()) => `${seconds(Math.max(0, (now - Date
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
 export const plain = (given) =>
   String(given ?? "").replace(HIDDEN, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+// What a person types, as a number; an Error that names the field if it is none.
+export function number(text, name) {
+  const value = Number(String(text).replace(/[$\s]/g, ""));
+  if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: a number is needed, not “${text}”`);
+  return value;
+}
+
+// "90 s", "30 min", "2 h", "1 d" as seconds; a bare number is minutes.
+export function duration(text) {
+  const found = /^([\d.]+)\s*(s|min|m|h|d)?$/.exec(text.trim());
+  if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);
+  return Number(found[1]) * { s: 1, m: 60, min: 60, h: 3600, d: 86400 }[found[2] || "min"];
+}

@@ -1,24 +1,22 @@
-// A worker's log: live, with colours, search, and a link to each line.
+// A worker's log: live, with colours, search, sections that fold, and a link to each line.
 import { path } from "../core/api.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go, place } from "../core/router.js";
 import { useStore } from "../core/store.js";
-import { Empty, Failure } from "../parts/empty.js";
+import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { scrollToRow, useWindow } from "../parts/rows.js";
 import { State } from "../parts/state.js";
 import { say } from "../parts/toast.js";
 import { bare } from "../text/ansi.js";
-import { count, seconds } from "../text/format.js";
+import { bytes, count, plain, seconds } from "../text/format.js";
 import { Line } from "./lines.js";
 import { useLog } from "./logtext.js";
 
 const LINE = 20;
 // Wrapped lines have no height that is known before: only logs of some hundred lines wrap.
 const MOST_WRAPPED = 800;
-const ATTEMPT = /^--- attempt (\d+) ---$/;
-
 const numberOf = (hash) => Number(/^#L(\d+)$/.exec(hash)?.[1]) || 0;
 
 function useSearch(lines) {
@@ -35,12 +33,32 @@ function useSearch(lines) {
   return { typed, word, found, current, next, type: (value) => { type(value); set(0); } };
 }
 
-function Section({ number, worker, first }) {
-  const attempt = worker?.attempts?.find((each) => each.number === number);
+// What is drawn, in order: the place of a line, or a section {id, attempt | group}. Null: all lines.
+function rowsOf(log, several, folded) {
+  const marks = log.marks.filter((mark) => several || !mark.attempt);
+  if (!marks.length) return null;
+  const made = several && log.start === 0 ? [{ id: "attempt 1", attempt: 1 }] : [];
+  const at = new Map(marks.map((mark) => [mark.at, mark]));
+  let [closed, inner] = [folded.has("attempt 1"), false];
+  log.lines.forEach((_, index) => {
+    const mark = at.get(index);
+    const id = mark && (mark.attempt ? `attempt ${mark.attempt}` : String(index));
+    if (mark?.attempt) [closed, inner] = [folded.has(id), false];
+    else if (mark) inner = !mark.end && folded.has(id);
+    if (mark?.attempt || (mark && !mark.end && !closed)) made.push({ ...mark, id });
+    else if (!mark && !closed && !inner) made.push(index);
+  });
+  return made;
+}
+
+function Section({ section, worker, open, turn }) {
+  const { id, attempt: number, group } = section;
+  const attempt = number && worker?.attempts?.find((each) => each.number === number);
   const isLast = number === worker?.attempts?.at(-1)?.number;
-  const state = !attempt ? "pending" : isLast ? worker.status : "failed";
-  return html`<section class="sec" aria-label=${`Attempt ${number}`} data-first=${first}><span class="strong">Attempt ${number}</span><${State} state=${state} /><span class="fill"></span>
-    <span class="num small">${[seconds(attempt?.seconds), attempt?.reason].filter((each) => each && each !== "–").join(" · ")}</span></section>`;
+  const facts = number && [seconds(attempt?.seconds), attempt?.reason].filter((each) => each && each !== "–").join(" · ");
+  return html`<button type="button" class="sec" aria-expanded=${String(open)} onClick=${() => turn(id)}><${Icon} name=${open ? "i-down" : "i-right"} small=${true} />
+    <span class="strong">${number ? `Attempt ${number}` : plain(group) || "Section"}</span>${number && html`<${State} state=${!attempt ? "pending" : isLast ? worker.status : "failed"} />`}
+    <span class="fill"></span>${facts && html`<span class="num small">${plain(facts)}</span>`}</button>`;
 }
 
 function Row({ line, number, on, found, current, known }) {
@@ -48,20 +66,19 @@ function Row({ line, number, on, found, current, known }) {
     >${known ? number : ""}</a><${Line} text=${line} found=${found} current=${current} /></div>`;
 }
 
-function Lines({ log, search, worker, chosen, wrap, holder, from, to, before, after }) {
-  const several = worker?.attempts?.length > 1;
-  const rows = [];
-  if (several && from === 0) rows.push(html`<${Section} key="a1" number=${1} worker=${worker} first="1" />`);
+function Lines({ log, rows, folded, turn, search, worker, chosen, wrap, holder, from, to, before, after }) {
+  const drawn = [];
+  const known = log.start === 0;
   for (let k = from; k < to; k += 1) {
-    const attempt = several && wrap && ATTEMPT.exec(log.lines[k]);
-    if (attempt) rows.push(html`<${Section} key=${`a${attempt[1]}`} number=${Number(attempt[1])} worker=${worker} />`);
+    const row = rows ? rows[k] : k;
+    if (typeof row === "object") drawn.push(html`<${Section} key=${row.id} section=${row} worker=${worker} open=${!folded.has(row.id)} turn=${turn} />`);
     else {
-      rows.push(html`<${Row} key=${k} line=${log.lines[k]} number=${k + 1} on=${chosen === k + 1} known=${!log.isEnd}
-        found=${search.word} current=${search.found[search.current] === k} />`);
+      drawn.push(html`<${Row} key=${row} line=${log.lines[row]} number=${row + 1} on=${chosen === row + 1} known=${known}
+        found=${search.word} current=${search.found[search.current] === row} />`);
     }
   }
   return html`<div class=${`log ${wrap ? "" : "nowrap-lines"}`} role="log" aria-live="off" aria-label=${`Output of ${worker?.worker_id || "the worker"}`} tabindex="0">
-    <div class="plain" ref=${holder} style=${{ paddingTop: `${before}px`, paddingBottom: `${after}px` }}>${rows}</div>
+    <div class="plain" ref=${holder} style=${{ paddingTop: `${before}px`, paddingBottom: `${after}px` }}>${drawn}</div>
     ${worker?.status === "running" && html`<div><span class="ln"></span><span class="tx"><span class="caret"></span></span></div>`}</div>`;
 }
 
@@ -98,18 +115,54 @@ function useFollow(lines, running) {
   return [following, set];
 }
 
-function useChosen(log, holder, wrap) {
+// Scrolls to a line, which may be in a window of rows.
+function useGoTo(rows, holder) {
+  return (line) => {
+    const element = document.getElementById(`L${line + 1}`);
+    if (element) element.scrollIntoView({ block: "center" });
+    else scrollToRow(holder.current, rows ? rows.indexOf(line) : line, LINE);
+  };
+}
+
+// The line that the address names: what hides it is opened, and earlier parts are fetched.
+function useChosen(log, goTo, unfold) {
   const chosen = numberOf(useStore(place).hash);
   const shown = useRef(0);
   useEffect(() => {
-    if (!chosen || shown.current === chosen || log.lines.length < chosen) return;
+    if (!chosen || shown.current === chosen || log.loading) return;
+    if (log.start > 0) return void log.earlier();
+    if (log.lines.length < chosen) return;
     shown.current = chosen;
-    const element = document.getElementById(`L${chosen}`);
-    if (element) element.scrollIntoView({ block: "center" });
-    else scrollToRow(holder.current, chosen - 1, LINE);
-  }, [chosen, log.lines.length, wrap]);
+    unfold();
+    goTo(chosen - 1);
+  }, [chosen, log.lines.length, log.loading, log.start]);
   return chosen;
 }
+
+// A large log opens at its end, and what is read does not move when earlier lines come.
+function useStill({ start, lines, loading }, chosen) {
+  const before = useRef(null);
+  useLayoutEffect(() => {
+    const { start: known, n } = before.current || {};
+    if (!loading) before.current = { start, n: lines.length };
+    if (loading || chosen || !(start > 0 || known > 0)) return;
+    if (known === undefined) scrollTo({ top: document.documentElement.scrollHeight });
+    else if (start < known) scrollBy(0, (lines.length - n) * LINE);
+  }, [start, lines.length, loading]);
+}
+
+// Which sections are closed; none while one searches.
+function useFolds() {
+  const [folded, set] = useState(new Set());
+  const turn = (id) => set((known) => {
+    const next = new Set(known);
+    if (!next.delete(id)) next.add(id);
+    return next;
+  });
+  return { folded, turn, unfold: () => set((known) => (known.size ? new Set() : known)) };
+}
+
+const NONE = new Set();
 
 function copy(line) {
   const link = `${location.origin}${location.pathname}#L${line}`;
@@ -124,24 +177,32 @@ export function Log({ job, id, worker }) {
   const search = useSearch(log.lines);
   const [wanted, setWrap] = useState(true);
   const wrap = wanted && log.lines.length <= MOST_WRAPPED;
-  const rows = useWindow(log.lines.length, LINE, { above: wrap ? MOST_WRAPPED : 200 });
-  const chosen = useChosen(log, rows.holder, wrap);
+  const { folded: closed, turn, unfold } = useFolds();
+  const folded = search.word ? NONE : closed;
+  const several = worker?.attempts?.length > 1;
+  const rows = useMemo(() => rowsOf(log, several, folded), [log.lines.length, log.start, log.marks, several, folded]);
+  const shown = useWindow(rows ? rows.length : log.lines.length, LINE, { above: wrap ? MOST_WRAPPED * 2 : 200 });
+  const goTo = useGoTo(rows, shown.holder);
+  const chosen = useChosen(log, goTo, unfold);
+  useStill(log, chosen);
   const [following, follow] = useFollow(log.lines, running && !chosen);
   useEffect(() => {
     const at = search.found[search.current];
     if (at === undefined) return;
     follow(false);
-    const element = document.getElementById(`L${at + 1}`);
-    if (element) element.scrollIntoView({ block: "center" });
-    else scrollToRow(rows.holder.current, at, LINE);
+    goTo(at);
   }, [search.current, search.word]);
   useKeys({ f: () => follow(!following), y: () => chosen && copy(chosen) });
   const body = () => {
     if (!started) return html`<${Empty} icon="i-log" title="Not started">The log begins with the worker.<//>`;
     if (log.error) return html`<div class="pad"><${Failure} error=${log.error} /></div>`;
     if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "Nothing was written yet." : "The worker wrote nothing."}<//>`;
-    return html`${log.isEnd && html`<p class="note"><span class="grow">The log is large: here is its end. The whole of it is in the download.</span></p>`}
-      <${Lines} log=${log} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${rows} />`;
+    if (!log.lines.length) return html`<${Loading} />`;
+    return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
+      ? `The log is large: here is its end. ${bytes(log.start)} are before it; line numbers are known from the beginning on.`
+      : "The log is large: here is its end. The whole of it is in the download."}</span>
+      ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${log.earlier}>Load earlier lines</button>`}</p>`}
+      <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;
   };
   return html`<section class="card" aria-label="Log"><${Bar} log=${log} search=${search} following=${following} follow=${follow} wrap=${wrap} setWrap=${setWrap}
     running=${running && started} url=${url} name=${`${job}_${id}.log`} />${body()}</section>`;

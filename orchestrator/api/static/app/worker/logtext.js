@@ -1,4 +1,5 @@
-// The text of a worker's log: read whole if it is not large, else its end, then as it grows.
+// The text of a worker's log: whole if it is not large, else its end, then what grows, and earlier
+// parts when they are asked for. Its sections: attempts, and what a program marks with ::group::.
 import { address, request, text, Away } from "../core/api.js";
 import { answering } from "../core/connection.js";
 import { useEffect, useRef, useState } from "../core/html.js";
@@ -6,18 +7,35 @@ import { pieces } from "../core/live.js";
 import { linesOf } from "./lines.js";
 
 const WHOLE_BYTES = 4 * 1024 ** 2;
-const END_LINES = 5000;
-const MOST_LINES = 200_000;
+const END_BYTES = 1024 ** 2;
+const EARLIER_BYTES = 8 * 1024 ** 2;
+const MOST_LINES = 1_500_000;
 const PAUSE_MS = 500;
+const MARK = /^(?:--- attempt (\d+) ---|::group::(.*)|(::endgroup::))$/;
+const NEWLINE = 10;
+
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// {at, attempt | group | end} for each line that begins or ends a section.
+function marksOf(lines, from) {
+  const made = [];
+  lines.forEach((line, index) => {
+    const found = (line.startsWith("--- a") || line.startsWith("::")) && MARK.exec(line);
+    if (found) made.push({ at: from + index, attempt: found[1] && Number(found[1]), group: found[2], end: Boolean(found[3]) });
+  });
+  return made;
+}
 
 class Reading {
   constructor(url, follow, show) {
     Object.assign(this, { url, follow, show, stopped: new AbortController(), frame: 0 });
-    this.clear(false);
+    this.clear(0);
   }
 
-  clear(isEnd) {
-    this.state = { lines: [], rest: "", isEnd, loading: true };
+  // `start`: the byte that the lines begin at; `end`: the byte after the last one that was read.
+  clear(start) {
+    this.state = { lines: [], marks: [], rest: "", start, loading: true, busy: false };
+    this.end = start;
   }
 
   async run() {
@@ -29,7 +47,7 @@ class Reading {
         if (error.name === "AbortError" || this.stopped.signal.aborted) return;
         if (error.status) return this.tell({ error, loading: false });
         if (!(error instanceof Away)) await request("/healthz").catch(() => {});
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        await wait(PAUSE_MS);
         await answering();
       }
     }
@@ -38,27 +56,74 @@ class Reading {
   async read() {
     const { signal } = this.stopped;
     const head = await request(this.url, { method: "HEAD", signal });
-    const isEnd = Number(head.headers.get("Content-Length")) > WHOLE_BYTES;
-    const query = isEnd ? { tail: END_LINES } : {};
-    this.clear(isEnd);
-    if (!this.follow) {
-      this.add(await text(this.url, query, { signal }));
+    const size = Number(head.headers.get("Content-Length"));
+    if (size > WHOLE_BYTES) return this.readLarge(size);
+    this.clear(0);
+    if (!this.follow()) {
+      this.add(await text(this.url, {}, { signal }));
       return this.tell({ loading: false });
     }
-    const answer = await request(address(this.url, { ...query, follow: true }), { signal });
+    const answer = await request(address(this.url, { follow: true }), { signal });
     this.tell({ loading: false });
     for await (const piece of pieces(answer.body)) this.add(piece);
     return this.tell({ ended: true });
   }
 
+  async readLarge(size) {
+    if (!this.end || this.end > size) this.clear(size - END_BYTES);
+    const decoder = new TextDecoder();
+    while (!this.stopped.signal.aborted) {
+      const running = this.follow();
+      const bytes = await this.range(this.end, EARLIER_BYTES);
+      const whole = this.state.lines.length || this.state.rest ? bytes : this.fromLine(bytes);
+      this.end += bytes.length;
+      this.add(decoder.decode(whole, { stream: true }));
+      this.tell({ loading: false });
+      if (!bytes.length && !running) return;
+      if (!bytes.length) await wait(PAUSE_MS);
+    }
+  }
+
+  async range(from, limit) {
+    const answer = await request(address(this.url, { from, limit }), { signal: this.stopped.signal });
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+
+  // A part that begins within a line begins with the next one.
+  fromLine(bytes) {
+    if (!this.state.start) return bytes;
+    const skipped = bytes.indexOf(NEWLINE) + 1;
+    this.state.start += skipped;
+    return bytes.subarray(skipped);
+  }
+
+  async earlier() {
+    if (this.state.busy || !this.state.start) return;
+    this.tell({ busy: true });
+    const { start } = this.state;
+    try {
+      const from = Math.max(0, start - EARLIER_BYTES);
+      const bytes = await this.range(from, start - from);
+      this.state.start = from;
+      const lines = linesOf(new TextDecoder().decode(this.fromLine(bytes)));
+      const later = this.state.marks.map((mark) => ({ ...mark, at: mark.at + lines.length }));
+      this.tell({ lines: lines.concat(this.state.lines), marks: [...marksOf(lines, 0), ...later], busy: false });
+    } catch {
+      this.tell({ busy: false });
+    }
+  }
+
   add(piece) {
     const whole = this.state.rest + piece;
     const end = whole.lastIndexOf("\n") + 1;
-    this.state.lines.push(...(end ? linesOf(whole.slice(0, end)) : []));
+    const fresh = end ? linesOf(whole.slice(0, end)) : [];
+    const { lines, marks } = this.state;
+    marks.push(...marksOf(fresh, lines.length));
+    for (const line of fresh) lines.push(line);
     this.state.rest = whole.slice(end);
-    if (this.state.lines.length > MOST_LINES) {
-      this.state.lines = this.state.lines.slice(-MOST_LINES / 2);
-      this.state.isEnd = true;
+    if (lines.length > MOST_LINES) {
+      // Its first byte is not known any more, so that earlier parts are in the download alone.
+      Object.assign(this.state, { lines: lines.slice(-MOST_LINES / 2), marks: [], start: NaN });
     }
     this.frame ||= requestAnimationFrame(() => this.tell({}));
   }
@@ -70,22 +135,26 @@ class Reading {
     if (!this.stopped.signal.aborted) this.show({ ...this.state });
   }
 
-  end() {
+  stop() {
     this.stopped.abort();
     cancelAnimationFrame(this.frame);
   }
 }
 
-// {lines, isEnd, loading, ended, error}: `isEnd` if the beginning is not among the lines.
+// {lines, marks, start, loading, ended, error, busy, earlier}: `start` is 0 if the lines are known
+// from the first one on.
 export function useLog(url, follow) {
-  const [state, show] = useState({ lines: [], loading: true });
+  const [state, show] = useState({ lines: [], marks: [], start: 0, loading: true });
   const reading = useRef(null);
+  const latest = useRef(follow);
+  latest.current = follow;
   useEffect(() => {
     if (!url) return undefined;
-    reading.current = new Reading(url, follow, show);
-    reading.current.run();
-    return () => reading.current.end();
+    const mine = new Reading(url, () => latest.current, show);
+    reading.current = mine;
+    mine.run();
+    return () => mine.stop();
   }, [url]);
   const lines = state.rest ? [...state.lines, ...linesOf(state.rest)] : state.lines;
-  return { ...state, lines };
+  return { ...state, lines, earlier: () => reading.current?.earlier() };
 }

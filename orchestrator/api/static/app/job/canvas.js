@@ -1,0 +1,108 @@
+// Drawing on canvas: the colours of the tokens, read once for each theme; and heat strips, one cell
+// for each worker.
+
+const STATES = ["pending", "running", "waiting", "success", "failed", "timeout", "skipped", "cancelled"];
+let known = null;
+const hatches = new Map();
+
+const theme = () => `${document.documentElement.dataset.theme || ""}${matchMedia("(prefers-color-scheme: dark)").matches}`;
+
+export function tokens() {
+  const now = theme();
+  if (known?.theme === now) return known;
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  const colour = (name) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  known = { theme: now, sans: getComputedStyle(document.body).fontFamily, text: colour("text"), text3: colour("text-3"), line: colour("line"), line2: colour("line-2"),
+    accent: colour("accent"), surface: colour("surface"), zebra: colour("bg") };
+  for (const state of STATES) {
+    known[state] = colour(`${state}-f`);
+    known[`${state}-t`] = colour(`${state}-t`);
+  }
+  probe.remove();
+  hatches.clear();
+  return known;
+}
+
+export function hatch(context, colour, ground) {
+  if (!hatches.has(colour)) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 8;
+    const made = tile.getContext("2d");
+    made.fillStyle = ground;
+    made.fillRect(0, 0, 8, 8);
+    made.strokeStyle = colour;
+    made.lineWidth = 2.5;
+    for (const x of [-8, 0, 8]) {
+      made.beginPath();
+      made.moveTo(x, 8);
+      made.lineTo(x + 8, 0);
+      made.stroke();
+    }
+    hatches.set(colour, context.createPattern(tile, "repeat"));
+  }
+  return hatches.get(colour);
+}
+
+const WRONG = new Set(["failed", "timeout"]);
+
+// Cells by column, top to bottom: their size, and how many are in a column.
+function grid(width, height, n) {
+  let size = Math.min(14, Math.max(3, Math.floor(Math.sqrt((width * height) / Math.max(1, n)))));
+  while (size > 2 && Math.ceil(n / Math.floor(height / size)) * size > width) size -= 1;
+  const lines = Math.max(1, Math.floor(height / size));
+  const step = n > 400 ? width / Math.ceil(n / lines) : size;
+  return { size, lines, step, gap: size > 4 ? 1 : size > 2 ? 0.5 : 0 };
+}
+
+export function place(canvas, n, x, y) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const { size, lines, step } = grid(width, height, n);
+  return Math.floor(x / step) * lines + Math.min(lines - 1, Math.floor(y / size));
+}
+
+export function draw(canvas, states) {
+  const { width, height } = canvas.getBoundingClientRect();
+  if (!width) return;
+  const ratio = devicePixelRatio;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  const known = tokens();
+  const palette = { ...known, pending: known.line, skipped: known.line2, cancelled: known.line2 };
+  const { size, lines, step, gap } = grid(width, height, states.length);
+  // One path for each colour, and one rectangle for equal cells below each other.
+  const paths = Object.fromEntries(STATES.map((name) => [name, new Path2D()]));
+  for (let from = 0; from < states.length;) {
+    const column = Math.floor(from / lines);
+    const end = Math.min(states.length, (column + 1) * lines);
+    let to = from + 1;
+    if (!gap) while (to < end && states[to] === states[from]) to += 1;
+    paths[states[from]].rect(column * step, (from % lines) * size, step - gap, (to - from) * size - gap);
+    from = to;
+  }
+  for (const name of STATES) {
+    context.fillStyle = palette[name];
+    context.fill(paths[name]);
+  }
+  marks(context, palette, states, { size, lines, step, gap });
+}
+
+// What went wrong is told by size and by a rim, too, not by its colour alone.
+function marks(context, palette, states, { size, lines, step, gap }) {
+  const mark = Math.max(size - gap, 5);
+  const wide = Math.max(step - gap, 5);
+  states.forEach((state, index) => {
+    if (!WRONG.has(state)) return;
+    const x = Math.floor(index / lines) * step + (step - gap - wide) / 2;
+    const y = (index % lines) * size + (size - gap - mark) / 2;
+    context.fillStyle = palette.surface;
+    context.fillRect(x - 1, y - 1, wide + 2, mark + 2);
+    context.fillStyle = palette[state];
+    context.fillRect(x, y, wide, mark);
+  });
+}
