@@ -35,8 +35,8 @@ from orchestrator.config.fields.choices import (
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Tree
-from orchestrator.core.scheduler.queue.ready_queue import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.start_queue import Prompting
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.gates.runner import GateRunner
@@ -77,8 +77,7 @@ from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
-from orchestrator.engine.supervisor.publisher import Publisher
-from orchestrator.engine.supervisor.supervisor import Inbox, Supervisor
+from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases

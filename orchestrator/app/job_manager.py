@@ -20,9 +20,8 @@ from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
-from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.recovery import restore, take_up
-from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener

@@ -15,7 +15,7 @@ from orchestrator.config.fields.kinds import Processors
 from orchestrator.core.limits.quotas import Ceilings, KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, default_config
 from orchestrator.core.model.setting import Setting
-from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
+from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
 from orchestrator.engine.preparation.preparation import WorkerEnvironment
 from orchestrator.engine.runtime.headroom import Bounds, Headroom
 from orchestrator.launchers.local.containment_probe import choose

@@ -44,7 +44,7 @@ from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.text_checks import empty_for_null, upper_case
 from orchestrator.core.limits.quotas import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
-from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
+from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
 

@@ -1,18 +1,26 @@
-"""Renders the reports: selects the content of each one and its length."""
+"""Renders the reports, and writes each whole or not at all.
+
+``Pages`` selects the content of each report and its length. Workers run as the same user and could
+create links at the paths of reports. So directories are opened one by one without following links,
+and files are created under a new name and renamed.
+"""
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from orchestrator.core import failpoints
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.whereabouts import OutsideWork
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
-from orchestrator.reports.atomic_write import ReportError, write_report
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import WorkerFigures
@@ -35,11 +43,77 @@ from orchestrator.reports.template_values import (
     job_line,
     job_view,
     made_files,
+    timeline,
     worker_output,
 )
 from orchestrator.reports.templates import Templates
-from orchestrator.reports.text_tree import text_tree
-from orchestrator.reports.timeline import timeline
+from orchestrator.reports.wording import text_tree
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ReportError(OrchestratorError):
+    """A report could not be written."""
+
+    kind = "report"
+
+
+def write_report(directory: Path, name: str, text: str) -> Path:
+    """Write ``directory/name``, replacing an existing file; mode 0600, new directories 0700.
+
+    A directory at the file's path is renamed and kept. ``name`` may contain directories.
+    ``directory`` must exist. Raise ReportError.
+    """
+    path = PurePosixPath(name)
+    try:
+        with _opened(directory, path.parent.parts) as folder:
+            _replace(folder, path.name, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ReportError(f"cannot write the report {directory / name}: {reason}") from error
+    return directory / name
+
+
+@contextmanager
+def _opened(directory: Path, parts: tuple[str, ...]) -> Iterator[int]:
+    folder = os.open(directory, _DIRECTORY)
+    try:
+        for part in parts:
+            inner = _inner(folder, part)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _inner(folder: int, part: str) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(part, 0o700, dir_fd=folder)
+    return os.open(part, _DIRECTORY, dir_fd=folder)
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        failpoints.reached(f"{name}: before the rename")
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError:
+            # A worker has created a directory at the report's path.
+            kept = f"{name}.renamed-{secrets.token_hex(4)}"
+            os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        failpoints.reached(f"{name}: after the rename")
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
 
 #: Characters of output per worker and in total, by report. GitHub shows no Markdown file above 512
 #: kB.

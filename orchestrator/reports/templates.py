@@ -21,7 +21,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.core.command_name import COMMAND
 from orchestrator.reports import escaping, wording
 from orchestrator.reports.summary import as_text
-from orchestrator.reports.timeline import bar_name
+from orchestrator.reports.template_values import bar_name
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.

@@ -8,8 +8,7 @@ from pydantic import Field
 from orchestrator.core.locks.lock_names import MOST_NAMES
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.schemas.answers.common import Answer
-from orchestrator.schemas.fields.text import LockName
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import LockName, Wire
 
 #: Maximum seconds: one day.
 LONGEST_LOCK_WAIT = 86_400.0

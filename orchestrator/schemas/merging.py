@@ -11,8 +11,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
 from orchestrator.schemas.answers.common import Answer, Links, MissingAnswer, OutsideAnswer
-from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Word
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Wire, Word
 
 WorkerNames = Annotated[
     tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],

@@ -1,7 +1,6 @@
 """The workspace on disk: paths of a job's files, and the files that people watch."""
 
-from orchestrator.workspace.disk_reserve import DiskReserve
-from orchestrator.workspace.ext4_spread import spread
+from orchestrator.workspace.disk_space import DiskReserve, spread
 from orchestrator.workspace.job_deletion import JobFiles
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import LandingJournal

@@ -17,8 +17,7 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.untrusted_files import open_log, open_plain, read_tail
-from orchestrator.workspace.layout import Workspace, write_all
-from orchestrator.workspace.timestamps import iso
+from orchestrator.workspace.layout import Workspace, iso, write_all
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.security.untrusted_files import read_regular, write_private
-from orchestrator.workspace.layout import Workspace
-from orchestrator.workspace.timestamps import iso
+from orchestrator.workspace.layout import Workspace, iso
 
 logger = logging.getLogger(__name__)
 

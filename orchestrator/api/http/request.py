@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.api.http.strict_json import strict_json
+from orchestrator.schemas.fields.text import Wire
 from orchestrator.schemas.fields.validation_errors import Fault, faults, unknown_name
-from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.queries import Query
 
 BodyModel = TypeVar("BodyModel", bound=Wire)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.api.mcp.tool_list import FOR_PEOPLE
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Wire
 from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]

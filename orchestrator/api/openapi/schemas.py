@@ -10,7 +10,7 @@ from orchestrator.api.openapi.operations import OPERATIONS
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.common import EventAnswer
 from orchestrator.schemas.answers.problem import Problem
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Wire
 
 Schema = dict[str, Any]
 

@@ -24,9 +24,8 @@ from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
-from orchestrator.core.outcome.job.losses import way_in
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
-from orchestrator.core.outcome.job.whereabouts import Whereabouts, has_worktree
+from orchestrator.core.outcome.job.whereabouts import Whereabouts, has_worktree, way_in
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.answers.common import (

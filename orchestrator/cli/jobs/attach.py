@@ -17,7 +17,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.core.outcome.job.losses import merge_chain, take_chain
+from orchestrator.core.outcome.job.whereabouts import merge_chain, take_chain
 
 if TYPE_CHECKING:
     from orchestrator.app.attachment import Taken, Terminal

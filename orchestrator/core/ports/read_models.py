@@ -9,7 +9,7 @@ from orchestrator.core.limits.estimate import Estimate
 from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import LoginsSeen
-from orchestrator.core.outcome.job.worker_actions import WorkerAction
+from orchestrator.core.outcome.job.needs import WorkerAction
 
 Login = Literal["yes", "no", "unknown"]
 

@@ -38,27 +38,22 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.message_events import Messages
-from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capacity
-from orchestrator.core.scheduler.queue.ready_queue import Prompting
-from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.start_queue import UNLIMITED, Capacity, Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.decisions.questions import Questions
 from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.usage import Accounting
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.worker_events import GateEvents, Messages
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: Maximum number of events: a worker that repeats a rejected call must not fill the store.

@@ -15,12 +15,11 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.agent_logins import LoginsSeen
-from orchestrator.core.outcome.job.gate_facts import has_judged
+from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
-from orchestrator.core.scheduler.transitions.usage import Accounting
+from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.gate_facts import (
+from orchestrator.core.outcome.job.job_outcome import (
     MOST_FILES,
     are_all_code,
     comments_against,
@@ -28,9 +28,9 @@ from orchestrator.core.outcome.job.gate_facts import (
     gate_facts,
     gates_passed,
     is_unjudged,
+    job_outcome,
     unjudged_files,
 )
-from orchestrator.core.outcome.job.job_outcome import job_outcome
 from orchestrator.core.outcome.retry_policy import has_no_retry
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.commit_messages import of_worker

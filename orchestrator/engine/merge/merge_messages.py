@@ -9,7 +9,7 @@ from orchestrator.core.gates.findings import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.losses import merge_chain
+from orchestrator.core.outcome.job.whereabouts import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
 from orchestrator.engine.merge.record import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
+from orchestrator.core.scheduler.start_queue import Capacity, Lack
 
 _MEMINFO = Path("/proc/meminfo")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

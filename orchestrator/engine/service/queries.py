@@ -20,8 +20,7 @@ from orchestrator.engine.merge.record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.submission.submit import Submitting
-from orchestrator.engine.supervisor.publisher import Publisher
-from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.security.untrusted_files import read_regular
 
 #: How long an answer waits for files that observers write.

@@ -44,7 +44,7 @@ from orchestrator.engine.service.reruns.worker_calls import WorkerCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.supervisor.lease_calls import LockCall
-from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.supervisor import Publisher
 
 Listener = Callable[[Sequence[Event]], None]
 

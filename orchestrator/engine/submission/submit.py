@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.limits import admission, quotas
-from orchestrator.core.limits.job_config import (
+from orchestrator.core.limits.admission import (
     check_timeouts,
     child_config,
     raised_config,
@@ -15,8 +15,9 @@ from orchestrator.core.limits.job_config import (
     within_root,
 )
 from orchestrator.core.limits.quotas import KeyLimits
-from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.decisions.question import PERSON
+from orchestrator.core.model.job import AUTO, PLANNER, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
@@ -27,8 +28,61 @@ from orchestrator.core.scheduler.planned_job import held_for_approval, planner_o
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.gates.selection import GatePlan
+from orchestrator.engine.planning.planning_heuristic import worth_planning
 from orchestrator.engine.planning.review_prompt import with_reviewers
-from orchestrator.engine.submission.agent_selection import AgentChoice
+
+
+class AgentChoice:
+    """``refused``: agents whose login failed recently."""
+
+    def __init__(self, agents: Agents, roles: Roles) -> None:
+        self._agents = agents
+        self._roles = roles
+
+    def check_names(self, asked: ConfigRequest) -> None:
+        """Raise UnknownAgent for unknown names, even for agents that would have no task."""
+        for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
+            if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
+                self._agents.get(name)
+
+    def planning_agent(
+        self, config: JobConfig, submission: Submission, refused: Collection[str]
+    ) -> str | None:
+        """Return the agent that plans the job; None if its tasks are given."""
+        if submission.tasks:
+            return None
+        if config.planner == "auto" and not worth_planning(submission.request):
+            return None
+        name = self._agents.planner(config.planner, config.agent, refused)
+        if name == "rules":
+            return None
+        # The planner must be available here, even if it runs no task.
+        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
+        # Tasks that are given as text go to the planner's agent, so it must accept them.
+        self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
+        return name
+
+    def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
+        if task.approve:
+            return [PERSON]
+        asked = task.agents or (config.agent,)
+        tasks = [task.of_candidate(place) for place in range(len(asked))]
+        pairs = zip(asked, tasks, strict=True)
+        names = [self._agents.resolve(name, each, refused) for name, each in pairs]
+        for name, each in zip(names, tasks, strict=True):
+            self._agents.get(name).check(each)
+        if task.role:
+            self._roles.check(task.role)
+        return names
+
+    def tell_passed_over(self, scheduler: Scheduler, job: Job, now: float) -> None:
+        """Record an agent fallback, if the best agent was skipped only because of its login."""
+        any_task, refused = TaskSpec(id="any"), scheduler.view.logins_refused(now)
+        best = self._agents.resolve(AUTO, any_task)
+        instead = self._agents.resolve(AUTO, any_task, refused)
+        if instead != best:
+            scheduler.agent_passed_over(job, best, instead, refused[best], now)
+
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 

@@ -2,8 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from itertools import chain
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
@@ -13,8 +17,8 @@ from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import Job, WorkerKey
-from orchestrator.core.outcome.job.losses import lacks_promised, lacks_worktrees
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.outcome.job.whereabouts import lacks_promised, lacks_worktrees
+from orchestrator.core.ports import Change, Observer, Store
 from orchestrator.core.scheduler.commands import (
     Command,
     MakeContext,
@@ -46,8 +50,106 @@ from orchestrator.engine.runtime.messages import (
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
-from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.security.keys import hash_key, new_key, new_proof
+
+#: Seconds of changes that observers get together: waking a thread for each change would take the
+#: interpreter from the thread that stores the next one.
+PAUSE_SECONDS = 0.003
+
+_PARTS = tuple(Change.__dataclass_fields__)
+_parts = attrgetter(*_PARTS)
+
+
+class Publisher:
+    """Notifies observers of stored changes, in order, from a background thread."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Change | None] = SimpleQueue()
+        self._observers: list[Observer] = []
+        self._lock = threading.Lock()
+        self._delivered_more = threading.Condition()
+        self._announced = 0
+        self._delivered = 0
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Deliver queued changes, then end."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Add an observer; return a function that removes it."""
+        with self._lock:
+            self._observers.append(observer)
+
+        def remove() -> None:
+            with self._lock:
+                if observer in self._observers:
+                    self._observers.remove(observer)
+
+        return remove
+
+    def announce(self) -> None:
+        """Announce a change that is about to be stored; ``publish`` or ``withdraw`` must follow."""
+        self._announced += 1
+
+    def publish(self, change: Change) -> None:
+        self._queue.put(change)
+
+    def withdraw(self) -> None:
+        """Cancel an announced change that could not be stored."""
+        self._queue.put(Change())
+
+    def catch_up(self, seconds: float) -> bool:
+        """Wait until observers have all changes stored so far; False after the timeout.
+
+        Not for the publisher's own thread.
+        """
+        announced = self._announced
+        with self._delivered_more:
+            return self._delivered_more.wait_for(lambda: self._delivered >= announced, seconds)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            changes = [self._queue.get(), *self._rest()]
+            ended = None in changes
+            present = [change for change in changes if change is not None]
+            if present:
+                self._deliver(merged(present), len(present))
+                if not ended:
+                    time.sleep(PAUSE_SECONDS)
+
+    def _rest(self) -> Iterator[Change | None]:
+        with suppress(Empty):
+            while True:
+                yield self._queue.get_nowait()
+
+    def _deliver(self, change: Change, count: int) -> None:
+        with self._lock:
+            observers = list(self._observers)
+        for observer in observers:
+            try:
+                observer(change)
+            except Exception:
+                # Observers may fail without harm to a job.
+                logger.exception("an observer failed", extra={"observer": repr(observer)})
+        with self._delivered_more:
+            self._delivered += count
+            self._delivered_more.notify_all()
+
+
+def merged(changes: Sequence[Change]) -> Change:
+    """Merge changes into one; a later value of the same row comes later."""
+    if len(changes) == 1:
+        return changes[0]
+    columns = zip(*map(_parts, changes), strict=True)
+    return Change(**{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)})
+
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.losses import counting
+from orchestrator.core.outcome.job.whereabouts import counting
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.commit_messages import of_child_job
 from orchestrator.core.repository.git_refs import (

@@ -64,9 +64,13 @@ from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.limits.budget import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.reports.figures.critical_path import CriticalPath, critical_path
 from orchestrator.reports.figures.job_tree import Family
-from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_figures
+from orchestrator.reports.figures.worker_figures import (
+    CriticalPath,
+    WorkerFigures,
+    critical_path,
+    worker_figures,
+)
 
 SCHEMA = 1
 

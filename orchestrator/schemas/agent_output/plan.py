@@ -11,9 +11,8 @@ from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, is_relativ
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.repository.repository import GitUse
 from orchestrator.schemas.agent_output.plan_gates import planned_gates
-from orchestrator.schemas.fields.text import LockNames, TaskId, Text
+from orchestrator.schemas.fields.text import LockNames, TaskId, Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
-from orchestrator.schemas.fields.wire import Wire
 from orchestrator.schemas.requests.job import Texts
 
 KIND = "invalid-plan"

@@ -9,9 +9,8 @@ from pydantic import Field, ValidationError
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.schemas.agent_output.plan import objects_in
-from orchestrator.schemas.fields.text import Text
+from orchestrator.schemas.fields.text import Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
-from orchestrator.schemas.fields.wire import Wire
 
 KIND = "invalid-review"
 MOST_FAULTS_TOLD = 10

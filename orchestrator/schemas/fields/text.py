@@ -2,7 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+)
 
 from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.locks.lock_names import LONGEST_NAME as LONGEST_LOCK
@@ -128,3 +136,15 @@ CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
 Money = Annotated[float, Field(gt=0, le=1e12)]
 MoneyOrZero = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class Wire(BaseModel):
+    """Base of requests: unknown fields are rejected, and values are not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )

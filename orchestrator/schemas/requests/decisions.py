@@ -6,8 +6,7 @@ from pydantic import Field, field_validator
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.submission import ConfigRequest
-from orchestrator.schemas.fields.text import Count, Money, Seconds, Text
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire
 from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids
 
 

@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from orchestrator.core.model.decisions.feedback import Comment, FeedbackRequest, Side
-from orchestrator.schemas.fields.text import RequestText, Text, Word
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import RequestText, Text, Wire, Word
 
 MOST_COMMENTS = 200
 LONGEST_COMMENT = 10_000

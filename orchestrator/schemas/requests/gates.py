@@ -12,8 +12,7 @@ from pydantic import (
 )
 
 from orchestrator.core.model.gate import AUTO, OFF, Gate, GateReport
-from orchestrator.schemas.fields.text import Seconds, Text, checked_text, not_blank
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Seconds, Text, Wire, checked_text, not_blank
 
 MOST_GATES = 50
 GateName = Annotated[

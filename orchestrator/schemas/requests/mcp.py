@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.core.model.submission import ConfigRequest
-from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Word
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire, Word
 from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
 from orchestrator.schemas.requests.job import OrchestrateRequest
 from orchestrator.schemas.requests.message import MessageBody

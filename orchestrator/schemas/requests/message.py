@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.core.model.attempt.message import MOST_CHARACTERS, MOST_MESSAGES
-from orchestrator.schemas.fields.text import Text
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Text, Wire
 
 MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 

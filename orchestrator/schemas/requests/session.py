@@ -1,7 +1,6 @@
 """The body of a login to the dashboard."""
 
-from orchestrator.schemas.fields.text import Word
-from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.fields.text import Wire, Word
 
 
 class LoginRequest(Wire):

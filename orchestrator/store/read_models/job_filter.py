@@ -9,7 +9,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from orchestrator.core.ports.listings import JobFilter
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.search_texts import label_line, line_in
+from orchestrator.store.schema.tables import label_line, line_in
 
 _jobs = tables.jobs.c
 

@@ -3,7 +3,8 @@
 ``migrations`` creates these tables; a test compares the two.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -30,10 +32,35 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker
+from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job
 from orchestrator.store.schema import columns
 from orchestrator.store.schema.columns import Document, Member, PlainText
-from orchestrator.store.schema.search_texts import labels_text, needs_text
+
+
+def needs_text(job: Job) -> str:
+    """Return the kinds of needs that follow from the job itself."""
+    return _lines(kinds_of_job(job))
+
+
+def labels_text(job: Job) -> str:
+    """Return the labels, such as ``team:a``, one in each line."""
+    return _lines(label_line(name, value) for name, value in job.config.labels.items())
+
+
+def label_line(name: str, value: str) -> str:
+    """Return a label as one line: values may have line ends."""
+    return json.dumps(f"{name}:{value}")
+
+
+def line_in(text: str) -> str:
+    """Return what a text has if it has this line."""
+    return f"\n{text}\n"
+
+
+def _lines(texts: Iterable[str]) -> str:
+    found = "\n".join(texts)
+    return line_in(found) if found else ""
+
 
 metadata = MetaData(
     naming_convention={

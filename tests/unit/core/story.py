@@ -14,8 +14,8 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.planned_job import planner_of
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.start_queue import Capacity, Lack
 from orchestrator.engine.service.reruns.job_retry import check_rerun
 from orchestrator.engine.service.reruns.worker_rerun import check_reopens
 

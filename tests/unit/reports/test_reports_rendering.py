@@ -17,7 +17,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.reports import Reports
 from orchestrator.reports.escaping import document
-from orchestrator.reports.timeline import BAR_LIMIT
+from orchestrator.reports.template_values import BAR_LIMIT
 
 
 def names(paths: list[Path], directory: Path) -> list[str]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
+#: The kind of the error for a worker that gets no message.
+CANNOT_MESSAGE = "cannot-message"
 #: Most messages to one worker.
 MOST_MESSAGES = 100
 #: Most characters of a message.

@@ -1,8 +1,19 @@
 """Status of an ended job, derived from its workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from orchestrator.core.gates.file_kinds import code_in, has_code, language_of
+from orchestrator.core.model.gate import SECRETS, GateCause, GateOutcome, GateResult
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import (
+    FlakyGate,
+    GateFact,
+    JobFacts,
+    SwitchedOff,
+    UnjudgedCause,
+    UnjudgedFile,
+)
+from orchestrator.core.model.path_patterns import matches
 from orchestrator.core.model.states import JobStatus
 
 
@@ -49,3 +60,171 @@ def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded
     return succeeded
+
+
+#: Maximum number of reported gates of one job.
+MOST_GATES = 20
+#: Maximum number of reported sources of one job.
+MOST_FILES = 100
+
+
+def has_judged(results: Iterable[GateResult]) -> bool:
+    """True if a gate passed or failed; the scan for secrets judges no code."""
+    return any(map(_is_judge, results))
+
+
+def _is_judge(result: GateResult) -> bool:
+    return result.name != SECRETS and result.outcome is not GateOutcome.DID_NOT_RUN
+
+
+def is_unjudged(
+    touched: Iterable[str],
+    results: Sequence[GateResult],
+    workers: Iterable[Worker],
+    unjudged_jobs: Collection[str] = (),
+) -> bool:
+    """True if a merged change has code that no gate judged.
+
+    ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
+    the workers of the change, whose own gates count, too. ``unjudged_jobs``: ids of jobs of the
+    tree whose results have unjudged code.
+    """
+    if has_judged(results) or not has_code(touched):
+        return False
+    return any(_has_unjudged_code(each, unjudged_jobs) for each in workers)
+
+
+def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
+    result = worker.result
+    if result is None:
+        return True
+    if has_judged(result.gates):
+        return False
+    # Changes of child jobs are not among the worker's own files.
+    return has_code(result.files_created) or any(
+        each in unjudged_jobs for each in worker.child_job_ids
+    )
+
+
+def unjudged_files(
+    present: Mapping[str, str],
+    results: Sequence[GateResult],
+    workers: Sequence[Worker],
+    below: Sequence[JobFacts] = (),
+) -> tuple[UnjudgedFile, ...]:
+    """Return sources of a merged change that no gate judged, if some gates have results.
+
+    ``present``: paths of the change from the host project, without removed files, and the same
+    paths as workers' results name them. A gate that only a worker's task requests judges only this
+    worker's changes. ``below``: facts of the workers' child jobs, which have judged their own
+    changes.
+    """
+    names = {each.name for each in results}
+    of_result = [each for each in results if _is_judge(each)]
+    changes = [each.result for each in workers if each.result is not None]
+    of_workers = [
+        (frozenset(result.files_created), [each for each in result.gates if each.name not in names])
+        for result in changes
+    ]
+    own = frozenset(path for paths, _ in of_workers for path in paths)
+    found = []
+    for path, known_as in sorted(present.items()):
+        language = language_of(path)
+        if not language or (known_as not in own and not _is_left(path, below)):
+            continue
+        more = (each for paths, gates in of_workers if known_as in paths for each in gates)
+        judges = [*of_result, *filter(_is_judge, more)]
+        if not any(_has_looked(each, path) for each in judges):
+            is_read = any(path in each.not_imported for each in judges)
+            cause = UnjudgedCause.NOT_IMPORTED if is_read else UnjudgedCause.NO_GATE
+            found.append(UnjudgedFile(path=path, language=language, cause=cause))
+    return tuple(found)
+
+
+def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
+    """True for a file that no child job's gates have judged."""
+    return any(
+        any(each.path == path for each in facts.unjudged_files)
+        or (facts.unjudged and not facts.unjudged_files)
+        for facts in below
+    )
+
+
+def _has_looked(result: GateResult, path: str) -> bool:
+    if path in result.not_imported:
+        return False
+    return not result.looks_at or matches(path, result.looks_at)
+
+
+def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
+    """True if these files are all code of the change."""
+    return bool(files) and {*code_in(present)} == {each.path for each in files}
+
+
+def unjudged_code(worker: Worker) -> tuple[str, ...]:
+    """Return code that a worker changed without a worktree, if none of its own gates judged it."""
+    result = worker.result
+    if result is None or result.delivery is None or has_judged(result.gates):
+        return ()
+    return result.delivery.code
+
+
+def gate_facts(
+    touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
+) -> tuple[GateFact, ...]:
+    """Return facts about gates that did not run, or failed and do not block; each name once.
+
+    Results on the merged state come before results of the workers. ``touched``: the paths that the
+    merged state changes.
+    """
+    changes_code = has_code(touched)
+    found = {each.name: each for each in results}
+    for worker in workers:
+        for each in worker.result.gates if worker.result else ():
+            found.setdefault(each.name, each)
+    unpassed = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
+    told = [_fact(each, changes_code) for each in unpassed]
+    return tuple(told[:MOST_GATES])
+
+
+def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
+    """Return gates with findings in only one of two runs on the merged state."""
+    return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
+
+
+def comments_against(
+    results: Iterable[GateResult], workers: Iterable[Worker]
+) -> tuple[SwitchedOff, ...]:
+    """Return new comments that switch off gates; each gate once, as in ``gate_facts``."""
+    found = {each.name: each for each in results}
+    for worker in workers:
+        for each in worker.result.gates if worker.result else ():
+            found.setdefault(each.name, each)
+    told = (each for each in found.values() if each.switched_off)
+    return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in told)
+
+
+def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
+    """Return names of passed gates: gates that passed on the merged state, otherwise gates that
+    passed on every worker that has them.
+    """
+    found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
+    of_workers: dict[str, bool] = {}
+    for each in (gate for worker in workers if worker.result for gate in worker.result.gates):
+        has_passed = each.outcome is GateOutcome.PASSED
+        of_workers[each.name] = has_passed and of_workers.get(each.name, True)
+    names = (name for name, has_passed in {**of_workers, **found}.items() if has_passed)
+    return tuple(name for name in names if name != SECRETS)[:MOST_GATES]
+
+
+def _fact(result: GateResult, changes_code: bool) -> GateFact:
+    first = next(iter(result.failures), "")
+    note = result.note or first
+    failed = result.outcome is GateOutcome.FAILED
+    had_to_judge = result.required and result.cause is not GateCause.NOTHING_CHANGED
+    return GateFact(
+        name=result.name,
+        cause=result.cause,
+        why=first or note if failed else note,
+        unjudged=not failed and had_to_judge and changes_code,
+    )

@@ -19,7 +19,7 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.repository_changes import listed as changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
-from orchestrator.core.outcome.job.losses import way_in
+from orchestrator.core.outcome.job.whereabouts import way_in
 
 #: Maximum number of workers that a sentence names.
 MOST_NAMED = 5

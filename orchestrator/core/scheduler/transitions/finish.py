@@ -25,21 +25,19 @@ from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_last
 from orchestrator.core.outcome.failure_classifier import classify, escalated, failure_of, noted
-from orchestrator.core.outcome.job.gate_facts import unjudged_code
-from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, unjudged_code
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
-from orchestrator.core.scheduler.message_events import Messages
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.retry import Retries
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
+from orchestrator.core.scheduler.transitions.worker_events import Messages
+from orchestrator.core.scheduler.transitions.worker_start import TaskLocks, waits_for_account
 
 #: Of a worker that succeeded without a change after a person's comments.
 UNCHANGED = "the feedback led to no change"

@@ -13,7 +13,8 @@ from orchestrator.core.model.states import MergeState, StopCause, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.job_outcome import job_outcome
-from orchestrator.core.outcome.job.losses import (
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.outcome.job.whereabouts import (
     lost_below,
     lost_without_worktree,
     not_made,
@@ -21,14 +22,13 @@ from orchestrator.core.outcome.job.losses import (
     side_work_left,
     still_missing,
 )
-from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.retry_policy import may_retry
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.task_progress import TaskProgress
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import TaskLocks
 
 
 class MergeRejections:

@@ -9,14 +9,13 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions.limit_asks import LimitAsks
 from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import plan_of
 from orchestrator.core.scheduler.transitions.decisions.questions import Questions
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.usage import LimitAsks
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
 
 
 class Recovery:

@@ -14,7 +14,7 @@ from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
-from orchestrator.core.outcome.job.losses import earlier_parts
+from orchestrator.core.outcome.job.whereabouts import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.task_progress import TaskProgress
 from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval

@@ -8,7 +8,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import failure_of, goes_on_with, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback, in_its_place
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import TaskLocks
 
 
 class Retries:

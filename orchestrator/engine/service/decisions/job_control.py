@@ -8,13 +8,12 @@ from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.attempt.message import WorkerMessage
+from orchestrator.core.model.attempt.message import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
-from orchestrator.core.scheduler.message_events import CANNOT_MESSAGE
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor

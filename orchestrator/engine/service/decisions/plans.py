@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.limits.job_config import within_root
+from orchestrator.core.limits.admission import within_root
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store

@@ -8,8 +8,7 @@ from typing import Final
 from orchestrator.core.errors import Forbidden, NoSuchJob
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.job.needs import Need, NeedKind, needs_of
-from orchestrator.core.outcome.job.worker_actions import actions_on
+from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_of
 from orchestrator.core.ports import Page, Store
 from orchestrator.core.ports.listings import (
     CardPage,

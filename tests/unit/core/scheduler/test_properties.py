@@ -25,7 +25,7 @@ from orchestrator.core.model.states import (
     JobStatus,
     WorkerStatus,
 )
-from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from orchestrator.core.scheduler.start_queue import Prompting
 from tests.examples import examples
 from tests.unit.core.factories import (
     CANCELLED,

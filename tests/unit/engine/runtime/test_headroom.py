@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.queue.machine_capacity import Lack
+from orchestrator.core.scheduler.start_queue import Lack
 from orchestrator.engine.runtime.headroom import (
     FRESH_SECONDS,
     MIB,
@@ -18,7 +18,7 @@ from orchestrator.engine.runtime.headroom import (
     free_disk_bytes,
     memory_pressure_percent,
 )
-from orchestrator.workspace.disk_reserve import DiskReserve
+from orchestrator.workspace.disk_space import DiskReserve
 
 BOUNDS = Bounds(least_memory_bytes=100 * MIB, least_disk_bytes=10 * MIB, most_pressure=40.0)
 

@@ -1,4 +1,4 @@
-from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING, Slots
+from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING, Slots
 from tests.unit.core.factories import a_child_job, a_config, a_job, a_worker
 
 

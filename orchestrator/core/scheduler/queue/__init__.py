@@ -1,1 +1,0 @@
-"""Order of starts, and reasons to wait: slots, holds, throttles."""
