@@ -61,6 +61,32 @@ step() {
   summary+=$(printf '%-12s %-8s %4d s' "$name" "$word" $((SECONDS - begun)))$'\n'
 }
 
+# begin NAME COMMAND...: run the command, which calls step, while the script goes on. await NAME: wait
+# for its end, and print what it printed. A step beside others takes longer than alone.
+beside=''
+trap 'jobs -p | xargs kill 2>/dev/null || true; rm -rf "$beside"' EXIT
+# shellcheck disable=SC2030
+begin() {
+  local name=$1
+  shift
+  beside=${beside:-$(mktemp -d)}
+  (
+    trap - EXIT
+    summary=''
+    "$@"
+    printf '%s' "$summary" >"$beside/$name.summary"
+    exit "$failed"
+  ) >"$beside/$name.output" 2>&1 &
+  echo $! >"$beside/$name.pid"
+}
+
+# shellcheck disable=SC2031
+await() {
+  wait "$(cat "$beside/$1.pid")" || failed=1
+  cat "$beside/$1.output"
+  summary+=$(cat "$beside/$1.summary")$'\n'
+}
+
 # have COMMAND PACKAGE: True if COMMAND exists; as root, installs Debian's PACKAGE if it does not.
 # shellcheck disable=SC2317  # called through step
 have() {
@@ -118,6 +144,11 @@ fill_node() {
     npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
 }
 
+# The Python tools include Node.js, which is used if the machine has no npm.
+have_npm() {
+  command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
+}
+
 # Installs the tools that tests run in host projects. They are kept apart from the product's own packages.
 # shellcheck disable=SC2317  # called through step
 install_tools() {
@@ -127,8 +158,7 @@ install_tools() {
     have "${each%:*}" "${each#*:}" || { complete=false && echo "${each%:*} is not installed"; }
   done
   filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false
-  # The Python tools include Node.js, which is used if the machine has no npm.
-  command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
+  have_npm
   filled tests/tools/package.json "$PWD/.test-tools/node" fill_node || complete=false
   if [ "$complete" = false ]; then echo 'Tests that need a missing program are skipped.'; fi
   [ "$complete" = true ] || [ "${CI-}" != true ]
@@ -144,35 +174,38 @@ install_agents() {
   filled tests/agents/real/package.json "$1" fill_node
 }
 
+# check_agents PROCESSES [pytest options]
 check_agents() {
   if [ -z "${ORCHESTRATOR_TEST_TOOLS-}" ]; then
     export ORCHESTRATOR_TEST_TOOLS=$PWD/.agents-tools
     step 'AI tools' install_agents "$ORCHESTRATOR_TEST_TOOLS"
   fi
-  # Four parallel tests at most, because an AI tool needs up to a gigabyte.
-  step agents "$python" -m pytest -n $((processes < 4 ? processes : 4)) --dist worksteal \
-    -m "real_tools$nightly" tests/agents/real "$@"
+  step agents "$python" -m pytest -n "$1" --dist worksteal -m "real_tools$nightly" tests/agents/real "${@:2}"
 }
 
+set -- ${pytest_options[@]+"${pytest_options[@]}"}
+if [ "$quick" = true ]; then
+  # Everyday tests need no tools. They wait little, and each further process collects all of them again.
+  left_out=slow processes=$((processors < 7 ? processors + 1 : 8))
+else
+  left_out=real_tools
+fi
 if [ "$suite" = true ]; then
-  # Everyday tests need no tools.
-  if [ "$quick" = false ]; then step tools install_tools; fi
+  # Tools are downloaded meanwhile.
+  if [ "$quick" = false ]; then begin tools step tools install_tools; fi
   step style "$python" -m ruff check .
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
+  if [ "$quick" = false ]; then await tools && have_npm; fi
   step scripts check_scripts
+  # AI tools wait for most of their time: with two parallel tests they end before the suite.
+  if [ "$agents" = true ]; then begin agents check_agents 2 "$@"; fi
   # worksteal: slow tests are neighbours in the list, so an idle process takes some from a busy one.
-  if [ "$quick" = true ]; then
-    # Everyday tests wait little, and each further process collects all of them again.
-    left_out=slow processes=$((processors < 7 ? processors + 1 : 8))
-  else
-    left_out=real_tools
-  fi
-  step tests "$python" -m pytest -n "$processes" --dist worksteal \
-    -m "not $left_out$nightly" ${pytest_options[@]+"${pytest_options[@]}"}
-fi
-if [ "$agents" = true ]; then
-  check_agents ${pytest_options[@]+"${pytest_options[@]}"}
+  step tests "$python" -m pytest -n "$processes" --dist worksteal -m "not $left_out$nightly" "$@"
+  if [ "$agents" = true ]; then await agents; fi
+else
+  # Four parallel tests at most, because an AI tool needs up to a gigabyte.
+  check_agents $((processes < 4 ? processes : 4)) "$@"
 fi
 
 printf '\n%s' "$summary"

@@ -67,8 +67,8 @@ def programs(directory: Path, *names: str, **texts: str) -> str:
 # fmt: off
 TOOLS = [
     "awk", "bash", "cat", "chmod", "cmp", "cut", "dirname", "env", "find", "flock", "grep",
-    "head", "id", "ls", "mkdir", "mv", "readlink", "rm", "sed", "sleep", "sort", "tail",
-    "touch", "tr", "xargs",
+    "head", "id", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "sleep", "sort",
+    "tail", "touch", "tr", "xargs",
 ]
 # fmt: on
 
@@ -423,6 +423,20 @@ def test_there_are_two_processes_more_than_processors_and_at_most_eight(
     calls = [json.loads(line)["argv"] for line in result.stdout.splitlines() if line[:1] == "{"]
     [tests] = [call for call in calls if call[:2] == ["-m", "pytest"]]
     assert tests[2:4] == ["-n", processes]
+
+
+def test_a_failure_of_the_ai_tools_beside_the_suite_counts(installed: Path, tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
+    failing = {"CI": "true", "ORCHESTRATOR_TEST_TOOLS": "/nowhere", "FAILING": "tests/agents/real"}
+    result = run(installed / "run-tests.sh", PATH=path, **failing)
+    assert result.returncode == 1
+    assert '"tests/agents/real"' in result.stdout, "what it printed"
+    assert [line.split()[:2] for line in result.stdout.splitlines()[-4:]] == [
+        ["scripts", "ok"],
+        ["tests", "ok"],
+        ["agents", "FAILED"],
+        ["total", "FAILED"],
+    ]
 
 
 def test_all_checks_passing_is_success(installed: Path, tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
-"""A crash at the n-th failpoint, for n = 1, 2, ... until the last one.
+"""A crash at each kind of failpoint of a job; at night at the n-th failpoint, for every n.
 
 Failpoints stand around every commit and rename, in the server, its spawner and its shims.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.examples import AT_NIGHT, examples
 from tests.faults.crash_points import OF_ANY_JOB
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
@@ -18,15 +18,19 @@ from tests.faults.zygote import Zygote
 GROUPS, AT_ONCE = 4, 3
 #: Number of failpoints after the first one at which a crash during recovery is tried.
 RECOVERY = 9
+#: A crash during recovery follows one at every so many failpoints.
+STRIDE = examples(12, 6)
 #: Failpoints that only crashed runs reach.
 RARE = {"recovery: attempt taken up"}
 SHIM_POINTS = ("claim:", "exit record:", "worker:")
+#: Crashes of one run: numbers of failpoints, or names with their times.
+Schedule = tuple[int | str, ...]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...], store: str) -> int:
-    """How many failpoints the job came by; the job ends as it does without a crash."""
+def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str]:
+    """The names of the failpoints that the job came by; it ends as it does without a crash."""
     site = FaultSite(folder, zygote, crashes, store)
     try:
         job_id = site.submit_once(the_job(site))
@@ -38,7 +42,7 @@ def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...], store: str) -> i
             check_names(site)
     finally:
         site.end()
-    return len(site.reached())
+    return [each.partition(" ")[2] for each in site.reached()]
 
 
 def shim_died(site: FaultSite) -> bool:
@@ -46,41 +50,56 @@ def shim_died(site: FaultSite) -> bool:
 
 
 def check_names(site: FaultSite) -> None:
-    """A crash beyond the last failpoint: the job came by all that are said to be crashed at."""
+    """Without a crash the job came by all failpoints that are said to be crashed at."""
     names = {each.partition(" ")[2] for each in site.reached()}
     renames = {f"{{}}:{name.partition(':')[2]}" for name in names if "the rename" in name}
     assert set(OF_ANY_JOB) - RARE <= names | renames
 
 
 def sweep(
-    zygote: Zygote, tmp_path: Path, schedules: Iterator[tuple[int, ...]], store: str = STORE
-) -> Sequence[tuple[int, ...]]:
-    """Run one schedule after another until a crash comes after the last failpoint; all that ran."""
-    done: list[tuple[int, ...]] = []
+    zygote: Zygote, tmp_path: Path, schedules: Sequence[Schedule], store: str = STORE
+) -> None:
+    folders = [tmp_path / f"run_{number}" for number in range(len(schedules))]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while True:
-            batch = [next(schedules) for _ in range(AT_ONCE)]
-            folders = [tmp_path / "-".join(map(str, crashes)) for crashes in batch]
-            reached = pool.map(run, [zygote] * AT_ONCE, folders, batch, [store] * AT_ONCE)
-            done += batch
-            if any(crashes[-1] > most for crashes, most in zip(batch, reached, strict=True)):
-                return done
+        for _ in pool.map(run, [zygote] * len(folders), folders, schedules, [store] * len(folders)):
+            pass
+
+
+def without_a_crash(zygote: Zygote, tmp_path: Path, store: str = STORE) -> list[str]:
+    """The names of a job's failpoints, in order. A name that does not exist has them counted."""
+    names = run(zygote, tmp_path / "without", ("never",), store)
+    assert len(names) > 100
+    return names
+
+
+def of_each_name(names: Sequence[str]) -> list[int | str]:
+    """Two failpoints of each name: the first and one in the middle of the job."""
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names, 1):
+        numbers.setdefault(name, []).append(number)
+    places: list[int | str] = []
+    for name, found in numbers.items():
+        for time in sorted({1, (len(found) + 1) // 2}):
+            # Other names contain that of the job.
+            places.append(f"{name}#{time}" if name in OF_ANY_JOB else found[time - 1])
+    return places
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_crash_at_any_failpoint_changes_nothing(
     zygote: Zygote, tmp_path: Path, group: int, spawning: None
 ) -> None:
-    done = sweep(zygote, tmp_path, ((number,) for number in count(1 + group, GROUPS)))
+    names = without_a_crash(zygote, tmp_path)
+    places = range(1, len(names) + 1) if AT_NIGHT else of_each_name(names)
 
-    assert len(done) > 100 / GROUPS
+    sweep(zygote, tmp_path, [(place,) for place in places[group::GROUPS]])
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_another_crash_during_recovery_changes_nothing(
     zygote: Zygote, tmp_path: Path, group: int, spawning: None
 ) -> None:
-    firsts = count(1 + 6 * group, 6 * GROUPS)
-    done = sweep(zygote, tmp_path, ((n, n + 1 + n // 6 % RECOVERY) for n in firsts))
+    most = len(without_a_crash(zygote, tmp_path))
+    firsts = range(1 + STRIDE * group, most + 1, STRIDE * GROUPS)
 
-    assert len(done) > 15 / GROUPS
+    sweep(zygote, tmp_path, [(n, n + 1 + n // STRIDE % RECOVERY) for n in firsts])

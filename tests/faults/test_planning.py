@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import examples
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import marked
@@ -15,7 +16,7 @@ from tests.integration.engine.site import marked
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3
 #: Starts and ends of planners equal those of workers, which other tests crash at every point.
-EVERY = 3
+EVERY = examples(6, 3)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
