@@ -48,7 +48,7 @@ function Actions({ model, i, refresh }) {
     return html`<div class="acts">${model.agent(i) !== PERSON && html`<button class="btn sm" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn sm danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
-  if (["failed", "timeout", "skipped", "cancelled"].includes(state) && !model.isActive) {
+  if (["failed", "timeout", "skipped", "cancelled"].includes(state)) {
     return html`<div class="acts"><button class="btn sm" onClick=${then(retryWorker)}><${Icon} name="i-retry" />Retry</button></div>`;
   }
   return null;

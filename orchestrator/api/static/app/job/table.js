@@ -1,12 +1,15 @@
 // The table: what needs attention first, the reason below the task, child jobs below their worker.
+import { path, post } from "../core/api.js";
 import { html, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
+import { ask } from "../parts/ask.js";
 import { Icon } from "../parts/icon.js";
 import { useWindow } from "../parts/rows.js";
 import { State } from "../parts/state.js";
+import { say } from "../parts/toast.js";
 import { many, money, plain, seconds, tokens } from "../text/format.js";
 import { workerPath } from "./graph.js";
 import { attention } from "./model.js";
@@ -15,6 +18,7 @@ import { retryWorker } from "./panel.js";
 const ROW = { wide: 48, phone: 92 };
 // Thousands of rows are sorted again once in two seconds.
 const SORT_MS = 2000;
+const NONE = new Set();
 const GROUPS = {
   "": ["All", () => true],
   attention: ["Attention", (state) => state === "failed" || state === "timeout"],
@@ -68,16 +72,56 @@ function gates(model, i) {
   return given ? `${given[0]}/${given[0] + given[1] + given[2]}` : "–";
 }
 
-function Row({ model, row, selected, select }) {
+// Drawn again only if something that it shows has changed: thousands of events a minute leave most rows as they are.
+function Row({ model, row, selected, marked, select, mark }) {
   const { i, depth } = row;
+  const took = seconds(model.seconds(i));
   const why = model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : "";
-  return html`<tr class=${depth ? "sub" : ""} aria-selected=${selected ? "true" : undefined} onFocusIn=${() => select(i)}>
-    <td><${State} state=${model.state[i]} /></td>
+  const shown = [i, depth, model.state[i], took, why, model.attempt[i], model.tokens[i], model.cost[i], gates(model, i), model.files[i], model.chosen[i], selected, marked].join("|");
+  return useMemo(() => html`<tr class=${depth ? "sub" : ""} aria-selected=${selected || marked ? "true" : undefined} onFocusIn=${() => select(i)}>
+    <td>${mayChange() && html`<input type="checkbox" class="mark" checked=${marked} aria-label=${`Select ${model.id[i]}`} onChange=${() => mark(i)} />`}<${State} state=${model.state[i]} /></td>
     <td class=${`full ${depth ? `ind${Math.min(depth, 3)}` : ""}`}><span class="t">${depth > 0 && html`<${Icon} name="i-tree" small=${true} />`}<a class="cut" href=${workerPath(model, i)} data-row data-worker=${model.id[i]}>${plain(model.name(i))}</a>
       <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">taken</span>`}</span><span class="why">${why}</span></td>
-    <td class="soft">${model.agent(i)}</td><td class="r num" data-l="try">${model.attempt[i] || "–"}</td><td class="r num">${seconds(model.seconds(i))}</td>
+    <td class="soft">${model.agent(i)}</td><td class="r num" data-l="try">${model.attempt[i] || "–"}</td><td class="r num">${took}</td>
     <td class="r num hide-s">${tokens(model.tokens[i])}</td><td class="r num">${model.cost[i] ? money(model.cost[i]) : "–"}</td>
-    <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`;
+    <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`, [shown]);
+}
+
+const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);
+const MAY_STOP = new Set(["running", "waiting", "pending"]);
+
+// One call for each worker; what the server refuses is said, and the others go on.
+async function each(model, places, name, done) {
+  let refused = null;
+  let count = 0;
+  for (const i of places) {
+    try {
+      await post(path("jobs", model.job, "workers", model.id[i], name));
+      count += 1;
+    } catch (error) {
+      refused = error;
+    }
+  }
+  say(`${many(count, "worker")} ${done}${refused ? `; ${places.length - count} not: ${refused.message}` : ""}`);
+}
+
+// What is marked, and what may be done with it.
+function Marked({ model, marks, clear, refresh }) {
+  if (!marks.size) return null;
+  const of = (states) => [...marks].filter((i) => states.has(model.state[i]));
+  const [again, stop] = [of(MAY_RETRY), of(MAY_STOP)];
+  const retry = async () => { await each(model, again, "retry", "run again"); clear(); refresh(); };
+  const cancel = async () => {
+    const text = `Cancel ${many(stop.length, "worker")}? What they did stays on their branches. The tasks that need them are skipped.`;
+    if (!(await ask({ title: "Cancel workers", text, yes: "Cancel them", danger: true }))) return;
+    await each(model, stop, "cancel", "cancelled");
+    clear();
+    refresh();
+  };
+  return html`<section class="reviewbar" aria-label="Selected workers"><span class="grow small">${many(marks.size, "worker")} selected</span>
+    ${again.length > 0 && html`<button type="button" class="btn" onClick=${retry}><${Icon} name="i-retry" />Retry ${again.length}</button>`}
+    ${stop.length > 0 && html`<button type="button" class="btn danger" onClick=${cancel}><${Icon} name="i-stop" />Cancel ${stop.length}</button>`}
+    <button type="button" class="btn ghost" onClick=${clear}>Select none</button></section>`;
 }
 
 function Head({ order, sort }) {
@@ -129,8 +173,17 @@ export function View({ model, refresh }) {
     return kept.current.rows;
   }, [key, model.version]);
   const { holder, from, to, before, after } = useWindow(rows.length, height);
+  const [marks, setMarks] = useState(NONE);
+  const mark = (i) => setMarks((known) => {
+    const next = new Set(known);
+    if (!next.delete(i)) next.add(i);
+    return next;
+  });
+  const again = () => selected !== null && mayChange() && MAY_RETRY.has(model.state[selected]);
   useKeys({
-    r: () => selected !== null && mayChange() && !model.isActive && retryWorker(model.job, model.id[selected]).then(refresh),
+    x: () => (selected !== null && mayChange() ? void mark(selected) : false),
+    r: () => (again() ? void retryWorker(model.job, model.id[selected]).then(refresh) : false),
+    Escape: () => (marks.size ? void setMarks(NONE) : false),
     l: () => selected !== null && go(workerPath(model, selected)),
     d: () => selected !== null && go(`/jobs/${model.job}/changes?worker=${model.id[selected]}`),
   });
@@ -138,8 +191,9 @@ export function View({ model, refresh }) {
     <div class="card"><table class="tbl cards w fixed-rows"><caption class="sr">${many(rows.length, "worker")}, what needs attention first</caption>
       <${Head} order=${filter.order} sort=${(order) => note({ order: order === "state" ? "" : order })} /><tbody ref=${holder}>
       ${before > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${before}px` }}></div></td></tr>`}
-      ${rows.slice(from, to).map((row) => html`<${Row} key=${row.i} model=${model} row=${row} selected=${selected === row.i} select=${select} />`)}
+      ${rows.slice(from, to).map((row) => html`<${Row} key=${row.i} model=${model} row=${row} selected=${selected === row.i} select=${select} marked=${marks.has(row.i)} mark=${mark} />`)}
       ${after > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${after}px` }}></div></td></tr>`}</tbody></table>
       ${rows.length === 0 && html`<p class="pad muted">No worker matches.</p>`}</div>
-    <p class="foot"><span>${many(rows.length, "worker")}</span><span class="hide-s"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> log · <kbd>r</kbd> retry · <kbd>d</kbd> changes</span></p>`;
+    <${Marked} model=${model} marks=${marks} clear=${() => setMarks(NONE)} refresh=${refresh} />
+    <p class="foot"><span>${many(rows.length, "worker")}</span><span class="hide-s"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> log · <kbd>x</kbd> select · <kbd>r</kbd> retry · <kbd>d</kbd> changes</span></p>`;
 }

@@ -31,9 +31,10 @@ function useDetails(model) {
   };
   useEffect(() => {
     if (!model) return undefined;
-    const timer = setTimeout(refresh, 300);
+    const timer = setTimeout(card.refresh, 300);
     return () => clearTimeout(timer);
-  }, [model?.status, model?.counts.running, model?.n]);
+  }, [model?.counts.running]);
+  useEffect(() => { if (model) refresh(); }, [model?.status, model?.n]);
   const listed = card.data?.jobs.find((each) => each.job_id === model?.job);
   const data = useMemo(() => (listed || details.data ? { ...details.data, ...listed, request: details.data?.request || listed?.request } : undefined), [card.data, details.data]);
   return { data, refresh };

@@ -1,12 +1,16 @@
 // What needs a person, with one primary and one other action for each kind.
-import { html, useEffect, useRef } from "../core/html.js";
+import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { path, post } from "../core/api.js";
+import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
 import { act, cancelJob, raiseLimits, rejectPlan } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
 import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
+
+// A job of thousands of workers changes with each event.
+const REFRESH_MS = 500;
 
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
@@ -50,10 +54,14 @@ function Need({ need, changed }) {
 export function Needs({ beat, changed, job }) {
   const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: job ? 200 : 20 }, { every: 10000 });
   const first = useRef(true);
+  const latest = useRef(refresh);
+  latest.current = refresh;
+  const again = useMemo(() => throttled(() => latest.current(), REFRESH_MS), []);
   useEffect(() => {
     if (first.current) first.current = false;
-    else refresh();
+    else again();
   }, [beat]);
+  useEffect(() => again.cancel, []);
   const needs = (all?.needs || []).filter((need) => !job || need.root_job_id === job || need.job_id === job);
   const total = job ? needs.length : all?.total;
   if (!total) return null;

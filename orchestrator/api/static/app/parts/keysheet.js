@@ -6,7 +6,7 @@ import { Dialog } from "./ask.js";
 export const sheet = store(false);
 
 const KEYS = [
-  ["Search here", "/"], ["This list", "?"], ["Next, previous row", "j", "k"], ["Open", "Enter"],
+  ["Search here", "/"], ["This list", "?"], ["Next, previous row", "j", "k"], ["Open", "Enter"], ["Select a row, select none", "x", "Esc"],
   ["Up one level", "u"], ["Close, leave the field", "Esc"], ["New job", "n"], ["Jobs", "g", "j"],
   ["Costs", "g", "c"], ["Agents", "g", "a"], ["Needs you", "g", "n"],
   ["Graph, table, timeline, changes, report", "1", "…", "5"], ["Log, changes of a worker", "l", "d"],
