@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -124,7 +125,13 @@ _VALUE = rf"\s*:[ \t]*(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_PLAIN})"
 
 
 def _setting_in(text: str, section: str, key: str) -> str | None:
-    """Return the value of ``key`` in a block section or a one-line ``section: {key: value}``."""
+    """Return the value of ``key`` in a block section, a one-line ``section: {key: value}``, or
+    JSON.
+    """
+    if text.lstrip().startswith("{"):
+        with suppress(ValueError, KeyError, TypeError):
+            value = json.loads(text)[section][key]
+            return None if value is None else str(value)
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     body = re.search(rf"^{section}\s*:(.*(?:\n[ \t]+.*|\n[ \t]*$)*)", lines, re.MULTILINE)
     found = re.search(rf"(?:^|[\s{{,]){key}{_VALUE}", body[1]) if body else None

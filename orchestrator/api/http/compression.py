@@ -1,8 +1,9 @@
-"""Compresses JSON answers for callers that accept gzip."""
+"""Compresses JSON answers, and the dashboard's files, for callers that accept gzip."""
 
 import threading
 import zlib
 from collections import OrderedDict
+from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 
@@ -16,6 +17,11 @@ _GZIP = 31
 #: Compressed answers that are kept, in bytes.
 MOST_KEPT = 16 * 1024 * 1024
 COMPRESSED = frozenset({"application/json", "application/problem+json", "text/x-diff"})
+#: Files are compressed once, so slowly and well.
+FILE_LEVEL = 9
+#: Blueprints with files: the pages, and Flask's own folder of static files.
+FILES_OF = ("pages", None)
+COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
 
 
 class Compressed:
@@ -23,19 +29,20 @@ class Compressed:
     thread may call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = LEVEL) -> None:
+        self._level = level
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
 
     def of(self, tag: str | None, body: bytes) -> bytes:
         if tag is None:
-            return compressed(body)
+            return compressed(body, self._level)
         with self._lock:
             if tag in self._kept:
                 self._kept.move_to_end(tag)
                 return self._kept[tag]
-        made = compressed(body)
+        made = compressed(body, self._level)
         with self._lock:
             self._keep(tag, made)
         return made
@@ -48,14 +55,14 @@ class Compressed:
             self._size -= len(dropped)
 
 
-def compressed(body: bytes) -> bytes:
-    packer = zlib.compressobj(LEVEL, wbits=_GZIP)
+def compressed(body: bytes, level: int = LEVEL) -> bytes:
+    packer = zlib.compressobj(level, wbits=_GZIP)
     return packer.compress(body) + packer.flush()
 
 
 def register(app: Flask) -> None:
-    """Have the application compress its answers. Streams and files are sent as they are."""
-    kept = Compressed()
+    """Have the application compress its answers. Streams are sent as they are."""
+    kept, files = Compressed(), Compressed(FILE_LEVEL)
 
     @app.after_request
     def compress(response: Response) -> Response:
@@ -64,6 +71,17 @@ def register(app: Flask) -> None:
             if request.accept_encodings["gzip"] > 0:
                 response.set_data(kept.of(g.get(WHOLE_TAG), response.get_data()))
                 response.headers["Content-Encoding"] = "gzip"
+        elif request.blueprint in FILES_OF and response.mimetype in COMPRESSED_FILES:
+            response.headers.add("Vary", "Accept-Encoding")
+            tag, _ = response.get_etag()
+            if tag is not None:
+                # Weak, because the file and its compressed form share it.
+                response.set_etag(tag, weak=True)
+            if request.accept_encodings["gzip"] > 0 and response.status_code == HTTPStatus.OK:
+                response.direct_passthrough = False
+                response.set_data(files.of(tag, response.get_data()))
+                response.headers["Content-Encoding"] = "gzip"
+                response.headers.remove("Accept-Ranges")
         return response
 
 

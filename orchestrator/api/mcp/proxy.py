@@ -17,6 +17,8 @@ from orchestrator.security.light_client import LightClient, ServerReply, retried
 PATIENCE_SECONDS = 44.0
 #: Seconds for which a call is retried if the server may not be running.
 SHORT_PATIENCE_SECONDS = 2.0
+#: Timeout of the list of tools.
+LIST_SECONDS = 5.0
 
 
 class Forwarding:
@@ -41,6 +43,19 @@ class Forwarding:
             return _understood(retried(once, self._patience, ends_at=ends_at))
         except OSError as error:
             return _wrong(f"{error}; {self._advice}")
+
+    def tools(self) -> list[Values] | None:
+        """Return the tools that the server lists for the key; None if no server answers."""
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        try:
+            address = find_address(self._folder, self._environ)
+            client = LightClient(address.url, address.key)
+            reply = client.request("POST", "/mcp", message, timeout=LIST_SECONDS)
+        except (NoServer, OSError, ValueError):
+            return None
+        result = reply.document.get("result")
+        found = result.get("tools") if isinstance(result, dict) else None
+        return found if isinstance(found, list) else None
 
     @property
     def _in_worker(self) -> bool:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
@@ -22,6 +22,7 @@ from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.core.command_name import COMMAND
 from orchestrator.security.home import home_here
 
+WORKER_ID, API_KEY = "ORCHESTRATOR_WORKER_ID", "ORCHESTRATOR_API_KEY"
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
 MOST_CALLS = 64
 #: Seconds for calls to end that are still open when the input ends.
@@ -29,7 +30,8 @@ DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
 The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
-Model Context Protocol, over standard input and output. In a worker it uses the worker's own key;
+Model Context Protocol, over standard input and output; with a key of scope admin also those of
+people, such as answer and land. In a worker it uses the worker's own key;
 elsewhere the server that runs for this folder (start one: {COMMAND} serve)."""
 
 
@@ -76,7 +78,7 @@ class StdioSession:
 
     def _answer(self, request: Request) -> None:
         if request.method != "tools/call":
-            tools = definitions(for_worker="ORCHESTRATOR_WORKER_ID" in os.environ)
+            tools = self._tools() if request.method == "tools/list" else []
             self._write(request.reply(protocol.answer(request, tools)))
             return
         call = protocol.call_of(request)
@@ -89,6 +91,17 @@ class StdioSession:
             self._write(request.reply(said(text, is_error=True)))
             return
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
+
+    def _tools(self) -> list[dict[str, Any]]:
+        """Return the tools that the key may call."""
+        is_worker, has_own_key = (name in os.environ for name in (WORKER_ID, API_KEY))
+        if is_worker or not has_own_key:
+            # api.api_key of config.yaml has the scope admin.
+            return definitions(for_admin=not is_worker)
+        from orchestrator.api.mcp.proxy import Forwarding
+
+        found = Forwarding(self._folder, os.environ).tools()
+        return definitions(for_admin=False) if found is None else found
 
     def _call(self, request: Request, call: protocol.RpcCall) -> None:
         # Imported in the background, because the import takes as long as all others, and the

@@ -16,7 +16,7 @@ from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
 from orchestrator.api.serializers.common import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
-from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from orchestrator.core.model.decisions.pause import RunningMode
 from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Job
@@ -69,6 +69,17 @@ def asked(call: RpcCall) -> ToolCall:
         raise WrongCall(f"{tool.name}: {wrong}. Example of a call: {example}") from None
 
 
+def check_caller(caller: Caller, tool: McpTool) -> None:
+    """Raise Forbidden if the tool is for people, and the caller's key lacks the scope admin."""
+    if not tool.for_people or caller.is_admin:
+        return
+    what = "a worker" if caller.attempt is not None else f"key {caller.name!r}"
+    raise Forbidden(
+        f"{what} may not call the tool {tool.name}; use a key with the scope admin (api.keys in "
+        "config.yaml)"
+    )
+
+
 def carried_out(desk: Desk, one: ToolCall) -> Values:
     """Return the result of a tool. Raises the errors of the service; see ``refused``."""
     return said(ANSWERS[one.tool.name](desk, one.arguments))
@@ -113,8 +124,13 @@ def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 
-def _cancel(desk: Desk, arguments: mcp.JobArguments) -> str:
-    job = desk.service.cancel(desk.caller, checked_job_id(arguments.job_id))
+def _cancel(desk: Desk, arguments: mcp.CancelArguments) -> str:
+    job_id = checked_job_id(arguments.job_id)
+    if arguments.worker_id is not None:
+        worker_id = checked_worker_id(arguments.worker_id)
+        job = desk.service.cancel_worker(desk.caller, job_id, worker_id)
+        return summaries.as_text({"job_id": job.id, "cancelled": worker_id, "status": job.status})
+    job = desk.service.cancel(desk.caller, job_id)
     more = {} if job.status.ended else {"next": "call wait until it has stopped"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 

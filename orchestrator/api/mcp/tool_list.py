@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("tools.json")
-#: Marks a tool that workers may not call.
+#: Marks a tool that only keys with the scope admin may call.
 FOR_PEOPLE = {"orchestrator/callers": "people"}
 
 
 @cache
-def definitions(*, for_worker: bool = False) -> list[dict[str, Any]]:
-    """Return the tools; ``for_worker``: without those that only people may call."""
+def definitions(*, for_admin: bool) -> list[dict[str, Any]]:
+    """Return the tools; ``for_admin``: with those of people, which need the scope admin."""
     found: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))
-    return [each for each in found if not for_worker or each.get("_meta") != FOR_PEOPLE]
+    return [each for each in found if for_admin or each.get("_meta") != FOR_PEOPLE]

@@ -35,7 +35,8 @@ class McpTool:
     reads_only: bool = True
     #: True for a tool that changes something and can do damage.
     destructive: bool = field(default=False)
-    #: True for a tool of people: workers do not get it in their list, and may not call it.
+    #: True for a tool of people: only keys with the scope admin have it in their list, and may
+    #: call it.
     for_people: bool = field(default=False)
 
     def definition(self) -> Schema:
@@ -91,8 +92,11 @@ TOOLS = (
     ),
     McpTool(
         name="cancel",
-        description="Cancel a job and its child jobs; stop their processes. Finished work stays.",
-        arguments=mcp.JobArguments,
+        description=(
+            "Cancel a job or one worker, and its child jobs; stop their processes. Finished work "
+            "stays."
+        ),
+        arguments=mcp.CancelArguments,
         example=JOB,
         reads_only=False,
         destructive=True,

@@ -15,7 +15,14 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, said
-from orchestrator.api.mcp.tool_calls import Desk, ToolCall, asked, carried_out, refused
+from orchestrator.api.mcp.tool_calls import (
+    Desk,
+    ToolCall,
+    asked,
+    carried_out,
+    check_caller,
+    refused,
+)
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.routes.streams import parked_wait, secured_reply
@@ -85,7 +92,7 @@ def _header(name: str) -> str | None:
 def _answered(one: Request) -> Response:
     if one.method != "tools/call":
         request.environ[READS] = True
-        tools = definitions(for_worker=caller().attempt is not None)
+        tools = definitions(for_admin=caller().is_admin)
         return _json(one.reply(protocol.answer(one, tools)))
     call = protocol.call_of(one)
     try:
@@ -101,6 +108,7 @@ def _called(one: Request, call: ToolCall) -> Response:
         request.environ[READS] = True
     else:
         service().check_change(caller())
+    check_caller(caller(), call.tool)
     check_rate(reads=call.tool.reads_only, submits=call.tool.name == "orchestrate")
     key = reading.idempotency_key()
     desk = Desk(service=service(), caller=caller(), idempotency_key=key)

@@ -50,6 +50,10 @@ class Caller:
         return not self.scopes.isdisjoint({Scope.ADMIN, Scope.READ})
 
     @property
+    def is_admin(self) -> bool:
+        return Scope.ADMIN in self.scopes
+
+    @property
     def may_change(self) -> bool:
         """True if the caller may submit, cancel, or retry any job."""
         return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})

@@ -74,6 +74,11 @@ class RetryArguments(JobArguments):
     """Name of one worker (default: all that did not succeed)."""
 
 
+class CancelArguments(JobArguments):
+    worker_id: Word | None = None
+    """Name of a worker (default: all)."""
+
+
 class ChooseArguments(JobArguments):
     task_id: Word
     worker_id: Word

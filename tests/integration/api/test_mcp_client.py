@@ -16,7 +16,7 @@ from orchestrator.api.sockets.hub import Hub
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
-from tests.unit.api.fake_service import KEY, FakeService
+from tests.unit.api.fake_service import KEY, SUBMIT_KEY, FakeService
 
 FOR_WORKERS = ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
 FOR_PEOPLE = [
@@ -25,23 +25,26 @@ FOR_PEOPLE = [
 ]
 
 
-async def by_stdio(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
+async def by_stdio(
+    url: str, mode: str, use: Callable[[Any], Awaitable[None]], key: str = KEY
+) -> None:
     # Loading this module takes a second, and only these tests need it.
     from mcp import Client, StdioServerParameters, stdio_client
 
-    parameters = StdioServerParameters(
-        command=COMMAND[0], args=COMMAND[1:], env=environment(url), cwd="/"
-    )
+    environ = environment(url, ORCHESTRATOR_API_KEY=key)
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environ, cwd="/")
     async with Client(stdio_client(parameters), mode=mode) as client:  # type: ignore[arg-type]
         await use(client)
 
 
-async def by_http(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
+async def by_http(
+    url: str, mode: str, use: Callable[[Any], Awaitable[None]], key: str = KEY
+) -> None:
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared._httpx_utils import create_mcp_http_client
 
-    async with create_mcp_http_client(headers={"X-API-Key": KEY}) as http:
+    async with create_mcp_http_client(headers={"X-API-Key": key}) as http:
         transport = streamable_http_client(f"{url}/mcp", http_client=http)
         async with Client(transport, mode=mode) as client:  # type: ignore[arg-type]
             await use(client)
@@ -69,6 +72,17 @@ def test_the_official_client_runs_a_job(
         assert wrong.is_error and "did you mean 'job_id'?" in wrong.content[0].text
 
     asyncio.run(asyncio.wait_for(door(server.url, mode, use), 90))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("door", [by_stdio, by_http])
+def test_a_key_without_scope_admin_has_no_tools_of_people(server: Server, door: Any) -> None:
+    async def use(client: Any) -> None:
+        assert [tool.name for tool in (await client.list_tools()).tools] == FOR_WORKERS
+        refused = await client.call_tool("pause", {"job_id": "e43534f6"})
+        assert refused.is_error and "use a key with the scope admin" in refused.content[0].text
+
+    asyncio.run(asyncio.wait_for(door(server.url, "auto", use, SUBMIT_KEY), 90))
 
 
 # Waits on the server's side

@@ -29,6 +29,7 @@ from orchestrator.security.keys import hash_key
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
+SUBMIT_KEY = "submit-key-of-a-program"
 LEFT = {"depth": 3, "child_jobs": 20}
 #: The head of every worker's branch.
 TIP = "0123456789abcdef" * 2 + "01234567"
@@ -88,6 +89,7 @@ class FakeService:
         self._keys: dict[str, Caller] = {
             KEY: Caller(name="main", scopes=frozenset({Scope.ADMIN})),
             READ_KEY: Caller(name="watcher", scopes=frozenset({Scope.READ})),
+            SUBMIT_KEY: Caller(name="program", scopes=frozenset({Scope.SUBMIT})),
         }
         self._idempotent: dict[str, str] = {}
         self._numbers = itertools.count(1)

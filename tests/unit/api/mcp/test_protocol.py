@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from orchestrator.api.mcp.tool_calls import ANSWERS
 from orchestrator.api.mcp.tool_list import FILE, definitions
 from orchestrator.api.mcp.tools import TOOLS, definitions_text
-from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
+from tests.unit.api.fake_service import KEY, READ_KEY, SUBMIT_KEY, FakeService
 from tests.unit.api.mcp_calls import (
     META,
     Answer,
@@ -58,7 +58,7 @@ def test_a_stateless_client_discovers_and_lists(client: FlaskClient) -> None:
 def test_the_tools_are_listed_as_the_file_says(client: FlaskClient) -> None:
     tools = post(client, message("tools/list")).get_json()["result"]["tools"]
 
-    assert tools == definitions()
+    assert tools == definitions(for_admin=True)
     assert [tool["name"] for tool in tools] == list(ANSWERS)
 
 
@@ -88,6 +88,18 @@ def test_workers_do_not_find_the_tools_of_people(
     )
 
 
+def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
+    client: FlaskClient, anonymous: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    for key, told in ((SUBMIT_KEY, "scope admin (api.keys"), (READ_KEY, "read access only")):
+        anonymous.environ_base["HTTP_X_API_KEY"] = key
+        tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
+        assert [tool["name"] for tool in tools] == [t.name for t in TOOLS if not t.for_people]
+        assert told in complaint(anonymous, "pause", job_id=job.id)
+    assert service.job(service.authenticate(KEY), job.id).pause is None
+
+
 def test_the_file_of_tools_is_made_from_the_table() -> None:
     assert FILE.read_text() == definitions_text(), (
         "python -m orchestrator.api.mcp.tools prints what belongs in tools.json"
@@ -100,8 +112,8 @@ def test_schemas_are_plain_and_short() -> None:
     assert not {'"$ref"', '"$defs"', '"null"', '"title": "'} & {
         word for word in ('"$ref"', '"$defs"', '"null"', '"title": "') if word in text
     }
-    assert len(json.dumps(definitions(for_worker=True))) < 11_500
-    assert len(json.dumps(definitions())) < 20_000
+    assert len(json.dumps(definitions(for_admin=False))) < 11_500
+    assert len(json.dumps(definitions(for_admin=True))) < 20_000
     for tool in TOOLS:
         tool.arguments.model_validate(tool.example)
 
