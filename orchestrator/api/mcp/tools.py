@@ -92,10 +92,7 @@ TOOLS = (
     ),
     McpTool(
         name="cancel",
-        description=(
-            "Cancel a job or one worker, and its child jobs; stop their processes. Finished work "
-            "stays."
-        ),
+        description="Cancel a job or one worker, and its child jobs. Finished work stays.",
         arguments=mcp.CancelArguments,
         example=JOB,
         reads_only=False,
