@@ -17,6 +17,7 @@ from orchestrator.security.home import home_here
 if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.discovery import Address
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,12 +55,22 @@ class CliContext:
 
     def client_if_running(self) -> "OrchestratorClient | None":
         """Return the client, as ``client`` does; None if no server runs for the folder."""
+        address = self.address_if_running()
+        return self.client_at(address.url) if address else None
+
+    def address_if_running(self) -> "Address | None":
+        """Return the address of the server, with the key of this folder or worker; None if no
+        server runs for the folder.
+        """
+        from orchestrator.api.client.discovery import find_address
         from orchestrator.cli.server_record import running_server
 
-        if url := self.environ.get("ORCHESTRATOR_API_URL"):
-            return self.client_at(url)
-        record = running_server(self.workspace)
-        return self.client_at(record.url) if record else None
+        url = self.environ.get("ORCHESTRATOR_API_URL")
+        if not url:
+            record = running_server(self.workspace)
+            url = record.url if record else None
+        environ = {**self.environ, "ORCHESTRATOR_API_URL": url or ""}
+        return find_address(self.folder, environ) if url else None
 
     def client_at(self, url: str) -> "OrchestratorClient":
         """Return the client of the server at ``url``, with the key of this folder or worker."""

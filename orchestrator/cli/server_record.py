@@ -4,6 +4,9 @@ from pathlib import Path
 
 from orchestrator.api.client.discovery import ServerRecord, read_record
 from orchestrator.cli.process_check import is_same_process
+from orchestrator.security.light_client import LightClient
+
+ANSWER_SECONDS = 30.0
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
@@ -15,14 +18,9 @@ def running_server(workspace: Path) -> ServerRecord | None:
 
 
 def _answers(url: str) -> bool:
-    from orchestrator.api.client import OrchestratorClient
-    from orchestrator.api.client.client import ApiError, ClientError
-
     try:
-        with OrchestratorClient(url, retry_seconds=0) as client:
-            client.health()
-    except ApiError:
-        return True  # alive, but not ready yet
-    except (ClientError, ValueError):
+        reply = LightClient(url, None).request("GET", "/health", timeout=ANSWER_SECONDS)
+    except (OSError, ValueError):
         return False
-    return True
+    # With status 503, the server is alive, but not ready yet.
+    return bool(reply.document)

@@ -1,23 +1,27 @@
 """Reads jobs and workers: from the server that runs for the folder, or from the files of jobs."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode
 
-from orchestrator.api.client import OrchestratorClient
-from orchestrator.api.client.errors import ApiError, ServerUnreachable
+from orchestrator.api.client.errors import ApiError, ClientError, ServerUnreachable, error_of
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
-from orchestrator.cli.offline.jobs_on_disk import directory_of, root_jobs
-from orchestrator.cli.offline.log_files import tail_lines
-from orchestrator.cli.output.summary import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import lines_of, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
+from orchestrator.security.light_client import LightClient, ServerReply, retried
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.discovery import Address
 
 Answer = Mapping[str, Any]
 
+#: Timeout of a read, and seconds for which it is retried.
+READ_SECONDS, PATIENCE_SECONDS = 60.0, 5.0
 #: Most jobs on the screen.
 MOST_JOBS = 100
 #: Most logs of which the last line is read in one refresh.
@@ -55,10 +59,15 @@ class Wanted(Protocol):
 
 
 class ServerSource:
-    """Jobs of a server. Workers are read in columns, of open jobs only."""
+    """Jobs of a server. Workers are read in columns, of open jobs only.
 
-    def __init__(self, client: OrchestratorClient) -> None:
-        self.client = client
+    Reads with the light client, because loading ``requests`` takes longer than a whole frame.
+    """
+
+    def __init__(self, address: "Address") -> None:
+        self._address = address
+        self._client = LightClient(address.url, address.key)
+        self._whole_client: OrchestratorClient | None = None
         #: By job: the latest columns, the time of their read, and the seconds that it took.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
@@ -70,14 +79,14 @@ class ServerSource:
             jobs=jobs,
             at=time.time(),
             total=int(answer["total"]),
-            source=self.client.api_url,
+            source=self._address.url,
             last_lines=lines,
         )
 
     def _listed(self, job_id: str) -> Answer:
         if not job_id:
-            return self.client.jobs(depth=0, page_size=MOST_JOBS)
-        status = self.client.status(job_id)
+            return self._answer("jobs", depth=0, page_size=MOST_JOBS)
+        status = self._answer("jobs", job_id, "status", tasks="none")
         return {"jobs": [{**status, "depth": 0}], "total": 1}
 
     def _with_workers(self, job: JobLine, wanted: Wanted) -> JobLine:
@@ -88,7 +97,7 @@ class ServerSource:
         is_final = job.has_ended and job.ended_at is not None and at > job.ended_at
         if not is_final and time.time() - at >= took / MOST_SHARE:
             began = time.time()
-            workers = of_columns(self.client.columns(job.job_id))
+            workers = of_columns(self._answer("jobs", job.job_id, "columns"))
             self._columns[job.job_id] = (workers, began, time.time() - began)
         return replace(job, workers=workers)
 
@@ -105,14 +114,54 @@ class ServerSource:
         for key in [each for each in visible if each in running][:MOST_LOGS]:
             worker = running[key]
             try:
-                text = self.client.logs(worker.job_id, worker.worker_id, tail=LAST_LINES)
+                text = self._tail(worker.job_id, worker.worker_id, LAST_LINES)
             except ApiError:
                 continue
             if lines := lines_of(text):
                 yield key, lines[-1]
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
-        return self.client.logs(job_id, worker_id, tail=LOG_LINES).splitlines()
+        return self._tail(job_id, worker_id, LOG_LINES).splitlines()
+
+    @property
+    def client(self) -> "OrchestratorClient":
+        """The client for actions."""
+        from orchestrator.api.client import OrchestratorClient
+
+        if self._whole_client is None:
+            self._whole_client = OrchestratorClient(self._address.url, self._address.key)
+        return self._whole_client
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        if self._whole_client is not None:
+            self._whole_client.close()
+
+    def _tail(self, job_id: str, worker_id: str, lines: int) -> str:
+        reply = self._get("jobs", job_id, "logs", worker_id, tail=lines)
+        return reply.body.decode("utf-8", "replace")
+
+    def _answer(self, *parts: str, **query: object) -> Answer:
+        found = self._get(*parts, **query).document
+        if not found:
+            raise ClientError(f"the answer from {self._address.url} is not from this API")
+        return found
+
+    def _get(self, *parts: str, **query: object) -> ServerReply:
+        """Raise ServerUnreachable, ApiError."""
+        path = "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
+        path += f"?{urlencode(query)}" if query else ""
+
+        def once() -> ServerReply:
+            return self._client.request("GET", path, timeout=READ_SECONDS)
+
+        try:
+            reply = retried(once, PATIENCE_SECONDS)
+        except OSError as error:
+            raise ServerUnreachable(f"no answer from {self._address.url}: {error}") from error
+        if reply.status >= 400:
+            raise error_of({"detail": reply.detail, **reply.document, "status": reply.status})
+        return reply
 
 
 class FileSource:
@@ -122,6 +171,8 @@ class FileSource:
         self._surroundings = surroundings
 
     def read(self, wanted: Wanted) -> Snapshot:
+        from orchestrator.cli.offline.jobs_on_disk import root_jobs
+
         found = root_jobs(self._surroundings.workspace)
         if wanted.job_id:
             found = [each for each in found if each["job_id"] == wanted.job_id]
@@ -130,6 +181,9 @@ class FileSource:
         return Snapshot(jobs=jobs, at=time.time(), total=len(found), source=source, is_offline=True)
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
+        from orchestrator.cli.offline.jobs_on_disk import directory_of
+        from orchestrator.cli.offline.log_files import tail_lines
+
         logs = directory_of(self._surroundings.workspace, job_id) / "logs"
         depth = worker_id.count("_") - 1
         return tail_lines(logs / f"depth_{depth}_{worker_id}.log", LOG_LINES)
@@ -138,23 +192,19 @@ class FileSource:
 class AnySource:
     """The server while it runs, the files while it does not."""
 
-    def __init__(
-        self,
-        surroundings: CliContext,
-        connect: Callable[[], OrchestratorClient | None] | None = None,
-    ) -> None:
-        self._connect = connect or surroundings.client_if_running
+    def __init__(self, surroundings: CliContext) -> None:
+        self._find_address = surroundings.address_if_running
         self._files = FileSource(surroundings)
         self._server: ServerSource | None = None
 
     @property
-    def client(self) -> OrchestratorClient | None:
+    def client(self) -> "OrchestratorClient | None":
         return self._server.client if self._server else None
 
     def _find(self) -> Source:
         if self._server is None:
-            client = self._connect()
-            self._server = ServerSource(client) if client else None
+            address = self._find_address()
+            self._server = ServerSource(address) if address else None
         return self._server or self._files
 
     def read(self, wanted: Wanted) -> Snapshot:
@@ -180,7 +230,7 @@ class AnySource:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.client.close()
+            self._server.close()
             self._server = None
 
 
@@ -253,6 +303,8 @@ def _worker_id(told: object) -> str:
 
 
 def _job_on_disk(answer: Answer) -> JobLine:
+    from orchestrator.cli.output.summary import all_tasks, tasks_of
+
     status = str(answer["status"])
     return JobLine(
         job_id=str(answer["job_id"]),
