@@ -174,7 +174,6 @@ class Assembly:
         return Scheduler(
             max_workers=int(workers.max_workers),
             max_live_workers=live_workers(self._settings),
-            backoff_seconds=workers.retry_backoff_seconds,
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
             needs=Needs(
                 login=agents.needs_login,

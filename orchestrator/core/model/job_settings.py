@@ -99,6 +99,14 @@ class JobConfig:
         server="workers.max_retries",
         on_retry=True,
     )
+    retry_backoff_seconds: float = setting(
+        Kind.SECONDS,
+        "Pause before the first retry of a worker, in seconds; doubled for each further retry, up "
+        "to 60.",
+        default=2.0,
+        server="workers.retry_backoff_seconds",
+        on_retry=True,
+    )
     #: True if the caller set ``max_retries``; otherwise retries stop early if nothing changes.
     retries_asked: bool = False
     merge_strategy: str = setting(

@@ -68,7 +68,6 @@ class Scheduler:
         *,
         max_workers: int,
         max_live_workers: int | None = None,
-        backoff_seconds: float = 1.0,
         prompting: Prompting | None = None,
         needs: Needs | None = None,
         quotas: Quotas | None = None,
@@ -86,7 +85,7 @@ class Scheduler:
         #: Events and queries of locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(self._trees, self._running)
         self._fallback = AgentFallback(self._trees)
-        self._completion = Completion(self._trees, backoff_seconds, self._fallback)
+        self._completion = Completion(self._trees, self._fallback)
         self._late = LateResults(self._trees, self._completion)
         self._questions = Questions(self._trees, self._running, self._completion)
         self._pauses = Pauses(self._trees, self._questions)

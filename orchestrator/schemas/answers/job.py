@@ -222,6 +222,8 @@ class ConfigAnswer(Answer):
     max_workers: int
     default_timeout: float
     max_retries: int
+    retry_backoff_seconds: float
+    """Pause before the first retry of a worker."""
     execution_mode: str
     enable_recursion: bool
     max_recursion_depth: int

@@ -43,6 +43,7 @@ def a_config(**changes: Any) -> JobConfig:
         "max_workers": 1,
         "default_timeout": 300.0,
         "max_retries": 0,
+        "retry_backoff_seconds": 1.0,
         "max_depth": 10,
         "max_wall_seconds": DAY,
     }

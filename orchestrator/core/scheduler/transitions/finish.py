@@ -44,11 +44,10 @@ UNCHANGED = "the feedback led to no change"
 
 
 class Completion:
-    def __init__(self, trees: JobTrees, backoff_seconds: float, fallback: AgentFallback) -> None:
+    def __init__(self, trees: JobTrees, fallback: AgentFallback) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._task_locks = TaskLocks(trees)
-        self._backoff = backoff_seconds
         self.selection = CandidateSelection(trees)
         self._fallback = fallback
         self._retries = Retries(trees, self._task_locks, fallback)
@@ -314,7 +313,8 @@ class Completion:
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
         # The attempt never ran, so retry at once, without back-off.
-        delay = 0.0 if verdict.never_began else retry_delay(worker, self._backoff)
+        backoff = job.config.retry_backoff_seconds
+        delay = 0.0 if verdict.never_began else retry_delay(worker, backoff)
         reason = f"{verdict.reason}; retrying in {delay:g} s"
         self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True

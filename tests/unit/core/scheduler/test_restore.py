@@ -109,8 +109,8 @@ def test_a_success_with_a_note_is_still_a_success(exit: Exit) -> None:
 
 
 def test_the_pause_between_two_attempts_is_kept() -> None:
-    story = Story(backoff_seconds=8.0)
-    root = story.root(max_retries=1)
+    story = Story()
+    root = story.root(max_retries=1, retry_backoff_seconds=8.0)
     story.fails(story.key(root))
     story.now += 5
     story.crash()

@@ -59,8 +59,8 @@ def test_a_timeout_is_tried_again_only_when_asked(retries: int | None, status: s
 
 
 def test_the_pause_before_another_attempt_doubles() -> None:
-    story = Story(backoff_seconds=3.0)
-    root = story.root(a_task("a", retries=3, command="make"))
+    story = Story()
+    root = story.root(a_task("a", retries=3, command="make"), retry_backoff_seconds=3.0)
     for pause in (3.0, 6.0, 12.0):
         story.fails(story.key(root))
         assert story.scheduler.next_time() == story.now + pause
