@@ -10,4 +10,5 @@
 - ``server``: The HTTP server: the Flask app on waitress, and its limits on connections
 - ``sockets``: Connections that hold no thread: their loop, its timers, its writers
 - ``streaming``: Long answers: event streams, followed logs, bounded waits
+- ``tasks``: ``/api/v1/tasks``: one description for several tools; an adapter on the service
 """

@@ -47,6 +47,7 @@ NAMES = {
     "worker_id": "worker_1",
     "name": "FINAL_RESULT.md",
     "task_id": "task_1",
+    "task": "6b616765-0000-8000-8000-000000000000",
     "lock": "src",
 }
 CHECKS = {

@@ -41,6 +41,7 @@ TAGS = {
     "jobs": "Submit, read, cancel, and retry jobs.",
     "watching": "Follow a job while it runs.",
     "reports": "Read the reports of a job.",
+    "tasks": "One description for several command-line tools.",
     "locks": "Acquire and release exclusive locks for workers.",
     "server": "The server itself.",
     "sessions": "Log in and log out browsers.",
@@ -52,6 +53,7 @@ PATH_PARAMETERS = {
     "job_id": "Id of a job.",
     "task_id": "Id of a task of the job.",
     "worker_id": "Name of a worker, such as worker_1 or worker_2_1.",
+    "task": "Id of a task of /api/v1/tasks: its UUID, or the id of its job.",
     "lock": "Name of a lock: a path of the project, or another name.",
     "name": "Name of a report, such as FINAL_RESULT.md.",
 }

@@ -11,6 +11,7 @@ from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.common import EventAnswer
 from orchestrator.schemas.answers.problem import Problem
 from orchestrator.schemas.fields.text import Wire
+from orchestrator.schemas.tasks import WholeAnswer
 
 Schema = dict[str, Any]
 
@@ -40,9 +41,9 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
     names: dict[Any, str] = {
         model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
     }
-    received = {kind.__name__ for kind in _kinds_of(Wire)}
+    with_nulls = {kind.__name__ for base in (Wire, WholeAnswer) for kind in _kinds_of(base)}
     schemas = {
-        name: one if name in received else without_nulls(one)
+        name: one if name in with_nulls else without_nulls(one)
         for name, one in definitions["$defs"].items()
     }
     return _answers_as_sent(schemas), names

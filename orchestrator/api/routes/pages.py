@@ -2,10 +2,12 @@
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, send_from_directory
+from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
 
+from orchestrator import __version__
 from orchestrator.api.access.auth import service
-from orchestrator.api.http import assets, request
+from orchestrator.api.http import assets
+from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.schemas.answers.common import HealthAnswer
 from orchestrator.schemas.requests.queries import NoQuery
@@ -28,7 +30,7 @@ DOCS_POLICY = (
 
 @blueprint.get("/health")
 def get_health() -> Response:
-    request.query(NoQuery)
+    reading.query(NoQuery)
     health = service().health()
     answer = HealthAnswer(
         status="ok" if health.ready else "unavailable",
@@ -67,9 +69,28 @@ def _word(text: str, status: HTTPStatus) -> Response:
     return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
 
 
+#: Main addresses, for programs.
+ENDPOINTS = {
+    "jobs": "/api/v1/jobs",
+    "orchestrate": "/api/v1/orchestrate",
+    "tasks": "/api/v1/tasks",
+    "health": "/health",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+}
+
+
 @blueprint.get("/")
 def get_page() -> Response:
-    return _dashboard(is_job=False)
+    """Return the dashboard; to a program that accepts JSON only, what the server is."""
+    wanted = request.accept_mimetypes.best_match(["text/html", JSON])
+    if wanted == JSON:
+        values = {"name": "orchestrator", "version": __version__, "api_version": "v1"}
+        response = jsonify({**values, "endpoints": ENDPOINTS})
+    else:
+        response = _dashboard(is_job=False)
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @blueprint.get("/login")

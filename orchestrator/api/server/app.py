@@ -35,6 +35,7 @@ from orchestrator.api.serializers.status_rows import StatusRows
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.streaming.socket_handoff import Threads
+from orchestrator.api.tasks import calls as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.masking import Masker
@@ -42,6 +43,7 @@ from orchestrator.security.masking import Masker
 BLUEPRINTS = (
     job_actions.blueprint,
     decisions.blueprint,
+    tasks.blueprint,
     jobs.blueprint,
     workers.blueprint,
     needs.blueprint,

@@ -33,7 +33,7 @@ MOST_BEHIND = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Page:
+class Page:
     """One read of the store: the state of the job, read first, and the next events."""
 
     ended: bool
@@ -149,15 +149,15 @@ class EventStream(ParkedConnection):
         self._reading, self._read_again = True, False
         self._hub.read(self._page, self._arrived, self)
 
-    def _page(self) -> _Page:
+    def _page(self) -> Page:
         """Read the store; runs in a reader thread."""
         service, caller, job_id = self._service, self._caller, self._job_id
         ended = service.job(caller, job_id).status.ended
         members = None if self._is_root else service.subtree(caller, job_id)
         events = service.events(caller, job_id, self._sent, PAGE_EVENTS)
-        return _Page(ended=ended, events=events, members=members)
+        return Page(ended=ended, events=events, members=members)
 
-    def _arrived(self, read: Future[_Page]) -> None:
+    def _arrived(self, read: Future[Page]) -> None:
         self._reading = False
         if not self._open or read.cancelled():
             return
@@ -177,7 +177,7 @@ class EventStream(ParkedConnection):
             logger.warning("an event stream could not be read", exc_info=error)
         self.drop()
 
-    def _go_on_after(self, page: _Page) -> None:
+    def _go_on_after(self, page: Page) -> None:
         if not self._open:
             return
         if page.may_have_more_after or self._read_again:
@@ -185,9 +185,13 @@ class EventStream(ParkedConnection):
                 self._read()  # otherwise when the reader has received the pending pieces
         elif page.ended and not self._runs_again(page.events):
             self._done = True
-            self._sink.finish()
+            self._finish()
         else:
             self._live = True
+
+    def _finish(self) -> None:
+        """End the stream after its last event."""
+        self._sink.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
         """True if the job was retried after its end was seen."""
@@ -234,7 +238,7 @@ class BriefStream(EventStream):
         super().__init__(hub, service, caller, job, after=after, frames=frames)
         self._from_now = from_now
 
-    def _page(self) -> _Page:
+    def _page(self) -> Page:
         page = super()._page()
         if not self._from_now and len(page.events) < MOST_BEHIND:
             return page

@@ -101,8 +101,7 @@ class JobConfig:
     )
     retry_backoff_seconds: float = setting(
         Kind.SECONDS,
-        "Pause before the first retry of a worker, in seconds; doubled for each further retry, up "
-        "to 60.",
+        "Seconds before a retry.",
         default=2.0,
         server="workers.retry_backoff_seconds",
         on_retry=True,

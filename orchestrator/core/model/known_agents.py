@@ -47,6 +47,8 @@ class KnownTool:
     #: ``agents/adapters``, so it is an identifier.
     name: str
     description: str
+    #: Names of the agent in other tools, which ``/api/v1/tasks`` accepts.
+    aliases: tuple[str, ...] = ()
     #: The program to find on the PATH; empty for an agent that calls a model over HTTP.
     program: str = ""
     #: The program's name in descriptions of settings; empty: the agent's description.
@@ -93,6 +95,7 @@ class KnownTool:
 
 CLAUDE = KnownTool(
     name="claude",
+    aliases=("claude-code", "claude_code"),
     caches_prompts=True,
     description="Claude Code",
     program="claude",
@@ -264,6 +267,7 @@ AIDER = KnownTool(
 
 ANTHROPIC = KnownTool(
     name="anthropic",
+    aliases=("claude-api", "claude_api"),
     caches_prompts=True,
     description="Anthropic's Messages API, with built-in tools",
     pass_env=_ANTHROPIC,

@@ -223,7 +223,7 @@ class ConfigAnswer(Answer):
     default_timeout: float
     max_retries: int
     retry_backoff_seconds: float
-    """Pause before the first retry of a worker."""
+    """Pause before the first retry of a worker, in seconds; doubled for each further retry."""
     execution_mode: str
     enable_recursion: bool
     max_recursion_depth: int

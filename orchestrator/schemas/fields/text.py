@@ -28,6 +28,8 @@ TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a 
 #: Maximum number of items in a list or mapping, and length of an agent's or variable's name.
 MOST_ITEMS = 10_000
 LONGEST_NAME = 200
+#: Maximum length of a label's value.
+LONGEST_LABEL = 1000
 
 
 def checked_text(value: object) -> object:
@@ -129,7 +131,9 @@ VariableName = Annotated[str, BeforeValidator(checked_variable_name)]
 LabelName = Annotated[
     str, BeforeValidator(checked_text), StringConstraints(min_length=1, max_length=100)
 ]
-LabelValue = Annotated[str, BeforeValidator(checked_text), StringConstraints(max_length=1000)]
+LabelValue = Annotated[
+    str, BeforeValidator(checked_text), StringConstraints(max_length=LONGEST_LABEL)
+]
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]

@@ -95,8 +95,9 @@ SERVER = (
         path="/",
         id="getPage",
         tag="pages",
-        summary="Get the dashboard",
-        answers={OK: ("text/html",)},
+        summary="Get the dashboard; as JSON, the name, the version, and the main addresses",
+        description="JSON for callers with Accept: application/json.",
+        answers={OK: ("text/html", "application/json")},
         needs_key=False,
     ),
     Operation(

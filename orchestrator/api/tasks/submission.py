@@ -1,0 +1,133 @@
+"""A task as a submission: names of tools, labels, and the ids of the surface."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.http.problems import invalid
+from orchestrator.core.model.job import AUTO, CandidateSettings, Job, TaskSpec
+from orchestrator.core.model.known_agents import KNOWN
+from orchestrator.core.model.submission import ConfigRequest, Submission
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.schemas.fields.text import LONGEST_LABEL
+from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
+from orchestrator.schemas.tasks import CliAssignment, TaskBody, context_text
+
+#: The label of jobs that were submitted here.
+LABEL = ("api", "tasks")
+CREATED_BY = "created_by"
+#: Labels of each tool, with its place: its name as the caller spelled it, and why it cannot run.
+CLI, OBSTACLE = "cli.", "cli_obstacle."
+
+AUTO_CLAUDE = "auto-claude"
+#: Names of agents by their names in other tools.
+AGENT_OF = {alias: each.name for each in KNOWN for alias in each.aliases}
+AGENT_OF["auto_claude"] = AUTO_CLAUDE
+_UUID_HEAD = "6b616765-0000-8000-8000-0000"
+_UUID = re.compile(_UUID_HEAD + "([0-9a-f]{8})", re.IGNORECASE)
+
+
+def task_uuid(job_id: str) -> str:
+    return f"{_UUID_HEAD}{job_id}"
+
+
+def job_id_of(task_id: str) -> str:
+    """Return the job's id for either form of a task's id. Raise NotFound for an invalid one."""
+    found = _UUID.fullmatch(task_id)
+    return found[1].lower() if found else checked_job_id(task_id)
+
+
+def is_task(job: Job) -> bool:
+    """True if the job was submitted here. Child jobs inherit the label."""
+    return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
+
+
+def submission_of(
+    body: TaskBody, agents: Sequence[Availability], idempotency_key: str | None
+) -> Submission:
+    """Return the task as a submission for the tools that can work here.
+
+    The others are noted in labels, as failures with the command that repairs them. Raise a 422 for
+    an unknown tool, or if no tool can work.
+    """
+    assignments = body.cli_assignments
+    obstacles = _obstacles(assignments, {each.name: each for each in agents})
+    labels = dict([LABEL])
+    labels |= {f"{CLI}{place}": each.cli_name for place, each in enumerate(assignments)}
+    labels |= {f"{OBSTACLE}{at}": text[:LONGEST_LABEL] for at, text in obstacles.items()}
+    if body.created_by is not None:
+        labels[CREATED_BY] = body.created_by
+    able = [each for place, each in enumerate(assignments) if place not in obstacles]
+    shared = _shared(able)
+    task = TaskSpec(
+        id="task_1",
+        prompt=body.description,
+        context=context_text(shared),
+        agents=tuple(_agent(each.cli_name) for each in able),
+        candidate_settings=tuple(
+            CandidateSettings(
+                model=each.model, timeout=each.timeout, context=context_text(_own(each, shared))
+            )
+            for each in able
+        ),
+    )
+    config = ConfigRequest(
+        max_retries=body.max_retries,
+        retry_backoff_seconds=body.retry_delay,
+        merge_strategy=body.merge_strategy,
+        labels=labels,
+    )
+    return Submission(
+        request=body.description, tasks=(task,), config=config, idempotency_key=idempotency_key
+    )
+
+
+def _agent(cli_name: str) -> str:
+    return AGENT_OF.get(cli_name, cli_name)
+
+
+def _obstacles(
+    assignments: Sequence[CliAssignment], agents: Mapping[str, Availability]
+) -> Mapping[int, str]:
+    """Return why tools cannot work here, by place."""
+    known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE})
+    unknown = [
+        _fault(place, unknown_name("cli_name", each.cli_name, known))
+        for place, each in enumerate(assignments)
+        if each.cli_name not in known
+    ]
+    if unknown:
+        raise invalid(unknown)
+    names = [_agent(each.cli_name) for each in assignments]
+    found = {place: _obstacle(name, agents) for place, name in enumerate(names)}
+    obstacles = {place: text for place, text in found.items() if text}
+    if len(obstacles) == len(assignments):
+        raise invalid([_fault(*each) for each in obstacles.items()])
+    return obstacles
+
+
+def _obstacle(name: str, agents: Mapping[str, Availability]) -> str:
+    if name == AUTO:
+        return ""
+    if name not in agents:
+        return f"no agent {name!r}; add its command under agents: in config.yaml"
+    return agents[name].hindrance
+
+
+def _fault(place: int, detail: str) -> Fault:
+    return Fault(place=("cli_assignments", place, "cli_name"), detail=detail, type="agent")
+
+
+def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
+    """Return the parts of the context that all tools get; none for a single tool's."""
+    first, *others = able
+    return {
+        name: value
+        for name, value in first.context.items()
+        if all(name in each.context and each.context[name] == value for each in others)
+    }
+
+
+def _own(assignment: CliAssignment, shared: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in assignment.context.items() if name not in shared}

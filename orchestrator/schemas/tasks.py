@@ -1,0 +1,219 @@
+"""Requests and answers of ``/api/v1/tasks``: one description for several command-line tools."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from orchestrator.schemas.fields.text import (
+    REQUEST_LIMIT_CHARACTERS,
+    LabelValue,
+    RequestText,
+    Text,
+    Wire,
+    Word,
+    checked_text,
+)
+from orchestrator.schemas.requests.queries import Query
+
+CliName = Annotated[Word, StringConstraints(max_length=100)]
+Strategy = Literal["theirs", "auto", "manual"]
+
+
+class TaskStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def context_text(context: Mapping[str, Any]) -> str:
+    """Return a context as lines of text, for a prompt."""
+    values = {name: x if isinstance(x, str) else json.dumps(x) for name, x in context.items()}
+    return "\n".join(f"{name}: {value}" for name, value in values.items())
+
+
+class CliAssignment(Wire):
+    """One command-line tool that works on the task."""
+
+    cli_name: CliName
+    """Name of an agent, such as claude_code, claude-code, claude, gemini, or ollama."""
+    context: Annotated[dict[str, Any], Field(max_length=100)] = Field(default_factory=dict)
+    """Additional facts for this tool, as names and values."""
+    timeout: float = Field(default=600, ge=60, le=3600)
+    """Timeout of one attempt, in seconds."""
+    model: Text | None = None
+    """Model of the tool (default: the tool's own)."""
+
+    @field_validator("context")
+    @classmethod
+    def is_text(cls, context: dict[str, Any]) -> dict[str, Any]:
+        text = context_text(context)
+        if len(text) > REQUEST_LIMIT_CHARACTERS:
+            raise ValueError(f"must have at most {REQUEST_LIMIT_CHARACTERS} characters")
+        checked_text(text)
+        return context
+
+
+class TaskBody(Wire):
+    """A task for one to four tools, which work on it in parallel."""
+
+    description: Annotated[RequestText, Field(min_length=10)]
+    """Description of the work; at least 10 characters."""
+    cli_assignments: Annotated[
+        tuple[CliAssignment, ...], Field(strict=False, min_length=1, max_length=4)
+    ]
+    """The tools; the best result is merged."""
+    max_retries: int = Field(default=3, ge=0, le=5)
+    """Maximum number of retries of each tool."""
+    retry_delay: float = Field(default=5.0, ge=1, le=60)
+    """Seconds before the first retry; doubled for each further retry."""
+    merge_strategy: Strategy = "theirs"
+    """Merge strategy: theirs, auto, or manual."""
+    created_by: LabelValue | None = None
+    """Name of the person or program that submits the task."""
+
+
+class TaskMergeBody(Wire):
+    """A merge, in place of query parameters."""
+
+    task_id: Text | None = None
+    """Id of the task; must be the one in the path."""
+    strategy: Strategy | None = None
+    cli_name: CliName | None = None
+
+
+class TasksQuery(Query):
+    status: TaskStatus | None = None
+    """Filter: tasks with this status."""
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    """Page number, from 1."""
+    page_size: int = Field(default=50, ge=1, le=100)
+    """Number of tasks per page."""
+
+
+class CliQuery(Query):
+    cli_name: Annotated[str, StringConstraints(max_length=100)] | None = None
+    """Name of the tool, as in cli_assignments (default: the best one)."""
+
+
+class TaskMergeQuery(CliQuery):
+    strategy: Strategy | None = None
+    """Merge strategy (default: the task's)."""
+
+
+class WholeAnswer(BaseModel):
+    """An answer in which fields without a value are null, because clients of this surface expect
+    them.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class CliResult(WholeAnswer):
+    """Result of one tool."""
+
+    cli_name: str
+    """As the caller spelled it."""
+    status: Literal["success", "failure", "timeout", "cancelled", "blocked"]
+    files_modified: list[str] = []
+    cost: float = 0.0
+    """Known cost in US dollars."""
+    duration: float = 0.0
+    """Seconds from the first start to the end."""
+    retries: int = 0
+    error: str | None = None
+    """Why it did not succeed, and what to do."""
+
+
+class Task(WholeAnswer):
+    """A task; the results are null until it has ended."""
+
+    id: str
+    """UUID; the last 8 digits are the id of the job."""
+    description: str
+    status: TaskStatus
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    cli_results: list[CliResult] | None = None
+    success_count: int | None = None
+    failure_count: int | None = None
+    total_cost: float | None = None
+    total_duration: float | None = None
+    best_cli: str | None = None
+    """The tool whose result is merged."""
+    error: str | None = None
+    """Why the task failed, or what its result lacks."""
+
+
+class Tasks(WholeAnswer):
+    """A page of tasks, newest first."""
+
+    tasks: list[Task]
+    total: int
+    page: int
+    page_size: int
+
+
+class AdapterStats(WholeAnswer):
+    """Executions of one tool."""
+
+    cli_name: str
+    execution_count: int
+    total_cost: float
+
+
+class ExecutorStats(WholeAnswer):
+    """Executions of all tools, in all jobs that the key sees."""
+
+    total_executions: int
+    total_cost: float
+    average_cost: float
+    adapter_stats: dict[str, AdapterStats]
+
+
+class TaskStats(WholeAnswer):
+    """Running tasks, and executions so far."""
+
+    running_tasks: int
+    executor_stats: ExecutorStats
+
+
+class TaskCancelled(WholeAnswer):
+    """The task is being stopped."""
+
+    message: str
+    task_id: str
+    status: Literal["cancelled"] = "cancelled"
+
+
+class TaskConflicts(WholeAnswer):
+    """Files of one tool that conflict with the result."""
+
+    task_id: str
+    cli_name: str
+    source_branch: str
+    """Branch of the tool; empty without a repository."""
+    can_auto_merge: bool
+    conflicts: list[str]
+    files_changed: list[str]
+    message: str
+
+
+class TaskMerged(WholeAnswer):
+    """Outcome of a merge."""
+
+    task_id: str
+    strategy: str
+    success: bool
+    merged_files: list[str]
+    conflicts: list[str]
+    commit_hash: str | None = None
+    """Commit of the result branch."""
+    message: str
