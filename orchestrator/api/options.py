@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from orchestrator.schemas.triggers.trigger import Trigger
+
 MIB = 1024 * 1024
 
 
@@ -52,5 +54,7 @@ class ApiOptions:
     project: str = ""
     #: Returns the other servers of the same user; any thread may call it.
     other_servers: Callable[[], Sequence[OtherServer]] = tuple
+    #: Triggers that events from outside may call.
+    triggers: Sequence[Trigger] = ()
     #: Texts that the audit log never has.
     secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         roles,
     )
     from orchestrator.app.settings_map import containment_in_force, own_secrets
+    from orchestrator.app.trigger_settings import triggers
 
 #: By name: the module that has it.
 _HOMES = {
@@ -52,6 +53,7 @@ _HOMES = {
     "restoring": "branches",
     "role_text": "planning",
     "roles": "planning",
+    "triggers": "trigger_settings",
     "unlanded": "branches",
     "worker_difference": "branches",
 }
@@ -76,6 +78,7 @@ __all__ = [
     "restoring",
     "role_text",
     "roles",
+    "triggers",
     "unlanded",
     "worker_difference",
 ]

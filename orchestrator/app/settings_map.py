@@ -111,6 +111,7 @@ def own_secrets(settings: Settings) -> tuple[str, ...]:
     """Return secrets of the server that must not appear in a log or a report."""
     keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
     found = [key.get_secret_value() for key in keys if key is not None]
+    found += [each.secret.get_secret_value() for each in settings.triggers.values()]
     if settings.store.url is not None:
         found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
     return tuple(filter(None, found))

@@ -93,6 +93,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "doctor": "doctor.command",
         "config": "setup.config",
         "keys": "setup.keys",
+        "triggers": "setup.triggers",
         "init": "setup.init",
         "completion": "setup.completion",
         "help": "setup.help",

@@ -11,7 +11,9 @@ from orchestrator.config.fields.choices import ExecutionMode
 from orchestrator.config.layer import Layer, Origin, Problem, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
+from orchestrator.config.triggers import TriggerAction, TriggerSettings
 from orchestrator.core.command_name import COMMAND, KEY_COMMAND
+from orchestrator.security.signatures import Verification
 
 SHORTEST_KEY = 16
 #: The name of api.api_key, which no other key may have.
@@ -39,6 +41,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
     found += _keys(settings.api.keys)
     found += _agents(settings.agents)
     found += _inherited(settings)
+    found += _triggers(settings.triggers, require_key=require_key)
     return [
         Problem(layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}")
         for path, reason in found
@@ -134,6 +137,20 @@ def _inherited(settings: Settings) -> Iterator[Conflict]:
         else:
             continue
         yield ("agents", name), f"{reason}; change agents.{name}.inherit"
+
+
+def _triggers(triggers: Mapping[str, TriggerSettings], *, require_key: bool) -> Iterator[Conflict]:
+    for name, trigger in triggers.items():
+        path = ("triggers", name)
+        if require_key and len(trigger.secret.get_secret_value()) < SHORTEST_KEY:
+            yield path, f"the secret must have {SHORTEST_KEY} or more characters"
+        if trigger.action is TriggerAction.JOB:
+            if bool(trigger.request) == (trigger.plan is not None):
+                yield path, "needs either request or plan"
+        elif trigger.request or trigger.plan or trigger.params or trigger.config:
+            yield path, "feedback has no request, plan, params, or config; remove them"
+        elif trigger.verify is not Verification.GITHUB:
+            yield path, "feedback comes from GitHub: set verify: github"
 
 
 def _directories(settings: Settings) -> Iterator[Conflict]:

@@ -11,7 +11,7 @@ from orchestrator.config.settings import Settings
 
 Schema = Mapping[str, Any]
 
-#: Agents are the only mapping with user-defined names; JSON schema has no title for names.
+#: Agents and triggers have user-defined names; JSON schema has no title for names.
 AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
 

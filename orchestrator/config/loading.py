@@ -20,11 +20,14 @@ from orchestrator.config.sources import (
     read_file,
     read_flags,
     under_present_names,
+    with_variables,
 )
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.formatting import cut
 
 SHOWN_CHARACTERS = 40
+#: Sections whose names the user chooses.
+NAMED = ("agents", "triggers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ def load(
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]
     layer = merged(map(under_present_names, layers))
+    layer = with_variables(layer, environ, must_be_set=require_key)
     _raise_if_any(layer.problems if _unreadable(file) else [])
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))
@@ -97,7 +101,7 @@ def _reason(error: Any, path: KeyPath) -> str:
 def _shown(value: object, path: KeyPath) -> str:
     if value is None:
         return "empty value"
-    if path[:2] in SECRETS:
+    if path[:2] in SECRETS or path[-1] == "secret":
         return "invalid value"
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return f"invalid value {cut(text, SHOWN_CHARACTERS)}"
@@ -124,8 +128,7 @@ def _with_absolute_paths(section: Any, folder: Path) -> Any:
 
 
 def _origins(settings: Settings, layer: Layer) -> Mapping[str, str]:
-    agents = [("agents", name) for name in settings.agents]
+    named = [(section, name) for section in NAMED for name in getattr(settings, section)]
     return {
-        dotted(path): str(layer.origins.get(path, "default"))
-        for path in [*setting_paths(), *agents]
+        dotted(path): str(layer.origins.get(path, "default")) for path in [*setting_paths(), *named]
     }

@@ -13,8 +13,10 @@ from orchestrator.config.errors import settings_schema
 from orchestrator.config.fields.kinds import AUTO, Processors
 from orchestrator.config.fields.section import Section
 from orchestrator.config.settings import Settings
-from orchestrator.config.sources import FORMER_NAMES
+from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
+from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.command_name import COMMAND
+from orchestrator.security.signatures import Verification
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json
@@ -42,6 +44,18 @@ STARTER_COLUMN = 26
 EXAMPLE_AGENT = UserAgent(
     command=("my-tool", "--quiet"), env=("MY_TOOL_KEY",), description="Description"
 )
+EXAMPLE_TRIGGER = TriggerSettings(
+    verify=Verification.GITHUB,
+    secret=SecretStr("env:GITHUB_WEBHOOK_SECRET"),
+    when={"event": "issues", "$.action": "labeled", "$.label.name": "agent"},
+    request="Fix the issue {{title}}.",
+    params={"title": "$.issue.title"},
+)
+#: Sections whose names the user chooses, with the type of their values and an example.
+NAMED: Mapping[str, tuple[str, type[Section], Section]] = {
+    "agents": ("my-agent", UserAgent, EXAMPLE_AGENT),
+    "triggers": ("issues", TriggerSettings, EXAMPLE_TRIGGER),
+}
 PASSWORDS = re.compile(r"(?<=:)[^:/@]+(?=@)|(?<=password=)[^&]+")
 
 
@@ -105,7 +119,7 @@ def visible(settings: Settings) -> dict[str, object]:
     return {
         f"{section_name}.{key}": _plain(value)
         for section_name, section in settings
-        for key, value in (section.items() if section_name == "agents" else section)
+        for key, value in (section.items() if section_name in NAMED else section)
     }
 
 
@@ -116,6 +130,8 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, Section):
         return {name: _plain(item) for name, item in value}
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, Processors):
         return AUTO
     return str(value) if isinstance(value, Path | str) else value
@@ -133,20 +149,25 @@ def _template_lines(settings: Settings) -> Iterator[str]:
         if isinstance(section, Section):
             yield f"\n# {section.__doc__}\n{name}:\n"
             yield from _key_lines(type(section), {}, "  ")
-    yield f"\n# {Settings.model_fields['agents'].description} For example:\n#   my-agent:\n"
-    yield from ("# " + line for line in _key_lines(UserAgent, dict(EXAMPLE_AGENT), "    "))
-    yield "agents: {}\n"
+    for name, (named, kind, example) in NAMED.items():
+        yield f"\n# {Settings.model_fields[name].description} For example:\n#   {named}:\n"
+        yield from ("# " + line for line in _key_lines(kind, dict(example), "    "))
+        yield f"{name}: {{}}\n"
 
 
 def _key_lines(section: type[Section], values: Mapping[str, object], indent: str) -> Iterator[str]:
     for key, field in section.model_fields.items():
         yield f"{indent}# {field.description}\n"
-        yield f"{indent}{field.alias or key}: {_as_yaml(values.get(key, field.default))}\n"
+        value = values.get(key, field.get_default(call_default_factory=True))
+        yield f"{indent}{field.alias or key}: {_as_yaml(value)}\n"
 
 
 def _as_yaml(value: object) -> str:
     if isinstance(value, SecretStr):
-        return '""'
+        text = value.get_secret_value()
+        return text if text.startswith(FROM_VARIABLE) else '""'
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_as_yaml(part)}" for key, part in value.items()) + "}"
     if isinstance(value, Section):
         return "{" + ", ".join(f"{key}: {_as_yaml(part)}" for key, part in value) + "}"
     if isinstance(value, Path):

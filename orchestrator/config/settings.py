@@ -42,6 +42,7 @@ from orchestrator.config.fields.kinds import (
 )
 from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.text_checks import empty_for_null, upper_case
+from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.limits.quotas import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
@@ -408,3 +409,5 @@ class Settings(Section):
     reports: Reports = Reports()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""
+    triggers: Mapping[AgentName, TriggerSettings] = Field(default_factory=dict)
+    """Triggers by name: events from outside that start a job (see docs/triggers.md)."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.config.errors import is_optional, is_text, schema_at
-from orchestrator.config.layer import KeyPath, Layer, Origin
+from orchestrator.config.layer import KeyPath, Layer, Origin, dotted
 from orchestrator.config.yaml_text import Position, YamlText, read_yaml
 
 FILE_NAME = "config.yaml"
@@ -13,6 +13,9 @@ SEPARATOR = "__"
 SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
 #: Old names of renamed settings, by section.
 FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
+#: Sections whose texts may be ``env:NAME``, which means the value of a variable.
+WITH_VARIABLES = ("triggers",)
+FROM_VARIABLE = "env:"
 #: Suffix of a variable whose value is the path of a file, as container platforms pass secrets.
 IN_FILE = "_FILE"
 
@@ -88,6 +91,33 @@ def under_present_names(layer: Layer) -> Layer:
         layer.values[section] = values
         layer.origins.pop((section, former))
         layer.origins.setdefault((section, present), origin)
+    return layer
+
+
+def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
+    """Return the layer with the value of the variable in place of each ``env:NAME``.
+
+    A variable that is not set is empty, or with ``must_be_set`` a problem: the server has variables
+    that the user's terminal does not have.
+    """
+
+    def filled(path: KeyPath, value: object) -> object:
+        if isinstance(value, dict):
+            return {key: filled((*path, key), each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [filled((*path, number), each) for number, each in enumerate(value)]
+        if not isinstance(value, str) or not value.startswith(FROM_VARIABLE):
+            return value
+        name = value.removeprefix(FROM_VARIABLE)
+        if must_be_set and not environ.get(name):
+            origin = layer.origin_of(path) or Origin(source=FILE_NAME)
+            layer.refuse(origin, f"{dotted(path)}: the variable {name} is not set; set it")
+        return environ.get(name, "")
+
+    for section in WITH_VARIABLES:
+        values = layer.values.get(section, {})
+        for key, value in values.items():
+            values[key] = filled((section, key), value)
     return layer
 
 

@@ -35,14 +35,20 @@ MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A token bucket for each name: the calls of one minute at once, then calls at an even
-    rate.
+    """A token bucket for each name: the calls of one window (a minute) at once, then calls at an
+    even rate.
     """
 
-    def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """``per_minute`` None: no limit."""
+    def __init__(
+        self,
+        per_minute: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        window: float = WINDOW_SECONDS,
+    ) -> None:
+        """``per_minute``: calls in one window of ``window`` seconds; None: no limit."""
         self.per_minute = per_minute
-        self._interval = WINDOW_SECONDS / per_minute if per_minute else 0.0
+        self._window = window
+        self._interval = window / per_minute if per_minute else 0.0
         self._clock = clock
         #: By name: the time when the name's bucket is full again.
         self._full_at: dict[str, float] = {}
@@ -53,7 +59,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
-            return max(0.0, full_at - now - WINDOW_SECONDS)
+            return max(0.0, full_at - now - self._window)
 
     def take(self, name: str) -> float:
         """Count one call; return 0 if it is allowed, otherwise the seconds to wait."""
@@ -62,7 +68,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
-            over = full_at - now - WINDOW_SECONDS
+            over = full_at - now - self._window
             if over > 1e-9:  # sums of intervals are not exact
                 return over
             self._remember(name, full_at, now)

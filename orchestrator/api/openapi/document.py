@@ -45,6 +45,7 @@ TAGS = {
     "locks": "Acquire and release exclusive locks for workers.",
     "server": "The server itself.",
     "sessions": "Log in and log out browsers.",
+    "triggers": "Receive events of other services.",
     "pages": "Pages for people.",
 }
 
@@ -56,6 +57,7 @@ PATH_PARAMETERS = {
     "task": "Id of a task of /api/v1/tasks: its UUID, or the id of its job.",
     "lock": "Name of a lock: a path of the project, or another name.",
     "name": "Name of a report, such as FINAL_RESULT.md.",
+    "trigger_name": "Name of a trigger in config.yaml.",
 }
 
 #: Calls that can follow a call whose answer has a job_id.

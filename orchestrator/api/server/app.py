@@ -24,9 +24,11 @@ from orchestrator.api.routes import (
     pages,
     reports,
     streams,
+    triggers,
 )
 from orchestrator.api.routes.read_models import changes, feed, needs, usage, workers
 from orchestrator.api.routes.server import agents, project, session, stats
+from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.columns import LatestColumns
@@ -62,6 +64,7 @@ BLUEPRINTS = (
     project.blueprint,
     session.blueprint,
     pages.blueprint,
+    triggers.blueprint,
 )
 
 
@@ -86,6 +89,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.columns"] = LatestColumns()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
     app.extensions["orchestrator.options"] = options
+    app.extensions["orchestrator.triggers"] = Triggers.of(options)
     app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)
     app.extensions["orchestrator.reads"] = SharedReads()
     app.extensions["orchestrator.openapi"] = cache(document)

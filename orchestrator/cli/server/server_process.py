@@ -23,7 +23,7 @@ from orchestrator.api.server.app import close_app, create_app, note_removal
 from orchestrator.api.server.tls import tls_context
 from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Server, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
-from orchestrator.app import JobManager, build, own_secrets
+from orchestrator.app import JobManager, build, own_secrets, triggers
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.systemd_notify import Notifier
@@ -33,6 +33,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.launchers.process import crash_injection
+from orchestrator.schemas.triggers.trigger import Trigger
 from orchestrator.security.untrusted_files import write_private
 from orchestrator.workspace import DiskReserve
 
@@ -66,6 +67,7 @@ def serve(
     # Other users of this machine must not read the files of the server and its workers.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
+    found = triggers(folder, settings)
     notes += key_notes(settings)
     for note in notes:
         logger.warning(note)
@@ -80,7 +82,7 @@ def serve(
         systemd = Notifier.of(environ)
         previous = _previous(manager.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
-        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd)
+        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd, found)
     finally:
         manager.close()
         gc.enable()
@@ -109,10 +111,16 @@ def _serve(
     stop: threading.Event,
     on_ready: OnReady,
     systemd: Notifier,
+    found_triggers: Sequence[Trigger],
 ) -> None:
     api = settings.api
     servers = RunningServers(os.environ)
-    options = replace(api_options(settings), project=str(project), other_servers=servers.others)
+    options = replace(
+        api_options(settings),
+        project=str(project),
+        other_servers=servers.others,
+        triggers=found_triggers,
+    )
     app = create_app(manager.service, options)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME

@@ -48,9 +48,11 @@ def check_command(surroundings: CliContext) -> None:
 
     Reports every problem with its line. Exit code 2: a setting is invalid.
     """
+    from orchestrator.app import triggers
     from orchestrator.config import FILE_NAME, load
 
-    load(surroundings.folder, environ=surroundings.environ)
+    loaded = load(surroundings.folder, environ=surroundings.environ)
+    triggers(surroundings.folder, loaded.settings)
     if surroundings.as_json:
         click.echo(json.dumps({"ok": True}))
     else:

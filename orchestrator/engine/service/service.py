@@ -132,6 +132,10 @@ class Service:
         """
         return self._submissions.submit(caller, submission)
 
+    def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
+        """Return the job that this caller submitted with an Idempotency-Key; None for none."""
+        return self._submissions.find(caller, idempotency_key)
+
     def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
         """Start the tasks of a planned job. Raise Conflict if the job does not wait for
         approval.

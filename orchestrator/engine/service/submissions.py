@@ -86,6 +86,9 @@ class SubmissionCalls:
         self._bases.keep(accepted.job, submission.config)
         return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
 
+    def find(self, caller: Caller, idempotency_key: str) -> Job | None:
+        return self._store.find_idempotent(caller.full_name, idempotency_key)
+
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         job = self._access.workable(caller, job_id)
         self._check_place()

@@ -139,6 +139,10 @@ class FakeService:
         self.publish(job, EventKind.JOB_SUBMITTED, data={"request": job.request})
         return Accepted(job=job, left=LEFT)
 
+    def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
+        known = self._idempotent.get(idempotency_key)
+        return self._jobs[known] if known else None
+
     def job(self, caller: Caller, job_id: str) -> Job:
         with self._lock:
             job = self._jobs.get(job_id)

@@ -197,7 +197,7 @@ WRONG_FILES = {
     "port: 80": ["1:1: port: unknown section (did you mean 'api.port'?)"],
     "1: 2": [
         "1:1: 1: unknown section; known: orchestrator, workers, gates, recursion, limits, api,"
-        " store, logging, git, reports, agents"
+        " store, logging, git, reports, agents, triggers"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
         "2:3: workers.max_workers: invalid value 'ten'; must be a whole number from 1 to"
@@ -543,6 +543,8 @@ VALUES = st.recursive(
 NAMES = [f"{section}.{key}" for section, key in setting_paths()] + [
     "agents.mine",
     "agents.mine.env",
+    "triggers.mine",
+    "triggers.mine.when",
 ]
 
 
@@ -619,14 +621,48 @@ def test_editors_accept_the_files_as_they_are_written(text: str) -> None:
 def test_the_agent_shown_in_the_template_works(tmp_path: Path) -> None:
     lines = render_template().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("# Agents that you add"))
-    example = [re.sub("^# ", "", line) for line in lines[start + 1 : -1]]
+    end = lines.index("agents: {}")
+    example = [re.sub("^# ", "", line) for line in lines[start + 1 : end]]
     text = "\n".join([WITH_KEY, "agents:", *example])
     assert loaded(tmp_path, text).settings.agents["my-agent"].command == ("my-tool", "--quiet")
 
 
+TRIGGER = "triggers:\n  issues: {verify: github, request: a, secret: 'env:HOOK_SECRET'}\n"
+
+
+def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> None:
+    text = f"{WITH_KEY}{TRIGGER}"
+    secret = "a-secret-for-tests-only"
+    settings = loaded(tmp_path, text, {"HOOK_SECRET": secret}).settings
+    assert settings.triggers["issues"].secret.get_secret_value() == secret
+    assert secret not in str(visible(settings))
+    with pytest.raises(ConfigError, match=r"triggers\.issues\.secret: the variable HOOK_SECRET is"):
+        loaded(tmp_path, text)
+    assert loaded(tmp_path, text, require_key=False), "a terminal may lack the server's variables"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("secret: short, request: a", "the secret must have 16 or more characters"),
+        (f"secret: {'s' * 16}", "needs either request or plan"),
+        (f"secret: {'s' * 16}, request: a, plan: b", "needs either request or plan"),
+        (f"secret: {'s' * 16}, action: feedback, request: a", "feedback has no request"),
+        (f"secret: {'s' * 16}, request: a, max_per_hour: 0", "must be a whole number from 1"),
+        ("secret: 5555555555555555, request: a", "invalid value; must be text, in quotes"),
+    ],
+)
+def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, given: str, words: str) -> None:
+    text = f"{WITH_KEY}triggers:\n  issues: {{verify: github, {given}}}\n"
+    with pytest.raises(ConfigError) as refused:
+        loaded(tmp_path, text)
+    assert words in str(refused.value)
+    assert "5555" not in str(refused.value)
+
+
 def test_every_setting_says_what_it_does() -> None:
-    for name, section in Settings():
-        fields = {} if name == "agents" else type(section).model_fields
+    for _, section in Settings():
+        fields = {} if isinstance(section, dict) else type(section).model_fields
         assert all(field.description and "\n" not in field.description for field in fields.values())
 
 

@@ -8,7 +8,17 @@ from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.server import SERVER
 from orchestrator.api.openapi.operations.sessions import SESSIONS
 from orchestrator.api.openapi.operations.tasks import OF_TASKS
+from orchestrator.api.openapi.operations.triggers import TRIGGERS
 
 __all__ = ["OPERATIONS", "Operation"]
 
-OPERATIONS = (*STEERING, *DECIDING, *READING, *OF_TASKS, *LOCKING, *SERVER, *SESSIONS)
+OPERATIONS = (
+    *STEERING,
+    *DECIDING,
+    *READING,
+    *OF_TASKS,
+    *LOCKING,
+    *SERVER,
+    *SESSIONS,
+    *TRIGGERS,
+)

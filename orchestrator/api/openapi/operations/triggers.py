@@ -1,0 +1,35 @@
+"""The call of services outside."""
+
+from http import HTTPStatus
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, OK, Operation
+from orchestrator.schemas.answers.trigger import TriggerAnswer
+
+TRIGGERS = (
+    Operation(
+        method="post",
+        path="/api/v1/triggers/{trigger_name}",
+        id="receiveEvent",
+        tag="triggers",
+        summary="Receive an event of GitHub, GitLab, or another service",
+        description=(
+            "Needs no key: the event is signed with the secret of the trigger (`triggers` in "
+            "config.yaml). The body is the event as JSON, 1 MiB at most. An event with a known "
+            "delivery id is answered 200 `duplicate`; an event that meets not all conditions 200 "
+            "`ignored`; a ping 204."
+        ),
+        answers={
+            OK: TriggerAnswer,
+            ACCEPTED: TriggerAnswer,
+            HTTPStatus.NO_CONTENT: (),
+        },
+        errors=(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
+        ),
+        needs_key=False,
+    ),
+)

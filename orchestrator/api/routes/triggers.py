@@ -1,0 +1,112 @@
+"""The call of services outside: an event that starts a job. Its own secret replaces the key."""
+
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import ceil
+
+from flask import Blueprint, Response, current_app, g, request
+
+from orchestrator.api.access.audit import CALLER
+from orchestrator.api.access.auth import RateLimit, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.problems import ProblemError, limit_fields
+from orchestrator.api.options import MIB, ApiOptions
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import job_path, links
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import NotFound, Unauthorized
+from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.schemas.answers.trigger import TriggerAnswer, TriggerOutcome
+from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.triggers.trigger import Event, Trigger, unwrapped
+
+blueprint = Blueprint("triggers", __name__, url_prefix="/api/v1/triggers")
+
+MOST_BYTES = MIB
+HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """The triggers of an application by name, with the limit of each."""
+
+    named: dict[str, tuple[Trigger, RateLimit]]
+
+    @classmethod
+    def of(cls, options: ApiOptions) -> "Triggers":
+        return cls(
+            {
+                each.name: (each, RateLimit(each.max_per_hour, window=HOUR_SECONDS))
+                for each in options.triggers
+            }
+        )
+
+
+@blueprint.post("/<trigger_name>")
+def receive_event(trigger_name: str) -> Response:
+    reading.query(NoQuery)
+    triggers: Triggers = current_app.extensions["orchestrator.triggers"]
+    if trigger_name not in triggers.named:
+        raise NotFound(f"there is no such trigger; list triggers: {COMMAND} triggers list")
+    trigger, limit = triggers.named[trigger_name]
+    event = _verified(trigger)
+    if event.is_ping:
+        return Response(status=HTTPStatus.NO_CONTENT)
+    if unmet := trigger.unmet(event):
+        return _answer(trigger, TriggerOutcome.IGNORED, reason=f"when.{unmet} does not hold")
+    return _start(trigger, event, limit)
+
+
+def _verified(trigger: Trigger) -> Event:
+    """Return the event. Raise a 413, a 401 that gives no reason, or a 400."""
+    if (request.content_length or 0) > MOST_BYTES:
+        raise ProblemError(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            type="too-large",
+            detail=f"the body of an event may have {MOST_BYTES} bytes",
+        )
+    raw = request.get_data()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if not trigger.is_from_sender(headers, raw, time.time()):
+        raise Unauthorized("the event is not accepted")
+    g.caller = Caller(name=trigger.caller_name, scopes=frozenset({Scope.SUBMIT}))
+    request.environ[CALLER] = g.caller.full_name
+    document = reading.parse_json(unwrapped(raw, request.mimetype))
+    return Event(headers=headers, document=document)
+
+
+def _start(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
+    submission = trigger.submission(event)
+    if submission.idempotency_key:
+        job = service().job_of_key(caller(), submission.idempotency_key)
+        if job is not None:
+            return _answer(trigger, TriggerOutcome.DUPLICATE, job.id)
+    if seconds := ceil(limit.take(trigger.name)):
+        most, name = trigger.max_per_hour, f"triggers.{trigger.name}.max_per_hour"
+        raise ProblemError(
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            type="rate-limit",
+            detail=f"limit reached ({name}: {most}); retry in {seconds} s",
+            headers={"Retry-After": str(seconds)},
+            more=limit_fields(name, most, most, time.time() + seconds),
+        )
+    accepted = service().submit(caller(), submission)
+    if accepted.duplicate:
+        return _answer(trigger, TriggerOutcome.DUPLICATE, accepted.job.id)
+    return _answer(trigger, TriggerOutcome.ACCEPTED, accepted.job.id)
+
+
+def _answer(
+    trigger: Trigger, outcome: TriggerOutcome, job_id: str | None = None, reason: str = ""
+) -> Response:
+    found = TriggerAnswer(
+        trigger=trigger.name,
+        status=outcome,
+        reason=reason,
+        job_id=job_id,
+        links=None if job_id is None else links(job_id),
+    )
+    if outcome in (TriggerOutcome.ACCEPTED, TriggerOutcome.QUEUED) and job_id:
+        return json_answer(found, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+    return json_answer(found)

@@ -1,0 +1,84 @@
+"""The triggers of the settings, checked: paths, templates, and plan files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.config import Settings
+from orchestrator.config.triggers import TriggerAction, TriggerSettings
+from orchestrator.core.errors import ConfigError, InvalidRequest
+from orchestrator.core.text.formatting import cut
+from orchestrator.schemas.requests.plan_file import loaded_yaml
+from orchestrator.schemas.triggers.paths import EventPath
+from orchestrator.schemas.triggers.template import JobTemplate
+from orchestrator.schemas.triggers.trigger import KIND, Condition, Trigger
+
+LONGEST_TITLE = 120
+
+
+def triggers(folder: Path, settings: Settings) -> Sequence[Trigger]:
+    """Return all triggers. Raise ConfigError with one line for each that is wrong."""
+    found, problems = [], []
+    for name, each in settings.triggers.items():
+        try:
+            found.append(_trigger(name, each, folder))
+        except (InvalidRequest, ValueError, OSError, yaml.YAMLError) as error:
+            problems.append(f"config.yaml: triggers.{name}: {' '.join(str(error).split())}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
+
+
+def _trigger(name: str, given: TriggerSettings, folder: Path) -> Trigger:
+    params = {key: EventPath.parse(path) for key, path in given.params.items()}
+    trigger = Trigger(
+        name=name,
+        verify=given.verify,
+        secret=given.secret.get_secret_value(),
+        when=tuple(_condition(key, value) for key, value in given.when.items()),
+        params=params,
+        dedupe=_path_or_header(given.dedupe),
+        max_per_hour=given.max_per_hour,
+    )
+    if given.action is TriggerAction.FEEDBACK:
+        return trigger
+    template = _template(name, given, folder)
+    template.check(params)
+    return replace(trigger, template=template)
+
+
+def _condition(name: str, value: object) -> Condition:
+    allowed = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not allowed or any(isinstance(each, list | dict) for each in allowed):
+        raise ValueError(f"when.{name} must be a value, or a list of values")
+    return Condition(
+        name=name, path=None if name == KIND else EventPath.parse(name), allowed=allowed
+    )
+
+
+def _path_or_header(given: str | None) -> str | EventPath | None:
+    if given is None:
+        return None
+    return EventPath.parse(given) if given.startswith("$") else given.lower()
+
+
+def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
+    if given.plan is None:
+        # One task, and no planner: rules would split the text of the event as if a user wrote it.
+        title = cut(given.request.strip().partition("\n")[0], LONGEST_TITLE)
+        document: dict[str, Any] = {"request": given.request}
+        document["tasks"] = [{"title": title, "prompt": given.request}]
+        source = ""
+    else:
+        source = given.plan.name
+        found = loaded_yaml((folder / given.plan).read_text("utf-8"))
+        if not isinstance(found, Mapping):
+            raise ValueError(f"{source}: a plan is a mapping with request: and tasks:")
+        document = {**found}
+    config = {**(document.get("config") or {}), **given.config}
+    labels = {**(config.get("labels") or {}), **given.labels}
+    document["config"] = {**config, **({"labels": labels} if labels else {})}
+    return JobTemplate(trigger=name, document=document, source=source)

@@ -1,0 +1,100 @@
+"""``orchestrator triggers``: the triggers of config.yaml, and what they make of an event."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import printable, table
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.triggers.trigger import Trigger
+
+
+@click.group("triggers")
+def triggers_command() -> None:
+    """Show the triggers of config.yaml, and try them with an event."""
+
+
+@triggers_command.command("list")
+@json_option
+@pass_surroundings
+def list_command(surroundings: CliContext) -> None:
+    """List the triggers with their paths and conditions, without secrets."""
+    found = [_shown(each) for each in _triggers(surroundings).values()]
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found:
+        click.echo("no triggers; add one to config.yaml: see docs/triggers.md", err=True)
+    else:
+        head = ("NAME", "VERIFY", "ACTION", "PATH", "WHEN")
+        click.echo(table([head, *(tuple(each.values()) for each in found)]))
+
+
+@triggers_command.command("test")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--event", "kind", metavar="KIND", default="", help="Kind of the event: issues.")
+@json_option
+@pass_surroundings
+def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:
+    """Show what trigger NAME makes of the event in FILE (JSON).
+
+    Starts nothing, and checks no signature. Exit code 1: a condition does not hold.
+    """
+    from orchestrator.schemas.triggers.trigger import Event
+
+    found = _triggers(surroundings)
+    if name not in found:
+        known = ", ".join(found) or "none"
+        raise NotFound(
+            f"there is no trigger {name!r}; known: {known}; list: {COMMAND} triggers list"
+        )
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise InvalidRequest(f"{file} is not JSON: {error}") from None
+    event = Event(headers={"x-github-event": kind} if kind else {}, document=document)
+    trigger = found[name]
+    unmet = trigger.unmet(event)
+    if unmet:
+        click.echo(f"ignored: when.{unmet} does not hold", err=True)
+        return ExitCode.FAILED
+    if trigger.template is None:
+        click.echo("accepted as feedback")
+        return ExitCode.OK
+    submission = trigger.submission(event)
+    if surroundings.as_json:
+        tasks = [{"id": each.id, "prompt": each.prompt} for each in submission.tasks]
+        labels = dict(submission.config.values.labels)
+        shown = {"request": submission.request, "labels": labels, "tasks": tasks}
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        click.echo(printable(submission.request))
+    return ExitCode.OK
+
+
+def _triggers(surroundings: CliContext) -> Mapping[str, "Trigger"]:
+    from orchestrator.app import triggers
+    from orchestrator.config import load
+
+    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    return {each.name: each for each in triggers(surroundings.folder, loaded.settings)}
+
+
+def _shown(trigger: "Trigger") -> dict[str, Any]:
+    return {
+        "name": trigger.name,
+        "verify": str(trigger.verify),
+        "action": "job" if trigger.template else "feedback",
+        "path": f"/api/v1/triggers/{trigger.name}",
+        "when": ", ".join(
+            f"{each.name}: {'|'.join(map(str, each.allowed))}" for each in trigger.when
+        ),
+    }

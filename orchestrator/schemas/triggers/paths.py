@@ -1,0 +1,58 @@
+"""Paths into the JSON of an event: ``$.issue.labels[*].name``.
+
+The part of JSONPath (RFC 9535) that selects values by name, by position, or all items of a list.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_STEP = re.compile(
+    r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*) | \['(?P<quoted>[^']+)'\] | \[(?P<item>\d{1,6}|\*)\]""",
+    re.VERBOSE,
+)
+LONGEST_PATH = 500
+SYNTAX = "a path such as $.issue.title, $.labels[0].name, $.labels[*].name, or $['a name']"
+
+
+@dataclass(frozen=True, slots=True)
+class EventPath:
+    """A path. Create with ``EventPath.parse``."""
+
+    text: str
+    #: Names and positions; None: all items of a list.
+    steps: tuple[str | int | None, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "EventPath":
+        """Raise ValueError with the expected form."""
+        steps: list[str | int | None] = []
+        at = 1
+        while at < len(text):
+            found = _STEP.match(text, at)
+            if found is None:
+                break
+            item = found["item"]
+            name = found["name"] or found["quoted"]
+            steps.append(name if item is None else None if item == "*" else int(item))
+            at = found.end()
+        if not text.startswith("$") or at != len(text) or len(text) > LONGEST_PATH:
+            raise ValueError(f"{text[:100]!r} is not {SYNTAX}")
+        return cls(text, tuple(steps))
+
+    def values(self, document: object) -> list[object]:
+        """Return the values at the path; empty if there are none."""
+        found = [document]
+        for step in self.steps:
+            found = [each for value in found for each in _below(value, step)]
+        return found
+
+
+def _below(value: object, step: str | int | None) -> Sequence[object]:
+    if isinstance(step, str):
+        return (value[step],) if isinstance(value, Mapping) and step in value else ()
+    if not isinstance(value, list):
+        return ()
+    if step is None:
+        return value
+    return value[step : step + 1]

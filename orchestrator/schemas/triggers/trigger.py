@@ -1,0 +1,126 @@
+"""A trigger: which events it accepts, and what becomes of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.submission import Submission
+from orchestrator.schemas.triggers.paths import EventPath
+from orchestrator.schemas.triggers.template import JobTemplate
+from orchestrator.security.signatures import Verification, is_verified
+
+#: Headers with the kind of an event, and with its delivery id, of every service.
+_KINDS = ("x-github-event", "x-gitlab-event")
+_DELIVERIES = ("x-github-delivery", "x-gitlab-event-uuid", "webhook-id", "idempotency-key")
+#: In ``when``: the kind of the event.
+KIND = "event"
+#: Most characters of a delivery id: with the trigger's name it is an Idempotency-Key.
+LONGEST_DELIVERY = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One event. ``headers`` have names in lower case."""
+
+    headers: Mapping[str, str]
+    document: object
+
+    @property
+    def kind(self) -> str:
+        """The header of the service; otherwise ``type`` of the body."""
+        named = next((self.headers[name] for name in _KINDS if name in self.headers), "")
+        body = self.document if isinstance(self.document, Mapping) else {}
+        return named or str(body.get("type") or body.get("object_kind") or "")
+
+    @property
+    def is_ping(self) -> bool:
+        return self.headers.get("x-github-event") == "ping"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One line of ``when``. ``path`` None: the kind of the event."""
+
+    name: str
+    path: EventPath | None
+    allowed: tuple[object, ...]
+
+    def holds(self, event: Event) -> bool:
+        found = [event.kind] if self.path is None else self.path.values(event.document)
+        return any(_is_one_of(each, self.allowed) for each in found)
+
+
+def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
+    # True is not 1 in JSON.
+    return any(type(value) is type(each) and value == each for each in allowed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trigger:
+    """One trigger of the settings, checked."""
+
+    name: str
+    verify: Verification
+    secret: str = field(repr=False)
+    when: tuple[Condition, ...] = ()
+    params: Mapping[str, EventPath] = field(default_factory=dict)
+    #: None: the event is feedback.
+    template: JobTemplate | None = None
+    #: A header in lower case, or a path; None: the delivery id of the service.
+    dedupe: str | EventPath | None = None
+    max_per_hour: int = 20
+
+    @property
+    def caller_name(self) -> str:
+        """The name of the jobs' submitter; no key has a name with a colon."""
+        return f"trigger:{self.name}"
+
+    def is_from_sender(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """True if the event was sent by a holder of the secret."""
+        return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
+
+    def unmet(self, event: Event) -> str:
+        """Return the first condition that does not hold; empty if all hold."""
+        return next((each.name for each in self.when if not each.holds(event)), "")
+
+    def delivery(self, event: Event) -> str:
+        """Return the id of the event; empty if it has none. A repeated event has the same id."""
+        if isinstance(self.dedupe, EventPath):
+            values = self.dedupe.values(event.document)
+            return _printable(values[0]) if values else ""
+        names = (self.dedupe,) if self.dedupe else _DELIVERIES
+        return _printable(
+            next((event.headers[each] for each in names if each in event.headers), "")
+        )
+
+    def submission(self, event: Event) -> Submission:
+        """Return the job for an event. Raise InvalidRequest."""
+        if self.template is None:
+            raise InvalidRequest(f"trigger {self.name} starts no job")
+        values = {name: _first(path.values(event.document)) for name, path in self.params.items()}
+        delivery = self.delivery(event)
+        return self.template.render(values).to_submission(delivery or None)
+
+
+def _first(values: Sequence[object]) -> object:
+    """Return the value of a parameter: several values are joined, as names of labels."""
+    if len(values) > 1 and all(isinstance(each, str) for each in values):
+        return ", ".join(map(str, values))
+    return values[0] if values else ""
+
+
+def _printable(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(each for each in text if each.isascii() and each.isprintable())[
+        :LONGEST_DELIVERY
+    ].strip()
+
+
+def unwrapped(body: bytes, mimetype: str) -> bytes:
+    """Return the JSON of a body. GitHub puts it into a form if its webhook is set up so."""
+    if mimetype != "application/x-www-form-urlencoded":
+        return body
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    return fields.get("payload", [""])[0].encode()

@@ -1,0 +1,71 @@
+"""Signatures of incoming events: each proves that the sender knows the trigger's secret."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from enum import StrEnum
+
+#: Maximum difference of clocks, and age of an event with a signed time, in seconds.
+TOLERANCE_SECONDS = 300
+
+
+class Verification(StrEnum):
+    """How a sender proves that it knows the secret."""
+
+    #: X-Hub-Signature-256: HMAC of the body
+    GITHUB = "github"
+    #: X-Gitlab-Token: the secret itself
+    GITLAB = "gitlab"
+    #: webhook-signature of Standard Webhooks: HMAC of id, time, and body
+    STANDARD = "standard"
+    #: Authorization: Bearer, and the secret itself
+    BEARER = "bearer"
+
+
+def is_verified(
+    how: Verification, secret: str, headers: Mapping[str, str], body: bytes, now: float
+) -> bool:
+    """True if the event was sent by a holder of the secret. Compares in constant time.
+
+    ``headers`` have names in lower case. ``body``: the raw bytes. ``now``: seconds since the epoch.
+    """
+    if how is Verification.GITHUB:
+        expected = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+        return _equal(headers.get("x-hub-signature-256", ""), expected)
+    if how is Verification.GITLAB:
+        return _equal(headers.get("x-gitlab-token", ""), secret)
+    if how is Verification.BEARER:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and _equal(token.strip(), secret)
+    return _is_standard(secret, headers, body, now)
+
+
+def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    given = headers.get("webhook-signature", "").split()
+    named, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not (at.isascii() and at.isdigit() and len(at) <= 15):
+        return False
+    signed = hmac.new(key_of(secret), f"{named}.{at}.".encode() + body, hashlib.sha256)
+    expected = f"v1,{base64.b64encode(signed.digest()).decode()}"
+    # Every signature is compared: a sender that changes its secret sends two.
+    matches = sum(_equal(each, expected) for each in given)
+    return bool(named) and matches > 0 and abs(now - int(at)) <= TOLERANCE_SECONDS
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key of a secret of Standard Webhooks: base64 after ``whsec_``.
+
+    Another text is its own key.
+    """
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        return secret.encode()
+
+
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
