@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.schemas.triggers.trigger import Trigger
 
 MIB = 1024 * 1024
@@ -56,5 +57,7 @@ class ApiOptions:
     other_servers: Callable[[], Sequence[OtherServer]] = tuple
     #: Triggers that events from outside may call.
     triggers: Sequence[Trigger] = ()
+    #: Receives events that are feedback; None: they are refused.
+    event_feedback: EventFeedback | None = None
     #: Texts that the audit log never has.
     secrets: tuple[str, ...] = field(default=(), repr=False)

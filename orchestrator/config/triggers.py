@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from orchestrator.config.fields.kinds import Count, PathText, Text, Word
+from orchestrator.config.fields.kinds import Count, PathText, SecondsOrZero, Text, Word
 from orchestrator.config.fields.section import Section
 from orchestrator.security.signatures import Verification
 
@@ -47,3 +47,5 @@ class TriggerSettings(Section):
     """Id of an event: a path or header; null: the delivery id of the service."""
     max_per_hour: Count = 20
     """Maximum number of events per hour that start work; further events are answered 429."""
+    settle_seconds: SecondsOrZero = 10.0
+    """For feedback: seconds without a further event before comments are sent together."""

@@ -57,7 +57,8 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
 
     programs, told = tmp_path / "programs", tmp_path / "told"
     programs.mkdir()
-    script = f"printf '%s\\n' \"$@\" > {shlex.quote(str(told))}; cat; echo https://example.org/1"
+    script = "[ $2 = list ] && exit; "
+    script += f"printf '%s\\n' \"$@\" > {shlex.quote(str(told))}; cat; echo https://example.org/1"
     (programs / "gh").write_text(f"#!/bin/sh\n{script}\n")
     (programs / "gh").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"

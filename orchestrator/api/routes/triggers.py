@@ -1,4 +1,7 @@
-"""The call of services outside: an event that starts a job. Its own secret replaces the key."""
+"""The call of services outside: an event that starts a job, or goes to the worker of one.
+
+The trigger's own secret replaces the key.
+"""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from flask import Blueprint, Response, current_app, g, request
 from orchestrator.api.access.audit import CALLER
 from orchestrator.api.access.auth import RateLimit, caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.problems import ProblemError, limit_fields
+from orchestrator.api.http.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import job_path, links
@@ -19,6 +22,7 @@ from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.schemas.answers.trigger import TriggerAnswer, TriggerOutcome
 from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.triggers.github import remark_of
 from orchestrator.schemas.triggers.trigger import Event, Trigger, unwrapped
 
 blueprint = Blueprint("triggers", __name__, url_prefix="/api/v1/triggers")
@@ -55,6 +59,8 @@ def receive_event(trigger_name: str) -> Response:
         return Response(status=HTTPStatus.NO_CONTENT)
     if unmet := trigger.unmet(event):
         return _answer(trigger, TriggerOutcome.IGNORED, reason=f"when.{unmet} does not hold")
+    if trigger.template is None:
+        return _send_back(trigger, event, limit)
     return _start(trigger, event, limit)
 
 
@@ -82,6 +88,33 @@ def _start(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
         job = service().job_of_key(caller(), submission.idempotency_key)
         if job is not None:
             return _answer(trigger, TriggerOutcome.DUPLICATE, job.id)
+    _take(trigger, limit)
+    accepted = service().submit(caller(), submission)
+    if accepted.duplicate:
+        return _answer(trigger, TriggerOutcome.DUPLICATE, accepted.job.id)
+    return _answer(trigger, TriggerOutcome.ACCEPTED, accepted.job.id)
+
+
+def _send_back(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
+    """Store what the event says about the pull request of a job, for its worker."""
+    remark = remark_of(event.kind, event.document)
+    if isinstance(remark, str):
+        return _answer(trigger, TriggerOutcome.IGNORED, reason=remark)
+    options: ApiOptions = current_app.extensions["orchestrator.options"]
+    if options.event_feedback is None:
+        raise unavailable("this server cannot send events to workers")
+    _take(trigger, limit)
+    try:
+        job_id, is_new = options.event_feedback.put(
+            trigger.name, trigger.delivery(event), remark, remark.as_text()
+        )
+    except NotFound as error:
+        return _answer(trigger, TriggerOutcome.IGNORED, reason=error.message)
+    return _answer(trigger, TriggerOutcome.QUEUED if is_new else TriggerOutcome.DUPLICATE, job_id)
+
+
+def _take(trigger: Trigger, limit: RateLimit) -> None:
+    """Count one event that starts work. Raise a 429."""
     if seconds := ceil(limit.take(trigger.name)):
         most, name = trigger.max_per_hour, f"triggers.{trigger.name}.max_per_hour"
         raise ProblemError(
@@ -91,10 +124,6 @@ def _start(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
             headers={"Retry-After": str(seconds)},
             more=limit_fields(name, most, most, time.time() + seconds),
         )
-    accepted = service().submit(caller(), submission)
-    if accepted.duplicate:
-        return _answer(trigger, TriggerOutcome.DUPLICATE, accepted.job.id)
-    return _answer(trigger, TriggerOutcome.ACCEPTED, accepted.job.id)
 
 
 def _answer(

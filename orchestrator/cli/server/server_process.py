@@ -32,6 +32,7 @@ from orchestrator.config.api_key import key_notes, load_with_key
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.process import crash_injection
 from orchestrator.schemas.triggers.trigger import Trigger
 from orchestrator.security.untrusted_files import write_private
@@ -115,11 +116,14 @@ def _serve(
 ) -> None:
     api = settings.api
     servers = RunningServers(os.environ)
+    settle = max((each.settle_seconds for each in found_triggers), default=0.0)
+    feedback = EventFeedback(manager.service, manager.workspace.root, settle)
     options = replace(
         api_options(settings),
         project=str(project),
         other_servers=servers.others,
         triggers=found_triggers,
+        event_feedback=feedback,
     )
     app = create_app(manager.service, options)
     server = _bind(app, settings, ports)
@@ -130,6 +134,8 @@ def _serve(
             host = "localhost" if api.has_local_address else api.host
             _serve_former(server, host, previous, manager.launcher.adopted)
         server.start()
+        if found_triggers:
+            feedback.start()
         note = partial(_has_recorded, record, server, project, time.time())
         recorded = note()
         if not recorded:
@@ -156,6 +162,7 @@ def _serve(
     finally:
         systemd.stopping()
         servers.remove()
+        feedback.stop()
         manager.stop_workers()
         close_app(app)
         server.close()

@@ -46,12 +46,15 @@ class PullRequest:
     def open(self, remote: str, tool: str) -> str:
         """Push, and open the request; return the program's output. Raise Conflict.
 
-        The pushed branch stays if the request cannot be opened.
+        The push updates a request that is open already; its address is returned. The pushed branch
+        stays if the request cannot be opened.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:
             raise Conflict(f"git push to {remote} failed; no pull request was opened")
         command = self._command(tool)
+        if tool == "gh" and (known := self._ran(self._known(), captured=True).stdout.strip()):
+            return str(known)
         done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
         if done.returncode:
             raise Conflict(
@@ -92,6 +95,11 @@ class PullRequest:
     @property
     def _path(self) -> str:
         return self.environ.get("PATH", os.defpath)
+
+    def _known(self) -> list[str]:
+        """Return the command that prints the address of the open request of the branch, if any."""
+        asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
+        return ["gh", "pr", "list", *asked]
 
     def _command(self, tool: str) -> list[str]:
         if tool == "gh":

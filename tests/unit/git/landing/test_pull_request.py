@@ -15,6 +15,7 @@ from orchestrator.git import PullRequest
 from tests.project import Project
 
 SCRIPT = """#!/bin/sh
+[ "$2" = list ] && {{ printf '%s' {known}; exit 0; }}
 printf '%s\\n' "$0" "$@" > {told}; cat > {told}.stdin; echo https://example.org/pull/1; exit {code}
 """
 MakeRequest = Callable[..., PullRequest]
@@ -32,7 +33,7 @@ def remote(project: Project, tmp_path: Path) -> Path:
 def made(project: Project, tmp_path: Path) -> MakeRequest:
     """A pull request, with some programs installed."""
 
-    def make(*tools: str, code: int = 0) -> PullRequest:
+    def make(*tools: str, code: int = 0, known: str = "''") -> PullRequest:
         programs = tmp_path / "programs"
         programs.mkdir()
         for name in ("git", "sh", "cat"):
@@ -44,7 +45,7 @@ def made(project: Project, tmp_path: Path) -> MakeRequest:
             (programs / name).symlink_to(found)
         for tool in tools:
             told = shlex.quote(str(tmp_path / "told"))
-            (programs / tool).write_text(SCRIPT.format(told=told, code=code))
+            (programs / tool).write_text(SCRIPT.format(told=told, code=code, known=known))
             (programs / tool).chmod(0o755)
         return PullRequest(
             project=project.path,
@@ -79,6 +80,17 @@ def test_gh_is_given_base_head_title_and_body(
     assert (tmp_path / "told.stdin").read_text() == "Say hello.\n"
     pushed = project.git("-C", str(remote), "rev-parse", "orchestrator/1/result")
     assert pushed == asked.commit
+
+
+def test_an_open_request_is_updated_by_the_push(
+    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+) -> None:
+    asked = made("gh", known="https://example.org/pull/7")
+
+    assert opened(asked) == "https://example.org/pull/7"
+
+    assert not (tmp_path / "told").exists(), "no second request is opened"
+    assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == asked.commit
 
 
 def test_a_remote_at_gitlab_takes_glab(

@@ -1,0 +1,254 @@
+"""Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
+
+A review arrives as many events. They are stored until none has come for some seconds and the job
+has ended, and then begin one attempt together.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.core.errors import Conflict, NotFound, OrchestratorError, Outdated
+from orchestrator.core.model.decisions.feedback import Comment, FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.core.text.formatting import cut
+from orchestrator.security.untrusted_files import write_private
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY = ".events"
+POLL_SECONDS = 0.5
+#: Seconds without a further event after which the stored events are sent together.
+SETTLE_SECONDS = 10.0
+#: Seconds for which a worker that cannot get feedback now is asked again.
+PATIENCE_SECONDS = 3600.0
+#: GitHub delivers an event again for 3 days.
+REMEMBERED_SECONDS = 7 * 86_400.0
+MOST_COMMENTS, MOST_CHARACTERS = 200, 20_000
+
+
+class EventRemark(Protocol):
+    """One comment or failed check, as an event says it."""
+
+    @property
+    def branch(self) -> str: ...
+    def as_json(self) -> dict[str, Any]: ...
+
+
+class Jobs(Protocol):
+    """The use cases that this needs; see ``Service``."""
+
+    def job(self, caller: Caller, job_id: str) -> Job: ...
+    def detail(self, caller: Caller, job_id: str) -> Detail: ...
+    def give_feedback(
+        self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
+    ) -> FeedbackGiven: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    by: str
+    commit: str
+    text: str
+    summary: str
+    path: str
+    line: int
+    end_line: int
+    is_old: bool
+
+
+class EventFeedback:
+    """Stores remarks on disk and sends them; a crash at any time neither loses nor repeats one."""
+
+    def __init__(
+        self,
+        service: Jobs,
+        workspace: Path,
+        settle_seconds: float = SETTLE_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        root = workspace / DIRECTORY
+        self._pending, self._sending, self._seen = root / "pending", root / "sending", root / "seen"
+        self._settle_seconds = settle_seconds
+        self._now = now
+        self._stop = threading.Event()
+        self._writing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="event feedback", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Idempotent. What is stored is sent by the next server."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def put(
+        self, trigger: str, delivery: str, remark: EventRemark, summary: str
+    ) -> tuple[str, bool]:
+        """Store a remark. Return the job of its branch, and False if the delivery is known.
+
+        ``summary``: the remark as text that names its place. Raise NotFound if the branch is not
+        the result of a job.
+        """
+        job = self._job_of(remark.branch)
+        content = json.dumps({**remark.as_json(), "summary": summary, "by": trigger})
+        named = hashlib.sha256((delivery or content).encode()).hexdigest()[:32]
+        with self._writing:
+            if (self._seen / named).exists():
+                return job.id, False
+            for directory in (self._pending / job.id, self._seen):
+                directory.mkdir(parents=True, exist_ok=True)
+            write_private(self._pending / job.id / f"{named}.json", content.encode())
+            (self._seen / named).touch()
+        return job.id, True
+
+    def _job_of(self, branch: str) -> Job:
+        """Return the job whose result branch this is."""
+        parts = branch.removeprefix("refs/heads/").split("/")
+        if len(parts) != 3 or parts[0] != BRANCHES or not parts[2].startswith("result"):
+            raise NotFound(f"branch {cut(branch, 100)!r} is not the result of a job")
+        own = parts[2].removeprefix("result_")
+        return self._service.job(_caller(""), parts[1] if own == "result" else own)
+
+    # The thread
+
+    def _run(self) -> None:
+        self._forget()
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                self.send_settled()
+            except OSError as error:
+                logger.warning("feedback from events waits: %s", error)
+
+    def send_settled(self) -> None:
+        """Send what is settled. Raise OSError."""
+        for directory in _directories(self._pending):
+            self._gather(directory)
+        for directory in _directories(self._sending):
+            for group in _directories(directory):
+                self._send(directory.name, group)
+
+    def _gather(self, directory: Path) -> None:
+        """Move the remarks on one job into a group, if the job has ended and no event follows."""
+        files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
+        others = self._sending / directory.name
+        if not files or any(_directories(others)):
+            return
+        if self._now() - files[-1].stat().st_mtime < self._settle_seconds:
+            return
+        try:
+            if not self._service.job(_caller(""), directory.name).status.ended:
+                return
+        except NotFound:
+            shutil.rmtree(directory)
+            return
+        group = others / files[0].stem
+        with self._writing:
+            group.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                os.rename(file, group / file.name)
+
+    def _send(self, job_id: str, group: Path) -> None:
+        remarks = list(_remarks(group))
+        try:
+            done = self._given(job_id, group.name, remarks)
+        except Conflict as error:
+            done = self._now() - group.stat().st_mtime > PATIENCE_SECONDS
+            if done:
+                logger.error("feedback on job %s was not sent: %s", job_id, error.message)
+        except OrchestratorError as error:
+            logger.error("feedback on job %s was not sent: %s", job_id, error.message)
+            done = True
+        if done:
+            shutil.rmtree(group)
+
+    def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
+        """Give each worker its remarks; True if all have them. Idempotent by ``key``."""
+        if not remarks:
+            return True
+        caller = _caller(remarks[0].by)
+        workers = [each for each in self._service.detail(caller, job_id).workers if _head(each)]
+        if not workers:
+            raise NotFound(f"no worker of job {job_id} has a branch")
+        by_worker: dict[str, list[_Stored]] = {}
+        for remark in remarks:
+            by_worker.setdefault(_worker_of(remark, workers).id, []).append(remark)
+        for worker in workers:
+            if own := by_worker.get(worker.id):
+                self._give(caller, worker, f"{key}-{worker.id}", own)
+        return True
+
+    def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
+        request = _request(_head(worker), key, remarks)
+        try:
+            self._service.give_feedback(caller, worker.job_id, worker.id, request)
+        except Outdated as error:
+            # Somebody has committed on the branch since: the lines may have moved.
+            request = _request(error.commit, key, remarks)
+            self._service.give_feedback(caller, worker.job_id, worker.id, request)
+
+    def _forget(self) -> None:
+        """Remove old delivery ids."""
+        for each in self._seen.iterdir() if self._seen.is_dir() else ():
+            if self._now() - each.stat().st_mtime > REMEMBERED_SECONDS:
+                each.unlink()
+
+
+def _caller(trigger: str) -> Caller:
+    return Caller(name=f"trigger:{trigger}", scopes=frozenset({Scope.ADMIN}))
+
+
+def _head(worker: Worker) -> str:
+    """Return the head of the worker's branch; "" if it has changed nothing."""
+    delivery = worker.result.delivery if worker.result else None
+    return delivery.commit if delivery and delivery.changed else ""
+
+
+def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
+    """Return the last worker that changed the remark's file; otherwise the last worker."""
+    made = [
+        each
+        for each in workers
+        if remark.path and each.result and remark.path in each.result.files_created
+    ]
+    return (made or list(workers))[-1]
+
+
+def _request(commit: str, key: str, remarks: Sequence[_Stored]) -> FeedbackRequest:
+    """A comment is attached to its lines only on the very commit; otherwise it is text."""
+    on_lines = [each for each in remarks if _is_on_lines(each, commit)][:MOST_COMMENTS]
+    rest = [each.summary for each in remarks if each not in on_lines]
+    comments = tuple(
+        Comment(path=each.path, line=each.line, end_line=each.end_line, text=each.text)
+        for each in on_lines
+    )
+    summary = cut("\n\n".join(rest), MOST_CHARACTERS, "\n... (cut)")
+    return FeedbackRequest(comments=comments, summary=summary, commit=commit, key=key)
+
+
+def _is_on_lines(remark: _Stored, commit: str) -> bool:
+    return bool(remark.path) and remark.commit == commit and not remark.is_old
+
+
+def _remarks(group: Path) -> Iterator[_Stored]:
+    for file in sorted(group.glob("*.json"), key=lambda each: each.stat().st_mtime):
+        found: Mapping[str, Any] = json.loads(file.read_bytes())
+        yield _Stored(**{name: found[name] for name in _Stored.__slots__})
+
+
+def _directories(directory: Path) -> list[Path]:
+    return [each for each in directory.iterdir() if each.is_dir()] if directory.is_dir() else []

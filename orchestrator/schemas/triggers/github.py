@@ -1,0 +1,131 @@
+"""What an event of GitHub says about the pull request of a job."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.core.model.decisions.feedback import Comment, Side
+from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.json_values import dig, mapping, text
+from orchestrator.schemas.triggers.template import clean
+
+#: Authors of reviews and comments that a worker gets: others may write on a public repository.
+TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+FAILURES = frozenset({"failure", "timed_out", "action_required", "startup_failure"})
+MOST_CHARACTERS = 4_000
+#: Lines of a hunk that a comment is on, if it cannot be attached to a line.
+HUNK_LINES = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remark:
+    """One comment or failed check."""
+
+    #: Branch of the pull request, and its commit that the remark is on.
+    branch: str
+    commit: str
+    text: str
+    #: The file and its lines; "" and 0 for a remark on the whole change.
+    path: str = ""
+    line: int = 0
+    end_line: int = 0
+    is_old: bool = False
+    #: The end of the hunk that a comment is on.
+    hunk: str = ""
+
+    def to_comment(self) -> Comment:
+        side = Side.OLD if self.is_old else Side.NEW
+        return Comment(
+            path=self.path, line=self.line, end_line=self.end_line, text=self.text, side=side
+        )
+
+    def as_text(self) -> str:
+        """Return the remark for a summary: its place, the code, and its text."""
+        if not self.path:
+            return self.text
+        lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
+        return f"{self.path}:{lines} (commit {self.commit[:12]})\n{self.hunk}\n{self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def remark_of(kind: str, event: object) -> Remark | str:
+    """Return what the event asks of a worker; or why it asks nothing."""
+    action = text(event, "action")
+    if kind == "pull_request_review" and action == "submitted":
+        return _review(event)
+    if kind == "pull_request_review_comment" and action == "created":
+        return _line_comment(event)
+    if kind in ("check_run", "workflow_run") and action == "completed":
+        return _check(mapping(event, kind))
+    return f"{kind} {action} is no review, comment, or completed check"
+
+
+def _review(event: object) -> Remark | str:
+    review = mapping(event, "review")
+    state, body = text(review, "state").lower(), _body(review)
+    if state not in ("changes_requested", "commented") or not body:
+        return f"a review with the state {state} asks nothing by itself"
+    if why := _untrusted(review):
+        return why
+    said = "requests changes" if state == "changes_requested" else "comments"
+    branch, commit = _head(event, text(review, "commit_id"))
+    return Remark(branch=branch, commit=commit, text=f"{_author(review)} {said}:\n{body}")
+
+
+def _line_comment(event: object) -> Remark | str:
+    comment = mapping(event, "comment")
+    body = _body(comment)
+    if why := _untrusted(comment):
+        return why
+    end = dig(comment, "line") or dig(comment, "original_line")
+    first = dig(comment, "start_line") or end
+    place: dict[str, Any] = {}
+    if isinstance(end, int) and isinstance(first, int) and 0 < first <= end:
+        hunk = text(comment, "diff_hunk").splitlines()[-HUNK_LINES:]
+        place = {
+            "path": cut(clean(text(comment, "path")), MOST_CHARACTERS),
+            "line": first,
+            "end_line": end,
+            "is_old": text(comment, "side") == "LEFT",
+            "hunk": cut(clean("\n".join(hunk)), MOST_CHARACTERS),
+        }
+    branch, commit = _head(event, text(comment, "commit_id"))
+    return Remark(branch=branch, commit=commit, **place, text=f"{_author(comment)}:\n{body}")
+
+
+def _check(run: Mapping[str, Any]) -> Remark | str:
+    name, conclusion = clean(text(run, "name")), text(run, "conclusion")
+    if conclusion not in FAILURES:
+        return f"the check {name[:100]} ended with {conclusion}"
+    branch = text(run, "head_branch") or text(run, "check_suite", "head_branch")
+    output = mapping(run, "output")
+    parts = [text(output, each) for each in ("title", "summary", "text")]
+    address = text(run, "details_url") or text(run, "html_url")
+    said = [f"The check {name} failed ({conclusion}): {address}", *filter(None, parts)]
+    return Remark(
+        branch=branch,
+        commit=text(run, "head_sha"),
+        text=cut(clean("\n".join(said)), MOST_CHARACTERS),
+    )
+
+
+def _head(event: object, commit: str) -> tuple[str, str]:
+    head = mapping(event, "pull_request", "head")
+    return text(head, "ref"), commit or text(head, "sha")
+
+
+def _body(written: Mapping[str, Any]) -> str:
+    return cut(clean(text(written, "body")).strip(), MOST_CHARACTERS)
+
+
+def _author(written: Mapping[str, Any]) -> str:
+    return f"@{clean(text(written, 'user', 'login'))[:50]}"
+
+
+def _untrusted(written: Mapping[str, Any]) -> str:
+    association = text(written, "author_association")
+    if association in TRUSTED:
+        return ""
+    return f"its author is {association.lower() or 'unknown'}, not owner, member, or collaborator"
