@@ -28,6 +28,8 @@ class ApiOptions:
     host: str = "localhost"
     #: Further names of the server in Host headers.
     allowed_hosts: tuple[str, ...] = ()
+    #: Origins whose pages may call, with a key: scheme, host, and port, in lower case.
+    allowed_origins: tuple[str, ...] = ()
     #: Proxies; if there are any, only they and this machine may call.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     max_request_bytes: int = 8 * MIB

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ SHORTEST_KEY = 16
 #: The name of api.api_key, which no other key may have.
 TAKEN_NAME = "default"
 
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+
 #: Pairs of settings: the first must not be greater than the second.
 BOUNDED = [
     (("workers", "max_workers"), ("limits", "max_workers")),
@@ -34,6 +37,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
         *_above_bound(settings),
         *_host(settings),
         *_proxies(settings),
+        *_origins(settings),
         *_tls_files(settings),
         *_directories(settings),
     ]
@@ -90,6 +94,13 @@ def _proxies(settings: Settings) -> Iterator[Conflict]:
         except ValueError:
             reason = f"{each!r} is not an address or network, such as 10.0.0.5 or 10.0.0.0/24"
             yield ("api", "trusted_proxies"), reason
+
+
+def _origins(settings: Settings) -> Iterator[Conflict]:
+    for each in settings.api.allowed_origins:
+        if not ORIGIN.fullmatch(each.lower()):
+            reason = f"{each!r} is not an origin, such as https://app.example.org"
+            yield ("api", "allowed_origins"), f"{reason}; write scheme and host, without a path"
 
 
 def _tls_files(settings: Settings) -> Iterator[Conflict]:

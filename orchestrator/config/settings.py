@@ -321,6 +321,8 @@ class Api(Section):
     """Addresses or networks of https proxies in front of the server; others are then rejected."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
+    allowed_origins: Words = ()
+    """Origins of other sites whose pages may call the API with a key: https://app.example.org."""
     insecure: bool = False
     """Allow plain HTTP on a host that other machines can reach (others could read the keys)."""
 

@@ -41,6 +41,21 @@ SECURITY_HEADERS = (
 )
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
+#: Key of the headers by which a browser lets the page of an allowed origin read the answer. An
+#: answer that is written past this middleware adds them itself.
+CORS_HEADERS = "orchestrator.cors"
+#: What such a page may send; cookies are not allowed, so that only a page with a key can call.
+PREFLIGHT_HEADERS = (
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
+    (
+        "Access-Control-Allow-Headers",
+        "X-API-Key, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, "
+        "Range",
+    ),
+    ("Access-Control-Max-Age", "600"),
+)
+EXPOSED = "ETag, Location, Retry-After, Content-Range"
+
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return headers with the security headers, except those that are set already."""
@@ -58,16 +73,37 @@ class Guard:
         self._any_address = options.host in WILDCARDS
         self._names = allowed_names(options)
         self._proxies = options.trusted_proxies
+        self._origins = frozenset(options.allowed_origins)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        cors = self._cors_headers(environ)
+
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             # The return value is waitress' own method, by which the hub finds the connection.
-            return start_response(status, secured(headers), exc_info)
+            added = [each for each in cors if each not in headers]
+            return start_response(status, [*secured(headers), *added], exc_info)
 
         problem = self._problem(environ)
         if problem is not None:
             return refuse(problem, environ, start)
+        if environ.get("REQUEST_METHOD") == "OPTIONS" and self._allows_origin(environ):
+            start_response("204 No Content", secured((*PREFLIGHT_HEADERS, *cors)))
+            return []
+        environ[CORS_HEADERS] = cors
         return self._application(environ, start)
+
+    def _cors_headers(self, environ: WSGIEnvironment) -> tuple[tuple[str, str], ...]:
+        """Return the headers by which the page of an allowed origin may read the answer."""
+        if not self._allows_origin(environ):
+            return (("Vary", "Origin"),) if self._origins else ()
+        return (
+            ("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"]),
+            ("Access-Control-Expose-Headers", EXPOSED),
+            ("Vary", "Origin"),
+        )
+
+    def _allows_origin(self, environ: WSGIEnvironment) -> bool:
+        return environ.get("HTTP_ORIGIN", "").lower() in self._origins
 
     def _problem(self, environ: WSGIEnvironment) -> ProblemError | None:
         if sum(name.startswith("HTTP_") for name in environ) > MOST_HEADERS:
@@ -88,11 +124,15 @@ class Guard:
             )
         if self._proxies and (reason := self._not_by_proxy(environ)):
             return _forbidden("forbidden-proxy", reason)
-        if _is_foreign(environ, host or "") and not _is_open(environ):
+        is_foreign = _is_foreign(environ, host or "")
+        if is_foreign and self._allows_origin(environ):
+            # Such a page has a key, and must not act as the person who is logged in.
+            environ.pop("HTTP_COOKIE", None)
+        elif is_foreign and not _is_open(environ):
             return _forbidden(
                 "forbidden-origin",
-                "calls from pages of other sites are rejected; call the API from a program, "
-                "or from a page of this server",
+                "calls from pages of other sites are rejected; call the API from a program or a "
+                "page of this server, or add the page's origin to api.allowed_origins",
             )
         return None
 
@@ -107,7 +147,9 @@ class Guard:
             environ["wsgi.url_scheme"] = "https"
             environ["REMOTE_ADDR"] = self._forwarded_for(environ) or remote
             return None
-        if _is_loopback(remote) or environ.get("PATH_INFO") in PROBES:
+        is_forwarded = is_trusted and "HTTP_X_FORWARDED_FOR" in environ
+        is_local = _is_loopback(remote) and not is_forwarded
+        if is_local or environ.get("PATH_INFO") in PROBES:
             return None
         if is_trusted:
             return (

@@ -1,11 +1,12 @@
 """Calls with an answer over time: events, followed logs, wait."""
 
+from dataclasses import replace
 from functools import partial
 
 from flask import Blueprint, Response, current_app, request
 
 from orchestrator.api.access.auth import authenticate, caller, service
-from orchestrator.api.access.origin_guard import secured
+from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.file_response import text_file
@@ -119,14 +120,19 @@ def parked_wait(
     """
     parked = parking()
     parked.hub.check_room()
+    cors = request.environ.get(CORS_HEADERS, ())
+
+    def readable(reply: Reply) -> Reply:
+        return replace(reply, headers=(*reply.headers, *cors))
+
     wait = PendingWait(
         parked.hub,
         job,
         waiter=caller().worker_key,
         seconds=seconds,
         check=check,
-        answer=answer,
-        stopping=stopping,
+        answer=lambda: readable(answer()),
+        stopping=readable(stopping),
     )
     return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
 

@@ -179,6 +179,7 @@ def api_options(settings: Settings) -> ApiOptions:
     return ApiOptions(
         host=settings.api.host,
         allowed_hosts=settings.api.allowed_hosts,
+        allowed_origins=tuple(each.lower() for each in settings.api.allowed_origins),
         trusted_proxies=tuple(
             ip_network(each, strict=False) for each in settings.api.trusted_proxies
         ),

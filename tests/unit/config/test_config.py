@@ -412,6 +412,11 @@ def test_a_host_that_others_can_reach_needs_tls_a_proxy_or_a_yes(tmp_path: Path,
             "'proxy.example.org' is not an address or network, such as 10.0.0.5 or 10.0.0.0/24",
         ),
         (
+            "ALLOWED_ORIGINS",
+            "['https://app.example.org/page']",
+            "such as https://app.example.org; write scheme and host, without a path",
+        ),
+        (
             "TLS",
             "{certificate: config.yaml, key: none.pem}",
             "none.pem' is not a file; name a file in PEM format",

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from orchestrator.api.access.origin_guard import Guard, host_name
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import create_app
-from tests.unit.api.fake_service import FakeService
+from tests.unit.api.fake_service import KEY, FakeService
 
 
 @pytest.fixture
@@ -209,3 +209,50 @@ def test_a_proxy_does_not_vouch_for_names() -> None:
     """A browser on the proxy's network could send its headers under a name that was rebound."""
     status, body = through(PROXIED, "10.0.0.7", **HTTPS, HTTP_HOST="evil.example")
     assert status == "403" and "api.allowed_hosts" in body
+
+
+APP = "https://app.example.org"
+
+
+def test_a_page_of_an_allowed_origin_may_call_and_read(service: FakeService) -> None:
+    client = create_app(service, ApiOptions(allowed_origins=(APP,))).test_client()
+    headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "X-API-Key": KEY}
+    asked = {**headers, "Access-Control-Request-Method": "POST"}
+    preflight = client.options("/api/v1/orchestrate", headers=asked)
+    assert preflight.status_code == HTTPStatus.NO_CONTENT
+    assert preflight.headers["Access-Control-Allow-Origin"] == APP
+    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    assert "X-API-Key" in preflight.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
+
+    answer = client.post("/api/v1/orchestrate", json={"request": "x"}, headers=headers)
+    assert answer.status_code == HTTPStatus.ACCEPTED
+    job = answer.get_json()["job_id"]
+    for path, status in (("wait?timeout=0.1", 200), ("nothing", 404)):
+        read = client.get(f"/api/v1/jobs/{job}/{path}", headers=headers)
+        assert read.status_code == status
+        assert read.headers.getlist("Access-Control-Allow-Origin") == [APP]
+        assert "Origin" in read.headers["Vary"]
+
+    client.environ_base["HTTP_X_API_KEY"] = KEY
+    client.post("/api/v1/session")
+    del client.environ_base["HTTP_X_API_KEY"]
+    assert client.get("/api/v1/jobs").status_code == HTTPStatus.OK
+    without_key = {"Origin": APP, "Sec-Fetch-Site": "same-site"}
+    by_cookie = client.get("/api/v1/jobs", headers=without_key)
+    assert by_cookie.status_code == HTTPStatus.UNAUTHORIZED
+
+    for origin in ("https://app.example.org.evil.net", "http://app.example.org", "null"):
+        refused = client.get("/api/v1/jobs", headers={**headers, "Origin": origin})
+        assert refused.status_code == HTTPStatus.FORBIDDEN
+        assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+def test_a_proxy_on_this_machine_must_say_that_its_caller_used_https() -> None:
+    local = ApiOptions(
+        trusted_proxies=(ip_network("127.0.0.1"),), allowed_hosts=("build.example.org",)
+    )
+    caller = {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}
+    assert through(local, "127.0.0.1", **HTTPS, **caller) == ("200", "203.0.113.9 https")
+    assert through(local, "127.0.0.1") == ("200", "127.0.0.1 http")
+    assert through(local, "127.0.0.1", **caller, HTTP_X_FORWARDED_PROTO="http")[0] == "403"
