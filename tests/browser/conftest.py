@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
-from tests.acceptance.conftest import Server
+from tests.agents.model_api import ModelApi
 from tests.browser.site import Site, new_site
+from tests.integration.engine.feedback.reviewed import settings
 from tests.programs import TOOLS, lacking
 
 #: Chromium must not look for updates, or call anything but the server under test.
@@ -22,6 +24,11 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+#: Colours that change over time would be measured in between.
+SEEN: Any = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
+#: What the page's policy refuses, as errors of the console.
+REPORTS = """addEventListener("securitypolicyviolation", (event) =>
+  console.error(`refused: ${event.violatedDirective} ${event.blockedURI}`))"""
 AXE = TOOLS / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -51,34 +58,42 @@ def axe() -> str:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = new_site(tmp_path_factory.mktemp("browser"))
-    yield made
-    made.server.stop()
+    """A site with the agent ``writer``, whose mistake a comment corrects, and a scripted model."""
+    folder = tmp_path_factory.mktemp("browser")
+    with ModelApi() as models:
+        variables = {"ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": models.url}
+        made = new_site(folder, agents=settings(folder), variables=variables)
+        made.models = models
+        yield made
+        made.server.stop()
 
 
-@pytest.fixture
-def server(site: Site) -> Server:
-    return site.server
+@pytest.fixture(scope="session")
+def session(chromium: Browser, site: Site) -> StorageState:
+    """A login by the form, for all pages of the tests."""
+    with chromium.new_context() as context:
+        site.log_in(context.new_page())
+        return context.storage_state()
 
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    size: ViewportSize = {"width": 1280, "height": 860}
-    # Colours that change over time would be measured in between.
-    with chromium.new_context(viewport=size, reduced_motion="reduce") as context:
+    """A browser in which nobody is logged in."""
+    with chromium.new_context(**SEEN) as context:
         yield context
 
 
 @pytest.fixture
-def page(context: BrowserContext, site: Site) -> Iterator[Page]:
-    """A page with a login. Errors of its scripts fail the test."""
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text) if is_fault(line) else None)
-    site.log_in(page)
-    yield page
-    assert complaints == []
+def page(chromium: Browser, session: StorageState) -> Iterator[Page]:
+    """A page with a login. Errors of its scripts, and what the policy refuses, fail the test."""
+    with chromium.new_context(storage_state=session, **SEEN) as context:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if is_fault(line) else None)
+        page.add_init_script(REPORTS)
+        yield page
+        assert complaints == []
 
 
 def is_fault(line: object) -> bool:

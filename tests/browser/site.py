@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.security.keys import hash_key
 from tests.acceptance.conftest import PRODUCT, Server
+from tests.agents.model_api import ModelApi
 from tests.project import Project
 
 KEY = "key-of-the-browser-tests-0123456789"
@@ -23,6 +24,7 @@ READY_MS = 10_000.0
 class Site:
     server: Server
     project: Project
+    models: ModelApi | None = None
 
     @property
     def url(self) -> str:
@@ -47,8 +49,14 @@ class Site:
             return job
 
 
-def new_site(folder: Path, agents: Mapping[str, Any] | None = None) -> Site:
-    """Start a server. ``agents``: further agents of its config.yaml."""
+def new_site(
+    folder: Path,
+    agents: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Site:
+    """Start a server. ``agents``: further agents of its config.yaml; ``variables``: of its
+    environment.
+    """
     product = folder / "project" / "product"
     product.mkdir(parents=True)
     for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
@@ -66,7 +74,7 @@ def new_site(folder: Path, agents: Mapping[str, Any] | None = None) -> Site:
     (project.path / "README.md").write_text("# A project\n")
     project.git("add", "-A")
     project.git("commit", "-qm", "begin")
-    server = Server(folder=product, project=project.path)
+    server = Server(folder=product, project=project.path, variables=dict(variables or {}))
     server.start()
     return Site(server=server, project=project)
 

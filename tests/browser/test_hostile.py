@@ -2,44 +2,63 @@
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.conftest import REPORTS
 from tests.browser.site import Site, shell
 
 MARKUP = "<img src=x onerror=document.title='owned'>"
 LINK = "[here](javascript:document.title='owned')"
 CONTROL = "\u202eevil\u0007\u001b]0;owned\u0007"
 TASK = {"title": f"{MARKUP}{CONTROL}", "id": "hostile"}
+VIEWS = (
+    "",
+    "/table",
+    "/timeline",
+    "/report",
+    "/events",
+    "/t/hostile",
+    "/changes?worker=worker_2",
+    "/w/worker_1",
+)
 
 
 def test_texts_of_workers_are_inert_on_every_page(page: Page, site: Site) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: asked.append("a dialog"))
-    command = f"echo \"{MARKUP} {LINK}\"; printf '\\033[31mred\\033[0m \\033]0;owned\\007'; exit 1"
-    job = site.job([shell(command, retries=0, **TASK)], request=f"{MARKUP} {LINK}")
-    for path in ("", "/table", "/timeline", "/report", "/events", "/w/worker_1", "/t/hostile"):
+    lines = f'echo "{MARKUP} {LINK}"; echo "::group::{MARKUP}"'
+    said = f"{lines}; printf '\\033[31mred\\033[0m \\033]0;owned\\007'; exit 1"
+    evil = "printf '<img src=x onerror=alert(1)>\\n\\342\\200\\256gnp.exe\\n' > evil.html"
+    long = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo after"
+    tasks = [shell(said, retries=0, **TASK), shell(f"{long}; {evil}", git="on")]
+    job = site.job(tasks, request=f"{MARKUP} {LINK}")
+
+    for path in VIEWS:
         page.goto(f"{site.url}/jobs/{job}{path}")
         page.locator(".jobhead h1, main h1").first.wait_for()
-        expect(page.locator("main")).to_be_visible()
-        assert page.locator("main img, main script").count() == 0
-        assert page.locator("a[href^='javascript:']").count() == 0
-        assert page.title() != "owned"
-    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+        page.wait_for_function("() => !document.querySelector('[aria-busy]')")
+        assert page.locator("main img, main script").count() == 0, path
+        assert page.locator("a[href^='javascript:']").count() == 0, path
+        assert page.title() != "owned", path
+        if "changes" in path:
+            expect(page.get_by_role("cell", name="<img src=x onerror=alert(1)>")).to_be_visible()
+            expect(page.get_by_role("cell", name="\\u202egnp.exe")).to_be_visible()
     expect(page.get_by_role("log")).to_contain_text("<img src=x onerror=")
     expect(page.locator(".a-r")).to_have_text("red")
     expect(page.locator("h1")).to_contain_text("\\u202eevil\\u0007")
-    assert all(address.startswith(site.url) for address in asked)
-
-
-def test_a_line_of_many_megabytes_does_not_stop_the_page(page: Page, site: Site) -> None:
-    job = site.job([shell("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo after")])
-    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+    # A line of three megabytes does not stop the page.
+    page.goto(f"{site.url}/jobs/{job}/w/worker_2")
     expect(page.get_by_role("log")).to_contain_text("more characters")
     expect(page.get_by_role("log")).to_contain_text("after")
+    assert all(address.startswith(site.url) for address in asked)
 
 
 def test_a_policy_refuses_markup_of_scripts(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
-    site.log_in(page)
+    reports: list[str] = []
+    page.on("console", lambda line: reports.append(line.text))
+    page.add_init_script(REPORTS)
+    page.goto(site.url)
+    page.locator("main").wait_for()
     refused = page.evaluate(
         """() => {
           try { document.querySelector("main").innerHTML = "<b>x</b>"; return false; }
@@ -47,3 +66,6 @@ def test_a_policy_refuses_markup_of_scripts(context: BrowserContext, site: Site)
         }"""
     )
     assert refused
+    # The page fixture counts such reports: there are some, if something is refused.
+    page.wait_for_timeout(0)
+    assert any(each.startswith("refused: require-trusted-types-for") for each in reports)

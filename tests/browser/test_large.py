@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from tests.browser.site import Site, shell
 
@@ -30,15 +30,16 @@ SCROLLED_FRAMES = """(seconds) => new Promise((resolve) => {
 })"""
 
 
-def plain(first: str) -> list[dict[str, Any]]:
+def plain(first: str, workers: int = WORKERS, each: str = "true") -> list[dict[str, Any]]:
     """Tasks that all need the first one."""
-    rest = (shell("true", id=f"t{k}", depends_on=["first"]) for k in range(1, WORKERS))
+    rest = (shell(each, id=f"t{k}", depends_on=["first"]) for k in range(1, workers))
     return [shell(first, id="first", title="The first", retries=0), *rest]
 
 
 @pytest.mark.timeout(180)
-def test_ten_thousand_workers_are_few_elements(page: Page, site: Site) -> None:
-    job = site.job(plain("exit 1"), git="off", gates=[])
+@pytest.mark.parametrize("workers", [1_200, pytest.param(WORKERS, marks=pytest.mark.nightly)])
+def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: int) -> None:
+    job = site.job(plain("exit 1", workers), git="off", gates=[])
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator("canvas.strip")).to_be_visible(timeout=20_000)
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
@@ -46,10 +47,10 @@ def test_ten_thousand_workers_are_few_elements(page: Page, site: Site) -> None:
     rows = page.locator("tbody tr:not(.space)")
     expect(rows.nth(0)).to_contain_text("The first")
     page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
-    expect(page.get_by_text(f"worker_{WORKERS}", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"worker_{workers}", exact=True)).to_be_visible()
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
     page.keyboard.press("3")
-    name = re.compile("Timeline of 10,000 lanes")
+    name = re.compile(f"Timeline of {workers:,} lanes")
     expect(page.get_by_role("img", name=name)).to_be_visible(timeout=20_000)
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
 
@@ -57,10 +58,15 @@ def test_ten_thousand_workers_are_few_elements(page: Page, site: Site) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: Site) -> None:
-    """While they run: some hundred events a second."""
+    """While they run, with some 200 events a second, and the table is scrolled.
+
+    The processor time of the page's thread for a frame is far below the frame, also if others use
+    the processors; the time between frames means something if they do not.
+    """
     go = site.project.path / "begin"
     first = f"until [ -e '{go}' ]; do sleep 0.05; done"
-    job = site.job(plain(first), wait=False, git="off", gates=[], max_workers=10)
+    tasks = plain(first, each="sleep 0.1")
+    job = site.job(tasks, wait=False, git="off", gates=[], max_workers=10)
     page.goto(f"{site.url}/jobs/{job}/table")
     page.locator("tbody a").first.wait_for(timeout=20_000)
     page.reload()
@@ -68,11 +74,31 @@ def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: S
     ready = page.evaluate("() => performance.now()")
     go.touch()
     expect(page.locator(".jobhead")).to_contain_text("succeeded", timeout=20_000)
+    thread = page.context.new_cdp_session(page)
+    thread.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before, begun = _busy_seconds(thread), _last_event(site, job)
     times = page.evaluate(SCROLLED_FRAMES, 5)
+    busy = 1000 * (_busy_seconds(thread) - before) / len(times)
+    events = (_last_event(site, job) - begun) / 5
     with site.client() as client:
         client.cancel(job)
     heap = page.evaluate("() => performance.memory.usedJSHeapSize")
     p95 = times[int(len(times) * 0.95)]
-    figures = f"ready {ready:.0f} ms, frames p95 {p95:.0f} ms, heap {heap / 1e6:.0f} MB"
+    figures = (
+        f"ready {ready:.0f} ms, frames p95 {p95:.0f} ms, {busy:.1f} ms of processor a frame, "
+        f"{events:.0f} events/s, heap {heap / 1e6:.0f} MB"
+    )
     print(figures)
-    assert ready <= READY_MS and p95 <= FRAME_MS and heap <= HEAP_BYTES, figures
+    assert busy <= FRAME_MS / 2 and heap <= HEAP_BYTES, figures
+    assert ready <= READY_MS and p95 <= FRAME_MS, figures
+
+
+def _busy_seconds(thread: CDPSession) -> float:
+    """Processor time of the page's main thread."""
+    metrics = thread.send("Performance.getMetrics")["metrics"]
+    return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration")
+
+
+def _last_event(site: Site, job: str) -> int:
+    with site.client() as client:
+        return int(client.status(job)["seq"])

@@ -3,23 +3,25 @@
 import json
 import re
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.site import KEY, Site, shell
+from tests.browser.site import KEY, READER, Site, shell
 
 
-def test_the_address_is_kept_over_the_login(context: BrowserContext, site: Site) -> None:
+def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
-    site.log_in(page, "/jobs/00000000")
-    assert page.url == f"{site.url}/jobs/00000000"
-
-
-def test_a_wrong_key_is_refused_with_a_reason(context: BrowserContext, site: Site) -> None:
-    page = context.new_page()
-    page.goto(site.url)
+    page.goto(f"{site.url}/costs")
     page.get_by_label("Key").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("invalid API key")
+
+    site.log_in(page, "/costs")
+    assert page.url == f"{site.url}/costs"
+
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Key")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Key")).to_be_visible()
 
 
 def test_a_ticket_logs_in_once_and_leaves_the_address(context: BrowserContext, site: Site) -> None:
@@ -52,8 +54,15 @@ def test_the_key_is_in_no_address_log_history_or_document(
     assert all(re.match(re.escape(site.url), address) for address in asked)
 
 
-def test_logging_out_ends_the_session(page: Page, site: Site) -> None:
-    page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_label("Key")).to_be_visible()
-    page.goto(f"{site.url}/costs")
-    expect(page.get_by_label("Key")).to_be_visible()
+def test_a_key_that_reads_sees_no_buttons(context: BrowserContext, site: Site) -> None:
+    job = site.job([shell("exit 1", retries=0)])
+    page = context.new_page()
+    site.log_in(page, f"/jobs/{job}/table", key=READER)
+    expect(page.locator(".pill")).to_have_text("failed")
+    page.locator("tbody [data-row]").first.focus()
+    page.keyboard.press("x")
+    for role in ("button", "checkbox"):
+        expect(page.get_by_role(role, name=re.compile("Retry|Select"))).to_have_count(0)
+    page.goto(site.url)
+    expect(page.get_by_role("link", name="A job of the tests").first).to_be_visible()
+    expect(page.get_by_role("link", name="New job")).to_have_count(0)

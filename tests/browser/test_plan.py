@@ -1,24 +1,38 @@
 """A plan that waits: edited in place, approved, and run as it was edited."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import Site, shell
 
-ENDED_MS = 30_000.0
+PLAN = """request: A plan to approve
+workdir: own
+tasks:
+  - {id: one, title: First, comand: echo one}
+  - {id: two, title: Second, command: echo two, depends_on: [one]}
+"""
 
 
-def test_an_edited_plan_is_approved_and_runs(page: Page, site: Site) -> None:
-    tasks = [
-        shell("echo one", id="one", title="First"),
-        shell("echo two", id="two", title="Second", depends_on=["one"]),
-    ]
-    job = site.job(tasks, wait=False, approve=True, request="A plan to approve")
-    page.goto(f"{site.url}/jobs/{job}/plan")
+def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/new")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    page.get_by_label("Show me the plan first").check()
+    field = page.get_by_label("A plan, as YAML or JSON")
+    field.fill("tasks: [")
+    page.get_by_role("button", name="Make the plan").click()
+    expect(page.get_by_role("alert")).to_contain_text("line 1")
+    field.fill(PLAN)
+    page.get_by_role("button", name="Make the plan").click()
+    expect(page.get_by_role("alert")).to_contain_text("task 1 comand unknown field")
+    field.fill(PLAN.replace("comand", "command"))
+    page.get_by_role("button", name="Make the plan").click()
+    page.get_by_role("link", name="Review plan").first.click()
     expect(page.get_by_text("This plan waits for you.")).to_be_visible()
+    job = page.url.split("/")[-2]
     page.get_by_role("button", name="Remove task 2").click()
     expect(page.get_by_text("your changes are not saved")).to_be_visible()
 
-    page.get_by_role("button", name="Approve and start").click()
+    page.keyboard.press("a")
     page.get_by_role("dialog").get_by_role("button", name="Approve and start").click()
 
     expect(page.get_by_text("Approved")).to_be_visible()
@@ -28,6 +42,7 @@ def test_an_edited_plan_is_approved_and_runs(page: Page, site: Site) -> None:
     assert [row["task_id"] for row in ended["results"]["tasks"]] == ["one"]
 
 
+@pytest.mark.nightly
 def test_a_plan_can_be_rejected(page: Page, site: Site) -> None:
     job = site.job([shell("echo one", id="one")], wait=False, approve=True, request="Not this")
     page.goto(f"{site.url}/jobs/{job}/plan")

@@ -90,19 +90,11 @@ function Row({ model, row, selected, marked, select, mark }) {
 const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);
 const MAY_STOP = new Set(["running", "waiting", "pending"]);
 
-// One call for each worker; what the server refuses is said, and the others go on.
+// One call for each worker, all at once: a job may end between two. What the server refuses is said.
 async function each(model, places, name, done) {
-  let refused = null;
-  let count = 0;
-  for (const i of places) {
-    try {
-      await post(path("jobs", model.job, "workers", model.id[i], name));
-      count += 1;
-    } catch (error) {
-      refused = error;
-    }
-  }
-  say(`${many(count, "worker")} ${done}${refused ? `; ${places.length - count} not: ${refused.message}` : ""}`);
+  const calls = places.map((i) => post(path("jobs", model.job, "workers", model.id[i], name)));
+  const refused = (await Promise.allSettled(calls)).filter((call) => call.status === "rejected");
+  say(`${many(places.length - refused.length, "worker")} ${done}${refused.length ? `; ${refused.length} not: ${refused[0].reason.message}` : ""}`);
 }
 
 // What is marked, and what may be done with it.
@@ -110,7 +102,7 @@ function Marked({ model, marks, clear, refresh }) {
   if (!marks.size) return null;
   const of = (states) => [...marks].filter((i) => states.has(model.state[i]));
   const [again, stop] = [of(MAY_RETRY), of(MAY_STOP)];
-  const retry = async () => { await each(model, again, "retry", "run again"); clear(); refresh(); };
+  const retry = async () => { await each(model, again, "retry", "to run again"); clear(); refresh(); };
   const cancel = async () => {
     const text = `Cancel ${many(stop.length, "worker")}? What they did stays on their branches. The tasks that need them are skipped.`;
     if (!(await ask({ title: "Cancel workers", text, yes: "Cancel them", danger: true }))) return;

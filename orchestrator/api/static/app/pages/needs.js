@@ -23,7 +23,7 @@ const answer = (need, word, title) => async () => {
 
 // icon, words, address, word of the primary action (a link, or a call), and the other action
 const KINDS = {
-  approval: { icon: "i-check", words: "Approve a plan", to: job, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
+  approval: { icon: "i-check", words: "Approve a plan", to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: job, word: "Approve", call: (need) => answer(need, "approve", "Approve"), other: ["Reject", (need) => answer(need, "reject", "Reject")()] },
   conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
   asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },

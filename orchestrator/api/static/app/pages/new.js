@@ -1,6 +1,6 @@
 // A new job: the request, who does it, its limits, and what happens before it starts.
 import { post } from "../core/api.js";
-import { html, useState } from "../core/html.js";
+import { html, useEffect, useRef, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { mayChange } from "../core/session.js";
@@ -123,6 +123,8 @@ export function Page() {
   const [form, set] = useState(EMPTY);
   const [wrong, setWrong] = useState([]);
   const [busy, setBusy] = useState(false);
+  const first = useRef(null);
+  useEffect(() => first.current?.focus(), []);
   const put = (name, value) => set((known) => ({ ...known, [name]: value }));
   const submit = async (event) => {
     event?.preventDefault();
@@ -139,7 +141,7 @@ export function Page() {
   if (!mayChange()) return html`<main id="main"><h1 class="sr">New job</h1><section class="card"><${Empty} title="This key only reads">A key with scope submit or admin starts jobs.<//></section></main>`;
   const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit();
   return html`<main id="main"><${Title} text="New job" /><div class="page-h"><h1>New job</h1></div><form class="cols" onSubmit=${submit} onKeyDown=${keys}><div class="stack">
-      <section class="card pad form"><div class="field"><label for="rq">What should be done?</label><textarea class="in" id="rq" rows="4" autofocus value=${form.request}
+      <section class="card pad form"><div class="field"><label for="rq">What should be done?</label><textarea class="in" id="rq" rows="4" ref=${first} value=${form.request}
         onInput=${(event) => put("request", event.target.value)}></textarea><span class="hint">One request, or a list.</span></div>
         ${form.source !== "commands" && html`<${Agents} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
       <${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} /></div>
