@@ -10,6 +10,7 @@
 - ``gates``: Checks of a project: detecting them, and reading their reports
 - ``git``: The host project's repository, by the program git
 - ``launchers``: Processes of workers: starting, containing and stopping them
+- ``outbox``: Messages to receivers outside: webhooks, callbacks, and notifications
 - ``reports``: Reports of finished jobs, as Markdown and JSON
 - ``schemas``: Wire shapes: requests, answers, and what agents return
 - ``security``: Keys, masking of secrets, workers' environment, safe paths

@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from orchestrator import __version__
@@ -13,6 +14,7 @@ from orchestrator.agents.survey.request import intent
 from orchestrator.app.agents import registry
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import JobManager
+from orchestrator.app.outward import Receivers, receivers
 from orchestrator.app.settings_map import (
     api_keys,
     containment,
@@ -20,6 +22,7 @@ from orchestrator.app.settings_map import (
     limits,
     live_workers,
     masked,
+    own_secrets,
     quotas,
     surroundings,
 )
@@ -50,6 +53,7 @@ from orchestrator.engine.preparation.preparation import AttemptPreparation
 from orchestrator.engine.preparation.shared_context import SharedContextRuns
 from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention import Housekeeping, JobRemoval
+from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.service.access import Access
@@ -77,6 +81,7 @@ from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.outbox import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
@@ -86,6 +91,12 @@ from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
 from orchestrator.git.commits.changes import GitChanges
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
+from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.calls import OutboxService
+from orchestrator.outbox.http import Poster
+from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
@@ -151,6 +162,7 @@ class Assembly:
             status_files=self._status_files,
             removal=self._removal,
             housekeeping=self._housekeeping,
+            outbox=self._outbox_service,
             landings=self._landing_calls,
             pass_on_messages=self._job_control.pass_on_again,
             worktree_cleanup=WorktreeCleanup(self._worktrees),
@@ -221,7 +233,40 @@ class Assembly:
                 lambda: self._place.moved,
             ),
             lease_calls=self._lease_calls,
+            outbox=self._outbox,
         )
+
+    # Messages to receivers outside
+
+    @cached_property
+    def _receivers(self) -> Receivers:
+        return receivers(self._settings)
+
+    @cached_property
+    def _outbox(self) -> Outbox:
+        return Outbox(self._receivers.subscriptions)
+
+    @cached_property
+    def _outbox_service(self) -> OutboxService:
+        found, store = self._receivers, self._store.outbox
+        mask = partial(masked, own_secrets(self._settings))
+        policy = AddressPolicy(self._settings.webhooks.allow_hosts)
+        poster = Poster(policy, self._settings.webhooks.timeout, time.time, mask)
+        messages = Messages(self._store, lambda: self._preparation.api_url, mask)
+        outbox = OutboxService(
+            store=store,
+            webhooks=Webhooks(
+                found.endpoints, found.callback_keys, poster, messages, self._store, time.time
+            ),
+            notifications=Notifications(found.targets, poster, messages, store, clock.now),
+            subscriptions=found.subscriptions,
+            policy=policy,
+            switch=self._outbox,
+            now=clock.now,
+            trouble=found.trouble,
+        )
+        self._publisher.add(outbox.sender.observe)
+        return outbox
 
     # Attempts, and the choice among candidates
 
@@ -403,6 +448,7 @@ class Assembly:
             server_status=self._server_status,
             publisher=self._publisher,
             workspace=self._workspace,
+            outbox=self._outbox_service,
         )
 
     @cached_property
@@ -458,6 +504,7 @@ class Assembly:
             bases=Bases(self._repository, self._worktrees),
             new_job_id=lambda: secrets.token_hex(4),
             moved=lambda: self._place.moved,
+            check_url=self._outbox_service.check_url,
         )
 
     @cached_property

@@ -25,6 +25,7 @@ from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
+from orchestrator.outbox.calls import OutboxService
 from orchestrator.security import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
@@ -63,6 +64,7 @@ class JobManager:
     status_files: StatusFiles
     removal: JobRemoval
     housekeeping: Housekeeping
+    outbox: OutboxService
     landings: LandingCalls
     #: Gives running attempts the messages that a crash kept from them.
     pass_on_messages: Callable[[Sequence[Attempt]], None]
@@ -94,6 +96,7 @@ class JobManager:
 
         ``removed`` is called, in any thread, for every job that is removed because of its age.
         """
+        self.outbox.check_settings()
         self.dispatch.api_url = api_url
         self._take_place()
         under_way = bool(self.store.unfinished())
@@ -127,6 +130,7 @@ class JobManager:
         self.supervisor.start()
         self.landings.recover()
         self.pass_on_messages(found)
+        self.outbox.sender.start()
         self.housekeeping.start(removed)
 
     def _take_place(self) -> None:
@@ -157,6 +161,7 @@ class JobManager:
         self.stop_workers()
         self.reporting.stop()
         self.publisher.stop()
+        self.outbox.sender.stop()
         self.status_files.stop()
         self.job_log.close()
         self.close()

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.registry import AgentRegistry
+from orchestrator.app.outward import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.kinds import Processors
@@ -114,7 +115,7 @@ def own_secrets(settings: Settings) -> tuple[str, ...]:
     found += [each.secret.get_secret_value() for each in settings.triggers.values()]
     if settings.store.url is not None:
         found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
-    return tuple(filter(None, found))
+    return tuple(filter(None, [*found, *secrets_of(settings)]))
 
 
 def masked(secrets: Sequence[str], text: str) -> str:

@@ -94,6 +94,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "config": "setup.config",
         "keys": "setup.keys",
         "triggers": "setup.triggers",
+        "webhooks": "setup.webhooks",
+        "notify": "setup.notify",
         "init": "setup.init",
         "completion": "setup.completion",
         "help": "setup.help",

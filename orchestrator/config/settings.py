@@ -42,6 +42,7 @@ from orchestrator.config.fields.kinds import (
 )
 from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.text_checks import empty_for_null, upper_case
+from orchestrator.config.outward import Notify, Webhooks
 from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.limits.quotas import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
@@ -409,6 +410,8 @@ class Settings(Section):
     logging: Logging = Logging()
     git: Git = Git()
     reports: Reports = Reports()
+    webhooks: Webhooks = Webhooks()
+    notify: Notify = Notify()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""
     triggers: Mapping[AgentName, TriggerSettings] = Field(default_factory=dict)

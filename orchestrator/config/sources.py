@@ -10,11 +10,18 @@ from orchestrator.config.yaml_text import Position, YamlText, read_yaml
 FILE_NAME = "config.yaml"
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
-SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
+SECRETS = {
+    ("api", "api_key"),
+    ("api", "keys"),
+    ("store", "url"),
+    ("webhooks", "endpoints"),
+    ("webhooks", "callback_secret"),
+    ("notify", "targets"),
+}
 #: Old names of renamed settings, by section.
 FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
 #: Sections whose texts may be ``env:NAME``, which means the value of a variable.
-WITH_VARIABLES = ("triggers",)
+WITH_VARIABLES = ("triggers", "webhooks", "notify")
 FROM_VARIABLE = "env:"
 #: Suffix of a variable whose value is the path of a file, as container platforms pass secrets.
 IN_FILE = "_FILE"

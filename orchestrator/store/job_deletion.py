@@ -5,11 +5,20 @@ from collections.abc import Collection
 from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.store.schema.tables import attempts, events, jobs, leases, tasks, workers
+from orchestrator.store.schema.tables import (
+    attempts,
+    deliveries,
+    events,
+    jobs,
+    leases,
+    tasks,
+    workers,
+)
 
 _in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))
 #: Referring rows come before the rows that they refer to.
 _DELETIONS = (
+    delete(deliveries).where(deliveries.c.root_id == bindparam("root")),
     delete(leases).where(leases.c.root_id == bindparam("root")),
     delete(events).where(events.c.root_id == bindparam("root")),
     delete(attempts).where(attempts.c.root_id == bindparam("root")),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     URL,
@@ -45,6 +45,7 @@ from orchestrator.store import job_deletion, leases, queries
 from orchestrator.store.database.connections import Connections
 from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
 from orchestrator.store.database.migrate import migrate
+from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.queries import values
 from orchestrator.store.read_models.job_list import job_page, needy, status_counts
 from orchestrator.store.read_models.snapshot import last_seq, snapshot
@@ -280,6 +281,8 @@ class SqlStore:
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
         self._versions = Versions()
+        #: Messages to receivers outside.
+        self.outbox: Final = SqlOutbox(self._read, self._write_aside)
 
     @property
     def file(self) -> Path | None:
@@ -488,6 +491,11 @@ class SqlStore:
         connections = self._opened()
         with told_as_store_errors(self._where), told_as_unreadable(self._where):
             return connections.read(query)
+
+    def _write_aside(self, action: Callable[[Connection], None]) -> None:
+        connections = self._opened()
+        with told_as_store_errors(self._where):
+            connections.write_aside(action)
 
     def _opened(self) -> Connections:
         if self._connections is None:

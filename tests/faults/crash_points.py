@@ -75,6 +75,7 @@ OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
 OF_UNDOING = ("landing: about to move",)
 OF_MESSAGES = ("message: stored",)
+OF_DELIVERIES = ("outbox: before the record",)
 OF_STORED_LANDINGS = (
     "landing: noted",
     "landing: about to be stored",
@@ -120,6 +121,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     (
         "integration/engine/jobs/test_messages.py::test_a_message_survives_a_crash_and_comes_once"
     ): OF_MESSAGES,
+    (
+        "integration/outbox/test_outages.py::"
+        "test_a_crash_before_the_record_repeats_the_message_with_its_id"
+    ): OF_DELIVERIES,
     (
         "integration/engine/checkouts/test_landing.py::"
         "test_a_landing_is_told_once_whenever_the_server_dies"

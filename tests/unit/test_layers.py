@@ -25,7 +25,7 @@ LEVELS: Mapping[str, int] = {
     "security": 1,
     **dict.fromkeys(("config", "schemas"), 2),
     **dict.fromkeys(("engine", "agents", "launchers", "store", "workspace", "git", "gates"), 3),
-    **dict.fromkeys(("reports", "webhooks"), 3),
+    **dict.fromkeys(("reports", "outbox"), 3),
     "app": 4,
     "api": 5,
     "cli": 6,
@@ -33,7 +33,7 @@ LEVELS: Mapping[str, int] = {
 }
 
 #: Maximum number of modules and packages in a folder, and of the product's parts.
-MOST, MOST_PARTS = 14, 16
+MOST, MOST_PARTS = 14, 17
 
 #: Modules that read a clock, a disk, a network, or another process. ``pathlib`` is allowed as a
 #: type only.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from orchestrator.api.client.calls import Answer, object_of, path_of
 from orchestrator.api.client.discovery import find_address
@@ -76,11 +77,14 @@ class OrchestratorClient(Following):
         tasks: Sequence[Mapping[str, Any]] | None = None,
         idempotency_key: str | None = None,
         workdir: str | None = None,
+        callback_url: str | None = None,
+        callback_events: Sequence[str] | None = None,
         **config: Any,
     ) -> Answer:
         """Submit a job; returns at once with its ``job_id``.
 
-        ``workdir`` is the default start directory of workers. ``config`` are the keys of a
+        ``workdir`` is the default start directory of workers. ``callback_url`` gets a message when
+        the job ends, or at the ``callback_events``. ``config`` are the keys of a
         request's ``config``, such as ``max_workers=4``; None means "not given". The same
         ``idempotency_key`` never creates a second job.
         """
@@ -89,6 +93,10 @@ class OrchestratorClient(Following):
             body["tasks"] = [dict(task) for task in tasks]
         if workdir is not None:
             body["workdir"] = workdir
+        if callback_url is not None:
+            body["callback_url"] = callback_url
+        if callback_events is not None:
+            body["callback_events"] = list(callback_events)
         key = idempotency_key or secrets.token_hex(16)
         return self._post("/api/v1/orchestrate", body, idempotency_key=key)
 
@@ -325,6 +333,31 @@ class OrchestratorClient(Following):
     def stats(self) -> Answer:
         """Return counts and rates over all jobs."""
         return self._get("/api/v1/stats")
+
+    def webhooks(self) -> Answer:
+        """Return the receivers of messages, with counts of deliveries: ``endpoints``."""
+        return self._get("/api/v1/webhooks")
+
+    def test_webhook(self, name: str) -> Answer:
+        """Send a test message to a webhook; return ``delivered``, ``status``, and ``error``."""
+        return self._post(f"/api/v1/webhooks/{quote(name, safe='')}/test", {})
+
+    def deliveries(self, **filters: Any) -> Answer:
+        """Return one page of messages to receivers, the latest first: ``deliveries``, ``total``.
+
+        Filters: ``endpoint``, ``state``, ``job``, ``page``, ``page_size``.
+        """
+        query = {name: value for name, value in filters.items() if value not in (None, "")}
+        return self._get("/api/v1/webhooks/deliveries", query)
+
+    def redeliver(self, delivery_id: str) -> Answer:
+        """Send a message again, with the same id. Raises ConflictError while it is pending."""
+        path = f"/api/v1/webhooks/deliveries/{quote(delivery_id, safe='')}/redeliver"
+        return self._post(path, {})
+
+    def test_notifications(self, name: str = "") -> Answer:
+        """Send a test notification to one target, or to all: ``tests``."""
+        return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
     def agents(self) -> Answer:
         """Return the agents that a task can name, and if they can work: ``agents``."""

@@ -52,6 +52,8 @@ TAGS = {
 #: The schema of each path parameter.
 PATH_PARAMETERS = {
     "job_id": "Id of a job.",
+    "delivery_id": "Id of a message, such as msg_abc123_7_ci.",
+    "endpoint": "Name of an endpoint in webhooks.endpoints.",
     "task_id": "Id of a task of the job.",
     "worker_id": "Name of a worker, such as worker_1 or worker_2_1.",
     "task": "Id of a task of /api/v1/tasks: its UUID, or the id of its job.",

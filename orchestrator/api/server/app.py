@@ -27,7 +27,7 @@ from orchestrator.api.routes import (
     triggers,
 )
 from orchestrator.api.routes.read_models import changes, feed, needs, usage, workers
-from orchestrator.api.routes.server import agents, project, session, stats
+from orchestrator.api.routes.server import agents, outbox, project, session, stats
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
@@ -63,6 +63,7 @@ BLUEPRINTS = (
     agents.blueprint,
     project.blueprint,
     session.blueprint,
+    outbox.blueprint,
     pages.blueprint,
     triggers.blueprint,
 )

@@ -145,6 +145,15 @@ REVIEWER = "reviewer"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """The address that gets messages about one job. It may hold a token, so it is a secret."""
+
+    url: str = field(repr=False)
+    #: Topics (core.ports.outbox).
+    events: tuple[str, ...] = ("job_ended",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One request, with its settings and status."""
 
@@ -184,6 +193,8 @@ class Job:
     #: Seconds of former pauses since the start, which the wall time does not include.
     paused_seconds: float = 0.0
     facts: JobFacts = NO_FACTS
+    #: Gets messages about the job and its descendants; only root jobs have one.
+    callback: Callback | None = None
 
     @property
     def is_root(self) -> bool:

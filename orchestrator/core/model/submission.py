@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.job import Attempt, Callback, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, default_config
 
 
@@ -96,6 +96,8 @@ class Submission:
     tasks: tuple[TaskSpec, ...] = ()
     config: ConfigRequest = field(default_factory=ConfigRequest)
     idempotency_key: str | None = None
+    #: Gets messages about the job; only callers with the scope admin may set it.
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,12 @@
 """Results of reads that list many workers: light rows, without whole documents."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.needs import Need
 
 
@@ -169,6 +170,11 @@ class StatusCount(NamedTuple):
     cost_partial: bool
 
 
+#: In lists, both are a success.
+_COUNTED_AS = {WorkerStatus.RECURSIVE_SUCCESS: WorkerStatus.SUCCESS}
+COUNTED = tuple(each for each in WorkerStatus if each not in _COUNTED_AS)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """Numbers of workers by status, and known usage."""
@@ -177,6 +183,24 @@ class Progress:
     cost_usd: float | None = None
     tokens: int | None = None
     cost_partial: bool = False
+
+    @classmethod
+    def of(cls, counts: Iterable[StatusCount]) -> "Progress":
+        """Return numbers of workers by status, with zeros, and known usage."""
+        numbers = dict.fromkeys(map(str, COUNTED), 0)
+        costs, tokens, partial = [], [], False
+        for each in counts:
+            status = WorkerStatus(each.status)
+            numbers[_COUNTED_AS.get(status, status)] += each.workers
+            costs += [] if each.cost_usd is None else [each.cost_usd]
+            tokens += [] if each.tokens is None else [each.tokens]
+            partial |= each.cost_partial
+        return cls(
+            counts=numbers,
+            cost_usd=round(sum(costs), 6) if costs else None,
+            tokens=sum(tokens) if tokens else None,
+            cost_partial=partial,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from orchestrator.core.ports.listings import (
     WorkerFilter,
     WorkerPage,
 )
+from orchestrator.core.ports.outbox import OutboxEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,8 @@ class Change:
     spent_days: Sequence[DaySpent] = ()
     #: Pauses of everything, None for none; the last one replaces the stored one.
     pauses: Sequence[Pause | None] = ()
+    #: Messages to receivers outside that report some of the events.
+    outbox: Sequence[OutboxEntry] = ()
 
     @property
     def durable(self) -> bool:

@@ -15,6 +15,7 @@ from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
+from orchestrator.core.ports.outbox import OutboxCalls
 from orchestrator.core.ports.read_models import (
     AskedQuestion,
     Availability,
@@ -77,8 +78,11 @@ class Service:
         server_status: ServerStatus,
         publisher: Publisher,
         workspace: Workspace,
+        outbox: OutboxCalls,
     ) -> None:
         self._access = access
+        #: Messages to receivers outside; callers need ``check_admin``.
+        self.outbox: Final = outbox
         self._submissions = submissions
         self._job_control = job_control
         self._pauses = pauses
@@ -118,6 +122,10 @@ class Service:
     def check_person(self, caller: Caller) -> None:
         """Raise Forbidden for a worker."""
         self._access.check_person(caller)
+
+    def check_admin(self, caller: Caller, what: str) -> None:
+        """Raise Forbidden for a caller without scope admin, who may not change ``what``."""
+        self._access.check_admin(caller, what)
 
     def check_change(self, caller: Caller) -> None:
         """Raise Forbidden if the caller may change nothing at all."""

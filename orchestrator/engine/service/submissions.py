@@ -45,8 +45,11 @@ class SubmissionCalls:
         bases: Bases,
         new_job_id: Callable[[], str],
         moved: Callable[[], str],
+        check_url: Callable[[str], None],
     ) -> None:
-        """``moved`` returns True if workspace or project was moved."""
+        """``moved`` returns True if workspace or project was moved. ``check_url`` raises
+        InvalidRequest for an address to which nothing may be sent.
+        """
         self._supervisor = supervisor
         self._store = store
         self._access = access
@@ -58,9 +61,13 @@ class SubmissionCalls:
         self._bases = bases
         self._new_job_id = new_job_id
         self._moved = moved
+        self._check_url = check_url
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         self._access.check_change(caller)
+        if submission.callback is not None:
+            self._access.check_admin(caller, "callback_url")
+            self._check_url(submission.callback.url)
         self._check_place()
         again = self._submitted_before(caller, submission)
         if again is not None:

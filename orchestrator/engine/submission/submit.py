@@ -464,6 +464,7 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
         idempotency_key=asked.submission.idempotency_key,
         plan_source=asked.plan_source,
         created_at=now,
+        callback=asked.submission.callback,
     )
 
 

@@ -50,6 +50,7 @@ from orchestrator.engine.runtime.messages import (
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.outbox import Outbox
 from orchestrator.security.keys import hash_key, new_key, new_proof
 
 #: Seconds of changes that observers get together: waking a thread for each change would take the
@@ -229,8 +230,10 @@ class Supervisor:
         publisher: Publisher,
         headroom: Headroom,
         lease_calls: LeaseCalls,
+        outbox: Outbox,
     ) -> None:
         self._scheduler = scheduler
+        self._outbox = outbox
         self._lease_calls = lease_calls
         self._store = store
         self._attempts = attempts
@@ -338,7 +341,8 @@ class Supervisor:
         commands = self._scheduler.turn(now, room=self._headroom.room())
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue(start) for start in starts}
-        change = self._scheduler.take_changes()
+        taken = self._scheduler.take_changes()
+        change = self._outbox.with_entries(taken, self._scheduler.view)
         self._save(change)
         for command in commands:
             self._try(command, issued)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -19,10 +20,11 @@ from pydantic_core import PydanticCustomError
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivery import is_relative
 from orchestrator.core.model.gate import OFF, Gate
-from orchestrator.core.model.job import CandidateSettings, TaskSpec
+from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME
 from orchestrator.core.model.setting import Kind, Setting
 from orchestrator.core.model.submission import ConfigRequest, Submission
+from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
 from orchestrator.schemas.fields.text import (
     MOST_ITEMS,
@@ -125,6 +127,9 @@ Revision = Annotated[Text, Field(min_length=1, max_length=1024)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
 
+CallbackEvents = Annotated[
+    tuple[Annotated[Topic, Field(strict=False)], ...], Field(strict=False, min_length=1)
+]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
 
 _TYPES: Mapping[Kind, Any] = {
@@ -303,7 +308,7 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     return tasks
 
 
-class OrchestrateRequest(Wire):
+class JobRequest(Wire):
     """A request for a job, with optional settings and tasks."""
 
     request: RequestText
@@ -321,7 +326,7 @@ class OrchestrateRequest(Wire):
         return check_tasks_fit(tasks)
 
     @model_validator(mode="after")
-    def workdir_is_of_tasks(self) -> "OrchestrateRequest":
+    def workdir_is_of_tasks(self) -> "JobRequest":
         if self.workdir is not None and not self.tasks:
             raise ValueError("workdir needs tasks; remove workdir, or add tasks")
         for task in self.tasks if self.workdir is not None else ():
@@ -339,6 +344,29 @@ class OrchestrateRequest(Wire):
             config=self.config.to_config(),
             idempotency_key=idempotency_key,
         )
+
+
+class OrchestrateRequest(JobRequest):
+    """A request for a job, with optional settings, tasks, and an address for messages."""
+
+    callback_url: Annotated[Text, Field(min_length=1, max_length=2000)] | None = None
+    """Address that gets a message when the job ends (docs/webhooks.md); only with scope admin."""
+    callback_events: CallbackEvents | None = None
+    """Events for callback_url: job_started, job_ended, needs_you, job_landed (default:
+    job_ended)."""
+
+    @model_validator(mode="after")
+    def callback_events_have_an_address(self) -> "OrchestrateRequest":
+        if self.callback_events is not None and self.callback_url is None:
+            raise ValueError("callback_events needs callback_url; add it, or remove the events")
+        return self
+
+    def to_submission(self, idempotency_key: str | None = None) -> Submission:
+        submission = super().to_submission(idempotency_key)
+        if self.callback_url is None:
+            return submission
+        events = self.callback_events or (Topic.JOB_ENDED,)
+        return replace(submission, callback=Callback(url=self.callback_url, events=events))
 
 
 class RetryRequest(Wire):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire, Word
 from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
-from orchestrator.schemas.requests.job import OrchestrateRequest
+from orchestrator.schemas.requests.job import JobRequest
 from orchestrator.schemas.requests.message import MessageBody
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
@@ -23,8 +23,8 @@ def _bare(value: object) -> object:
 JobId = Annotated[Word, BeforeValidator(_bare)]
 
 
-class OrchestrateArguments(OrchestrateRequest):
-    """The same as the body of ``POST /api/v1/orchestrate``."""
+class OrchestrateArguments(JobRequest):
+    """The same as the body of ``POST /api/v1/orchestrate``, without an address for messages."""
 
 
 class StatusArguments(Wire):

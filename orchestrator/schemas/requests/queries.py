@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.listings import WorkerOrder
+from orchestrator.core.ports.outbox import EntryState
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.
@@ -54,6 +55,15 @@ class PageQuery(Query):
     """Page number, from 1."""
     page_size: int = Field(default=50, ge=1, le=200)
     """Number of entries per page."""
+
+
+class DeliveriesQuery(PageQuery):
+    endpoint: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Filter: messages to this endpoint: webhook:NAME, notify:NAME, or callback."""
+    state: EntryState | None = None
+    """Filter: messages in this state."""
+    job: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Filter: messages about this job, or about the tree of this root job."""
 
 
 class JobsQuery(Query):

@@ -59,6 +59,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
             "submitted_by",
             "idempotency_key",
             "created_at",
+            "callback",
         }
     ),
     "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
@@ -178,6 +179,7 @@ class Writings:
         self._attempts = updating(tables.attempts, dialect)
         self._spent_days = replacing(tables.spent_days, dialect)
         self._pauses = replacing(tables.server_pause, dialect)
+        self._outbox = inserting(tables.deliveries, dialect)
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
@@ -198,6 +200,7 @@ class Writings:
         yield self._events, change.events
         yield self._spent_days, change.spent_days
         yield self._pauses, [StoredPause(each) for each in change.pauses[-1:]]
+        yield self._outbox, change.outbox
 
 
 logger = logging.getLogger(__name__)
@@ -278,6 +281,7 @@ _WRITER_PRAGMAS = (
     f"wal_autocheckpoint={CHECKPOINT_PAGES}",
 )
 _READER_PRAGMAS = ("query_only=ON",)
+_ASIDE_PRAGMAS = ("synchronous=NORMAL", f"wal_autocheckpoint={CHECKPOINT_PAGES}")
 
 Result = TypeVar("Result")
 
@@ -300,6 +304,9 @@ class Connections:
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         shared = {"echo": echo, "hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
+        # Connects with the first message to a receiver outside.
+        self._aside_engine = create_engine(url, poolclass=NullPool, **shared, **options)
+        self._aside: Connection | None = None
         self._readers = create_engine(
             url,
             pool_size=POOLED_READERS,
@@ -310,6 +317,7 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             _set_up_sqlite(self._write_engine, _WRITER_PRAGMAS, "BEGIN IMMEDIATE")
             _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
+            _set_up_sqlite(self._aside_engine, _ASIDE_PRAGMAS, "BEGIN IMMEDIATE")
         elif alone:
             postgresql.take_for_one_writer(self._write_engine)
         self.writer = self._write_engine.connect()
@@ -332,9 +340,26 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
+    def write_aside(self, action: Callable[[Connection], None]) -> None:
+        """Run an action in a transaction of a second connection, which waits for no disk.
+
+        One thread at a time may call. After an error, the next call gets a new connection.
+        """
+        if self._aside is None:
+            self._aside = self._aside_engine.connect()
+        try:
+            with self._aside.begin():
+                action(self._aside)
+        except BaseException:
+            aside, self._aside = self._aside, None
+            aside.close()
+            raise
+
     def close(self) -> None:
         if self._late_sync is not None:
             self._late_sync.close()
+        if self._aside is not None:
+            self._aside.close()
         self._readers.dispose()
         # Closed last, so that the writer moves the write-ahead log into the database.
         self.writer.close()

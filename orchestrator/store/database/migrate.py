@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: The newest migration.
-LATEST = "0015"
+LATEST = "0016"
 _TABLE = "alembic_version"
 
 

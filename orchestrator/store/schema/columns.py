@@ -45,7 +45,7 @@ from orchestrator.core.model.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.model.job import CandidateSettings, TaskSpec, WaitingFor
+from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec, WaitingFor
 from orchestrator.core.model.job_facts import (
     CapPassed,
     CheckoutChange,
@@ -395,6 +395,10 @@ def _gate_fact(found: Found) -> GateFact:
 def read_pause(found: Found) -> Pause:
     running, cause = RunningMode(found["running"]), PauseCause(found["cause"])
     return Pause(**{**found, "running": running, "cause": cause})
+
+
+def read_callback(found: Found) -> Callback:
+    return Callback(url=found["url"], events=tuple(found["events"]))
 
 
 def read_question(found: Found) -> Question:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     false,
+    literal_column,
     text,
 )
 
@@ -33,6 +34,7 @@ from orchestrator.core.model.states import (
     WorkerStatus,
 )
 from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job
+from orchestrator.core.ports.outbox import EntryState, Topic
 from orchestrator.store.schema import columns
 from orchestrator.store.schema.columns import Document, Member, PlainText
 
@@ -128,6 +130,7 @@ jobs = Table(
     derived("needs", PlainText, needs_text, nullable=False, server_default=text("''")),
     derived("labels", PlainText, labels_text, nullable=False, server_default=text("''")),
     Column("request", PlainText, nullable=False),
+    Column("callback", Document(columns.read_callback)),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),
     Index(None, "root_id", "created_at"),
@@ -245,6 +248,33 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("worker_id", PlainText),
     Column("data", Document(columns.read_mapping), nullable=False),
+)
+
+#: Messages to receivers outside, in the transaction of the event that they report.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("job_id", PlainText, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("endpoint", PlainText, nullable=False),
+    Column("topic", Member(Topic), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("state", Member(EntryState), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_status", Integer),
+    Column("last_error", PlainText, nullable=False),
+    Column("answer", PlainText, nullable=False),
+    Column("done_at", Double),
+    Index(None, "root_id"),
+    Index(None, "created_at"),
+)
+Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at,
+    **where_both(deliveries.c.state == literal_column("'pending'")),
 )
 
 #: The cost of each key's jobs by day; days count from the epoch.

@@ -17,6 +17,7 @@ LEFT_OUT = {"approve", "reject", "used", "recount", "plan_landing", "land", "und
     "message",
     "messages_read",
     "edit_plan",
+    "check_admin",
 }
 
 

@@ -197,7 +197,7 @@ WRONG_FILES = {
     "port: 80": ["1:1: port: unknown section (did you mean 'api.port'?)"],
     "1: 2": [
         "1:1: 1: unknown section; known: orchestrator, workers, gates, recursion, limits, api,"
-        " store, logging, git, reports, agents, triggers"
+        " store, logging, git, reports, webhooks, notify, agents, triggers"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
         "2:3: workers.max_workers: invalid value 'ten'; must be a whole number from 1 to"

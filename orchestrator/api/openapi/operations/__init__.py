@@ -5,6 +5,7 @@ from orchestrator.api.openapi.operations.job_actions import STEERING
 from orchestrator.api.openapi.operations.jobs import READING
 from orchestrator.api.openapi.operations.locks import LOCKING
 from orchestrator.api.openapi.operations.operation import Operation
+from orchestrator.api.openapi.operations.outbox import OUTBOX
 from orchestrator.api.openapi.operations.server import SERVER
 from orchestrator.api.openapi.operations.sessions import SESSIONS
 from orchestrator.api.openapi.operations.tasks import OF_TASKS
@@ -19,6 +20,7 @@ OPERATIONS = (
     *OF_TASKS,
     *LOCKING,
     *SERVER,
+    *OUTBOX,
     *SESSIONS,
     *TRIGGERS,
 )

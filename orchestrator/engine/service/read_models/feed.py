@@ -17,7 +17,6 @@ from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_j
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.listings import Progress
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.service.read_models.job_cards import progress
 
 #: Items that a reader can resume after.
 KEPT = 2000
@@ -195,7 +194,7 @@ class Feed:
             root_id: at for root_id, at in self._read_at.items() if now - at < FIGURES_SECONDS
         } | dict.fromkeys(due, now)
         for root_id, counts in self._store.status_counts(sorted(due)).items() if due else ():
-            self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=progress(counts))
+            self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts))
         self._wait_for_rest()
 
     def _wait_for_rest(self) -> None:

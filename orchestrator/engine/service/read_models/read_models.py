@@ -15,6 +15,7 @@ from orchestrator.core.ports.listings import (
     JobCard,
     JobFilter,
     JobNode,
+    Progress,
     StatusCount,
     TreeSnapshot,
     UsageFilter,
@@ -28,7 +29,7 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
-from orchestrator.engine.service.read_models.job_cards import below, of_jobs, progress
+from orchestrator.engine.service.read_models.job_cards import below, of_jobs
 from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 
 
@@ -166,14 +167,14 @@ def _card(
     parents: Mapping[str, Mapping[str, str | None]],
 ) -> JobCard:
     of_tree = [need for need in needs if need.root_job_id == job.root_id]
-    own = progress(of_jobs(counts, {job.id}))
+    own = Progress.of(of_jobs(counts, {job.id}))
     if job.is_root:
-        return JobCard(job=job, own=own, tree=progress(counts), needs=of_tree)
+        return JobCard(job=job, own=own, tree=Progress.of(counts), needs=of_tree)
     members = below(job.id, parents[job.root_id])
     return JobCard(
         job=job,
         own=own,
-        tree=progress(of_jobs(counts, members)),
+        tree=Progress.of(of_jobs(counts, members)),
         needs=[need for need in of_tree if need.job_id in members],
     )
 

@@ -177,7 +177,8 @@ def test_requests_have_the_fields_of_the_contract(spec: dict[str, Any]) -> None:
     assert schemas["OrchestrateRequest"]["required"] == ["request"]
     assert schemas["OrchestrateRequest"]["additionalProperties"] is False
     fields = set(schemas["OrchestrateRequest"]["properties"])
-    assert fields == {"request", "config", "tasks", "workdir"}
+    callbacks = {"callback_url", "callback_events"}
+    assert fields == {"request", "config", "tasks", "workdir", *callbacks}
     assert schemas["Plan"]["required"] == ["tasks"]
     assert schemas["PlannedTask"]["additionalProperties"] is False
     task = set(schemas["TaskRequest"]["properties"])

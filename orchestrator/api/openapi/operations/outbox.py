@@ -1,0 +1,66 @@
+"""Calls about webhooks, deliveries, and notifications."""
+
+from http import HTTPStatus
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
+from orchestrator.schemas.answers import outbox
+from orchestrator.schemas.requests import queries
+from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.outbox import NotifyTestRequest
+
+_ADMIN = "403: the key has not the scope admin."
+_MISSING = (HTTPStatus.NOT_FOUND,)
+
+OUTBOX = (
+    Operation(
+        method="get",
+        path="/api/v1/webhooks",
+        id="listWebhooks",
+        tag="server",
+        summary="List the receivers of messages, with counts of deliveries",
+        description=_ADMIN,
+        answers={OK: outbox.EndpointsAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/webhooks/{endpoint}/test",
+        id="testWebhook",
+        tag="server",
+        summary="Send a test message to a webhook, and wait for the answer",
+        description=f"Turns an endpoint on that was off after 410 Gone. {_ADMIN}",
+        body=EmptyRequest,
+        answers={OK: outbox.TestAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/webhooks/deliveries",
+        id="listDeliveries",
+        tag="server",
+        summary="List messages to receivers, the latest first",
+        description=_ADMIN,
+        query=queries.DeliveriesQuery,
+        answers={OK: outbox.DeliveriesAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/webhooks/deliveries/{delivery_id}/redeliver",
+        id="redeliver",
+        tag="server",
+        summary="Send a message again, with the same id",
+        description=f"409: the message is pending. {_ADMIN}",
+        body=EmptyRequest,
+        answers={ACCEPTED: outbox.DeliveryAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/notifications/test",
+        id="testNotifications",
+        tag="server",
+        summary="Send a test notification to one target, or to all",
+        description=_ADMIN,
+        body=NotifyTestRequest,
+        examples={"all targets": {}},
+        answers={OK: outbox.TestsAnswer},
+    ),
+)

@@ -1,0 +1,120 @@
+"""Calls about webhooks, deliveries, and notifications; all need the scope admin."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import moment, moment_or_none
+from orchestrator.core.ports.outbox import (
+    EntryFilter,
+    EntryState,
+    OutboxCalls,
+    OutboxEntry,
+    TestResult,
+)
+from orchestrator.schemas.answers.outbox import (
+    DeliveriesAnswer,
+    DeliveryAnswer,
+    EndpointAnswer,
+    EndpointsAnswer,
+    TestAnswer,
+    TestsAnswer,
+)
+from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.outbox import NotifyTestRequest
+from orchestrator.schemas.requests.queries import DeliveriesQuery, NoQuery
+
+blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
+blueprint.before_request(authenticate)
+
+
+def _outbox() -> OutboxCalls:
+    service().check_admin(caller(), "webhooks")
+    return service().outbox
+
+
+@blueprint.get("/webhooks")
+def list_webhooks() -> Response:
+    reading.query(NoQuery)
+    endpoints = [
+        EndpointAnswer(
+            name=each.name,
+            kind=each.kind,
+            address=each.address,
+            events=list(each.topics),
+            off=each.off,
+            counts=dict(each.counts),
+        )
+        for each in _outbox().endpoints()
+    ]
+    return json_answer(EndpointsAnswer(endpoints=endpoints))
+
+
+@blueprint.post("/webhooks/<endpoint>/test")
+def test_webhook(endpoint: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    return json_answer(_tested(endpoint, _outbox().test(endpoint)))
+
+
+@blueprint.get("/webhooks/deliveries")
+def list_deliveries() -> Response:
+    query = reading.query(DeliveriesQuery)
+    wanted = EntryFilter(endpoint=query.endpoint, state=query.state or "", job_id=query.job)
+    found = _outbox().deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
+    return json_answer(
+        DeliveriesAnswer(
+            deliveries=list(map(_delivery, found.entries)),
+            total=found.total,
+            page=query.page,
+            page_size=query.page_size,
+        )
+    )
+
+
+@blueprint.post("/webhooks/deliveries/<delivery_id>/redeliver")
+def redeliver(delivery_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    return json_answer(_delivery(_outbox().redeliver(delivery_id)), HTTPStatus.ACCEPTED)
+
+
+@blueprint.post("/notifications/test")
+def test_notifications() -> Response:
+    reading.query(NoQuery)
+    name = reading.body(NotifyTestRequest, optional=True).name
+    found = _outbox().test_notifications(name)
+    return json_answer(TestsAnswer(tests=[_tested(name, each) for name, each in found.items()]))
+
+
+def _tested(name: str, result: TestResult) -> TestAnswer:
+    return TestAnswer(
+        name=name,
+        delivered=result.delivered,
+        status=result.status,
+        error=result.error,
+        seconds=round(result.seconds, 3),
+    )
+
+
+def _delivery(entry: OutboxEntry) -> DeliveryAnswer:
+    pending = entry.state is EntryState.PENDING
+    return DeliveryAnswer(
+        id=entry.id,
+        job_id=entry.job_id,
+        root_job_id=entry.root_id,
+        seq=entry.seq,
+        endpoint=entry.endpoint,
+        event=entry.topic,
+        state=entry.state,
+        attempts=entry.attempts,
+        created_at=moment(entry.created_at),
+        due_at=moment(entry.due_at) if pending else None,
+        done_at=moment_or_none(entry.done_at),
+        status=entry.last_status,
+        error=entry.last_error,
+        answer=entry.answer,
+    )

@@ -1,0 +1,163 @@
+"""Maps the settings of webhooks and notifications to the parts of the outbox."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from orchestrator.config import Settings
+from orchestrator.config.outward import NotifyTarget, WebhookEndpoint
+from orchestrator.core.ports.outbox import CALLBACK, Subscription
+from orchestrator.outbox import webhooks as hooks
+from orchestrator.outbox.addresses import ForbiddenUrl, check_form
+from orchestrator.outbox.notifications import mail
+from orchestrator.outbox.notifications import notifications as notes
+from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of
+from orchestrator.outbox.signatures import key_of
+
+#: Seconds in which notifications join in one message.
+JOIN_SECONDS = 5.0
+#: A part of an address that may be a token.
+_TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receivers:
+    """The receivers of the settings, with their secrets."""
+
+    endpoints: Mapping[str, hooks.Endpoint] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    callback_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    subscriptions: Sequence[Subscription] = ()
+    #: Settings that cannot be used, one line each.
+    trouble: Sequence[str] = ()
+
+
+class _Checks:
+    """Collects what is wrong. Values of variables that are not set are empty, and not checked."""
+
+    def __init__(self) -> None:
+        self.trouble: list[str] = []
+
+    def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
+        """Return the key of a secret, if there is one."""
+        text = secret.get_secret_value() if secret else ""
+        try:
+            return (key_of(text),) if text else ()
+        except ValueError as error:
+            self.trouble.append(f"{where}: {error}")
+            return ()
+
+    def address(self, where: str, url: str, check: Callable[[str], None] = check_form) -> None:
+        try:
+            if url:
+                check(url)
+        except (ForbiddenUrl, ValueError) as error:
+            self.trouble.append(f"{where}: {error}")
+
+
+def receivers(settings: Settings) -> Receivers:
+    checks = _Checks()
+    endpoints, targets = settings.webhooks.endpoints, settings.notify.targets
+    checks.trouble += _repeated("webhooks.endpoints", [each.name for each in endpoints])
+    checks.trouble += _repeated("notify.targets", [each.name for each in targets])
+    checks.trouble += [
+        f"webhooks.allow_hosts: {each!r} names no host; write HOST or HOST:PORT"
+        for each in settings.webhooks.allow_hosts
+        if "*" in each or "/" in each
+    ]
+    return Receivers(
+        endpoints={each.name: _endpoint(each, checks) for each in endpoints},
+        targets={each.name: _target(each, checks) for each in targets},
+        callback_keys=checks.key("webhooks.callback_secret", settings.webhooks.callback_secret),
+        subscriptions=[*map(_of_endpoint, endpoints), *map(_of_target, targets)],
+        trouble=tuple(checks.trouble),
+    )
+
+
+def _repeated(where: str, names: Sequence[str]) -> Iterator[str]:
+    for name in sorted({each for each in names if names.count(each) > 1}):
+        yield f"{where}: the name {name} is used twice; rename one of them"
+    if CALLBACK in names:
+        yield f"{where}: the name {CALLBACK} is reserved; rename it"
+
+
+def _endpoint(given: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
+    where = f"webhooks.endpoints[{given.name}]"
+    url = given.url.get_secret_value()
+    checks.address(f"{where}.url", url)
+    return hooks.Endpoint(
+        name=given.name,
+        url=url,
+        keys=(
+            *checks.key(f"{where}.secret", given.secret),
+            *checks.key(f"{where}.old_secret", given.old_secret),
+        ),
+        headers={name: value.get_secret_value() for name, value in given.headers.items()},
+    )
+
+
+def _target(given: NotifyTarget, checks: _Checks) -> Target:
+    where, url = f"notify.targets[{given.name}].url", given.url.get_secret_value()
+    asked = "slack" if given.kind == "mattermost" else given.kind
+    kind = kind_of(url) if asked == "auto" else TargetKind(asked)
+    if kind is TargetKind.SMTP:
+        checks.address(where, url, mail.check)
+    elif kind not in (TargetKind.DESKTOP, TargetKind.APPRISE):
+        checks.address(where, url)
+    return Target(name=given.name, kind=kind, url=url, quiet=_quiet(given.quiet))
+
+
+def _quiet(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    begin, end = (
+        int(hours) * 60 + int(minutes)
+        for hours, _, minutes in (part.partition(":") for part in text.split("-"))
+    )
+    return begin, end
+
+
+def _of_endpoint(given: WebhookEndpoint) -> Subscription:
+    return Subscription(
+        endpoint=f"{hooks.PREFIX}{given.name}",
+        topics=given.events,
+        labels=tuple(given.labels.items()),
+    )
+
+
+def _of_target(given: NotifyTarget) -> Subscription:
+    return Subscription(
+        endpoint=f"{notes.PREFIX}{given.name}",
+        topics=given.events,
+        labels=tuple(given.labels.items()),
+        statuses=given.on,
+        min_seconds=given.min_seconds,
+        delay_seconds=JOIN_SECONDS,
+    )
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield secrets that must not appear in a log or a report: of signatures, headers, and
+    addresses.
+    """
+    hidden = [settings.webhooks.callback_secret]
+    for each in settings.webhooks.endpoints:
+        hidden += [each.secret, each.old_secret, *each.headers.values()]
+        yield from tokens_of(each.url.get_secret_value())
+    yield from (secret.get_secret_value() for secret in hidden if secret is not None)
+    for target in settings.notify.targets:
+        yield from tokens_of(target.url.get_secret_value())
+
+
+def tokens_of(url: str) -> Iterator[str]:
+    """Yield the parts of an address that look like passwords or tokens."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    yield from filter(None, (unquote(parts.password or ""),))
+    values = [value for _, value in parse_qsl(parts.query)]
+    yield from (each for each in (*parts.path.split("/"), *values) if _TOKEN.fullmatch(each))

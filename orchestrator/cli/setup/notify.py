@@ -1,0 +1,26 @@
+"""``orchestrator notify``: notifications of people."""
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.setup.webhooks import show_tests
+
+NONE = "no target is configured; add one to notify.targets in config.yaml: docs/notifications.md"
+
+
+@click.group("notify")
+def notify_command() -> None:
+    """Test notifications."""
+
+
+@notify_command.command("test")
+@click.argument("name", required=False, default="")
+@json_option
+@pass_surroundings
+def test_command(surroundings: CliContext, name: str) -> int:
+    """Send a test notification to the target NAME, or to all targets."""
+    with surroundings.client() as client:
+        found = client.test_notifications(name)
+    if not found["tests"] and not surroundings.as_json:
+        click.echo(NONE, err=True)
+    return show_tests(surroundings, found["tests"], found)

@@ -1,0 +1,112 @@
+"""``orchestrator webhooks``: receivers of messages, and what was delivered to them."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+
+#: Deliveries that are listed without --all.
+PAGE_SIZE = 50
+LEAST_WIDTH = 40
+NONE = "no webhook is configured; add one to webhooks.endpoints in config.yaml: docs/webhooks.md"
+
+
+@click.group("webhooks")
+def webhooks_command() -> None:
+    """List and test webhooks, and send messages again."""
+
+
+@webhooks_command.command("list")
+@json_option
+@pass_surroundings
+def list_command(surroundings: CliContext) -> None:
+    """List the receivers of messages, with counts of deliveries."""
+    with surroundings.client() as client:
+        found = client.webhooks()
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found["endpoints"]:
+        click.echo(NONE, err=True)
+    for each in found["endpoints"]:
+        counts = ", ".join(f"{number} {state}" for state, number in each["counts"].items())
+        events = " ".join(each["events"])
+        click.echo(f"{each['name']:<12} {each['kind']:<12} {each['address']}  {events}")
+        click.echo(f"  {counts or 'no deliveries'}")
+        if each["off"]:
+            click.echo(f"  off: {each['off']}")
+
+
+@webhooks_command.command("test")
+@click.argument("name")
+@json_option
+@pass_surroundings
+def test_command(surroundings: CliContext, name: str) -> int:
+    """Send a test message to the webhook NAME, and show the answer."""
+    with surroundings.client() as client:
+        found = client.test_webhook(name)
+    return show_tests(surroundings, [found], found)
+
+
+@webhooks_command.command("deliveries")
+@click.option("--job", "job_id", default="", metavar="JOB", help="Only messages about this job.")
+@click.option(
+    "--state",
+    type=click.Choice(["pending", "delivered", "failed", "skipped"]),
+    help="Only messages in this state.",
+)
+@json_option
+@pass_surroundings
+def deliveries_command(surroundings: CliContext, job_id: str, state: str | None) -> None:
+    """List messages to receivers, the latest first."""
+    with surroundings.client() as client:
+        found = client.deliveries(job=job_id, state=state, page_size=PAGE_SIZE)
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found["deliveries"]:
+        click.echo("no deliveries", err=True)
+    for each in found["deliveries"]:
+        _show(each)
+    if found["total"] > len(found["deliveries"]):
+        click.echo(f"{found['total'] - len(found['deliveries'])} more: --json", err=True)
+
+
+@webhooks_command.command("redeliver")
+@click.argument("delivery_id", metavar="ID")
+@json_option
+@pass_surroundings
+def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
+    """Send the message ID again; receivers recognize it by its id."""
+    with surroundings.client() as client:
+        found = client.redeliver(delivery_id)
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"{delivery_id} is being sent; check it: orchestrator webhooks deliveries", err=True)
+
+
+def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:
+    """Show the outcomes of test messages; return the exit code."""
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        for each in tests:
+            outcome = "delivered" if each["delivered"] else f"failed: {each['error']}"
+            click.echo(f"{each['name']}: {outcome} ({each['seconds']:.1f} s)")
+    return ExitCode.OK if all(each["delivered"] for each in tests) else ExitCode.FAILED
+
+
+def _show(delivery: dict[str, Any]) -> None:
+    when = local_time(delivery["created_at"])
+    head = f"{delivery['state']:<9} {when}  {delivery['event']:<11} {delivery['endpoint']}  "
+    click.echo(f"{head}{delivery['id']}")
+    attempts = delivery["attempts"]
+    if delivery["error"]:
+        due = f"; next attempt {local_time(delivery['due_at'])}" if "due_at" in delivery else ""
+        text = f"  {attempts} attempt{'' if attempts == 1 else 's'}: {delivery['error']}{due}"
+        click.echo(first_line(text, max(LEAST_WIDTH, terminal_width())))

@@ -1,0 +1,168 @@
+"""The outbox: messages to receivers outside, stored in the transaction of the event they report."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from orchestrator.core.model.states import JobStatus
+
+#: The endpoint of messages to the ``callback_url`` of a job.
+CALLBACK = "callback"
+
+
+class Topic(StrEnum):
+    """What a message reports; receivers choose topics by these names."""
+
+    #: The first worker of a root job is about to start.
+    JOB_STARTED = "job_started"
+    #: A root job has ended.
+    JOB_ENDED = "job_ended"
+    #: A job waits for a person.
+    NEEDS_YOU = "needs_you"
+    #: The result of a job is on a branch of the user.
+    JOB_LANDED = "job_landed"
+
+
+class EntryState(StrEnum):
+    #: The message is sent when it is due.
+    PENDING = "pending"
+    #: The receiver has accepted the message.
+    DELIVERED = "delivered"
+    #: The receiver has not accepted it, and no retry follows.
+    FAILED = "failed"
+    #: A notification whose reason was gone before it was due.
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutboxEntry:
+    """One message to one endpoint. Its text is made when it is sent."""
+
+    #: Equal in all attempts, so that receivers recognize a repeated message.
+    id: str
+    root_id: str
+    job_id: str
+    #: Number of the event in the root job.
+    seq: int
+    #: ``webhook:NAME``, ``notify:NAME``, or ``callback``.
+    endpoint: str
+    topic: Topic
+    #: Times are seconds since the epoch.
+    created_at: float
+    due_at: float
+    state: EntryState = EntryState.PENDING
+    attempts: int = 0
+    #: HTTP status of the latest attempt; None: none came.
+    last_status: int | None = None
+    #: Why the latest attempt failed.
+    last_error: str = ""
+    #: Beginning of the latest answer's body, without secrets.
+    answer: str = ""
+    done_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscription:
+    """Which events an endpoint gets."""
+
+    endpoint: str
+    topics: Collection[str]
+    #: Labels that the root job must have, all of them.
+    labels: Collection[tuple[str, str]] = ()
+    #: Statuses of ended jobs; empty: all.
+    statuses: Collection[JobStatus] = ()
+    #: Jobs that ended within this time are not reported, and a need of a job waits until the job
+    #: is that old.
+    min_seconds: float = 0.0
+    #: Seconds before the first attempt, in which further messages to the endpoint join.
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntryFilter:
+    """Which entries to list; empty: all."""
+
+    endpoint: str = ""
+    state: str = ""
+    #: Id of a root job or of a child job.
+    job_id: str = ""
+
+
+class EntryPage(NamedTuple):
+    #: The latest first.
+    entries: Sequence[OutboxEntry]
+    total: int
+
+
+class OutboxStore(Protocol):
+    """The stored entries. Any thread may call. Every method raises StoreError.
+
+    ``core.ports.Store.save`` adds entries, as a part of a change.
+    """
+
+    def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
+        """Return pending entries of endpoints that are not ``busy``, the first due first."""
+
+    def next_due(self) -> float | None:
+        """Return the time of the first pending entry; None: there is none."""
+
+    def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
+        """Return the pending entries of one endpoint and root job, due or not."""
+
+    def record(self, entries: Sequence[OutboxEntry]) -> None:
+        """Replace the stored entries with these ids. A removed entry is skipped. Idempotent."""
+
+    def fail_pending(self, endpoint: str, error: str, now: float) -> None:
+        """Give up all pending entries of an endpoint."""
+
+    def entry(self, entry_id: str) -> OutboxEntry | None: ...
+
+    def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return numbers of entries by endpoint and state."""
+
+
+class EndpointInfo(NamedTuple):
+    """A receiver as people see it; no secrets."""
+
+    name: str
+    #: webhook, notification, or callback
+    kind: str
+    #: Scheme and host of the address.
+    address: str
+    topics: Sequence[str]
+    #: Why nothing is sent; empty: the endpoint is on.
+    off: str
+    counts: Mapping[str, int]
+
+
+class TestResult(NamedTuple):
+    """Outcome of a message that was sent at once."""
+
+    delivered: bool
+    #: HTTP status; None: no answer came.
+    status: int | None
+    error: str
+    seconds: float
+
+
+class OutboxCalls(Protocol):
+    """What people do with the outbox. Raise NotFound for an unknown name or id."""
+
+    def endpoints(self) -> Sequence[EndpointInfo]: ...
+
+    def test(self, name: str) -> TestResult:
+        """Send a test message to a webhook now, and wait for the answer."""
+
+    def test_notifications(self, name: str) -> Mapping[str, TestResult]:
+        """Send a test notification to one target, or to all if ``name`` is empty."""
+
+    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
+
+    def redeliver(self, entry_id: str) -> OutboxEntry:
+        """Send a message again, with its id and all attempts. Raise Conflict while pending."""
+
+    def check_url(self, url: str) -> None:
+        """Raise InvalidRequest if nothing may be sent to this URL."""

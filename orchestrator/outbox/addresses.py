@@ -1,0 +1,119 @@
+"""Addresses to which messages may be sent: nothing on this machine or in its networks.
+
+A URL that a caller gives must not reach what only this machine can reach (server-side request
+forgery). Hosts of ``webhooks.allow_hosts`` are excepted.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from orchestrator.core.errors import InvalidRequest
+
+MOST_CHARACTERS = 2000
+#: Characters of a URL (RFC 3986). A backslash or a space means different hosts to different
+#: programs.
+_URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_PORTS = {"http": 80, "https": 443}
+
+
+class ForbiddenUrl(InvalidRequest):
+    """Nothing may be sent to this URL."""
+
+    kind = "forbidden-url"
+
+
+class Unresolved(ForbiddenUrl):
+    """The host has no address now."""
+
+
+class AddressPolicy:
+    """Any thread may call."""
+
+    def __init__(self, allowed: Collection[str] = ()) -> None:
+        """``allowed``: ``host`` or ``host:port`` that may be called although it is private."""
+        self._allowed = frozenset(each.lower() for each in allowed)
+
+    def check(self, url: str) -> None:
+        """Raise ForbiddenUrl. Looks the host up; a message's own connection checks again."""
+        host, port = _parts(url)
+        if self.is_allowed(url):
+            return
+        # A final dot means the same host, and not every resolver knows it for localhost.
+        for address in _addresses(host.rstrip("."), port):
+            if not _is_public(address):
+                raise ForbiddenUrl(
+                    f"{host} is {address}, which is not a public address; to allow the host, add "
+                    f"it to webhooks.allow_hosts in config.yaml: [{_with_port(host, port)}]"
+                )
+
+    def is_allowed(self, url: str) -> bool:
+        """True if the settings name the host of a URL. Raise ForbiddenUrl if it is malformed."""
+        host, port = _parts(url)
+        return not self._allowed.isdisjoint({host, _with_port(host, port)})
+
+
+def check_form(url: str) -> None:
+    """Raise ForbiddenUrl if a URL is malformed. Looks nothing up."""
+    _parts(url)
+
+
+def shown(url: str) -> str:
+    """Return scheme and host of a URL: path and query may hold a token."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _parts(url: str) -> tuple[str, int]:
+    """Return host and port of a well-formed URL."""
+    # Imported here, because most servers send nothing.
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    if len(url) > MOST_CHARACTERS:
+        raise ForbiddenUrl(f"the URL is longer than {MOST_CHARACTERS} characters; shorten it")
+    if not _URL.fullmatch(url):
+        raise ForbiddenUrl("the URL has a character that must be percent-encoded; encode it")
+    try:
+        parts, sent = urlsplit(url), parse_url(url)
+        port = parts.port
+    except (ValueError, LocationParseError) as error:
+        raise ForbiddenUrl(f"the URL is malformed ({error}); write https://HOST/PATH") from None
+    if parts.scheme not in _PORTS:
+        raise ForbiddenUrl("the URL must begin with https:// or http://")
+    if "@" in parts.netloc:
+        raise ForbiddenUrl("the URL has a user name before its host; remove it")
+    host = (parts.hostname or "").lower()
+    if not host or (sent.host or "").strip("[]").lower() != host or "%" in host:
+        raise ForbiddenUrl("the URL has no valid host; write https://HOST/PATH")
+    if port == 0:
+        raise ForbiddenUrl("port 0 does not exist; write another port")
+    return host, port or _PORTS[parts.scheme]
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Unresolved(f"{host} has no address ({reason}); check the name") from None
+    return [str(entry[4][0]).partition("%")[0] for entry in found]
+
+
+def _is_public(text: str) -> bool:
+    from requests_hardened.ip_filter import EXTRA_BLOCKED_NET_RANGES
+
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    unusable = address.is_multicast or address.is_reserved or address.is_unspecified
+    blocked = any(address in network for network in EXTRA_BLOCKED_NET_RANGES)
+    return address.is_global and not unusable and not blocked

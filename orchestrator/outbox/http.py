@@ -1,0 +1,143 @@
+"""One HTTP request of a message: to a checked address, without redirects and proxies."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from orchestrator import __version__
+from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, Unresolved
+
+if TYPE_CHECKING:
+    import requests
+
+USER_AGENT = f"orchestrator/{__version__}"
+#: Bytes of an answer that are read, and characters that are stored.
+MOST_ANSWER = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """Result of one attempt to deliver a message."""
+
+    #: None: no answer came.
+    status: int | None = None
+    #: Why the attempt failed; empty: the receiver accepted the message.
+    error: str = ""
+    answer: str = ""
+    #: Seconds that the receiver asks to wait.
+    retry_after: float | None = None
+    #: True if a retry cannot succeed.
+    final: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        return not self.error
+
+
+class Poster:
+    """Sends bodies. Any thread may call."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        timeout: float,
+        now: Callable[[], float],
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        """``timeout``: seconds for the connection, and between two parts of an answer."""
+        self._policy = policy
+        self._timeout = timeout
+        self._now = now
+        self._mask = mask
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Send a body. Never raises for what the network or the receiver does."""
+        # Imported here, because it takes a tenth of a second, and most servers send nothing.
+        import requests
+        from requests_hardened.ip_filter import InvalidIPAddress
+
+        try:
+            self._policy.check(url)
+            with self._session(url) as session:
+                # Neither proxies nor .netrc of the environment.
+                session.trust_env = False
+                with session.post(
+                    url,
+                    data=body,
+                    headers={"User-Agent": USER_AGENT, **headers},
+                    timeout=(self._timeout, self._timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    return self._outcome(response)
+        except Unresolved as error:
+            return Outcome(error=error.message)
+        except ForbiddenUrl as error:
+            return Outcome(error=error.message, final=True)
+        except InvalidIPAddress:
+            return Outcome(error="the host's address is not public", final=True)
+        except (requests.RequestException, OSError, ValueError) as error:
+            return Outcome(error=_reason(error))
+
+    def _session(self, url: str) -> "requests.Session":
+        """Return a session that connects to the address that it has checked."""
+        import requests
+        from requests_hardened.client import HTTPSession
+        from requests_hardened.config import Config
+
+        if self._policy.is_allowed(url):
+            return requests.Session()
+        settings = Config(
+            ip_filter_enable=True,
+            ip_filter_allow_loopback_ips=False,
+            never_redirect=True,
+            default_timeout=(self._timeout, self._timeout),
+        )
+        session: requests.Session = HTTPSession(settings)
+        return session
+
+    def _outcome(self, response: "requests.Response") -> Outcome:
+        status = response.status_code
+        if 200 <= status < 300:
+            return Outcome(status=status, answer=self._beginning(response))
+        why = "a redirect, which is not followed" if 300 <= status < 400 else response.reason
+        return Outcome(
+            status=status,
+            error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
+            answer=self._beginning(response),
+            retry_after=self._retry_after(response.headers.get("Retry-After")),
+        )
+
+    def _beginning(self, response: "requests.Response") -> str:
+        try:
+            raw = response.raw.read(MOST_ANSWER, decode_content=False) or b""
+        except Exception:  # also urllib3's own errors; the status has decided already
+            return ""
+        return self._mask(raw.decode("utf-8", "replace"))[:MOST_ANSWER]
+
+    def _retry_after(self, text: str | None) -> float | None:
+        if not text:
+            return None
+        if text.isdecimal():
+            return float(text[:9])
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - self._now())
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+
+def _reason(error: Exception) -> str:
+    """Return why a request failed, without its URL."""
+    import requests
+
+    if isinstance(error, requests.Timeout | TimeoutError):
+        return "no answer within webhooks.timeout"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the certificate or the TLS connection was refused"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and cause.errno:
+            return f"cannot connect: {cause.strerror}"
+        cause = cause.__cause__ or cause.__context__
+    return "the connection failed"

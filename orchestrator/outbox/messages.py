@@ -1,0 +1,113 @@
+"""The content of messages, made from the stored job when a message is sent."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.job.needs import Need, needs_of
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.listings import Progress
+from orchestrator.core.ports.outbox import OutboxEntry, Topic
+from orchestrator.core.text.formatting import cut, one_line
+
+#: The ``type`` of messages.
+TYPES: Mapping[Topic, str] = {
+    Topic.JOB_STARTED: "job.started",
+    Topic.JOB_ENDED: "job.ended",
+    Topic.NEEDS_YOU: "job.needs_you",
+    Topic.JOB_LANDED: "job.landed",
+}
+MOST_REQUEST, MOST_REASON = 300, 1000
+#: Needs and labels in a message; further ones are left out.
+MOST_NEEDS, MOST_LABELS = 10, 20
+MOST_LABEL = 200
+
+
+class Messages:
+    """Any thread may call. Raises StoreError."""
+
+    def __init__(
+        self, store: Store, base_url: Callable[[], str], mask: Callable[[str], str]
+    ) -> None:
+        """``base_url`` returns the server's address. ``mask`` replaces secrets in a text."""
+        self._store = store
+        self._base_url = base_url
+        self._mask = mask
+
+    def of(self, entry: OutboxEntry) -> dict[str, Any] | None:
+        """Return the body of a message; None if its job was removed."""
+        job = self._store.job(entry.job_id)
+        if job is None:
+            return None
+        needs = self.needs(entry.root_id)
+        data = {
+            "job_id": job.id,
+            "root_job_id": job.root_id,
+            "seq": entry.seq,
+            **self._status(job, entry),
+            "request": self._line(job.request, MOST_REQUEST),
+            "labels": self._labels(job),
+            **self._figures(job),
+            "changes": self._changes(job),
+            "needs": [self._need(each) for each in needs[:MOST_NEEDS]],
+            "links": self._links(job.id),
+        }
+        return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
+
+    def needs(self, root_id: str) -> Sequence[Need]:
+        """Return what a job tree waits for from a person now."""
+        found = self._store.needy([root_id], None)
+        return [need for job, workers in found for need in needs_of(job, workers)]
+
+    def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
+        """Return status and reason: of the event, if the job has changed since then."""
+        if entry.topic is Topic.JOB_ENDED:
+            found = self._store.events(entry.root_id, entry.seq - 1, 1)
+            told = found[0].data if found else {}
+            if "status" in told:
+                reason = self._line(str(told.get("reason", "")), MOST_REASON)
+                return {"status": str(told["status"]), "reason": reason}
+        return {"status": str(job.status), "reason": self._line(job.reason, MOST_REASON)}
+
+    def _figures(self, job: Job) -> dict[str, Any]:
+        counts = self._store.status_counts([job.root_id]).get(job.root_id, ())
+        own = counts if job.is_root else [each for each in counts if each.job_id == job.id]
+        found = Progress.of(own)
+        usage = {
+            "cost_usd": found.cost_usd,
+            "tokens": found.tokens,
+            "cost_partial": found.cost_partial,
+        }
+        return {"counts": dict(found.counts), "usage": usage}
+
+    def _changes(self, job: Job) -> dict[str, Any]:
+        files = sum(each.file_count for each in self._store.workers(job.id))
+        return {"files": files, "landed_on": list(job.facts.landed_on)}
+
+    def _labels(self, job: Job) -> dict[str, str]:
+        labels = list(job.config.labels.items())[:MOST_LABELS]
+        return {cut(name, MOST_LABEL): self._line(value, MOST_LABEL) for name, value in labels}
+
+    def _need(self, need: Need) -> dict[str, Any]:
+        return {
+            "kind": str(need.kind),
+            "job_id": need.job_id,
+            "worker_id": need.worker_id,
+            "task_id": need.task_id,
+            "text": self._line(need.text, MOST_REQUEST),
+            "command": need.command,
+        }
+
+    def _links(self, job_id: str) -> dict[str, str]:
+        base = self._base_url()
+        api = f"{base}/api/v1/jobs/{job_id}"
+        return {"self": api, "results": f"{api}/results", "dashboard": f"{base}/jobs/{job_id}"}
+
+    def _line(self, text: str, characters: int) -> str:
+        return cut(one_line(self._mask(text)), characters)
+
+
+def moment(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Notifications of people: *needs me* and *finished*."""

@@ -1,0 +1,42 @@
+"""Notifications on the desktop of this machine: notify-send, or macOS's osascript."""
+
+import shutil
+import subprocess
+
+from orchestrator.outbox.http import Outcome
+
+TIMEOUT_SECONDS = 10.0
+#: The texts are arguments, so that no text is read as a part of the script.
+_SCRIPT = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
+
+
+def command(title: str, text: str, *, urgent: bool) -> list[str] | None:
+    """Return the command that shows a notification; None if no program for it is installed."""
+    if shutil.which("notify-send"):
+        urgency = "critical" if urgent else "normal"
+        return ["notify-send", "-a", "orchestrator", "-u", urgency, "--", title, text]
+    if shutil.which("osascript"):
+        return ["osascript", "-e", _SCRIPT, title, text]
+    return None
+
+
+def show(title: str, text: str, *, urgent: bool) -> Outcome:
+    """Show a notification. Never raises."""
+    arguments = command(title, text, urgent=urgent)
+    if arguments is None:
+        return Outcome(error="notify-send is not installed; install libnotify", final=True)
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Outcome(error=f"{arguments[0]} failed: {type(error).__name__}", final=True)
+    if done.returncode:
+        why = f"{arguments[0]} failed with exit code {done.returncode}; is there a desktop?"
+        return Outcome(error=why, final=True)
+    return Outcome()

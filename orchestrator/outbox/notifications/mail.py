@@ -1,0 +1,67 @@
+"""Mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``; ``smtps://`` begins with TLS."""
+
+import smtplib
+import ssl
+from email.message import EmailMessage
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from orchestrator.outbox.http import Outcome
+from orchestrator.outbox.notifications.notice import Notice
+
+TIMEOUT_SECONDS = 20.0
+_PORTS = {"smtp": 25, "smtps": 465}
+
+
+def check(url: str) -> None:
+    """Raise ValueError if an address of mail is incomplete."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if not parts.hostname or not query.get("from") or not query.get("to"):
+        raise ValueError("must be like smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D")
+
+
+def send(url: str, notice: Notice) -> Outcome:
+    """Send one mail. A server that offers STARTTLS gets no password without it."""
+    parts = urlsplit(url)
+    try:
+        with _connection(parts) as server:
+            server.send_message(_message(parts, notice))
+    except smtplib.SMTPResponseException as error:
+        final = error.smtp_code >= 500
+        return Outcome(error=f"SMTP {error.smtp_code}", final=final)
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        return Outcome(error=f"mail was not sent: {type(error).__name__}")
+    return Outcome()
+
+
+def _connection(parts: SplitResult) -> smtplib.SMTP:
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    context = ssl.create_default_context()
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, port, timeout=TIMEOUT_SECONDS, context=context
+        )
+    else:
+        server = smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
+    try:
+        server.ehlo()
+        if parts.scheme == "smtp" and server.has_extn("starttls"):
+            server.starttls(context=context)
+            server.ehlo()
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _message(parts: SplitResult, notice: Notice) -> EmailMessage:
+    query = parse_qs(parts.query)
+    message = EmailMessage()
+    message["From"], message["To"] = query["from"][0], ", ".join(query["to"])
+    message["Subject"] = f"[orchestrator] {notice.title}"
+    if notice.needs_you:
+        message["X-Priority"] = "2"
+    message.set_content(f"{notice.text}\n\n{notice.link}\n")
+    return message

@@ -1,0 +1,63 @@
+"""The text of a notification, made from the body of a message. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.text.formatting import cut
+
+#: Characters of a notification: a phone shows about two lines.
+MOST_TITLE, MOST_LINE = 80, 200
+#: Needs that a notification lists.
+MOST_NEEDS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """One notification."""
+
+    #: True if a job waits for a person; such notices have a higher priority.
+    needs_you: bool
+    title: str
+    text: str
+    #: Address of the job in the dashboard.
+    link: str = ""
+    #: The body of the message, for targets that read JSON.
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+def notice_of(body: Mapping[str, Any]) -> Notice:
+    """Return the notification of a message."""
+    data = body["data"]
+    needs = data["needs"]
+    ended = body["type"] == "job.ended"
+    status = str(data["status"]).capitalize()
+    what = status if ended else "Needs you"
+    lines = [f"{status}: {data['reason']}"] if ended and data["reason"] else []
+    lines += [each["text"] for each in needs[:MOST_NEEDS]]
+    if len(needs) > MOST_NEEDS:
+        lines.append(f"and {len(needs) - MOST_NEEDS} more: orchestrator inbox")
+    lines.append(_figures(data))
+    return Notice(
+        needs_you=bool(needs),
+        title=cut(f"{what}: {data['request']}", MOST_TITLE),
+        text="\n".join(cut(line, MOST_LINE) for line in lines if line),
+        link=data["links"]["dashboard"],
+        body=body,
+    )
+
+
+def test_notice() -> Notice:
+    text = "Notifications of orchestrator arrive here."
+    data = {"message": text}
+    return Notice(needs_you=False, title="Test", text=text, body={"type": "test", "data": data})
+
+
+def _figures(data: Mapping[str, Any]) -> str:
+    counts = data["counts"]
+    total = sum(counts.values())
+    parts = [f"job {data['root_job_id']}", f"{counts.get('success', 0)} of {total} succeeded"]
+    if counts.get("failed"):
+        parts.append(f"{counts['failed']} failed")
+    cost = data["usage"]["cost_usd"]
+    return ", ".join([*parts, f"${cost:.2f}"] if cost is not None else parts)

@@ -1,0 +1,87 @@
+"""Notifications from the outbox: entries that are due join in one message for each job tree."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore, Topic
+from orchestrator.outbox.http import Outcome, Poster
+from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.notifications.notice import Notice, notice_of
+from orchestrator.outbox.notifications.targets import Target, send
+from orchestrator.outbox.schedule import after_attempt
+
+PREFIX = "notify:"
+
+
+class Notifications:
+    """Any thread may call."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        poster: Poster,
+        messages: Messages,
+        store: OutboxStore,
+        now: Callable[[], float],
+        local_time: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.targets = targets
+        self._poster = poster
+        self._messages = messages
+        self._store = store
+        self._now = now
+        self._local_time = local_time
+
+    def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
+        """Send an entry with all others of its target and job tree; return their new states."""
+        target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
+        together = [entry, *(each for each in self._others(entry))]
+        if target is None:
+            why = "notify.targets has no target of this name; add it, then redeliver"
+            return _after(together, Outcome(error=why, final=True), self._now())
+        quiet = quiet_seconds(target.quiet, self._local_time())
+        if quiet:
+            return [replace(each, due_at=self._now() + quiet) for each in together]
+        found = self._notice(together)
+        if found is None:
+            return [
+                replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in together
+            ]
+        return _after(together, send(target, found, self._poster), self._now())
+
+    def send(self, target: Target, notice: Notice) -> Outcome:
+        return send(target, notice, self._poster)
+
+    def _others(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
+        found = self._store.pending(entry.endpoint, entry.root_id)
+        return [each for each in found if each.id != entry.id]
+
+    def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
+        """Return the notification of the entries; None if their needs are gone."""
+        ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
+        told = max(ended or entries, key=lambda each: each.seq)
+        body = self._messages.of(told)
+        if body is None or not (ended or body["data"]["needs"]):
+            return None
+        return notice_of(body)
+
+
+def _after(entries: Sequence[OutboxEntry], outcome: Outcome, now: float) -> list[OutboxEntry]:
+    return [after_attempt(each, outcome, now) for each in entries]
+
+
+def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
+    """Return the seconds until the quiet hours end; 0 outside of them."""
+    if quiet is None:
+        return 0.0
+    begin, end = quiet
+    minute = at.hour * 60 + at.minute
+    inside = begin <= minute < end if begin < end else not end <= minute < begin
+    if not inside or begin == end:
+        return 0.0
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    ends = midnight + timedelta(minutes=end)
+    if ends <= at:
+        ends += timedelta(days=1)
+    return (ends - at).total_seconds()

@@ -1,0 +1,60 @@
+"""Retries: when a message is sent again, and when it is given up. Pure."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrator.core.ports.outbox import EntryState, OutboxEntry
+from orchestrator.outbox.http import Outcome
+
+#: Seconds before the second and each later attempt, as Standard Webhooks proposes.
+WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
+#: The same after 404 and 409: a workflow tool answers them before it has stored that it waits, and
+#: after it has continued.
+EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
+_EARLY = frozenset({404, 409})
+#: Attempts with another answer 3xx or 4xx, which a proxy may have given.
+MOST_REFUSED = 3
+#: Answers 4xx that ask to try later.
+_LATER = frozenset({408, 425, 429})
+_ASKS = frozenset({429, 503})
+GONE = 410
+MOST_WAIT = 86_400.0
+JITTER = 0.1
+
+
+def after_attempt(
+    entry: OutboxEntry,
+    outcome: Outcome,
+    now: float,
+    jitter: Callable[[float, float], float] = random.uniform,
+) -> OutboxEntry:
+    """Return the entry after one more attempt: delivered, given up, or due again."""
+    entry = replace(
+        entry,
+        attempts=entry.attempts + 1,
+        last_status=outcome.status,
+        last_error=outcome.error,
+        answer=outcome.answer,
+    )
+    if outcome.delivered:
+        return replace(entry, state=EntryState.DELIVERED, done_at=now)
+    wait = _wait(entry.attempts, outcome)
+    if wait is None:
+        return replace(entry, state=EntryState.FAILED, done_at=now)
+    seconds = wait * jitter(1 - JITTER, 1 + JITTER)
+    if outcome.status in _ASKS and outcome.retry_after is not None:
+        seconds = max(seconds, min(outcome.retry_after, MOST_WAIT))
+    return replace(entry, due_at=now + seconds)
+
+
+def _wait(attempts: int, outcome: Outcome) -> float | None:
+    status = outcome.status
+    if outcome.final or status == GONE:
+        return None
+    if status in _EARLY:
+        return EARLY_WAITS[attempts - 1] if attempts <= len(EARLY_WAITS) else None
+    refused = status is not None and 300 <= status < 500 and status not in _LATER
+    if attempts > len(WAITS) or (refused and attempts >= MOST_REFUSED):
+        return None
+    return WAITS[attempts - 1]

@@ -1,0 +1,152 @@
+"""Sends the entries of the outbox when they are due: one thread, and a few at once."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+from orchestrator.core.errors import StoreError
+from orchestrator.core.ports import Change
+from orchestrator.core.ports.outbox import OutboxEntry, OutboxStore
+
+logger = logging.getLogger(__name__)
+
+#: Messages that are sent at the same time, in total and to one endpoint: a receiver that does not
+#: answer must not delay the others.
+MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
+#: Seconds between two looks at the store while the sender waits for a due time.
+LONGEST_WAIT_SECONDS = 60.0
+#: Seconds after the store has failed.
+STORE_PAUSE_SECONDS = 2.0
+#: Seconds for which a stop waits for messages that are being sent; they are sent again later.
+STOP_SECONDS = 2.0
+
+#: Sends one message; returns its new state, and those of messages that were sent with it.
+Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
+
+
+class Sender:
+    """The thread starts with the first entry: without endpoints, nothing runs."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        deliver: Deliver,
+        now: Callable[[], float],
+        wait: Callable[[threading.Condition, float], object] = threading.Condition.wait,
+    ) -> None:
+        """``deliver`` is called in threads of its own. ``wait`` waits on the condition, at most
+        for some seconds.
+        """
+        self._store = store
+        self._deliver = deliver
+        self._now = now
+        self._wait = wait
+        self._news = threading.Condition()
+        self._woken = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        #: Entries that are being sent, by id.
+        self._sending: dict[str, OutboxEntry] = {}
+        #: Id of an entry that was sent, and the new states to store.
+        self._sent: SimpleQueue[tuple[str, Sequence[OutboxEntry]]] = SimpleQueue()
+        self._unrecorded: list[OutboxEntry] = []
+
+    def start(self) -> None:
+        """Send what an earlier server has left."""
+        try:
+            waiting = self._store.next_due() is not None
+        except StoreError:
+            waiting = True
+        if waiting:
+            self.wake()
+
+    def observe(self, change: Change) -> None:
+        """Take notice of new entries. An observer of stored changes."""
+        if change.outbox:
+            self.wake()
+
+    def wake(self) -> None:
+        """Look for due entries now."""
+        with self._news:
+            self._woken = True
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+                self._thread.start()
+            self._news.notify()
+
+    def stop(self) -> None:
+        """Send nothing more. Unsent entries stay in the store. Idempotent."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                seconds = self._turn()
+            except StoreError as error:
+                logger.warning("the outbox cannot be read or written: %s", error.message)
+                seconds = STORE_PAUSE_SECONDS
+            except Exception:
+                logger.exception("a turn of the outbox failed")
+                seconds = STORE_PAUSE_SECONDS
+            with self._news:
+                if self._stopping:
+                    return
+                if not self._woken:
+                    self._wait(self._news, seconds)
+                self._woken = False
+
+    def _turn(self) -> float:
+        """Store what was sent, and send what is due; return the seconds until the next turn."""
+        self._record()
+        free = MOST_AT_ONCE - len(self._sending)
+        if free > 0:
+            self._send_due(free)
+        if len(self._sending) >= MOST_AT_ONCE:
+            return LONGEST_WAIT_SECONDS
+        due = self._store.next_due() if not self._sending else self._now() + 1.0
+        if due is None:
+            return LONGEST_WAIT_SECONDS
+        return min(LONGEST_WAIT_SECONDS, max(0.0, due - self._now()))
+
+    def _record(self) -> None:
+        try:
+            while True:
+                entry_id, entries = self._sent.get_nowait()
+                self._unrecorded += entries
+                self._sending.pop(entry_id, None)
+        except Empty:
+            pass
+        if self._unrecorded:
+            # What cannot be stored now is stored in the next turn: nothing is sent meanwhile.
+            self._store.record(self._unrecorded)
+            self._unrecorded = []
+
+    def _send_due(self, free: int) -> None:
+        numbers = Counter(each.endpoint for each in self._sending.values())
+        busy = [name for name, number in numbers.items() if number >= MOST_OF_ENDPOINT]
+        found = self._store.due(self._now(), busy, free + len(self._sending))
+        for entry in found:
+            full = numbers[entry.endpoint] >= MOST_OF_ENDPOINT
+            if entry.id in self._sending or full or len(self._sending) >= MOST_AT_ONCE:
+                continue
+            numbers[entry.endpoint] += 1
+            self._sending[entry.id] = entry
+            name = f"outbox-{entry.endpoint}"
+            threading.Thread(target=self._send, args=(entry,), name=name, daemon=True).start()
+
+    def _send(self, entry: OutboxEntry) -> None:
+        entries: Sequence[OutboxEntry] = ()
+        try:
+            entries = self._deliver(entry)
+        except Exception:
+            # The entry stays due: a later turn repeats it.
+            logger.exception("a message failed", extra={"entry": entry.id})
+            threading.Event().wait(STORE_PAUSE_SECONDS)
+        self._sent.put((entry.id, entries))
+        self.wake()

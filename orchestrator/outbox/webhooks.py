@@ -1,0 +1,83 @@
+"""Webhooks and callbacks: signed messages to endpoints of the settings, and to jobs' addresses."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
+from orchestrator.outbox.http import Outcome, Poster
+from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.signatures import signed_headers
+
+PREFIX = "webhook:"
+#: Bytes of a message; needs and labels are left out of a larger one.
+MOST_BODY = 20_000
+_JOB_REMOVED = Outcome(error="the job was removed before the message was sent", final=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """A receiver of webhooks. Its address and headers are secrets."""
+
+    name: str
+    url: str = field(repr=False)
+    #: Keys of its signatures; empty: messages are not signed.
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Webhooks:
+    """Any thread may call."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        callback_keys: tuple[bytes, ...],
+        poster: Poster,
+        messages: Messages,
+        store: Store,
+        now: Callable[[], float],
+    ) -> None:
+        self.endpoints = endpoints
+        self._callback_keys = callback_keys
+        self._poster = poster
+        self._messages = messages
+        self._store = store
+        self._now = now
+
+    def send(self, entry: OutboxEntry) -> Outcome:
+        """Send a message once."""
+        body = self._messages.of(entry)
+        endpoint = self._receiver(entry)
+        if body is None:
+            return _JOB_REMOVED
+        if endpoint is None:
+            name = entry.endpoint.removeprefix(PREFIX)
+            why = f"webhooks.endpoints has no endpoint {name}; add it, then redeliver"
+            return Outcome(error=why, final=True)
+        return self.post(endpoint, entry.id, body)
+
+    def post(self, endpoint: Endpoint, message_id: str, body: Mapping[str, Any]) -> Outcome:
+        """Send a body, signed."""
+        raw = encoded(body)
+        signed = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
+        headers = {**endpoint.headers, "Content-Type": "application/json", **signed}
+        return self._poster.post(endpoint.url, raw, headers)
+
+    def _receiver(self, entry: OutboxEntry) -> Endpoint | None:
+        if entry.endpoint != CALLBACK:
+            return self.endpoints.get(entry.endpoint.removeprefix(PREFIX))
+        root = self._store.job(entry.root_id)
+        if root is None or root.callback is None:
+            return None
+        return Endpoint(name=CALLBACK, url=root.callback.url, keys=self._callback_keys)
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    raw = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    if len(raw) <= MOST_BODY:
+        return raw
+    data = {**body["data"], "needs": [], "labels": {}, "shortened": True}
+    return json.dumps({**body, "data": data}, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,80 @@
+"""The answers about webhooks, deliveries, and notifications."""
+
+from datetime import datetime
+
+from orchestrator.core.ports.outbox import EntryState, Topic
+from orchestrator.schemas.answers.common import Answer
+
+
+class EndpointAnswer(Answer):
+    """A receiver of messages."""
+
+    name: str
+    kind: str
+    """webhook, notification, or callback (addresses of jobs)"""
+    address: str
+    """Scheme and host; the rest is a secret."""
+    events: list[str]
+    off: str
+    """Why nothing is sent; empty if the endpoint is on."""
+    counts: dict[str, int]
+    """Number of deliveries by state."""
+
+
+class EndpointsAnswer(Answer):
+    """All receivers of messages."""
+
+    endpoints: list[EndpointAnswer]
+
+
+class TestAnswer(Answer):
+    """Outcome of a test message."""
+
+    name: str
+    delivered: bool
+    status: int | None = None
+    """HTTP status; omitted without an answer."""
+    error: str
+    """Why the message was not accepted; empty if it was."""
+    seconds: float
+
+
+class TestsAnswer(Answer):
+    """Outcomes of test notifications."""
+
+    tests: list[TestAnswer]
+
+
+class DeliveryAnswer(Answer):
+    """One message to one receiver."""
+
+    id: str
+    """Equal in all attempts; the header webhook-id."""
+    job_id: str
+    root_job_id: str
+    seq: int
+    """Number of the event in the root job."""
+    endpoint: str
+    """webhook:NAME, notify:NAME, or callback"""
+    event: Topic
+    state: EntryState
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None = None
+    """Time of the next attempt; omitted if there is none."""
+    done_at: datetime | None = None
+    status: int | None = None
+    """HTTP status of the latest attempt; omitted without an answer."""
+    error: str
+    """Why the latest attempt failed; empty if it did not."""
+    answer: str
+    """Beginning of the latest answer's body."""
+
+
+class DeliveriesAnswer(Answer):
+    """Messages to receivers, the latest first."""
+
+    deliveries: list[DeliveryAnswer]
+    total: int
+    page: int
+    page_size: int

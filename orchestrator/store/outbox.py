@@ -1,0 +1,122 @@
+"""The outbox: messages to receivers outside, with a connection of its own for their progress.
+
+``SqlStore.save`` adds entries. What became of them is written here, so that the supervisor's
+thread does not work for it.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, and_, bindparam, func, select, update
+
+from orchestrator.core import failpoints
+from orchestrator.core.ports.outbox import EntryFilter, EntryPage, EntryState, OutboxEntry
+from orchestrator.store import queries
+from orchestrator.store.schema.tables import deliveries
+
+Result = TypeVar("Result")
+
+_columns = deliveries.c
+_is_pending = _columns.state == EntryState.PENDING
+_CHANGING = ("due_at", "state", "attempts", "last_status", "last_error", "answer", "done_at")
+_record = (
+    update(deliveries)
+    .where(_columns.id == bindparam("entry_id"))
+    .values({name: bindparam(name) for name in _CHANGING})
+)
+
+
+class SqlOutbox:
+    """Matches core.ports.outbox.OutboxStore."""
+
+    def __init__(
+        self,
+        read: Callable[[Callable[[Connection], Any]], Any],
+        write: Callable[[Callable[[Connection], None]], None],
+    ) -> None:
+        """``write`` runs a function in a transaction."""
+        self._read = read
+        self._write = write
+        self._lock = threading.Lock()
+
+    def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
+        statement = (
+            select(deliveries)
+            .where(_is_pending, _columns.due_at <= now, _columns.endpoint.not_in(list(busy)))
+            .order_by(_columns.due_at, _columns.id)
+            .limit(limit)
+        )
+        return self._entries(statement)
+
+    def next_due(self) -> float | None:
+        statement = select(func.min(_columns.due_at)).where(_is_pending)
+        found: float | None = self._read(lambda connection: connection.scalar(statement))
+        return found
+
+    def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
+        wanted = and_(_is_pending, _columns.endpoint == endpoint, _columns.root_id == root_id)
+        return self._entries(select(deliveries).where(wanted).order_by(_columns.seq))
+
+    def record(self, entries: Sequence[OutboxEntry]) -> None:
+        rows = [
+            {"entry_id": each.id, **{name: getattr(each, name) for name in _CHANGING}}
+            for each in entries
+        ]
+        failpoints.reached("outbox: before the record")
+        self._change(lambda connection: connection.execute(_record, rows))
+
+    def fail_pending(self, endpoint: str, error: str, now: float) -> None:
+        statement = (
+            update(deliveries)
+            .where(_is_pending, _columns.endpoint == endpoint)
+            .values(state=EntryState.FAILED, last_error=error, done_at=now)
+        )
+        self._change(lambda connection: connection.execute(statement))
+
+    def entry(self, entry_id: str) -> OutboxEntry | None:
+        return next(iter(self._entries(select(deliveries).where(_columns.id == entry_id))), None)
+
+    def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+        conditions = [
+            column == value
+            for column, value in (
+                (_columns.endpoint, wanted.endpoint),
+                (_columns.state, wanted.state),
+            )
+            if value
+        ]
+        if wanted.job_id:
+            mine = (_columns.job_id == wanted.job_id) | (_columns.root_id == wanted.job_id)
+            conditions.append(mine)
+        rows = select(deliveries).where(*conditions)
+        total = select(func.count()).select_from(deliveries).where(*conditions)
+        latest = rows.order_by(_columns.created_at.desc(), _columns.id.desc())
+        return EntryPage(
+            entries=self._entries(latest.offset(queries.bounded(offset)).limit(limit)),
+            total=self._read(lambda connection: connection.scalar(total)),
+        )
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        statement = select(_columns.endpoint, _columns.state, func.count()).group_by(
+            _columns.endpoint, _columns.state
+        )
+        found: dict[str, dict[str, int]] = {}
+        for endpoint, state, number in self._read(
+            lambda connection: connection.execute(statement).all()
+        ):
+            found.setdefault(endpoint, {})[str(state)] = number
+        return found
+
+    def _entries(self, statement: Select[Any]) -> Sequence[OutboxEntry]:
+        found: Sequence[OutboxEntry] = self._read(
+            lambda connection: queries.values(connection, OutboxEntry, statement)
+        )
+        return found
+
+    def _change(self, action: Callable[[Connection], object]) -> None:
+        def run(connection: Connection) -> None:
+            action(connection)
+
+        with self._lock:
+            self._write(run)

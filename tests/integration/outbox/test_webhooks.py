@@ -1,0 +1,251 @@
+"""Webhooks, callbacks, and notifications of a real server, at real receivers."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from orchestrator.app.outward import tokens_of
+from tests.integration.engine.site import HOLD, InProcess, shell, until
+from tests.integration.outbox.receiver import Receiver, receiving
+
+NEW = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
+OLD = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
+READER = "the-key-of-a-reader-of-jobs"
+TOKEN = "Bearer token-of-the-receiver-0123456789"
+TRUE = shell("true")
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    endpoints = [
+        {
+            "name": "ci",
+            "url": receiver.url(),
+            "secret": NEW,
+            "old_secret": OLD,
+            "headers": {"Authorization": TOKEN},
+        },
+        {"name": "gone", "url": receiver.url("/gone"), "labels": {"to": "gone"}},
+        {"name": "shaky", "url": receiver.url("/shaky"), "labels": {"to": "shaky"}},
+    ]
+    targets = [
+        {
+            "name": kind,
+            "url": receiver.url(f"/{kind}"),
+            "kind": kind,
+            "min_seconds": 0,
+            "labels": {"to": "me"},
+        }
+        for kind in ("slack", "ntfy", "json")
+    ]
+    keys = [{"name": "sub", "key": READER, "scopes": ["submit"]}]
+    site = InProcess(
+        tmp_path_factory.mktemp("site"),
+        {
+            "webhooks": {"endpoints": endpoints, "allow_hosts": [receiver.host]},
+            "notify": {"targets": targets},
+            "api": {"port": 0, "api_key": "the-key-of-the-engine-tests", "keys": keys},
+        },
+    )
+    yield site
+    site.stop()
+
+
+def deliveries(site: InProcess, job_id: str, state: str = "") -> list[dict[str, Any]]:
+    query = f"?job={job_id}" + (f"&state={state}" if state else "")
+    found: list[dict[str, Any]] = site.get(f"/webhooks/deliveries{query}")["deliveries"]
+    return found
+
+
+def test_the_end_of_a_job_is_signed_and_delivered(site: InProcess, receiver: Receiver) -> None:
+    job_id = site.run("Build it\nnow", [TRUE], labels={"team": "a"})["job_id"]
+
+    (got,) = until(lambda: receiver.about(job_id), "the message has arrived")
+
+    for secret in (NEW, OLD):
+        Webhook(secret).verify(got.raw, got.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(f"whsec_{base64.b64encode(b'x' * 32).decode()}").verify(got.raw, got.headers)
+    assert got.headers["authorization"] == TOKEN
+    data = got.body["data"]
+    assert got.body["type"] == "job.ended"
+    assert (data["job_id"], data["status"], data["counts"]["success"]) == (job_id, "completed", 1)
+    assert data["request"] == "Build it now" and data["labels"] == {"team": "a"}
+    assert data["links"]["self"] == f"{site.url}/api/v1/jobs/{job_id}"
+    assert got.id == f"msg_{job_id}_{data['seq']}_ci"
+
+
+def test_a_delivery_is_listed_with_what_became_of_it(site: InProcess) -> None:
+    job_id = site.run("Do it", [TRUE])["job_id"]
+
+    (entry,) = until(lambda: deliveries(site, job_id, "delivered"), "it is delivered")
+
+    assert (entry["endpoint"], entry["event"], entry["status"]) == ("webhook:ci", "job_ended", 200)
+    assert json.loads(entry["answer"]) == {"seen": "it"}
+
+
+def test_a_job_calls_its_own_address_back(site: InProcess, receiver: Receiver) -> None:
+    url = receiver.url("/resume?signature=0123456789abcdef")
+    body = {"request": "Do it", "tasks": [TRUE], "callback_url": url}
+    job_id = site.call("POST", "/orchestrate", body).json()["job_id"]
+    site.wait(job_id)
+
+    until(lambda: receiver.about(job_id, "/resume?signature=0123456789abcdef"), "it called back")
+
+    entry = until(
+        lambda: [e for e in deliveries(site, job_id, "delivered") if e["endpoint"] == "callback"],
+        "it is delivered",
+    )
+    for shown in (site.get(f"/jobs/{job_id}"), site.status(job_id), entry):
+        assert "signature" not in json.dumps(shown)
+    for path in site.folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("orchestrator.db"):
+            assert b"0123456789abcdef" not in path.read_bytes(), path
+
+
+def test_only_admins_may_set_an_address(site: InProcess, receiver: Receiver) -> None:
+    body = {"request": "Do it", "tasks": [TRUE], "callback_url": receiver.url()}
+
+    assert site.call("POST", "/orchestrate", body, key=READER).status_code == 403
+
+
+def test_a_worker_may_not_set_an_address(
+    site: InProcess, receiver: Receiver, tmp_path: Any
+) -> None:
+    release = tmp_path / "release"
+    job_id = site.submit("Hold", [shell(HOLD, env={"RELEASE": str(release)})])
+    body = {"request": "Child", "tasks": [TRUE], "callback_url": receiver.url()}
+    try:
+        answer = site.call("POST", "/orchestrate", body, key=site.key_of(job_id))
+    finally:
+        release.touch()
+
+    assert answer.status_code == 403, answer.text
+    site.wait(job_id)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://169.254.169.254/x", "file:///x"])
+def test_a_private_address_is_refused_and_no_job_is_stored(site: InProcess, url: str) -> None:
+    before = site.get("/jobs")["total"]
+    body = {"request": "Do it", "tasks": [TRUE], "callback_url": url}
+
+    answer = site.call("POST", "/orchestrate", body)
+
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "forbidden-url")
+    assert site.get("/jobs")["total"] == before
+
+
+def test_a_refused_message_is_sent_again_with_its_id(site: InProcess, receiver: Receiver) -> None:
+    receiver.answers["/shaky"] = [500]
+    job_id = site.run("Do it", [TRUE], labels={"to": "shaky"})["job_id"]
+
+    def of_shaky() -> dict[str, Any] | None:
+        found = [e for e in deliveries(site, job_id) if e["endpoint"] == "webhook:shaky"]
+        return found[0] if found and found[0]["attempts"] else None
+
+    entry = until(of_shaky, "the first attempt is recorded")
+    assert (entry["state"], entry["error"]) == ("pending", "HTTP 500 Internal Server Error")
+
+    again = f"/webhooks/deliveries/{entry['id']}/redeliver"
+    assert site.call("POST", again).status_code == 409
+    first, second = until(
+        lambda: len(found := receiver.about(job_id, "/shaky")) == 2 and found, "it is repeated"
+    )
+    assert first.id == second.id
+    until(lambda: (of_shaky() or {}).get("state") == "delivered", "it is delivered")
+    assert site.call("POST", again).status_code == 202
+    until(lambda: len(receiver.about(job_id, "/shaky")) == 3, "it is sent once more")
+
+
+def test_gone_turns_an_endpoint_off_until_a_test_succeeds(
+    site: InProcess, receiver: Receiver
+) -> None:
+    def off() -> str:
+        found = site.get("/webhooks")["endpoints"]
+        return str(next(each["off"] for each in found if each["name"] == "gone"))
+
+    receiver.answers["/gone"] = [410]
+    site.run("Do it", [TRUE], labels={"to": "gone"})
+    until(off, "the endpoint is off")
+    quiet = site.run("Do it", [TRUE], labels={"to": "gone"})["job_id"]
+    assert "webhook:gone" not in {each["endpoint"] for each in deliveries(site, quiet)}
+
+    assert site.call("POST", "/webhooks/gone/test").json()["delivered"]
+
+    assert not off()
+
+
+def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None:
+    receiver.answers["/hook"] = [307]
+    receiver.answer_headers = {"Location": receiver.url("/elsewhere")}
+    try:
+        answer = site.call("POST", "/webhooks/ci/test").json()
+    finally:
+        receiver.answer_headers = {}
+
+    assert answer["error"] == "HTTP 307 a redirect, which is not followed"
+    assert not [each for each in receiver.received if each.path == "/elsewhere"]
+
+
+def test_the_calls_need_an_admin_and_show_no_secret(site: InProcess) -> None:
+    assert site.call("GET", "/webhooks", key=READER).status_code == 403
+    found = site.get("/webhooks")
+
+    text = json.dumps(found)
+    assert not [each for each in (NEW, OLD, TOKEN, "/hook") if each in text]
+
+
+def test_people_are_notified_once_of_what_ended_with_a_need(
+    site: InProcess, receiver: Receiver
+) -> None:
+    question = {"id": "ask", "approve": "Deploy?"}
+    failing = [shell("exit 1") for _ in range(4)]
+    job_id = site.submit("Ship <it>", [question, *failing], labels={"to": "me"})
+
+    (slack,) = until(lambda: receiver.about(job_id, "/slack"), "slack was notified")
+    (push,) = until(lambda: receiver.about(job_id, "/ntfy"), "ntfy was notified")
+    (plain,) = until(lambda: receiver.about(job_id, "/json"), "the JSON target was notified")
+
+    assert "Needs you: Ship &lt;it&gt;" in slack.body["text"]
+    assert slack.body["blocks"][0]["type"] == "section"
+    assert (push.headers["priority"], push.headers["title"]) == ("high", "Needs you: Ship <it>")
+    assert plain.body["needs_you"] is True and "Deploy?" in plain.body["text"]
+
+    assert site.call("POST", f"/jobs/{job_id}/tasks/ask/approve").status_code == 202
+    site.wait(job_id)
+    (_, ended) = until(
+        lambda: len(found := receiver.about(job_id, "/json")) == 2 and found, "the end is told"
+    )
+    assert ended.body["title"] == "Partial: Ship <it>" and not ended.body["needs_you"]
+
+
+def test_without_receivers_nothing_runs_and_nothing_is_stored(tmp_path: Any) -> None:
+    site = InProcess(tmp_path, {})
+    try:
+        before = {each.name for each in threading.enumerate()}
+        job_id = site.run("Do it", [TRUE])["job_id"]
+        after = {each.name for each in threading.enumerate()} - before
+
+        assert "outbox" not in after
+        assert deliveries(site, job_id) == []
+        assert site.manager.outbox.sender._thread is None
+    finally:
+        site.stop()
+
+
+def test_parts_of_an_address_that_look_like_tokens_are_secrets() -> None:
+    url = "https://me:pass word@hooks.slack.com/services/T0123456789ABCDEF/x?key=abcdef0123456789"
+
+    assert list(tokens_of(url)) == ["pass word", "T0123456789ABCDEF", "abcdef0123456789"]
+    assert list(tokens_of("https://ci.example/webhooks/orchestrator-events")) == []
