@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import click
 
@@ -46,6 +46,9 @@ class Display(Protocol):
     def close(self) -> None:
         """Print the final state as lines that stay."""
 
+    def ended(self, answer: Mapping[str, Any]) -> None:
+        """Called with the last status of the job, after ``close``."""
+
 
 class PlainDisplay:
     """One line for each event, with the time since the job's first event."""
@@ -81,6 +84,9 @@ class PlainDisplay:
     def close(self) -> None:
         pass
 
+    def ended(self, answer: Mapping[str, Any]) -> None:
+        pass
+
 
 class LiveDisplay:
     """Outcomes as lines that stay. Below them, running workers and a progress line change in
@@ -107,6 +113,9 @@ class LiveDisplay:
     def styled(self, line: str) -> str:
         """Return a line with its colours; without them if the stream has none."""
         return line if self._style.is_on else click.unstyle(line)
+
+    def ended(self, answer: Mapping[str, Any]) -> None:
+        pass
 
     def say(self, message: str) -> None:
         self._staying.append(printable(message))

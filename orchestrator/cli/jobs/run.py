@@ -19,11 +19,14 @@ from orchestrator.core.command_name import COMMAND
 @click.option(
     "--keep-server", is_flag=True, help="Keep the server running, if this command started it."
 )
+@click.option(
+    "--notify", is_flag=True, help="Show a desktop notification when the job needs you or ends."
+)
 @json_option
 @project_option
 @pass_surroundings
 def run_command(
-    surroundings: CliContext, /, plan_only: bool, keep_server: bool, **options: Any
+    surroundings: CliContext, /, plan_only: bool, keep_server: bool, notify: bool, **options: Any
 ) -> int:
     """Run REQUEST until its job has ended, with live progress.
 
@@ -38,7 +41,7 @@ def run_command(
         if plan_only:
             return _plan_only(surroundings, job, keep_server)
         try:
-            return run_to_its_end(surroundings, job, keep_server)
+            return run_to_its_end(surroundings, job, keep_server, notify=notify)
         except Left:
             click.echo(f"exited before the job ended; check it: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
@@ -66,12 +69,17 @@ def _plan_only(surroundings: CliContext, job: JobOptions, keep_server: bool) -> 
     return show_plan(surroundings, job, as_yaml=False, made=plan)
 
 
-def run_to_its_end(surroundings: CliContext, job: JobOptions, keep_server: bool) -> int:
+def run_to_its_end(
+    surroundings: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
+) -> int:
     """Run a job with live progress; return the exit code. Raise Left if the user leaves."""
     from orchestrator.cli.follow.display import display_for
+    from orchestrator.cli.follow.notifying import NotifyingDisplay
     from orchestrator.cli.server.background_server import server_at
 
-    display = display_for(surroundings)
+    plain = display_for(surroundings)
+    approves = bool(job.config.get("approve"))
+    display = NotifyingDisplay(plain, approves=approves) if notify else plain
     with server_at(surroundings, display.say, keep_server) as url:
         return _run_at(url, surroundings, job, display)
 
@@ -93,6 +101,7 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
             answer, interrupted = follow(surroundings, client, job_id, display)
         finally:
             display.close()
+    display.ended(answer)
     with reader_may_leave(sys.stdout):
         _show(answer, surroundings)
     if interrupted and answer["status"] == "cancelled":
