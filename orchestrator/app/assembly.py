@@ -411,7 +411,6 @@ class Assembly:
                 store=self._store,
                 access=self._access,
                 trees=self._stored_trees,
-                queries=self._queries,
                 worktrees=self._worktrees,
             ),
             workers=WorkerCalls(

@@ -1,7 +1,7 @@
 """Queries on the tables, with values of the core as results."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -62,6 +62,7 @@ _tasks = (
     .where(tables.tasks.c.job_id == bindparam("job_id"))
     .order_by(tables.tasks.c.position)
 )
+_named_tasks = _tasks.where(tables.tasks.c.id.in_(bindparam("names", expanding=True)))
 _task = select(tables.tasks.c.task).where(
     tables.tasks.c.job_id == bindparam("job_id"), tables.tasks.c.id == bindparam("task_id")
 )
@@ -87,6 +88,11 @@ _workers_in_tree = (
 )
 _worker = _by(tables.workers, "root_id", "id")
 _attempts = _by(tables.attempts, "root_id", "worker_id").order_by(tables.attempts.c.number)
+_attempts_of = (
+    _by(tables.attempts, "root_id")
+    .where(tables.attempts.c.worker_id.in_(bindparam("names", expanding=True)))
+    .order_by(tables.attempts.c.worker_id, tables.attempts.c.number)
+)
 _attempt_by_token = _by(tables.attempts, "token_hash").where(tables.attempts.c.ended_at.is_(None))
 _events = (
     _by(tables.events, "root_id")
@@ -120,8 +126,12 @@ def idempotent(connection: Connection, submitted_by: str, idempotency_key: str) 
     return _first(values(connection, Job, _idempotent, **given))
 
 
-def tasks(connection: Connection, job_id: str) -> list[TaskSpec]:
-    return list(connection.scalars(_tasks, {"job_id": job_id}))
+def tasks(
+    connection: Connection, job_id: str, names: Collection[str] | None = None
+) -> list[TaskSpec]:
+    if names is None:
+        return list(connection.scalars(_tasks, {"job_id": job_id}))
+    return list(connection.scalars(_named_tasks, {"job_id": job_id, "names": list(names)}))
 
 
 def task(connection: Connection, job_id: str, task_id: str) -> TaskSpec | None:
@@ -161,6 +171,10 @@ def worker(connection: Connection, key: WorkerKey) -> Worker | None:
 
 def attempts(connection: Connection, key: WorkerKey) -> list[Attempt]:
     return values(connection, Attempt, _attempts, **key._asdict())
+
+
+def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str]) -> list[Attempt]:
+    return values(connection, Attempt, _attempts_of, root_id=root_id, names=list(worker_ids))
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:

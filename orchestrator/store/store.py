@@ -402,8 +402,8 @@ class SqlStore:
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
         return self._read(lambda connection: needy(connection, root_ids, submitted_by))
 
-    def tasks(self, job_id: str) -> Sequence[TaskSpec]:
-        return self._read(lambda connection: queries.tasks(connection, job_id))
+    def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
+        return self._read(lambda connection: queries.tasks(connection, job_id, names))
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None:
         return self._read(lambda connection: queries.task(connection, job_id, task_id))
@@ -430,6 +430,9 @@ class SqlStore:
 
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]:
         return self._read(lambda connection: queries.attempts(connection, key))
+
+    def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
+        return self._read(lambda connection: queries.attempts_of(connection, root_id, worker_ids))
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         return self._read(lambda connection: queries.attempt_by_token(connection, token_hash))

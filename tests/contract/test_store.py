@@ -375,6 +375,8 @@ def test_attempts_come_in_order_of_number(store: Store) -> None:
     )
 
     assert store.attempts(worker.key) == attempts
+    assert store.attempts_of("a", [worker.id, "worker_9"]) == attempts
+    assert store.attempts_of("a", []) == store.attempts_of("b", [worker.id]) == []
 
 
 def test_a_key_opens_its_attempt_only_while_it_runs(store: Store) -> None:
@@ -522,6 +524,7 @@ def test_ten_thousand_tasks_fit_into_one_change(store: Store) -> None:
 
     assert store.workers("a") == workers
     assert len(store.tasks("a")) == 10_000
+    assert [task.id for task in store.tasks("a", ["t7", "t3", "gone"])] == ["t3", "t7"]
 
 
 def test_readers_see_whole_changes_while_they_are_written(store: Store) -> None:

@@ -88,8 +88,11 @@ def _add_leases(
 def job_answer(
     service: Service, caller: Caller, job_id: str, query: JobQuery | None = None
 ) -> JobAnswer:
-    detail = service.detail(caller, job_id)
-    part = _page(detail, query or JobQuery())
+    query = query or JobQuery()
+    shown = _page(service.detail(caller, job_id, with_tasks=False), query).workers
+    names = {worker.task_id for worker in shown}
+    detail = service.detail(caller, job_id, names=names)
+    part = _page(detail, query)
     attempts = _attempts(service, caller, part)
     job, planner = detail.job, detail.planner
     held = held_locks(service, part)
@@ -128,8 +131,8 @@ def job_answer(
             worker_answer(service, job, one, attempts[one.id], held.get(one.id, ()))
             for one in part.workers
         ],
-        page=None if is_whole else (query and query.page) or 1,
-        page_size=None if is_whole or query is None else query.page_size,
+        page=None if is_whole else query.page or 1,
+        page_size=None if is_whole else query.page_size,
         total_workers=None if is_whole else len(detail.workers),
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
@@ -162,9 +165,8 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
     shown = {worker.id for worker in detail.workers}
     shown |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
     found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in service.attempts(caller, detail.job.id):
-        if attempt.worker_id in shown:
-            found[attempt.worker_id].append(attempt)
+    for attempt in service.attempts(caller, detail.job.id, shown):
+        found[attempt.worker_id].append(attempt)
     return found
 
 

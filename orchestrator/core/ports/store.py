@@ -157,8 +157,8 @@ class Store(Protocol):
         ``submitted_by``: only root jobs that this caller submitted, with their descendants.
         """
 
-    def tasks(self, job_id: str) -> Sequence[TaskSpec]:
-        """Return the tasks of a job, in task order."""
+    def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
+        """Return the tasks of a job, in task order; with ``names``, only these."""
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None: ...
 
@@ -180,6 +180,9 @@ class Store(Protocol):
     def worker(self, key: WorkerKey) -> Worker | None: ...
 
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
+
+    def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
+        """Return the attempts of some workers of a tree, in order of worker and number."""
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         """Return the running attempt with the key of this hash; None once the attempt has ended."""

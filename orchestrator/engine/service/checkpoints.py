@@ -13,7 +13,6 @@ from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoints import LEFT, in_order, number_of
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -30,31 +29,28 @@ class CheckpointCalls:
         store: Store,
         access: Access,
         trees: StoredTrees,
-        queries: Queries,
         worktrees: Worktrees,
     ) -> None:
         self._store = store
         self._access = access
         self._trees = trees
-        self._queries = queries
         self._worktrees = worktrees
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
-        attempts = self._queries.attempts(caller, job_id)
         found: list[Checkpoint] = []
         if not self._access.job(caller, job_id).config.base:
             return found
         for worker in self._store.workers(job_id):
-            own = [each for each in attempts if each.worker_id == worker.id]
-            found += self._of_worker(worker, own)
+            found += self._of_worker(worker)
         return found
 
-    def _of_worker(self, worker: Worker, attempts: Sequence[Attempt]) -> Iterator[Checkpoint]:
+    def _of_worker(self, worker: Worker) -> Iterator[Checkpoint]:
         kept = self._worktrees.checkpoints
         repository = kept.repository
         start = repository.tip(start_ref(worker))
         if not start:
             return
+        attempts = self._store.attempts(worker.key)
         commits = {START: start, **kept.refs_of(worker)}
         names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
         tip = repository.tip(self._worktrees.place_of(worker).branch)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,19 @@ class Queries:
         mine.sort(key=lambda job: (job.created_at, job.id), reverse=True)
         return Page(jobs=mine[offset : offset + page_size], total=len(mine))
 
-    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+    def detail(
+        self,
+        caller: Caller,
+        job_id: str,
+        *,
+        with_tasks: bool = True,
+        names: Collection[str] | None = None,
+    ) -> Detail:
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
-        tasks = self._store.tasks(job_id) if with_tasks else ()
+        if job.awaits_approval:
+            names = None  # the estimate needs all tasks
+        tasks = self._store.tasks(job_id, names) if with_tasks else ()
         return Detail(
             job=job,
             tasks=tasks,
@@ -109,10 +118,11 @@ class Queries:
             return workers
         return [each for each in workers if each.id.startswith(f"{caller.worker_key.worker_id}_")]
 
-    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+    def attempts(
+        self, caller: Caller, job_id: str, worker_ids: Collection[str]
+    ) -> Sequence[Attempt]:
         job = self._access.job(caller, job_id)
-        tree = self._store.tree(job.root_id, [job_id])
-        return tree.attempts if tree else []
+        return self._store.attempts_of(job.root_id, worker_ids)
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
         job = self._access.job(caller, job_id)

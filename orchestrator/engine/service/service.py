@@ -1,6 +1,6 @@
 """Use cases: the only part of the engine that the API and the command line call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -418,17 +418,29 @@ class Service:
             caller, status=status, parent=parent, depth=depth, page=page, page_size=page_size
         )
 
-    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
-        """Return the job with its workers; ``tasks`` is empty unless ``with_tasks`` is set."""
-        return self._queries.detail(caller, job_id, with_tasks=with_tasks)
+    def detail(
+        self,
+        caller: Caller,
+        job_id: str,
+        *,
+        with_tasks: bool = True,
+        names: Collection[str] | None = None,
+    ) -> Detail:
+        """Return the job with its workers; ``tasks`` is empty unless ``with_tasks`` is set.
+
+        ``names``: only these tasks, unless the job awaits approval; None: all.
+        """
+        return self._queries.detail(caller, job_id, with_tasks=with_tasks, names=names)
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
         """Return the workers of the job's root tree; for a worker's key, only its descendants."""
         return self._queries.workers_in_tree(caller, job_id)
 
-    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
-        """Return the attempts of the job's workers."""
-        return self._queries.attempts(caller, job_id)
+    def attempts(
+        self, caller: Caller, job_id: str, worker_ids: Collection[str]
+    ) -> Sequence[Attempt]:
+        """Return the attempts of some of the job's workers."""
+        return self._queries.attempts(caller, job_id, worker_ids)
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
         """Return this job, first, and its descendants."""

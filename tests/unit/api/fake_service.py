@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,14 @@ class FakeService:
         start = (page - 1) * page_size
         return Page(jobs=found[start : start + page_size], total=len(found))
 
-    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+    def detail(
+        self,
+        caller: Caller,
+        job_id: str,
+        *,
+        with_tasks: bool = True,
+        names: Collection[str] | None = None,
+    ) -> Detail:
         job = self.job(caller, job_id)
         tasks = self._tasks[job.id] if with_tasks else []
         return Detail(job=job, tasks=tasks, workers=self.workers(job), left=self.left)
@@ -179,7 +186,9 @@ class FakeService:
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
         return self.tree(caller, job_id).workers
 
-    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+    def attempts(
+        self, caller: Caller, job_id: str, worker_ids: Collection[str]
+    ) -> Sequence[Attempt]:
         workers = self.workers(self.job(caller, job_id))
         return [one for worker in workers for one in self._attempts.get(worker.key, ())]
 
