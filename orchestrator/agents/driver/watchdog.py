@@ -97,7 +97,9 @@ class Watchdog:
         beyond = self._used_up and _goes_on(sign)
         self._notice(sign)
         if isinstance(sign, Spent):
-            self._count(sign.usage)
+            self._told = total(self._told, sign.usage)
+            self._telling.tell(self.usage)
+            self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(sign, Stuck):
             return EarlyStop(ErrorClass.API, sign.text)
         # The step used a tool before its cost was known, so that another step follows.
@@ -115,11 +117,6 @@ class Watchdog:
     def close(self, why: str) -> None:
         """Allow no further usage, because of ``why``. Any thread may call."""
         self._why = self._used_up = why
-
-    def _count(self, usage: Usage) -> None:
-        self._told = total(self._told, usage)
-        self._telling.tell(self.usage)
-        self._used_up = self._why or breach(self._limits, spent_by(self.usage))
 
     def waits(self) -> bool:
         """True if the worker waits for child jobs or a lock, so that its silence is no sign of a

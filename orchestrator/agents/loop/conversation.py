@@ -63,7 +63,9 @@ class Conversation:
     def run(self, prompt: str) -> Outcome:
         """Return the outcome; raises only what ``emit`` raises."""
         try:
-            self._begin(prompt)
+            tools = tuple(self._toolbox.tools.values())
+            given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
+            self._dialect.begin(instructions.system(self._settings), given, tools)
             caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
             while not self._step(caller):
                 pass
@@ -73,11 +75,6 @@ class Conversation:
             self._toolbox.close()
         self._emit(Finished())
         return self._done()
-
-    def _begin(self, prompt: str) -> None:
-        tools = tuple(self._toolbox.tools.values())
-        given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
-        self._dialect.begin(instructions.system(self._settings), given, tools)
 
     def _step(self, caller: ModelCaller) -> bool:
         """Make one model call, and run the tools that the model requests. Return True if it was
@@ -105,7 +102,8 @@ class Conversation:
             self._vain = 0
             self._use_all(turn.uses)
         elif not turn.text.strip():
-            self._empty()
+            self._in_vain(ErrorClass.EMPTY, "the model's last answer is empty")
+            self._dialect.give([], instructions.EMPTY)
         else:
             return not self._has_mail()
         return False
@@ -132,10 +130,6 @@ class Conversation:
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
         self._dialect.give([(use, not_run) for use in turn.uses], words)
-
-    def _empty(self) -> None:
-        self._in_vain(ErrorClass.EMPTY, "the model's last answer is empty")
-        self._dialect.give([], instructions.EMPTY)
 
     def _in_vain(self, kind: ErrorClass, words: str) -> None:
         self._vain += 1

@@ -59,7 +59,9 @@ class _Directory:
 
     def add(self, file: FoundFile, names: list[str]) -> None:
         """Add a file below the directory, in the subdirectories ``names``."""
-        size = _reading_size(file)
+        language = language_of(file.path)
+        is_read = language is not None and file.size <= LARGEST_READ_BYTES
+        size = file.size if is_read and language not in _DATA else 0
         directory = self
         for name in [*names, ""]:
             directory.size += size
@@ -95,12 +97,6 @@ def _find(top: _Directory, path: str) -> _Directory | None:
     for name in path.split("/") if path != "." else []:
         directory = directory.children.get(name) if directory is not None else None
     return directory
-
-
-def _reading_size(file: FoundFile) -> int:
-    language = language_of(file.path)
-    is_read = language is not None and file.size <= LARGEST_READ_BYTES
-    return file.size if is_read and language not in _DATA else 0
 
 
 def _divided(directory: _Directory) -> Iterator[_Directory]:

@@ -71,13 +71,10 @@ class RateLimit:
             over = full_at - now - self._window
             if over > 1e-9:  # sums of intervals are not exact
                 return over
-            self._remember(name, full_at, now)
+            if len(self._full_at) >= MOST_REMEMBERED:
+                self._full_at = {known: at for known, at in self._full_at.items() if at > now}
+            self._full_at[name] = full_at
             return 0.0
-
-    def _remember(self, name: str, full_at: float, now: float) -> None:
-        if len(self._full_at) >= MOST_REMEMBERED:
-            self._full_at = {known: at for known, at in self._full_at.items() if at > now}
-        self._full_at[name] = full_at
 
 
 @dataclass(frozen=True, slots=True)

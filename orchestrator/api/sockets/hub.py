@@ -263,9 +263,11 @@ class Hub:
                 self._drain_waker()
             else:
                 self._guarded(partial(key.data.ready, mask))
-        self._run_calls()
+        for _ in range(len(self._calls)):
+            self._guarded(*self._calls.popleft())
         self._spread()
-        self._run_timers()
+        for call, owner in self._timers.take_due(time.monotonic()):
+            self._guarded(call, owner)
 
     def _idle_seconds(self) -> float | None:
         if self._calls:
@@ -279,14 +281,6 @@ class Hub:
                 pass
         except BlockingIOError:
             pass
-
-    def _run_calls(self) -> None:
-        for _ in range(len(self._calls)):
-            self._guarded(*self._calls.popleft())
-
-    def _run_timers(self) -> None:
-        for call, owner in self._timers.take_due(time.monotonic()):
-            self._guarded(call, owner)
 
     def _spread(self) -> None:
         """Pass the events published since the last turn to the connections that wait for them."""

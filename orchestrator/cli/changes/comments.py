@@ -119,14 +119,11 @@ class _Walk:
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
             return None
         if not any(self._left.values()):
-            self._header(line)
+            for side, mark in (("old", "--- "), ("new", "+++ ")):
+                if line.startswith(mark):
+                    self._paths[side] = _path(line.removeprefix(mark))
             return None
         return self._in_hunk(line)
-
-    def _header(self, line: str) -> None:
-        for side, mark in (("old", "--- "), ("new", "+++ ")):
-            if line.startswith(mark):
-                self._paths[side] = _path(line.removeprefix(mark))
 
     def _in_hunk(self, line: str) -> Comment | None:
         if line.startswith("\\"):

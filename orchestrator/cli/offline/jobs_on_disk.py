@@ -192,7 +192,7 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
     """Return a child job, assembled from its parent worker's entry."""
-    report = str(_report(directory, job_id))
+    report = str(directory / "reports" / f"job_{job_id}.md")
     return {
         "job_id": job_id,
         "root_job_id": _root_id(directory),
@@ -200,10 +200,6 @@ def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) ->
         **record,
         "results": {"tasks": tasks, "workspace": str(directory), "final_report": report},
     }
-
-
-def _report(directory: Path, job_id: str) -> Path:
-    return directory / "reports" / f"job_{job_id}.md"
 
 
 def _outcome(tasks: list[Answer]) -> str:

@@ -76,7 +76,9 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     else:
         click.echo("nothing to remove", err=True)
     removed = list(_removed(surroundings, list(sizes)))
-    _remove_base_results(workspace, before)
+    from orchestrator.engine.gates.base_results import FOLDER, remove_results
+
+    remove_results(workspace / FOLDER, before)
     freed = sum(sizes.get(job_id, 0) for job_id in removed)
     if removed:
         many = f"{len(removed)} job{'' if len(removed) == 1 else 's'}"
@@ -107,12 +109,6 @@ def _by_server(
                 yield job_id, ()  # removed since by another clean, or by the server
             except ConflictError as error:
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
-
-
-def _remove_base_results(workspace: Path, before: float) -> None:
-    from orchestrator.engine.gates.base_results import FOLDER, remove_results
-
-    remove_results(workspace / FOLDER, before)
 
 
 def _locally(

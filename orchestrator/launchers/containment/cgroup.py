@@ -171,7 +171,9 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
             if error.errno != errno.EBUSY:
                 continue
             with suppress(OSError):
-                _make_room(base)
+                place = f"{base}/{SERVER_GROUP}"
+                os.makedirs(place, exist_ok=True)
+                _write(f"{place}/cgroup.procs", "0")
                 _delegate(base, controller)
     enabled = read(f"{base}/cgroup.subtree_control").split()
     return tuple(name for name in wanted if name in enabled)
@@ -182,12 +184,6 @@ def _delegate(base: str, controller: str) -> None:
 
 
 SERVER_GROUP = "orchestrator-server"
-
-
-def _make_room(base: str) -> None:
-    place = f"{base}/{SERVER_GROUP}"
-    os.makedirs(place, exist_ok=True)
-    _write(f"{place}/cgroup.procs", "0")
 
 
 def wanted_controllers(wanted: Any) -> list[str]:

@@ -304,7 +304,9 @@ def _bury(
             strays=strays,
         )
         mark = {"tombstone": _mark(digest)} if digest else {}
-        line = encoded({**_record_of(ended), **mark})
+        record = {name: getattr(ended, name) for name in Exit.__dataclass_fields__}
+        record["strays"] = [{"pid": each.pid, "command": each.command} for each in ended.strays]
+        line = encoded({**record, **mark})
     try:
         _make_room(exit_path)
         claim.publish(line)
@@ -331,12 +333,6 @@ def _claim_any(exit_path: str, digest: str) -> Claim:
             set_aside(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
     return Claim.take(exit_path, forged)
-
-
-def _record_of(ended: Exit) -> dict[str, Any]:
-    record = {name: getattr(ended, name) for name in Exit.__dataclass_fields__}
-    record["strays"] = [{"pid": each.pid, "command": each.command} for each in ended.strays]
-    return record
 
 
 def _parse(content: bytes) -> Exit | None:

@@ -98,7 +98,8 @@ def children(pid: int) -> list[int]:
     at this moment.
     """
     if not _has_children_files():
-        return _children_by_scan(pid)
+        found = (look_up(each) for each in _all_pids())
+        return [process.pid for process in found if process is not None and process.parent == pid]
     files = (f"/proc/{pid}/task/{thread}/children" for thread in _threads(pid))
     return [int(child) for file in files for child in read(file).split()]
 
@@ -269,11 +270,6 @@ def _threads(pid: int) -> list[str]:
         return os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-
-
-def _children_by_scan(pid: int) -> list[int]:
-    found = (look_up(each) for each in _all_pids())
-    return [process.pid for process in found if process is not None and process.parent == pid]
 
 
 def read(path: str, limit: int = -1) -> bytes:

@@ -41,7 +41,9 @@ class Family:
     def _index(self) -> None:
         for worker in self.tree.workers:
             self._workers[worker.job_id].append(worker)
-            self._note_end(worker)
+            if worker.ended_at is not None:
+                task = (worker.job_id, worker.task_id)
+                self._task_ends[task] = max(worker.ended_at, self._task_ends.get(task, 0.0))
         for attempt in self.tree.attempts:
             self._attempts[attempt.worker_id].append(attempt)
             self._runs[attempt.worker_id].append((attempt.started_at, attempt_ended(attempt)))
@@ -66,11 +68,6 @@ class Family:
         known = worker.child_job_ids if worker else ()
         started = {job_id: number for number, job_id in enumerate(known)}
         children.sort(key=lambda job: started.get(job.id, len(started)))
-
-    def _note_end(self, worker: Worker) -> None:
-        if worker.ended_at is not None:
-            task = (worker.job_id, worker.task_id)
-            self._task_ends[task] = max(worker.ended_at, self._task_ends.get(task, 0.0))
 
     def job(self, job_id: str) -> Job:
         """Raise KeyError if the job is not in the tree."""

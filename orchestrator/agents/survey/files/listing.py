@@ -65,7 +65,9 @@ def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
     """
     scopes = [_scope(surroundings.root, path) for path in (paths or ["."])]
     listing = Listing()
-    candidates = _git_candidates(surroundings.root, scopes)
+    names = [scope.path for scope in scopes]
+    answer = ask_git(surroundings.root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
+    candidates = {os.fsdecode(name) for name in (answer or b"").split(b"\0") if name}
     listing.by_git = bool(candidates)
     if not candidates:
         candidates = set(_walk_all(surroundings, scopes, listing))
@@ -114,12 +116,6 @@ def _scope(root: Path, path: str) -> _Scope:
     if os.path.realpath(target) != os.path.normpath(target):
         raise SurveyError(f"files: {path!r} is or passes a symbolic link; links are not followed")
     return scope
-
-
-def _git_candidates(root: Path, scopes: Sequence[_Scope]) -> set[str]:
-    names = [scope.path for scope in scopes]
-    answer = ask_git(root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
-    return {os.fsdecode(name) for name in (answer or b"").split(b"\0") if name}
 
 
 def _walk_all(

@@ -53,7 +53,9 @@ def mask_comments(text: str, language: str) -> str:
     syntax = syntax_of(language)
     if syntax.prose:
         return re.sub(rf"[^\n{_WHITE}]", COMMENT_MARK, text)
-    pattern = _comment_pattern(syntax)
+    if syntax not in _PATTERNS:
+        _PATTERNS[syntax] = _compile(syntax)
+    pattern = _PATTERNS[syntax]
     return pattern.sub(_comment_or_string, text) if pattern else text
 
 
@@ -82,12 +84,6 @@ def mask_ranges(text: str, ranges: list[tuple[int, int]]) -> str:
 
 
 _PATTERNS: dict[Syntax, re.Pattern[str] | None] = {}
-
-
-def _comment_pattern(syntax: Syntax) -> re.Pattern[str] | None:
-    if syntax not in _PATTERNS:
-        _PATTERNS[syntax] = _compile(syntax)
-    return _PATTERNS[syntax]
 
 
 def _compile(syntax: Syntax) -> re.Pattern[str] | None:

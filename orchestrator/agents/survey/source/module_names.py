@@ -58,7 +58,8 @@ class ModuleIndex:
         if language in ("JavaScript", "TypeScript", "TSX"):
             return self._script_targets(importer, module)
         if language in ("C", "C++", "C/C++ header"):
-            return self._included(importer, module)
+            near = os.path.normpath(os.path.join(os.path.dirname(importer), module))
+            return {near} if near in self._paths else self._ending(module)
         if language == "Java":
             return self._ending(module.replace(".", "/") + ".java")
         return self._go_targets(module) if language == "Go" else set()
@@ -92,10 +93,6 @@ class ModuleIndex:
         guesses += [f"{stem}{ending}" for ending in _SCRIPT_ENDINGS]
         guesses += [f"{base}/index{ending}" for ending in _SCRIPT_ENDINGS]
         return {guess for guess in guesses if guess in self._paths and guess != importer}
-
-    def _included(self, importer: str, module: str) -> set[str]:
-        near = os.path.normpath(os.path.join(os.path.dirname(importer), module))
-        return {near} if near in self._paths else self._ending(module)
 
     def _ending(self, ending: str) -> set[str]:
         named = self._by_ending.get(os.path.basename(ending), [])

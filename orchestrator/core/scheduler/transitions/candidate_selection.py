@@ -29,7 +29,8 @@ class CandidateSelection:
         candidates = self._candidates(worker)
         if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
             return
-        reviewer = self._reviewer(worker)
+        key = self._trees.plans[worker.job_id].reviewers.get(worker.task_id)
+        reviewer = self._unit_of_work.workers[key] if key else None
         if self._is_by_person(worker) or not all(each.status.ended for each in candidates):
             return
         if reviewer is not None and not worker.is_reviewer and reviewer.status.ended:
@@ -98,10 +99,6 @@ class CandidateSelection:
             return ()
         keys = self._trees.plans[worker.job_id].workers_of(worker.task_id)
         return [self._unit_of_work.workers[key] for key in keys]
-
-    def _reviewer(self, worker: Worker) -> Worker | None:
-        key = self._trees.plans[worker.job_id].reviewers.get(worker.task_id)
-        return self._unit_of_work.workers[key] if key else None
 
     def _is_to_be_reviewed(self, worker: Worker, candidates: Sequence[Worker]) -> bool:
         stopping = self._trees.job_of(worker).stop_cause is not None

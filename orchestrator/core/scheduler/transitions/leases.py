@@ -111,8 +111,9 @@ class LeaseManager:
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
-            elif entry.since + LENDS_AFTER_SECONDS <= now:
-                self._lend(entry, now)
+            elif entry.since + LENDS_AFTER_SECONDS <= now and self._has_slot(entry.key):
+                why = self._locks.obstacle_again(entry)
+                self._running.wait_for_lock(entry.key, entry.names, why, now)
 
     @property
     def next_time(self) -> float | None:
@@ -130,11 +131,6 @@ class LeaseManager:
     def _has_slot(self, key: WorkerKey) -> bool:
         node = self._trees.nodes.get(key)
         return node is not None and node.has_slot
-
-    def _lend(self, entry: LockEntry, now: float) -> None:
-        if self._has_slot(entry.key):
-            why = self._locks.obstacle_again(entry)
-            self._running.wait_for_lock(entry.key, entry.names, why, now)
 
     def _go_on(self, key: WorkerKey) -> None:
         """Resume the worker, unless it waits for another lease."""

@@ -83,7 +83,9 @@ class Reopening:
         good = before(worker.attempt + 1)
         result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
         changes = {"result": result, "agent": agent or worker.agent}
-        again = self._rewind(worker, FEEDBACK, _words(feedback), **changes)
+        count = len(feedback.comments)
+        comments = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+        again = self._rewind(worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes)
         job = self._trees.job_of(worker)
         said: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
         said |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
@@ -161,9 +163,3 @@ class Reopening:
             cancelled_by=None,
             **changes,
         )
-
-
-def _words(feedback: Feedback) -> str:
-    count = len(feedback.comments)
-    told = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
-    return f"feedback of {feedback.by}: {told}"

@@ -150,8 +150,10 @@ class RunningWorkers:
             if startable and self._is_held_back(key, room, now):
                 break
             ready.take(job_id)
-            if startable and not self._is_throttled(key, now):
-                self._claim_and_start(key, now)
+            if not startable or self._is_throttled(key, now):
+                continue
+            if not self._task_locks.lacks(self._unit_of_work.workers[key], now):
+                self._start(key, now)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
         """Let other requests for locks go ahead of workers whose jobs are paused."""
@@ -161,10 +163,6 @@ class RunningWorkers:
 
     def _may_start(self, job_id: str) -> bool:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
-
-    def _claim_and_start(self, key: WorkerKey, now: float) -> None:
-        if not self._task_locks.lacks(self._unit_of_work.workers[key], now):
-            self._start(key, now)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
         """True if the worker has to wait; then workers that request its locks may acquire them
