@@ -13,13 +13,13 @@ from orchestrator.agents.agent_types.program_agent import LOGIN_SHELL, ProgramAg
 from orchestrator.agents.catalog.availability import (
     Fresh,
     credential_stamp,
+    lacking,
     local_models,
     local_url,
     look,
     needs_login,
 )
 from orchestrator.agents.catalog.availability import program_argv as argv_of
-from orchestrator.agents.catalog.task_fit import lacking
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.agents import AgentOutput

@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.agents.prompts.context_store import JobContexts
 from orchestrator.agents.prompts.role_prompts import RolePrompts
+from orchestrator.agents.prompts.shared_context import JobContexts
 from orchestrator.agents.survey.request import intent
 from orchestrator.app.agents import registry
 from orchestrator.app.gates import checks_of, gate_plans_of
@@ -40,7 +40,7 @@ from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.start_queue import Prompting
-from orchestrator.engine.attempts.assignment import AssignmentBuilder
+from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.merge.gate_check import MergedGates
@@ -49,8 +49,7 @@ from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.merge.record import MergeRecords
 from orchestrator.engine.planning.review_prompt import Reviewing
 from orchestrator.engine.planning.rule_planner import RulesPlanner
-from orchestrator.engine.preparation.preparation import AttemptPreparation
-from orchestrator.engine.preparation.shared_context import SharedContextRuns
+from orchestrator.engine.preparation import AttemptPreparation
 from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock

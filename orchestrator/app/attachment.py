@@ -17,8 +17,7 @@ from orchestrator.config import load, project_root
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, UnknownAgent
 from orchestrator.core.model.job import Worker
-from orchestrator.core.repository.commit_messages import of_worker
-from orchestrator.core.repository.git_refs import short, worker_branch
+from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
 from orchestrator.core.repository.repository import Signature
 from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
 from orchestrator.git import signature_of_user

@@ -16,7 +16,7 @@ from orchestrator.engine.gates.baselines import Baselines
 from orchestrator.engine.gates.process import GateProcesses, environment_of
 from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.gates.selection import GatePlans
-from orchestrator.engine.preparation.preparation import WorkerEnvironment
+from orchestrator.engine.preparation import WorkerEnvironment
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.processes import RunningProcesses

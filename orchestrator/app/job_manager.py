@@ -12,7 +12,7 @@ from orchestrator.core.model.job import Attempt, Job
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
 from orchestrator.engine.merge.queue import MergeQueue
-from orchestrator.engine.preparation.preparation import AttemptPreparation
+from orchestrator.engine.preparation import AttemptPreparation
 from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock

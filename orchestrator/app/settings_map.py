@@ -14,10 +14,9 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.kinds import Processors
 from orchestrator.core.limits.quotas import Ceilings, KeyLimits, Quotas
-from orchestrator.core.model.job_settings import SETTINGS, JobConfig, default_config
-from orchestrator.core.model.setting import Setting
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
-from orchestrator.engine.preparation.preparation import WorkerEnvironment
+from orchestrator.engine.preparation import WorkerEnvironment
 from orchestrator.engine.runtime.headroom import Bounds, Headroom
 from orchestrator.launchers.local.containment_probe import choose
 from orchestrator.launchers.local.containment_settings import (

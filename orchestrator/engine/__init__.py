@@ -4,7 +4,6 @@
 - ``gates``: Gates: selection for a job, processes, runs on the base
 - ``merge``: Merges of the branches of a job's workers, and gates on the merged state
 - ``planning``: Planning of a request by rules; prompts of reviewers
-- ``preparation``: Preparation of an attempt: directory, files, environment
 - ``runtime``: Infrastructure: messages, processes, clock, threads, memory, disk, ports
 - ``service``: Use cases that the API and the command line call
 - ``submission``: Submission of a job: agents, plan, ancestors, storage

@@ -2,7 +2,6 @@
 
 - ``detect``: Detecting the gates of a project
 - ``parsers``: Parsing the reports of tools, by format
-- ``secrets``: The scan for secrets
 
 The files of ``probe/`` are no package: Python imports them in a gate, and they report which
 sources it ran.
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.gates.detect.resolve import Finder
 from orchestrator.gates.parsers.report_formats import Reports
-from orchestrator.gates.secrets.secret_scan import Secrets
+from orchestrator.gates.secret_scan import Secrets
 
 __all__ = ["PROBE", "Finder", "Reports", "Secrets"]
 

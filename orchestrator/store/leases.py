@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Transaction, and_, delete, exists, insert, or
 from sqlalchemy.sql import ColumnElement
 
 from orchestrator.core import failpoints
-from orchestrator.core.locks.lease import Grant, Lease, in_line
 from orchestrator.core.locks.lock_names import EVERYTHING, names_above, overlap
+from orchestrator.core.locks.lock_table import Grant, Lease, in_line
 from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.store.schema.tables import attempts, lease_numbers, leases
 

@@ -27,7 +27,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.locks.lease import Grant, Lease
+from orchestrator.core.locks.lock_table import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_table import Lease
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change, Store

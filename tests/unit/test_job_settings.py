@@ -10,8 +10,14 @@ from orchestrator.app.settings_map import limits
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.config.settings import Settings
 from orchestrator.core.limits.quotas import Ceilings
-from orchestrator.core.model.job_settings import SETTINGS, JobConfig, default_config
-from orchestrator.core.model.setting import Inheritance, Kind, Setting
+from orchestrator.core.model.job_settings import (
+    SETTINGS,
+    Inheritance,
+    JobConfig,
+    Kind,
+    Setting,
+    default_config,
+)
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.answers.job import ConfigAnswer
 from orchestrator.schemas.requests.job import ConfigBody

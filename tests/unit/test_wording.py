@@ -21,7 +21,7 @@ EXEMPT = (
 )
 #: The output of a worker's own tool, masked, or searched for the words of a full disk.
 ALLOWED = {
-    "engine/preparation/preparation.py": {"evidence.error in printed"},
+    "engine/preparation.py": {"evidence.error in printed"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})

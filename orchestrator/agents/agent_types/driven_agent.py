@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from orchestrator.agents.adapters.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.adapters.invocation.windows import INTEROP
 from orchestrator.agents.catalog import prices
-from orchestrator.agents.catalog.task_fit import check_fits
+from orchestrator.agents.catalog.availability import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
 from orchestrator.agents.events import mailbox
 from orchestrator.agents.events.agent_events import Outcome

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.agents.catalog.task_fit import check_fits
+from orchestrator.agents.catalog.availability import check_fits
 from orchestrator.agents.prompts.prompt import (
     last_line,
     output_document,

@@ -3,13 +3,11 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.agents.prompts.limits import limits
-from orchestrator.agents.prompts.shared_context import Recipe, shared_text
-from orchestrator.agents.prompts.template_loader import template
+from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
 from orchestrator.core.model.attempt.failure import LOGIN
 from orchestrator.core.model.decisions.feedback import Feedback
@@ -18,6 +16,46 @@ from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.untrusted_files import read_regular
+
+#: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
+_LEFT = {
+    "child_jobs": "child jobs that you may start",
+    "child_jobs_in_root": "child jobs that all workers together may start",
+    "workers": "workers that all jobs together may still start",
+    "steps": "steps that your job may still use",
+    "tokens": "tokens that your job may still use",
+    "cost_usd": "US dollars that your job may still spend",
+}
+
+
+def limits(assignment: Assignment) -> list[str]:
+    """Return one line for each limit. The time always has a line."""
+    return [*_own(assignment), *_left(assignment.left)]
+
+
+def _own(assignment: Assignment) -> Iterator[str]:
+    task = assignment.task
+    seconds = task.timeout or assignment.job.config.default_timeout
+    yield f"{seconds:g} seconds for this attempt, except while child jobs run"
+    for amount, unit in (
+        (task.max_steps, "steps"),
+        (task.max_tokens, "tokens"),
+        (task.max_cost_usd, "US dollars"),
+    ):
+        if amount is not None:
+            yield f"{amount:g} {unit} for your task, all attempts together"
+
+
+def _left(left: Mapping[str, object]) -> Iterator[str]:
+    recursive = bool(left.get("depth"))
+    if recursive:
+        yield f"{left['depth']} more levels of child jobs below yours"
+    for name, words in _LEFT.items():
+        if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
+            yield f"{left[name]} {words}"
+    if "wall_seconds" in left:
+        yield f"{left['wall_seconds']} seconds until your job ends"
+
 
 #: Descriptions of what interrupted a session, by the cause of the attempt's end. Other ends have
 #: findings.

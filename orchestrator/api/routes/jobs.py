@@ -9,7 +9,7 @@ from orchestrator.api.http import request
 from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.routes.response import json_answer, tagged_answer, tagged_with_left
 from orchestrator.api.serializers.candidates import candidates_answer
-from orchestrator.api.serializers.encoding import TaggedBody
+from orchestrator.api.serializers.common import TaggedBody
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import job_card
 from orchestrator.api.serializers.results import StatusParts, results

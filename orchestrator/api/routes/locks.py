@@ -10,15 +10,13 @@ from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parking, secured_reply
-from orchestrator.api.serializers.common import moment
-from orchestrator.api.serializers.encoding import encoded
+from orchestrator.api.serializers.common import encoded, moment
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.lock_wait import PendingLock
-from orchestrator.api.streaming.socket_handoff import ParkedReply
+from orchestrator.api.streaming.parked_connection import ParkedReply
 from orchestrator.core.errors import NotFound
-from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_names import lock_name
-from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.locks.lock_table import Lease, LockView
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lease_calls import LockCall
 from orchestrator.schemas.locks import (

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from orchestrator.api.access.auth import caller
 from orchestrator.api.http.compression import WHOLE_TAG
 from orchestrator.api.http.shared_reads import SharedReads
-from orchestrator.api.serializers.encoding import RUNNING_DOWN, TaggedBody, encoded, tagged
+from orchestrator.api.serializers.common import RUNNING_DOWN, TaggedBody, encoded, tagged
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"

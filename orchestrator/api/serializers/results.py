@@ -9,6 +9,7 @@ from orchestrator.api.serializers.common import (
     SUMMARY_CHARACTERS,
     counts,
     duration,
+    encoded,
     links,
     log_file,
     moment,
@@ -19,7 +20,6 @@ from orchestrator.api.serializers.common import (
     unjudged_files,
     unjudged_gates,
 )
-from orchestrator.api.serializers.encoding import encoded
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller

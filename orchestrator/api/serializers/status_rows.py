@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.api.serializers.encoding import RUNNING_DOWN, TaggedBody, encoded, tagged
+from orchestrator.api.serializers.common import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.api.serializers.results import StatusParts
 from orchestrator.core.model.job import Worker
 from orchestrator.schemas.requests.queries import StatusTasks

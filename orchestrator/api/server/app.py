@@ -35,8 +35,8 @@ from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.status_rows import StatusRows
 from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.parked_connection import Threads
 from orchestrator.api.streaming.parking import Parking
-from orchestrator.api.streaming.socket_handoff import Threads
 from orchestrator.api.tasks import calls as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service

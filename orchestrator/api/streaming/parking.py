@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.event_stream import Frames, brief_frame
 from orchestrator.api.streaming.feed_stream import FeedFrames
-from orchestrator.api.streaming.socket_handoff import Threads
+from orchestrator.api.streaming.parked_connection import Threads
 
 
 @dataclass(frozen=True, kw_only=True)

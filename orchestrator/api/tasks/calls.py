@@ -11,7 +11,7 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parking
-from orchestrator.api.streaming.socket_handoff import ParkedStream
+from orchestrator.api.streaming.parked_connection import ParkedStream
 from orchestrator.api.tasks import answers
 from orchestrator.api.tasks.progress import TaskProgress
 from orchestrator.api.tasks.submission import (

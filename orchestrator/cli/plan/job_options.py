@@ -14,8 +14,7 @@ from orchestrator.cli.context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.job import AUTO
-from orchestrator.core.model.job_settings import BY_WIRE_NAME
-from orchestrator.core.model.setting import Kind, Setting
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, Kind, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]

@@ -16,9 +16,10 @@ from orchestrator.core.model.job_settings import (
     BUDGET_LIMITS,
     RESOLVE_OFF,
     SETTINGS,
+    Inheritance,
     JobConfig,
+    Setting,
 )
-from orchestrator.core.model.setting import Inheritance, Setting
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.formatting import one_line
 

@@ -2,7 +2,7 @@
 results.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,3 +139,70 @@ class LockTable:
             if latest is not None and not compatible(entry, latest):
                 return latest
         return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """A lock that an attempt of a worker holds. A lease is active while the attempt runs."""
+
+    name: str
+    #: The fencing number: greater than that of every lease granted before, by any server that
+    #: shares the store.
+    number: int
+    root_id: str
+    job_id: str
+    worker_id: str
+    attempt: int
+    taken_at: float
+
+    @property
+    def key(self) -> WorkerKey:
+        return WorkerKey(self.root_id, self.worker_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """The store's answer: leases for all requested names, or the workers that hold some of them."""
+
+    leases: Sequence[Lease] = ()
+    blocked_by: Sequence[Lease] = ()
+
+
+def in_line(one: WorkerKey, other: WorkerKey) -> bool:
+    """True if the workers are equal, or one is a descendant of the other; names carry the
+    ancestry.
+    """
+    return is_below(one, other) or is_below(other, one)
+
+
+def is_below(one: WorkerKey, other: WorkerKey) -> bool:
+    """True if ``one`` is ``other`` or its descendant."""
+    return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockView:
+    """A lock that a worker holds or waits for."""
+
+    names: tuple[str, ...]
+    kind: LockKind
+    root_id: str
+    job_id: str
+    worker_id: str
+    since: float
+    #: The fencing number of a lease that is held; None for other entries.
+    number: int | None = None
+    waits: bool = False
+
+
+def view_of(entry: LockEntry, *, waits: bool = False) -> LockView:
+    return LockView(
+        names=entry.names,
+        kind=entry.kind,
+        root_id=entry.key.root_id,
+        job_id=entry.party.job_id,
+        worker_id=entry.key.worker_id,
+        since=entry.since,
+        number=entry.number or None,
+        waits=waits,
+    )

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.attempt.delivery import HeldBack
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.repository_changes import RepositoryChange
 

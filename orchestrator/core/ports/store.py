@@ -6,7 +6,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.locks.lease import Grant, Lease
+from orchestrator.core.locks.lock_table import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey

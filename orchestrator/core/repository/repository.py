@@ -6,8 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.side_work import SideWork
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.attempt.delivery import HeldBack, SideWork
 from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.repository_changes import RefMove

@@ -3,6 +3,6 @@
 The interface is ``scheduler``: its methods are events, ``turn`` returns ``commands``, ``view``
 answers queries, and ``leases`` has the locks of running workers. Only core uses the other parts:
 
-- ``state``: The state that one turn reads and changes: job trees, task progress, unit of work
+- ``state``: The state that one turn reads and changes: job trees, unit of work
 - ``transitions``: One module for each kind of event that changes state
 """

@@ -42,9 +42,12 @@ from orchestrator.core.scheduler.start_queue import UNLIMITED, Capacity, Prompti
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval, plan_of
-from orchestrator.core.scheduler.transitions.decisions.questions import Questions
+from orchestrator.core.scheduler.transitions.decisions import (
+    Pauses,
+    PlanApproval,
+    Questions,
+    plan_of,
+)
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.leases import LeaseManager

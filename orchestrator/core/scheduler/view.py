@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.core.limits.quotas import KeyLimits
-from orchestrator.core.locks.lock_view import LockView, view_of
+from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.decisions.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
@@ -18,7 +18,7 @@ from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
 
 

@@ -12,7 +12,7 @@ from orchestrator.core.model.gate import Check, Gate, GateResult, Gates, GateSou
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace
-from orchestrator.engine.preparation.preparation import RunningAttempt, attempt_id, is_in_project
+from orchestrator.engine.preparation import RunningAttempt, attempt_id, is_in_project
 from orchestrator.engine.runtime.messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

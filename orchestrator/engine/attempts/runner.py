@@ -19,19 +19,18 @@ from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start, Stop
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.assignment import AssignmentBuilder
+from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.result_gates import ResultGates
 from orchestrator.engine.gates.process import GateProcess
 from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.planning.review_prompt import Reviewing
-from orchestrator.engine.preparation.preparation import (
+from orchestrator.engine.preparation import (
     AttemptPreparation,
     Issued,
     RunningAttempt,
     attempt_id,
     is_in_project,
 )
-from orchestrator.engine.preparation.shared_context import SharedContextRuns
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import AttemptEnded, AttemptHeld, Post

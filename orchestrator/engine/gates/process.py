@@ -18,7 +18,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
-from orchestrator.engine.preparation.preparation import (
+from orchestrator.engine.preparation import (
     GATE_REPORT,
     WorkerEnvironment,
     base_environment,

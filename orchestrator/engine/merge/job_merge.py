@@ -17,14 +17,26 @@ from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.resource_exhaustion import is_full_disk
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.git_refs import candidate_refs, short, start_ref, worker_branch
+from orchestrator.core.repository.git_refs import (
+    candidate_refs,
+    child_refs,
+    short,
+    start_ref,
+    worker_branch,
+)
 from orchestrator.core.repository.merge_report import MergeReport
-from orchestrator.core.repository.repository import MergeChoice, Repository, Strategy, Workdir
+from orchestrator.core.repository.repository import (
+    FileConflict,
+    MergeChoice,
+    Repository,
+    Strategy,
+    Workdir,
+)
 from orchestrator.core.scheduler.dag import in_order
 from orchestrator.core.scheduler.merge_outcome import Merged
-from orchestrator.engine.merge.child_result import ChildResultMerge
 from orchestrator.engine.merge.gate_check import Halted, MergedGates
 from orchestrator.engine.merge.merge_branches import BranchMerge, leave
 from orchestrator.engine.merge.merge_messages import report_of
@@ -33,9 +45,62 @@ from orchestrator.engine.merge.record import (
     MergeRecords,
     missing_from,
     overruled_above,
+    told,
 )
 from orchestrator.engine.worktrees.user_checkout import at_work
 from orchestrator.engine.worktrees.working_directories import Worktrees
+
+
+class ChildResultMerge:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+
+    def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
+        """Add the child job's result to the parent worker's branch, or to its files while it
+        waits.
+
+        Idempotent. Does nothing for a root job, and without a result. If the parent worker has
+        ended, the next merge of its own job includes the result.
+        """
+        if job.parent_worker_id is None or not record.commit:
+            return
+        parent = next(each for each in tree.workers if each.id == job.parent_worker_id)
+        refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
+        self._repository.point(f"{refs}base", record.base)
+        self._repository.point(f"{refs}result", record.commit)
+        if parent.status is WorkerStatus.WAITING:
+            self._bring(record, job, parent, refs)
+
+    def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
+        """Add the child job's changes to the files of a waiting worker."""
+        brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
+        if brought is None:
+            record.without_worktree = parent.id
+            return
+        taken = bool(brought.merge.commit)
+        record.conflicts += [
+            told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
+        ]
+        if brought.merge.conflicts:
+            # No other place has the worker's uncommitted files.
+            self._repository.point(f"{refs}ours", brought.ours)
+        if taken:
+            # Later changes of these lines are the worker's own decision.
+            self._repository.point(f"{refs}brought", record.commit)
+        else:
+            record.handed = {
+                "worker_id": parent.id,
+                "branch": short(worker_branch(parent)),
+                "ours": brought.ours,
+                "theirs": record.branch,
+                "paths": [each.path for each in brought.merge.conflicts],
+            }
+
+
+def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
+    lost = tuple(replace(each, workers=(parent.id,)) for each in conflict.lost)
+    return replace(conflict, lost=lost)
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.repository.commit_messages import of_worker
-from orchestrator.core.repository.git_refs import child_refs, start_ref, worker_branch
+from orchestrator.core.repository.git_refs import child_refs, of_worker, start_ref, worker_branch
 from orchestrator.core.repository.repository import Repository, merger_of
 from orchestrator.engine.merge.bisect import MergeStep
 

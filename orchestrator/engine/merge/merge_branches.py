@@ -33,12 +33,12 @@ from orchestrator.core.outcome.job.job_outcome import (
 )
 from orchestrator.core.outcome.retry_policy import has_no_retry
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.commit_messages import of_worker
 from orchestrator.core.repository.git_refs import (
     branch_of,
     hidden,
     merged_refs,
     merging_ref,
+    of_worker,
     resolving_ref,
     result_branch,
     sent_ref,
@@ -73,9 +73,9 @@ from orchestrator.engine.merge.record import (
     overruled_in,
     told,
 )
+from orchestrator.engine.worktrees import conflict_attempt
 from orchestrator.engine.worktrees.checkpoints import LEFT
 from orchestrator.engine.worktrees.child_losses import ChildLosses
-from orchestrator.engine.worktrees.start import conflict_attempt
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound
-from orchestrator.core.locks.lease import Lease
-from orchestrator.core.locks.lock_table import LockKind
-from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.locks.lock_table import Lease, LockKind, LockView
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.engine.service.access import Access

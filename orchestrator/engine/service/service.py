@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.events import Event
-from orchestrator.core.locks.lease import Lease
-from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.locks.lock_table import Lease, LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest

@@ -17,9 +17,8 @@ from orchestrator.core.errors import (
     StoreError,
     Unauthorized,
 )
-from orchestrator.core.locks.lease import Lease
-from orchestrator.core.locks.lock_messages import named
-from orchestrator.core.locks.lock_table import LockEntry
+from orchestrator.core.locks.lock_manager import named
+from orchestrator.core.locks.lock_table import Lease, LockEntry
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler

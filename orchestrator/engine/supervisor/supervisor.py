@@ -33,7 +33,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.merge.queue import MergeQueue
-from orchestrator.engine.preparation.preparation import Issued
+from orchestrator.engine.preparation import Issued
 from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.headroom import Headroom

@@ -6,9 +6,9 @@ from typing import Any
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.whereabouts import counting
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.commit_messages import of_child_job
 from orchestrator.core.repository.git_refs import (
     child_refs,
+    of_child_job,
     result_branch,
     short,
     start_ref,

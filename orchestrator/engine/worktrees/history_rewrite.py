@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.core.model.attempt.delivery import HeldBack
 from orchestrator.core.model.attempt.failure import after, before
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
 from orchestrator.core.model.gate import SECRETS
 from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import checkpoint_refs

@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from glob import iglob
 
-from orchestrator.core.model.attempt.delivery import held_by, normalized
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.attempt.delivery import HeldBack, held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository

@@ -15,16 +15,14 @@ from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.delivery import normalized
+from orchestrator.core.model.attempt.delivery import HeldBack, SideWork, normalized
 from orchestrator.core.model.attempt.failure import after, before
-from orchestrator.core.model.attempt.side_work import SideWork
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
-from orchestrator.core.repository.commit_messages import of_worker
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
     child_refs,
+    of_worker,
     sent_ref,
     start_ref,
     taken_ref,
@@ -39,8 +37,10 @@ from orchestrator.core.repository.repository import (
     signature_of,
 )
 from orchestrator.core.text.formatting import cut
+from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.worktrees.branch_tips import BranchHeads
 from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
-from orchestrator.engine.worktrees.conflict_texts import with_conflicts
+from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
 from orchestrator.engine.worktrees.history_rewrite import (
     without_held_back,
     without_refused,
@@ -48,8 +48,6 @@ from orchestrator.engine.worktrees.history_rewrite import (
 )
 from orchestrator.engine.worktrees.policy import Turns, WorktreeRule
 from orchestrator.engine.worktrees.promised_paths import Promises
-from orchestrator.engine.worktrees.start import conflict_attempt
-from orchestrator.engine.worktrees.start.branch_tips import BranchHeads
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
 from orchestrator.security.secret_kinds import redacted
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.attempt.delivery import HeldBack
 from orchestrator.core.outcome.resource_exhaustion import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature

@@ -13,8 +13,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from orchestrator.core.model.attempt.delivery import held_by, normalized
-from orchestrator.core.model.attempt.uncommitted_files import MOST_STORED, HeldBack, HeldBackRule
+from orchestrator.core.model.attempt.delivery import (
+    MOST_STORED,
+    HeldBack,
+    HeldBackRule,
+    held_by,
+    normalized,
+)
 from orchestrator.core.model.path_patterns import matches
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged import LINK, Staged

@@ -10,11 +10,11 @@ from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
-from orchestrator.core.repository.commit_messages import of_job
 from orchestrator.core.repository.git_refs import (
     dirty_ref,
     hidden,
     landed_refs,
+    of_job,
     result_branch,
     short,
 )

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
+from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
 from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.ref_names import part_of_ref

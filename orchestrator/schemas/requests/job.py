@@ -21,8 +21,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivery import is_relative
 from orchestrator.core.model.gate import OFF, Gate
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
-from orchestrator.core.model.job_settings import BY_WIRE_NAME
-from orchestrator.core.model.setting import Kind, Setting
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, Kind, Setting
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir

@@ -24,15 +24,20 @@ from orchestrator.core.model.attempt.attempt_result import (
     Stray,
     Usage,
 )
-from orchestrator.core.model.attempt.delivery import Delivery, Intent
+from orchestrator.core.model.attempt.delivery import (
+    Delivery,
+    HeldBack,
+    HeldBackRule,
+    Intent,
+    SideWork,
+    SideWorkKind,
+)
 from orchestrator.core.model.attempt.earlier_exits import cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
 from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.decisions.feedback import Comment, Feedback, Side
 from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
@@ -64,13 +69,12 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
-from orchestrator.core.model.job_settings import SETTINGS, JobConfig
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Kind
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
     RepositoryAlteration,
     RepositoryChange,
 )
-from orchestrator.core.model.setting import Kind
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.model.worker_result import WorkerResult
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Unauthorized
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.locks.lease import Lease
-from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.locks.lock_table import Lease, LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.candidate_rank import CandidateRank
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest

@@ -6,7 +6,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parking
 from orchestrator.api.streaming.feed_stream import FeedStream
-from orchestrator.api.streaming.socket_handoff import ParkedStream
+from orchestrator.api.streaming.parked_connection import ParkedStream
 from orchestrator.schemas.requests.queries import FeedQuery
 
 blueprint = Blueprint("feed", __name__, url_prefix="/api/v1/events")

@@ -1,4 +1,7 @@
-"""Delivery: compares a worker's changes with what its task promised. Pure."""
+"""What an attempt leaves to its worker: promised files, uncommitted files, and side work.
+
+Side work: branches, worktrees, stash entries, and repositories that an agent created itself.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,10 +9,149 @@ from enum import StrEnum
 from posixpath import normpath
 
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.attempt.side_work import SideWork, remarks_on
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack, held_back_in_words
 from orchestrator.core.model.gate import AlteredJudges
 from orchestrator.core.model.path_patterns import matching
+
+#: Maximum number of files that are stored, and that are named in texts for people.
+MOST_STORED, _MOST_IN_WORDS = 50, 5
+
+
+class HeldBackRule(StrEnum):
+    """Why a file is not committed. The values are stored, so they never change."""
+
+    #: The name of the file, or of a directory above it, is in `git.never_commit`.
+    NAME = "name"
+    #: The directory is a virtual environment: it has `pyvenv.cfg`.
+    ENVIRONMENT = "environment"
+    #: The directory is a cache: it has `CACHEDIR.TAG`.
+    CACHE = "cache"
+    #: The file is a core dump.
+    CORE = "core"
+    #: The file is larger than `git.never_commit_over`.
+    SIZE = "size"
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """True if the rule is about single files, which are saved: no command recreates them."""
+        return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldBack:
+    """An uncommitted new file, or all uncommitted new files of a directory."""
+
+    #: Path relative to the top of the repository.
+    path: str
+    rule: HeldBackRule
+    #: Number of files.
+    files: int = 1
+    #: Size in bytes.
+    size: int = 0
+    #: True if the file is saved in `files/` of the worker's directory.
+    saved: bool = False
+    #: True if the agent had committed the file, and one commit without it replaced the commits.
+    folded: bool = False
+    #: True if commits of the worker still have the file.
+    in_history: bool = False
+
+
+def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
+    held = tuple(held)
+    if not held:
+        return ()
+    named = ", ".join(map(_in_words, held[:_MOST_IN_WORDS]))
+    more = f" and {len(held) - _MOST_IN_WORDS} more" if len(held) > _MOST_IN_WORDS else ""
+    told = [f"not committed (git.never_commit): {named}{more}"]
+    if any(each.folded for each in held):
+        told.append("its commits contained such files and were replaced by one commit without them")
+    if any(each.in_history for each in held):
+        told.append("its commits still contain such files")
+    return tuple(told)
+
+
+def _in_words(each: HeldBack) -> str:
+    if not each.rule.is_of_a_file:
+        return f"{each.path} ({each.files} file{'s' * (each.files != 1)})"
+    what = "core dump, " if each.rule is HeldBackRule.CORE else ""
+    saved = ", saved in files/ of the worker's directory" if each.saved else ""
+    return f"{each.path} ({what}{each.size / 1e6:.1f} MB{saved})"
+
+
+class SideWorkKind(StrEnum):
+    """Kind of git object that an agent created. The values are parts of names of refs."""
+
+    #: A branch besides the worker's own.
+    BRANCH = "branch"
+    #: A worktree besides the worker's own, with its uncommitted files.
+    WORKTREE = "worktree"
+    #: An entry of the stash.
+    STASH = "stash"
+    #: A repository in the worker's worktree: its files are in the worker's branch, its history is
+    #: on a ref.
+    NESTED = "nested"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideWork:
+    """One git object with work outside the worker's branch."""
+
+    kind: SideWorkKind
+    #: The agent's name for the object: a branch, a directory, a message, or a path.
+    name: str
+    #: The ref with the work; empty: it is merged into the worker's branch.
+    ref: str = ""
+    #: The worker's attempt that created the object; 0: unknown, in results of earlier versions.
+    attempt: int = 0
+
+    @property
+    def is_missing(self) -> bool:
+        """True if the work conflicts with the worker's branch, which lacks it."""
+        return bool(self.ref) and self.kind is not SideWorkKind.NESTED
+
+
+def by_attempt(
+    work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
+) -> tuple[SideWork, ...]:
+    """Return the present side work, each object with the attempt that created it.
+
+    ``before``: the side work before the attempt.
+    """
+    first = {each.ref: each.attempt for each in before if each.ref}
+    return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
+
+
+def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
+    """Return remarks on side work for readers of the result, as texts."""
+    work = tuple(work)
+    folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
+    nested = [each for each in work if each.ref and not each.is_missing]
+    found = [f"merged into its branch: {_listed(folded)}"] if folded else []
+    if nested:
+        named = (f"{each.name} ({each.ref})" for each in nested)
+        found.append(f"nested repositories committed as files: {_listed(list(named))}")
+    found += [missing_in_words(each) for each in work if each.is_missing]
+    return tuple(found)
+
+
+def missing_in_words(each: SideWork) -> str:
+    """Return a sentence on missing side work, with the command that merges it."""
+    command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
+    return f"{each.kind} {each.name} conflicts with its branch and was not merged: {command}"
+
+
+def merge_of(ref: str, *, is_stash: bool) -> str:
+    """Return the command that merges a ref into the branch that a person has checked out."""
+    return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
+
+
+#: Maximum number of names in texts for people.
+_NAMED = 5
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
 
 #: Roles whose work is a change of files.
 BUILDING_ROLES = frozenset(

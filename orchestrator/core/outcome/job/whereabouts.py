@@ -6,9 +6,15 @@ from enum import StrEnum
 from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.model.attempt.delivery import held_by, listed, promised_in_words
+from orchestrator.core.model.attempt.delivery import (
+    SideWorkKind,
+    held_by,
+    listed,
+    merge_of,
+    missing_in_words,
+    promised_in_words,
+)
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.attempt.side_work import SideWorkKind, merge_of, missing_in_words
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause

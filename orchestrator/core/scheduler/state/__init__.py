@@ -1,1 +1,1 @@
-"""The state that one turn reads and changes: job trees, task progress, unit of work."""
+"""The state that one turn reads and changes: job trees, unit of work."""

@@ -17,8 +17,8 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.commands import Command
+from orchestrator.core.scheduler.dag import TaskProgress, planning_task
 from orchestrator.core.scheduler.start_queue import Prompting, ReadyQueue, Slots, StartHolds
-from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job that waits for a person is checked again.

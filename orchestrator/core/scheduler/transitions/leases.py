@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.locks.lease import Lease
-from orchestrator.core.locks.lock_table import LockEntry, LockKind
+from orchestrator.core.locks.lock_table import Lease, LockEntry, LockKind
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers

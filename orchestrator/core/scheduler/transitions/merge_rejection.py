@@ -23,9 +23,9 @@ from orchestrator.core.outcome.job.whereabouts import (
     still_missing,
 )
 from orchestrator.core.outcome.retry_policy import may_retry
+from orchestrator.core.scheduler.dag import TaskProgress
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.task_progress import TaskProgress
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.worker_start import TaskLocks

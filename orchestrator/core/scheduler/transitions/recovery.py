@@ -9,9 +9,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.decisions.plan_approval import plan_of
-from orchestrator.core.scheduler.transitions.decisions.questions import Questions
+from orchestrator.core.scheduler.transitions.decisions import Pauses, Questions, plan_of
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.usage import LimitAsks

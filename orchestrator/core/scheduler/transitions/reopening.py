@@ -15,9 +15,9 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.whereabouts import earlier_parts
+from orchestrator.core.scheduler.dag import TaskProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.task_progress import TaskProgress
-from orchestrator.core.scheduler.transitions.decisions.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.finish import Completion
 
 #: Makes the parent worker wait for a job again: the key, the job's id, and the time.

@@ -8,7 +8,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.read_models import TranscriptStep
-from orchestrator.engine.preparation.preparation import PROMPT
+from orchestrator.engine.preparation import PROMPT
 from orchestrator.engine.service.access import Access
 from orchestrator.security.untrusted_files import read_tail
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from orchestrator.agents.prompts import survey_digest as digests
-from orchestrator.agents.prompts.context_store import JobContexts
 from orchestrator.agents.prompts.given_files import (
     MOST_BYTES_IN_ALL,
     MOST_FILE_BYTES,
@@ -22,8 +21,13 @@ from orchestrator.agents.prompts.given_files import (
 )
 from orchestrator.agents.prompts.project import PINNED, fingerprint, project_digest
 from orchestrator.agents.prompts.prompt import prompt_document
-from orchestrator.agents.prompts.shared_context import MOST_TEXT_BYTES, Recipe, shared_text
-from orchestrator.agents.prompts.template_loader import template
+from orchestrator.agents.prompts.shared_context import (
+    MOST_TEXT_BYTES,
+    JobContexts,
+    Recipe,
+    shared_text,
+    template,
+)
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source import grammars

@@ -9,7 +9,7 @@ from click import unstyle
 from orchestrator.cli.jobs.status import status_lines
 from orchestrator.cli.output.summary import cap_line, ending_lines, summary_lines, used_line
 from orchestrator.cli.plan.plan_review import estimate_line
-from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
+from orchestrator.core.model.attempt.delivery import HeldBack, HeldBackRule
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.job_facts import (
     CapPassed,

@@ -8,10 +8,12 @@ from orchestrator.core.limits.quotas import Ceilings
 from orchestrator.core.model.job_settings import (
     BY_WIRE_NAME,
     SETTINGS,
+    Inheritance,
     JobConfig,
+    Kind,
+    Setting,
     default_config,
 )
-from orchestrator.core.model.setting import Inheritance, Kind, Setting
 from orchestrator.core.model.submission import ConfigRequest
 from tests.unit.core.factories import START, a_config, a_job, an_ancestry
 

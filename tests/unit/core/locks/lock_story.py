@@ -5,9 +5,8 @@ from itertools import count
 from typing import Any
 
 from orchestrator.core.errors import Deadlock
-from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_names import overlap
-from orchestrator.core.locks.lock_table import LockEntry
+from orchestrator.core.locks.lock_table import Lease, LockEntry
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from tests.unit.core.story import Story

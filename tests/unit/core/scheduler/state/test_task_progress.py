@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.dag import TaskProgress
 from tests.unit.core.factories import a_job, a_task, workers_for
 
 DIAMOND = [a_task("a"), a_task("b", "a"), a_task("c", "a"), a_task("d", "b", "c")]

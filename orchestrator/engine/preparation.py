@@ -16,10 +16,15 @@ from orchestrator.core.model.attempt.attempt_result import (
     PromptSize,
     WorktreeState,
 )
-from orchestrator.core.model.attempt.delivery import Delivery, Intent, promises_changes
+from orchestrator.core.model.attempt.delivery import (
+    Delivery,
+    Intent,
+    SideWork,
+    by_attempt,
+    promises_changes,
+)
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.attempt.final_text import FinalText, final_text
-from orchestrator.core.model.attempt.side_work import SideWork, by_attempt
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.ports.launcher import Launch, Proof

@@ -1,8 +1,7 @@
 """Branch heads of ended workers, with the results of their child jobs merged in."""
 
 from orchestrator.core.model.job import Job
-from orchestrator.core.repository.commit_messages import of_child_job, of_job
-from orchestrator.core.repository.git_refs import branch_of, child_refs
+from orchestrator.core.repository.git_refs import branch_of, child_refs, of_child_job, of_job
 from orchestrator.core.repository.repository import Merge, Repository, merger_of
 
 

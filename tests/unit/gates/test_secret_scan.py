@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from orchestrator.gates.secrets.added_lines import OVERLAP_BYTES, WINDOW_BYTES
-from orchestrator.gates.secrets.secret_scan import Secrets
+from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, Secrets
 from orchestrator.security.secret_kinds import found_in, redacted
 
 #: Put together here, so that no scanner reports this file.

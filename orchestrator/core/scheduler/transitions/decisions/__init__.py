@@ -1,1 +1,0 @@
-"""Decisions of people about a job: approval of its plan, pauses."""

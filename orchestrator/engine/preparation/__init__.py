@@ -1,1 +1,0 @@
-"""Preparation of an attempt: directory, files, environment."""

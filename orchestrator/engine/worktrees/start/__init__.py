@@ -1,1 +1,0 @@
-"""Start commits of attempts that build on other work."""

@@ -1,1 +1,0 @@
-"""The scan for secrets."""
