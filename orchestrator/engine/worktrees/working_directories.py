@@ -305,7 +305,7 @@ class Worktrees:
         return commit
 
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
-        """Return an ended worker's branch heads. See ``engine.worktrees.start.branch_tips``."""
+        """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""
         return self._tips.of(job, worker_id)
 
     def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
