@@ -15,7 +15,8 @@ from orchestrator.core.repository.repository import (
     Undone,
 )
 from orchestrator.git.base import start_commit
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command import ref_files
+from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.commits import diff
 from orchestrator.git.merge import merge_tree, rebase
@@ -40,11 +41,18 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     Each commit begins with ``commit <name>`` and its message, indented by one space. ``below``:
     prefix of paths.
     """
-    lines = git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
+    lines = _lines(git, start, end)
     # A commit without a parent is compared with the start: not all of its content is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     return git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode())
+
+
+def _lines(git: Git, start: str, end: str) -> Sequence[str]:
+    """Return the commits, each with its parents."""
+    if git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]:
+        return [f"{end} {start}"]
+    return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
@@ -85,28 +93,23 @@ class Committed(ABC):
         return found if isinstance(found, dict) else {}
 
     def tip(self, name: str) -> str:
-        return self.place().git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return self.place().git.resolve(f"{name}^{{commit}}")
 
     def tips(self, prefix: str) -> Mapping[str, str]:
-        shown = self.place().git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix)
-        return dict(line.split(" ") for line in shown.text.splitlines())
+        place = self.place()
+        return ref_files.tips(place.git, place.common, prefix)
 
     def point(self, name: str, commit: str) -> None:
-        self.place().git.run("update-ref", *ITSELF, "-m", "orchestrator", name, commit)
+        self.place().git.point({name: commit})
 
     def point_all(self, refs: Mapping[str, str]) -> None:
-        given = "".join(f"update {name} {commit}\n" for name, commit in refs.items())
-        how = (*ITSELF, "-m", "orchestrator", "--stdin")
-        self.place().git.run("update-ref", *how, given=given.encode())
+        self.place().git.point(refs)
 
     def drop(self, name: str) -> None:
-        self.place().git.run("update-ref", *ITSELF, "-d", name)
+        self.place().git.point({name: ""})
 
     def contains(self, commit: str, ancestor: str) -> bool:
-        answer = self.place().git.run(
-            "merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)
-        )
-        return answer.code == 0
+        return commits.contains(self.place().git, commit, ancestor)
 
     def changed(self, start: str, end: str) -> Sequence[str]:
         return commits.changed(self.place().git, start, end)

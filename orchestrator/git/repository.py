@@ -18,7 +18,7 @@ from orchestrator.core.repository.repository import Base, Checkout, Folded, Sign
 from orchestrator.git.base import start_commit, uncommitted
 from orchestrator.git.cleanup import job_deletion, unmerged_work
 from orchestrator.git.cleanup.job_deletion import has_traces
-from orchestrator.git.command import frozen_config
+from orchestrator.git.command import configuration, frozen_config
 from orchestrator.git.command.frozen_config import GitSettings
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed
@@ -126,7 +126,7 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     Each remote is named in full, because git applies the user's longest matching rule for
     addresses.
     """
-    listed = git.run("config", "-z", "--get-regexp", _REMOTES, accept=(0, 1)).fields
+    listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
     for name, _, address in found:
         # Rules for pushing do not apply to a pushurl.
@@ -299,10 +299,28 @@ class GitRepository(Committed):
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         place = self.place()
-        found = place.worktrees.sound(directory, branch)
-        if found is not None:
-            self._commit(found, branch, "Left in the worktree", signature)
+        if not self._is_committed(directory, branch):
+            found = place.worktrees.sound(directory, branch)
+            if found is not None:
+                self._commit(found, branch, "Left in the worktree", signature)
         place.worktrees.close(directory, spare=True)
+
+    def _is_committed(self, directory: str, branch: str) -> bool:
+        """True if the branch surely has all content of a worktree, by one look at its files."""
+        place = self.place()
+        found = place.worktrees.find(directory) if was_whole(directory) else None
+        if found is None:
+            return False
+        place.worktrees.unlock(found, branch)
+        git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
+        if worktree_submodules.may_have_some(git, found.admin) or self.tips(nested):
+            return False
+        if checkout.branch(git) != branch or self._patterns(directory).have_changed():
+            return False
+        # Otherwise git would run programs that a nested repository's own configuration names.
+        how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
+        answer = git.run("status", *how, accept=range(256))
+        return answer.code == 0 and not answer.out
 
     def drop_spares(self, directory: str) -> None:
         self.place().spares.drop(directory)
@@ -535,7 +553,7 @@ class GitRepository(Committed):
         self._hide(place)
         found = checkout.files(place.git, place.top, self._ours(place))
         files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
-        commit = place.git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+        commit = place.git.resolve("HEAD")
         return Checkout(files, commit, place.prefix, place.top)
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:

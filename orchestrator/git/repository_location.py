@@ -1,7 +1,10 @@
 """The location of the host project's repository."""
 
 import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
@@ -64,8 +67,17 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError for a git that is too old."""
-    said = git.run("version").text
+    """Raise RepositoryError for a git that is too old. Each program is asked once."""
+    program = shutil.which("git") or "git"
+    with suppress(OSError):
+        _check_program(program, os.stat(program).st_mtime_ns, git.directory)
+        return
+    _check_program(program, 0, git.directory)
+
+
+@lru_cache(maxsize=4)
+def _check_program(program: str, changed: int, directory: str) -> None:
+    said = Git(directory, {}).run("version").text
     numbers = [part for part in said.split() if part[:1].isdigit()]
     found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
     if found < OLDEST:

@@ -116,8 +116,11 @@ class MergedGates:
         leaves: tuple[Leave, ...] = (),
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
+        # The scan for secrets reads commits only.
+        needs_files = not all(gate.is_secret_scan for gate in gates)
         try:
-            self._repository.open_at(directory, commit)
+            if needs_files:
+                self._repository.open_at(directory, commit)
         except RepositoryError:
             self._repository.close_at(directory)
             raise
@@ -139,7 +142,8 @@ class MergedGates:
             )
             results = self._waited(check, halted)
         finally:
-            self._repository.close_at(directory)
+            if needs_files:
+                self._repository.close_at(directory)
         failpoints.reached("merge: gates done")
         return results
 

@@ -5,6 +5,7 @@ from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
+from orchestrator.git.user_repository import checkout
 
 _LFS = (
     "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
@@ -23,7 +24,8 @@ def notes(git: Git, commit: str) -> list[str]:
             f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in workers' worktrees, because "
             "your checkout does not have them; fetch them: git submodule update --init"
         )
-    if "filter=lfs" in git.ask("show", f"{commit}:.gitattributes"):
+    attributes = f"{commit}:.gitattributes"
+    if git.resolve(attributes) and "filter=lfs" in git.ask("show", attributes):
         if not has_lfs():
             found.append(_LFS.format("installed here"))
         elif not (
@@ -36,9 +38,7 @@ def notes(git: Git, commit: str) -> list[str]:
 def commit_of(git: Git, revision: str) -> str:
     """Return the commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
     name = f"{revision or 'HEAD'}^{{commit}}"
-    found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
-    # Some versions of git repeat the option in the output.
-    commit = found.split("\n")[-1]
+    commit = git.resolve(name)
     if not commit:
         # Git may also reject the repository, for example because another user owns it; its message
         # has the reason.
@@ -53,14 +53,15 @@ def commit_of(git: Git, revision: str) -> str:
 def branch_of(git: Git, revision: str) -> str:
     """Return the user's branch that a revision names, or that is checked out; empty: none."""
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
-    name = git.ask("rev-parse", *how, revision or "HEAD").split("\n")[-1]
+    named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)
+    name = named.split("\n")[-1]
     is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
     return short(name) if is_users else ""
 
 
 def check(place: GitLocation, commit: str, revision: str) -> None:
     """Raise RepositoryError if workers cannot start from the commit."""
-    if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
+    if place.git.resolve(f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"cannot create branches below {BRANCHES}/: a branch has the name {BRANCHES!r}; "
             f"rename it: git branch -m {BRANCHES} NEW"
@@ -92,7 +93,7 @@ def _check_files_are_here(git: Git, commit: str) -> None:
 
 def tracks(git: Git, commit: str, path: str) -> bool:
     """True if the commit has an entry at the path."""
-    return bool(git.ask("ls-tree", "-z", commit, "--", path))
+    return bool(git.resolve(f"{commit}:{path}"))
 
 
 def refused(revision: str, error: Exception) -> InvalidRequest:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.command import configuration
 from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
 from orchestrator.security.untrusted_files import read_regular
@@ -60,7 +61,7 @@ def _default(name: str) -> str:
 
 
 def _asked(git: Git) -> bytes:
-    return git.run("config", "-z", "--get-regexp", _PATTERN, accept=(0, 1)).out
+    return configuration.matching(git, _PATTERN)
 
 
 def _read(listed: bytes) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,14 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
+from orchestrator.git.command.sessions import (
+    ANSWER_SECONDS,
+    CHANGE_SECONDS,
+    SESSIONS,
+    SessionFailed,
+    SharedPart,
+    shared_part,
+)
 
 #: Seconds until each check for a pipe or lock that git may be waiting for.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
@@ -158,12 +167,11 @@ class Git:
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
         """Run the command once. Return its output, and True if it waited at a FIFO."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         try:
             with subprocess.Popen(
                 ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
                 cwd=self.directory,
-                env={**inherited, **_ENVIRONMENT, **env},
+                env=_with_inherited(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -199,14 +207,13 @@ class Git:
         """Yield the output as git writes it. If the reader stops, git is ended. Raise
         RepositoryError.
         """
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         with tempfile.TemporaryFile() as source:
             source.write(given)
             source.seek(0)
             with subprocess.Popen(
                 ["git", *_OPTIONS, *arguments],
                 cwd=self.directory,
-                env={**inherited, **_ENVIRONMENT, **self.env},
+                env=_with_inherited(self.env),
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -225,6 +232,73 @@ class Git:
         """Return the output as one line; empty if git fails."""
         answer = self._asked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
+
+    def resolve(self, name: str) -> str:
+        """Return the object that a name leads to (``HEAD^{commit}``, ``COMMIT:path``); "" if the
+        object does not exist.
+        """
+        return self.resolve_all([name])[0]
+
+    def resolve_all(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the object of each name, as ``resolve`` does."""
+        part = shared_part(self.directory, self.env)
+        if part is not None and not any(map(_NO_LINE.search, names)):
+            given = "".join(f"info {part.named(each)}\n" for each in names)
+            with suppress(SessionFailed):
+                answers = self._session(part, _READER, os.fsencode(given), len(names))
+                return [_object_of(each) for each in answers]
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+        # Some versions of git repeat the option in the output.
+        return [self.ask(*asked, each).split("\n")[-1] for each in names]
+
+    def point(self, refs: Mapping[str, str]) -> None:
+        """Set refs to commits, all or none; "" deletes a ref. Raise RepositoryError or OSError."""
+        changes = [
+            f"update {name} {commit}\n" if commit else f"delete {name}\n"
+            for name, commit in refs.items()
+        ]
+        part = shared_part(self.directory, self.env)
+        if part is not None and not any(name.startswith("HEAD") for name in refs):
+            given = "".join(("start\n", *changes, "commit\n")).encode()
+            with suppress(SessionFailed):
+                done = self._session(part, _WRITER, given, len(_COMMITTED), CHANGE_SECONDS)
+                if done == _COMMITTED:
+                    return
+        self.run(*_WRITER, given="".join(changes).encode())
+
+    def _session(
+        self,
+        part: SharedPart,
+        command: Sequence[str],
+        given: bytes,
+        lines: int,
+        seconds: float = ANSWER_SECONDS,
+    ) -> Sequence[bytes]:
+        # Neither the index, nor settings of files decide how names and refs are read.
+        env = {"GIT_DIR": part.common}
+        words = ["git", *_OPTIONS, *command]
+        return SESSIONS.ask(part, words, lambda: _with_inherited(env), given, lines, seconds)
+
+
+_READER = ("cat-file", "--batch-command")
+_WRITER = ("update-ref", *ITSELF, "-m", "orchestrator", "--stdin")
+#: Answers to a transaction that changed all its refs.
+_COMMITTED = [b"start: ok", b"commit: ok"]
+#: Names that are no single line of a request.
+_NO_LINE = re.compile(r"[\n\r\0]|^$")
+_TYPES = (b"commit", b"tree", b"blob", b"tag")
+
+
+def _object_of(answer: bytes) -> str:
+    """Return the object in an answer: ``NAME TYPE SIZE``, or what was asked, and ``missing``."""
+    words = answer.split(b" ")
+    is_known = len(words) == 3 and words[1] in _TYPES and words[2].isdigit()
+    return words[0].decode("ascii") if is_known else ""
+
+
+def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return {**inherited, **_ENVIRONMENT, **env}
 
 
 def _says_full(answer: GitOutput) -> bool:

@@ -48,9 +48,7 @@ class GitChanges:
         self._limits = limits or TextLimits()
 
     def tip(self, name: str) -> str:
-        return self._git().ask(
-            "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}"
-        )
+        return self._git().resolve(f"{name}^{{commit}}")
 
     def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
         files = self._files(base, commit, asked)

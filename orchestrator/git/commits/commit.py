@@ -16,12 +16,13 @@ from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits import differences, never_commit, quarantine
 from orchestrator.git.commits import nested_repositories as nested
-from orchestrator.git.commits import never_commit, quarantine
 from orchestrator.git.commits.ignore_rules import Patterns
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
+from orchestrator.security.untrusted_files import read_regular
 
 #: Otherwise git would remove files that were created outside a sparse checkout.
 _NOT_SPARSE = {
@@ -31,6 +32,8 @@ _NOT_SPARSE = {
 }
 
 
+#: Maximum bytes of a HEAD that is read without git.
+_LONGEST_LINK = 4096
 #: Maximum number of paths for one call of git.
 _MOST_PATHS = 500
 
@@ -94,9 +97,7 @@ def commit_rest(
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
-    git.run(
-        "update-ref", *ITSELF, "-m", "orchestrator: uncommitted files of the worker", branch, head
-    )
+    git.point({branch: head})
     return head, found
 
 
@@ -104,10 +105,15 @@ def _head(git: Git) -> tuple[str, str, str]:
     """Return HEAD's commit, its tree, and the full name of its branch; the name is not full if
     HEAD is detached.
     """
+    link = read_regular(f"{git.env['GIT_DIR']}/HEAD", _LONGEST_LINK) or b""
+    branch, is_plain = os.fsdecode(link.strip()), link.startswith(b"ref: refs/heads/")
+    commit, tree = git.resolve_all(["HEAD^{commit}", "HEAD^{tree}"])
+    if is_plain and tree and not branch.endswith("/.invalid"):
+        return commit, tree, branch.removeprefix("ref: ")
     asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
     # If an agent has named a branch HEAD, git does not print the last value.
-    commit, tree, *branch = git.run("rev-parse", *asked).text.split("\n")
-    return commit, tree, branch[0] if branch else ""
+    commit, tree, *names = git.run("rev-parse", *asked).text.split("\n")
+    return commit, tree, names[0] if names else ""
 
 
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
@@ -115,10 +121,10 @@ def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
     the rebase still has them.
     """
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
-    old = git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
+    old = git.resolve(f"{branch}^{{commit}}")
     if not prefix or not old or any(map(os.path.exists, rebases)):
         return
-    if git.run("merge-base", "--is-ancestor", old, head, accept=(0, 1)).code:
+    if not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
 
 
@@ -309,18 +315,24 @@ def bring(git: Git, now: str, then: str) -> None:
 
 
 def tree_of(git: Git, commit: str) -> str:
-    return git.run("rev-parse", "--verify", f"{commit}^{{tree}}").text
+    name = f"{commit}^{{tree}}"
+    return git.resolve(name) or git.run("rev-parse", "--verify", name).text
+
+
+def contains(git: Git, commit: str, ancestor: str) -> bool:
+    """True if the commit has another one in its history, or is that one."""
+    if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
+        return True
+    return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
 
 
 def changed(git: Git, start: str, end: str) -> list[str]:
-    names = ("--name-only", "--diff-filter=d", "--no-renames", "-r", "-z")
-    return git.run("diff-tree", *names, start, end, "--").fields
+    return [path for status, path in differences.of(git, start, end) if status != "D"]
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
     """Return every path that differs, each with True if ``start`` has it."""
-    found = git.run("diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end).fields
-    return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
+    return {path: status != "A" for status, path in differences.of(git, start, end)}
 
 
 #: Minimum similarity, in percent, for a file that was moved and changed.
@@ -374,7 +386,7 @@ def restore(git: Git, commit: str) -> None:
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     # Never a checked-out branch of the user.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
-    if own and git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") != commit:
+    if own and git.resolve("HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)
 
 

@@ -98,7 +98,7 @@ def of_worker(
 def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tuple[str, str]:
     start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
     checkpoint = f"{checkpoint_refs(root_id, worker_id)}{after(attempt)}"
-    left = git.ask("rev-parse", "-q", "--verify", checkpoint)
+    left = git.resolve(checkpoint)
     if not start or not left:
         raise NotFound(
             f"there is no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list "
@@ -125,7 +125,7 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
 
 
 def _commit_of(git: Git, branch: str) -> str:
-    commit = git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    commit = git.resolve(f"refs/heads/{branch}^{{commit}}")
     if not commit:
         raise NotFound(f"there is no branch {branch}; branches are removed with their job")
     return commit

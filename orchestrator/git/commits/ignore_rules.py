@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.command import configuration
 from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
 
@@ -30,7 +31,7 @@ class Patterns:
         """Add new files to the index that are ignored only since the job's start. True if there
         are any.
         """
-        if not self._have_changed():
+        if not self.have_changed():
             return False
         kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.noted}")
         hidden = git.run("ls-files", "--others", "-z", *kinds).out
@@ -39,7 +40,7 @@ class Patterns:
             git.run("add", "--force", "--sparse", *listed, given=hidden)
         return bool(hidden)
 
-    def _have_changed(self) -> bool:
+    def have_changed(self) -> bool:
         """True if the rules may have changed, according to file times. A wrong True only costs a
         check.
         """
@@ -56,7 +57,9 @@ class Patterns:
 
 def _of_user(git: Git) -> Path:
     """Return the path of the user's own patterns for all repositories."""
-    named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
+    named = configuration.value(git, "core.excludesfile")
+    if named.startswith(("~", "%")):
+        named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(git.directory, named or f"{home}/git/ignore")
 

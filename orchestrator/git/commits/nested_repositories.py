@@ -49,7 +49,7 @@ class Nested:
     @property
     def head(self) -> str:
         """Commit of HEAD; empty if the repository has no commit."""
-        return self.git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return self.git.resolve("HEAD^{commit}")
 
 
 def at(git: Git, path: str) -> Nested:

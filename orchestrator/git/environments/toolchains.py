@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.repository.repository import Tools
 from orchestrator.git.command.runner import Git
-from orchestrator.git.environments import copied_files, node_modules, virtualenvs
+from orchestrator.git.environments import copied_files, manifests, node_modules, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 from orchestrator.git.user_repository.checkout import within
 
@@ -87,8 +87,7 @@ class Toolchains:
 
     def _places(self) -> list[str]:
         """Return directories that may have installed packages, the top directory first."""
-        named = ("--no-literal-pathspecs", "ls-files", "-z", "--")
-        listed = self.checkout.run(*named, *(f":(glob)**/{each}" for each in _MANIFESTS)).fields
+        listed = manifests.tracked(self.checkout, _MANIFESTS)
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
         mine = (each for each in found if not any(within(each, own) for own in self.ours))
         there = [each for each in mine if os.path.isdir(os.path.join(self.worktree, each))]

@@ -120,7 +120,7 @@ class Landing:
 
     def result(self) -> str:
         """Return the commit of the job's result. Raise NotFound if the job has none."""
-        commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
+        commit = self._git.resolve(self._branch)
         if not commit:
             raise NotFound(
                 f"job {self.job_id} has no merged result: there is no branch "
@@ -136,7 +136,7 @@ class Landing:
     def diff(self, *, stat: bool) -> bytes:
         """Return the job's changes, as a patch for git apply, or as a summary."""
         result = self.result()
-        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        base = self._git.resolve(self._base)
         how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
         quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
         return self._git.run("diff", *how, *quiet, base, result, "--").out
@@ -155,7 +155,7 @@ class Landing:
 
     def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
-        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        base = self._git.resolve(self._base)
         for found in changed(self._git, base, self.result()):
             yield found, partial(content, self._git, found)
 
@@ -165,7 +165,7 @@ class Landing:
         return short(name) if name else "HEAD (detached: on no branch)"
 
     def files(self) -> Sequence[str]:
-        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        base = self._git.resolve(self._base)
         return [each.path for each in changed(self._git, base, self.result())]
 
     def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> Moved:
@@ -214,7 +214,7 @@ class Landing:
                 "cannot push: the job started with uncommitted work, which would be pushed, too; "
                 f"commit it, then: {COMMAND} land {self.job_id}, and push your branch"
             )
-        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        base = self._git.resolve(self._base)
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
 
     def title(self, request: str) -> str:
@@ -239,7 +239,7 @@ class Landing:
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
         """Return the content of ``landed`` as one commit on top of ``before``."""
-        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        base = self._git.resolve(self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         who = self._user() if self.as_user else self._signature()
         words = squash.message(self._git, self.job_id, title, span, who)
@@ -247,7 +247,7 @@ class Landing:
 
     def _as_users(self, before: str, after: str) -> str:
         """Return the commits that ``before`` lacks, as the user's own."""
-        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        earlier = self._git.resolve(self._retold)
         is_there = earlier and self._retold_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
@@ -262,7 +262,7 @@ class Landing:
 
         Because of this parent, lines that both results contain do not conflict.
         """
-        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):
             return head
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
@@ -272,7 +272,7 @@ class Landing:
         can be undone.
         """
         noted = self._noted()
-        had = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        had = self._git.resolve(self._retold)
         self._note(before, after, retold)
         try:
             update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
@@ -283,10 +283,7 @@ class Landing:
 
     def _noted(self) -> tuple[str, str]:
         """Return the branch's commits before and after the landing; empty if it was not landed."""
-        before, after = (
-            self._git.ask("rev-parse", "-q", "--verify", each)
-            for each in (self._before, self._after)
-        )
+        before, after = (self._git.resolve(each) for each in (self._before, self._after))
         return before, after
 
     def _note(self, before: str, after: str, retold: str) -> None:
@@ -310,7 +307,7 @@ class Landing:
                 f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
                 f"its changes: `{self._takes_back(before, after)}`"
             )
-        has_retold = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        has_retold = self._git.resolve(self._retold)
         noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
@@ -320,12 +317,9 @@ class Landing:
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         on_branch = not branch.startswith("HEAD ")
         where = f"heads/{branch}" if on_branch else "HEAD"
-        tip = self._git.ask(
-            "rev-parse", "--verify", "--quiet", f"refs/{where}" if on_branch else where
-        )
+        tip = self._git.resolve(f"refs/{where}" if on_branch else where)
         before, after = (
-            self._git.ask("rev-parse", "-q", "--verify", f"{self._notes}{what}/{where}")
-            for what in ("before", "after")
+            self._git.resolve(f"{self._notes}{what}/{where}") for what in ("before", "after")
         )
         if not (tip and before and after) or before == after:
             return None
@@ -357,7 +351,7 @@ class Landing:
         before, after = self._noted()
         if not before or not after:
             return False
-        undoing = self._git.ask("rev-parse", "-q", "--verify", self._undoing)
+        undoing = self._git.resolve(self._undoing)
         head = self._head()
         if head == before:
             meant, what = after, "landing of"

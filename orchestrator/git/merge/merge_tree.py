@@ -76,13 +76,17 @@ class Tried:
 def merge(
     git: Git, ours: str, theirs: str, message: str, signature: Signature, how: MergeOptions = PLAIN
 ) -> Merge:
-    base = git.ask("merge-base", ours, theirs)
+    if ours == theirs or git.resolve(f"{theirs}^") == ours:
+        return Merge(commit=theirs)
+    made = tried(git, ours, theirs)
+    # If one commit has the other one in its history, their merge has that commit's files.
+    sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
+    base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
     if base == theirs:
         return Merge(commit=ours)
     if base == ours:
         return Merge(commit=theirs)
-    made = tried(git, ours, theirs)
-    texts = _texts(git, made, how, base, (ours, theirs))
+    texts = _texts(git, made, how, base or "", (ours, theirs))
     settled = {path for path, each in texts.items() if not each.lost}
     found = conflicts([each for each in made.sides if each[-1] not in settled])
     lost = [_with_lost(each, texts.get(each.path)) for each in found]

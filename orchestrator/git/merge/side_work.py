@@ -19,11 +19,12 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
 from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
 from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command import ref_files
 from orchestrator.git.command.ref_names import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.commits import nested_repositories
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit import commit_tree, contains, tree_of
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
@@ -203,7 +204,7 @@ class _Folding:
         nested repositories.
         """
         told = {each.ref for each in self.work}
-        for ref, commit in _below(self._git, self._home.kept).items():
+        for ref, commit in _tips(self._home, self._home.kept).items():
             kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
             is_work = kind in set(SideWorkKind) and ref not in told
             if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
@@ -224,23 +225,31 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 
 
 def _refs(home: Home) -> _Refs:
-    """Return all refs of side work in one call, because most workers have none."""
-    before = checkpoint_refs(home.root_id, home.worker_id)
-    aside = aside_refs(home.root_id, home.worker_id)
-    how = "--format=%(refname) %(objectname) %(committeremail)"
-    shown = home.git.run("for-each-ref", how, _HEADS, home.kept, before, aside).text
-    found = [line.split(" ", 2) for line in shown.splitlines()]
-    side = {
-        ref: commit
-        for ref, commit, email in found
-        if ref.startswith(aside) or (email == f"<{home.signature.email}>" and _is_own(home, ref))
-    }
+    """Return all refs of side work. Most workers have none, and no process starts for them."""
+    before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
+    aside = _tips(home, aside_refs(home.root_id, home.worker_id))
     return _Refs(
-        side,
-        [ref for ref in side if ref.startswith(aside)],
-        {ref: commit for ref, commit, _ in found if ref.startswith(home.kept)},
-        [commit for ref, commit, _ in found if ref.startswith(before) and ref.endswith("-after")],
+        {**_own_branches(home), **aside},
+        list(aside),
+        _tips(home, home.kept),
+        [commit for ref, commit in before.items() if ref.endswith("-after")],
     )
+
+
+def _tips(home: Home, prefix: str) -> dict[str, str]:
+    return ref_files.tips(home.git, home.common, prefix)
+
+
+def _own_branches(home: Home) -> dict[str, str]:
+    """Return branches that the worker created, and whose last commit is the worker's."""
+    own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
+    if not own:
+        return {}
+    how = "--format=%(refname) %(objectname) %(committeremail)"
+    shown = home.git.run("for-each-ref", how, *own).text
+    found = [line.split(" ", 2) for line in shown.splitlines()]
+    theirs = f"<{home.signature.email}>"
+    return {ref: commit for ref, commit, email in found if email == theirs and ref in own}
 
 
 def _is_own(home: Home, ref: str) -> bool:
@@ -321,9 +330,4 @@ def _drop(home: Home, entry: str) -> None:
 
 
 def _has(git: Git, commit: str, ancestor: str) -> bool:
-    return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
-
-
-def _below(git: Git, prefix: str) -> dict[str, str]:
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
-    return dict(line.split(" ") for line in shown.splitlines())
+    return contains(git, commit, ancestor)

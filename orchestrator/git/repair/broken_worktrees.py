@@ -46,7 +46,10 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
         raise RepositoryError(f"the worktree {directory} no longer exists")
     worktrees.unlock(found, branch)
     git = worktrees.git_of(found)
-    broken += [*_head(git, found, branch, start), *_index(git, found)]
+    damage = [*_head(git, found, branch, start), *_index(git, found)]
+    if not damage:
+        worktrees.note_sound(found)
+    broken += damage
     return broken + [f"unfinished {kind}" for kind in unfinished(found.admin)]
 
 
@@ -76,10 +79,10 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
         (found.admin / "HEAD").unlink(missing_ok=True)
         (found.admin / "HEAD").write_text(f"ref: {branch}\n")
         yield "its HEAD was unreadable"
-    if git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
+    if git.resolve("HEAD^{commit}"):
         return
     yield "its HEAD pointed to no commit"
-    if not git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"):
+    if not git.resolve(f"{branch}^{{commit}}"):
         git.run("update-ref", *ITSELF, branch, start)
     git.run("symbolic-ref", "HEAD", branch)
 

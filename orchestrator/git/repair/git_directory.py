@@ -17,6 +17,7 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.repair.broken_files import Quarantine, at_work, write_whole
 from orchestrator.git.repair.git_directory_files import (
     Before,
+    admin_of,
     configure,
     deciding,
     present,
@@ -76,7 +77,7 @@ class RepositoryBackup:
         if (self.job / NAME).exists():
             return
         content = written(git, common)
-        index = git.run("rev-parse", "--absolute-git-dir").line + "/index"
+        index = f"{admin_of(git)}/index"
         note_once(self.job / REFS, lambda: noted(git))
         note_once(self.job / INDEX, lambda: _small(index))
         note_once(self.job / NAME, lambda: content)

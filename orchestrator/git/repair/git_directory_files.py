@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git, GitOutput
+from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.repair.broken_worktrees import is_head
 from orchestrator.security.untrusted_files import read_regular
 
@@ -111,13 +112,21 @@ def written(git: Git, common: Path) -> bytes:
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")
-    admin = git.run("rev-parse", "--absolute-git-dir").line
+    admin = admin_of(git)
     names = ("config", "config.worktree", "shallow", "HEAD")
     paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
     files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
     stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
     found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
     return json.dumps({**found, "stamps": stamps, "files": files}).encode()
+
+
+def admin_of(git: Git) -> str:
+    """Return the checkout's own part of the repository."""
+    part = shared_part(git.directory, git.env)
+    if part and not os.path.islink(f"{git.directory}/.git"):
+        return f"{part.common}/{part.head}".rstrip("/")
+    return git.run("rev-parse", "--absolute-git-dir").line
 
 
 def _where(git: Git) -> str:

@@ -118,7 +118,7 @@ class BranchRestore:
             return checkout.settings(self._common).get(name, "")
         if change.kind in _FILES:
             return checkout.content(self._path(change))
-        return self._git.ask("rev-parse", "--verify", "--quiet", name)
+        return self._git.resolve(name)
 
     def _path(self, change: RepositoryChange) -> Path:
         where = "hooks" if change.kind is ChangedKind.HOOK else "."

@@ -70,12 +70,12 @@ class Module:
 
 
 def has(git: Git, commit: str) -> bool:
-    return git.run("cat-file", "-e", f"{commit}^{{tree}}", accept=range(256)).code == 0
+    return bool(git.resolve(f"{commit}^{{tree}}"))
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
     """Return paths of submodules, and their commits."""
-    if not git.ask("ls-tree", commit, "--", ".gitmodules"):
+    if not git.resolve(f"{commit}:.gitmodules"):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
     return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
@@ -88,7 +88,7 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
         yield Module(path, f"{top}/{path}", place, each, admin / "modules" / name)
 
 
-def _may_have_some(git: Git, admin: Path) -> bool:
+def may_have_some(git: Git, admin: Path) -> bool:
     """True if a worktree may have submodules. Checks files only, because most repositories have
     none.
     """
@@ -100,7 +100,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
     ``anew``: also check out submodules that are already filled.
     """
-    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
+    for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
             continue
         if (module.is_filled or _make(module)) and _check_out(module):
@@ -169,7 +169,7 @@ def _relink(module: Module) -> None:
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
     """Yield submodules that were filled and that the worker has not removed."""
-    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
+    for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
         if has_files and (module.is_filled or _revive(module)):

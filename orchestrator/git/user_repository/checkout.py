@@ -14,7 +14,10 @@ from pathlib import Path
 
 from orchestrator.core.model.repository_changes import SETTING, WAYS_TO_MERGE
 from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.sessions import shared_part
+from orchestrator.security.untrusted_files import read_regular
 
 #: Maximum number of changed files that are checked one by one.
 MOST_FILES = 20_000
@@ -35,7 +38,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
 
     ``ours``: the product's own folders, relative to the top, whose changes do not count.
     """
-    found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
+    found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
     for name in _SETTINGS:
         found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
@@ -55,15 +58,25 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     return found
 
 
+def branch(git: Git) -> str:
+    """Return the full name of the branch that is checked out; "" for a detached HEAD."""
+    part = shared_part(git.directory, git.env)
+    content = part and read_regular(f"{part.common}/{part.head}HEAD", MOST_CONTENT)
+    if not content or content.startswith(b"ref: refs/heads/.invalid"):
+        # In a repository with a table of refs, the file has no meaning.
+        return git.ask("symbolic-ref", "--quiet", "HEAD")
+    text = os.fsdecode(content).rstrip()
+    return text.removeprefix("ref:").strip() if text.startswith("ref:") else ""
+
+
 def settings(common: Path) -> dict[str, str]:
     """Return the values of each setting in the repository's own configuration, as a JSON list."""
     config = common / "config"
-    how = ("--file", str(config), "--no-includes", "--list", "-z")
-    listed = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
-    if listed.code:
+    listed = configuration.of_file(config)
+    if listed is None:
         return {"git config": content(config)}
     values: dict[str, list[str | None]] = {}
-    for name, is_set, value in (each.partition("\n") for each in listed.fields):
+    for name, is_set, value in (os.fsdecode(each).partition("\n") for each in listed):
         values.setdefault(name, []).append(value if is_set else None)
     return {f"{SETTING}{name}": json.dumps(found) for name, found in values.items()}
 
@@ -96,7 +109,7 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 def ways_to_merge(git: Git, common: Path) -> str:
     """See ``core.repository.repository``."""
-    said = git.run("config", "-z", "--get-regexp", _MERGING, accept=(0, 1)).out
+    said = configuration.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     said += attributes.read_bytes() if attributes.is_file() else b""
     return hashlib.sha256(said).hexdigest() if said else ""

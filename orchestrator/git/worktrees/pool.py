@@ -72,7 +72,7 @@ class Spares:
             # With its times: git uses them to detect changes.
             shutil.copy2(index, admin / PRISTINE)
             own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
-            commit = own.run("rev-parse", "--verify", "HEAD").text
+            commit = own.resolve("HEAD") or own.run("rev-parse", "--verify", "HEAD").text
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:

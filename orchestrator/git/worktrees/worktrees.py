@@ -83,6 +83,8 @@ class GitWorktrees:
         self._spares = spares
         self._entries = common / "worktrees"
         self._adding = threading.Lock()
+        #: HEAD, and the time of the index, of worktrees that were checked.
+        self._sound: dict[Path, tuple[bytes, int, int, int]] = {}
 
     def find(self, directory: str) -> Found | None:
         # Git stores the real path.
@@ -120,7 +122,7 @@ class GitWorktrees:
         return made
 
     def _filled(self, made: Found, branch: str, start: str, settled: Callable[[Git], Git]) -> Found:
-        tip = self._git.ask("rev-parse", "--verify", "--quiet", branch) or start
+        tip = self._git.resolve(branch) or start
         if self._spares.take(made.directory, made.admin, tip):
             failpoints.reached("worktree: spare files taken")
             with suppress(RepositoryError, OSError):
@@ -145,8 +147,15 @@ class GitWorktrees:
         if found is None:
             return None
         self.unlock(found, branch)
-        mend(self.git_of(found), found.admin, branch)
+        if self._sound.pop(found.admin, ()) != _seen(found.admin):
+            mend(self.git_of(found), found.admin, branch)
         return found
+
+    def note_sound(self, found: Found) -> None:
+        """Note that git can read HEAD and the index as they are now."""
+        seen = _seen(found.admin)
+        if seen is not None:
+            self._sound[found.admin] = seen
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
         """Register existing files whose registration was removed. Return None if the branch does
@@ -215,8 +224,7 @@ class GitWorktrees:
                 (self._entries.parent / f"{branch}.lock").unlink()
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
-        exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)
-        if not exists:
+        if not self._git.resolve(branch):
             # Not by ``worktree add -b``, which obeys branch.autoSetupMerge.
             self._git.run("update-ref", *ITSELF, branch, start, "")
         name = branch.removeprefix("refs/heads/")
@@ -247,9 +255,19 @@ class GitWorktrees:
         if os.path.lexists(directory):
             _remove(directory)
         if found is not None:
+            self._sound.pop(found.admin, None)
             remove_entry(found.admin)
             with suppress(OSError):
                 self._entries.rmdir()
+
+
+def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
+    head = read_regular(admin / "HEAD", _LONGEST_LINK)
+    try:
+        index = os.lstat(admin / "index")
+    except OSError:
+        return None
+    return (head, index.st_ino, index.st_size, index.st_ctime_ns) if head else None
 
 
 def was_whole(directory: str) -> bool:

@@ -1,0 +1,122 @@
+"""Git's configuration, read once and kept while the files that it comes from are unchanged."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
+
+#: Seconds for which a configuration is kept at most: git may read files that are not listed here.
+KEPT_SECONDS = 30.0
+#: A file that was written this many seconds ago may change again without a visible difference.
+SETTLED_SECONDS = 0.1
+#: With these settings the files that git reads depend on more than their names.
+_INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
+_MOST_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    stamps: Mapping[str, Stamp | None]
+    #: As ``git config --list -z`` prints them.
+    settings: Sequence[bytes]
+
+
+_kept: dict[tuple[str, bool], _Kept] = {}
+_guard = threading.Lock()
+
+
+def matching(git: Git, pattern: str) -> bytes:
+    """Return what ``git config -z --get-regexp`` prints for names that match the whole pattern."""
+    expression = re.compile(pattern.encode())
+    found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
+    return b"".join(each + b"\0" for each in found)
+
+
+def value(git: Git, name: str) -> str:
+    """Return the last value of a setting; "" if it is not set. ``name`` in lower case."""
+    begin = f"{name}\n".encode()
+    found = [each for each in listed(git) if each.startswith(begin)]
+    return os.fsdecode(found[-1][len(begin) :]) if found else ""
+
+
+def of_file(path: Path) -> Sequence[bytes] | None:
+    """Return all settings of a file, without files that it includes; None if git cannot read it."""
+    key = str(path), False
+    with _guard:
+        kept = _kept.get(key)
+    now = time.monotonic()
+    if kept is None or kept.stamps != _stamps(kept.stamps):
+        began, stamps = time.time(), _stamps([key[0]])
+        how = ("--file", key[0], "--no-includes", "--list", "-z")
+        answer = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
+        if answer.code:
+            return None
+        kept = _Kept(now + KEPT_SECONDS, stamps, answer.out.split(b"\0")[:-1])
+        _keep(key, kept, began)
+    return kept.settings
+
+
+def listed(git: Git) -> Sequence[bytes]:
+    """Return all settings: name, line end, and value. Raise RepositoryError."""
+    part = shared_part(git.directory, git.env)
+    if part is None or "GIT_CONFIG_COUNT" in git.env:
+        return _read(git)[0]
+    key = part.common, has_lfs()
+    with _guard:
+        kept = _kept.get(key)
+    now = time.monotonic()
+    if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
+        began = time.time()
+        settings, files = _read(git)
+        # Files that changed since the read are too young to be kept.
+        stamps = _stamps([*files, *_places(part.common)])
+        kept = _Kept(now + KEPT_SECONDS, stamps, settings)
+        _keep(key, kept, began, _INCLUDING)
+    return kept.settings
+
+
+def _keep(
+    key: tuple[str, bool], found: _Kept, began: float, excluded: re.Pattern[str] | None = None
+) -> None:
+    """Keep a configuration that was read at a time, unless one of its names is excluded."""
+    names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
+    has_excluded = excluded is not None and any(map(excluded.search, names))
+    changed = max((max(each[2:]) for each in found.stamps.values() if each), default=0)
+    with _guard:
+        _kept.pop(key, None)
+        if not has_excluded and changed < (began - SETTLED_SECONDS) * 1e9:
+            _kept[key] = found
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+
+
+def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
+    """Return the settings, and the files that they come from."""
+    fields = git.run("config", "--list", "-z", "--show-origin").out.split(b"\0")[:-1]
+    files = dict.fromkeys(each for each in fields[::2] if each.startswith(b"file:"))
+    paths = [os.path.join(git.directory, os.fsdecode(each[5:])) for each in files]
+    return fields[1::2], paths
+
+
+def _places(common: str) -> list[str]:
+    """Return the files that git would read if they existed."""
+    home = Path.home()
+    other = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{other}/git/config"]
+
+
+def _stamps(paths: Iterable[str]) -> dict[str, Stamp | None]:
+    found: dict[str, Stamp | None] = {}
+    for path in paths:
+        try:
+            found[path] = stamp_of(os.stat(path))
+        except OSError:
+            found[path] = None
+    return found
