@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
-import requests
-
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
 from orchestrator.api.client.retry import Waiting
-from orchestrator.api.client.transport import Transport
+from orchestrator.api.client.transport import Reply, Transport
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
 Answer = dict[str, Any]
@@ -63,7 +61,7 @@ class ClientCalls:
         return object_of(response)
 
 
-def object_of(response: requests.Response) -> Answer:
+def object_of(response: Reply) -> Answer:
     """Return the answer. Raise ClientError if it is not a JSON object, so that the server is not
     ours.
     """

@@ -1,4 +1,5 @@
-"""The Python client of the REST API; it needs only ``requests``.
+"""The Python client of the REST API; it needs only ``requests``, and that only for streams and for
+servers on other machines.
 
     client = OrchestratorClient(api_url="http://localhost:8000", api_key="...")
     job = client.orchestrate(request="Survey this repository", max_workers=4)
@@ -9,7 +10,6 @@ ServerUnreachable if it does not answer. All times and durations are in seconds.
 """
 
 import os
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ from orchestrator.api.client.errors import (
     ServerUnreachable,
 )
 from orchestrator.api.client.follow import Following
-from orchestrator.api.client.transport import present
+from orchestrator.api.client.transport import new_key, present
 from orchestrator.security.home import home_here
 
 __all__ = [
@@ -97,7 +97,7 @@ class OrchestratorClient(Following):
             body["callback_url"] = callback_url
         if callback_events is not None:
             body["callback_events"] = list(callback_events)
-        key = idempotency_key or secrets.token_hex(16)
+        key = idempotency_key or new_key()
         return self._post("/api/v1/orchestrate", body, idempotency_key=key)
 
     def candidates(self, job_id: str, task_id: str) -> Answer:
@@ -236,7 +236,7 @@ class OrchestratorClient(Following):
         none.
         """
         path = path_of(job_id, "workers", worker_id, "message")
-        return self._post(path, {"text": text}, secrets.token_hex(16))
+        return self._post(path, {"text": text}, new_key())
 
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
         """Restore a worker's changes to a checkpoint; the worker must not run."""
@@ -309,7 +309,7 @@ class OrchestratorClient(Following):
             "summary": summary,
             **({"agent": agent} if agent else {}),
         }
-        key = idempotency_key or secrets.token_hex(16)
+        key = idempotency_key or new_key()
         path = path_of(job_id, "workers", worker_id, "feedback")
         return self._post(path, body, idempotency_key=key)
 

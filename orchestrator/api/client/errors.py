@@ -27,6 +27,10 @@ class ClientError(OrchestratorError):
     kind = "client"
 
 
+class ConnectionLost(Exception):
+    """No connection, or it broke before the whole answer: a retry may help."""
+
+
 class ServerUnreachable(ClientError):
     """No answer from the server."""
 

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, overload
 
 from orchestrator.api.client.calls import Answer, ClientCalls, bare_id, path_of
-from orchestrator.api.client.errors import ServerUnreachable
+from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable
 from orchestrator.api.client.retry import Retry
-from orchestrator.api.client.transport import LOST
 from orchestrator.core.model.states import ENDED_JOB
 
 #: One call of the server's bounded wait.
@@ -67,7 +66,7 @@ class Following(ClientCalls):
                 # The stream ends after the job's last event, but also when the server stops.
                 complete = last is None or _ends(last, job_id)
                 ended = complete and self.status(job_id)["status"] in ENDED_JOB
-            except (*LOST, ServerUnreachable) as error:
+            except (ConnectionLost, ServerUnreachable) as error:
                 if not retry.pause():
                     raise self._lost() from error
                 continue
@@ -109,7 +108,7 @@ class Following(ClientCalls):
         try:
             with self._transport.stream(path, query, {}, retry) as pieces:
                 yield from text_lines(pieces)
-        except LOST as error:
+        except ConnectionLost as error:
             raise self._lost() from error
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
@@ -55,6 +54,9 @@ def seconds_until(retry_after: str | None) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
+    # Imported here: rarely needed, and a tenth of a command's start.
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except ValueError:

@@ -1,16 +1,14 @@
 """HTTP for the client: one session, bounded retries, problem objects turned into errors."""
 
-import secrets
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-
-from orchestrator.api.client.errors import ServerUnreachable, error_of
+from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
+from orchestrator.api.client.loopback import LoopbackSession
 from orchestrator.api.client.retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -20,7 +18,30 @@ STREAM_SILENCE_SECONDS = 60.0
 #: Statuses for "cannot answer now", from the server or a proxy.
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-PIECE_BYTES = 65536
+
+
+class Reply(Protocol):
+    """A whole answer."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def json(self) -> Any: ...
 
 
 class Transport:
@@ -35,14 +56,30 @@ class Transport:
         self.url = api_url.rstrip("/")
         self.retry_seconds = retry_seconds
         self.waiting: Waiting = lambda seconds: None
-        self._session = requests.Session()
-        # A proxy for the internet cannot reach servers on this machine.
-        self._session.trust_env = parts.hostname not in LOOPBACK_HOSTS
-        if api_key:
-            self._session.headers["X-API-Key"] = api_key
+        self._is_here = parts.hostname in LOOPBACK_HOSTS
+        self._headers = {"X-API-Key": api_key} if api_key else {}
+        self._session: Any = None
+        self._remote: Any = None
+        if self._is_here and parts.scheme == "http":
+            session = LoopbackSession(self.url)
+            session.headers.update(self._headers)
+            self._session = session
 
     def close(self) -> None:
-        self._session.close()
+        if self._remote is not None:
+            self._remote.close()
+
+    def _by_requests(self) -> Any:
+        if self._remote is None:
+            # Imported here: the import takes longer than most commands.
+            from orchestrator.api.client.remote import RemoteSession
+
+            session = RemoteSession()
+            # A proxy for the internet cannot reach servers on this machine.
+            session.trust_env = not self._is_here
+            session.headers.update(self._headers)
+            self._remote = session
+        return self._remote
 
     def retry(self, window: float) -> Retry:
         return Retry(window, self.waiting)
@@ -54,7 +91,7 @@ class Transport:
         *,
         retry_seconds: float | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-    ) -> requests.Response:
+    ) -> Reply:
         """Send a GET request. Raise ApiError for an error answer, ServerUnreachable if no answer
         came in time.
         """
@@ -68,7 +105,7 @@ class Transport:
         *,
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-    ) -> requests.Response:
+    ) -> Reply:
         """Send a POST request, with retries as for ``get``. All tries have one Idempotency-Key, so
         that they count once.
         """
@@ -78,14 +115,14 @@ class Transport:
             path,
             read_timeout=read_timeout,
             json=body,
-            headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
+            headers={"Idempotency-Key": idempotency_key or new_key()},
         )
 
-    def put(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+    def put(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Send a PUT request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "PUT", path, json=body)
 
-    def delete(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+    def delete(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Send a DELETE request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
@@ -93,10 +130,10 @@ class Transport:
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
-        """Yield the body in pieces as they arrive. A lost connection raises requests' own
-        errors.
-        """
-        response = self._call(
+        """Yield the body in pieces as they arrive. Raise ConnectionLost."""
+        from orchestrator.api.client.remote import pieces
+
+        response: Any = self._call(
             retry,
             "GET",
             path,
@@ -107,7 +144,7 @@ class Transport:
             stream=True,
         )
         with response:
-            yield _pieces(response)
+            yield pieces(response)
 
     def _call(
         self,
@@ -117,13 +154,14 @@ class Transport:
         *,
         read_timeout: float = READ_TIMEOUT_SECONDS,
         **options: Any,
-    ) -> requests.Response:
+    ) -> Reply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
+        session = (None if "stream" in options else self._session) or self._by_requests()
         while True:
             try:
-                response = self._session.request(method, self.url + path, **options)
-            except LOST as error:
+                response: Reply = session.request(method, self.url + path, **options)
+            except ConnectionLost as error:
                 if not retry.pause():
                     raise self._unreachable(began, error) from error
                 continue
@@ -131,7 +169,7 @@ class Transport:
                 return response
             problem = problem_of(response)
             busy = response.status_code in RETRIED_STATUSES
-            if not (busy and retry.pause(response.headers.get("Retry-After"))):
+            if not (busy and retry.pause(_header(response, "Retry-After"))):
                 raise error_of(problem)
 
     def _unreachable(self, began: float, error: Exception) -> ServerUnreachable:
@@ -141,12 +179,13 @@ class Transport:
         )
 
 
-#: Errors of a connection that failed or broke: a retry may help.
-LOST = (
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
+def _header(response: Reply, name: str) -> str | None:
+    return response.headers.get(name) or response.headers.get(name.lower())
+
+
+def new_key() -> str:
+    """Return a key that no other call has."""
+    return os.urandom(16).hex()
 
 
 def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -154,7 +193,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
-def problem_of(response: requests.Response) -> dict[str, Any]:
+def problem_of(response: Reply) -> dict[str, Any]:
     """Return the problem object of an error answer; derived from the status if the answer has
     none.
     """
@@ -167,7 +206,7 @@ def problem_of(response: requests.Response) -> dict[str, Any]:
     return {**problem, "status": response.status_code}
 
 
-def _unexplained(response: requests.Response) -> str:
+def _unexplained(response: Reply) -> str:
     return f"the server answered {response.status_code} {response.reason} to {response.url}"
 
 
@@ -176,12 +215,3 @@ def _cause(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield the data received so far, repeatedly (``iter_content`` waits for full pieces)."""
-    try:
-        while piece := response.raw.read1(PIECE_BYTES):
-            yield piece
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise requests.exceptions.ConnectionError(error) from error

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -21,7 +21,9 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from orchestrator.api.access.origin_guard import secured
 from orchestrator.api.http.problems import ProblemError, too_large, unavailable
-from orchestrator.api.server.tls import Relay
+
+if TYPE_CHECKING:
+    from orchestrator.api.server.tls import Relay
 
 #: Timeout in seconds for the whole head of a request.
 HEAD_SECONDS = 5.0
@@ -286,7 +288,7 @@ class Door:
         listener: Any,
         channels: Callable[[], Sequence[HttpChannel]],
         limit: int,
-        relay: Relay | None = None,
+        relay: "Relay | None" = None,
     ) -> None:
         """``relay``: the TLS relay, for a listener with TLS."""
         self._listener = listener

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
 
 from waitress import create_server, wasyncore
@@ -24,8 +24,10 @@ from orchestrator.api.server.connections import (
     channels_of,
     end_late,
 )
-from orchestrator.api.server.tls import Relay
 from orchestrator.core.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.api.server.tls import Relay
 
 #: Maximum seconds between two checks of waitress' connections.
 LOOP_SECONDS = 1.0
@@ -84,13 +86,18 @@ class Server:
         self.former_ports: list[int] = []
         self._former: list[Any] = []
         self._checks_at = 0.0
-        self._relay = Relay(tls, self._limit) if tls else None
+        self._relay: Relay | None = None
+        if tls:
+            # Imported here, because most servers have no TLS, and asyncio is slow to import.
+            from orchestrator.api.server import tls as relays
+
+            self._relay = relays.Relay(tls, self._limit)
         self._listen(public, self._relay)
         if local:
             self._listen(local)
 
     def _listen(
-        self, sockets: Sequence[socket.socket], relay: Relay | None = None
+        self, sockets: Sequence[socket.socket], relay: "Relay | None" = None
     ) -> Sequence[Any]:
         create_server(
             self._application,

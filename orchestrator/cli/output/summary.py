@@ -15,11 +15,15 @@ from orchestrator.cli.output.terminal import (
     wrapped,
 )
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.model.attempt.delivery import listed
-from orchestrator.core.model.job_facts import LossCause
-from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.whereabouts import OutsideCause
-from orchestrator.core.repository.repository import Workdir
+from orchestrator.core.model.states import (
+    ENDED_JOB,
+    SUCCEEDED_WORKER,
+    JobStatus,
+    LossCause,
+    OutsideCause,
+    Workdir,
+    WorkerStatus,
+)
 from orchestrator.core.text.formatting import cut
 
 #: Separator of the first and the last line of an answer.
@@ -209,6 +213,8 @@ def is_in_project(task: Answer) -> bool:
 
 
 def already(workers: Sequence[str]) -> str:
+    from orchestrator.core.model.attempt.delivery import listed
+
     return f"in the project already: the files of {listed(workers)}"
 
 

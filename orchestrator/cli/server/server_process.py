@@ -20,7 +20,6 @@ from orchestrator import __version__
 from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app, note_removal
-from orchestrator.api.server.tls import tls_context
 from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Server, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets, triggers
@@ -203,7 +202,12 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Ser
     ``ports`` are for the address that workers use.
     """
     api = settings.api
-    tls = tls_context(api.tls.certificate, api.tls.key) if api.tls else None
+    tls = None
+    if api.tls:
+        # Imported here, because most servers have no TLS, and asyncio is slow to import.
+        from orchestrator.api.server.tls import tls_context
+
+        tls = tls_context(api.tls.certificate, api.tls.key)
     refused: PortTaken | None = None
     for port in ports:
         try:

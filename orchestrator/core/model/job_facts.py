@@ -9,31 +9,7 @@ from enum import StrEnum
 from orchestrator.core.model.attempt.delivery import HeldBack
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.repository_changes import RepositoryChange
-
-
-class LossCause(StrEnum):
-    """Why a job's result lacks changes of a worker; decides which command adds them."""
-
-    #: The changes conflict with those of others.
-    CONFLICT = "conflict"
-    #: The gates reject the merged state with the changes.
-    REFUSED = "refused"
-    #: The changes build on a task that is not in the result.
-    BUILDS_ON = "builds_on"
-    #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
-    MANUAL = "manual"
-    #: A person chose to exclude the changes.
-    CHOSEN = "chosen"
-    #: No branch has the changes.
-    NO_BRANCH = "no_branch"
-    #: A worker discarded changes that its child job had made to its files.
-    UNDONE = "undone"
-    #: The worker created only some of its promised files, and no other worker created the rest.
-    NOT_MADE = "not_made"
-    #: A branch or worktree that the worker created conflicts with the worker's own branch.
-    SIDE_WORK = "side_work"
-    #: An entry of the stash that the worker created conflicts with the worker's own branch.
-    STASH = "stash"
+from orchestrator.core.model.states import LossCause as LossCause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""The states of jobs and workers, and the allowed transitions between them."""
+"""The states of jobs and workers, the allowed transitions between them, and words of answers."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -168,3 +168,62 @@ def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
     """Raise ValueError if a worker may not change from ``before`` to ``after``."""
     if after not in WORKER_TRANSITIONS[before]:
         raise ValueError(f"a worker cannot change from {before} to {after}")
+
+
+class Workdir(StrEnum):
+    """Where the worker of a task starts."""
+
+    #: the worker's own directory, or a worktree if its agent gets a worktree
+    OWN = "own"
+    #: the user's checkout in its present state
+    PROJECT = "project"
+    #: another spelling of the task field ``git: on``
+    WORKTREE = "worktree"
+
+
+class LossCause(StrEnum):
+    """Why a job's result lacks changes of a worker; decides which command adds them."""
+
+    #: The changes conflict with those of others.
+    CONFLICT = "conflict"
+    #: The gates reject the merged state with the changes.
+    REFUSED = "refused"
+    #: The changes build on a task that is not in the result.
+    BUILDS_ON = "builds_on"
+    #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
+    MANUAL = "manual"
+    #: A person chose to exclude the changes.
+    CHOSEN = "chosen"
+    #: No branch has the changes.
+    NO_BRANCH = "no_branch"
+    #: A worker discarded changes that its child job had made to its files.
+    UNDONE = "undone"
+    #: The worker created only some of its promised files, and no other worker created the rest.
+    NOT_MADE = "not_made"
+    #: A branch or worktree that the worker created conflicts with the worker's own branch.
+    SIDE_WORK = "side_work"
+    #: An entry of the stash that the worker created conflicts with the worker's own branch.
+    STASH = "stash"
+
+
+class OutsideCause(StrEnum):
+    """Why changes of a worker are not in the result."""
+
+    #: they conflict with others, or build on excluded changes
+    LEFT_OUT = "left_out"
+    #: the gates reject the merged state that has them
+    REFUSED = "refused"
+    #: their worker discarded a child job's changes of its files
+    UNDONE = "undone"
+    #: a person excluded them
+    CHOSEN = "chosen"
+    #: the job's ``merge_strategy`` is ``manual``
+    MANUAL = "manual"
+    #: merging failed as a whole
+    MERGE_FAILED = "merge_failed"
+    #: another candidate of the task was better
+    LOST_COMPARISON = "lost_comparison"
+    #: the worker failed, ran out of time or was cancelled
+    FAILED = "failed"
+    #: an attempt failed, and the next one started without its changes
+    ROLLED_BACK = "rolled_back"

@@ -10,6 +10,7 @@ from orchestrator.core.model.attempt.delivery import HeldBack, SideWork
 from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.repository_changes import RefMove
+from orchestrator.core.model.states import Workdir as Workdir
 
 
 class Strategy(StrEnum):
@@ -33,17 +34,6 @@ class GitUse(StrEnum):
     ON = "on"
     #: no worker
     OFF = "off"
-
-
-class Workdir(StrEnum):
-    """Where the worker of a task starts."""
-
-    #: the worker's own directory, or a worktree if its agent gets a worktree
-    OWN = "own"
-    #: the user's checkout in its present state
-    PROJECT = "project"
-    #: another spelling of the task field ``git: on``
-    WORKTREE = "worktree"
 
 
 #: The lock for which tasks with ``workdir: project`` conflict.

@@ -11,6 +11,7 @@ from enum import Enum
 
 from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, Intent
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
 #: Maximum number of characters of a text that are read.
@@ -18,15 +19,15 @@ MOST_READ = 8000
 #: Maximum number of sentences; a longer prompt mostly describes.
 MOST_SENTENCES = 40
 
-_FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
-_INLINE = re.compile(r"`([^`\n]*)`|\"([^\"\n]{0,200})\"")
-_PATH = re.compile(
+_FENCED = lazy_pattern(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
+_INLINE = lazy_pattern(r"`([^`\n]*)`|\"([^\"\n]{0,200})\"")
+_PATH = lazy_pattern(
     r"(?<![\w/.])(?:[\w.-]+/)+[\w.-]*|\b[\w-]+\.(?!js\b)[a-z]{1,5}\b|\b[\w-]+file\b", re.I
 )
-_MARKER = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
-_JOINT = re.compile(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
+_MARKER = lazy_pattern(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
+_JOINT = lazy_pattern(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
 #: Ends the object of a verb.
-_THING_ENDS = re.compile(
+_THING_ENDS = lazy_pattern(
     r"\s(?:of|for|about|on|with|that|which|to|in|into|from|by|using|where|so|as|at)\s", re.I
 )
 
@@ -83,11 +84,11 @@ _MAKING = _words(
     """
 )
 #: Requests for a state that may need no change: "get the tests to pass".
-_REACHING = re.compile(
+_REACHING = lazy_pattern(
     r"bring\b.*\bup to date|(?:get|make)\b.*\b(?:passing|(?:to )?(?:work|pass|build|compile))$",
     re.I,
 )
-_THING = re.compile(
+_THING = lazy_pattern(
     r"\b(?:tests?|test (?:suite|case)s?|forms?|pages?|endpoints?|routes?|apis?|apps?|applications?"
     r"|websites?|sites?|servers?|clients?|services?|microservices?|cli|tools?|librar(?:y|ies)"
     r"|modules?|packages?|class(?:es)?|functions?|methods?|components?|buttons?|fields?|features?"
@@ -103,7 +104,7 @@ _THING = re.compile(
 )
 #: Objects that are texts about code, so that the answer is the work: "write a report", "make a
 #: list of".
-_ACCOUNT = re.compile(
+_ACCOUNT = lazy_pattern(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
     r"|explanations?|comparisons?|recommendations?|suggestions?|assessments?|ideas|notes|answers?"
@@ -111,17 +112,17 @@ _ACCOUNT = re.compile(
     re.I,
 )
 #: "Validate the input" means code that validates; "validate the report" means a check.
-_INPUT = re.compile(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
+_INPUT = lazy_pattern(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
 #: Work that may end without a change.
-_DOUBTFUL = re.compile(
+_DOUBTFUL = lazy_pattern(
     r"\b(?:if (?:needed|necessary|required|any|there|possible|so|not|appropriate|it|they|you)"
     r"|(?:where|when|wherever|whenever|as) (?:needed|necessary|required|appropriate|possible)"
     r"|unless|in case|whatever|what(?:ever)? (?:is|you|fails|breaks)|you (?:find|found|see|notice)"
     r"|consider|maybe|perhaps|optionally|any (?:missing|needed|necessary|other|further))\b",
     re.I,
 )
-_ANY = re.compile(r"\bany\b", re.I)
-_READ_ONLY = re.compile(
+_ANY = lazy_pattern(r"\bany\b", re.I)
+_READ_ONLY = lazy_pattern(
     r"\b(?:do not|don['’]?t|never|without|no need to|must not|not to|rather than)\s+"
     r"(?:actually\s+|yet\s+)?(?:chang|modify|edit|writ|touch|alter)\w*\s+"
     r"(?:anything|(?:any|the|my|our)?\s*(?:files?|code|project|repository|repo|sources?)\b)"
@@ -129,12 +130,12 @@ _READ_ONLY = re.compile(
     re.I,
 )
 #: Questions about a possible change; also polite requests.
-_MAYBE = re.compile(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
-_PERSON = re.compile(r"(?:me|us)\b", re.I)
-_PRONOUN = re.compile(r"(?:it|them|this|that|these|those)\b", re.I)
+_MAYBE = lazy_pattern(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
+_PERSON = lazy_pattern(r"(?:me|us)\b", re.I)
+_PRONOUN = lazy_pattern(r"(?:it|them|this|that|these|those)\b", re.I)
 #: Objects without files: "Add 2 and 3", "update me on ..."; the request contains a text to
 #: translate.
-_NO_FILES = re.compile(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
+_NO_FILES = lazy_pattern(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
 class _Kind(Enum):

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.engine.planning.sentences import (
     Mood,
     Sentence,
@@ -24,11 +25,11 @@ from orchestrator.engine.planning.sentences import (
 from orchestrator.engine.planning.work_kinds import is_product, is_technology, kind_of, tasks_of
 
 #: A decimal ("3.11") has no blank behind its dot, and a call ("f(1)") none before its bracket.
-_MARKER = re.compile(
+_MARKER = lazy_pattern(
     r"(?:(?<=\s)|^)\(?(?:(?P<number>\d{1,2})(?P<mark>[.)])|(?P<letter>[a-z])\))\s+(?=\S)"
 )
-_ENDS_SOMETHING = re.compile(r"[.:;,!?)–-]$")
-_JOINT = re.compile(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
+_ENDS_SOMETHING = lazy_pattern(r"[.:;,!?)–-]$")
+_JOINT = lazy_pattern(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
 #: Maximum length of a separator between parts.
 _TAIL = 20
 
@@ -94,21 +95,21 @@ def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
         then = "then " if joint and joint["then"] else ""
 
 
-_ITEM = re.compile(
+_ITEM = lazy_pattern(
     r"^\s*(?:(?:[-*+•]|\(?\d{1,5}[.)]|\(?[a-z][.)])\s+|\d{1,5}、\s*)"
     r"(?:\[[ xX]\]\s+)?(?P<text>\S.*)$"
 )
-_FENCE = re.compile(r"^\s*(```|~~~)")
-_WITH = re.compile(
+_FENCE = lazy_pattern(r"^\s*(```|~~~)")
+_WITH = lazy_pattern(
     r"^(?P<whole>[^,;:]+?)\s+"
     r"(?:with|including|featuring|consisting of|that (?:has|have|includes?))"
     r"\s+(?P<parts>.+)$",
     re.IGNORECASE | re.DOTALL,
 )
-_PART = re.compile(r"\s*[,;]\s*(?:and|or)\s+|\s*[,;]\s*|\s+and\s+", re.IGNORECASE)
-_MAKING = re.compile(r"(?:build|create|make|develop|design|implement|an?)\b", re.IGNORECASE)
+_PART = lazy_pattern(r"\s*[,;]\s*(?:and|or)\s+|\s*[,;]\s*|\s+and\s+", re.IGNORECASE)
+_MAKING = lazy_pattern(r"(?:build|create|make|develop|design|implement|an?)\b", re.IGNORECASE)
 #: Objects that are too small to have parts for several workers.
-_SMALL_THING = re.compile(
+_SMALL_THING = lazy_pattern(
     r"\b(?:function|class|method|module|script|file|test|tests|button|form|field|endpoint|route|table"
     r"|column|icon|menu|modal|dialog|component|variable|constant|regex|query|flag|option|docstring"
     r"|comment|readme|changelog|section|paragraph|sentence|commit|branch|dockerfile|makefile|hook|type"
@@ -117,14 +118,14 @@ _SMALL_THING = re.compile(
     re.IGNORECASE,
 )
 #: Beginnings of a part that describes a property of the whole.
-_PROPERTY = re.compile(
+_PROPERTY = lazy_pattern(
     r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
     r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"
     # "subcommands for import, export and search" is one part.
     r"|.*\b(?:for|of|to|such as|like)\b",
     re.IGNORECASE,
 )
-_AFTER = re.compile(
+_AFTER = lazy_pattern(
     r"^(?:and )?(?:(?:then|after that|afterwards|finally|lastly|at the end)\b|然后|接着|随后|最后)",
     re.IGNORECASE,
 )
@@ -133,7 +134,7 @@ _WHICH = (
     r"|good |comprehensive |full |api |user |developer "
 )
 #: Verbs whose work needs the result of the previous work.
-_ON_RESULT = re.compile(
+_ON_RESULT = lazy_pattern(
     r"(?:\w+(?: (?:up|down|out))? (?:it|them|these|those)\b.*"
     r"|(?:test|verify|validate|deploy|release|publish|ship|document|package|review|benchmark"
     r"|containeri[sz]e|dockeri[sz]e)(?:\s+(?:this|that|everything|both|all)\b.*)?"
@@ -141,12 +142,12 @@ _ON_RESULT = re.compile(
     r"(?:tests?|documentation|docs|readme)(?:\s+for\s+(?:it|them|everything|both|all)\b.*)?)[.!]?",
     re.IGNORECASE,
 )
-_WRITES_TESTS = re.compile(
+_WRITES_TESTS = lazy_pattern(
     r"(?:(?:write|add|create|include|generate)\s+(?:" + _WHICH + r")*tests?\b"
     r"|(?:" + _WHICH + r")*tests\b)",
     re.IGNORECASE,
 )
-_WRITES_DOCUMENTATION = re.compile(
+_WRITES_DOCUMENTATION = lazy_pattern(
     r"(?:(?:write|add|create|include|generate)\s+)?(?:" + _WHICH + r")*"
     r"(?:documentation|docs|readme|manual|user guide)\b|document\b",
     re.IGNORECASE,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from orchestrator.core.text.lazy_pattern import lazy_pattern
+
 
 def _any_of(alternatives: str) -> str:
     """Return a pattern that matches any line of a text; a line may have alternatives with bars."""
@@ -15,12 +17,12 @@ def _any_of(alternatives: str) -> str:
 
 
 #: The text between two sentences, with the beginning of the second.
-_BETWEEN = re.compile(
+_BETWEEN = lazy_pattern(
     r"(?<=[.!?])(?P<closing>[\"')\]]*)\s+(?=[\"'(\[`]*(?P<first>[^\W_]))"
     r"|(?<=[。！？])\s*(?=[^\s。！？”’」』）])"
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
+_ABBREVIATION = lazy_pattern(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
 #: Maximum length of an abbreviation: so many characters at a sentence's end are searched for one.
 _TAIL = 12
 #: Maximum number of characters that are read to classify a sentence.
@@ -47,7 +49,7 @@ class Sentence:
 
 
 #: Words before the verb that do not matter for the work.
-_LEAD = re.compile(
+_LEAD = lazy_pattern(
     _any_of(
         r"""
         (?:hi|hello|hey|dear|good (?:morning|evening))\b(?: (?!please\b)\w+){0,2}[,!.:]?\s+
@@ -65,7 +67,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 #: "I want a shop" is "build a shop".
-_WISH = re.compile(
+_WISH = lazy_pattern(
     r"(?:please )?(?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)\s+(?=(?:a|an)\s)",
     re.IGNORECASE,
 )
@@ -96,7 +98,7 @@ _VERB = (
     + r"\b"
 )
 #: The verb is not a noun, as in "test coverage is low".
-_VERBS = re.compile(
+_VERBS = lazy_pattern(
     _VERB
     + r"(?!['’-]"
     + r"|\s+(?:(?!(?:all|code|everything|how|it|that|what|where|which|who)\b)[\w-]+\s+)?"
@@ -111,7 +113,7 @@ _THERE = _any_of(
 )
 _SIGNATURE = r"(?:,\s+[\w'’-]+(?:\s+[\w'’-]+)?)?"
 #: Only if the whole sentence matches: "Thank you page" is work.
-_COURTESY = re.compile(
+_COURTESY = lazy_pattern(
     _NICE
     + _any_of(
         r"""
@@ -144,7 +146,7 @@ _FINE = _any_of(
 )
 _MUST = r"(?:must|should|shall|needs? to|has to|have to|ought to)\b"
 #: A wish about the whole work, whatever its first words are.
-_CONDITION = re.compile(
+_CONDITION = lazy_pattern(
     _NICE
     + _any_of(
         r"""
@@ -176,7 +178,7 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 #: A wish about the whole work that requests no work: "Please keep it small and tidy."
-_MERE_WISH = re.compile(
+_MERE_WISH = lazy_pattern(
     _NICE
     + _any_of(
         r"""
@@ -188,9 +190,9 @@ _MERE_WISH = re.compile(
     re.IGNORECASE,
 )
 #: "Use TypeScript." describes how, if an earlier sentence requests work.
-_MEANS = re.compile(_NICE + r"(?:use|include)\b", re.IGNORECASE)
+_MEANS = lazy_pattern(_NICE + r"(?:use|include)\b", re.IGNORECASE)
 #: English statements begin like this, or have such a verb near their beginning.
-_STATEMENT = re.compile(
+_STATEMENT = lazy_pattern(
     _any_of(
         r"""
         the|a|an|this|that|these|those|it|its|it['’](?:s|ll)|they|there|we(?:['’]re)?|i(?:['’]m)?|you

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("kinds_of_work.toml")
@@ -20,20 +21,22 @@ _MOST_READ = 1000
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
 #: Ends the object of a request.
-_THING_ENDS = re.compile(
+_THING_ENDS = lazy_pattern(
     r"\s+(?:for|of|about|covering|on|in|from|to|into|with|using|that|which|where|based|powered"
     r"|including|featuring|consisting|by|as|at|so|because|if|when|and (?:then|also))\b"
     r"|[,;:.!?(\n]",
     re.IGNORECASE,
 )
-_SCOPE = re.compile(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
+_SCOPE = lazy_pattern(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
 #: Words before the technologies of an application, after its description.
-_MADE_OF = re.compile(
+_MADE_OF = lazy_pattern(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
 )
 #: A request that limits the work is one task.
-_NARROWED = re.compile(r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE)
+_NARROWED = lazy_pattern(
+    r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,13 +209,13 @@ def _table() -> Table:
     return Table(
         kinds=tuple(_kind(each, content["building"], words) for each in content["kinds"]),
         technologies={
-            name: re.compile(rf"(?<![\w.-])(?:{pattern})(?![\w-])", re.IGNORECASE)
+            name: lazy_pattern(rf"(?<![\w.-])(?:{pattern})(?![\w-])", re.IGNORECASE)
             for name, pattern in content["technologies"].items()
         },
-        product=re.compile(rf"(?<![\w-])(?:{words['product']})s?$", re.IGNORECASE),
-        languages=re.compile(words["languages"], re.IGNORECASE),
-        broad=re.compile(rf"\b(?:{words['broad']})\b", re.IGNORECASE),
-        project=re.compile(rf"(?:{words['project']})(?![\w-])(?!\s+\w)", re.IGNORECASE),
+        product=lazy_pattern(rf"(?<![\w-])(?:{words['product']})s?$", re.IGNORECASE),
+        languages=lazy_pattern(words["languages"], re.IGNORECASE),
+        broad=lazy_pattern(rf"\b(?:{words['broad']})\b", re.IGNORECASE),
+        project=lazy_pattern(rf"(?:{words['project']})(?![\w-])(?!\s+\w)", re.IGNORECASE),
     )
 
 
@@ -237,4 +240,4 @@ def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | No
     """Return the pattern with the named lists of words filled in."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
-    return re.compile(text, re.IGNORECASE) if text else None
+    return lazy_pattern(text, re.IGNORECASE) if text else None

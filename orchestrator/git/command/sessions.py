@@ -42,11 +42,17 @@ class SharedPart:
     common: str
     #: Prefix of HEAD's name, seen from the shared part: ``worktrees/NAME/``, or "".
     head: str
+    #: Directory in which git looks for the repository, and checks whose it is; "": it is named.
+    directory: str
 
     def named(self, name: str) -> str:
-        """Return the name by which the shared part knows an object of the worktree."""
+        """Return the name by which a session knows an object of the worktree."""
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
-        return f"{self.head}{name}" if own else name
+        return f"{self.head}{name}" if own and not self.directory else name
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {} if self.directory else {"GIT_DIR": self.common}
 
     def stamp(self) -> Stamp | None:
         """Return what changes if the repository is replaced or configured; None if it is gone."""
@@ -65,14 +71,14 @@ def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """Return the part that a command with this directory and environment uses; None: unknown."""
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
-    own = env.get("GIT_DIR") or f"{directory}/.git"
+    own, place = env.get("GIT_DIR") or f"{directory}/.git", "" if "GIT_DIR" in env else directory
     if os.path.isfile(own):
         leads = read_regular(own, _LONGEST_LINK) or b""
         own = os.path.join(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip())
     parent, name = os.path.split(own)
     if os.path.basename(parent) == "worktrees":
-        return SharedPart(os.path.dirname(parent), f"worktrees/{name}/")
-    return SharedPart(own, "") if os.path.isdir(f"{own}/objects") else None
+        return SharedPart(os.path.dirname(parent), f"worktrees/{name}/", place)
+    return SharedPart(own, "", place) if os.path.isdir(f"{own}/objects") else None
 
 
 class SessionFailed(Exception):
@@ -146,9 +152,9 @@ class Sessions:
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
             raise SessionFailed
-        key = (part.common, *command)
+        key = (part.common, part.directory, *command)
         while True:
-            session = self._session(key, stamp, command, env)
+            session = self._session(key, stamp, part, command, env)
             with session.lock:
                 if session.is_closed:
                     # Another thread has replaced it.
@@ -164,6 +170,7 @@ class Sessions:
         self,
         key: tuple[str, ...],
         stamp: Stamp,
+        part: SharedPart,
         command: Sequence[str],
         env: Callable[[], Mapping[str, str]],
     ) -> _Session:
@@ -179,8 +186,7 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    # Not in the repository, whose disk may be unmounted.
-                    cwd="/",
+                    cwd=part.directory or "/",
                     env=env(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,

@@ -19,7 +19,7 @@ from orchestrator.core.outcome.job.whereabouts import OutsideCause
 class Answer(BaseModel):
     """An answer's shape. Fields without a value are omitted."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that is answered."""

@@ -151,4 +151,6 @@ class Wire(BaseModel):
         strict=True,
         allow_inf_nan=False,
         use_attribute_docstrings=True,
+        # A server uses few of the shapes, and builds each when it is first needed.
+        defer_build=True,
     )

@@ -28,7 +28,11 @@ class Query(BaseModel):
     """Parameters of a call; unknown parameters are rejected."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     @classmethod

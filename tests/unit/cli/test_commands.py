@@ -592,6 +592,41 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+#: By module of a command: the packages of others, and rooms of this product, that it may load with
+#: the client.
+_LIGHT = {
+    "orchestrator.cli.jobs.status": {"click", "api", "cli", "core", "launchers", "security"},
+    "orchestrator.cli.jobs.submit": {"click", "api", "cli", "core", "launchers", "security"},
+}
+
+
+@pytest.mark.parametrize("module", _LIGHT)
+def test_a_light_command_loads_little(module: str) -> None:
+    code = (
+        f"import sys, {module}, orchestrator.api.client.client, orchestrator.cli.server_record\n"
+        "own = {each.split('.')[1] for each in sys.modules if each.startswith('orchestrator.')}\n"
+        "others = {each.partition('.')[0] for each in sys.modules} - sys.stdlib_module_names\n"
+        "slow = {'asyncio', 'http.client', 'email.parser', 'ssl', 'secrets'} & set(sys.modules)\n"
+        "print(*own | others | slow)"
+    )
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            f"sys_path = {sys.path!r}\nimport sys\nsys.path = sys_path\n{code}",
+        ],
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(done.stdout.split()) - {"orchestrator", "__main__"} <= _LIGHT[module]
+
+
 def test_completion_knows_the_commands() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator"],

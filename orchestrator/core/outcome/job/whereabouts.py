@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
@@ -18,6 +17,7 @@ from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
+from orchestrator.core.model.states import OutsideCause as OutsideCause
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
     result_branch,
@@ -252,29 +252,6 @@ def _above(above: Sequence[str]) -> Iterator[str]:
 
 
 _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
-
-
-class OutsideCause(StrEnum):
-    """Why changes of a worker are not in the result."""
-
-    #: they conflict with others, or build on excluded changes
-    LEFT_OUT = "left_out"
-    #: the gates reject the merged state that has them
-    REFUSED = "refused"
-    #: their worker discarded a child job's changes of its files
-    UNDONE = "undone"
-    #: a person excluded them
-    CHOSEN = "chosen"
-    #: the job's ``merge_strategy`` is ``manual``
-    MANUAL = "manual"
-    #: merging failed as a whole
-    MERGE_FAILED = "merge_failed"
-    #: another candidate of the task was better
-    LOST_COMPARISON = "lost_comparison"
-    #: the worker failed, ran out of time or was cancelled
-    FAILED = "failed"
-    #: an attempt failed, and the next one started without its changes
-    ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

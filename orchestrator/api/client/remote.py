@@ -1,0 +1,38 @@
+"""HTTP by ``requests``: to a server on another machine or with TLS, and for streams."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+import urllib3
+
+from orchestrator.api.client.errors import ConnectionLost
+
+PIECE_BYTES = 65536
+_LOST = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+
+
+class RemoteSession(requests.Session):
+    """A session that raises ConnectionLost where a retry may help."""
+
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        try:
+            return super().request(*arguments, **options)
+        except _LOST as error:
+            raise ConnectionLost(str(error)) from error
+
+
+def pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yield the data received so far, repeatedly (``iter_content`` waits for full pieces).
+
+    Raise ConnectionLost.
+    """
+    try:
+        while piece := response.raw.read1(PIECE_BYTES):
+            yield piece
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise ConnectionLost(str(error)) from error
