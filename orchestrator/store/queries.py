@@ -14,7 +14,7 @@ from sqlalchemy import (
     select,
 )
 
-from orchestrator.core.events import Event
+from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
 from orchestrator.core.model.decisions.pause import Pause
@@ -32,7 +32,7 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 
 
 def values(
-    connection: Connection, kind: type[Value], statement: Select[Any], **given: object
+    connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
 ) -> list[Value]:
     """Return the rows of a statement; its columns have the names of the fields of ``kind``."""
     found = connection.execute(statement, given)
@@ -99,6 +99,9 @@ _events = (
     .where(tables.events.c.seq > bindparam("after"))
     .order_by(tables.events.c.seq)
     .limit(bindparam("most"))
+)
+_latest_event = (
+    _by(tables.events, "root_id", "job_id", "kind").order_by(tables.events.c.seq.desc()).limit(1)
 )
 _day_spending = _by(tables.spent_days, "day")
 _jobs_by_status = select(tables.jobs.c.status, func.count().label("number")).group_by(
@@ -187,6 +190,13 @@ def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
 def events(connection: Connection, root_id: str, after: int, limit: int) -> list[Event]:
     given = {"root_id": root_id, "after": bounded(after), "most": bounded(limit)}
     return values(connection, Event, _events, **given)
+
+
+def latest_event(
+    connection: Connection, root_id: str, job_id: str, kind: EventKind
+) -> Event | None:
+    given = {"root_id": root_id, "job_id": job_id, "kind": kind}
+    return _first(values(connection, Event, _latest_event, **given))
 
 
 def is_read_only(connection: Connection) -> bool:

@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
-from orchestrator.core.events import Event
+from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lock_table import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -433,6 +433,11 @@ class SqlStore:
 
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
         return self._read(lambda connection: queries.attempts_of(connection, root_id, worker_ids))
+
+    def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
+        return self._read(
+            lambda connection: queries.latest_event(connection, root_id, job_id, kind)
+        )
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         return self._read(lambda connection: queries.attempt_by_token(connection, token_hash))

@@ -9,6 +9,7 @@ from threading import Thread
 import pytest
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
@@ -267,6 +268,9 @@ def test_numbers_out_of_all_bounds_may_be_asked_for(store: Store) -> None:
     assert ids(listed(store, offset=-5, limit=10**30)) == ["a"]
     assert store.events("a", 10**30, 10) == []
     assert store.events("a", -(10**30), 10**30) == [an_event(job, 1)]
+    assert store.latest_event("a", "a", an_event(job, 1).kind) == an_event(job, 1)
+    assert store.latest_event("a", "b", an_event(job, 1).kind) is None
+    assert store.latest_event("a", "a", EventKind.JOB_APPROVED) is None
 
 
 def test_jobs_are_listed_by_status_parent_and_root(store: Store) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from orchestrator.core.events import Event
+from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.locks.lock_table import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -183,6 +183,9 @@ class Store(Protocol):
 
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
         """Return the attempts of some workers of a tree, in order of worker and number."""
+
+    def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
+        """Return the latest event of a kind that concerns this job itself; None: there is none."""
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         """Return the running attempt with the key of this hash; None once the attempt has ended."""

@@ -30,6 +30,10 @@ class AnswerCalls:
         self._access.check_person(caller)
         self._access.changeable(caller, job_id)
         worker = self._worker(job_id, task_id)
+        given = worker.question
+        if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
+            # The answer to the same call was lost.
+            return self._access.job(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
             check_unfinished(scheduler, job_id)

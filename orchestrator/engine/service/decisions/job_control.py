@@ -7,6 +7,7 @@ from typing import Protocol
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.message import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
@@ -14,6 +15,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
+from orchestrator.core.scheduler.planned_job import rejected_by
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor
@@ -140,13 +142,20 @@ class JobControl:
         return self._access.job(caller, job_id)
 
     def approve(self, caller: Caller, job_id: str, comment: str) -> Job:
-        self._access.changeable(caller, job_id)
+        job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.approve_plan(job_id, caller.name, now, comment)
 
-        self._supervisor.call(action)
+        try:
+            self._supervisor.call(action)
+        except Conflict:
+            # The answer to the same call may have been lost.
+            given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            said = given.data if given else {}
+            if (said.get("by"), said.get("comment", "")) != (caller.name, comment):
+                raise
         return self._access.job(caller, job_id)
 
     def reject(self, caller: Caller, job_id: str, comment: str) -> Job:
@@ -156,5 +165,10 @@ class JobControl:
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.reject_plan(job_id, caller.signature, now, comment)
 
-        self._supervisor.call(action)
+        try:
+            self._supervisor.call(action)
+        except Conflict:
+            by = rejected_by(caller.signature, comment)
+            if self._access.job(caller, job_id).cancelled_by != by:
+                raise
         return self._access.job(caller, job_id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.errors import InvalidRequest, OutdatedPlan
 from orchestrator.core.limits.admission import within_root
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.submission import Caller
@@ -51,7 +51,16 @@ class PlanCalls:
         tasks = self._gate_plans.of_tasks(within_root(tasks, root.config), first)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.check_plan(job_id, version)
+            try:
+                scheduler.check_plan(job_id, version)
+            except OutdatedPlan as error:
+                # The answer to the same call may have been lost.
+                present = scheduler.view.tasks_of(job_id)
+                edited = _with_env(tasks, present, keeps_env)
+                planned, _ = self._submitting.edited(scheduler, job, edited, now)
+                if error.version != version + 1 or list(planned) != list(present.values()):
+                    raise
+                return
             edited = _with_env(tasks, scheduler.view.tasks_of(job_id), keeps_env)
             if job.parent_key is not None:
                 parent = scheduler.view.workers[job.parent_key]

@@ -22,17 +22,25 @@ def test_a_plan_is_read_edited_and_approved(site: InProcess) -> None:
     assert put.status_code == 200, put.text
     assert put.json()["version"] == 2
     again = site.call("PUT", f"/jobs/{job}/plan", {"tasks": plan["tasks"], "version": 1})
-    assert (again.status_code, again.json()["version"]) == (409, 2)
-    assert again.json()["type"].endswith("outdated")
+    assert (again.status_code, again.json()) == (200, put.json()), "its answer may have been lost"
+    other = site.call("PUT", f"/jobs/{job}/plan", {"tasks": plan["tasks"][:1], "version": 1})
+    assert (other.status_code, other.json()["version"]) == (409, 2)
+    assert other.json()["type"].endswith("outdated")
     assert [each["worker_id"] for each in site.get(f"/jobs/{job}")["workers"]] == [
         "worker_1",
         "worker_2",
     ]
-    site.call("POST", f"/jobs/{job}/approve")
+    said = {"comment": "go"}
+    assert site.call("POST", f"/jobs/{job}/approve", said).status_code == 202
+    assert site.call("POST", f"/jobs/{job}/approve", said).status_code == 202
+    assert site.call("POST", f"/jobs/{job}/approve").status_code == 409
+    assert site.call("POST", f"/jobs/{job}/reject", said).status_code == 409
     while site.call("POST", f"/jobs/{job}/tasks/ok/approve").status_code == 409:
         pass
     ended = site.wait(job)
     assert ended["status"] == "completed"
+    assert site.call("POST", f"/jobs/{job}/tasks/ok/approve").status_code == 202
+    assert site.call("POST", f"/jobs/{job}/tasks/ok/reject").status_code == 409
     assert site.log(job, "worker_1") == "kept\n"
     late = site.call("PUT", f"/jobs/{job}/plan", {"tasks": plan["tasks"], "version": 2})
     assert late.status_code == 409
@@ -57,6 +65,8 @@ def test_a_wrong_plan_changes_nothing(site: InProcess) -> None:
     assert (plan["version"], len(plan["tasks"])) == (1, 2)
     site.call("POST", f"/jobs/{job}/reject")
     site.wait(job)
+    assert site.call("POST", f"/jobs/{job}/reject").status_code == 202
+    assert site.call("POST", f"/jobs/{job}/reject", {"comment": "why"}).status_code == 409
 
 
 def test_an_edited_plan_outlives_a_server_that_is_killed(make_server: MakeServer) -> None:
