@@ -185,6 +185,7 @@ class Driver:
             stall=self._spec.stall_seconds,
             pause=self._spec.pause_seconds,
             finish=self._spec.finish_seconds,
+            unheard=self._spec.unheard_seconds,
             stop=self._spec.stop_seconds,
         )
         program = Program(

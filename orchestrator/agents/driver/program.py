@@ -53,6 +53,8 @@ class Patience:
     finish: float
     #: Seconds from the request to stop to the kill.
     stop: float
+    #: Seconds from the start without any output to the end of standard input.
+    unheard: float
 
 
 class Program:
@@ -86,7 +88,9 @@ class Program:
         self._killed = False
         self._stopping: EarlyStop | None = None
         self._kill_at = 0.0
-        self._heard = time.monotonic()
+        self._began = self._heard = time.monotonic()
+        #: True if the program has written to standard output.
+        self._has_spoken = False
         self._finished_at: float | None = None
         #: When the latest message was passed on.
         self._unread_since = 0.0
@@ -151,6 +155,8 @@ class Program:
             child.say(line(words_of(each), each.id), selector)
             self._unread_since = time.monotonic()
         if not self._watch.finished:
+            if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
+                child.hang_up()
             return
         if mailbox is None or not mailbox.has_open or self._is_unheard():
             child.hang_up()
@@ -181,7 +187,7 @@ class Program:
     # -- output ---------------------------------------------------------------------------------
 
     def _take_out(self, data: bytes) -> None:
-        self._heard = time.monotonic()
+        self._heard, self._has_spoken = time.monotonic(), True
         try:
             for line in self._out.add(data):
                 signs = list(self._reader.line(line))

@@ -24,8 +24,3 @@ def planner_of(job: Job, agent: str, name: str) -> Worker:
 def held_for_approval(job: Job) -> dict[str, Any]:
     """Return the fields that change in a job whose tasks wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}
-
-
-def rejected_by(by: str, comment: str) -> str:
-    """Return the ``cancelled_by`` of a job whose plan a person rejected."""
-    return f"{by}: the plan was rejected{f': {comment}' if comment else ''}"

@@ -38,7 +38,6 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.planned_job import rejected_by
 from orchestrator.core.scheduler.start_queue import UNLIMITED, Capacity, Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -196,7 +195,8 @@ class Scheduler:
     def reject_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
         """End a job that waits for approval. Raise Conflict if it does not wait."""
         self._planning.check_waits(job_id)
-        self.cancel(job_id, rejected_by(by, comment), now)
+        why = f": {comment}" if comment else ""
+        self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
         """Record that a job without a fixed agent started with a fallback agent."""

@@ -128,6 +128,8 @@ def behave(word: str) -> None:
             while True:
                 message({"type": "tool_use", "name": "Bash", "id": "t", "input": {}})
                 time.sleep(0.5)
+        case "reads-to-the-end":
+            sys.stdin.read()
         case "waits":
             wait_for("go")
         case "uses-tool":

@@ -79,6 +79,12 @@ def test_a_silent_agent_is_taken_for_hung(rig: Rig) -> None:
     assert not rig.agent_runs()
 
 
+def test_a_program_that_reads_all_of_its_input_first_gets_its_end(rig: Rig) -> None:
+    code, _, outcome = rig.run("reads-to-the-end answers", unheard_seconds=0.5)
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
 def test_an_agent_that_waits_long_for_a_rate_limit_leaves_the_waiting_to_the_server(
     rig: Rig,
 ) -> None:

@@ -11,11 +11,10 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.message import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
-from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
-from orchestrator.core.scheduler.planned_job import rejected_by
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor
@@ -168,7 +167,10 @@ class JobControl:
         try:
             self._supervisor.call(action)
         except Conflict:
-            by = rejected_by(caller.signature, comment)
-            if self._access.job(caller, job_id).cancelled_by != by:
+            # Rejecting cancels the job, and cancelling is idempotent.
+            job = self._access.job(caller, job_id)
+            is_cancelled = job.stop_cause is StopCause.USER and job.config.approve
+            approved = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            if not is_cancelled or approved:
                 raise
         return self._access.job(caller, job_id)
