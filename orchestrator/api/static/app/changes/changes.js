@@ -12,8 +12,7 @@ import { Icon } from "../parts/icon.js";
 import { count, many, plain } from "../text/format.js";
 import { ReviewBar, useComments } from "./comments.js";
 import { Conflict } from "./conflict.js";
-import { FileDiff } from "./file.js";
-import { PlusMinus } from "./size.js";
+import { FileDiff, PlusMinus } from "./file.js";
 
 // A diff with more lines is fetched file by file, when a file is opened.
 const WHOLE_LINES = 4000;

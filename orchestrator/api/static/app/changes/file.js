@@ -4,7 +4,10 @@ import { Icon } from "../parts/icon.js";
 import { plain } from "../text/format.js";
 import { Editor, Thread } from "./comments.js";
 import { marked, numbered, paired } from "./lines.js";
-import { PlusMinus } from "./size.js";
+
+// How much a file changed.
+export const PlusMinus = ({ file }) => html`<span class="pm">${file.additions > 0 && html`<span class="p">+${file.additions}</span>`}${" "}
+  ${file.deletions > 0 && html`<span class="m">−${file.deletions}</span>`}</span>`;
 
 const STATUS = { added: "new", deleted: "removed", renamed: "renamed", copied: "copied", type: "type changed" };
 

@@ -3,7 +3,7 @@ import { Away, get } from "./api.js";
 import { answering } from "./connection.js";
 import { useEffect, useState } from "./html.js";
 
-export class Query {
+class Query {
   constructor(load, show) {
     Object.assign(this, { load, show, state: { loading: true }, busy: false, again: false });
     this.stopped = new AbortController();

@@ -5,7 +5,7 @@ import { useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
-import { Mark, StateIcon } from "../parts/state.js";
+import { Mark } from "../parts/state.js";
 import { many, money, plain, seconds } from "../text/format.js";
 import { Big } from "./big.js";
 import { layout, ranked } from "./layout.js";

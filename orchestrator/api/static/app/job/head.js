@@ -31,7 +31,7 @@ function Where({ model, details }) {
       ${details?.created_at && ` · ${time(details.created_at)}`}${details?.run > 1 && ` · run ${details.run}`}</span></nav>`;
 }
 
-export const isAwaiting = (details) => Boolean(details?.awaits_approval);
+const isAwaiting = (details) => Boolean(details?.awaits_approval);
 
 function Actions({ model, details, refresh }) {
   const [more, setMore] = useState(false);
@@ -83,13 +83,13 @@ function Figures({ model, details }) {
     <div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div></dl>`;
 }
 
-export function Tabs({ job, view, counts }) {
+function Tabs({ job, view, counts }) {
   useKeys(Object.fromEntries(VIEWS.filter((each) => each.key).map((each) => [each.key, () => go(viewPath(job, each.name))])));
   return html`<nav class="tabs" aria-label="Views of this job">${VIEWS.filter((each) => each.icon).map(({ name, word, icon }) => html`<a key=${name} href=${viewPath(job, name)}
     aria-current=${view === name ? "page" : undefined}><${Icon} name=${icon} />${word}${counts[name] ? html`<span class="n">${count(counts[name])}</span>` : null}</a>`)}</nav>`;
 }
 
-export const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${job}/${view}`);
+const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${job}/${view}`);
 
 export function Head({ model, details, view, refresh }) {
   useTick(model.isActive);

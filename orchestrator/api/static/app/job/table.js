@@ -26,7 +26,7 @@ const GROUPS = {
   success: ["Done", (state) => state === "success"],
 };
 const ORDERS = {
-  state: (model) => (a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b,
+  state: null,
   task: () => (a, b) => a - b,
   time: (model) => (a, b) => (model.seconds(b) ?? -1) - (model.seconds(a) ?? -1),
   tokens: (model) => (a, b) => (model.tokens[b] || 0) - (model.tokens[a] || 0),
@@ -42,9 +42,17 @@ function matching(model, { status, q }) {
   return found;
 }
 
+// By state: one pass, as thousands of workers are ordered while they run.
+function sorted(model, found, order) {
+  if (ORDERS[order]) return found.sort(ORDERS[order](model));
+  const groups = [];
+  for (const i of found) (groups[attention(model.state[i])] ||= []).push(i);
+  return groups.flat();
+}
+
 // Workers of child jobs below the worker that started them, unless the list is narrowed or sorted.
 function ordered(model, { status, q, order }) {
-  const found = matching(model, { status, q }).sort(ORDERS[order](model));
+  const found = sorted(model, matching(model, { status, q }), order);
   if (status || q || order !== "state") return found.map((i) => ({ i, depth: 0 }));
   const below = new Map();
   for (const i of found) below.set(model.parent[i], [...(below.get(model.parent[i]) || []), i]);
@@ -62,7 +70,7 @@ function ordered(model, { status, q, order }) {
 // Flat appends of 10,000 workers would copy their lists each time: one list for each parent.
 function fast(model, filter) {
   if (model.jobs.length === 1 || filter.status || filter.q || filter.order !== "state") {
-    return matching(model, filter).sort(ORDERS[filter.order](model)).map((i) => ({ i, depth: 0 }));
+    return sorted(model, matching(model, filter), filter.order).map((i) => ({ i, depth: 0 }));
   }
   return ordered(model, filter);
 }
@@ -151,7 +159,7 @@ function Tools({ model, filter, rows }) {
 
 export function View({ model, refresh }) {
   const given = new URLSearchParams(useStore(place).search);
-  const filter = { status: given.get("status") || "", q: given.get("q") || "", order: ORDERS[given.get("order")] ? given.get("order") : "state" };
+  const filter = { status: given.get("status") || "", q: given.get("q") || "", order: given.get("order") in ORDERS ? given.get("order") : "state" };
   const [selected, select] = useState(null);
   const kept = useRef({ at: 0 });
   const height = innerWidth <= 720 ? ROW.phone : ROW.wide;

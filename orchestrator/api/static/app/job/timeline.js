@@ -283,7 +283,7 @@ export function View({ model }) {
     if (i !== undefined) go(workerPath(model, i));
   };
   const height = Math.min(all.length * lane + AXIS + 12, Math.max(320, innerHeight - 320));
-  return html`<div class="card"><header><h2 class="sr">Timeline</h2><${Key} />${model.isActive && html`<span class="live hide-s">live</span>`}
+  return html`<div class="card"><header class="wrap"><h2 class="sr">Timeline</h2><${Key} />${model.isActive && html`<span class="live hide-s">live</span>`}
       <div class="seg-c" role="group" aria-label="A lane is">${Object.entries(SHOWS).map(([name, word]) => html`<button key=${name} type="button"
         aria-pressed=${String(shows === name)} onClick=${() => note({ by: name })}>${word}</button>`)}</div>
       <button class="btn sm icon" aria-label="Zoom out" onClick=${() => by(1 / 1.6)}>−</button><button class="btn sm icon" aria-label="Zoom in" onClick=${() => by(1.6)}><${Icon} name="i-plus" /></button></header>

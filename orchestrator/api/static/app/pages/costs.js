@@ -1,5 +1,5 @@
 // What was spent: by day, and by agent, model or label.
-import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
+import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { useStore } from "../core/store.js";

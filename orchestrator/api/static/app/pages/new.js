@@ -72,7 +72,7 @@ function Agents({ chosen, choose }) {
   return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
     ${card("auto", "Best that works", best ? `now: ${best.name}` : "no AI agent works here yet: the rules and survey are used")}
     ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
-    ${lacking.length > 0 && html`<details open=${!best}><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
+    ${lacking.length > 0 && html`<details><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
       ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
 }
 

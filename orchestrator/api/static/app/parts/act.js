@@ -15,7 +15,7 @@ export async function act(change, done) {
   }
 }
 
-export const jobCall = (job, name, body) => post(path("jobs", job, name), body);
+const jobCall = (job, name, body) => post(path("jobs", job, name), body);
 
 export async function cancelJob(job, workers) {
   const text = `${workers ? `Cancel ${workers}?` : "Cancel this job?"} What they did stays on their branches.`;

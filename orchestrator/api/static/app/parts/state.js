@@ -3,7 +3,7 @@ import { html } from "../core/html.js";
 import { count } from "../text/format.js";
 import { Icon } from "./icon.js";
 
-export const ORDER = ["success", "failed", "timeout", "running", "waiting", "pending", "skipped", "cancelled"];
+const ORDER = ["success", "failed", "timeout", "running", "waiting", "pending", "skipped", "cancelled"];
 export const ENDED = new Set(["success", "failed", "timeout", "skipped", "cancelled", "completed", "partial"]);
 const LEGEND = {
   success: "succeeded", failed: "failed", timeout: "timed out", running: "running",

@@ -36,7 +36,6 @@ export function bytes(value) {
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const time = (iso) => (iso ? clock.format(new Date(iso)) : "–");
-export const moment = (iso) => (iso ? new Date(iso).toLocaleString() : "–");
 
 export function dayOf(iso, now = new Date()) {
   const given = new Date(iso);

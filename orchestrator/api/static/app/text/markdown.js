@@ -5,7 +5,7 @@ import { plain } from "./format.js";
 const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([\\`*_[\]<>|#])/g;
 
 // `link` says where a relative address leads, or null; javascript: and the like lead nowhere.
-export function inline(text, link) {
+function inline(text, link) {
   const made = [];
   let at = 0;
   for (const found of text.matchAll(INLINE)) {

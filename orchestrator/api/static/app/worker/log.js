@@ -2,7 +2,7 @@
 import { path } from "../core/api.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
-import { go, place } from "../core/router.js";
+import { place } from "../core/router.js";
 import { useStore } from "../core/store.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
