@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.engine.site import Answer, InProcess, until
+from tests.integration.engine.site import REPOSITORY, Answer, InProcess, until
 from tests.project import Project, agents
 
 #: A key as tutorials print it: it works because the user has configured it.
@@ -21,6 +21,7 @@ curl -X POST http://localhost:8000/api/v1/tasks -H "X-API-Key: your-secret-api-k
   -d '{"description": "Add error handling to the login function", "cli_assignments": [{"cli_name": "claude_code", "context": {}, "timeout": 600}, {"cli_name": "gemini", "context": {}, "timeout": 600}], "merge_strategy": "theirs"}'
 """  # noqa: E501
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
+URL = "http://localhost:8000"
 ENDED = ("completed", "failed", "cancelled")
 
 
@@ -91,7 +92,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
 
 def test_the_published_command_works_to_the_letter(tasks: Tasks) -> None:
     """Only the address differs."""
-    words = shlex.split(CURL.replace("\\\n", "").replace("http://localhost:8000", tasks.site.url))
+    words = shlex.split(CURL.replace("\\\n", "").replace(URL, tasks.site.url))
     ran = subprocess.run(
         [words[0], "-sS", *words[1:]], capture_output=True, text=True, timeout=60, check=True
     )
@@ -244,6 +245,21 @@ def test_progress_is_json_and_resumes(tasks: Tasks, tmp_path: Path) -> None:
 
     resumed = tasks.events(task_id, **{"Last-Event-ID": done[0]})
     assert [name for _, name, _ in resumed] == ["connected", "task_complete"]
+
+
+def test_the_python_example_reads_the_progress(
+    tasks: Tasks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the page prints it, except for the address; httpx2 is httpx under another name."""
+    page = (REPOSITORY / "docs" / "tasks-api.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    for old, new in (("import httpx", "import httpx2 as httpx"), (URL, tasks.site.url)):
+        assert old in example
+        example = example.replace(old, new)
+    task = tasks.create("echo enough text > made.txt", "gemini")["id"]
+    exec(example, {"task": task})
+    *_, last = capsys.readouterr().out.splitlines()
+    assert "'status': 'completed'" in last
 
 
 def test_a_running_task_is_cancelled_and_an_ended_one_is_not(tasks: Tasks) -> None:
