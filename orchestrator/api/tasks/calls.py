@@ -46,7 +46,7 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 @blueprint.before_request
 def check_caller() -> None:
     """Identify the caller. Raise a 401 without a key, and a 403 for a wrong one, as clients of this
-    surface expect. Raise Forbidden for a worker, whose child jobs inherit labels.
+    surface expect.
     """
     try:
         authenticate()
@@ -54,8 +54,6 @@ def check_caller() -> None:
         if error.status is not HTTPStatus.UNAUTHORIZED:
             raise
         raise _unauthorized(error) from None
-    if request.method != "OPTIONS":
-        service().check_person(caller())
 
 
 def _unauthorized(error: ProblemError) -> ProblemError:
@@ -68,7 +66,9 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 
 @blueprint.post("")
 def create_task() -> Response:
+    """Submit a task. A worker may not: its child jobs inherit the label, and are no tasks."""
     reading.query(NoQuery)
+    service().check_person(caller())
     body = reading.body(TaskBody)
     submission = submission_of(body, service().agents(), reading.idempotency_key())
     return _task(service().submit(caller(), submission).job, HTTPStatus.CREATED)
