@@ -73,9 +73,13 @@ def test_submit_watch_read_the_log_and_cancel_by_keyboard(page: Page, site: Site
     page.keyboard.press("j")
     page.keyboard.press("/")
     page.keyboard.type(job)
-    expect(page.locator("[data-row]")).to_have_count(1)
+    row = page.locator(".job-l [data-row]")
+    expect(row).to_have_count(1)
     page.keyboard.press("Escape")
-    page.keyboard.press("j")
+    for _ in range(60):
+        page.keyboard.press("j")
+        if row.evaluate("(row) => row === document.activeElement"):
+            break
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Look around")
 
