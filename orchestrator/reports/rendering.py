@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.whereabouts import OutsideWork
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
@@ -44,6 +44,7 @@ from orchestrator.reports.template_values import (
     job_view,
     made_files,
     timeline,
+    words_of_people,
     worker_output,
 )
 from orchestrator.reports.templates import Templates
@@ -128,6 +129,8 @@ FAILURE_ROOM = (2_000, 60_000)
 #: reports.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
+#: Maximum number of comments of one round of feedback in FINAL_RESULT.md.
+FINAL_COMMENTS = 20
 LEVEL_FILES = 1_000
 
 #: Maximum characters in FINAL_RESULT.md of the reason of a worker that was not started.
@@ -208,12 +211,18 @@ class Pages:
             not_run=final.not_run,
             replaced=final.replaced,
             successes=final.successes,
+            people=words_of_people(self._family, self._workers_in_tree()),
+            comment_limit=FINAL_COMMENTS,
             child_jobs=self._child_jobs(),
             files=self._all_files,
             entry_limit=FINAL_ENTRIES,
             level_share=LEVEL_ROOM[0],
             file_limit=FINAL_FILES,
         )
+
+    def _workers_in_tree(self) -> Iterator[Worker]:
+        for job in self._family.descendants(self._job):
+            yield from self._family.workers(job.id)
 
     @property
     def _merge(self) -> MergeReport:

@@ -18,6 +18,7 @@ from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.decisions.feedback import Comment
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -67,6 +68,17 @@ class FailedAttempt:
     reason: str
     #: The classified failure; None for attempts of an earlier release.
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PersonsWord:
+    """A person's answer to a question, or one round of feedback."""
+
+    at: float
+    #: Name of the task or worker that the person spoke to.
+    subject: str
+    text: str
+    comments: Sequence[Comment] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -333,6 +345,23 @@ def worker_view(
         directory=f"depth_{worker.depth}/{worker.id}",
         log=f"logs/depth_{worker.depth}_{worker.id}.log",
     )
+
+
+def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
+    """Return the answers to questions, and the feedback to workers, in order of time."""
+    found: list[PersonsWord] = []
+    for worker in workers:
+        question = worker.question
+        if question and question.answered_at is not None:
+            text = f"{family.task(worker).approve} – {question.outcome}"
+            found.append(PersonsWord(at=question.answered_at, subject=worker.task_id, text=text))
+        for each in worker.result.feedback if worker.result else ():
+            number = each.answered_by
+            end = f"answered by attempt {number}" if number else "not answered"
+            text = f"feedback from {each.by}, {end}{f': {each.summary}' if each.summary else ''}"
+            word = PersonsWord(at=each.at, subject=worker.id, text=text, comments=each.comments)
+            found.append(word)
+    return sorted(found, key=lambda each: each.at)
 
 
 def _has_log(attempt: Attempt) -> bool:

@@ -8,6 +8,8 @@ from orchestrator.core.candidates.selection import Opinion, candidates_of, ranke
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.decisions.feedback import Feedback
+from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.gate import GateResult
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
@@ -98,6 +100,8 @@ class Planted:
         change: ChangeSize | None = None,
         gates: tuple[GateResult, ...] = (),
         delivery: Delivery | None = None,
+        feedback: tuple[Feedback, ...] = (),
+        question: Question | None = None,
     ) -> Worker:
         if not self.tasks[job.id] or self.tasks[job.id][-1] != task:
             self.tasks[job.id].append(task)
@@ -129,9 +133,11 @@ class Planted:
                 change=change,
                 gates=gates,
                 delivery=delivery,
+                feedback=feedback,
             )
             if runs
             else None,
+            question=question,
         )
         self.sizes[job.id] += 1
         self.workers.append(worker)

@@ -5,6 +5,8 @@ from planted import START, Planted
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
+from orchestrator.core.model.decisions.feedback import Comment, Feedback, Side
+from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_facts import JobFacts, Missing
@@ -326,6 +328,20 @@ def retries() -> Tree:
         output="1,234 rows",
         usage=Usage(steps=12, input_tokens=1_234, output_tokens=567, cost_usd=1.5),
         peak_memory_bytes=1_234_567_890,
+        feedback=(
+            Feedback(
+                at=START + 40,
+                by="alice",
+                attempt=3,
+                commit="1" * 40,
+                summary="Almost *there*",
+                comments=(
+                    Comment(path="get.py", line=3, end_line=3, text="Use the\n# constant."),
+                    Comment(path="get.py", line=7, end_line=9, text="Why?", side=Side.OLD),
+                ),
+                answered_by=3,
+            ),
+        ),
         failures=(
             Failure(
                 attempt=1,
@@ -352,6 +368,20 @@ def retries() -> Tree:
         TaskSpec(id="check", title="Check", depends_on=("download",)),
         (30.5, 31),
         usage=Usage(steps=3, input_tokens=10, output_tokens=5, cost_usd=0.0),
+    )
+    planted.worker(
+        job,
+        "worker_3",
+        TaskSpec(id="ok", approve="Publish it?", depends_on=("check",)),
+        (31, 33),
+        agent="person",
+        question=Question(
+            asked_at=START + 31,
+            decision=Decision.APPROVE,
+            by="bob",
+            comment="only to staging",
+            answered_at=START + 33,
+        ),
     )
     return planted.tree
 
