@@ -22,6 +22,9 @@ JOIN_SECONDS = 5.0
 #: A part of an address that may be a token.
 _TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
 
+#: Names of headers whose values are secrets; other values, such as a team's name, are words.
+_SECRET_HEADER = re.compile(r"(?i)auth|token|key|secret|pass|cookie|sign")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receivers:
@@ -145,7 +148,11 @@ def secrets_of(settings: Settings) -> Iterator[str]:
     """
     hidden = [settings.webhooks.callback_secret]
     for each in settings.webhooks.endpoints:
-        hidden += [each.secret, each.old_secret, *each.headers.values()]
+        hidden += [each.secret, each.old_secret]
+        for name, value in each.headers.items():
+            if _SECRET_HEADER.search(name):
+                # Also without "Bearer".
+                yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(each.url.get_secret_value())
     yield from (secret.get_secret_value() for secret in hidden if secret is not None)
     for target in settings.notify.targets:

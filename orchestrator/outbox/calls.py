@@ -25,7 +25,7 @@ from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.schedule import GONE, after_attempt
-from orchestrator.outbox.sender import Sender
+from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 
 OFF = "the receiver answered 410 Gone; turn it on again: orchestrator webhooks test {name}"
 
@@ -64,7 +64,7 @@ class OutboxService:
         self._switch = switch
         self._now = now
         self._trouble = tuple(trouble)
-        self.sender = Sender(store, self.deliver, now)
+        self.sender = Sender(store, self.deliver, now, most_of=_most_at_once)
 
     def check_settings(self) -> None:
         """Raise ConfigError for settings that cannot be used, such as a missing variable."""
@@ -150,6 +150,11 @@ class OutboxService:
         off = OFF.format(name=name) if self._switch.is_off(endpoint) else ""
         topics = sorted(map(str, self._subscriptions[endpoint].topics))
         return EndpointInfo(name, kind, shown(url), topics, off, counts.get(endpoint, {}))
+
+
+def _most_at_once(endpoint: str) -> int:
+    """Return how many messages an endpoint may get at once: notifications join, so only one."""
+    return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 
 
 def _result(outcome: Outcome, seconds: float) -> TestResult:

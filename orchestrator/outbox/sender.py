@@ -35,14 +35,17 @@ class Sender:
         deliver: Deliver,
         now: Callable[[], float],
         wait: Callable[[threading.Condition, float], object] = threading.Condition.wait,
+        *,
+        most_of: Callable[[str], int] = lambda endpoint: MOST_OF_ENDPOINT,
     ) -> None:
         """``deliver`` is called in threads of its own. ``wait`` waits on the condition, at most
-        for some seconds.
+        for some seconds. ``most_of`` returns how many messages an endpoint may get at once.
         """
         self._store = store
         self._deliver = deliver
         self._now = now
         self._wait = wait
+        self._most_of = most_of
         self._news = threading.Condition()
         self._woken = False
         self._stopping = False
@@ -129,10 +132,10 @@ class Sender:
 
     def _send_due(self, free: int) -> None:
         numbers = Counter(each.endpoint for each in self._sending.values())
-        busy = [name for name, number in numbers.items() if number >= MOST_OF_ENDPOINT]
+        busy = [name for name, number in numbers.items() if number >= self._most_of(name)]
         found = self._store.due(self._now(), busy, free + len(self._sending))
         for entry in found:
-            full = numbers[entry.endpoint] >= MOST_OF_ENDPOINT
+            full = numbers[entry.endpoint] >= self._most_of(entry.endpoint)
             if entry.id in self._sending or full or len(self._sending) >= MOST_AT_ONCE:
                 continue
             numbers[entry.endpoint] += 1

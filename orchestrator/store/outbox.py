@@ -22,7 +22,11 @@ _is_pending = _columns.state == EntryState.PENDING
 _CHANGING = ("due_at", "state", "attempts", "last_status", "last_error", "answer", "done_at")
 _record = (
     update(deliveries)
-    .where(_columns.id == bindparam("entry_id"))
+    .where(
+        _columns.root_id == bindparam("of_root"),
+        _columns.seq == bindparam("of_seq"),
+        _columns.endpoint == bindparam("of_endpoint"),
+    )
     .values({name: bindparam(name) for name in _CHANGING})
 )
 
@@ -60,7 +64,12 @@ class SqlOutbox:
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
         rows = [
-            {"entry_id": each.id, **{name: getattr(each, name) for name in _CHANGING}}
+            {
+                "of_root": each.root_id,
+                "of_seq": each.seq,
+                "of_endpoint": each.endpoint,
+                **{name: getattr(each, name) for name in _CHANGING},
+            }
             for each in entries
         ]
         failpoints.reached("outbox: before the record")
@@ -75,7 +84,12 @@ class SqlOutbox:
         self._change(lambda connection: connection.execute(statement))
 
     def entry(self, entry_id: str) -> OutboxEntry | None:
-        return next(iter(self._entries(select(deliveries).where(_columns.id == entry_id))), None)
+        # An id is PREFIX_ROOT_SEQ_NAME: the root job finds the row without an index of ids.
+        parts = entry_id.split("_", 3)
+        if len(parts) < 4:
+            return None
+        wanted = and_(_columns.root_id == parts[1], _columns.id == entry_id)
+        return next(iter(self._entries(select(deliveries).where(wanted))), None)
 
     def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
         conditions = [

@@ -15,6 +15,7 @@ from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.job import (
     Attempt,
+    Callback,
     CandidateSettings,
     Job,
     TaskSpec,
@@ -313,6 +314,7 @@ def jobs(id: str) -> st.SearchStrategy[Job]:
         pause=maybe(pauses),
         paused_seconds=times,
         facts=facts,
+        callback=maybe(st.builds(Callback, url=texts, events=several)),
     )
 
 

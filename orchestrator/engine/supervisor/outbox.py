@@ -1,7 +1,6 @@
 """Selection of messages: which events of a change are reported, and to which endpoints. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
@@ -9,6 +8,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
+from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: Topics by kind of event; those of NEEDS_YOU are reported only if the job then has a need.
@@ -48,19 +48,18 @@ class Outbox:
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
         """Return the change with a message for each event and endpoint that wants the event."""
-        found = [
-            entry
-            for event in change.events
-            if event.kind in _TOPICS
-            for entry in self._entries(event, view)
-        ]
-        return replace(change, outbox=_first_needs(found)) if found else change
+        # Most servers have no receiver: one look at each root job is all that they pay.
+        if not (self._subscriptions or _has_callback(change, view)):
+            return change
+        found = [entry for event in change.events for entry in self._entries(event, view)]
+        return changed(change, outbox=_first_needs(found)) if found else change
 
     def _entries(self, event: Event, view: SchedulerView) -> Iterator[OutboxEntry]:
         root, job = view.jobs.get(event.root_id), view.jobs.get(event.job_id)
-        if root is None or job is None or not (self._subscriptions or root.callback):
+        topic = _TOPICS.get(event.kind)
+        if root is None or job is None or topic is None:
             return
-        topics = _topics_of(event, job, view)
+        topics = _topics_of(event, topic, job, view)
         if not topics:
             return
         for each in (*self._subscriptions, *_of_callback(root)):
@@ -69,9 +68,13 @@ class Outbox:
                 yield _entry(event, root, each, topic)
 
 
-def _topics_of(event: Event, job: Job, view: SchedulerView) -> Sequence[Topic]:
+def _has_callback(change: Change, view: SchedulerView) -> bool:
+    roots = map(view.jobs.get, {event.root_id for event in change.events})
+    return any(root is not None and root.callback is not None for root in roots)
+
+
+def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
     """Return what an event is reported as: an endpoint gets it once, under its first topic."""
-    topic = _TOPICS[event.kind]
     if topic in _OF_ROOTS and not job.is_root:
         return ()
     if event.kind in _OF_WORKERS:
@@ -125,6 +128,8 @@ def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
     """Return the entries, with one entry for all needs of a job and endpoint: many workers may
     fail in one turn.
     """
+    if len(found) == 1:
+        return found
     needs: dict[tuple[str, str], str] = {}
     for each in found:
         if each.topic is Topic.NEEDS_YOU:

@@ -254,11 +254,12 @@ events = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", PlainText, primary_key=True),
-    Column("root_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("endpoint", PlainText, primary_key=True),
+    # Follows from the key.
+    Column("id", PlainText, nullable=False),
     Column("job_id", PlainText, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("endpoint", PlainText, nullable=False),
     Column("topic", Member(Topic), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("due_at", Double, nullable=False),
@@ -268,8 +269,8 @@ deliveries = Table(
     Column("last_error", PlainText, nullable=False),
     Column("answer", PlainText, nullable=False),
     Column("done_at", Double),
-    Index(None, "root_id"),
-    Index(None, "created_at"),
+    # Few indexes, because the supervisor's thread writes each of them.
+    sqlite_with_rowid=False,
 )
 Index(
     "ix_deliveries_due",

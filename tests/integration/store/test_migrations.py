@@ -256,8 +256,10 @@ def _back_to_0008(connection: Connection) -> None:
         connection.execute(text(f"DROP INDEX ix_{index}"))
     for column in ("need", "question", "cancelled_by"):
         connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
-    connection.execute(text("DROP TABLE server_pause"))
-    for column in ("needs", "labels", "run", "pause", "paused_seconds", "plan_version"):
+    for table in ("server_pause", "deliveries"):
+        connection.execute(text(f"DROP TABLE {table}"))
+    ours = ("needs", "labels", "run", "pause", "paused_seconds", "plan_version", "callback")
+    for column in ours:
         connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
     figures = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
     counts = ("gates_passed", "gates_failed", "gates_not_run", "files", "chosen")

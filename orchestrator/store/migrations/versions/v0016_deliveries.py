@@ -11,11 +11,11 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("callback", sa.Text()))
     op.create_table(
         "deliveries",
-        sa.Column("id", sa.Text(), nullable=False),
         sa.Column("root_id", sa.Text(), nullable=False),
-        sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
@@ -25,11 +25,10 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("done_at", sa.Double()),
-        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        sa.PrimaryKeyConstraint("root_id", "seq", "endpoint", name="pk_deliveries"),
         sa.ForeignKeyConstraint(["root_id"], ["jobs.id"], name="fk_deliveries_root_id_jobs"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_deliveries_root_id", "deliveries", ["root_id"])
-    op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
     pending = sa.text("state = 'pending'")
     op.create_index(
         "ix_deliveries_due",

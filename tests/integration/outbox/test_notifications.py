@@ -1,0 +1,197 @@
+"""Notifications: joined, skipped, delayed, and sent by mail."""
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.failure import LOGIN, Failure, FailureKind, RetryStrategy
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports import Change
+from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
+from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.http import Poster
+from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.notifications import mail, other_services
+from orchestrator.outbox.notifications.notice import Notice
+from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.notifications.targets import Target, TargetKind
+from orchestrator.outbox.sender import Sender
+from orchestrator.store import SqlStore, sqlite_url
+from tests.contract.store_values import a_job, a_worker, an_event
+from tests.integration.engine.site import until
+from tests.integration.outbox.receiver import Receiver, receiving
+
+WORKERS = 48
+JOB = a_job(created_at=1.0)
+
+
+def waits_for_login(index: int) -> Worker:
+    failure = Failure(
+        attempt=1,
+        kind=FailureKind.UNKNOWN,
+        strategy=RetryStrategy.ESCALATE,
+        reason="",
+        confidence=1.0,
+        cause=LOGIN,
+    )
+    return a_worker(
+        JOB,
+        index,
+        status=WorkerStatus.FAILED,
+        attempt=1,
+        reason="log in",
+        result=WorkerResult(failures=(failure,)),
+    )
+
+
+def a_need(seq: int, target: str = "me") -> OutboxEntry:
+    return OutboxEntry(
+        id=f"ntf_a_{seq}_{target}",
+        root_id="a",
+        job_id="a",
+        seq=seq,
+        endpoint=f"notify:{target}",
+        topic=Topic.NEEDS_YOU,
+        created_at=1.0,
+        due_at=6.0,
+    )
+
+
+@dataclass
+class Desk:
+    store: SqlStore
+    receiver: Receiver
+    at: datetime = field(default_factory=lambda: datetime(2026, 1, 31, 12, 0))
+
+    def notifications(self, quiet: tuple[int, int] | None = None) -> Notifications:
+        target = Target(name="me", kind=TargetKind.JSON, url=self.receiver.url(), quiet=quiet)
+        return Notifications(
+            {"me": target},
+            Poster(AddressPolicy([self.receiver.host]), 5, time.time),
+            Messages(self.store, lambda: "http://localhost", str),
+            self.store.outbox,
+            lambda: 10.0,
+            lambda: self.at,
+        )
+
+    def keep(self, entries: Sequence[OutboxEntry], workers: Sequence[Worker] = ()) -> None:
+        events = [an_event(JOB, each.seq, kind=EventKind.WORKER_ENDED) for each in entries]
+        self.store.save(Change(new_workers=workers, events=events, outbox=entries))
+
+    def state(self, entry: OutboxEntry) -> OutboxEntry:
+        found = self.store.outbox.entry(entry.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    store = SqlStore(sqlite_url(tmp_path / "orchestrator.db"))
+    store.open()
+    store.save(Change(new_jobs=[JOB]))
+    with receiving() as receiver:
+        yield Desk(store, receiver)
+    store.close()
+
+
+def test_many_workers_that_need_you_are_one_message(desk: Desk) -> None:
+    entries = [a_need(seq) for seq in range(1, WORKERS + 1)]
+    workers = [replace(waits_for_login(n), agent=f"agent_{n}") for n in range(WORKERS)]
+    desk.keep(entries, workers)
+    notifications = desk.notifications()
+    sender = Sender(
+        desk.store.outbox, notifications.deliver, lambda: 10.0, most_of=lambda endpoint: 1
+    )
+    sender.start()
+    until(lambda: desk.store.outbox.next_due() is None, "all needs are told")
+    sender.stop()
+
+    (told,) = desk.receiver.received
+    assert told.body["needs_you"] is True
+    assert {desk.state(each).state for each in entries} == {EntryState.DELIVERED}
+
+
+def test_a_need_that_is_gone_is_not_told(desk: Desk) -> None:
+    desk.keep([a_need(1)])
+
+    (entry,) = desk.notifications().deliver(a_need(1))
+
+    assert entry.state is EntryState.SKIPPED and not desk.receiver.received
+
+
+def test_quiet_hours_delay_what_is_due(desk: Desk) -> None:
+    desk.keep([a_need(1)], [waits_for_login(0)])
+    desk.at = datetime(2026, 1, 31, 23, 0)
+
+    (entry,) = desk.notifications(quiet=(22 * 60, 7 * 60)).deliver(a_need(1))
+
+    assert (entry.state, entry.due_at) == (EntryState.PENDING, 10.0 + 8 * 3600)
+    assert not desk.receiver.received
+
+
+NOTICE = Notice(needs_you=True, title="Needs you: Grüße", text="Deploy?", link="http://x/jobs/a")
+
+
+class Mailbox:
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.messages.append(envelope)
+        return "250 OK"
+
+
+@contextmanager
+def mailing(handler: Any) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()
+
+
+def test_a_mail_arrives(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with mailing(mailbox) as port:
+        outcome = mail.send(
+            f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org&to=b@x.org", NOTICE
+        )
+
+    assert outcome.delivered, outcome.error
+    (envelope,) = mailbox.messages
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("bot@x.org", ["me@x.org", "b@x.org"])
+    assert b"X-Priority: 2" in envelope.content and b"http://x/jobs/a" in envelope.content
+
+
+def test_a_refused_mail_is_final_and_tells_no_password() -> None:
+    class Refusing(Mailbox):
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+            return "554 no"
+
+    with mailing(Refusing()) as port:
+        outcome = mail.send(f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org", NOTICE)
+        login = mail.send(f"smtp://me:hidden@127.0.0.1:{port}?from=a@x.org&to=b@x.org", NOTICE)
+
+    assert (outcome.error, outcome.final) == ("SMTP 554", True)
+    assert not login.delivered and "hidden" not in login.error
+
+
+def test_a_missing_package_is_named_with_the_command() -> None:
+    outcome = other_services.send("tgram://token/chat", NOTICE)
+
+    assert outcome.final and "-m pip install apprise" in outcome.error
