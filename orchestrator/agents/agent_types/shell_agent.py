@@ -21,7 +21,7 @@ _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
 class ShellAgent:
-    """Runs a task's ``command``: a string by ``bash -c``, a list as it is.
+    """Runs a task's ``command``: a string as if by ``bash -c``, a list as it is.
 
     Exit code 0 with the log intact is evidence enough; an empty output is fine.
     """

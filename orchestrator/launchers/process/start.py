@@ -10,6 +10,7 @@ from functools import cache
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, STARTS_LATER
+from orchestrator.launchers.process import direct_command
 
 #: Python ignores some signals, and nohup ignores SIGHUP: a worker must start with none ignored.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
@@ -28,6 +29,8 @@ Enter = Callable[[], None]
 
 #: Errors of a program that does not exist, or that an update is replacing.
 PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
+#: Errors of a machine that can start no process now, and may later.
+_SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class SpawnFailed(Exception):
@@ -35,6 +38,7 @@ class SpawnFailed(Exception):
 
     def __init__(self, message: str, number: int = 0) -> None:
         super().__init__(message)
+        self.number = number
         self.cause = ExitCause.PROGRAM if number in PROGRAM_ERRNOS else ExitCause.NONE
 
 
@@ -57,11 +61,13 @@ def start_worker(
     """
     try:
         os.chdir(cwd)
-        program = _find(argv[0], env.get("PATH", _NO_PATH))
-        if enter is None:
-            pid = _spawn(program, argv, env, source, output)
-        else:
-            pid = _fork(program, argv, env, source, output, enter)
+        path = env.get("PATH", _NO_PATH)
+        program, pid = _find(argv[0], path), 0
+        words = direct_command.words(argv, env) if direct_command.is_bash(program) else ()
+        if words:
+            pid = _directly(words, path, env, source, output, enter)
+        # Of a program that cannot be started, bash says so; of a text, it makes a script.
+        pid = pid or _begin(program, argv, env, source, output, enter)
         offer_to_oom_killer(pid)
         return pid
     except NotADirectoryError:
@@ -72,6 +78,38 @@ def start_worker(
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from error
     finally:
         os.chdir("/")
+
+
+def _directly(
+    words: Sequence[str],
+    path: str,
+    env: Mapping[str, str],
+    source: int,
+    output: int,
+    enter: Enter | None,
+) -> int:
+    """Start a program without its shell; return 0 if it cannot be started."""
+    try:
+        program = _find(words[0], path)
+        around = direct_command.surroundings(env, program)
+        return _begin(program, words, around, source, output, enter)
+    except SpawnFailed as error:
+        if error.number in _SHORTAGES:
+            raise
+        return 0
+
+
+def _begin(
+    program: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    source: int,
+    output: int,
+    enter: Enter | None,
+) -> int:
+    if enter is None:
+        return _spawn(program, argv, env, source, output)
+    return _fork(program, argv, env, source, output, enter)
 
 
 def offer_to_oom_killer(pid: int) -> None:
