@@ -28,6 +28,26 @@ def edit(script: str, **more: Any) -> dict[str, Any]:
     return {"agent": "editor", "prompt": f"{script}\necho done", **more}
 
 
+#: Without the plugins of this environment, which take longer to load than a gate's tests to run.
+PYTEST = f"""\
+#!{sys.executable}
+import os
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+import pytest
+raise SystemExit(pytest.main())
+"""
+
+
+def python_programs(folder: Path) -> str:
+    """A search path where pytest, ruff, and mypy of this Python come first."""
+    program = folder / "pytest"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        program.write_text(PYTEST)
+        program.chmod(0o755)
+    return os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 _CHILD = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
 #: A worker and its child job, for which it waits, change the same file.
 BOTH_CHANGE = (

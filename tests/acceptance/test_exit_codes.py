@@ -11,6 +11,7 @@ import pytest
 from orchestrator.cli.output.exit_codes import MEANINGS
 from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import PRODUCT, embedded, run
+from tests.examples import nightly
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             server.terminate()
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", ["two", "half", "fails", "nothing", *nightly("one")])
 def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) -> None:
     plan, code, project = folder.parent / "plan.json", CODES[name], Project(folder.parent)
     project.git("reset", "-q", "--hard", "begun")

@@ -131,6 +131,7 @@ def test_a_builder_that_only_talks_has_failed(flask: Path, words: str, told: str
     assert told in reason(answer)
 
 
+@pytest.mark.nightly
 def test_three_workers_that_append_to_one_file_all_come_through(flask: Path) -> None:
     names = ("ada", "bea", "cleo")
     done, answer = work(flask, *(f"echo 'line of {each}' >> CHANGES.rst" for each in names))

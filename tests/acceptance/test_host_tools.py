@@ -190,7 +190,17 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
 
 
 #: By default, also with the folder as a repository; or with a line that names the folder.
-TABLE = [(name, is_clone) for name, case in CASES.items() for is_clone in {False, case.add is None}]
+#: Each has another row by day that is found and called in the same way.
+AT_NIGHT = ("mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
+TABLE = [
+    pytest.param(
+        name,
+        is_clone,
+        marks=pytest.mark.nightly if name in AT_NIGHT or (is_clone and name != "pytest") else [],
+    )
+    for name, case in CASES.items()
+    for is_clone in {False, case.add is None}
+]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import embedded, run
+from tests.examples import nightly
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ def final(host: Path, answer: dict[str, str]) -> str:
     ("agent", "told"),
     [
         ("liar", "no file was changed"),
-        ("cook", "no file was changed"),
+        *nightly(("cook", "no file was changed")),
         ("asker", "Which one should I use?"),
     ],
 )
@@ -78,7 +79,7 @@ def test_a_recipe_has_failed_also_if_the_request_is_unclear(ask: Ask) -> None:
     assert "describes the work" in row["reason"]
 
 
-@pytest.mark.parametrize(("agent", "request_"), [("finder", ASKS), ("liar", "Dark mode")])
+@pytest.mark.parametrize(("agent", "request_"), [("finder", ASKS), *nightly(("liar", "Dark mode"))])
 def test_in_doubt_everything_says_that_nothing_was_changed(
     ask: Ask, host: Path, agent: str, request_: str
 ) -> None:
@@ -106,7 +107,7 @@ def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
     [
         ("worker", ASKS),
         ("reader", "Explain how the views work"),
-        ("cook", "How do I add a login form?"),
+        *nightly(("cook", "How do I add a login form?")),
     ],
 )
 def test_good_work_is_completed_without_a_word(

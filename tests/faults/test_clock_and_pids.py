@@ -14,7 +14,8 @@ from orchestrator.launchers.process import proc
 from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import ServerProcess, shell, until
 
-pytestmark = pytest.mark.slow
+#: Servers start here as processes of their own, up to three in a row.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HOUR = 3600
 
 #: A server whose wall clock differs by the seconds in a file.

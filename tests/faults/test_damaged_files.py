@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from tests.examples import nightly
 from tests.faults.site import FaultSite
 from tests.faults.zygote import REPOSITORY, Zygote
 from tests.integration.engine.site import shell, until
@@ -53,7 +54,7 @@ def damage(path: Path, kind: str) -> bytes:
     return damaged
 
 
-@pytest.mark.parametrize("kind", ["empty", "garbage", "cut"])
+@pytest.mark.parametrize("kind", ["empty", "garbage", *nightly("cut")])
 def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: str) -> None:
     path = database(site)
     damaged = damage(path, kind)
@@ -65,7 +66,7 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: 
     assert not site.record.exists() or str(site.process) not in site.record.read_text()
 
 
-@pytest.mark.parametrize("kind", ["empty", "garbage", "cut"])
+@pytest.mark.parametrize("kind", ["cut", *nightly("empty", "garbage")])
 def test_jobs_that_were_lost_with_the_end_of_the_database_are_named(
     site: FaultSite, kind: str
 ) -> None:
@@ -105,7 +106,7 @@ def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_
     site.end()
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"url": 3'])
+@pytest.mark.parametrize("content", ["{", *nightly("", '{"url": 3')])
 def test_a_damaged_server_record_is_told_of_and_replaced(site: FaultSite, content: str) -> None:
     site.record.write_text(content)
 

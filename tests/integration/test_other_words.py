@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import nightly
 from tests.other_words import other_words, rewritten
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,19 +33,21 @@ SCHEDULER = [
 ]
 JOBS = [
     "tests/integration/engine/merging/test_merging.py::test_a_culprit_is_sent_back_and_mends_it",
-    "tests/integration/engine/merging/test_merging.py::test_the_command_line_merges_again",
     "tests/integration/engine/merging/test_merging.py"
     "::test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it",
+    "tests/integration/engine/jobs/test_cancel_and_retry.py"
+    "::test_a_retry_runs_again_only_what_did_not_succeed",
+    "tests/integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
+]
+JOBS_AT_NIGHT = [
+    "tests/integration/engine/merging/test_merging.py::test_the_command_line_merges_again",
     "tests/integration/engine/merging/test_merging.py"
     "::test_what_could_not_be_merged_and_is_merged_later_is_a_success",
     "tests/integration/engine/planning/test_plans_on_the_command_line.py"
     "::test_a_plan_that_is_left_as_it_is_in_the_editor_runs",
     "tests/integration/engine/planning/test_plans_on_the_command_line.py"
     "::test_a_plan_that_was_changed_in_the_editor_runs_as_changed",
-    "tests/integration/engine/jobs/test_cancel_and_retry.py"
-    "::test_a_retry_runs_again_only_what_did_not_succeed",
     "tests/integration/engine/jobs/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
-    "tests/integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
     "tests/integration/engine/server/test_crashes.py"
     "::test_a_stopped_server_stops_its_workers_and_runs_them_again",
 ]
@@ -80,8 +83,9 @@ def test_the_scheduler_does_the_same_with_other_words() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_jobs_do_the_same_with_other_words() -> None:
-    _passes(JOBS)
+@pytest.mark.parametrize("jobs", [JOBS, *nightly(JOBS_AT_NIGHT)], ids=["day", "night"])
+def test_jobs_do_the_same_with_other_words(jobs: list[str]) -> None:
+    _passes(jobs)
 
 
 def _passes(tests: list[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import nightly
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, until
@@ -37,7 +38,7 @@ def test_exit_code_1_after_a_whole_result_is_a_success_with_a_note(site: InProce
         ("crashes", "claude was killed: killed by signal 11"),
     ],
 )
-@pytest.mark.parametrize("more", [{}, {"retries": 5}])
+@pytest.mark.parametrize("more", [{"retries": 5}, *nightly({})])
 def test_a_fault_of_the_tool_is_retried_once_and_names_the_tool(
     site: InProcess, behaviour: str, reason: str, more: Answer
 ) -> None:
@@ -73,7 +74,8 @@ def own_tool(folder: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("away", "back"), [("mv {0} {0}.away", "mv {0}.away {0}"), ("chmod 0 {0}", "chmod 755 {0}")]
+    ("away", "back"),
+    [("mv {0} {0}.away", "mv {0}.away {0}"), *nightly(("chmod 0 {0}", "chmod 755 {0}"))],
 )
 def test_an_agent_of_ones_own_is_waited_for_as_well(
     make_site: MakeSite, tmp_path: Path, away: str, back: str
@@ -111,7 +113,7 @@ def test_a_tool_that_stays_away_is_tried_after_2_5_and_15_seconds(
     assert str(tool) in row["reason"], "the tool is named"
 
 
-@pytest.mark.parametrize("more", [{}, {"retries": 5}])
+@pytest.mark.parametrize("more", [{"retries": 5}, *nightly({})])
 def test_a_crash_of_ones_own_agent_is_retried_once_and_names_it(
     make_site: MakeSite, tmp_path: Path, more: Answer
 ) -> None:

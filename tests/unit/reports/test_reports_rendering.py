@@ -314,7 +314,7 @@ def test_no_text_of_a_worker_makes_rendering_slow(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "seconds"), [(1_000, 3), pytest.param(10_000, 12, marks=pytest.mark.slow)]
+    ("workers", "seconds"), [(1_000, 3), pytest.param(10_000, 12, marks=pytest.mark.nightly)]
 )
 def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
     workers: int, seconds: float, tmp_path: Path

@@ -11,6 +11,7 @@ import requests
 
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
+from tests.examples import nightly
 from tests.faults import crash_points
 from tests.faults.site import STORE, FaultSite
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
@@ -199,6 +200,9 @@ def test_the_command_does_the_same_without_a_server(
     assert [json.loads(line)["key"] for line in audit[-2:]] == ["(land)", "(undo)"]
 
 
+LANDINGS = (*crash_points.OF_STORED_LANDINGS, *crash_points.OF_LANDING)
+
+
 def told(site: FaultSite, job: str) -> list[str]:
     """The log is behind after a crash, as for any event after a job's end."""
     with sqlite3.connect(site.workspace / "orchestrator.db") as database:
@@ -209,8 +213,14 @@ def told(site: FaultSite, job: str) -> list[str]:
 
 
 @pytest.mark.skipif(STORE != "sqlite", reason="reads the events from the file")
-@pytest.mark.parametrize("action", ["land", "undo"])
-@pytest.mark.parametrize("point", [*crash_points.OF_STORED_LANDINGS, *crash_points.OF_LANDING])
+@pytest.mark.parametrize(
+    ("point", "action"),
+    [
+        *((point, "land") for point in LANDINGS),
+        *nightly(*((point, "undo") for point in LANDINGS[1:])),
+        (LANDINGS[0], "undo"),
+    ],
+)
 def test_a_landing_is_told_once_whenever_the_server_dies(
     crashing: MakeCrashing, point: str, action: str
 ) -> None:

@@ -1,18 +1,17 @@
 """Nothing that workers and gates run finds settings above their directory: real tools, poisoned."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, shell
 from tests.programs import need
-from tests.project import Project, agents, edit
+from tests.project import Project, agents, edit, python_programs
 
 MARK = "POISON"
 THROWS = f'throw new Error("{MARK}")\n'
@@ -154,10 +153,9 @@ OWN = {
 
 
 @pytest.fixture(autouse=True)
-def own_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pytest, ruff and mypy are where this Python is."""
-    path = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    monkeypatch.setenv("PATH", os.pathsep.join(path))
+def own_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pytest, ruff and mypy are those of this Python."""
+    monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,14 @@ def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-@pytest.mark.parametrize("name", TOOLS)
+#: By day one tool for each way of looking for settings: in files above, in a repository above, by
+#: a variable, and in the files of a package.
+BY_DAY = ("pytest", "ruff", "git", "eslint", "npm", "cargo", "go")
+
+
+@pytest.mark.parametrize(
+    "name", [*BY_DAY, *nightly(*(name for name in TOOLS if name not in BY_DAY))]
+)
 def test_no_settings_above_the_workspace_are_found(name: str, run: Run, tmp_path: Path) -> None:
     tool = TOOLS[name]
 
@@ -216,7 +221,7 @@ def test_no_settings_above_the_workspace_are_found(name: str, run: Run, tmp_path
     assert (MARK if tool.poison else "first") in found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [*[*OWN][:2], *nightly(*[*OWN][2:])])
 def test_the_settings_of_the_worktree_itself_count(name: str, run: Run) -> None:
     tool = OWN[name]
 

@@ -1,8 +1,6 @@
 """Gates on the changes of workers: real pytest, ruff and mypy, through the real server."""
 
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from tests.integration.engine.site import (
     shell,
     until,
 )
-from tests.project import Project, agents, edit
+from tests.project import Project, agents, edit, python_programs
 
 #: Without the plugins of this environment, which take longer than all tests.
 PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
@@ -33,10 +31,9 @@ MakeProject = Callable[..., tuple[InProcess, Project]]
 
 
 @pytest.fixture(autouse=True)
-def programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pytest, ruff and mypy are where this Python is."""
-    own = str(Path(sys.executable).parent)
-    monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pytest, ruff and mypy are those of this Python."""
+    monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
 
 @pytest.fixture

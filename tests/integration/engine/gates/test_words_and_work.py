@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
 from tests.project import Project, agents, edit
@@ -102,7 +103,7 @@ def test_an_output_document_alone_is_no_work_of_a_builder(run: Run) -> None:
     assert only(run(script, role="reviewer"))["status"] == "success"
 
 
-@pytest.mark.parametrize("role", [None, "reviewer", "backend"])
+@pytest.mark.parametrize("role", [None, *nightly("reviewer", "backend")])
 def test_an_apology_without_a_change_has_failed_whoever_makes_it(
     site: InProcess, run: Run, role: str | None
 ) -> None:
@@ -162,7 +163,7 @@ def test_all_workers_are_named_that_ran_when_the_checkout_changed(
 # -- a question ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", [None, "backend"])
+@pytest.mark.parametrize("role", [None, *nightly("backend")])
 def test_who_asks_and_waits_has_failed_with_the_question_shown(
     site: InProcess, run: Run, role: str | None
 ) -> None:
@@ -357,7 +358,7 @@ def test_work_in_the_project_is_work_of_a_worker_with_a_directory_of_its_own(
     assert only(ended)["unchanged"] is False
 
 
-@pytest.mark.parametrize("task", [{"role": "reviewer"}, {"files": ["src/app.py"]}])
+@pytest.mark.parametrize("task", [{"role": "reviewer"}, *nightly({"files": ["src/app.py"]})])
 def test_good_work_stays_completed_without_a_worktree(bare: Run, task: Answer) -> None:
     explains = bare("echo 'It maps URLs to views.'", title="Explain how the views work", **task)
     assert (explains["status"], explains["reason"]) == ("completed", ""), explains
@@ -383,11 +384,13 @@ def test_a_command_is_held_to_its_promise_wherever_it_works(run: Run, project: P
 @pytest.mark.parametrize(
     ("script", "task"),
     [
-        ("echo 'The parser is fine. Let me know if you want a longer review.'", {}),
         ("echo 'It maps URLs to views. Would you like me to explain more?'", {}),
-        ("echo 'I could not find any problem in src/app.py.'", {"role": "reviewer"}),
         ("git rm -q tests/test_old.py; echo 'Removed the old test.'", {"role": "testing"}),
-        ("echo 'Why is it slow? Because of src/app.py.'", {"files": ["src/app.py"]}),
+        *nightly(
+            ("echo 'The parser is fine. Let me know if you want a longer review.'", {}),
+            ("echo 'I could not find any problem in src/app.py.'", {"role": "reviewer"}),
+            ("echo 'Why is it slow? Because of src/app.py.'", {"files": ["src/app.py"]}),
+        ),
     ],
 )
 def test_good_work_stays_completed(run: Run, script: str, task: Answer) -> None:

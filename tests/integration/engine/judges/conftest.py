@@ -1,7 +1,5 @@
 """Projects with real tests and linters, and job managers that work on them."""
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import Project, agents
+from tests.project import Project, agents, python_programs
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 #: Without the plugins of this environment, which take longer than all tests.
@@ -20,8 +18,7 @@ PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 @pytest.fixture
 def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
     """A job manager whose folder lies in the project; pytest and linters are this Python's."""
-    own = str(Path(sys.executable).parent)
-    monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
     def make(files: dict[str, str], **more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({".gitignore": "__pycache__/\n", **files})

@@ -53,6 +53,7 @@ def written(path: str, text: str) -> str:
             "checks.py",
             "2 == 1",
             id="plugin",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {},
@@ -108,6 +109,7 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
             "echo \"x: int = ''\" > app.py; echo 'ignore_errors = true' >> mypy.ini",
             "mypy.ini",
             id="mypy",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {**LINT, "Makefile": "test:\n\tgrep -q 1 app.py\n"},
@@ -276,6 +278,7 @@ NEW = "def test_two(two):\n    assert two == 2\n"
         pytest.param(
             "mkdir t; touch t/__init__.py; git mv tests/test_app.py t; sed -i s/x/y/ app.py",
             id="moved tests",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             "printf '[project]\\nname = \"x\"\\ndependencies = []\\n' > pyproject.toml",

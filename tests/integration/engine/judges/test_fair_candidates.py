@@ -55,7 +55,12 @@ def rows(found: Answer) -> dict[str, Answer]:
     ("task", "by"),
     [
         pytest.param({}, "base_tests", id="it may not"),
-        pytest.param({"writes": ["app.py", "tests/conftest.py"]}, "gates", id="it may"),
+        pytest.param(
+            {"writes": ["app.py", "tests/conftest.py"]},
+            "gates",
+            id="it may",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_conftest_that_multiplies_tests_does_not_win(

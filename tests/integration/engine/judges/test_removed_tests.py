@@ -35,7 +35,9 @@ PROMISED = "tests/test_old.py"
         pytest.param(
             REMOVE_TEST, {"role": "testing"}, id="removed, role", marks=pytest.mark.nightly
         ),
-        pytest.param(REMOVE, {"gates": VANISH}, id="removed, gate of the task"),
+        pytest.param(
+            REMOVE, {"gates": VANISH}, id="removed, gate of the task", marks=pytest.mark.nightly
+        ),
         pytest.param(
             RENAME,
             {"writes": ["tests/test_app.py"]},

@@ -102,6 +102,8 @@ CASES = {
 AT_NIGHT = {
     ("conflict with a deletion", "command"),
     ("conflict, merged by hand", "command"),
+    ("conflict, merged by hand", "agent"),
+    ("refused", "command"),
     ("conflict that theirs could not merge", "agent"),
     ("refused in spite of theirs", "agent"),
     ("left by a person, merged by hand", "agent"),

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
+from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell
 from tests.project import Project, agents, edit
@@ -87,7 +88,7 @@ def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Pa
     [
         ("printf '\\0a' > n", "printf '\\0b' > n"),
         ("git rm -q a.txt", "sed -i s/two/2/ a.txt"),
-        ("ln -s x n", "ln -s y n"),
+        *nightly(("ln -s x n", "ln -s y n")),
     ],
 )
 def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
@@ -103,7 +104,7 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
     assert "w" in project.files(f"orchestrator/{ended['job_id']}/worker_2")
 
 
-@pytest.mark.parametrize("end", ["sys.exit(3)", "time.sleep(60)"])
+@pytest.mark.parametrize("end", ["sys.exit(3)", *nightly("time.sleep(60)")])
 def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     make_site: MakeSite, tmp_path: Path, end: str
 ) -> None:
@@ -132,7 +133,7 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     assert after["reason"].startswith("overruled by merge_strategy theirs: 1 hunk of worker_1 (a.")
 
 
-@pytest.mark.parametrize("mark", ["<<<<<<<", "=======", ">>>>>>>"])
+@pytest.mark.parametrize("mark", ["<<<<<<<", *nightly("=======", ">>>>>>>")])
 def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, mark: str) -> None:
     careless = RESOLVER.replace(f'"{mark}"', '"none"')
     site, _, ended = made(make_site, tmp_path, careless, max_retries=1)

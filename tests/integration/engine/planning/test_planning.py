@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.events import EventKind
+from tests.examples import nightly
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until, whole_lines
 
@@ -190,7 +191,7 @@ LIST = "\n".join(f"- Port module {each}" for each in range(8))
     [
         ("Build it. Test it.", GOOD, 2, 3),
         # The planner knows the number of modules better than the rules.
-        ("Port each module.", MANY, 2, 15),
+        *nightly(("Port each module.", MANY, 2, 15)),
         (LIST, MANY, 1, 15),
     ],
 )

@@ -173,7 +173,7 @@ def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
     [
         (("run",), ["no"]),
         (("run", "--plan-only"), [{"tasks": []}]),
-        (("run", "--json"), ["no"]),
+        pytest.param(("run", "--json"), ["no"], marks=pytest.mark.nightly),
         pytest.param(("run",), [{"tasks": []}], marks=pytest.mark.nightly),
         pytest.param(("run", "--plan-only"), ["no"], marks=pytest.mark.nightly),
         pytest.param(("run", "--json"), [{"tasks": []}], marks=pytest.mark.nightly),

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.core import failpoints
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees import worktrees
+from tests.examples import nightly
 from tests.integration.engine.repositories import scenarios
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
@@ -70,10 +71,12 @@ def test_in_a_repository_with(names: Sequence[str], project: Project, make_host:
     "options",
     [
         ["--depth=1"],
-        ["--filter=blob:none"],
-        ["--shared"],
         ["--filter=blob:none", "--sparse"],
-        ["--branch=main", "--single-branch"],
+        *nightly(
+            ["--filter=blob:none"],
+            ["--shared"],
+            ["--branch=main", "--single-branch"],
+        ),
     ],
     ids=" ".join,
 )
@@ -241,11 +244,10 @@ def meanwhile(host: Host, script: str, **config: object) -> Answer:
         ),
         "git switch -q -c elsewhere; echo e > e.txt; git add e.txt; git commit -qm e",
         "touch .git/index.lock",
-        "git branch -m main trunk",
+        *nightly("git branch -m main trunk", "git config core.autocrlf input"),
         # Not prune --expire=now, which git's documentation calls unsafe while others write
         # objects.
         "git reflog expire --expire=now --all; git gc -q",
-        "git config core.autocrlf input",
         "git checkout -q --orphan fresh; git rm -rfq .",
     ],
 )
@@ -261,11 +263,11 @@ def test_a_person_at_work_in_the_checkout_harms_no_job(host: Host, script: str) 
     "script",
     [
         'rm -rf "$OLDPWD"',
-        'git worktree remove --force --force "$OLDPWD"',
         "rm -rf .git/worktrees",
+        *nightly('git worktree remove --force --force "$OLDPWD"'),
         'git worktree unlock "$OLDPWD"; mv "$OLDPWD" "$OLDPWD.moved"; git worktree prune',
         'rm -f "$OLDPWD/.git"',
-        'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path index)"',
+        *nightly('echo broken > "$(git -C "$OLDPWD" rev-parse --git-path index)"'),
         'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path HEAD)"',
     ],
 )
