@@ -55,12 +55,10 @@ def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: floa
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key of a secret of Standard Webhooks: base64 after ``whsec_``.
+    """Return the key of a secret of Standard Webhooks: base64, with or without ``whsec_``.
 
-    Another text is its own key.
+    A text that is no base64 is its own key.
     """
-    if not secret.startswith("whsec_"):
-        return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):

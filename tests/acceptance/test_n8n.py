@@ -26,7 +26,7 @@ import requests
 from tests.integration.engine.site import KEY, ServerProcess, until
 from tests.project import Project
 
-pytestmark = pytest.mark.nightly
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "n8n"
 WORKFLOWS = ("submit-and-wait", "person-in-the-loop", "progress-in-chat", "several-jobs")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.outbox import signatures as outbox
 from orchestrator.security.signatures import TOLERANCE_SECONDS, Verification, is_verified
 
 #: From GitHub's documentation, "Validating webhook deliveries".
@@ -47,6 +48,14 @@ def test_a_published_signature_of_standard_webhooks_is_accepted() -> None:
     assert standard(**{"webhook-signature": both})
     assert not standard(**{"webhook-id": "msg_other"})
     assert not standard(**{"webhook-signature": "v1,AAAA"})
+
+
+def test_a_message_of_our_own_outbox_is_accepted() -> None:
+    keys = [outbox.key_of(secret) for secret in ("a" * 32, STANDARD_SECRET)]
+    signed = outbox.signed_headers("msg_1", STANDARD_AT, b"{}", keys)
+    for secret in ("a" * 32, STANDARD_SECRET):
+        assert is_verified(Verification.STANDARD, secret, signed, b"{}", STANDARD_AT)
+    assert not is_verified(Verification.STANDARD, "b" * 32, signed, b"{}", STANDARD_AT)
 
 
 @pytest.mark.parametrize("seconds", [TOLERANCE_SECONDS + 1, -TOLERANCE_SECONDS - 1])

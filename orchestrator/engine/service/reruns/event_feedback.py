@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.core.errors import Conflict, NotFound, OrchestratorError, Outdated
+from orchestrator.core.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    OrchestratorError,
+    Outdated,
+)
 from orchestrator.core.model.decisions.feedback import Comment, FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller, Scope
@@ -28,6 +34,8 @@ from orchestrator.security.untrusted_files import write_private
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events"
+#: The kind of error for a key that was used for other feedback.
+REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
 #: Seconds without a further event after which the stored events are sent together.
 SETTLE_SECONDS = 10.0
@@ -193,13 +201,20 @@ class EventFeedback:
         return True
 
     def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        request = _request(_head(worker), key, remarks)
-        try:
-            self._service.give_feedback(caller, worker.job_id, worker.id, request)
-        except Outdated as error:
-            # Somebody has committed on the branch since: the lines may have moved.
-            request = _request(error.commit, key, remarks)
-            self._service.give_feedback(caller, worker.job_id, worker.id, request)
+        """Give the remarks, if need be as text alone: comments on lines may be outdated."""
+        commit = _head(worker)
+        for on_lines in (True, False):
+            request = _request(commit, key, remarks, on_lines=on_lines)
+            try:
+                self._service.give_feedback(caller, worker.job_id, worker.id, request)
+                return
+            except Outdated as error:
+                commit = error.commit
+            except InvalidRequest as error:
+                if error.kind == REPEATED:
+                    return  # given before a crash, on an earlier commit
+                if not on_lines:
+                    raise
 
     def _forget(self) -> None:
         """Remove old delivery ids."""
@@ -228,13 +243,15 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
     return (made or list(workers))[-1]
 
 
-def _request(commit: str, key: str, remarks: Sequence[_Stored]) -> FeedbackRequest:
+def _request(
+    commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
+) -> FeedbackRequest:
     """A comment is attached to its lines only on the very commit; otherwise it is text."""
-    on_lines = [each for each in remarks if _is_on_lines(each, commit)][:MOST_COMMENTS]
-    rest = [each.summary for each in remarks if each not in on_lines]
+    fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
+    rest = [each.summary for each in remarks if each not in fitting]
     comments = tuple(
         Comment(path=each.path, line=each.line, end_line=each.end_line, text=each.text)
-        for each in on_lines
+        for each in fitting
     )
     summary = cut("\n\n".join(rest), MOST_CHARACTERS, "\n... (cut)")
     return FeedbackRequest(comments=comments, summary=summary, commit=commit, key=key)

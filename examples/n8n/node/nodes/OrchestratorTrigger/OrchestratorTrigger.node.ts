@@ -105,9 +105,7 @@ function isVerified(
 	headers: Record<string, string | undefined>,
 	body: Buffer,
 ): boolean {
-	const key = secret.startsWith('whsec_')
-		? Buffer.from(secret.slice('whsec_'.length), 'base64')
-		: Buffer.from(secret, 'base64');
+	const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
 	const at = headers['webhook-timestamp'] ?? '';
 	if (Math.abs(Date.now() / 1000 - Number(at)) > TOLERANCE_SECONDS) return false;
 	const signed = createHmac('sha256', key)
