@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -186,7 +187,7 @@ def n8n(
         text = text.replace("http://localhost:8000", server.url)
         text = re.sub(r"https://(slack\.com|chat\.example\.com)", chat.url, text)
         place(home, json.loads(text))
-    place(home, with_our_nodes())
+    place(home, with_our_nodes(found.url, chat.url))
     headers = {"orchestrator-key": ("X-API-Key", KEY), "chat-token": ("Authorization", "Bearer x")}
     credentials: list[dict[str, Any]] = [
         {"id": id, "name": id, "type": "httpHeaderAuth", "data": {"name": name, "value": value}}
@@ -229,7 +230,7 @@ def place(home: Path, workflow: Mapping[str, Any]) -> None:
     (home / "workflows" / f"{workflow['id']}.json").write_text(json.dumps(workflow))
 
 
-def with_our_nodes() -> dict[str, Any]:
+def with_our_nodes(n8n: str, chat: str) -> dict[str, Any]:
     """Submit, status, wait, and results by our node; and our trigger, which tells the chat."""
     ours = {"orchestratorApi": {"id": "ours", "name": "ours"}}
 
@@ -253,7 +254,11 @@ def with_our_nodes() -> dict[str, Any]:
         "webhookId": "nodes",
         "parameters": {"httpMethod": "POST", "path": "nodes", "responseMode": "lastNode"},
     }
-    options = {"config": '{"agent": "writer"}', "idempotencyKey": "={{ $execution.id }}"}
+    options = {
+        "config": '{"agent": "writer"}',
+        "idempotencyKey": "={{ $execution.id }}",
+        "callbackUrl": f"{n8n}/webhook/ended/orchestrator",
+    }
     job = "={{ $('submit').item.json.job_id }}"
     names = ["hook", "submit", "status", "wait", "results"]
     trigger = {
@@ -266,6 +271,20 @@ def with_our_nodes() -> dict[str, Any]:
         "parameters": {"events": ["job.ended"], "statuses": ["completed"]},
         "credentials": ours,
     }
+    tell = {
+        "id": "tell",
+        "name": "tell",
+        "type": "n8n-nodes-base.httpRequest",
+        "typeVersion": 4.2,
+        "position": [0, 0],
+        "parameters": {
+            "method": "POST",
+            "url": f"{chat}/ended",
+            "sendBody": True,
+            "specifyBody": "json",
+            "jsonBody": "={{ { text: `${$json.type} ${$json.job_id} ${$json.status}` } }}",
+        },
+    }
     return {
         "id": "our-nodes",
         "name": "our nodes",
@@ -275,10 +294,11 @@ def with_our_nodes() -> dict[str, Any]:
             node("submit", request="={{ $json.body.request }}", options=options),
             *(node(name, jobId=job) for name in names[2:]),
             trigger,
+            tell,
         ],
         "connections": {
             name: {"main": [[{"node": after, "type": "main", "index": 0}]]}
-            for name, after in pairwise(names)
+            for name, after in (*pairwise(names), ("trigger", "tell"))
         },
         "settings": {"executionOrder": "v1"},
     }
@@ -290,6 +310,13 @@ def test_a_workflow_waits_for_the_callback_of_a_job(n8n: N8n) -> None:
     assert "written" in answer.text
 
 
+def page(address: str) -> str:
+    try:
+        return requests.get(address, timeout=5).text
+    except requests.Timeout:
+        return ""
+
+
 def test_a_person_approves_a_plan_in_a_form(n8n: N8n, chat: Chat, server: ServerProcess) -> None:
     tasks = [{"title": "Write it", "prompt": "Write it", "agent": "writer"}]
     n8n.post("plan-and-approve", {"request": "Write it", "tasks": tasks})
@@ -298,8 +325,9 @@ def test_a_person_approves_a_plan_in_a_form(n8n: N8n, chat: Chat, server: Server
     [text] = chat.texts(place)
     assert text.startswith("A plan waits for you (1 tasks): ")
     form = text.rpartition(" ")[2]
-    assert "Write it" in requests.get(form, timeout=SECONDS).text
-    sent = {"field-0": (None, '["approve"]'), "field-1": (None, "go on")}
+    # n8n does not answer before it has stored that it waits.
+    until(lambda: "Write it" in page(form), "the form is there", SECONDS)
+    sent = {"field-0": (None, "approve"), "field-1": (None, "go on")}
     assert requests.post(form, files=sent, timeout=SECONDS).status_code == 200
     until(lambda: len(chat.texts(place)) == 2, "the result is told", SECONDS)
     assert " is completed." in chat.texts(place)[1]
@@ -323,7 +351,17 @@ def test_several_jobs_become_one_result(n8n: N8n) -> None:
     assert len({job["job_id"] for job in found["jobs"]}) == 3
 
 
-def test_our_nodes_submit_and_wait(n8n: N8n) -> None:
+def test_our_nodes_submit_and_wait_and_our_trigger_starts(n8n: N8n, chat: Chat) -> None:
     answer = n8n.post("nodes", {"request": "Write it"})
     assert answer.status_code == 200, answer.text
     assert "written" in answer.text
+    until(lambda: chat.texts("/ended"), "the trigger has started", SECONDS)
+    [text] = chat.texts("/ended")
+    assert text.startswith("job.ended ") and text.endswith(" completed")
+
+
+def test_our_trigger_refuses_a_wrong_signature(n8n: N8n) -> None:
+    now = str(int(time.time()))
+    headers = {"webhook-id": "1", "webhook-timestamp": now, "webhook-signature": "v1,AAAA"}
+    answer = n8n.post("ended/orchestrator", {"type": "job.ended"}, headers=headers)
+    assert answer.status_code == 401, answer.text
