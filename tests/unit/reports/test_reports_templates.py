@@ -62,7 +62,7 @@ def test_a_wrong_template_is_reported_and_the_shipped_one_is_used(
     assert note.startswith("> **Your template `")
     assert "FINAL_RESULT.md.j2" in note
     assert error in note
-    assert rest.startswith("# Completed: 2 of 2 tasks succeeded")
+    assert rest.startswith("# Completed: 3 of 3 tasks succeeded")
 
 
 def test_a_template_that_is_not_text_is_reported(templates: Path, tmp_path: Path) -> None:
