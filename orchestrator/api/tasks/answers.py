@@ -102,17 +102,17 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
     status, task_id = STATUS_OF[job.status], task_uuid(job.id)
     if status is not TaskStatus.COMPLETED:
         raise Conflict(f"task {task_id} is {status}; only a completed task can be merged")
-    named = [(name, worker) for name, worker, _ in clis(job, workers)]
-    if cli_name is not None and cli_name not in dict(named):
-        known = ", ".join(name for name, _ in named)
-        raise InvalidRequest(f"cli_name {cli_name!r} is not a tool of this task; known: {known}")
-    best = best_worker(workers)
-    for name, worker in named:
-        if worker is not None and (worker is best if cli_name is None else name == cli_name):
-            if not worker.status.succeeded:
-                raise Conflict(f"{name} did not succeed: {worker.reason}; name another cli_name")
+    best, named = best_worker(workers), list(clis(job, workers))
+    for name, worker, obstacle in named:
+        if (worker is best and best is not None) if cli_name is None else name == cli_name:
+            if worker is None or not worker.status.succeeded:
+                why = obstacle if worker is None else worker.reason
+                raise Conflict(f"{name} did not succeed: {why}; name another cli_name")
             return name, worker
-    raise Conflict(f"task {task_id} has no successful result to merge")
+    if cli_name is None:
+        raise Conflict(f"task {task_id} has no successful result to merge")
+    known = ", ".join(name for name, _, _ in named)
+    raise InvalidRequest(f"cli_name {cli_name!r} is not a tool of this task; known: {known}")
 
 
 def conflicts_answer(

@@ -67,7 +67,11 @@ def submission_of(
         agents=tuple(_agent(each.cli_name) for each in able),
         candidate_settings=tuple(
             CandidateSettings(
-                model=each.model, timeout=each.timeout, context=context_text(_own(each, shared))
+                model=each.model,
+                timeout=each.timeout,
+                context=context_text(
+                    {name: x for name, x in each.context.items() if name not in shared}
+                ),
             )
             for each in able
         ),
@@ -127,7 +131,3 @@ def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
         for name, value in first.context.items()
         if all(name in each.context and each.context[name] == value for each in others)
     }
-
-
-def _own(assignment: CliAssignment, shared: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in assignment.context.items() if name not in shared}

@@ -154,6 +154,9 @@ def test_a_tool_that_cannot_work_is_a_failure_next_to_one_that_can(tasks: Tasks)
     assert "/nowhere/absent" in third["error"]
     assert (task["status"], task["best_cli"]) == ("completed", "claude_code")
     assert (task["success_count"], task["failure_count"]) == (1, 2)
+    refused = tasks.call("GET", f"/{task['id']}/conflicts?cli_name=absent")
+    assert refused.status_code == 409
+    assert "/nowhere/absent" in refused.json()["detail"]
 
 
 def test_wrong_requests_name_the_field_and_store_nothing(tasks: Tasks) -> None:

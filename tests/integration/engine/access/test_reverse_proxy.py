@@ -6,12 +6,16 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import (
@@ -77,6 +81,8 @@ class Front:
     folder: Path
     port: int
     server: ServerProcess
+    #: Origin of another site, whose pages may call.
+    app: str
 
     def command(self, path: str, *options: str) -> list[str]:
         return [
@@ -113,7 +119,8 @@ def front(
         capture_output=True,
     )
     api = {"host": "127.0.0.1", "trusted_proxies": ["127.0.0.1"], "allowed_hosts": [NAME]}
-    server = make_server(api={**api, "api_key": KEY})
+    app = f"http://app.example.org:{free_port()}"
+    server = make_server(api={**api, "api_key": KEY, "allowed_origins": [app]})
     said = until(lambda: re.findall(r"serving at http://(\S+) ", server.output()), "the start line")
     port = free_port()
     command = COMMANDS[program](tmp_path, port, said[-1])
@@ -122,7 +129,7 @@ def front(
     process = subprocess.Popen(command, env=home, stdout=log, stderr=log)
     try:
         until(lambda: is_open(port), f"{program} listens: {tmp_path}/proxy.log")
-        yield Front(tmp_path, port, server)
+        yield Front(tmp_path, port, server, app)
     finally:
         process.terminate()
         process.wait(HANG_SECONDS)
@@ -171,3 +178,61 @@ def test_events_waits_and_sessions_pass_the_proxy(front: Front, tmp_path: Path) 
     assert front.call("/api/v1/resume", "-X", "POST", *proven)[0] == 200
     evil = ("-b", cookies, "-H", "Origin: https://evil.example")
     assert front.call(f"/api/v1/jobs/{job}", *evil)[0] == 403
+
+
+#: Submits a job from the page of another site, reads its answer, and waits for its end.
+FETCH = """async ([url, key]) => {
+  const headers = { "X-API-Key": key, "Content-Type": "application/json" };
+  const body = JSON.stringify({ request: "Asked by a page", tasks: [{ command: "true" }] });
+  const made = await fetch(`${url}/api/v1/orchestrate`, { method: "POST", headers, body });
+  const { job_id: job } = await made.json();
+  const waited = await fetch(`${url}/api/v1/jobs/${job}/wait?timeout=60`, { headers });
+  return [(await waited.json()).status, made.headers.get("Location")];
+}"""
+
+
+class AppPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<p>app</p>")
+
+
+@contextmanager
+def other_site(origin: str) -> Iterator[None]:
+    address = ("127.0.0.1", int(origin.rpartition(":")[2]))
+    with ThreadingHTTPServer(address, AppPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_browser_logs_in_and_sees_jobs_of_an_allowed_page(front: Front) -> None:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not installed; as root: apt-get install chromium")
+    url = f"https://{NAME}:{front.port}"
+    rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP app.example.org 127.0.0.1"
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", rules]
+    with other_site(front.app), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        dashboard = browser.new_context(ignore_https_errors=True).new_page()
+        dashboard.goto(url)
+        dashboard.get_by_label("Key").fill(KEY)
+        dashboard.get_by_role("button", name="Log in").click()
+        expect(dashboard.locator("h1")).to_have_text("Jobs")
+
+        other = browser.new_context(ignore_https_errors=True).new_page()
+        other.goto(front.app)
+        status, location = other.evaluate(FETCH, [url, KEY])
+        assert status == "completed"
+        assert location is not None
+        # The list learns of the job by the stream that the proxy passes on.
+        link = dashboard.get_by_role("link", name="Asked by a page").first
+        expect(link).to_be_visible(timeout=20_000)
+        browser.close()
