@@ -41,7 +41,8 @@ CASES = [
     )
     for call in OPERATIONS
     for mode in (POSITIVE, NEGATIVE)
-    if call.id != "streamFeed" and (mode is POSITIVE or call.body or "{" in call.path)
+    if call.id != "streamFeed"
+    and (mode is POSITIVE or call.body or ("{" in call.path and call.needs_key))
 ]
 NAMES = {
     "worker_id": "worker_1",
@@ -49,6 +50,7 @@ NAMES = {
     "task_id": "task_1",
     "task": "6b616765-0000-8000-8000-000000000000",
     "lock": "src",
+    "trigger_name": "none",
 }
 CHECKS = {
     # Facts that no schema can express: which agents exist, repeated names, a limit.

@@ -48,7 +48,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
 
     Starts nothing, and checks no signature. Exit code 1: a condition does not hold.
     """
-    from orchestrator.schemas.triggers.trigger import Event
+    from orchestrator.schemas.triggers.trigger import KIND, Event
 
     found = _triggers(surroundings)
     if name not in found:
@@ -64,7 +64,8 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
     trigger = found[name]
     unmet = trigger.unmet(event)
     if unmet:
-        click.echo(f"ignored: when.{unmet} does not hold", err=True)
+        hint = "" if kind else "; name the kind of the event with --event"
+        click.echo(f"ignored: when.{unmet} does not hold{hint if unmet == KIND else ''}", err=True)
         return ExitCode.FAILED
     if trigger.template is None:
         click.echo("accepted as feedback")
