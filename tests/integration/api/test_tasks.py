@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.integration.engine.site import REPOSITORY, Answer, InProcess, until
-from tests.project import Project, agents
+from tests.project import EDITOR, Project, agents
 
 #: A key as tutorials print it: it works because the user has configured it.
 KEY = "your-secret-api-key-here"
@@ -20,6 +20,7 @@ CURL = r"""
 curl -X POST http://localhost:8000/api/v1/tasks -H "X-API-Key: your-secret-api-key-here" -H "Content-Type: application/json" \
   -d '{"description": "Add error handling to the login function", "cli_assignments": [{"cli_name": "claude_code", "context": {}, "timeout": 600}, {"cli_name": "gemini", "context": {}, "timeout": 600}], "merge_strategy": "theirs"}'
 """  # noqa: E501
+ADD = 'Add() { echo "$@" > login.py; }; '
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 URL = "http://localhost:8000"
 ENDED = ("completed", "failed", "cancelled")
@@ -74,6 +75,8 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
     """Agents of these names run their prompts as scripts; the program of ``absent`` is missing."""
     folder = tmp_path_factory.mktemp("tasks")
     editor = agents(folder)["editor"]["command"]
+    # The published description, as a command of bash.
+    Path(editor[-1]).write_text(EDITOR.replace('"-ec", ', f'"-ec", {ADD!r} + '))
     project = Project(folder / "project").begin({"README.md": "hello\n"})
     tools: Answer = {
         name: {"command": [*editor]} for name in ("claude", "gemini", "ollama", "anthropic")
@@ -100,8 +103,10 @@ def test_the_published_command_works_to_the_letter(tasks: Tasks) -> None:
     assert task["status"] in ("pending", "running")
     assert task["cli_results"] is None
     assert task["error"] is None
-    results = tasks.ended(task["id"])["cli_results"]
-    assert [each["cli_name"] for each in results] == ["claude_code", "gemini"]
+    ended = tasks.ended(task["id"])
+    assert (ended["status"], ended["success_count"]) == ("completed", 2)
+    assert [each["cli_name"] for each in ended["cli_results"]] == ["claude_code", "gemini"]
+    assert ended["cli_results"][0]["files_modified"] == ["login.py"]
 
 
 def test_every_spelling_is_answered_as_the_caller_wrote_it(tasks: Tasks) -> None:
@@ -287,7 +292,9 @@ def test_settings_of_the_task_reach_the_job(tasks: Tasks) -> None:
         {"cli_name": "claude", "context": {"files": ["a.py"], "goal": "speed"}, "timeout": 60},
         {"cli_name": "gemini", "context": {"files": ["b.py"], "goal": "speed"}, "model": "m"},
     ]
-    task = tasks.create("exit 0 # nothing", "x", cli_assignments=assignments, retry_delay=1.5)
+    task = tasks.create(
+        "echo enough text > made.txt", "x", cli_assignments=assignments, retry_delay=1.5
+    )
     job = tasks.site.get(f"/jobs/{task['id'][-8:]}", key=KEY)
     assert job["config"]["retry_backoff_seconds"] == 1.5
     assert job["config"]["max_retries"] == 3
