@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from orchestrator import __version__
 from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, Unresolved
@@ -70,7 +71,7 @@ class Poster:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    return self._outcome(response)
+                    return self._outcome(response, url)
         except Unresolved as error:
             return Outcome(error=error.message)
         except ForbiddenUrl as error:
@@ -97,15 +98,18 @@ class Poster:
         session: requests.Session = HTTPSession(settings)
         return session
 
-    def _outcome(self, response: "requests.Response") -> Outcome:
-        status = response.status_code
+    def _outcome(self, response: "requests.Response", url: str) -> Outcome:
+        status, answer = response.status_code, self._beginning(response)
+        # A receiver may repeat its address, which may hold a token.
+        for part in (url, urlsplit(url).query):
+            answer = answer.replace(part, "***") if part else answer
         if 200 <= status < 300:
-            return Outcome(status=status, answer=self._beginning(response))
+            return Outcome(status=status, answer=answer)
         why = "a redirect, which is not followed" if 300 <= status < 400 else response.reason
         return Outcome(
             status=status,
             error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
-            answer=self._beginning(response),
+            answer=answer,
             retry_after=self._retry_after(response.headers.get("Retry-After")),
         )
 

@@ -19,8 +19,11 @@ MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
 LONGEST_WAIT_SECONDS = 60.0
 #: Seconds after the store has failed.
 STORE_PAUSE_SECONDS = 2.0
-#: Seconds for which a stop waits for messages that are being sent; they are sent again later.
-STOP_SECONDS = 2.0
+#: Seconds for which a stop waits for messages; unsent ones are sent after the next start.
+STOP_SECONDS = 5.0
+#: A stop sends messages that would be due within this time: `run` stops its server after the job,
+#: and notifications wait for a moment.
+AHEAD_SECONDS = 10.0
 
 #: Sends one message; returns its new state, and those of messages that were sent with it.
 Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
@@ -48,6 +51,8 @@ class Sender:
         self._most_of = most_of
         self._news = threading.Condition()
         self._woken = False
+        #: True while the last messages are sent.
+        self._closing = False
         self._stopping = False
         self._thread: threading.Thread | None = None
         #: Entries that are being sent, by id.
@@ -80,12 +85,19 @@ class Sender:
             self._news.notify()
 
     def stop(self) -> None:
-        """Send nothing more. Unsent entries stay in the store. Idempotent."""
+        """Send what is due and was not tried yet, for a few seconds, and end. Other entries stay
+        in the store. Idempotent.
+        """
+        self._end(closing=True)
+        self._end(closing=False)
+
+    def _end(self, *, closing: bool) -> None:
         with self._news:
-            self._stopping = True
+            self._closing, self._stopping = True, not closing
+            self._woken = True
             self._news.notify()
         if self._thread is not None:
-            self._thread.join(STOP_SECONDS)
+            self._thread.join(STOP_SECONDS if closing else STORE_PAUSE_SECONDS)
 
     def _run(self) -> None:
         while True:
@@ -98,7 +110,7 @@ class Sender:
                 logger.exception("a turn of the outbox failed")
                 seconds = STORE_PAUSE_SECONDS
             with self._news:
-                if self._stopping:
+                if self._stopping or (self._closing and not self._sending):
                     return
                 if not self._woken:
                     self._wait(self._news, seconds)
@@ -133,8 +145,10 @@ class Sender:
     def _send_due(self, free: int) -> None:
         numbers = Counter(each.endpoint for each in self._sending.values())
         busy = [name for name, number in numbers.items() if number >= self._most_of(name)]
-        found = self._store.due(self._now(), busy, free + len(self._sending))
-        for entry in found:
+        now = self._now() + (AHEAD_SECONDS if self._closing else 0.0)
+        for entry in self._store.due(now, busy, free + len(self._sending)):
+            if self._closing and entry.attempts:
+                continue
             full = numbers[entry.endpoint] >= self._most_of(entry.endpoint)
             if entry.id in self._sending or full or len(self._sending) >= MOST_AT_ONCE:
                 continue

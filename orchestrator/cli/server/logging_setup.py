@@ -60,5 +60,7 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
     logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
     # waitress warns of every full task queue; the API measures the queue itself.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # urllib3 logs addresses of webhooks, which may hold tokens.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     # alembic logs each of its plugins.
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -4,13 +4,16 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from orchestrator.app.outward import tokens_of
-from tests.integration.engine.site import HOLD, InProcess, shell, until
+from orchestrator.cli import execute
+from orchestrator.cli.context import CliContext
+from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 from tests.integration.outbox.receiver import Receiver, receiving
 
 NEW = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
@@ -55,7 +58,7 @@ def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         {
             "webhooks": {"endpoints": endpoints, "allow_hosts": [receiver.host]},
             "notify": {"targets": targets},
-            "api": {"port": 0, "api_key": "the-key-of-the-engine-tests", "keys": keys},
+            "api": {"port": 0, "api_key": KEY, "keys": keys},
         },
     )
     yield site
@@ -121,7 +124,7 @@ def test_only_admins_may_set_an_address(site: InProcess, receiver: Receiver) -> 
 
 
 def test_a_worker_may_not_set_an_address(
-    site: InProcess, receiver: Receiver, tmp_path: Any
+    site: InProcess, receiver: Receiver, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
     job_id = site.submit("Hold", [shell(HOLD, env={"RELEASE": str(release)})])
@@ -230,7 +233,47 @@ def test_people_are_notified_once_of_what_ended_with_a_need(
     assert ended.body["title"] == "Partial: Ship <it>" and not ended.body["needs_you"]
 
 
-def test_without_receivers_nothing_runs_and_nothing_is_stored(tmp_path: Any) -> None:
+def test_a_server_that_stops_sends_its_last_messages(receiver: Receiver, tmp_path: Path) -> None:
+    target = {"name": "me", "url": receiver.url("/last"), "kind": "json", "min_seconds": 0}
+    site = InProcess(
+        tmp_path,
+        {"notify": {"targets": [target]}, "webhooks": {"allow_hosts": [receiver.host]}},
+    )
+    try:
+        job_id = site.run("Do it", [TRUE])["job_id"]
+        assert not receiver.about(job_id, "/last"), "notifications wait for a moment"
+    finally:
+        site.stop()
+
+    assert len(receiver.about(job_id, "/last")) == 1
+
+
+def test_the_commands_show_test_and_repeat_messages(
+    site: InProcess, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+
+    def command(*arguments: str) -> tuple[int, str]:
+        code = execute(arguments, CliContext(folder=site.folder, environ=environ))
+        return code, capsys.readouterr().out
+
+    job_id = site.run("Do it", [TRUE])["job_id"]
+    (entry,) = until(lambda: deliveries(site, job_id, "delivered"), "it is delivered")
+
+    assert entry["id"] in command("webhooks", "deliveries", "--job", job_id)[1]
+    assert command("webhooks", "redeliver", entry["id"])[0] == 0
+    until(lambda: len(receiver.about(job_id)) == 2, "it is sent again")
+    listed = command("webhooks", "list")[1]
+    assert f"ci           webhook      http://{receiver.host}  job_ended" in listed
+    code, shown = command("webhooks", "test", "ci")
+    assert (code, shown.startswith("ci: delivered (")) == (0, True)
+    receiver.answers["/slack"] = [403]
+    code, shown = command("notify", "test")
+    assert code == 1 and "slack: failed: HTTP 403 Forbidden" in shown and "ntfy: delivered" in shown
+    assert command("webhooks", "test", "unknown")[0] == 3
+
+
+def test_without_receivers_nothing_runs_and_nothing_is_stored(tmp_path: Path) -> None:
     site = InProcess(tmp_path, {})
     try:
         before = {each.name for each in threading.enumerate()}
