@@ -247,7 +247,7 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     expect(page.locator("#needs")).to_have_count(0)
 
     page.goto(f"{site.url}/jobs/{limited}")
-    page.get_by_role("button", name="Raise the limit").click(timeout=ENDED_MS)
+    page.locator("#needs").get_by_role("button", name="Raise the limit").click(timeout=ENDED_MS)
     form = page.get_by_role("dialog", name="Raise the limits")
     form.get_by_label("Time").fill("1 s")
     form.get_by_role("button", name="Raise").click()

@@ -111,7 +111,7 @@ function useArrows(drawn, selected, select, toggle, model) {
 // What the merge of the workers' branches came to, and the gates that judged it; null without one.
 function useMerge(model, details) {
   const given = useQuery(details?.config?.base && details.merge_state ? path("jobs", model.job, "conflicts") : null, {});
-  useEffect(() => { given.refresh(); }, [model.status, details?.merge_state]);
+  useEffect(() => { given.refresh(); }, [model.status, details?.merge_state, !model.counts.running && !model.counts.pending]);
   if (!given.data) return null;
   const { merged, gates, merging, conflicts, missing } = given.data;
   if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merges the branches" : "after all tasks" };

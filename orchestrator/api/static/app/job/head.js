@@ -3,7 +3,7 @@ import { html, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
-import { cancelJob, landJob, pauseJob, resumeJob, retryJob, undoJob } from "../parts/act.js";
+import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/act.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, Legend, said, State, total } from "../parts/state.js";
 import { count, many, money, plain, seconds, time } from "../text/format.js";
@@ -37,7 +37,8 @@ function Actions({ model, details, refresh }) {
   const [more, setMore] = useState(false);
   const failed = (model.counts.failed || 0) + (model.counts.timeout || 0) + (model.counts.skipped || 0) + (model.counts.cancelled || 0);
   const then = (call) => async () => { await call(); refresh(); };
-  const pause = then(() => (details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
+  const limited = details?.paused?.cause === "limit";
+  const pause = then(() => (limited ? raiseLimits(details.paused.job_id || model.job) : details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
   const cancel = then(() => cancelJob(model.job, many(total(model.counts), "worker")));
   const retry = then(() => retryJob(model.job));
   const land = then(() => landJob(model.job));
@@ -47,7 +48,7 @@ function Actions({ model, details, refresh }) {
   const button = (icon, word, call, kind = "") => html`<button class=${`btn ${kind}`} onClick=${call}><${Icon} name=${icon} />${word}</button>`;
   if (active) {
     return html`<div class="acts">${isAwaiting(details) && html`<a class="btn primary" href=${`/jobs/${model.job}/plan`}>Review plan</a>`}
-      ${details?.paused ? button("i-play", "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
+      ${details?.paused ? button("i-play", limited ? "Raise the limit" : "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
   }
   const merged = details?.merge_state === "merged" && details?.depth === 0;
   return html`<div class="acts">${merged && isAdmin() && button("i-land", "Land", land, "primary")}

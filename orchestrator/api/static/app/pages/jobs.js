@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { cancelJob, landJob, pauseJob, resumeJob, retryJob } from "../parts/act.js";
+import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/act.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, drawn, ENDED, Mark, total } from "../parts/state.js";
@@ -20,7 +20,7 @@ const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiti
 const STATUSES = {
   running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
 };
-const NEEDS = ["approval", "question", "conflict", "asked", "login"];
+const NEEDS = ["approval", "question", "conflict", "asked", "login", "limit"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
@@ -47,7 +47,8 @@ function Actions({ job, changed }) {
   const word = (icon, words, call) => html`<button class="btn ghost sm" onClick=${async () => (await call()) && changed()}
     aria-label=${`${words} ${job.job_id}`}><${Icon} name=${icon} />${words}</button>`;
   if (isActive(job)) {
-    return html`<div class="acts">${job.paused ? button("i-play", "Resume", () => resumeJob(job.job_id)) : button("i-pause", "Pause", () => pauseJob(job.job_id))}
+    return html`<div class="acts">${job.paused?.cause === "limit" ? button("i-play", "Raise the limit of", () => raiseLimits(job.paused.job_id || job.job_id))
+      : job.paused ? button("i-play", "Resume", () => resumeJob(job.job_id)) : button("i-pause", "Pause", () => pauseJob(job.job_id))}
       ${button("i-stop", "Cancel", () => cancelJob(job.job_id, many(total(counts(job)), "worker")))}</div>`;
   }
   if (["failed", "cancelled"].includes(job.status)) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;

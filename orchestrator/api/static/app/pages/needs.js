@@ -1,5 +1,5 @@
 // What needs a person, with one primary and one other action for each kind.
-import { html, useEffect, useMemo, useRef } from "../core/html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { path, post } from "../core/api.js";
 import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
@@ -11,6 +11,8 @@ import { ago, many, plain } from "../text/format.js";
 
 // A job of thousands of workers changes with each event.
 const REFRESH_MS = 500;
+// More are shown when asked for, so that the list of jobs stays in sight.
+const MOST = 5;
 
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
@@ -29,7 +31,6 @@ const KINDS = {
   asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
   limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["End it here", (need) => cancelJob(need.job_id)] },
-  feedback: { icon: "i-diff", words: "Review", to: (need) => `${job(need)}/changes?worker=${need.worker_id || ""}`, word: "Review" },
 };
 const UNKNOWN = { icon: "s-needs", words: "Needs you", to: job, word: "Open" };
 
@@ -52,7 +53,8 @@ function Need({ need, changed }) {
 
 // Of all jobs, or of one job and those below it.
 export function Needs({ beat, changed, job }) {
-  const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: job ? 200 : 20 }, { every: 10000 });
+  const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: 200 }, { every: 10000 });
+  const [whole, showAll] = useState(false);
   const first = useRef(true);
   const latest = useRef(refresh);
   latest.current = refresh;
@@ -66,7 +68,9 @@ export function Needs({ beat, changed, job }) {
   const total = job ? needs.length : all?.total;
   if (!total) return null;
   const after = () => { refresh(); changed(); };
+  const shown = whole ? needs : needs.slice(0, MOST);
   return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
     <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else goes on</span></header>
-    <ul>${needs.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}</ul></section>`;
+    <ul>${shown.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}
+    ${shown.length < needs.length && html`<li class="more"><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show all ${needs.length}</button></li>`}</ul></section>`;
 }
