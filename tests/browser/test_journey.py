@@ -71,6 +71,7 @@ def test_submit_watch_read_the_log_and_cancel_by_keyboard(page: Page, site: Site
         assert client.status(job)["status"] == "cancelled"
     page.keyboard.press("g")
     page.keyboard.press("j")
+    page.get_by_label("Search jobs").wait_for()
     page.keyboard.press("/")
     page.keyboard.type(job)
     row = page.locator(".job-l [data-row]")
