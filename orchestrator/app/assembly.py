@@ -35,10 +35,12 @@ from orchestrator.config.fields.choices import (
     Push,
     UnknownPrice,
 )
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.agent_logins import Needs
-from orchestrator.core.ports import Tree
+from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.start_order import RunTimes
 from orchestrator.core.scheduler.start_queue import Prompting
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.runner import AttemptRunner
@@ -106,6 +108,7 @@ from orchestrator.workspace import (
     StatusFiles,
     Workspace,
     WorkspaceLock,
+    run_times_file,
 )
 
 DATABASE_NAME = "orchestrator.db"
@@ -193,7 +196,20 @@ class Assembly:
                 credential=agents.credential,
             ),
             quotas=quotas(self._settings),
+            run_times=self._run_times,
         )
+
+    @cached_property
+    def _run_times(self) -> RunTimes:
+        workspace = self._workspace.root
+        times = RunTimes(run_times_file.read(workspace))
+
+        def store(change: Change) -> None:
+            if any(each.kind is EventKind.JOB_ENDED for each in change.events):
+                run_times_file.add(workspace, times.take_news())
+
+        self._publisher.add(store)
+        return times
 
     @cached_property
     def _lease_calls(self) -> LeaseCalls:

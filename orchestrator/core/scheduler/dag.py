@@ -124,6 +124,8 @@ class TaskProgress:
             self._count(worker)
         self._blockers = {task.id: self._count_blockers(task) for task in tasks}
         self.open_workers = sum(self._open.values())
+        #: By task: what ``core.scheduler.start_order`` says about it.
+        self.ranks: Mapping[str, tuple[float, int]] = {}
 
     def _count(self, worker: Worker) -> None:
         if worker.is_planner:

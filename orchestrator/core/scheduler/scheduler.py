@@ -38,6 +38,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
+from orchestrator.core.scheduler.start_order import RunTimes
 from orchestrator.core.scheduler.start_queue import UNLIMITED, Capacity, Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -74,6 +75,7 @@ class Scheduler:
         prompting: Prompting | None = None,
         needs: Needs | None = None,
         quotas: Quotas | None = None,
+        run_times: RunTimes | None = None,
     ) -> None:
         quotas = quotas or Quotas()
         self._slots = Slots(
@@ -81,7 +83,7 @@ class Scheduler:
             max_live_workers=max_live_workers,
             of_key=lambda name: quotas.of(name).max_workers,
         )
-        self._trees = JobTrees(self._slots, prompting, needs, quotas)
+        self._trees = JobTrees(self._slots, prompting, needs, quotas, run_times)
         self._unit_of_work = self._trees.unit_of_work
         self._running = RunningWorkers(self._trees)
         self._task_locks = TaskLocks(self._trees)

@@ -7,7 +7,7 @@
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,24 +15,30 @@ from itertools import count
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.states import WaitKind
 
+#: Place of a worker among its job's workers: lower values start first.
+Order = tuple[float, ...]
+EQUAL: Order = ()
+
 
 class ReadyQueue:
     def __init__(self) -> None:
-        self._queues: dict[str, deque[WorkerKey]] = {}
+        #: By job: a heap of (rank, order of arrival, worker); the lowest rank starts first.
+        self._queues: dict[str, list[tuple[Order, int, WorkerKey]]] = {}
         self._jobs: dict[str, Job] = {}
         self._resuming: dict[WorkerKey, Job] = {}
         #: Entries (not before, order of arrival, worker, its job), soonest first.
-        self._delayed: list[tuple[float, int, WorkerKey, Job]] = []
+        self._delayed: list[tuple[float, int, WorkerKey, Job, Order]] = []
         self._arrivals = count()
         self._turns: dict[str, int] = {}
         self._clock = 0
 
-    def push(self, key: WorkerKey, job: Job) -> None:
+    def push(self, key: WorkerKey, job: Job, order: Order = EQUAL) -> None:
         self._jobs[job.id] = job
-        self._queues.setdefault(job.id, deque()).append(key)
+        queue = self._queues.setdefault(job.id, [])
+        heapq.heappush(queue, (order, next(self._arrivals), key))
 
-    def push_later(self, key: WorkerKey, job: Job, not_before: float) -> None:
-        heapq.heappush(self._delayed, (not_before, next(self._arrivals), key, job))
+    def push_later(self, key: WorkerKey, job: Job, not_before: float, order: Order = EQUAL) -> None:
+        heapq.heappush(self._delayed, (not_before, next(self._arrivals), key, job, order))
 
     def push_resuming(self, key: WorkerKey, job: Job) -> None:
         self._resuming[key] = job
@@ -42,8 +48,8 @@ class ReadyQueue:
 
     def release_delayed(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
-            *_, key, job = heapq.heappop(self._delayed)
-            self.push(key, job)
+            *_, key, job, order = heapq.heappop(self._delayed)
+            self.push(key, job, order)
 
     @property
     def next_delayed(self) -> float | None:
@@ -62,7 +68,7 @@ class ReadyQueue:
         """Return the next job and its next worker, which stays queued until ``take``."""
         for job in self._in_order(running_in):
             if has_room(job.id):
-                return job.id, self._queues[job.id][0]
+                return job.id, self._queues[job.id][0][-1]
         return None
 
     def _in_order(self, running_in: Callable[[str], int]) -> Iterator[Job]:
@@ -82,12 +88,12 @@ class ReadyQueue:
 
     def first_of_each(self) -> list[WorkerKey]:
         """Return the next worker of every job."""
-        return [queue[0] for queue in self._queues.values()]
+        return [queue[0][-1] for queue in self._queues.values()]
 
     def take(self, job_id: str) -> None:
         """Remove the first worker of a job, because it starts or has to stop."""
         queue, root_id = self._queues[job_id], self._jobs[job_id].root_id
-        queue.popleft()
+        heapq.heappop(queue)
         if not queue:
             self.drop_job(job_id)
         self._clock += 1

@@ -18,7 +18,8 @@ from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.dag import TaskProgress, planning_task
-from orchestrator.core.scheduler.start_queue import Prompting, ReadyQueue, Slots, StartHolds
+from orchestrator.core.scheduler.start_order import NO_RANK, RunTimes, ranks
+from orchestrator.core.scheduler.start_queue import Order, Prompting, ReadyQueue, Slots, StartHolds
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job that waits for a person is checked again.
@@ -91,7 +92,9 @@ class JobTrees:
         prompting: Prompting | None = None,
         needs: Needs | None = None,
         quotas: Quotas | None = None,
+        run_times: RunTimes | None = None,
     ) -> None:
+        self.run_times = run_times or RunTimes()
         self.quotas = quotas or Quotas()
         self.unit_of_work = UnitOfWork()
         self.slots = slots
@@ -240,7 +243,7 @@ class JobTrees:
 
     def install(self, job: Job, plan: TaskProgress) -> None:
         """Create a node for every unfinished worker, and queue the workers that can start."""
-        self.plans[job.id] = plan
+        self._set_plan(job, plan)
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
             if not worker.status.ended:
@@ -252,13 +255,18 @@ class JobTrees:
 
     def reinstall(self, job: Job, plan: TaskProgress, again: Iterable[WorkerKey]) -> None:
         """Continue a running job with a plan in which workers that had ended are to run again."""
-        self.plans[job.id] = plan
+        self._set_plan(job, plan)
         for key in again:
             self.nodes[key] = Node()
             if plan.is_ready(self.unit_of_work.workers[key].task_id):
                 self.queue(self.unit_of_work.workers[key])
         if not job.is_root:
             self._expect_claims(plan)
+
+    def _set_plan(self, job: Job, plan: TaskProgress) -> None:
+        tasks = list(plan.tasks.values())
+        plan.ranks = ranks(tasks, self.run_times.expected(job, tasks))
+        self.plans[job.id] = plan
 
     def _expect_claims(self, plan: TaskProgress) -> None:
         for task in plan.tasks.values():
@@ -294,9 +302,14 @@ class JobTrees:
         if worker.is_question:
             self.to_ask[worker.key] = None
         elif worker.not_before:
-            self.ready.push_later(worker.key, job, worker.not_before)
+            self.ready.push_later(worker.key, job, worker.not_before, self._order(worker))
         else:
-            self.ready.push(worker.key, job)
+            self.ready.push(worker.key, job, self._order(worker))
+
+    def _order(self, worker: Worker) -> Order:
+        plan = self.plans.get(worker.job_id)
+        seconds, descendants = plan.ranks.get(worker.task_id, NO_RANK) if plan else NO_RANK
+        return -seconds, -descendants
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
         """Queue workers that had to wait, unless they have ended or been stopped since."""
@@ -361,6 +374,7 @@ class JobTrees:
         keys |= {self.planners.pop(job_id) for job_id in job_ids if job_id in self.planners}
         for job_id in job_ids:
             del self.plans[job_id]
+            self.run_times.forget(job_id)
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
         self.ready.forget_root(root_id)

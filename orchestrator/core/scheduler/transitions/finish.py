@@ -480,7 +480,12 @@ class Completion:
     def _task_progress(self, worker: Worker, now: float) -> None:
         """Start the tasks that waited for this worker's task, or skip them and their dependents."""
         plan = self._trees.plans[worker.job_id]
-        ended = [(worker.task_id, worker.status.succeeded and not worker.is_reviewer)]
+        is_done = worker.status.succeeded and not worker.is_reviewer
+        # The time of a retried worker has pauses and failures in it.
+        if is_done and worker.attempt == 1 and worker.started_at and worker.ended_at:
+            seconds = worker.ended_at - worker.started_at
+            self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))
+        ended = [(worker.task_id, is_done)]
         while ended:
             for following in plan.ended(*ended.pop()):
                 for key in plan.workers_of(following):
