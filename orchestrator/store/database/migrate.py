@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: The newest migration.
-LATEST = "0016"
+LATEST = "0017"
 _TABLE = "alembic_version"
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     false,
+    func,
     literal_column,
     text,
 )
@@ -209,6 +210,8 @@ Index("ix_jobs_needs", jobs.c.root_id, **where_both(jobs.c.needs != text("''")))
 Index(
     "ix_workers_need", workers.c.job_id, workers.c.need, **where_both(workers.c.need.is_not(None))
 )
+# The workers of a time, as usage counts them.
+Index("ix_workers_time", func.coalesce(workers.c.ended_at, workers.c.started_at))
 # The latest successful workers of an agent; a worker is added when it ends.
 Index(
     "ix_workers_ended",

@@ -1,0 +1,12 @@
+"""an index of the times that usage counts workers at"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    at = sa.text("coalesce(ended_at, started_at)")
+    op.create_index("ix_workers_time", "workers", [at])
