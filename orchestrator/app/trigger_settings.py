@@ -42,6 +42,7 @@ def _trigger(name: str, given: TriggerSettings, folder: Path) -> Trigger:
         params=params,
         dedupe=_path_or_header(given.dedupe),
         max_per_hour=given.max_per_hour,
+        pull_request=given.pull_request,
         settle_seconds=given.settle_seconds,
     )
     if given.action is TriggerAction.FEEDBACK:

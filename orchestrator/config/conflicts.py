@@ -158,8 +158,10 @@ def _triggers(triggers: Mapping[str, TriggerSettings], *, require_key: bool) -> 
         if trigger.action is TriggerAction.JOB:
             if bool(trigger.request) == (trigger.plan is not None):
                 yield path, "needs either request or plan"
-        elif trigger.request or trigger.plan or trigger.params or trigger.config:
+        elif any((trigger.request, trigger.plan, trigger.params, trigger.config)):
             yield path, "feedback has no request, plan, params, or config; remove them"
+        elif trigger.pull_request:
+            yield path, "feedback opens no pull request; set pull_request in the job's trigger"
         elif trigger.verify is not Verification.GITHUB:
             yield path, "feedback comes from GitHub: set verify: github"
 

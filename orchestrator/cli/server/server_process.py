@@ -24,6 +24,7 @@ from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Ser
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets, triggers
 from orchestrator.cli.server.logging_setup import set_up_logging
+from orchestrator.cli.server.pull_requests import PullRequests
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.systemd_notify import Notifier
 from orchestrator.config import Settings, project_root
@@ -82,7 +83,10 @@ def serve(
         systemd = Notifier.of(environ)
         previous = _previous(manager.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
-        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd, found)
+        root = manager.workspace.root
+        callers = [each.caller_name for each in found if each.pull_request]
+        opened = PullRequests(manager.service, callers, folder, root, environ)
+        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd, found, opened)
     finally:
         manager.close()
         gc.enable()
@@ -112,6 +116,7 @@ def _serve(
     on_ready: OnReady,
     systemd: Notifier,
     found_triggers: Sequence[Trigger],
+    pull_requests: PullRequests,
 ) -> None:
     api = settings.api
     servers = RunningServers(os.environ)
@@ -135,6 +140,7 @@ def _serve(
         server.start()
         if found_triggers:
             feedback.start()
+            pull_requests.start()
         note = partial(_has_recorded, record, server, project, time.time())
         recorded = note()
         if not recorded:
@@ -162,6 +168,7 @@ def _serve(
         systemd.stopping()
         servers.remove()
         feedback.stop()
+        pull_requests.stop()
         manager.stop_workers()
         close_app(app)
         server.close()

@@ -71,6 +71,8 @@ class Trigger:
     #: A header in lower case, or a path; None: the delivery id of the service.
     dedupe: str | EventPath | None = None
     max_per_hour: int = 20
+    #: True if each completed job becomes a pull request.
+    pull_request: bool = False
     #: For feedback: seconds without a further event before comments are sent together.
     settle_seconds: float = 0.0
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import hmac
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.integration.engine.conftest import MakeServer
@@ -23,7 +25,16 @@ ISSUES = {
     "params": {"title": "$.issue.title", "body": "$.issue.body"},
     "config": {"agent": "writer"},
     "labels": {"issue": "{{title}}"},
+    "pull_request": True,
 }
+#: Stands in for GitHub's program: the pull request is open after it was created.
+GH = """#!/bin/sh
+echo "$1 $2" >> {told}
+case $2 in
+  list) [ -e {told}.open ] && cat {told}.open || true ;;
+  create) cat > /dev/null; echo https://example.org/pull/9 | tee {told}.open ;;
+esac
+"""
 REVIEWS = {"verify": "github", "secret": SECRET, "action": "feedback", "settle_seconds": 1}
 
 
@@ -52,9 +63,27 @@ def deliver(
 
 
 def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
-    make_server: MakeServer, tmp_path: Path
+    make_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project(tmp_path / "project").begin({"README.md": "one\n"})
+    remote, told = tmp_path / "remote.git", tmp_path / "told"
+    project.git("init", "-q", "--bare", str(remote))
+    project.git("remote", "add", "origin", str(remote))
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gh").write_text(GH.format(told=told))
+    (programs / "gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+    def pushed(job: str) -> str:
+        return project.git(
+            "-C",
+            str(remote),
+            "for-each-ref",
+            "--format=%(objectname)",
+            f"refs/heads/orchestrator/{job}/result",
+        )
+
     script = tmp_path / "writer.py"
     script.write_text(WRITER)
     server = make_server(
@@ -73,8 +102,10 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     assert found["submitted_by"] == "trigger:issues"
     assert not Path("/tmp/owned").exists()
 
-    # land --pr pushes the result under this name.
+    # The trigger's pull_request pushes the result under this name, and opens a pull request.
     head = project.git("rev-parse", f"orchestrator/{job}/result")
+    until(lambda: pushed(job) == head, "the result is pushed")
+    until(lambda: (tmp_path / "told.open").exists(), "the pull request is open")
     pull = {"HEAD_BRANCH": f"orchestrator/{job}/result", "HEAD_COMMIT": head}
     pull |= {
         "made.txt": "answer.txt",
@@ -105,3 +136,9 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     assert "The check unit tests failed (failure)" in prompt
     assert not any((server.workspace / ".events" / "sending" / job).iterdir())
     assert SECRET not in server.output() + (server.folder / "logs" / "audit.jsonl").read_text()
+
+    second = project.git("rev-parse", f"orchestrator/{job}/result")
+    until(lambda: pushed(job) == second, "the pull request is updated")
+    until(lambda: told.read_text().count("pr list") == 2, "the pull request is found")
+    assert told.read_text().count("pr create") == 1
+    assert "pull request of job" in (server.folder / "logs" / "orchestrator.log").read_text()

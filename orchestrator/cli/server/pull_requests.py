@@ -1,0 +1,121 @@
+"""Opens pull requests for jobs of triggers that ask for it, as ``land --pr`` does."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.core.ports.listings import JobFilter
+from orchestrator.engine.service.service import Service
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY = ".events/pull_requests"
+#: Seconds between checks if no job has ended; and timeout of one ``land --pr``.
+CHECK_SECONDS, LAND_SECONDS = 30.0, 600.0
+#: Latest jobs of one trigger that are checked.
+MOST_JOBS = 50
+
+
+class PullRequests:
+    """Runs ``land --pr`` once for each completed run of a job of these triggers.
+
+    A run is noted on disk after its command has ended: a crash repeats the command, which then
+    finds the pushed commit and the open pull request.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        callers: Collection[str],
+        folder: Path,
+        workspace: Path,
+        environ: Mapping[str, str],
+    ) -> None:
+        """``callers``: the names with which the triggers submit jobs."""
+        self._service = service
+        self._callers = callers
+        self._folder = folder
+        self._environ = environ
+        self._directory = workspace / DIRECTORY
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="pull requests", daemon=True)
+
+    def start(self) -> None:
+        if self._callers:
+            self._service.subscribe(self._observe)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Start no further command. Idempotent."""
+        self._stopped = True
+        self._wake.set()
+
+    def _observe(self, events: Sequence[Event]) -> None:
+        if any(each.kind is EventKind.JOB_ENDED for each in events):
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._check()
+            except (OrchestratorError, OSError) as error:
+                logger.warning("pull requests wait: %s", error)
+            self._wake.wait(CHECK_SECONDS)
+            self._wake.clear()
+
+    def _check(self) -> None:
+        since = self._since()
+        for name in self._callers:
+            # A key with this scope sees its own jobs only.
+            caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
+            wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
+            page = self._service.reads.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
+            for job in (card.job for card in page.cards):
+                note = self._directory / f"{job.id}-{job.run}"
+                if job.created_at >= since and not note.exists() and not self._stopped:
+                    note.write_text(self._land(job))
+
+    def _since(self) -> float:
+        """Return when this began: jobs from before the setting get no pull request."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        begun = self._directory / "since"
+        if not begun.exists():
+            begun.write_text(str(time.time()))
+        return float(begun.read_text())
+
+    def _land(self, job: Job) -> str:
+        """Run the command; return its output. Its user, credentials, and hooks are the server's."""
+        command = ["--home", str(self._folder), "land", job.id, "--pr", "--yes"]
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *command],
+            cwd=self._folder,
+            env=dict(self._environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LAND_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            why = " ".join(done.stderr.split())[-500:]
+            logger.error(
+                "no pull request for job %s: %s; try it: %s land %s --pr",
+                job.id,
+                why,
+                COMMAND,
+                job.id,
+            )
+            return done.stderr
+        logger.info("pull request of job %s: %s", job.id, done.stdout.strip())
+        return done.stdout
