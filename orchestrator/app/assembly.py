@@ -101,12 +101,12 @@ from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
-    JobFiles,
+    FileLandingJournal,
     JobLog,
-    LandingJournal,
     Place,
     StatusFiles,
-    Workspace,
+    WorkspaceJobFiles,
+    WorkspaceLayout,
     WorkspaceLock,
     run_times_file,
 )
@@ -124,7 +124,7 @@ class Assembly:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._settings = settings
-        self._workspace = Workspace(settings.orchestrator.workspace_root)
+        self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
         self._agents = registry(folder, settings)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
@@ -380,9 +380,9 @@ class Assembly:
         return StatusFiles(self._workspace, self._store.tree)
 
     @cached_property
-    def _job_files(self) -> JobFiles:
+    def _job_files(self) -> WorkspaceJobFiles:
         repository = self._repository
-        return JobFiles(self._workspace.root, repository.forget, repository.secure)
+        return WorkspaceJobFiles(self._workspace.root, repository.forget, repository.secure)
 
     @cached_property
     def _removal(self) -> JobRemoval:
@@ -552,7 +552,7 @@ class Assembly:
             access=self._access,
             trees=self._stored_trees,
             merge_queue=self._merge_queue,
-            journal=LandingJournal(self._workspace.root),
+            journal=FileLandingJournal(self._workspace.root),
             landings=self._landing,
         )
 

@@ -23,7 +23,7 @@ from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import proc
 from orchestrator.security import search_boundary
-from orchestrator.workspace import Workspace, attach
+from orchestrator.workspace import WorkspaceLayout, attach
 
 #: Prefix of the orchestrator's own variables, which a session without a supervisor must not have.
 _OURS = "ORCHESTRATOR_"
@@ -90,7 +90,7 @@ class Attachment:
         settings = load(folder, environ=environ, require_key=False).settings
         self._folder, self._environ, self._worker = folder, environ, worker
         self._project = project_root(settings, folder)
-        self._workspace = Workspace(settings.orchestrator.workspace_root)
+        self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
         self._repository = repository_of(folder, settings, self._workspace.root)
         self._agents = registry(folder, settings, environ)
         self._branch = worker_branch(worker)

@@ -7,7 +7,7 @@ from orchestrator.config import load, project_root
 from orchestrator.config.fields.choices import Author
 from orchestrator.engine.worktrees.user_checkout import AFTER
 from orchestrator.git import BranchRestore, GitRepository, Landing, between, of_worker
-from orchestrator.workspace import Workspace
+from orchestrator.workspace import WorkspaceLayout
 
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
@@ -55,7 +55,7 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
     """Return changes of a root job in the host project's repository outside of its branches."""
     settings = load(folder, environ=environ, require_key=False).settings
-    directory = Workspace(settings.orchestrator.workspace_root).job_directory(root_id)
+    directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
     return BranchRestore(project=project_root(settings, folder), noted=directory / AFTER)
 
 

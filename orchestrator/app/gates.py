@@ -21,10 +21,10 @@ from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.worktrees.setup_commands import Setup
-from orchestrator.gates import PROBE, Finder, Reports, Secrets
+from orchestrator.gates import PROBE, Finder, GateReports, Secrets
 from orchestrator.git import GitRepository
 from orchestrator.schemas.answers.gates import job_gate_answer
-from orchestrator.workspace import Workspace
+from orchestrator.workspace import WorkspaceLayout
 
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
@@ -62,7 +62,7 @@ def checks_of(
     launcher: Launcher,
     processes: RunningProcesses,
     repository: Repository,
-    workspace: Workspace,
+    workspace: WorkspaceLayout,
     around: WorkerEnvironment,
     settings: Settings,
     post: Post,
@@ -71,7 +71,7 @@ def checks_of(
     setup = Setup(commands=settings.git.setup, timeout=settings.git.setup_timeout)
     tools = partial(repository.tools, trusted=True)
     runs = GateProcesses(
-        launcher, processes, workspace, around, Reports(), background, tools, PROBE, setup
+        launcher, processes, workspace, around, GateReports(), background, tools, PROBE, setup
     )
     folder = workspace.root / BASE_RESULTS
     results = BaseResults(

@@ -32,7 +32,7 @@ from orchestrator.workspace import (
     JobLog,
     Place,
     StatusFiles,
-    Workspace,
+    WorkspaceLayout,
     WorkspaceLock,
     spread,
 )
@@ -56,7 +56,7 @@ class JobManager:
     #: Link to the launcher; it has to be closed after the supervisor's end.
     listener: Listener
     dispatch: AttemptPreparation
-    workspace: Workspace
+    workspace: WorkspaceLayout
     publisher: Publisher
     merge_queue: MergeQueue
     reporting: Reporting
@@ -171,7 +171,7 @@ class JobManager:
         self.lock.release()
 
 
-def _check_database(path: Path | None, workspace: Workspace) -> None:
+def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
     """Raise StoreError for an empty database next to existing jobs, because their state was
     lost.
     """

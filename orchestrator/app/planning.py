@@ -12,7 +12,7 @@ from orchestrator.core.limits.estimate import Estimate, estimate
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.planning_heuristic import worth_planning
 from orchestrator.engine.planning.rule_planner import Split, split
-from orchestrator.engine.planning.work_kinds import Kind, kinds
+from orchestrator.engine.planning.work_kinds import WorkKind, kinds
 from orchestrator.engine.submission.submit import check_tasks
 
 
@@ -29,7 +29,7 @@ def plan(folder: Path, request: str, agent: str) -> Split:
     return replace(made, tasks=tasks)
 
 
-def kinds_of_work() -> Sequence[Kind]:
+def kinds_of_work() -> Sequence[WorkKind]:
     """Return the kinds of work that the rules know, in the order in which they are checked."""
     return kinds()
 

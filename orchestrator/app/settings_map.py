@@ -30,7 +30,7 @@ from orchestrator.security.masking import Masker
 from orchestrator.workspace import (
     LOCK_NAME,
     DiskReserve,
-    Workspace,
+    WorkspaceLayout,
 )
 
 
@@ -78,7 +78,7 @@ def live_workers(settings: Settings) -> int | None:
 def headroom(
     settings: Settings,
     agents: AgentRegistry,
-    workspace: Workspace,
+    workspace: WorkspaceLayout,
     repository: Callable[[], Path | None],
     moved: Callable[[], str],
 ) -> Headroom:

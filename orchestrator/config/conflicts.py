@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.config.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
 from orchestrator.config.fields.choices import ExecutionMode
-from orchestrator.config.layer import Layer, Origin, Problem, dotted
+from orchestrator.config.layer import ConfigProblem, Layer, Origin, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.triggers import TriggerAction, TriggerSettings
@@ -31,7 +31,7 @@ BOUNDED = [
 ]
 
 
-def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Problem]:
+def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[ConfigProblem]:
     """Return every conflict, at the origin of the setting to change."""
     found = [
         *_above_bound(settings),
@@ -47,7 +47,9 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
     found += _inherited(settings)
     found += _triggers(settings.triggers, require_key=require_key)
     return [
-        Problem(layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}")
+        ConfigProblem(
+            layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}"
+        )
         for path, reason in found
     ]
 

@@ -20,7 +20,7 @@ class Origin:
 
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class ConfigProblem:
     """One error, and the expected value."""
 
     origin: Origin
@@ -36,7 +36,7 @@ class Layer:
 
     values: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
 
     def put(self, section: str, key: str, value: object, origin: Origin) -> None:
         self.values.setdefault(section, {})[key] = value
@@ -44,7 +44,7 @@ class Layer:
         self.origins[section, key] = origin
 
     def refuse(self, origin: Origin, text: str) -> None:
-        self.problems.append(Problem(origin, text))
+        self.problems.append(ConfigProblem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
         """Return the origin of the value at ``path``, or of the nearest value around it."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from orchestrator.config.conflicts import conflicts
 from orchestrator.config.errors import expected_at, schema_at, setting_paths, unknown_key
 from orchestrator.config.fields.section import Section
-from orchestrator.config.layer import KeyPath, Layer, Origin, Problem, dotted, merged
+from orchestrator.config.layer import ConfigProblem, KeyPath, Layer, Origin, dotted, merged
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import (
     FILE_NAME,
@@ -76,17 +76,17 @@ def _validated(layer: Layer) -> Settings:
     return settings
 
 
-def _raise_if_any(problems: Iterable[Problem]) -> None:
+def _raise_if_any(problems: Iterable[ConfigProblem]) -> None:
     lines = [str(problem) for problem in sorted(set(problems))]
     if lines:
         raise ConfigError("\n".join(lines))
 
 
-def _explained(error: Any, layer: Layer) -> Problem:
+def _explained(error: Any, layer: Layer) -> ConfigProblem:
     path: KeyPath = error["loc"]
     place = path[:-1] if path[-1] == "[key]" else path
     origin = layer.origin_of(place) or Origin(source=FILE_NAME)
-    return Problem(origin, f"{dotted(place)}: {_reason(error, path)}")
+    return ConfigProblem(origin, f"{dotted(place)}: {_reason(error, path)}")
 
 
 def _reason(error: Any, path: KeyPath) -> str:

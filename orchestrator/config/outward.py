@@ -51,7 +51,7 @@ class WebhookEndpoint(Section):
     """Additional headers."""
 
 
-class Webhooks(Section):
+class WebhookSettings(Section):
     """Messages to other programs when jobs end or need you (see docs/webhooks.md)."""
 
     endpoints: Annotated[tuple[WebhookEndpoint, ...], Field(strict=False)] = ()

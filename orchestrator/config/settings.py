@@ -42,7 +42,7 @@ from orchestrator.config.fields.kinds import (
 )
 from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.text_checks import empty_for_null, upper_case
-from orchestrator.config.outward import Notify, Webhooks
+from orchestrator.config.outward import Notify, WebhookSettings
 from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.limits.quotas import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
@@ -96,7 +96,7 @@ class Orchestrator(_Commands, defer_build=False, use_attribute_docstrings=True):
         return str(getattr(self, agent.command_setting)) if agent.program else ""
 
 
-class WorkerLimits(Section):
+class WorkerLimitSettings(Section):
     """Limits of one worker and all its processes; null: no limit."""
 
     cpu: Annotated[float, Field(ge=0.01, le=100_000)] | None = None
@@ -113,7 +113,7 @@ class WorkerLimits(Section):
     """Start no worker if this machine cannot enforce one of these limits exactly."""
 
 
-class Sandbox(Section):
+class SandboxSettings(Section):
     """Access of workers to the host, if containment is sandbox."""
 
     network: bool = True
@@ -182,9 +182,9 @@ class Workers(Section):
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
     """Mechanism that ends all processes: auto, subreaper, cgroup, pidns, sandbox, or basic."""
-    limits: WorkerLimits = WorkerLimits()
+    limits: WorkerLimitSettings = WorkerLimitSettings()
     """Limits of one worker and all its processes; null: no limit."""
-    sandbox: Sandbox = Sandbox()
+    sandbox: SandboxSettings = SandboxSettings()
     """Access of workers to the host, if containment is sandbox."""
     on_shutdown: Annotated[OnShutdown, Field(strict=False)] = OnShutdown.STOP
     """Running workers at server shutdown: stop (restarted later) or leave (keep running)."""
@@ -209,7 +209,7 @@ class Workers(Section):
         return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
 
 
-class Gates(Section):
+class GateSettings(Section):
     """Gates: checks of changes before the changes are accepted (see docs/gates.md)."""
 
     run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
@@ -264,7 +264,7 @@ class Limits(Section):
     """Read-only calls per key and minute; null: no limit."""
 
 
-class KeyLimits(Section):
+class KeyLimitSettings(Section):
     """Limits of one key and its jobs; null: no limit."""
 
     max_cost_usd_per_day: Dollars | None = None
@@ -288,7 +288,7 @@ class ApiKey(Section):
     """The key, 16 characters or more; set either key_hash or key."""
     scopes: Annotated[tuple[KeyScope, ...], Field(strict=False, min_length=1)]
     """Scopes: read (all jobs), submit (own jobs: submit and control), or admin (everything)."""
-    limits: KeyLimits = KeyLimits()
+    limits: KeyLimitSettings = KeyLimitSettings()
     """Limits of the key: cost per day, unfinished jobs, workers, and submissions."""
 
 
@@ -341,7 +341,7 @@ class Api(Section):
         return {key: value for key, value in given.items() if key != "allow_remote"}
 
 
-class Store(Section):
+class StoreSettings(Section):
     """Database of the jobs' state."""
 
     url: SecretStr | None = None
@@ -367,7 +367,7 @@ NEVER_COMMIT = (
 )
 
 
-class Git(Section):
+class GitSection(Section):
     """Files of worktrees, files to commit, and history."""
 
     copy_ignored: Words = (".env", ".env.*", ".envrc")
@@ -390,7 +390,7 @@ class Git(Section):
     """Git pushes of AI agents: off (their push URLs are disabled) or on."""
 
 
-class Reports(Section):
+class ReportSettings(Section):
     """Reports of jobs."""
 
     template_dir: PathText | None = None
@@ -402,15 +402,15 @@ class Settings(Section):
 
     orchestrator: Orchestrator = Orchestrator()
     workers: Workers = Workers()
-    gates: Gates = Gates()
+    gates: GateSettings = GateSettings()
     recursion: Recursion = Recursion()
     limits: Limits = Limits()
     api: Api = Api()
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     logging: Logging = Logging()
-    git: Git = Git()
-    reports: Reports = Reports()
-    webhooks: Webhooks = Webhooks()
+    git: GitSection = GitSection()
+    reports: ReportSettings = ReportSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     notify: Notify = Notify()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""

@@ -102,7 +102,7 @@ class JobRemoval:
         self._store.forget([root_id])
 
 
-class Calls(Protocol):
+class RetentionCalls(Protocol):
     """The part of the supervisor that runs calls in its loop."""
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
@@ -116,7 +116,7 @@ class Housekeeping:
         *,
         store: Store,
         removal: JobRemoval,
-        loop: Calls,
+        loop: RetentionCalls,
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
-from orchestrator.security.secret_kinds import PRIVATE_KEY, Kind, Secret, found_in, kinds_in
+from orchestrator.security.secret_kinds import PRIVATE_KEY, Secret, SecretKind, found_in, kinds_in
 
 #: Maximum bytes of a window: longer lines are read in windows that overlap.
 WINDOW_BYTES = 65536
@@ -171,7 +171,7 @@ def _in_block(block: Block) -> Iterator[_Find]:
             yield _Find(added, secret)
 
 
-def _in_line(added: Added, kinds: Sequence[Kind]) -> Secret | None:
+def _in_line(added: Added, kinds: Sequence[SecretKind]) -> Secret | None:
     generic = not _LOCK_FILES.search(added.path)
     found = found_in(added.text, kinds, generic=generic)
     if found or added.text.count(b"\0") < _LEAST_WIDE:

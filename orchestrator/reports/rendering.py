@@ -35,7 +35,7 @@ from orchestrator.reports.summary import (
 )
 from orchestrator.reports.template_values import (
     NO_LINES,
-    JobLine,
+    ChildJobLine,
     JobView,
     MadeFile,
     ReportSpace,
@@ -239,7 +239,7 @@ class Pages:
         there = {each.command for each in shown}
         return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
 
-    def _child_jobs(self) -> Sequence[JobLine]:
+    def _child_jobs(self) -> Sequence[ChildJobLine]:
         """Return all descendant jobs, unsuccessful ones first."""
         below = self._family.descendants(self._job)
         lines = [job_line(self._family, each) for each in below if each is not self._job]

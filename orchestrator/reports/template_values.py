@@ -47,7 +47,7 @@ REPEATED_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobLine:
+class ChildJobLine:
     """A job as another job's report mentions it."""
 
     id: str
@@ -125,7 +125,7 @@ class WorkerView:
     gates: Sequence[GateResult]
     refused_child_jobs: int
     strays: Sequence[str]
-    child_jobs: Sequence[JobLine]
+    child_jobs: Sequence[ChildJobLine]
     #: Path of the directory from the root job's directory.
     directory: str
     log: str
@@ -189,7 +189,7 @@ class WorkerView:
 class JobView:
     """A job with all its workers."""
 
-    line: JobLine
+    line: ChildJobLine
     #: The request, cut for the report, and the length of the whole request in characters.
     request: str
     request_length: int
@@ -260,9 +260,9 @@ class ReportSpace:
         return shown
 
 
-def job_line(family: Family, job: Job) -> JobLine:
+def job_line(family: Family, job: Job) -> ChildJobLine:
     succeeded = tasks_succeeded(family.workers(job.id))
-    return JobLine(
+    return ChildJobLine(
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
         id=job.id,
@@ -432,14 +432,14 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
+class TimelineSection:
     name: str
     bars: Sequence[Bar]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeline:
-    sections: Sequence[Section]
+    sections: Sequence[TimelineSection]
     bars: int
     left_out: int
     #: d3's format of times at the axis.
@@ -469,7 +469,7 @@ def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     )
 
 
-def _section(family: Family, job: Job, kept: set[tuple[str, int]]) -> Section:
+def _section(family: Family, job: Job, kept: set[tuple[str, int]]) -> TimelineSection:
     place = "root" if job.is_root else f"started by {job.parent_worker_id}"
     bars = [
         _bar(family, worker, attempt)
@@ -477,7 +477,7 @@ def _section(family: Family, job: Job, kept: set[tuple[str, int]]) -> Section:
         for attempt in family.attempts(worker)
         if (attempt.worker_id, attempt.number) in kept
     ]
-    return Section(name=f"job {bar_name(job.id)} ({bar_name(place)})", bars=bars)
+    return TimelineSection(name=f"job {bar_name(job.id)} ({bar_name(place)})", bars=bars)
 
 
 def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:

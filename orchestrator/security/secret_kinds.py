@@ -13,15 +13,15 @@ ALLOWED = b"orchestrator: allow-secret"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SecretKind:
     name: str
     pattern: re.Pattern[bytes]
     #: Every match of the pattern has one of these words.
     hints: tuple[bytes, ...]
 
 
-def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
-    return Kind(name, re.compile(pattern), hints)
+def _kind(name: str, pattern: bytes, *hints: bytes) -> SecretKind:
+    return SecretKind(name, re.compile(pattern), hints)
 
 
 KINDS = (
@@ -88,14 +88,16 @@ class Secret:
     value: bytes
 
 
-def kinds_in(block: bytes) -> Sequence[Kind]:
+def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds that may occur in some lines. A fast check, because most lines have
     none.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
 
-def found_in(line: bytes, kinds: Sequence[Kind] = KINDS, *, generic: bool = True) -> Secret | None:
+def found_in(
+    line: bytes, kinds: Sequence[SecretKind] = KINDS, *, generic: bool = True
+) -> Secret | None:
     """Return the first secret of these kinds in a line."""
     if ALLOWED in line:
         return None

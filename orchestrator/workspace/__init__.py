@@ -1,10 +1,10 @@
 """The workspace on disk: paths of a job's files, and the files that people watch."""
 
 from orchestrator.workspace.disk_space import DiskReserve, spread
-from orchestrator.workspace.job_deletion import JobFiles
+from orchestrator.workspace.job_deletion import WorkspaceJobFiles
 from orchestrator.workspace.job_log import JobLog
-from orchestrator.workspace.landing_journal import LandingJournal
-from orchestrator.workspace.layout import Workspace
+from orchestrator.workspace.landing_journal import FileLandingJournal
+from orchestrator.workspace.layout import WorkspaceLayout
 from orchestrator.workspace.location import Place
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
 from orchestrator.workspace.status_file import StatusFiles
@@ -12,12 +12,12 @@ from orchestrator.workspace.status_file import StatusFiles
 __all__ = [
     "LOCK_NAME",
     "DiskReserve",
-    "JobFiles",
+    "FileLandingJournal",
     "JobLog",
-    "LandingJournal",
     "Place",
     "StatusFiles",
-    "Workspace",
+    "WorkspaceJobFiles",
+    "WorkspaceLayout",
     "WorkspaceLock",
     "attach",
     "is_attached",

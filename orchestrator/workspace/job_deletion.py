@@ -18,7 +18,7 @@ Forget = Callable[[str, str, str], Sequence[str]]
 Secure = Callable[[str, str], None]
 
 
-class JobFiles:
+class WorkspaceJobFiles:
     """The directories of root jobs, which are in ``root``."""
 
     def __init__(

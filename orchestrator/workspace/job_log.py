@@ -17,7 +17,7 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.untrusted_files import open_log, open_plain, read_tail
-from orchestrator.workspace.layout import Workspace, iso, write_all
+from orchestrator.workspace.layout import WorkspaceLayout, iso, write_all
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class JobLog:
     """
 
     def __init__(
-        self, workspace: Workspace, events: Callable[[str, int, int], Sequence[Event]]
+        self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
         """``events`` returns a root job's events from the store: those after a number, up to a
         count.

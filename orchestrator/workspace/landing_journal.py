@@ -14,7 +14,7 @@ NAME = ".landings"
 _MOST_BYTES = 64 * 1024
 
 
-class LandingJournal:
+class FileLandingJournal:
     """See ``core.repository.landing``."""
 
     def __init__(self, workspace: Path) -> None:

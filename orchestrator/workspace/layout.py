@@ -37,7 +37,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
+class WorkspaceLayout:
     """Paths below ``workspace_root``. Creating a directory twice is no error.
 
     Values that every worker needs are text, because thousands of ``Path`` objects take time.

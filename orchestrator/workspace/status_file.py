@@ -18,7 +18,7 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.security.untrusted_files import read_regular, write_private
-from orchestrator.workspace.layout import Workspace, iso
+from orchestrator.workspace.layout import WorkspaceLayout, iso
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Watched:
 class StatusFiles:
     """An observer: keeps the state of unfinished trees and writes it when it has changed."""
 
-    def __init__(self, workspace: Workspace, read: Callable[[str], Tree | None]) -> None:
+    def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace
         #: Reads an ended tree from the store, for a retry.
         self._read = read
@@ -248,7 +248,7 @@ def readable(document: dict[str, Any]) -> str:
 
 
 def status_document(
-    workspace: Workspace,
+    workspace: WorkspaceLayout,
     root: Job,
     jobs: list[Job],
     workers: list[Worker],
@@ -356,7 +356,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
 
 
 def _rows(
-    workspace: Workspace,
+    workspace: WorkspaceLayout,
     by_job: dict[str, list[Worker]],
     job_id: str,
     in_project: Collection[TaskKey],
@@ -366,7 +366,7 @@ def _rows(
 
 
 def _row(
-    workspace: Workspace,
+    workspace: WorkspaceLayout,
     by_job: dict[str, list[Worker]],
     worker: Worker,
     in_project: Collection[TaskKey],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.events.agent_events import Outcome, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Sign
 from orchestrator.agents.loop import LOOPS, loop
 from tests.agents.model_api import ModelApi, Script
 
@@ -27,18 +27,20 @@ class Loop:
         self.signs: list[Sign] = []
         self.api = api
 
-    def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> Outcome:
+    def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> AgentOutcome:
         """``spec`` overrides the defaults of every run: one retry, without a delay."""
         self.api.scripts["it"] = script
         given = self.spec(**spec)
-        outcome: Outcome = loop(self.name).run(given, f"{prompt} [[script:it]]", self.signs.append)
+        outcome: AgentOutcome = loop(self.name).run(
+            given, f"{prompt} [[script:it]]", self.signs.append
+        )
         return outcome
 
     def complete(
         self, script: Script, schema: dict[str, Any], **spec: Any
-    ) -> tuple[object | None, Outcome]:
+    ) -> tuple[object | None, AgentOutcome]:
         self.api.scripts["it"] = script
-        answer: tuple[object | None, Outcome] = loop(self.name).complete(
+        answer: tuple[object | None, AgentOutcome] = loop(self.name).complete(
             self.spec(**spec), "Plan it. [[script:it]]", schema, self.signs.append
         )
         return answer

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, Spent, Troubled
+from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, Troubled, UsageEvent
 from orchestrator.agents.events.mailbox import Mailbox, read_ids
 from orchestrator.agents.loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
@@ -22,7 +22,7 @@ FOREVER = Script.of(Turn(calls=(Call.shell("true"),)), endless=True)
 def test_a_text_is_the_outcome(each_loop: Loop) -> None:
     outcome = each_loop.run(Script.of(Turn("All is well")))
     assert outcome.succeeded and outcome.text == "All is well"
-    assert [type(sign) for sign in each_loop.signs] == [Spent, Said, Finished]
+    assert [type(sign) for sign in each_loop.signs] == [UsageEvent, Said, Finished]
 
 
 def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> None:
@@ -72,7 +72,7 @@ def test_usage_is_the_sum_of_what_each_call_told(each_loop: Loop) -> None:
     assert (usage.steps, usage.input_tokens, usage.output_tokens) == (2, 111, 35)
     assert usage.cache_read_tokens == (None if each_loop.name == "ollama" else 140)
     assert not usage.partial
-    assert [spent.usage.input_tokens for spent in each_loop.seen(Spent)] == [100, 11]
+    assert [spent.usage.input_tokens for spent in each_loop.seen(UsageEvent)] == [100, 11]
 
 
 def test_a_local_model_has_no_price_of_its_namesake(each_loop: Loop) -> None:

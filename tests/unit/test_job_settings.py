@@ -14,8 +14,8 @@ from orchestrator.core.model.job_settings import (
     SETTINGS,
     Inheritance,
     JobConfig,
-    Kind,
     Setting,
+    ValueKind,
     default_config,
 )
 from orchestrator.core.model.submission import ConfigRequest
@@ -25,18 +25,18 @@ from orchestrator.store.schema.columns import read_config
 
 #: The answer has it as the job's depth.
 NOT_ANSWERED = {"current_depth"}
-TYPES: dict[Kind, str] = {
-    Kind.COUNT: "int",
-    Kind.COUNT_OR_ZERO: "int",
-    Kind.SECONDS: "float",
-    Kind.MONEY: "float",
-    Kind.FLAG: "bool",
-    Kind.NAME: "str",
-    Kind.TEXT: "str",
-    Kind.REVISION: "str",
-    Kind.PATHS: "tuple[str, ...]",
-    Kind.LABELS: "collections.abc.Mapping[str, str]",
-    Kind.GATES: "tuple[orchestrator.core.model.gate.Gate, ...]",
+TYPES: dict[ValueKind, str] = {
+    ValueKind.COUNT: "int",
+    ValueKind.COUNT_OR_ZERO: "int",
+    ValueKind.SECONDS: "float",
+    ValueKind.MONEY: "float",
+    ValueKind.FLAG: "bool",
+    ValueKind.NAME: "str",
+    ValueKind.TEXT: "str",
+    ValueKind.REVISION: "str",
+    ValueKind.PATHS: "tuple[str, ...]",
+    ValueKind.LABELS: "collections.abc.Mapping[str, str]",
+    ValueKind.GATES: "tuple[orchestrator.core.model.gate.Gate, ...]",
 }
 
 each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
@@ -71,7 +71,7 @@ def test_a_value_has_the_type_of_its_kind(setting: Setting) -> None:
     name = found.__name__ if isinstance(found, type) and not hasattr(found, "__args__") else found
 
     kind = setting.values
-    expected = TYPES[kind] if isinstance(kind, Kind) else "str"
+    expected = TYPES[kind] if isinstance(kind, ValueKind) else "str"
     assert str(name).removesuffix(" | None") == expected
     assert not setting.choices or setting.default in setting.choices
 

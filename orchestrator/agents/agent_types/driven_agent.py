@@ -18,7 +18,7 @@ from orchestrator.agents.catalog import prices
 from orchestrator.agents.catalog.availability import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
 from orchestrator.agents.events import mailbox
-from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.agents.prompts.prompt import (
     last_line,
     output_document,
@@ -29,7 +29,7 @@ from orchestrator.agents.prompts.prompt import (
 from orchestrator.core.limits.budget import NOTHING, spent_by
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.message import document, file_name
-from orchestrator.core.model.attempt.session import Session, Start, start_of
+from orchestrator.core.model.attempt.session import Session, SessionStart, start_of
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation
@@ -231,7 +231,7 @@ class DrivenAgent:
             model=model,
             able=self._resumes(assignment),
         )
-        return previous.session.id if start is Start.RESUME else ""
+        return previous.session.id if start is SessionStart.RESUME else ""
 
     def _on_windows(self, assignment: Assignment) -> bool:
         # Our own HTTP loop calls the model from Linux.
@@ -262,14 +262,14 @@ def _messages(assignment: Assignment) -> dict[str, str]:
     return {file_name(each.id): document(each) for each in (result.messages if result else ())}
 
 
-def _with_answer(outcome: Outcome, written: str) -> Outcome:
+def _with_answer(outcome: AgentOutcome, written: str) -> AgentOutcome:
     """Return the outcome; if the last message was empty, ``output.md`` is the answer."""
     if written and outcome.error_class is ErrorClass.EMPTY:
         return replace(outcome, error_class=ErrorClass.NONE, error="")
     return outcome
 
 
-def _evidence(outcome: Outcome, written: str) -> Evidence:
+def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
     text = written or outcome.text
     # The next attempt reads this attempt's output, so the output must have the failure.
     parts = [text, outcome.error if outcome.error not in text else ""]
@@ -286,7 +286,7 @@ def _evidence(outcome: Outcome, written: str) -> Evidence:
     )
 
 
-def _outcome(control: Path) -> Outcome | None:
+def _outcome(control: Path) -> AgentOutcome | None:
     # No part of the path job_x/attempts/worker_1.1/ may be a link.
     found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
     try:

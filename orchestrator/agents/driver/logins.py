@@ -13,21 +13,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.agents.adapters.invocation.call import Login
+from orchestrator.agents.adapters.invocation.call import AgentLogin
 
 _LARGEST_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
 class Linked:
-    login: Login
+    login: AgentLogin
     #: Time of the last change of the user's file that the tool has seen.
     source_ns: int
     #: Time of change and inode of the latest checked file that replaced the link.
     seen: tuple[int, int] = (0, 0)
 
 
-def link(logins: Sequence[Login]) -> list[Linked]:
+def link(logins: Sequence[AgentLogin]) -> list[Linked]:
     """Create links where the tool reads its logins. Missing files are skipped."""
     made = []
     for login in logins:
@@ -41,7 +41,7 @@ def link(logins: Sequence[Login]) -> list[Linked]:
     return made
 
 
-def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> None:
+def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
     """Copy back logins that killed attempts renewed. ``earlier`` are control directories."""
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
@@ -49,7 +49,7 @@ def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> 
             target = directory / login.target.relative_to(control)
             with contextlib.suppress(OSError):
                 _recover(target, login.source)
-                _remove_copy(Login(source=login.source, target=target))
+                _remove_copy(AgentLogin(source=login.source, target=target))
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
@@ -74,7 +74,7 @@ def finish(linked: Sequence[Linked]) -> None:
             _remove_copy(each.login)
 
 
-def _remove_copy(login: Login) -> None:
+def _remove_copy(login: AgentLogin) -> None:
     is_file = stat.S_ISREG(login.target.lstat().st_mode)
     if is_file and login.target.read_bytes() == login.source.read_bytes():
         _put_link(login)
@@ -114,7 +114,7 @@ def _whole(path: Path) -> bytes | None:
     return None
 
 
-def _put_link(login: Login) -> None:
+def _put_link(login: AgentLogin) -> None:
     """Replace the link atomically, because another attempt may be reading it in a shared
     directory.
     """

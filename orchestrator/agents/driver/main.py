@@ -19,7 +19,7 @@ from orchestrator.agents.driver.program import Patience, Program
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.driver.usage_report import CALL_SECONDS, Telling
 from orchestrator.agents.driver.watchdog import EarlyStop, Price, Watchdog, in_words, priced
-from orchestrator.agents.events.agent_events import Outcome, Reader
+from orchestrator.agents.events.agent_events import AgentOutcome, Reader
 from orchestrator.agents.events.mailbox import Mailbox, Receipts
 from orchestrator.agents.events.transcript import Journal, Stream
 from orchestrator.core.errors import OrchestratorError
@@ -63,7 +63,7 @@ def main() -> int:
     try:
         outcome = driver.run()
     except (OSError, ValueError, OrchestratorError) as error:
-        outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"cannot start: {error}")
+        outcome = AgentOutcome(error_class=ErrorClass.CONFIG, error=f"cannot start: {error}")
     result_file.write(control, result_file.masked(outcome, Masker(secrets_in(os.environ))))
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
@@ -107,7 +107,7 @@ class Driver:
         self._watch.close(why)
         self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
 
-    def run(self) -> Outcome:
+    def run(self) -> AgentOutcome:
         outcome = self._run_program() if self._spec.command else self._run_loop()
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
         outcome = replace(outcome, usage=priced(usage, self._price))
@@ -132,19 +132,19 @@ class Driver:
             model = self._spec.model or "its model"
             self._journal.say(f"! the price of {model} is unknown: max_cost_usd was not enforced")
 
-    def _run_loop(self) -> Outcome:
+    def _run_loop(self) -> AgentOutcome:
         # few agents need this module: most are programs
         from orchestrator.agents.driver import model_loop
 
         ask = ask_for(self._spec, self._control)
         written(shell_files(ask))
         os.environ.update(shell_environment(ask))
-        running = model_loop.Loop(self._spec, self._watch)
+        running = model_loop.ModelLoop(self._spec, self._watch)
         self._stop = running.stop
         run = model_loop.load(self._spec, self._mailbox)
         return running.run(run, model_loop.prompt())
 
-    def _run_program(self) -> Outcome:
+    def _run_program(self) -> AgentOutcome:
         secrets = secrets_in(os.environ)
         stream = Stream(self._control, self._spec.stream_bytes, Masker(secrets))
         try:
@@ -179,7 +179,7 @@ class Driver:
         except OSError as error:
             self._journal.say(f"! cannot record the session: {error}")
 
-    def _run_call(self, attempt_spec: Spec, stream: Stream) -> Outcome:
+    def _run_call(self, attempt_spec: Spec, stream: Stream) -> AgentOutcome:
         call = call_of(attempt_spec, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,
@@ -216,7 +216,7 @@ class Driver:
         self._judge_session(program.session or attempt_spec.resume, outcome, resumed=call.resumes)
         return outcome
 
-    def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
+    def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
         """Mark a session as unusable if no attempt got an answer in it: nothing in it was paid
         for, so nothing is lost.
         """

@@ -13,13 +13,13 @@ from typing import Any
 
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
-from orchestrator.agents.events.agent_events import Finished, Outcome, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Finished, Sign
 from orchestrator.agents.events.mailbox import Mailbox
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 #: Runs a loop: gets its settings, the prompt, and a callback for its events.
-Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
+Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], AgentOutcome]
 
 
 class Stopped(BaseException):
@@ -30,7 +30,7 @@ class Stopped(BaseException):
         self.why = why
 
 
-class Loop:
+class ModelLoop:
     """Runs in the main thread. A stop is an exception that can occur anywhere."""
 
     def __init__(self, spec: Spec, watch: Watchdog) -> None:
@@ -53,7 +53,7 @@ class Loop:
         kill, thread = self._main
         kill(thread, signal.SIGALRM)
 
-    def run(self, run: Run, prompt: str) -> Outcome:
+    def run(self, run: Run, prompt: str) -> AgentOutcome:
         """Run the loop. Never raises."""
         signal.signal(signal.SIGALRM, self._interrupt)
         self._running = True
@@ -65,7 +65,7 @@ class Loop:
             return self._stopped(stopped.why)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
-            return Outcome(error_class=ErrorClass.API, error=text, usage=self._watch.usage)
+            return AgentOutcome(error_class=ErrorClass.API, error=text, usage=self._watch.usage)
         finally:
             self._running = False
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -91,9 +91,9 @@ class Loop:
         silent = f"no output for {self._spec.stall_seconds:g} s"
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
 
-    def _stopped(self, why: EarlyStop) -> Outcome:
+    def _stopped(self, why: EarlyStop) -> AgentOutcome:
         usage: Usage = self._watch.usage
-        return Outcome(error_class=why.reason, error=why.because, usage=usage)
+        return AgentOutcome(error_class=why.reason, error=why.because, usage=usage)
 
 
 def _main_thread() -> int:
@@ -146,12 +146,12 @@ def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
 
 
 def _ask(
-    complete: Callable[..., tuple[object | None, Outcome]],
+    complete: Callable[..., tuple[object | None, AgentOutcome]],
     schema: Mapping[str, Any],
     told: Mapping[str, Any],
     prompt: str,
     emit: Callable[[Sign], None],
-) -> Outcome:
+) -> AgentOutcome:
     value, outcome = complete(told, prompt, schema, emit)
     return outcome if value is None else replace(outcome, text=json.dumps(value))
 

@@ -15,9 +15,9 @@ from orchestrator.agents.adapters.invocation.call import AgentCall
 from orchestrator.agents.driver.agent_process import Child, read
 from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Ending,
     LogReader,
-    Outcome,
     Reader,
     Received,
     SessionReader,
@@ -108,7 +108,7 @@ class Program:
         with contextlib.suppress(BlockingIOError):  # the pipe is full, so a wake-up is pending
             os.write(self._wake_write, b"x")
 
-    def run(self, call: AgentCall, environ: Mapping[str, str]) -> Outcome:
+    def run(self, call: AgentCall, environ: Mapping[str, str]) -> AgentOutcome:
         """Start the program, wait for its end, and return the result. Never raises OSError."""
         if call.session is not None:
             self._follower = Follower(call.session)
@@ -126,7 +126,7 @@ class Program:
             text = f"cannot start {call.argv[0]}: {error.strerror or error}"
             changing = error.errno in PASSING_ERRNOS
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
-            return Outcome(error_class=kind, error=text)
+            return AgentOutcome(error_class=kind, error=text)
         try:
             self._see(child, call)
             self._take_rest(child)

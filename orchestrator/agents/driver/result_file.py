@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.security.masking import Masker
 
@@ -14,12 +14,12 @@ NAME = "agent.json"
 VERSION = 1
 
 
-def to_json(outcome: Outcome) -> str:
+def to_json(outcome: AgentOutcome) -> str:
     document = {"version": VERSION, **asdict(outcome)}
     return json.dumps(document, ensure_ascii=False, indent=1)
 
 
-def from_json(text: bytes | str) -> Outcome:
+def from_json(text: bytes | str) -> AgentOutcome:
     """Return the outcome. Raise ValueError for invalid content, because a worker can write into
     its control directory.
     """
@@ -29,7 +29,7 @@ def from_json(text: bytes | str) -> Outcome:
         raise ValueError(f"not an outcome: {error}") from error
 
 
-def masked(outcome: Outcome, masker: Masker) -> Outcome:
+def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
     """Return the outcome with secrets masked in the tool's text."""
     return replace(
         outcome,
@@ -41,7 +41,7 @@ def masked(outcome: Outcome, masker: Masker) -> Outcome:
     )
 
 
-def _outcome(document: dict[str, Any]) -> Outcome:
+def _outcome(document: dict[str, Any]) -> AgentOutcome:
     if document.pop("version") != VERSION:
         raise ValueError("of another version")
     document["error_class"] = ErrorClass(document["error_class"])
@@ -52,7 +52,7 @@ def _outcome(document: dict[str, Any]) -> Outcome:
         document[name] = str(document.get(name, ""))
     if document["resets_at"] is not None:
         document["resets_at"] = float(document["resets_at"])
-    return Outcome(**document)
+    return AgentOutcome(**document)
 
 
 def _usage(document: dict[str, Any]) -> Usage:
@@ -69,7 +69,7 @@ def _is_amount(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value < 1e15
 
 
-def write(control: Path, outcome: Outcome) -> None:
+def write(control: Path, outcome: AgentOutcome) -> None:
     """Write the file whole or not at all. Raise OSError."""
     temporary = control / f".{NAME}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

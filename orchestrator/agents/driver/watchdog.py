@@ -12,9 +12,9 @@ from orchestrator.agents.events.agent_events import (
     Received,
     Said,
     Sign,
-    Spent,
     Stuck,
     Troubled,
+    UsageEvent,
 )
 from orchestrator.agents.events.transcript import Journal
 from orchestrator.core.limits.budget import breach, spent_by, tokens, total
@@ -89,26 +89,28 @@ class Watchdog:
         is.
         """
         self._journal.sign(sign)
-        self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
+        self.finished = isinstance(sign, Finished) or (
+            self.finished and isinstance(sign, UsageEvent)
+        )
         self.limited = ""
         self.answered |= _is_answer(sign)
         if isinstance(sign, Troubled) and sign.error_class is ErrorClass.RATE_LIMIT:
             self.limited = sign.text
         beyond = self._used_up and _goes_on(sign)
         self._notice(sign)
-        if isinstance(sign, Spent):
+        if isinstance(sign, UsageEvent):
             self._told = total(self._told, sign.usage)
             self._telling.tell(self.usage)
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(sign, Stuck):
             return EarlyStop(ErrorClass.API, sign.text)
         # The step used a tool before its cost was known, so that another step follows.
-        beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, Spent))
+        beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, UsageEvent))
         because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
 
     def _notice(self, sign: Sign) -> None:
-        begins = isinstance(sign, Spent) and bool(sign.usage.steps)
+        begins = isinstance(sign, UsageEvent) and bool(sign.usage.steps)
         if begins or isinstance(sign, Finished):
             self.may_be_done, self._uses_tool = True, False
         elif isinstance(sign, Did | Asked | Troubled | Stuck):
@@ -131,7 +133,7 @@ class Watchdog:
 
 
 def _is_answer(sign: Sign) -> bool:
-    if isinstance(sign, Spent):
+    if isinstance(sign, UsageEvent):
         return bool(tokens(sign.usage))
     return isinstance(sign, Said | Did)
 
@@ -140,7 +142,7 @@ def _goes_on(sign: Sign) -> bool:
     """True if the event shows that the agent is still working; text and usage may be its last
     events.
     """
-    if isinstance(sign, Spent):
+    if isinstance(sign, UsageEvent):
         return bool(sign.usage.steps)
     return not isinstance(sign, Finished | Said | Received)
 

@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class UsageEvent:
     """Usage since the previous event; ``usage.steps`` counts model calls."""
 
     usage: Usage
@@ -71,7 +71,7 @@ class Received:
     id: str
 
 
-Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished | Received
+Sign = Said | Did | Asked | UsageEvent | Troubled | Stuck | Finished | Received
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +88,7 @@ class Ending:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class AgentOutcome:
     """The result of the agent's work, from its own messages and its exit.
 
     Without an ``error_class`` the work succeeded. ``usage`` is that of this run: for a resumed
@@ -147,5 +147,5 @@ class Reader(Protocol):
     def line(self, text: str) -> Iterable[Sign]:
         """Read one line of standard output, without its end."""
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         """Return the outcome, after the last line. Called once."""

@@ -15,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.agents.loop.calls import Emit
 from orchestrator.agents.loop.completion import completed
 from orchestrator.agents.loop.conversation import Mail, converse
@@ -33,13 +33,13 @@ class Loop:
 
     def run(
         self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
-    ) -> Outcome:
+    ) -> AgentOutcome:
         """Work on a prompt with tools until the model's final answer."""
         return converse(lambda: self._made(spec), prompt, emit, mail)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
-    ) -> tuple[object | None, Outcome]:
+    ) -> tuple[object | None, AgentOutcome]:
         """Request JSON of a schema once. Return None with the reason if there is none."""
         return completed(lambda: self._made(spec), prompt, schema, emit)
 

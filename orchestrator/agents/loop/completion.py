@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.agents.events.agent_events import Finished, Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome, Finished
 from orchestrator.agents.loop.calls import Emit, ModelCaller
 from orchestrator.agents.loop.conversation import ask, failed
 from orchestrator.agents.loop.http.failure import ModelFailure, overflow
@@ -24,7 +24,7 @@ def completed(
     prompt: str,
     schema: Mapping[str, Any],
     emit: Emit,
-) -> tuple[object | None, Outcome]:
+) -> tuple[object | None, AgentOutcome]:
     """Return the JSON value, or None with the reason. The value is not checked by the schema."""
     try:
         settings, dialect = make()
@@ -53,9 +53,9 @@ def _value(turn: Turn) -> object | None:
     return json_in(turn.text)
 
 
-def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> Outcome:
+def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutcome:
     text = turn.text or json.dumps(value)
-    outcome = Outcome(text=text if value is not None else turn.text, usage=ledger.usage)
+    outcome = AgentOutcome(text=text if value is not None else turn.text, usage=ledger.usage)
     if value is not None:
         return outcome
     if not turn.text.strip():

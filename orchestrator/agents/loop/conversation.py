@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from orchestrator.agents.events.agent_events import Did, Finished, Outcome, Said, Spent, Troubled
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Did,
+    Finished,
+    Said,
+    Troubled,
+    UsageEvent,
+)
 from orchestrator.agents.loop import instructions
 from orchestrator.agents.loop.calls import Emit, ModelCaller
 from orchestrator.agents.loop.http.failure import ModelFailure, overflow
@@ -60,7 +67,7 @@ class Conversation:
         self._vain = 0
         self._text = ""
 
-    def run(self, prompt: str) -> Outcome:
+    def run(self, prompt: str) -> AgentOutcome:
         """Return the outcome; raises only what ``emit`` raises."""
         try:
             tools = tuple(self._toolbox.tools.values())
@@ -172,14 +179,16 @@ class Conversation:
             )
             self._emit(Troubled(words, ErrorClass.CONFIG))
 
-    def _done(self) -> Outcome:
-        outcome = Outcome(text=self._text, usage=self._ledger.usage, denied=tuple(self._denied))
+    def _done(self) -> AgentOutcome:
+        outcome = AgentOutcome(
+            text=self._text, usage=self._ledger.usage, denied=tuple(self._denied)
+        )
         if not self._denied:
             return outcome
         words = f"denied: {', '.join(self._denied)}"
         return replace(outcome, error_class=ErrorClass.DENIED, error=words)
 
-    def _ended(self, failure: ModelFailure) -> Outcome:
+    def _ended(self, failure: ModelFailure) -> AgentOutcome:
         return replace(failed(failure, self._ledger), text=self._text, denied=tuple(self._denied))
 
 
@@ -188,7 +197,7 @@ def converse(
     prompt: str,
     emit: Emit,
     mail: Mail | None = None,
-) -> Outcome:
+) -> AgentOutcome:
     """Run a loop; ``make`` may raise Failure."""
     try:
         settings, dialect = make()
@@ -212,10 +221,12 @@ def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) 
                 ledger.lacks_some()
         request = dialect.request(ledger.next_answer)
     turn = dialect.answered(answer)
-    emit(Spent(ledger.book(turn.usage, len(json.dumps(request)))))
+    emit(UsageEvent(ledger.book(turn.usage, len(json.dumps(request)))))
     return turn
 
 
-def failed(failure: ModelFailure, ledger: UsageLimits | None = None) -> Outcome:
-    outcome = Outcome(error_class=failure.kind, error=failure.message, resets_at=failure.resets_at)
+def failed(failure: ModelFailure, ledger: UsageLimits | None = None) -> AgentOutcome:
+    outcome = AgentOutcome(
+        error_class=failure.kind, error=failure.message, resets_at=failure.resets_at
+    )
     return outcome if ledger is None else replace(outcome, usage=ledger.usage)

@@ -15,7 +15,7 @@ JOB_DIRECTORY_PREFIX = "job_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class SurveyTask:
     """The parts of ``task.json`` that a survey needs; ``files`` empty means the whole project."""
 
     title: str = ""
@@ -37,7 +37,7 @@ class Surroundings:
     has_server: bool = False
 
 
-def read_task(directory: Path) -> Task:
+def read_task(directory: Path) -> SurveyTask:
     """Read ``task.json`` in ``directory``; raises SurveyError when it is missing or malformed."""
     path = directory / TASK_FILE
     try:
@@ -48,7 +48,7 @@ def read_task(directory: Path) -> Task:
         raise SurveyError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SurveyError(f"{path} must hold one JSON object")
-    return Task(
+    return SurveyTask(
         title=_text(content, "title"),
         prompt=_text(content, "prompt"),
         request=_text(content, "request"),

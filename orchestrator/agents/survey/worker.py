@@ -17,13 +17,13 @@ from orchestrator.agents.survey.request.paths import named_places
 from orchestrator.agents.survey.result.result import PartRow, SurveyResult
 from orchestrator.agents.survey.result.result_file import RESULT_FILE, write_result
 
-from .assignment import Surroundings, Task
+from .assignment import Surroundings, SurveyTask
 
 #: Maximum number of paths in a progress line.
 _MOST_NAMED = 3
 
 
-def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
+def survey(task: SurveyTask, surroundings: Surroundings) -> list[PartRow]:
     """Survey the files of ``task``. Return the missing parts. Raise SurveyError."""
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.
@@ -52,11 +52,11 @@ def printable(text: str) -> str:
     return "".join(letters)
 
 
-def _words(task: Task) -> str:
+def _words(task: SurveyTask) -> str:
     return f"{task.title} {task.prompt}".strip() or task.request
 
 
-def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
+def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     """Return the task limited to the paths in its text, if the text names nothing else."""
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
@@ -64,7 +64,7 @@ def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
     return replace(task, files=places), listing.select(within(places))
 
 
-def _survey_for_building(task: Task, around: Surroundings, listing: Listing) -> list[PartRow]:
+def _survey_for_building(task: SurveyTask, around: Surroundings, listing: Listing) -> list[PartRow]:
     say(NOTHING_BUILT)
     words = _words(task)
     result = map_files(around.root, listing, [], say, with_history=False)
@@ -84,7 +84,9 @@ def _say_outcome(result: SurveyResult) -> None:
     say(summary(result))
 
 
-def _map(task: Task, around: Surroundings, listing: Listing) -> tuple[SurveyResult, list[PartRow]]:
+def _map(
+    task: SurveyTask, around: Surroundings, listing: Listing
+) -> tuple[SurveyResult, list[PartRow]]:
     divisions = _divisions(around, listing, task.files)
     own = _without(listing, divisions)
     result = map_files(around.root, own, list(task.files), say)
@@ -132,13 +134,13 @@ def _named(directory: str) -> str:
     return "the project" if directory == "." else shown(directory)
 
 
-def _place(task: Task) -> str:
+def _place(task: SurveyTask) -> str:
     named = ", ".join(map(shown, task.files[:_MOST_NAMED]))
     more = len(task.files) - _MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named or "the project"
 
 
-def _title(task: Task, root: Path) -> str:
+def _title(task: SurveyTask, root: Path) -> str:
     if not task.files:
         return code(shown(root.name) or "/")
     more = f" and {len(task.files) - 1} more" if len(task.files) > 1 else ""

@@ -23,7 +23,7 @@ from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.schemas.answers.trigger import TriggerAnswer, TriggerOutcome
 from orchestrator.schemas.requests.queries import NoQuery
 from orchestrator.schemas.triggers.github import remark_of
-from orchestrator.schemas.triggers.trigger import Event, Trigger, unwrapped
+from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent, unwrapped
 
 blueprint = Blueprint("triggers", __name__, url_prefix="/api/v1/triggers")
 
@@ -64,7 +64,7 @@ def receive_event(trigger_name: str) -> Response:
     return _start(trigger, event, limit)
 
 
-def _verified(trigger: Trigger) -> Event:
+def _verified(trigger: Trigger) -> TriggerEvent:
     """Return the event. Raise a 413, a 401 that gives no reason, or a 400."""
     if (request.content_length or 0) > MOST_BYTES:
         raise ProblemError(
@@ -79,10 +79,10 @@ def _verified(trigger: Trigger) -> Event:
     g.caller = Caller(name=trigger.caller_name, scopes=frozenset({Scope.SUBMIT}))
     request.environ[CALLER] = g.caller.full_name
     document = reading.parse_json(unwrapped(raw, request.mimetype))
-    return Event(headers=headers, document=document)
+    return TriggerEvent(headers=headers, document=document)
 
 
-def _start(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
+def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     submission = trigger.submission(event)
     if submission.idempotency_key:
         job = service().job_of_key(caller(), submission.idempotency_key)
@@ -95,7 +95,7 @@ def _start(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
     return _answer(trigger, TriggerOutcome.ACCEPTED, accepted.job.id)
 
 
-def _send_back(trigger: Trigger, event: Event, limit: RateLimit) -> Response:
+def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     """Store what the event says about the pull request of a job, for its worker."""
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):

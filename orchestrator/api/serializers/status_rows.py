@@ -20,7 +20,7 @@ _NO_TASKS = b'"results":{"tasks":[]'
 
 
 @dataclass(slots=True)
-class Row:
+class StatusRow:
     worker: Worker
     body: bytes
     #: The latest event when the row was encoded; greater if no event told of the change.
@@ -31,7 +31,7 @@ class Row:
 class JobRows:
     """The rows of one job, by worker id, and the latest answer."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, StatusRow] = field(default_factory=dict)
     #: The event that the previous answer showed; -1: there is none.
     seq: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,7 +72,7 @@ def status_bytes(known: JobRows, parts: StatusParts, tasks: StatusTasks, since: 
         return made
 
 
-def _rows(known: JobRows, parts: StatusParts) -> Sequence[Row]:
+def _rows(known: JobRows, parts: StatusParts) -> Sequence[StatusRow]:
     rows = known.rows
     found = []
     # Without an event in between, the change itself had none.
@@ -82,7 +82,7 @@ def _rows(known: JobRows, parts: StatusParts) -> Sequence[Row]:
         if row is None or row.worker is not worker or worker.child_job_ids:
             body = parts.encode_row(worker)
             if row is None or row.body != body:
-                row = rows[worker.id] = Row(worker, body, seq if row else parts.seq)
+                row = rows[worker.id] = StatusRow(worker, body, seq if row else parts.seq)
             else:
                 row.worker = worker
         found.append(row)
@@ -90,7 +90,7 @@ def _rows(known: JobRows, parts: StatusParts) -> Sequence[Row]:
     return found
 
 
-def _chosen(rows: Sequence[Row], tasks: StatusTasks, since: int) -> bytes:
+def _chosen(rows: Sequence[StatusRow], tasks: StatusTasks, since: int) -> bytes:
     if tasks is StatusTasks.NONE:
         return b""
     if tasks is StatusTasks.CHANGED:

@@ -54,7 +54,7 @@ class PortTaken(CannotListen):
     kind = "port-taken"
 
 
-class Server:
+class HttpServer:
     """A bound server. ``run`` serves in the calling thread until ``close`` is called."""
 
     def __init__(
@@ -248,7 +248,7 @@ def serve(
     tls: ssl.SSLContext | None = None,
     local_port: int | None = None,
     keeps_forwarded: bool = False,
-) -> Server:
+) -> HttpServer:
     """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
 
     ``tls``: TLS on ``host`` and ``port``. ``local_port``: port of a further address in plain HTTP,
@@ -263,7 +263,7 @@ def serve(
         raise
     # Queued requests are normal, and readers may leave at any time.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    return Server(
+    return HttpServer(
         app,
         public,
         local,

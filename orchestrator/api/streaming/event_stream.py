@@ -33,7 +33,7 @@ MOST_BEHIND = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class EventPage:
     """One read of the store: the state of the job, read first, and the next events."""
 
     ended: bool
@@ -149,15 +149,15 @@ class EventStream(ParkedConnection):
         self._reading, self._read_again = True, False
         self._hub.read(self._page, self._arrived, self)
 
-    def _page(self) -> Page:
+    def _page(self) -> EventPage:
         """Read the store; runs in a reader thread."""
         service, caller, job_id = self._service, self._caller, self._job_id
         ended = service.job(caller, job_id).status.ended
         members = None if self._is_root else service.subtree(caller, job_id)
         events = service.events(caller, job_id, self._sent, PAGE_EVENTS)
-        return Page(ended=ended, events=events, members=members)
+        return EventPage(ended=ended, events=events, members=members)
 
-    def _arrived(self, read: Future[Page]) -> None:
+    def _arrived(self, read: Future[EventPage]) -> None:
         self._reading = False
         if not self._open or read.cancelled():
             return
@@ -177,7 +177,7 @@ class EventStream(ParkedConnection):
             logger.warning("an event stream could not be read", exc_info=error)
         self.drop()
 
-    def _go_on_after(self, page: Page) -> None:
+    def _go_on_after(self, page: EventPage) -> None:
         if not self._open:
             return
         if page.may_have_more_after or self._read_again:
@@ -238,7 +238,7 @@ class BriefStream(EventStream):
         super().__init__(hub, service, caller, job, after=after, frames=frames)
         self._from_now = from_now
 
-    def _page(self) -> Page:
+    def _page(self) -> EventPage:
         page = super()._page()
         if not self._from_now and len(page.events) < MOST_BEHIND:
             return page

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.api.serializers.common import duration, moment, result_of
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.event_stream import EventStream, Frames, Page
+from orchestrator.api.streaming.event_stream import EventPage, EventStream, Frames
 from orchestrator.api.tasks.answers import STATUS_OF, clis
 from orchestrator.api.tasks.submission import task_uuid
 from orchestrator.core.events import Event, EventKind
@@ -60,7 +60,7 @@ class TaskProgress(EventStream):
     def _failed(self, error: BaseException) -> None:
         self._error("the progress could not be read; connect again")
 
-    def _page(self) -> Page:
+    def _page(self) -> EventPage:
         page = super()._page()
         detail = self._service.detail(self._caller, self._job_id, with_tasks=False)
         self._job, self._workers = detail.job, detail.workers

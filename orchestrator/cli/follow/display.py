@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
-from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.follow.region import Region
 from orchestrator.cli.output.columns import columns, fit, padded
@@ -54,7 +54,7 @@ class PlainDisplay:
     """One line for each event, with the time since the job's first event."""
 
     def __init__(self, style: Style | None = None) -> None:
-        self._progress = Progress()
+        self._progress = ProgressLines()
         self._began: float | None = None
         self._style = style or Style(is_on=False)
 
@@ -94,7 +94,7 @@ class LiveDisplay:
     """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
-        self._progress = Progress()
+        self._progress = ProgressLines()
         self._region = Region(stream or sys.stderr)
         self._style = style or Style(is_on=False)
         self._began: float | None = None

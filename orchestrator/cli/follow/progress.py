@@ -34,7 +34,7 @@ class JobPart:
 
 
 @dataclass
-class Progress:
+class ProgressLines:
     """Takes events one by one; each event gives at most one line of news."""
 
     #: By worker: its status.

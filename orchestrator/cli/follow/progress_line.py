@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.output.columns import columns
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import duration
@@ -14,7 +14,7 @@ _DROPPED = ("bar", "left", "cost", "queued", "waiting", "elapsed")
 
 
 def progress_line(
-    progress: Progress,
+    progress: ProgressLines,
     now: float,
     began: float | None,
     width: int,
@@ -36,7 +36,7 @@ def progress_line(
 
 
 def _parts(
-    progress: Progress, now: float, began: float | None, style: Style
+    progress: ProgressLines, now: float, began: float | None, style: Style
 ) -> Iterator[tuple[str, str]]:
     counts = progress.counts()
     done = f"{progress.done}/{progress.total} done"
@@ -58,7 +58,7 @@ def _parts(
         yield "left", style.dim(f"about {duration(round(left))} left")
 
 
-def _cost(progress: Progress) -> str:
+def _cost(progress: ProgressLines) -> str:
     cost = progress.cost_usd
     if cost is None:
         return ""
@@ -66,7 +66,7 @@ def _cost(progress: Progress) -> str:
     return f"at least {text}" if progress.cost_is_partial and cost >= 0.01 else text
 
 
-def _bar(progress: Progress, style: Style, is_unicode: bool) -> str:
+def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
     """Return a bar, filled by the share of ended workers, with failures in red."""
     if not (total := progress.total):
         return ""

@@ -14,7 +14,7 @@ from orchestrator.cli.context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.job import AUTO
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, Kind, Setting
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -60,11 +60,11 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
-_TYPES: Mapping[Kind | tuple[str, ...], Any] = {
-    Kind.COUNT: click.IntRange(min=1),
-    Kind.COUNT_OR_ZERO: click.IntRange(min=0),
-    Kind.SECONDS: Seconds(min=0, min_open=True),
-    Kind.MONEY: click.FloatRange(min=0, min_open=True),
+_TYPES: Mapping[ValueKind | tuple[str, ...], Any] = {
+    ValueKind.COUNT: click.IntRange(min=1),
+    ValueKind.COUNT_OR_ZERO: click.IntRange(min=0),
+    ValueKind.SECONDS: Seconds(min=0, min_open=True),
+    ValueKind.MONEY: click.FloatRange(min=0, min_open=True),
 }
 
 
@@ -77,9 +77,9 @@ def _option(setting: Setting) -> Decorator:
     option = setting.option
     if option is None:
         raise LookupError(f"{setting.wire} has no option in the table of job settings")
-    if setting.values is Kind.FLAG:
+    if setting.values is ValueKind.FLAG:
         return click.option(option.flag, setting.wire, is_flag=True, default=None, help=option.help)
-    if setting.values is Kind.GATES:
+    if setting.values is ValueKind.GATES:
         own: Mapping[str, Any] = {"multiple": True, "callback": _gates}
     else:
         own = {"type": _TYPES.get(setting.values, str)}

@@ -20,7 +20,7 @@ from orchestrator import __version__
 from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app, note_removal
-from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Server, bind
+from orchestrator.api.server.waitress_server import CannotListen, PortTaken, HttpServer, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets, triggers
 from orchestrator.cli.server.logging_setup import set_up_logging
@@ -203,7 +203,7 @@ def api_options(settings: Settings) -> ApiOptions:
     )
 
 
-def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Server:
+def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
     """Listen on the first free port. Raise PortTaken for the first port, BadCertificate.
 
     ``ports`` are for the address that workers use.
@@ -269,7 +269,7 @@ def _ports(
     return list(dict.fromkeys([*ports, 0] if any_port else ports))
 
 
-def _serve_former(server: Server, host: str, previous: ServerRecord, workers: int) -> None:
+def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers: int) -> None:
     """Listen also on the ports that workers of earlier servers call."""
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
         try:
@@ -286,7 +286,7 @@ def _serve_former(server: Server, host: str, previous: ServerRecord, workers: in
             )
 
 
-def _has_recorded(path: Path, server: Server, project: Path, started_at: float) -> bool:
+def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
     """Write the server's record. Return False if the disk is full even without the reserve.
 
     The reserve is allocated again automatically when the disk has space.
@@ -296,7 +296,7 @@ def _has_recorded(path: Path, server: Server, project: Path, started_at: float) 
     return write() or (reserve.release() and write())
 
 
-def _write_record(path: Path, server: Server, project: Path, started_at: float) -> bool:
+def _write_record(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
     """Write the record. Return True if the disk had space for it."""
     record = {
         "url": server.url,

@@ -33,7 +33,7 @@ from orchestrator.cli.server_record import running_server
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.workspace import JobFiles
+from orchestrator.workspace import WorkspaceJobFiles
 
 _AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -118,7 +118,7 @@ def _locally(
     from orchestrator.api.serializers.common import job_path
     from orchestrator.app import remove
 
-    if not job_ids and not JobFiles(surroundings.workspace).aside():
+    if not job_ids and not WorkspaceJobFiles(surroundings.workspace).aside():
         return  # without reading the database, which may not be available
     audit = surroundings.audit_log()
     try:

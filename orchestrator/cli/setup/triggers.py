@@ -48,7 +48,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
 
     Starts nothing, and checks no signature. Exit code 1: a condition does not hold.
     """
-    from orchestrator.schemas.triggers.trigger import KIND, Event
+    from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
 
     found = _triggers(surroundings)
     if name not in found:
@@ -60,7 +60,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
         document = json.loads(file.read_bytes())
     except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}") from None
-    event = Event(headers={"x-github-event": kind} if kind else {}, document=document)
+    event = TriggerEvent(headers={"x-github-event": kind} if kind else {}, document=document)
     trigger = found[name]
     unmet = trigger.unmet(event)
     if unmet:

@@ -33,7 +33,7 @@ EPILOG = (
 )
 
 
-class Server(spawn.Server):
+class LockServer(spawn.Server):
     answer_seconds = CALL_SECONDS
 
     def __init__(self, command: str) -> None:
@@ -52,7 +52,7 @@ class Server(spawn.Server):
     def unlock(self, names: list[str]) -> spawn.Answer:
         try:
             return self.call("DELETE", LOCKS, {"names": names})
-        except spawn.Stop as stop:
+        except spawn.CommandEnd as stop:
             if stop.code != spawn.NOT_FOUND or not self.lost:
                 raise
             # Either all locks are released, or the server's end has released them before.
@@ -106,17 +106,17 @@ def lock(options: argparse.Namespace) -> int:
     if options.check is not None:
         return check(options)
     if not 0 <= options.wait <= 86_400:
-        raise spawn.Stop(
+        raise spawn.CommandEnd(
             spawn.USAGE, f"invalid --wait {options.wait:g}: must be 0 to 86400 seconds"
         )
-    answer = Server("lock").lock(options.names, options.wait)
+    answer = LockServer("lock").lock(options.names, options.wait)
     numbers = [str(lease["number"]) for lease in answer["leases"]]
     print(json.dumps(answer) if options.json else "\n".join(numbers))
     return spawn.OK
 
 
 def check(options: argparse.Namespace) -> int:
-    server = Server("lock")
+    server = LockServer("lock")
     answers = [server.look(name) for name in options.names]
     stands = all(
         any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
@@ -129,7 +129,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def unlock(options: argparse.Namespace) -> int:
-    answer = Server("unlock").unlock(options.names)
+    answer = LockServer("unlock").unlock(options.names)
     if options.json:
         print(json.dumps(answer))
     return spawn.OK
@@ -139,7 +139,7 @@ def tell(command: str, message: str) -> None:
     print(f"orchestrator {command}: {spawn.printable(message)}", file=sys.stderr, flush=True)
 
 
-def exit_code(stop: spawn.Stop, options: argparse.Namespace) -> int:
+def exit_code(stop: spawn.CommandEnd, options: argparse.Namespace) -> int:
     if stop.problem.get("type") == "locked" and options.wait:
         return TIMED_OUT
     return stop.code
@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = lock(options) if command == "lock" else unlock(options)
         sys.stdout.flush()
-    except spawn.Stop as stop:
+    except spawn.CommandEnd as stop:
         if options.json:
             print(json.dumps(stop.problem), file=sys.stderr)
         else:

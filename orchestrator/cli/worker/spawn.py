@@ -45,7 +45,7 @@ PATIENCE_SECONDS = 300
 SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
-class Stop(Exception):
+class CommandEnd(Exception):
     """Ends the program with a code, after a message on standard error."""
 
     def __init__(self, code: int, message: str, problem: Answer | None = None) -> None:
@@ -68,7 +68,7 @@ class Server:
         try:
             self._client = LightClient(url, key)
         except ValueError as error:
-            raise Stop(USAGE, f"invalid ORCHESTRATOR_API_URL: {url!r}") from error
+            raise CommandEnd(USAGE, f"invalid ORCHESTRATOR_API_URL: {url!r}") from error
 
     def submit(self, body: Answer, idempotency_key: str) -> Answer:
         return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
@@ -99,7 +99,7 @@ class Server:
             reply = retried(once, PATIENCE_SECONDS, waiting=self._tell_of_silence)
         except OSError as error:
             why = f"no answer from the server at {self._url}: {error}"
-            raise Stop(UNREACHABLE, why) from error
+            raise CommandEnd(UNREACHABLE, why) from error
         if 200 <= reply.status < 300:
             return reply.document
         shown = {"detail": reply.body[:200].decode("utf-8", "replace")}
@@ -109,7 +109,7 @@ class Server:
         tell(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
 
 
-def refusal(status: int, problem: Answer) -> Stop:
+def refusal(status: int, problem: Answer) -> CommandEnd:
     """Return the exit for an error answer, with its detail and the remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
@@ -118,7 +118,7 @@ def refusal(status: int, problem: Answer) -> Stop:
     if isinstance(left, dict) and left:
         detail += "\nremaining: " + ", ".join(f"{name} {value}" for name, value in left.items())
     code = LIMIT if limit else EXIT_BY_HTTP_STATUS.get(status, FAILED)
-    return Stop(code, detail, {**problem, "status": status})
+    return CommandEnd(code, detail, {**problem, "status": status})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -180,7 +180,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
     if not request and plan.get("tasks"):
         request = f"The tasks of {options.plan}"
     if not request:
-        raise Stop(
+        raise CommandEnd(
             USAGE, 'no request; pass it in quotes: orchestrator spawn "..."; all options: -h'
         )
     config = {
@@ -202,14 +202,14 @@ def paths_of(names: list[str] | None) -> list[str] | None:
     """Return the paths as absolute ones, because the server has another working directory."""
     for name in names or ():
         if not os.path.isfile(name):
-            raise Stop(USAGE, f"--context-file {name} is not a file")
+            raise CommandEnd(USAGE, f"--context-file {name} is not a file")
     return [os.path.realpath(name) for name in names] if names else None
 
 
 def tasks_of(options: argparse.Namespace) -> list[Any]:
     both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
     if len(both) > 1:
-        raise Stop(USAGE, f"{' and '.join(both)} conflict; pass one of them")
+        raise CommandEnd(USAGE, f"{' and '.join(both)} conflict; pass one of them")
     if options.command is not None:
         return [{"agent": "shell", "command": options.command}]
     return read_tasks(options.tasks) if options.tasks else []
@@ -222,13 +222,15 @@ def read_plan(name: str, request: str | None) -> Answer:
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
-        raise Stop(USAGE, f"--plan {name} cannot be read: {error}") from error
+        raise CommandEnd(USAGE, f"--plan {name} cannot be read: {error}") from error
     try:
         plan = json.loads(text)
     except ValueError as error:
         plan = read_yaml(name, text, request, str(error))
     if not isinstance(plan, dict):
-        raise Stop(USAGE, f"--plan {name} must contain an object with request, config, and tasks")
+        raise CommandEnd(
+            USAGE, f"--plan {name} must contain an object with request, config, and tasks"
+        )
     return plan
 
 
@@ -245,11 +247,11 @@ def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> o
     done = run(command, input=text.encode(), env=environ, capture_output=True)
     said = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode == USAGE:
-        raise Stop(USAGE, said)
+        raise CommandEnd(USAGE, said)
     try:
         return json.loads(done.stdout)
     except ValueError:
-        raise Stop(
+        raise CommandEnd(
             USAGE,
             f"--plan {name} is not valid JSON ({why_not_json}), and the packages that read YAML "
             "are not installed; write the plan as JSON",
@@ -265,10 +267,10 @@ def read_tasks(name: str) -> list[Any]:
     try:
         tasks = json.loads(text_of(name))
     except (OSError, ValueError) as error:
-        raise Stop(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
+        raise CommandEnd(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
     tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks
     if not isinstance(tasks, list) or not tasks:
-        raise Stop(
+        raise CommandEnd(
             USAGE, f"--tasks {name} must contain a list of tasks, such as [{{...}}, {{...}}]"
         )
     return tasks
@@ -281,14 +283,14 @@ def connect() -> Server:
 def address() -> tuple[str, str]:
     """Return the server's URL and this worker's key."""
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
-        raise Stop(
+        raise CommandEnd(
             UNREACHABLE,
             "child jobs and locks are not available: this worker has no network "
             "(workers.sandbox.network is false)",
         )
     url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
     if not url or not key:
-        raise Stop(
+        raise CommandEnd(
             USAGE,
             "not in a worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
             f'outside of workers, use: {COMMAND} submit "..."',
@@ -351,7 +353,7 @@ def spawn(options: argparse.Namespace) -> int:
     body = body_of(options, os.environ.get("ORCHESTRATOR_DEPTH"))
     key = options.idempotency_key or os.urandom(16).hex()
     if not (key.isascii() and key.isprintable()):
-        raise Stop(USAGE, "--idempotency-key must contain printable ASCII characters only")
+        raise CommandEnd(USAGE, "--idempotency-key must contain printable ASCII characters only")
     accepted = server.submit(body, key)
     if accepted.get("duplicate"):
         tell(f"job {accepted['job_id']} was already started for the same request")
@@ -370,7 +372,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = spawn(options)
         sys.stdout.flush()
-    except Stop as stop:
+    except CommandEnd as stop:
         said = f"orchestrator spawn: {printable(str(stop))}"
         print(json.dumps(stop.problem) if options.json else said, file=sys.stderr)
         code = stop.code

@@ -16,7 +16,7 @@ from orchestrator.core.model.gate import Gate
 DECLARED = "setting"
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """Type of a value. ``schemas/requests`` and ``cli/plan`` have a Python type for each kind."""
 
     #: A whole number from 1.
@@ -80,7 +80,7 @@ class Setting:
     wire: str = ""
     description: str
     #: The kind of value, or the values that can be chosen.
-    values: Kind | tuple[str, ...]
+    values: ValueKind | tuple[str, ...]
     #: Value of a new job if neither its request nor config.yaml sets it.
     default: object
     #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
@@ -99,11 +99,11 @@ class Setting:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return () if isinstance(self.values, Kind) else self.values
+        return () if isinstance(self.values, ValueKind) else self.values
 
 
 def setting(
-    values: Kind | tuple[str, ...],
+    values: ValueKind | tuple[str, ...],
     description: str,
     *,
     default: object,
@@ -153,7 +153,7 @@ class JobConfig:
     """
 
     max_workers: int = setting(
-        Kind.COUNT,
+        ValueKind.COUNT,
         "Maximum number of workers of this job that run in parallel.",
         default=10,
         server="workers.max_workers",
@@ -163,7 +163,7 @@ class JobConfig:
         option=Option("--max-workers", "Maximum number of workers that run in parallel.", "N"),
     )
     default_timeout: float = setting(
-        Kind.SECONDS,
+        ValueKind.SECONDS,
         "Timeout of one attempt of a worker, in seconds.",
         default=300.0,
         server="workers.default_timeout",
@@ -178,14 +178,14 @@ class JobConfig:
         server="orchestrator.execution_mode",
     )
     enable_recursion: bool = setting(
-        Kind.FLAG,
+        ValueKind.FLAG,
         "Allow workers to start child jobs.",
         default=True,
         server="recursion.enable",
         child=Inheritance.AT_MOST,
     )
     max_depth: int = setting(
-        Kind.COUNT_OR_ZERO,
+        ValueKind.COUNT_OR_ZERO,
         "Maximum depth of child jobs, counted from the root job.",
         wire="max_recursion_depth",
         default=3,
@@ -197,7 +197,7 @@ class JobConfig:
     )
     #: Depth that the caller of a root job claimed; its workers count their depth from there.
     claimed_depth: int = setting(
-        Kind.COUNT_OR_ZERO,
+        ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. In a worker: ORCHESTRATOR_DEPTH + 1; other values are rejected.\n\n"
         "With an API key it is a claim. A claim above max_recursion_depth is rejected;\n"
         "a smaller claim reduces the remaining depth of the job.",
@@ -206,21 +206,21 @@ class JobConfig:
         child=Inheritance.PARENT,
     )
     agent: str = setting(
-        Kind.NAME,
+        ValueKind.NAME,
         "Agent of tasks that name no agent.",
         default="auto",
         server="workers.agent",
         option=Option("--agent", "Agent of tasks that name no agent.", "NAME"),
     )
     max_retries: int = setting(
-        Kind.COUNT_OR_ZERO,
+        ValueKind.COUNT_OR_ZERO,
         "Maximum number of retries of a failed worker.",
         default=2,
         server="workers.max_retries",
         on_retry=True,
     )
     retry_backoff_seconds: float = setting(
-        Kind.SECONDS,
+        ValueKind.SECONDS,
         "Seconds before a retry.",
         default=2.0,
         server="workers.retry_backoff_seconds",
@@ -240,7 +240,7 @@ class JobConfig:
     )
     #: RESOLVE_WORKER, or an agent; empty: conflicts are not merged.
     resolve: str = setting(
-        Kind.NAME,
+        ValueKind.NAME,
         "Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off.",
         default=RESOLVE_WORKER,
         older="",
@@ -260,7 +260,7 @@ class JobConfig:
     )
     #: The commit from which workers' worktrees start; empty: workers have plain directories.
     base: str = setting(
-        Kind.REVISION,
+        ValueKind.REVISION,
         "Branch, tag, or commit to start from (default: HEAD of the checkout).",
         default="",
         resolved=True,
@@ -270,7 +270,7 @@ class JobConfig:
     base_branch: str = ""
     #: True if the base includes uncommitted changes of the user's checkout.
     include_dirty: bool = setting(
-        Kind.FLAG,
+        ValueKind.FLAG,
         "Include uncommitted changes of the checkout.",
         default=False,
         resolved=True,
@@ -280,7 +280,7 @@ class JobConfig:
     git_note: str = ""
     #: Gates for the result of every worker, and for the merged result.
     gates: tuple[Gate, ...] = setting(
-        Kind.GATES,
+        ValueKind.GATES,
         "Gates for every result: auto (found in the repository), off, or a list.",
         default=(),
         resolved=True,
@@ -300,7 +300,7 @@ class JobConfig:
         child=Inheritance.AT_LEAST,
     )
     planner: str = setting(
-        Kind.NAME,
+        ValueKind.NAME,
         "Planner of the tasks: rules, an agent's name, or auto.",
         default="auto",
         older="rules",
@@ -308,20 +308,20 @@ class JobConfig:
         option=Option("--planner", "Planner: rules, auto, or an agent's name.", "NAME"),
     )
     approve: bool = setting(
-        Kind.FLAG,
+        ValueKind.FLAG,
         "Require a person's approval of the plan before tasks start.",
         default=False,
         child=Inheritance.NONE,
         option=Option("--approve", "Require approval of the plan before tasks start."),
     )
     max_total_workers: int | None = setting(
-        Kind.COUNT,
+        ValueKind.COUNT,
         "Maximum number of workers in the whole job tree.",
         default=None,
         child=Inheritance.AT_MOST,
     )
     max_steps: int | None = setting(
-        Kind.COUNT,
+        ValueKind.COUNT,
         "Step cap of the job and its child jobs; a step is one call of a model.",
         default=None,
         server="workers.max_steps",
@@ -331,7 +331,7 @@ class JobConfig:
         option=Option("--max-steps", "Cap on model calls of the job and its child jobs.", "N"),
     )
     max_tokens: int | None = setting(
-        Kind.COUNT,
+        ValueKind.COUNT,
         "Token cap of the job and its child jobs.",
         default=None,
         server="workers.max_tokens",
@@ -341,7 +341,7 @@ class JobConfig:
         option=Option("--max-tokens", "Token cap of the job and its child jobs.", "N"),
     )
     max_cost_usd: float | None = setting(
-        Kind.MONEY,
+        ValueKind.MONEY,
         "Cost cap of the job and its child jobs, in US dollars.",
         default=None,
         server="workers.max_cost_usd",
@@ -353,7 +353,7 @@ class JobConfig:
     #: True if a child job requested its own caps on usage, which are reserved for it.
     budget_asked: bool = False
     max_wall_seconds: float = setting(
-        Kind.SECONDS,
+        ValueKind.SECONDS,
         "Maximum wall time of the job, in seconds.",
         default=inf,
         ceiling="max_wall_seconds",
@@ -368,25 +368,25 @@ class JobConfig:
         option=Option("--on-limit", "At a cap: stop the job, or ask (pause it and ask a person)."),
     )
     ask_seconds: float = setting(
-        Kind.SECONDS,
+        ValueKind.SECONDS,
         "Maximum time for which a job with on_limit: ask waits for a person, in seconds.",
         default=3600.0,
         on_retry=True,
     )
     context: str = setting(
-        Kind.TEXT,
+        ValueKind.TEXT,
         "Shared context for all workers of the job, as text; child jobs do not inherit it.",
         default="",
         child=Inheritance.NONE,
     )
     context_files: tuple[str, ...] = setting(
-        Kind.PATHS,
+        ValueKind.PATHS,
         "Paths of files for all workers to read, in the project or in this job's workspace.",
         default=(),
         child=Inheritance.NONE,
     )
     labels: Mapping[str, str] = setting(
-        Kind.LABELS,
+        ValueKind.LABELS,
         "Names and values of the caller, stored with the job.",
         default={},
         child=Inheritance.BOTH,
@@ -394,7 +394,7 @@ class JobConfig:
     #: True if the request asks to create or change something.
     asks_to_build: bool = False
     project: str = setting(
-        Kind.TEXT,
+        ValueKind.TEXT,
         "The host project, if --project or orchestrator.project_root named it. Otherwise the "
         "folder can be moved together with its project.",
         default="",

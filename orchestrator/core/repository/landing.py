@@ -99,7 +99,7 @@ class LandingJournal(Protocol):
         """Idempotent."""
 
 
-class Landing(Protocol):
+class ResultLanding(Protocol):
     """The result of one job, for landing it. Every method raises Conflict if that is impossible,
     and has then changed nothing."""
 
@@ -134,4 +134,4 @@ class Landing(Protocol):
 
 #: Returns the landing of a job; ``project`` is the job's own if it names one, else empty. The last
 #: argument: the user is to be author (None: as ``git.author`` says).
-Landings = Callable[[str, str, str, bool | None], Landing]
+Landings = Callable[[str, str, str, bool | None], ResultLanding]

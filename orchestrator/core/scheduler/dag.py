@@ -107,7 +107,7 @@ def planning_task(planner: Worker) -> TaskSpec:
     )
 
 
-class TaskProgress:
+class PlanProgress:
     """Progress of tasks, created from a job's tasks and workers in any state."""
 
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:

@@ -56,7 +56,7 @@ from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejecti
 from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.worker_events import GateEvents, Messages
+from orchestrator.core.scheduler.transitions.worker_events import GateEvents, WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
 from orchestrator.core.scheduler.view import SchedulerView
 
@@ -98,7 +98,7 @@ class Scheduler:
         self._accounting = Accounting(self._trees, self._completion, self._limit_asks)
         self._planning = PlanApproval(self._trees, self._completion, self._pauses)
         self._gate_events = GateEvents(self._trees)
-        self._messages = Messages(self._trees)
+        self._messages = WorkerMessages(self._trees)
         self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
         self._reopening = Reopening(
             self._trees, self._planning, self._completion, self._running.attach

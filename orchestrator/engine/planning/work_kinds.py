@@ -52,7 +52,7 @@ class KindTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
+class WorkKind:
     name: str
     example: str
     verbs: frozenset[str]
@@ -66,7 +66,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    kinds: tuple[Kind, ...]
+    kinds: tuple[WorkKind, ...]
     technologies: Mapping[str, re.Pattern[str]]
     product: re.Pattern[str]
     languages: re.Pattern[str]
@@ -84,12 +84,12 @@ class _Ask:
     sentence: str
 
 
-def kinds() -> Sequence[Kind]:
+def kinds() -> Sequence[WorkKind]:
     """Return all kinds, in the order in which they are checked."""
     return _table().kinds
 
 
-def kind_of(sentence: str) -> Kind | None:
+def kind_of(sentence: str) -> WorkKind | None:
     """Return the kind of work that a sentence requests; None for other work."""
     ask = _ask(sentence)
     if _NARROWED.search(ask.sentence):
@@ -97,7 +97,7 @@ def kind_of(sentence: str) -> Kind | None:
     return next((kind for kind in kinds() if _fits(kind, ask)), None)
 
 
-def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
+def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
     """Return the tasks of a kind, for the sentence of a request that asks for this kind."""
     ask = _ask(sentence)
     named = _named(ask)
@@ -144,7 +144,7 @@ def _ask(sentence: str) -> _Ask:
     return _Ask(verb=verb.lower(), thing=behind[:at].strip(), rest=behind[at:], sentence=text)
 
 
-def _fits(kind: Kind, ask: _Ask) -> bool:
+def _fits(kind: WorkKind, ask: _Ask) -> bool:
     if ask.verb not in kind.verbs:
         return False
     if kind.sentence is not None and kind.sentence.search(ask.sentence):
@@ -156,7 +156,7 @@ def _fits(kind: Kind, ask: _Ask) -> bool:
     return _fits_scope(kind, ask)
 
 
-def _fits_scope(kind: Kind, ask: _Ask) -> bool:
+def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
     table, scope = _table(), _SCOPE.match(ask.rest)
     is_broad = bool(table.broad.search(ask.thing))
     whole = scope is not None and bool(table.project.match(scope["named"]))
@@ -179,7 +179,7 @@ def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
 
 
 def _is_wanted(
-    kind: Kind, task: KindTask, named: Mapping[str, Sequence[str]], request: str
+    kind: WorkKind, task: KindTask, named: Mapping[str, Sequence[str]], request: str
 ) -> bool:
     if task.only_if:
         return bool(re.search(task.only_if, request[:_MOST_REQUEST], re.IGNORECASE))
@@ -219,11 +219,11 @@ def _table() -> Table:
     )
 
 
-def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) -> Kind:
+def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) -> WorkKind:
     tasks = tuple(
         KindTask(**{**each, "needs": tuple(each.get("needs", ()))}) for each in fields["tasks"]
     )
-    return Kind(
+    return WorkKind(
         name=fields["name"],
         example=fields["example"],
         verbs=frozenset(fields["verbs"].replace("{building}", building).split()),

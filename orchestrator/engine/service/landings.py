@@ -31,12 +31,12 @@ from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.landing import (
     CONTINUES,
     BegunLanding,
-    Landing,
     LandingJournal,
     Landings,
     LandPlan,
     LandRequest,
     Moved,
+    ResultLanding,
 )
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.engine.merge.queue import MergeQueue
@@ -116,14 +116,14 @@ class LandingCalls:
             raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
         return job
 
-    def _landing_of(self, job: Job, request: LandRequest) -> Landing:
+    def _landing_of(self, job: Job, request: LandRequest) -> ResultLanding:
         project = self._access.project_of(self._root_of(job))
         return self._landings(project, job.root_id, job.id, request.as_user)
 
     def _root_of(self, job: Job) -> Job:
         return job if job.is_root else self._store.job(job.root_id) or job
 
-    def _plan(self, job: Job, landing: Landing, request: LandRequest) -> LandPlan:
+    def _plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
         """Return what is to be done. Raise Incomplete, Conflict or NotFound."""
         plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
         if job.status is not JobStatus.COMPLETED and not request.partial:
@@ -137,7 +137,7 @@ class LandingCalls:
         nothing = "" if files else self._changed_nothing(job)
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
-    def _nothing_of_unfinished(self, job: Job, landing: Landing) -> str:
+    def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
         """Return why a job that is not completed has nothing to land. Raise Incomplete if it
         has.
         """

@@ -23,7 +23,7 @@ MOST_BYTES = 32 * 1024 * 1024
 MOST_PRINTED = 256 * 1024
 
 
-class Reports:
+class GateReports:
     """See ``core.gates.findings.ReportReader``."""
 
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:

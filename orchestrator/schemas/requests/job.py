@@ -21,7 +21,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivery import is_relative
 from orchestrator.core.model.gate import OFF, Gate
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, Kind, Setting
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
@@ -131,27 +131,27 @@ CallbackEvents = Annotated[
 ]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
 
-_TYPES: Mapping[Kind, Any] = {
-    Kind.COUNT: Count,
-    Kind.COUNT_OR_ZERO: CountOrZero,
-    Kind.SECONDS: Seconds,
-    Kind.MONEY: Money,
-    Kind.FLAG: bool,
-    Kind.NAME: Word,
-    Kind.TEXT: Text,
-    Kind.REVISION: Revision,
-    Kind.PATHS: PathNames,
-    Kind.LABELS: Labels,
-    Kind.GATES: JobGates,
+_TYPES: Mapping[ValueKind, Any] = {
+    ValueKind.COUNT: Count,
+    ValueKind.COUNT_OR_ZERO: CountOrZero,
+    ValueKind.SECONDS: Seconds,
+    ValueKind.MONEY: Money,
+    ValueKind.FLAG: bool,
+    ValueKind.NAME: Word,
+    ValueKind.TEXT: Text,
+    ValueKind.REVISION: Revision,
+    ValueKind.PATHS: PathNames,
+    ValueKind.LABELS: Labels,
+    ValueKind.GATES: JobGates,
 }
 
 
 def _field(setting: Setting) -> tuple[Any, Any]:
-    if setting.values is Kind.LABELS:
+    if setting.values is ValueKind.LABELS:
         return Labels, Field(default_factory=dict, description=setting.description)
     one_of: Any = Literal
     values = setting.values
-    kind = _TYPES[values] if isinstance(values, Kind) else one_of[values]
+    kind = _TYPES[values] if isinstance(values, ValueKind) else one_of[values]
     return kind | None, Field(default=None, description=setting.description)
 
 

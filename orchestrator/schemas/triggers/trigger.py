@@ -21,7 +21,7 @@ LONGEST_DELIVERY = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class TriggerEvent:
     """One event. ``headers`` have names in lower case."""
 
     headers: Mapping[str, str]
@@ -47,7 +47,7 @@ class Condition:
     path: EventPath | None
     allowed: tuple[object, ...]
 
-    def holds(self, event: Event) -> bool:
+    def holds(self, event: TriggerEvent) -> bool:
         found = [event.kind] if self.path is None else self.path.values(event.document)
         return any(_is_one_of(each, self.allowed) for each in found)
 
@@ -85,11 +85,11 @@ class Trigger:
         """True if the event was sent by a holder of the secret."""
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 
-    def unmet(self, event: Event) -> str:
+    def unmet(self, event: TriggerEvent) -> str:
         """Return the first condition that does not hold; empty if all hold."""
         return next((each.name for each in self.when if not each.holds(event)), "")
 
-    def delivery(self, event: Event) -> str:
+    def delivery(self, event: TriggerEvent) -> str:
         """Return the id of the event; empty if it has none. A repeated event has the same id."""
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
@@ -99,7 +99,7 @@ class Trigger:
             next((event.headers[each] for each in names if each in event.headers), "")
         )
 
-    def submission(self, event: Event) -> Submission:
+    def submission(self, event: TriggerEvent) -> Submission:
         """Return the job for an event. Raise InvalidRequest."""
         if self.template is None:
             raise InvalidRequest(f"trigger {self.name} starts no job")

@@ -69,7 +69,7 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
-from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Kind
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, ValueKind
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
     RepositoryAlteration,
@@ -206,7 +206,7 @@ class Document(Kept):
         return self.make(_from_json(restored(text)))
 
 
-_TUPLES_OF_CONFIG = tuple(each.name for each in SETTINGS if each.values is Kind.PATHS)
+_TUPLES_OF_CONFIG = tuple(each.name for each in SETTINGS if each.values is ValueKind.PATHS)
 _TUPLES_OF_TASK = ("agents", "depends_on", "files", "writes", "locks")
 
 Found = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.agents.driver import result_file, spec
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.events import transcript
-from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome
 from tests.integration.engine.site import whole_lines
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -58,12 +58,12 @@ class Rig:
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), **given, **(environ or {})},
             )
 
-    def run(self, stand_in: str = "answers", **changes: Any) -> tuple[int, str, Outcome]:
+    def run(self, stand_in: str = "answers", **changes: Any) -> tuple[int, str, AgentOutcome]:
         """Exit code, log, outcome."""
         process = self.start(stand_in, **changes)
         return self.end(process)
 
-    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, Outcome]:
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, AgentOutcome]:
         try:
             log, _ = process.communicate(timeout=90)
         except subprocess.TimeoutExpired:
@@ -74,7 +74,7 @@ class Rig:
             raise
         return process.returncode, log, self.outcome()
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> AgentOutcome:
         return result_file.from_json((self.control / result_file.NAME).read_bytes())
 
     def given(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from flask import Flask
 
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app
-from orchestrator.api.server.waitress_server import Server, serve
+from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parking import Parking
 from tests.integration.api.mcp_stdio import Stdio, environment
@@ -46,7 +46,7 @@ def hub(app: Flask) -> Hub:
 
 
 @pytest.fixture
-def server(app: Flask) -> Iterator[Server]:
+def server(app: Flask) -> Iterator[HttpServer]:
     server = serve(app, host="127.0.0.1", port=0, threads=THREADS)
     server.start()
     yield server
@@ -69,5 +69,5 @@ def start() -> Iterator[Callable[[dict[str, str]], Stdio]]:
 
 
 @pytest.fixture
-def stdio(server: Server, start: Callable[[dict[str, str]], Stdio]) -> Stdio:
+def stdio(server: HttpServer, start: Callable[[dict[str, str]], Stdio]) -> Stdio:
     return start(environment(server.url))

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from orchestrator.api.server import connections
-from orchestrator.api.server.waitress_server import Server, serve
+from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.core.model.submission import Caller, Submission
 from orchestrator.core.ports.read_models import Detail
 from tests.integration.api.conftest import DEADLINE_SECONDS, eventually
@@ -21,7 +21,7 @@ HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 
 @pytest.fixture
-def small(app: Flask) -> Iterator[Server]:
+def small(app: Flask) -> Iterator[HttpServer]:
     server = serve(app, host="127.0.0.1", port=0, threads=2, connection_limit=LIMIT)
     server.start()
     yield server
@@ -56,7 +56,7 @@ def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     gate.set()
 
 
-def half(server: Server, stack: ExitStack) -> socket.socket:
+def half(server: HttpServer, stack: ExitStack) -> socket.socket:
     connection = stack.enter_context(Connection(server)).socket
     connection.sendall(HALF)
     return connection
@@ -74,7 +74,7 @@ def answered(connection: socket.socket) -> bytes:
 
 
 def test_a_half_sent_head_ends_the_connection(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
         kept = stack.enter_context(Connection(server))
@@ -93,7 +93,7 @@ def test_a_half_sent_head_ends_the_connection(
         assert kept.json("GET", "/health")["ready"] is True
 
 
-def asking(server: Server) -> int:
+def asking(server: HttpServer) -> int:
     """How many connections wait for an answer."""
     return sum(bool(each.requests) for each in server.channels())
 
@@ -106,7 +106,7 @@ def drip(connection: socket.socket, stop: threading.Event) -> None:
         pass
 
 
-def test_half_sent_requests_keep_nobody_out(small: Server) -> None:
+def test_half_sent_requests_keep_nobody_out(small: HttpServer) -> None:
     with ExitStack() as stack:
         held = [half(small, stack) for _ in range(5 * LIMIT)]
         with Connection(small) as client:
@@ -117,7 +117,7 @@ def test_half_sent_requests_keep_nobody_out(small: Server) -> None:
 
 
 def test_health_and_cancel_are_answered_while_every_thread_is_busy(
-    small: Server, job_ids: list[str], blocked: Callable[[], int]
+    small: HttpServer, job_ids: list[str], blocked: Callable[[], int]
 ) -> None:
     with ExitStack() as stack:
         for each in job_ids:
@@ -132,7 +132,7 @@ def test_health_and_cancel_are_answered_while_every_thread_is_busy(
 
 
 def test_beyond_the_limit_health_alone_is_answered(
-    small: Server, job_id: str, blocked: Callable[[], int]
+    small: HttpServer, job_id: str, blocked: Callable[[], int]
 ) -> None:
     with ExitStack() as stack:
         for _ in range(LIMIT):

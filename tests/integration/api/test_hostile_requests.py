@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.api.server import connections
-from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.server.waitress_server import HttpServer
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY
 
@@ -17,7 +17,7 @@ PATH = "/api/v1/orchestrate"
 JSON = "Content-Type: application/json"
 
 
-def spoken(server: Server, raw: bytes) -> tuple[int, Any]:
+def spoken(server: HttpServer, raw: bytes) -> tuple[int, Any]:
     """The answer to raw bytes: status and problem, if it is one."""
     with Connection(server) as connection:
         connection.socket.sendall(raw)
@@ -76,7 +76,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_strict_json_is_a_400(server: Server, name: str) -> None:
+def test_what_is_no_strict_json_is_a_400(server: HttpServer, name: str) -> None:
     status, problem = spoken(server, post(JSON, body=MALFORMED[name]))
     assert (status, problem["type"]) == (400, "malformed-json")
 
@@ -106,7 +106,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_values_that_no_request_has_are_a_422(server: Server, name: str) -> None:
+def test_values_that_no_request_has_are_a_422(server: HttpServer, name: str) -> None:
     status, problem = spoken(server, post(JSON, body=WRONG[name]))
     assert (status, problem["type"]) == (422, "invalid-request")
     assert len(json.dumps(problem)) < 5000
@@ -125,17 +125,17 @@ def test_values_that_no_request_has_are_a_422(server: Server, name: str) -> None
         "X-Nothing: x",
     ],
 )
-def test_only_json_in_utf_8_is_taken(server: Server, header: str) -> None:
+def test_only_json_in_utf_8_is_taken(server: HttpServer, header: str) -> None:
     status, problem = spoken(server, post(header, body=a_request()))
     assert (status, problem["type"]) == (415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF-8", '; charset="utf-8"'])
-def test_json_may_say_that_it_is_utf_8(server: Server, charset: str) -> None:
+def test_json_may_say_that_it_is_utf_8(server: HttpServer, charset: str) -> None:
     assert spoken(server, post(JSON + charset, body=a_request("\u00e9")))[0] == 202
 
 
-def test_a_body_in_chunks_is_a_body(server: Server) -> None:
+def test_a_body_in_chunks_is_a_body(server: HttpServer) -> None:
     body = a_request()
     raw = post(JSON, "Transfer-Encoding: chunked") + chunked(body[:5], body[5:])
     assert spoken(server, raw)[0] == 202
@@ -160,13 +160,13 @@ def test_a_body_in_chunks_is_a_body(server: Server) -> None:
     ],
     ids=range(11),
 )
-def test_what_is_no_proper_http_is_refused(server: Server, raw: bytes) -> None:
+def test_what_is_no_proper_http_is_refused(server: HttpServer, raw: bytes) -> None:
     status, problem = spoken(server, raw)
     assert status in (400, 403, 501), problem
     assert spoken(server, post(JSON, body=a_request()))[0] == 202
 
 
-def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: Server) -> None:
+def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: HttpServer) -> None:
     """Also to a caller who reads the answer only when all is sent."""
     assert spoken(server, post(JSON, length=10**12))[0] == 413
     # More bytes than the buffers of both sockets hold.
@@ -180,12 +180,12 @@ def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: Server) -> 
     assert spoken(server, post(JSON, body=a_request()))[0] == 202
 
 
-def test_a_caller_who_asks_first_does_not_send_a_body_beyond_the_limit(server: Server) -> None:
+def test_a_caller_who_asks_first_does_not_send_a_body_beyond_the_limit(server: HttpServer) -> None:
     assert spoken(server, post(JSON, "Expect: 100-continue", length=9 * 1024**2))[0] == 413
 
 
 def test_a_refused_caller_who_never_stops_sending_is_cut_off(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "REST_SECONDS", 0.2)
     with Connection(server) as connection:
@@ -200,7 +200,7 @@ def test_a_refused_caller_who_never_stops_sending_is_cut_off(
 @pytest.mark.parametrize(
     "headers", [[f"X-{n}: x" for n in range(200)], ["X-Long: " + "x" * 70_000]]
 )
-def test_too_many_or_too_long_headers_are_a_431(server: Server, headers: list[str]) -> None:
+def test_too_many_or_too_long_headers_are_a_431(server: HttpServer, headers: list[str]) -> None:
     status, problem = spoken(server, post(JSON, *headers, body=a_request()))
     assert (status, problem["type"]) == (431, "headers-too-large")
 
@@ -211,13 +211,13 @@ def test_too_many_or_too_long_headers_are_a_431(server: Server, headers: list[st
      "/api/v1/jobs/%2e%2e", "/api/v1/jobs/..%2f..%2fx/reports/FINAL_RESULT.md", "/" + "a" * 30_000,
      "/api/v1/jobs/%E2%80%AE/status", "/static/%00"],
 )  # fmt: skip
-def test_odd_paths_lead_nowhere(server: Server, path: str) -> None:
+def test_odd_paths_lead_nowhere(server: HttpServer, path: str) -> None:
     raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode()
     status, problem = spoken(server, raw)
     assert (status, problem["type"]) == (404, "not-found")
 
 
-def test_two_keys_or_two_hosts_are_none(server: Server) -> None:
+def test_two_keys_or_two_hosts_are_none(server: HttpServer) -> None:
     keys = f"Host: localhost\r\nX-API-Key: {KEY}\r\nX-API-Key: {KEY}"
     assert spoken(server, f"GET /api/v1/jobs HTTP/1.1\r\n{keys}\r\n\r\n".encode())[0] == 401
     hosts = "Host: localhost\r\nHost: evil.example"
@@ -226,7 +226,7 @@ def test_two_keys_or_two_hosts_are_none(server: Server) -> None:
     assert spoken(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
 
 
-def test_a_body_with_two_ends_is_refused_with_what_follows(server: Server) -> None:
+def test_a_body_with_two_ends_is_refused_with_what_follows(server: HttpServer) -> None:
     follows = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with Connection(server) as connection:
         connection.socket.sendall(post(JSON, *TWO_ENDS, body=follows))

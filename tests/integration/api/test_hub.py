@@ -14,7 +14,7 @@ import waitress.channel
 import waitress.task
 
 from orchestrator.api.server.connections import VITAL_THREADS
-from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.server.waitress_server import HttpServer
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
@@ -57,7 +57,7 @@ def test_waitress_still_has_inside_what_the_handoff_leans_on() -> None:
     assert callable(task.write)
 
 
-def test_streams_beyond_the_threads_leave_posts_answered(server: Server, job: Job) -> None:
+def test_streams_beyond_the_threads_leave_posts_answered(server: HttpServer, job: Job) -> None:
     streams = [Events(server, job.id) for _ in range(100)]
     waits = [Connection(server) for _ in range(20)]
     for wait in waits:
@@ -73,7 +73,7 @@ def test_streams_beyond_the_threads_leave_posts_answered(server: Server, job: Jo
 
 
 def test_every_watcher_sees_every_event_once_and_in_order(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     stop = threading.Event()
 
@@ -98,7 +98,9 @@ def test_every_watcher_sees_every_event_once_and_in_order(
         assert [event["seq"] for event in found] == list(range(1, last + 1))
 
 
-def test_events_reach_forty_watchers_soon(server: Server, service: FakeService, job: Job) -> None:
+def test_events_reach_forty_watchers_soon(
+    server: HttpServer, service: FakeService, job: Job
+) -> None:
     latencies: list[float] = []
 
     def read(stream: Events) -> None:
@@ -126,7 +128,7 @@ def test_events_reach_forty_watchers_soon(server: Server, service: FakeService, 
 
 
 def test_a_watcher_resumes_after_its_last_event(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     for _ in range(5):
         service.publish(job, EventKind.WORKER_RETRYING)
@@ -139,7 +141,7 @@ def test_a_watcher_resumes_after_its_last_event(
     second.close()
 
 
-def test_a_long_history_comes_whole(server: Server, service: FakeService, job: Job) -> None:
+def test_a_long_history_comes_whole(server: HttpServer, service: FakeService, job: Job) -> None:
     for _ in range(3000):
         service.publish(job, EventKind.WORKER_RETRYING, data={"text": "x" * 500})
     service.end(job)
@@ -148,7 +150,9 @@ def test_a_long_history_comes_whole(server: Server, service: FakeService, job: J
     stream.close()
 
 
-def test_a_retried_job_goes_on_streaming(server: Server, service: FakeService, job: Job) -> None:
+def test_a_retried_job_goes_on_streaming(
+    server: HttpServer, service: FakeService, job: Job
+) -> None:
     caller = service.authenticate(KEY)
     stream = Events(server, job.id)
     thread, found = read_in_background(stream)
@@ -163,7 +167,7 @@ def test_a_retried_job_goes_on_streaming(server: Server, service: FakeService, j
 
 
 def test_a_child_jobs_stream_has_its_own_descendants_only(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers(job)
     key = service.worker_key(worker)
@@ -186,7 +190,7 @@ def test_a_child_jobs_stream_has_its_own_descendants_only(
 
 
 def test_a_childs_long_history_among_others_events_comes_whole(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers(job)
     key = service.worker_key(worker)
@@ -202,7 +206,7 @@ def test_a_childs_long_history_among_others_events_comes_whole(
 
 
 def test_a_reader_that_lags_is_dropped_and_others_are_not(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     slow = Connection(server)
     slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -224,7 +228,7 @@ def test_a_reader_that_lags_is_dropped_and_others_are_not(
 
 
 def test_descriptors_return_after_many_streams(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     Events(server, job.id).close()
     eventually(lambda: service.listeners == 1, "the hub listens")
@@ -251,7 +255,7 @@ def settled_descriptors() -> int:
 
 
 def test_a_stream_follows_other_requests_on_the_same_connection(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     with Connection(server) as client:
         for _ in range(3):
@@ -266,7 +270,7 @@ def test_a_stream_follows_other_requests_on_the_same_connection(
 
 
 def test_http_1_0_gets_a_stream_without_chunks(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     service.end(job)
     stream = Events(server, job.id, version="1.0")
@@ -275,14 +279,14 @@ def test_http_1_0_gets_a_stream_without_chunks(
     stream.close()
 
 
-def test_an_idle_stream_has_heartbeats(server: Server, job: Job) -> None:
+def test_an_idle_stream_has_heartbeats(server: HttpServer, job: Job) -> None:
     stream = Events(server, job.id)
     pieces = stream.connection.pieces(stream.headers)
     assert any(b": heartbeat" in piece for piece in islice(pieces, 4))
     stream.close()
 
 
-def test_a_wait_ends_with_its_job(server: Server, service: FakeService, job: Job) -> None:
+def test_a_wait_ends_with_its_job(server: HttpServer, service: FakeService, job: Job) -> None:
     with Connection(server) as client:
         client.ask("GET", f"/api/v1/jobs/{job.id}/wait?timeout=60")
         eventually(lambda: service.listeners == 1, "the wait is parked")
@@ -300,7 +304,7 @@ def test_a_wait_ends_with_its_job(server: Server, service: FakeService, job: Job
 
 
 def test_waits_that_end_early_are_not_held_until_their_time(
-    server: Server, hub: Hub, job: Job
+    server: HttpServer, hub: Hub, job: Job
 ) -> None:
     for number in range(100):
         with Connection(server) as client:
@@ -311,7 +315,7 @@ def test_waits_that_end_early_are_not_held_until_their_time(
     assert len(hub._timers) < 100, "each had two"
 
 
-def test_a_wait_ends_with_its_time(server: Server, job: Job) -> None:
+def test_a_wait_ends_with_its_time(server: HttpServer, job: Job) -> None:
     with Connection(server) as client:
         started = time.monotonic()
         answer = client.json("GET", f"/api/v1/jobs/{job.id}/wait?timeout=0.3")
@@ -320,7 +324,7 @@ def test_a_wait_ends_with_its_time(server: Server, job: Job) -> None:
 
 
 def test_a_waiting_worker_is_answered_when_it_has_its_slot_again(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers(job)
     key = service.worker_key(worker)
@@ -341,7 +345,7 @@ def test_a_waiting_worker_is_answered_when_it_has_its_slot_again(
 
 
 def test_a_followed_log_grows_until_the_workers_end(
-    server: Server, service: FakeService, job: Job
+    server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers(job)
     log = service.log_path(service.authenticate(KEY), job.id, worker.id)
@@ -363,7 +367,7 @@ def test_a_followed_log_grows_until_the_workers_end(
 
 
 def test_a_stopping_hub_answers_its_waits(
-    service: FakeService, server: Server, hub: Hub, job: Job
+    service: FakeService, server: HttpServer, hub: Hub, job: Job
 ) -> None:
     with Connection(server) as client, Connection(server) as watcher:
         watcher.ask("GET", f"/api/v1/jobs/{job.id}/events")

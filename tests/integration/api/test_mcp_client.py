@@ -11,7 +11,7 @@ import requests
 from flask import Flask
 
 from orchestrator.api.server.app import close_app
-from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.server.waitress_server import HttpServer
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
@@ -54,7 +54,7 @@ async def by_http(
 @pytest.mark.parametrize("door", [by_stdio, by_http])
 @pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
 def test_the_official_client_runs_a_job(
-    server: Server, service: FakeService, door: Any, mode: str, version: str
+    server: HttpServer, service: FakeService, door: Any, mode: str, version: str
 ) -> None:
     async def use(client: Any) -> None:
         assert client.protocol_version == version
@@ -76,7 +76,7 @@ def test_the_official_client_runs_a_job(
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("door", [by_stdio, by_http])
-def test_a_key_without_scope_admin_has_no_tools_of_people(server: Server, door: Any) -> None:
+def test_a_key_without_scope_admin_has_no_tools_of_people(server: HttpServer, door: Any) -> None:
     async def use(client: Any) -> None:
         assert [tool.name for tool in (await client.list_tools()).tools] == FOR_WORKERS
         refused = await client.call_tool("pause", {"job_id": "e43534f6"})
@@ -88,7 +88,7 @@ def test_a_key_without_scope_admin_has_no_tools_of_people(server: Server, door: 
 # Waits on the server's side
 
 
-def waiting(server: Server, job_id: str, answers: list[Any]) -> threading.Thread:
+def waiting(server: HttpServer, job_id: str, answers: list[Any]) -> threading.Thread:
     """A thread that posts a wait and keeps the answer."""
     headers = {"X-API-Key": KEY}
 
@@ -102,7 +102,7 @@ def waiting(server: Server, job_id: str, answers: list[Any]) -> threading.Thread
 
 
 def test_many_waits_hold_no_thread_of_the_server(
-    server: Server, hub: Hub, service: FakeService
+    server: HttpServer, hub: Hub, service: FakeService
 ) -> None:
     job = service.submit(service.authenticate(KEY), Submission(request="x")).job
     answers: list[Any] = []
@@ -120,7 +120,7 @@ def test_many_waits_hold_no_thread_of_the_server(
 
 
 def test_a_server_that_stops_has_waits_asked_again(
-    server: Server, app: Flask, hub: Hub, service: FakeService
+    server: HttpServer, app: Flask, hub: Hub, service: FakeService
 ) -> None:
     job = service.submit(service.authenticate(KEY), Submission(request="x")).job
     answers: list[Any] = []

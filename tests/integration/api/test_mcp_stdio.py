@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.server.waitress_server import HttpServer
 from tests.integration.api.conftest import eventually
 from tests.integration.api.mcp_stdio import (
     COMMAND,
@@ -84,7 +84,7 @@ def test_more_than_the_server_takes_is_told(stdio: Stdio) -> None:
     assert "at most 200000 characters" in text_of(large, is_error=True)
 
 
-def test_a_wrong_key_is_told(server: Server, start: Callable[[dict[str, str]], Stdio]) -> None:
+def test_a_wrong_key_is_told(server: HttpServer, start: Callable[[dict[str, str]], Stdio]) -> None:
     one = start(environment(server.url, ORCHESTRATOR_API_KEY="wrong"))
 
     assert "invalid API key" in text_of(one.ask(call("status")), is_error=True)
@@ -159,7 +159,7 @@ class Gate:
 
 
 def test_a_call_outlasts_a_restart_of_the_server(
-    server: Server, service: FakeService, start: Callable[[dict[str, str]], Stdio]
+    server: HttpServer, service: FakeService, start: Callable[[dict[str, str]], Stdio]
 ) -> None:
     gate = Gate(server.url)
     try:
@@ -175,7 +175,7 @@ def test_a_call_outlasts_a_restart_of_the_server(
 
 
 def test_a_job_is_started_once_though_its_answer_was_lost(
-    server: Server, service: FakeService, start: Callable[[dict[str, str]], Stdio]
+    server: HttpServer, service: FakeService, start: Callable[[dict[str, str]], Stdio]
 ) -> None:
     gate = Gate(server.url)
     gate.open, gate.swallowed = True, 2
@@ -204,7 +204,7 @@ def test_without_a_server_it_says_what_to_type(
 
 
 def test_it_finds_the_server_of_its_folder(
-    tmp_path: Path, server: Server, start: Callable[[dict[str, str]], Stdio]
+    tmp_path: Path, server: HttpServer, start: Callable[[dict[str, str]], Stdio]
 ) -> None:
     folder = tmp_path / "the product"
     (folder / "workspace").mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_it_finds_the_server_of_its_folder(
     assert json.loads(text_of(one.ask(call("status"))))["total"] == 0
 
 
-def test_it_starts_without_any_package(server: Server) -> None:
+def test_it_starts_without_any_package(server: HttpServer) -> None:
     listing = "import sys; import orchestrator.api.mcp.stdio; print('\\n'.join(sys.modules))"
     shown = subprocess.run(
         [*COMMAND[:3], "-c", listing],

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import create_app
-from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Server, serve
+from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, serve
 from tests.integration.api.conftest import eventually
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeService
@@ -29,7 +29,7 @@ def ipv6_works() -> bool:
     return True
 
 
-def test_a_taken_port_is_refused_by_name(server: Server, service: FakeService) -> None:
+def test_a_taken_port_is_refused_by_name(server: HttpServer, service: FakeService) -> None:
     app = create_app(service)
     for host in ("127.0.0.1", "localhost"):
         with pytest.raises(PortTaken, match=rf"port {server.port} on {host}.*api\.port"):
@@ -152,7 +152,7 @@ def test_a_loop_that_ends_by_itself_is_not_woken_by_a_closed_descriptor(
     ],
 )
 def test_what_the_server_itself_refuses_is_a_problem(
-    server: Server, request_bytes: bytes, status: int, kind: str, detail: str
+    server: HttpServer, request_bytes: bytes, status: int, kind: str, detail: str
 ) -> None:
     with Connection(server) as client:
         client.socket.sendall(request_bytes)
@@ -184,7 +184,7 @@ def test_the_largest_allowed_body_is_read_and_one_byte_more_is_not(
     assert server.wait(10)
 
 
-def test_the_server_does_not_say_what_it_is(server: Server) -> None:
+def test_the_server_does_not_say_what_it_is(server: HttpServer) -> None:
     with Connection(server) as client:
         client.ask("GET", "/health")
         _, headers = client.head()
@@ -192,7 +192,7 @@ def test_the_server_does_not_say_what_it_is(server: Server) -> None:
     assert "waitress" not in headers.get("server", "").lower()
 
 
-def test_logs_and_reports_are_sent_in_full(server: Server, service: FakeService) -> None:
+def test_logs_and_reports_are_sent_in_full(server: HttpServer, service: FakeService) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
         log = service.log_path(service.authenticate(KEY), job_id, "worker_1")
@@ -239,7 +239,7 @@ def test_a_signal_stops_it_and_it_prints_nothing(tmp_path: Path) -> None:
     assert (process.returncode, output) == (0, b"")
 
 
-def test_more_connections_than_a_select_could_hold(server: Server) -> None:
+def test_more_connections_than_a_select_could_hold(server: HttpServer) -> None:
     # select() would end the whole process at descriptor 1,024.
     assert server._listeners[0].adj.asyncore_use_poll is True
     assert server._listeners[0].adj.connection_limit > 2000

@@ -16,7 +16,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.server import connections
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.tls import BadCertificate, tls_context
-from orchestrator.api.server.waitress_server import Server, serve
+from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.security.light_client import LightClient
 from tests.integration.api.conftest import DEADLINE_SECONDS, THREADS, eventually
 from tests.integration.api.wire import Connection, Events
@@ -45,11 +45,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serving(app: Flask, certificate: Path) -> Iterator[Callable[[int], Server]]:
+def serving(app: Flask, certificate: Path) -> Iterator[Callable[[int], HttpServer]]:
     context = tls_context(certificate, certificate.with_name("key.pem"))
     with ExitStack() as stack:
 
-        def one(limit: int) -> Server:
+        def one(limit: int) -> HttpServer:
             server = serve(
                 app,
                 host="127.0.0.1",
@@ -70,7 +70,7 @@ def serving(app: Flask, certificate: Path) -> Iterator[Callable[[int], Server]]:
 
 
 @pytest.fixture
-def server(serving: Callable[[int], Server]) -> Server:
+def server(serving: Callable[[int], HttpServer]) -> HttpServer:
     return serving(2000)
 
 
@@ -85,7 +85,7 @@ def secure(
     def wrap(connection: socket.socket) -> ssl.SSLSocket:
         return context.wrap_socket(connection, server_hostname="localhost")
 
-    def init(self: Connection, server: Server) -> None:
+    def init(self: Connection, server: HttpServer) -> None:
         plain(self, server)
         self._file.close()
         self.socket = wrap(self.socket)
@@ -99,7 +99,7 @@ Secure = Callable[[socket.socket], ssl.SSLSocket]
 
 
 def test_callers_speak_tls_and_programs_on_this_machine_plain_http(
-    server: Server, certificate: Path
+    server: HttpServer, certificate: Path
 ) -> None:
     assert server.listens_at == f"https://127.0.0.1:{server.port}"
     assert server.url.startswith("http://127.0.0.1:")
@@ -108,7 +108,7 @@ def test_callers_speak_tls_and_programs_on_this_machine_plain_http(
         assert answer.status_code == 200
 
 
-def test_many_requests_share_a_connection(server: Server, secure: Secure) -> None:
+def test_many_requests_share_a_connection(server: HttpServer, secure: Secure) -> None:
     with Connection(server) as client:
         for _ in range(3):
             job = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')
@@ -117,7 +117,7 @@ def test_many_requests_share_a_connection(server: Server, secure: Secure) -> Non
         assert client.socket.version() in ("TLSv1.2", "TLSv1.3")
 
 
-def test_older_tls_is_refused(server: Server, certificate: Path) -> None:
+def test_older_tls_is_refused(server: HttpServer, certificate: Path) -> None:
     old = ssl.create_default_context(cafile=str(certificate))
     with pytest.warns(DeprecationWarning):
         old.minimum_version = ssl.TLSVersion.TLSv1
@@ -130,7 +130,9 @@ def test_older_tls_is_refused(server: Server, certificate: Path) -> None:
         old.wrap_socket(connection, server_hostname="localhost")
 
 
-def test_a_long_answer_comes_whole(server: Server, service: FakeService, secure: Secure) -> None:
+def test_a_long_answer_comes_whole(
+    server: HttpServer, service: FakeService, secure: Secure
+) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
         log = service.log_path(service.authenticate(KEY), job_id, "worker_1")
@@ -145,7 +147,7 @@ def test_a_long_answer_comes_whole(server: Server, service: FakeService, secure:
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_events_are_streamed_to_their_end(
-    server: Server, service: FakeService, secure: Secure, version: str
+    server: HttpServer, service: FakeService, secure: Secure, version: str
 ) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
@@ -160,7 +162,7 @@ def test_events_are_streamed_to_their_end(
 
 
 def test_a_reader_that_leaves_ends_its_stream(
-    server: Server, app: Flask, hub: object, secure: Secure
+    server: HttpServer, app: Flask, hub: object, secure: Secure
 ) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
@@ -171,7 +173,7 @@ def test_a_reader_that_leaves_ends_its_stream(
 
 
 def test_a_handshake_that_never_ends_and_a_silent_caller_are_dropped(
-    server: Server, secure: Secure, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, secure: Secure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
     with ExitStack() as stack:
@@ -186,7 +188,7 @@ def test_a_handshake_that_never_ends_and_a_silent_caller_are_dropped(
 
 
 def test_handshakes_that_never_end_keep_no_caller_out(
-    serving: Callable[[int], Server], secure: Secure
+    serving: Callable[[int], HttpServer], secure: Secure
 ) -> None:
     server = serving(LIMIT)
     address = (server.host, server.port)
@@ -199,7 +201,7 @@ def test_handshakes_that_never_end_keep_no_caller_out(
 
 
 def test_a_body_that_is_too_large_is_refused_while_it_is_sent(
-    server: Server, secure: Secure
+    server: HttpServer, secure: Secure
 ) -> None:
     with Connection(server) as client:
         client.ask("POST", "/api/v1/orchestrate", body="x" * 1_000_000)
@@ -207,7 +209,7 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_sent(
         assert (status, json.loads(client.body(headers))["status"]) == (413, 413)
 
 
-def test_plain_http_at_the_address_of_tls_is_refused(server: Server) -> None:
+def test_plain_http_at_the_address_of_tls_is_refused(server: HttpServer) -> None:
     with Connection(server) as client:
         client.ask("GET", "/health")
         with suppress(ConnectionError):
@@ -254,7 +256,9 @@ def test_the_audit_log_has_the_address_of_the_caller_and_names_of_the_certificat
     assert (last["status"], last["remote"]) == (401, "127.0.0.2")
 
 
-def test_what_is_answered_is_sent_before_the_server_stops(server: Server, secure: Secure) -> None:
+def test_what_is_answered_is_sent_before_the_server_stops(
+    server: HttpServer, secure: Secure
+) -> None:
     with Connection(server) as client:
         client.ask("GET", "/health")
         client.head()
@@ -294,7 +298,7 @@ def test_files_that_are_no_certificate_and_key_are_refused_by_name(
 
 
 def test_the_light_client_trusts_what_the_machine_trusts(
-    server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = LightClient(server.listens_at, KEY)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.server.waitress_server import HttpServer
 from tests.unit.api.fake_service import KEY
 
 TIMEOUT_SECONDS = 10.0
@@ -23,7 +23,7 @@ def request_text(
 class Connection:
     """One TCP connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HttpServer) -> None:
         self.socket = socket.create_connection((server.host, server.port), TIMEOUT_SECONDS)
         self._file = self.socket.makefile("rb")
 
@@ -81,7 +81,9 @@ class Connection:
 class Events:
     """An open event stream."""
 
-    def __init__(self, server: Server, job_id: str, *headers: str, version: str = "1.1") -> None:
+    def __init__(
+        self, server: HttpServer, job_id: str, *headers: str, version: str = "1.1"
+    ) -> None:
         self.connection = Connection(server)
         path = f"/api/v1/jobs/{job_id}/events"
         self.connection.ask("GET", path, *headers, version=version)

@@ -9,7 +9,7 @@ from orchestrator.app.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
 from orchestrator.schemas.triggers.paths import EventPath
-from orchestrator.schemas.triggers.trigger import Event, Trigger
+from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent
 
 SECRET = "a-secret-for-tests-only"
 BASE = {"verify": "github", "secret": SECRET}
@@ -21,8 +21,8 @@ def trigger(tmp_path: Path, **given: object) -> Trigger:
     return found
 
 
-def event(document: object, **headers: str) -> Event:
-    return Event(
+def event(document: object, **headers: str) -> TriggerEvent:
+    return TriggerEvent(
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         document=document,
     )

@@ -18,7 +18,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.untrusted_files import NotPlain
-from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
+from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
 from tests.integration.engine.site import until
 
@@ -36,7 +36,7 @@ def event(**data: Any) -> Event:
 
 
 def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path: Path) -> None:
-    workspace, elsewhere = Workspace(tmp_path), tmp_path / "elsewhere"
+    workspace, elsewhere = WorkspaceLayout(tmp_path), tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()
     directory = Path(workspace.worker_directory(WORKER))
@@ -107,7 +107,7 @@ SUBMITTED, ENDED = EventKind.JOB_SUBMITTED, EventKind.JOB_ENDED
 
 
 def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, told: Told) -> None:
-    log = JobLog(Workspace(tmp_path), told)
+    log = JobLog(WorkspaceLayout(tmp_path), told)
 
     for kind in (SUBMITTED, SUBMITTED, ENDED):
         log(told.add(kind))
@@ -118,25 +118,25 @@ def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, told: Told
 def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
     tmp_path: Path, told: Told
 ) -> None:
-    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
     told.add(SUBMITTED, SUBMITTED)
     path = tmp_path / "job_abc" / "logs" / "orchestrator.log"
     path.write_text(path.read_text() + "1970-01-01T00:0")
 
-    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED, ENDED))
+    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED, ENDED))
 
     assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
 
 
 def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, told: Told) -> None:
-    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
     told.add(SUBMITTED, ENDED)
 
     for _ in range(2):
-        JobLog(Workspace(tmp_path), told).mend(JOB)
+        JobLog(WorkspaceLayout(tmp_path), told).mend(JOB)
     assert lines_of(tmp_path) == [1, 2, 3]
 
-    JobLog(Workspace(tmp_path), told).mend(replace(JOB, id="gone", root_id="gone"))
+    JobLog(WorkspaceLayout(tmp_path), told).mend(replace(JOB, id="gone", root_id="gone"))
     assert not (tmp_path / "job_gone").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later
         os.write(handle, content)
 
     monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
-    log = JobLog(Workspace(tmp_path), told)
+    log = JobLog(WorkspaceLayout(tmp_path), told)
     both = [*told.add(SUBMITTED, ENDED).events, *told.add(SUBMITTED, root="def").events]
     log(Change(events=both))
     assert lines_of(tmp_path, "def") == [1]
@@ -171,7 +171,7 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> No
     logs.mkdir(parents=True)
     (logs / "orchestrator.log").symlink_to(elsewhere)
 
-    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
 
     assert elsewhere.read_text() == ""
 
@@ -179,7 +179,7 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> No
 def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
     tmp_path: Path, told: Told, stored: "Stored"
 ) -> None:
-    workspace, elsewhere = Workspace(tmp_path / "jobs"), tmp_path / "elsewhere"
+    workspace, elsewhere = WorkspaceLayout(tmp_path / "jobs"), tmp_path / "elsewhere"
     (elsewhere / "logs").mkdir(parents=True)
     workspace.root.mkdir()
     workspace.job_directory("abc").symlink_to(elsewhere)
@@ -209,7 +209,7 @@ def stored() -> Stored:
 
 @pytest.fixture
 def files(tmp_path: Path, stored: Stored) -> StatusFiles:
-    return StatusFiles(Workspace(tmp_path), stored)
+    return StatusFiles(WorkspaceLayout(tmp_path), stored)
 
 
 def written(tmp_path: Path) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def test_a_stale_file_is_mended_whatever_its_workers_came_to(
     ended = replace(JOB, status=JobStatus.CANCELLED)
     stored.tree = Tree(jobs=[ended], tasks={}, workers=[worker])
 
-    StatusFiles(Workspace(tmp_path), stored).mend(ended)
+    StatusFiles(WorkspaceLayout(tmp_path), stored).mend(ended)
 
     assert written(tmp_path)["status"] == "cancelled"
 
@@ -313,7 +313,7 @@ def test_a_lock_without_a_name_in_it_is_respected(tmp_path: Path) -> None:
 
 
 def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceLayout(tmp_path)
     reports = tmp_path / "job_abc" / "reports"
 
     assert workspace.report(JOB, "tree.txt") == reports / "tree.txt"

@@ -10,8 +10,8 @@ from typing import Any
 from orchestrator.agents.adapters.invocation.call import (
     OWN_SERVER,
     AgentCall,
+    AgentLogin,
     Ask,
-    Login,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -68,7 +68,7 @@ def call(ask: Ask) -> AgentCall:
         reader="claude",
         env={"CLAUDE_CONFIG_DIR": str(config), **_storage(ask, own), **_root(ask), **_shell(ask)},
         files={**_files(ask, config, own, servers), **shell_files(ask)},
-        logins=(Login(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
         links=kept_in(ask, config / "projects", "claude"),
         inherited={
             config / name: own / name

@@ -13,8 +13,8 @@ from typing import Any
 from orchestrator.agents.adapters.invocation.call import (
     OWN_SERVER,
     AgentCall,
+    AgentLogin,
     Ask,
-    Login,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -40,7 +40,7 @@ _OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 def call(ask: Ask) -> AgentCall:
     config = ask.control / "codex"
     own = Path(ask.environ.get("CODEX_HOME") or ask.user_home / ".codex")
-    login = Login(source=own / "auth.json", target=config / "auth.json")
+    login = AgentLogin(source=own / "auth.json", target=config / "auth.json")
     argv = [*ask.command, "exec", "--json", "--skip-git-repo-check", *_policy(ask)]
     if ask.model:
         argv += ["-m", ask.model]
@@ -172,9 +172,9 @@ def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
     return {config / name: own / name for name in names}
 
 
-def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[Login, ...]:
+def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
     name = ".credentials.json"
-    login = Login(source=own / name, target=config / name)
+    login = AgentLogin(source=own / name, target=config / name)
     return (login,) if "mcp" in ask.inherit else ()
 
 

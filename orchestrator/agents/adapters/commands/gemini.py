@@ -8,8 +8,8 @@ from typing import Any
 from orchestrator.agents.adapters.invocation.call import (
     OWN_SERVER,
     AgentCall,
+    AgentLogin,
     Ask,
-    Login,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -54,7 +54,9 @@ def call(ask: Ask) -> AgentCall:
         links=kept_in(ask, config / ".gemini" / "tmp", "gemini"),
         session=SessionFile(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
         resumes=bool(ask.resume),
-        logins=tuple(Login(source=own / name, target=config / ".gemini" / name) for name in files),
+        logins=tuple(
+            AgentLogin(source=own / name, target=config / ".gemini" / name) for name in files
+        ),
         inherited=_inherited(ask, config, own),
     )
 

@@ -13,8 +13,8 @@ from orchestrator.agents.adapters.invocation.call import (
     OWN_SERVER,
     AgentCall,
     AgentHome,
+    AgentLogin,
     Ask,
-    Login,
     inherited_servers,
     mcp_command,
     mcp_environment,
@@ -67,7 +67,7 @@ def call(ask: Ask) -> AgentCall:
         },
         files=shell_files(ask),
         logins=tuple(
-            Login(source=data / "opencode" / name, target=target / name) for name in names
+            AgentLogin(source=data / "opencode" / name, target=target / name) for name in names
         ),
         home=_home(ask),
         resumes=bool(ask.resume),

@@ -83,7 +83,7 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Login:
+class AgentLogin:
     """A file with a login of the user, and the path at which the tool reads it."""
 
     source: Path
@@ -108,7 +108,7 @@ class AgentCall:
     env: Mapping[str, str | None] = field(default_factory=dict)
     #: Files to write before the start; only the user can read them.
     files: Mapping[Path, str] = field(default_factory=dict)
-    logins: tuple[Login, ...] = ()
+    logins: tuple[AgentLogin, ...] = ()
     #: Links to create: directories of the tool's configuration that are elsewhere, by the link's
     #: path.
     links: Mapping[Path, Path] = field(default_factory=dict)

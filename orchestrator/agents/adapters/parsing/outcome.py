@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.agents.adapters.parsing.error_class import classify, is_internal
 from orchestrator.agents.adapters.parsing.log_lines import log_line
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
-from orchestrator.agents.events.agent_events import Ending, Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
@@ -49,12 +49,12 @@ class RunReport:
         return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
-def concluded(report: RunReport, ending: Ending, now: float) -> Outcome:
+def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a run. ``now``: Unix time, for messages such as "try again in 20s"."""
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     used = _as_told(report.usage)
     accounted = report.accounted and used is report.usage
-    return Outcome(
+    return AgentOutcome(
         text=report.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.agents.catalog.prices import Prices, cost
-from orchestrator.agents.events.agent_events import Spent
+from orchestrator.agents.events.agent_events import UsageEvent
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 _COUNTS = (
@@ -65,11 +65,11 @@ class Meter:
     def __init__(self) -> None:
         self.total = Usage()
 
-    def add(self, usage: Usage) -> list[Spent]:
+    def add(self, usage: Usage) -> list[UsageEvent]:
         self.total = plus(self.total, usage)
-        return [Spent(usage)]
+        return [UsageEvent(usage)]
 
-    def raise_to(self, total: Usage) -> list[Spent]:
+    def raise_to(self, total: Usage) -> list[UsageEvent]:
         """Set the totals of the whole run. Return the increase as events; none if there is no
         increase.
         """

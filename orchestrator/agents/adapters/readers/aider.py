@@ -8,7 +8,7 @@ from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, priced
-from orchestrator.agents.events.agent_events import Did, Ending, Outcome, Said, Sign, Troubled
+from orchestrator.agents.events.agent_events import AgentOutcome, Did, Ending, Said, Sign, Troubled
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
@@ -91,7 +91,7 @@ class AiderReader:
     def resumed(self) -> None:
         """Do nothing: aider's history begins with each run."""
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()
         stopped = bool(ending.stopped_for or ending.signal)
         report = RunReport(

@@ -11,11 +11,11 @@ from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport,
 from orchestrator.agents.adapters.parsing.rate_limit_reset import epoch_seconds
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, minus, plus, priced
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Asked,
     Did,
     Ending,
     Finished,
-    Outcome,
     Received,
     Said,
     Sign,
@@ -70,7 +70,7 @@ class ClaudeReader:
         read = self._EVENTS.get(json_values.text(event, "type"))
         return read(self, event) if read else []
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         fault = _fault(self._result) if self._result is not None else FINE
         report = RunReport(
             text=(self._answer if not fault[0] else "") or self._said,

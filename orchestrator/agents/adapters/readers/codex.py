@@ -13,11 +13,11 @@ from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps,
 from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
 from orchestrator.agents.adapters.readers.codex_session_log import CodexSession, refused, tokens
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Asked,
     Did,
     Ending,
     Finished,
-    Outcome,
     Said,
     Sign,
     Troubled,
@@ -60,7 +60,7 @@ class CodexReader:
         read = self._EVENTS.get(json_values.text(event, "type"))
         return read(self, event) if read else []
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         report = RunReport(
             text=self._text,
             fault=self._fault(ending),

@@ -15,10 +15,10 @@ from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport,
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, plus, priced
 from orchestrator.agents.catalog.prices import Prices
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Did,
     Ending,
     Finished,
-    Outcome,
     Said,
     Sign,
     Troubled,
@@ -151,7 +151,7 @@ class GeminiReader:
         before = [] if json_values.text(event, "type") == "message" else self._flush()
         return [*before, *read(self, event)]
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         self._flush()
         if self._result is None:
             self._document(ending)

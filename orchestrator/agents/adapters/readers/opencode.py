@@ -14,10 +14,10 @@ from orchestrator.agents.adapters.parsing.log_lines import log_line, summary
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Did,
     Ending,
     Finished,
-    Outcome,
     Said,
     Sign,
     Stuck,
@@ -75,7 +75,7 @@ class OpencodeReader:
             return []
         return [Troubled(log_line(found["words"]), classify(found["words"]))]
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         fault = self._fault()
         report = RunReport(
             text=self._text,

@@ -5,7 +5,7 @@ from collections import deque
 
 from orchestrator.agents.adapters.parsing.outcome import RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage
-from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
 from orchestrator.core.text import json_values
 
 #: Lines at the end of the output that are kept.
@@ -28,7 +28,7 @@ class PlainReader:
         self._began |= bool(words)
         return [Said(words)] if words else []
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         text = "\n".join(self._lines).strip()
         report = RunReport(
             text=text,

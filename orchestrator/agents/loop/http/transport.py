@@ -21,7 +21,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
+class ModelEndpoint:
     """The target of requests."""
 
     scheme: str
@@ -61,7 +61,7 @@ class _Deadline:
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
-def endpoint(base_url: str) -> Endpoint:
+def endpoint(base_url: str) -> ModelEndpoint:
     """Return the endpoint. Raise Failure (config) for an invalid server URL."""
     try:
         url = urllib.parse.urlsplit(base_url)
@@ -71,7 +71,7 @@ def endpoint(base_url: str) -> Endpoint:
     usable = host and url.scheme in ("http", "https") and _PATH.fullmatch(url.path)
     if not usable:
         raise ModelFailure(ErrorClass.CONFIG, f"base_url {base_url!r} is not an http or https URL")
-    return Endpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
+    return ModelEndpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
 
 
 def is_loopback(host: str) -> bool:
@@ -82,7 +82,13 @@ def is_loopback(host: str) -> bool:
 
 
 def post(
-    to: Endpoint, path: str, headers: Mapping[str, str], body: bytes, *, connect: float, call: float
+    to: ModelEndpoint,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    connect: float,
+    call: float,
 ) -> HttpReply:
     """Send a POST request and read the whole answer. ``timeout`` in seconds. Raise Failure.
     Redirects are not followed.
@@ -99,7 +105,7 @@ def post(
         connection.close()
 
 
-def _connection(to: Endpoint, seconds: float) -> http.client.HTTPConnection:
+def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection:
     if to.scheme == "http":
         return http.client.HTTPConnection(to.host, to.port, timeout=seconds)
     proxy = None if to.loopback else _proxy(to)
@@ -110,7 +116,7 @@ def _connection(to: Endpoint, seconds: float) -> http.client.HTTPConnection:
     return through
 
 
-def _proxy(to: Endpoint) -> Endpoint | None:
+def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
     """Return the proxy that the environment names for https."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
@@ -121,7 +127,7 @@ def _proxy(to: Endpoint) -> Endpoint | None:
     return endpoint(urllib.request.getproxies()["https"])
 
 
-def _reach(connection: http.client.HTTPConnection, to: Endpoint) -> None:
+def _reach(connection: http.client.HTTPConnection, to: ModelEndpoint) -> None:
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
@@ -167,7 +173,9 @@ def _exchange(
     return HttpReply(status=response.status, headers=names, body=text)
 
 
-def _broken(to: Endpoint, error: Exception, seconds: float, deadline: _Deadline) -> ModelFailure:
+def _broken(
+    to: ModelEndpoint, error: Exception, seconds: float, deadline: _Deadline
+) -> ModelFailure:
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
         return ModelFailure(ErrorClass.TIMEOUT, words, again=True, answering=True)

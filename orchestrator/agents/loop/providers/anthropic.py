@@ -29,7 +29,7 @@ _CACHED = {"cache_control": {"type": "ephemeral"}}
 _KEPT = ("thinking", "redacted_thinking")
 
 
-class Messages:
+class AnthropicMessages:
     """A conversation. Its constant parts and all messages but the last are marked for the cache."""
 
     def __init__(self, settings: LoopSettings) -> None:
@@ -166,4 +166,4 @@ def _usage(counts: Mapping[str, Any]) -> Usage:
     )
 
 
-DIALECT = Messages
+DIALECT = AnthropicMessages

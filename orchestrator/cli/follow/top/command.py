@@ -37,10 +37,10 @@ def top_command(surroundings: CliContext, job_id: str | None, once: bool) -> int
         return _print_once(surroundings, source, job_id)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
-    from orchestrator.cli.follow.top.program import Program
+    from orchestrator.cli.follow.top.program import TopProgram
 
     style = style_of(surroundings.environ, sys.stdout)
-    ended_by = Program(surroundings, source, job_id).run(style, is_unicode=_is_unicode())
+    ended_by = TopProgram(surroundings, source, job_id).run(style, is_unicode=_is_unicode())
     return 128 + ended_by if ended_by not in (0, signal.SIGINT) else ExitCode.OK
 
 

@@ -117,7 +117,7 @@ class Refresher:
         return True
 
 
-class Program:
+class TopProgram:
     """``run`` is called once."""
 
     def __init__(self, surroundings: CliContext, source: AnySource, job_id: str) -> None:

@@ -41,7 +41,7 @@ def is_session_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-class Start(StrEnum):
+class SessionStart(StrEnum):
     """How an attempt of an agent begins."""
 
     NEW = "new"
@@ -86,17 +86,17 @@ def start_of(
     agent: str,
     model: str,
     able: bool,
-) -> Start:
+) -> SessionStart:
     """Return how the next attempt begins after an attempt that ended by ``cause``.
 
     ``rolled_back``: True if changes of the session were rolled back since. ``able``: True if the
     agent's tool can resume sessions, and the settings allow it.
     """
     if session is None or not session.usable or not able or rolled_back:
-        return Start.NEW
+        return SessionStart.NEW
     if (session.agent, session.model) != (agent, model):
-        return Start.NEW
-    return Start.RESUME if RESUMED_AFTER.get(cause, False) else Start.NEW
+        return SessionStart.NEW
+    return SessionStart.RESUME if RESUMED_AFTER.get(cause, False) else SessionStart.NEW
 
 
 def is_rolled_back(

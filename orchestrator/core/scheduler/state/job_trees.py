@@ -17,7 +17,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.commands import Command
-from orchestrator.core.scheduler.dag import TaskProgress, planning_task
+from orchestrator.core.scheduler.dag import PlanProgress, planning_task
 from orchestrator.core.scheduler.start_order import NO_RANK, RunTimes, ranks
 from orchestrator.core.scheduler.start_queue import Order, Prompting, ReadyQueue, Slots, StartHolds
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
@@ -104,7 +104,7 @@ class JobTrees:
         self.tool_starts = ToolStarts(self.unit_of_work)
         self.spending = Spending()
         self.locks = LockManager()
-        self.plans: dict[str, TaskProgress] = {}
+        self.plans: dict[str, PlanProgress] = {}
         #: By job id: the job's planner.
         self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
@@ -228,7 +228,7 @@ class JobTrees:
         """True if the job has tasks, and none of them may start yet."""
         return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
 
-    def register(self, job: Job, plan: TaskProgress, planner: WorkerKey | None = None) -> None:
+    def register(self, job: Job, plan: PlanProgress, planner: WorkerKey | None = None) -> None:
         """Add a job whose record, workers and planner, if any, are in the unit of work."""
         self._trees.setdefault(job.root_id, []).append(job.id)
         if planner is not None:
@@ -241,7 +241,7 @@ class JobTrees:
         self.watch_wall_time(job)
         self.install(job, plan)
 
-    def install(self, job: Job, plan: TaskProgress) -> None:
+    def install(self, job: Job, plan: PlanProgress) -> None:
         """Create a node for every unfinished worker, and queue the workers that can start."""
         self._set_plan(job, plan)
         for key in plan.workers:
@@ -253,7 +253,7 @@ class JobTrees:
         if not self.waits_for_approval(job):
             self.queue_ready(job.id)
 
-    def reinstall(self, job: Job, plan: TaskProgress, again: Iterable[WorkerKey]) -> None:
+    def reinstall(self, job: Job, plan: PlanProgress, again: Iterable[WorkerKey]) -> None:
         """Continue a running job with a plan in which workers that had ended are to run again."""
         self._set_plan(job, plan)
         for key in again:
@@ -263,12 +263,12 @@ class JobTrees:
         if not job.is_root:
             self._expect_claims(plan)
 
-    def _set_plan(self, job: Job, plan: TaskProgress) -> None:
+    def _set_plan(self, job: Job, plan: PlanProgress) -> None:
         tasks = list(plan.tasks.values())
         plan.ranks = ranks(tasks, self.run_times.expected(job, tasks))
         self.plans[job.id] = plan
 
-    def _expect_claims(self, plan: TaskProgress) -> None:
+    def _expect_claims(self, plan: PlanProgress) -> None:
         for task in plan.tasks.values():
             if task.locks:
                 for key in plan.workers_of(task.id):

@@ -23,7 +23,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.reason import budget_command, paused, reason_of
 from orchestrator.core.scheduler.commands import Stop
-from orchestrator.core.scheduler.dag import TaskProgress, planning_task
+from orchestrator.core.scheduler.dag import PlanProgress, planning_task
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -316,16 +316,16 @@ def _combined(present: Pause | None, asked: Pause) -> Pause:
     return replace(present, running=running)
 
 
-def planning_plan(planner: Worker) -> TaskProgress:
+def planning_plan(planner: Worker) -> PlanProgress:
     """Return the plan of a job without tasks."""
-    return TaskProgress((planning_task(planner),), (planner,))
+    return PlanProgress((planning_task(planner),), (planner,))
 
 
 def plan_of(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
-) -> TaskProgress:
+) -> PlanProgress:
     """Return the progress of stored tasks."""
-    return planning_plan(planner) if planner and not tasks else TaskProgress(tasks, workers)
+    return planning_plan(planner) if planner and not tasks else PlanProgress(tasks, workers)
 
 
 class PlanApproval:
@@ -383,7 +383,7 @@ class PlanApproval:
             job = self._unit_of_work.update_job(job_id, **held_for_approval(job))
         else:
             job = self._unit_of_work.move_job(job_id, JobStatus.PENDING)
-        self._trees.install(job, TaskProgress(tasks, workers))
+        self._trees.install(job, PlanProgress(tasks, workers))
         self._completion.check_job(job_id, now)
 
     def _count_in_parent(self, job: Job, workers: int) -> None:
@@ -431,7 +431,7 @@ class PlanApproval:
         self._count_in_parent(job, len(workers) - len(before))
         said: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
         self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **said)
-        self._trees.install(job, TaskProgress(tasks, workers))
+        self._trees.install(job, PlanProgress(tasks, workers))
 
     def check_version(self, job_id: str, version: int) -> None:
         """Raise Conflict if no plan of this version waits for approval."""

@@ -36,7 +36,7 @@ from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.retry import Retries
-from orchestrator.core.scheduler.transitions.worker_events import Messages
+from orchestrator.core.scheduler.transitions.worker_events import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import TaskLocks, waits_for_account
 
 #: Of a worker that succeeded without a change after a person's comments.
@@ -441,7 +441,7 @@ class Completion:
         said |= {"files_created": files, **failed}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
-        Messages(self._trees).ended(ended, now)
+        WorkerMessages(self._trees).ended(ended, now)
         self._task_locks.done(ended, now)
         del self._trees.nodes[worker.key]
         self.selection.after(ended, now)

@@ -23,7 +23,7 @@ from orchestrator.core.outcome.job.whereabouts import (
     still_missing,
 )
 from orchestrator.core.outcome.retry_policy import may_retry
-from orchestrator.core.scheduler.dag import TaskProgress
+from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -56,7 +56,7 @@ class MergeRejections:
         if again:
             self._completion.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
-            self._trees.install(job, TaskProgress(tasks, self._trees.workers_of(job_id)))
+            self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
         return again
 
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:

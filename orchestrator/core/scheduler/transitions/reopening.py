@@ -15,7 +15,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.whereabouts import earlier_parts
-from orchestrator.core.scheduler.dag import TaskProgress
+from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.finish import Completion
@@ -143,9 +143,9 @@ class Reopening:
             self._attach(job.parent_key, job_id, now)
         self._completion.check_job(job_id, now)
 
-    def _progress(self, job_id: str) -> TaskProgress:
+    def _progress(self, job_id: str) -> PlanProgress:
         tasks = list(self._trees.plans[job_id].tasks.values())
-        return TaskProgress(tasks, self._trees.workers_of(job_id))
+        return PlanProgress(tasks, self._trees.workers_of(job_id))
 
     def _rewind_all(self, workers: Sequence[Worker]) -> None:
         for worker in workers:

@@ -81,7 +81,7 @@ def _payload_of(result: GateResult) -> dict[str, object]:
     }
 
 
-class Messages:
+class WorkerMessages:
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work

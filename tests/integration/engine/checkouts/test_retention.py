@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.ports import Change
 from orchestrator.engine.retention import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
-from orchestrator.workspace import JobFiles
+from orchestrator.workspace import WorkspaceJobFiles
 from tests.contract.store_values import a_job
 from tests.faults import crash_points
 from tests.faults.site import FaultSite
@@ -121,7 +121,7 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     store.open()
     store.save(Change(new_jobs=[a_job("busy")]))
     (tmp_path / "job_busy").mkdir()
-    files = JobFiles(tmp_path)
+    files = WorkspaceJobFiles(tmp_path)
     removal = JobRemoval(store, files)
 
     removal.begin("busy")

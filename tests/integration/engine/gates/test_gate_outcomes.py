@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.output.summary import summary_lines
 from tests.examples import nightly
 from tests.integration.engine.gates.test_gates import (
@@ -354,7 +354,7 @@ def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) 
         ("gate_run_ended", "base commit"),
     ]
     assert all(each["data"]["seconds"] > 0 for each in runs if each["kind"] == "gate_run_ended")
-    progress = Progress()
+    progress = ProgressLines()
     said = [line for each in events if (line := progress.take(each))]
     assert "worker_1: gate pytest: base commit" in said
     assert "gate pytest: merged result" in said

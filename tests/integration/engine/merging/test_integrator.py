@@ -23,7 +23,7 @@ from orchestrator.engine.merge.record import MergeRecord, MergeRecords
 from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
-from orchestrator.workspace import Workspace
+from orchestrator.workspace import WorkspaceLayout
 from tests.crashing import Crash, crash_at
 from tests.gates import RunningGates
 from tests.project import Project
@@ -38,7 +38,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.project = Project(folder / "project").begin({"a.txt": "a\n", "b.txt": "b\n"})
-        self.workspace = Workspace(folder / "workspace")
+        self.workspace = WorkspaceLayout(folder / "workspace")
         self.repository = GitRepository(self.project.path, folder / "workspace", folder)
         self.gates = RunningGates()
         self.records = MergeRecords(self.workspace, write_report)

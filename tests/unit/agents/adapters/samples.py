@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.adapters.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import Ending, Outcome, Reader, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Reader, Sign
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
@@ -19,7 +19,7 @@ STDERR_CHARS = 8000
 @dataclass(frozen=True)
 class Run:
     signs: tuple[Sign, ...]
-    outcome: Outcome
+    outcome: AgentOutcome
 
 
 def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:

@@ -9,14 +9,14 @@ from orchestrator.agents.adapters.readers import reader
 from orchestrator.agents.adapters.readers.aider import AiderReader
 from orchestrator.agents.adapters.readers.opencode import OpencodeReader
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Did,
     Ending,
     Finished,
-    Outcome,
     Said,
-    Spent,
     Stuck,
     Troubled,
+    UsageEvent,
 )
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -173,7 +173,7 @@ def test_every_block_of_one_message_is_spent_once():
     message = {"id": "m", "usage": {"input_tokens": 10, "output_tokens": 1}, "content": []}
     event = {"type": "assistant", "message": message}
     run = read("claude", events(event, event, event), FINE)
-    assert run.signs == (Spent(Usage(steps=1, input_tokens=10, output_tokens=1)),)
+    assert run.signs == (UsageEvent(Usage(steps=1, input_tokens=10, output_tokens=1)),)
 
 
 def test_messages_that_claude_makes_up_are_no_steps():
@@ -280,7 +280,7 @@ def test_aider_s_answer_is_without_what_it_says_of_itself():
 
 
 def _spent(sign: object) -> bool:
-    return isinstance(sign, Spent)
+    return isinstance(sign, UsageEvent)
 
 
 #: Lines of aider 0.86, with a shortened prompt.
@@ -301,7 +301,7 @@ AIDER_TOKENS = "Tokens: 260 sent, 40 received. Cost: $0.00066 message, $0.00066 
 AIDER_SAID = (".gitignore", "I make it.", "", "a.txt", ">>>>>>> REPLACE", AIDER_TOKENS)
 
 
-def aider(history: Sequence[str], lines: Sequence[str]) -> Outcome:
+def aider(history: Sequence[str], lines: Sequence[str]) -> AgentOutcome:
     reading = AiderReader()
     for line in lines:
         list(reading.line(line))
@@ -344,5 +344,5 @@ def test_claude_tells_at_the_end_of_a_message_what_its_blocks_did_not() -> None:
     streamed = {"type": "stream_event", "event": delta, "parent_tool_use_id": None}
     lines = events({"type": "assistant", "message": said}, streamed, streamed)
     signs = read("claude", lines, FINE).signs
-    spent = [sign.usage for sign in signs if isinstance(sign, Spent)]
+    spent = [sign.usage for sign in signs if isinstance(sign, UsageEvent)]
     assert [(each.steps, each.output_tokens) for each in spent] == [(1, 1), (None, 29)]

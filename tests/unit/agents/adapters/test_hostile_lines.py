@@ -11,13 +11,13 @@ from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
 from orchestrator.agents.adapters.readers import reader
 from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
     Did,
     Ending,
-    Outcome,
     Said,
     Sign,
-    Spent,
     Troubled,
+    UsageEvent,
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.known_agents import READERS
@@ -88,7 +88,7 @@ ENDINGS = st.builds(
 )
 
 
-def check(outcome: Outcome, ending: Ending) -> None:
+def check(outcome: AgentOutcome, ending: Ending) -> None:
     check_usage(outcome.usage)
     for words in (outcome.text, outcome.error, outcome.session, *outcome.denied):
         words.encode()
@@ -110,7 +110,7 @@ def check_usage(usage: Usage) -> None:
 
 
 def check_sign(sign: Sign) -> None:
-    if isinstance(sign, Spent):
+    if isinstance(sign, UsageEvent):
         check_usage(sign.usage)
     if isinstance(sign, Said):
         sign.text.encode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.agents.adapters.parsing.usage import plus
-from orchestrator.agents.events.agent_events import Finished, Spent
+from orchestrator.agents.events.agent_events import Finished, UsageEvent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.adapters.samples import SAMPLES, read_sample
 
@@ -144,7 +144,7 @@ def test_what_was_told_on_the_way_adds_up_to_the_whole(row: Row):
 
     told = Usage()
     for sign in run.signs:
-        if isinstance(sign, Spent):
+        if isinstance(sign, UsageEvent):
             told = plus(told, sign.usage)
 
     for there, whole in zip(counts(told), counts(run.outcome.usage), strict=True):
@@ -160,5 +160,16 @@ def test_a_run_that_succeeds_ends_with_the_sign_that_it_is_finished(row: Row):
 
 def test_work_in_the_background_keeps_the_first_result_from_being_the_last_word():
     assert [type(sign).__name__ for sign in read_sample("claude_two_results").signs] == [
-        *("Spent", "Did", "Spent", "Said", "Spent", "Asked", "Spent", "Said", "Spent", "Finished"),
+        *(
+            "UsageEvent",
+            "Did",
+            "UsageEvent",
+            "Said",
+            "UsageEvent",
+            "Asked",
+            "UsageEvent",
+            "Said",
+            "UsageEvent",
+            "Finished",
+        ),
     ]

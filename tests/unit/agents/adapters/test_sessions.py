@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.adapters.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import Asked, Ending, SessionReader, Sign, Spent
+from orchestrator.agents.events.agent_events import Asked, Ending, SessionReader, Sign, UsageEvent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")
@@ -36,7 +36,7 @@ def test_what_codex_used_is_known_when_it_is_stopped() -> None:
     lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
     signs, used = told("codex", KnownUsage(model="gpt-5-codex"), *lines)
 
-    spent = [sign.usage.input_tokens for sign in signs if isinstance(sign, Spent)]
+    spent = [sign.usage.input_tokens for sign in signs if isinstance(sign, UsageEvent)]
     assert spent == [100, 50]
     assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (150, 50, 60)
     assert used.partial and used.cost_estimated and used.cost_usd
@@ -71,7 +71,7 @@ def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
     signs = [sign for each in (call, answer) for sign in reading.session_line(each, "one")]
 
     spent, asked = signs
-    assert isinstance(spent, Spent) and isinstance(asked, Asked)
+    assert isinstance(spent, UsageEvent) and isinstance(asked, Asked)
     assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
     # The totals, and a subagent's copy of the answer, add nothing.
     again = [*reading.session_line(codex_tokens(100, 30), "one")]
@@ -86,7 +86,7 @@ def test_codex_s_last_word_counts() -> None:
     usage = {"input_tokens": 200, "output_tokens": 60}
     signs = list(reading.line(json.dumps({"type": "turn.completed", "usage": usage})))
 
-    [spent] = [sign for sign in signs if isinstance(sign, Spent)]
+    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
     assert (spent.usage.input_tokens, spent.usage.output_tokens) == (100, 30)
 
 
@@ -107,7 +107,7 @@ def test_gemini_s_last_word_counts() -> None:
     last = {"type": "result", "status": "success", "stats": {**stats, "total_tokens": 270}}
     signs = list(reading.line(json.dumps(last)))
 
-    [spent] = [sign for sign in signs if isinstance(sign, Spent)]
+    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
     assert (spent.usage.input_tokens, spent.usage.output_tokens) == (60, 35)
     assert reading.outcome(Ending(code=0)).usage.output_tokens == 70
 
@@ -214,7 +214,7 @@ def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
     ]
     reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 9}}))
 
-    assert sum(sign.usage.steps or 0 for sign in signs if isinstance(sign, Spent)) == 4
+    assert sum(sign.usage.steps or 0 for sign in signs if isinstance(sign, UsageEvent)) == 4
     assert reading.outcome(Ending(code=0)).usage.steps == 4
 
 

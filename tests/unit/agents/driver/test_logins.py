@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.adapters.invocation.call import Login
+from orchestrator.agents.adapters.invocation.call import AgentLogin
 from orchestrator.agents.driver import logins
 from orchestrator.agents.driver.main import earlier_attempts
 
 
 @pytest.fixture
-def login(tmp_path: Path) -> Login:
+def login(tmp_path: Path) -> AgentLogin:
     source = tmp_path / "home" / "auth.json"
     source.parent.mkdir()
     source.write_text('{"token": "old"}')
     os.utime(source, (1000, 1000))
-    return Login(source=source, target=tmp_path / "worker_1.2" / "codex" / "auth.json")
+    return AgentLogin(source=source, target=tmp_path / "worker_1.2" / "codex" / "auth.json")
 
 
 def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
@@ -28,7 +28,7 @@ def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
     fresh.replace(path)
 
 
-def test_each_renewal_is_brought_back(login: Login) -> None:
+def test_each_renewal_is_brought_back(login: AgentLogin) -> None:
     linked = logins.link([login])
     logins.bring_back(linked)
     for number in range(3):
@@ -38,7 +38,7 @@ def test_each_renewal_is_brought_back(login: Login) -> None:
         assert login.source.read_text() == f'{{"token": {number}}}'
 
 
-def test_no_copy_of_a_login_stays_that_the_user_has(login: Login) -> None:
+def test_no_copy_of_a_login_stays_that_the_user_has(login: AgentLogin) -> None:
     linked = logins.link([login])
     renew(login.target)
     logins.finish(linked)
@@ -51,7 +51,7 @@ def test_no_copy_of_a_login_stays_that_the_user_has(login: Login) -> None:
     assert login.target.read_text() == '{"token": "of nobody else"}'
 
 
-def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: Login) -> None:
+def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: AgentLogin) -> None:
     linked = logins.link([login])
     for text in ('{"token": "ne', "", "{}"):
         renew(login.target, text)
@@ -59,7 +59,7 @@ def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: Log
     assert login.source.read_text() == '{"token": "old"}'
 
 
-def test_a_login_that_was_changed_meanwhile_stays(login: Login) -> None:
+def test_a_login_that_was_changed_meanwhile_stays(login: AgentLogin) -> None:
     linked = logins.link([login])
     login.source.write_text('{"token": "of the user"}')
     renew(login.target)
@@ -67,7 +67,7 @@ def test_a_login_that_was_changed_meanwhile_stays(login: Login) -> None:
     assert login.source.read_text() == '{"token": "of the user"}'
 
 
-def test_a_tool_renews_what_another_worker_has_renewed_before(login: Login) -> None:
+def test_a_tool_renews_what_another_worker_has_renewed_before(login: AgentLogin) -> None:
     linked = logins.link([login])
     login.source.write_text('{"token": "of another worker"}')
     logins.bring_back(linked)
@@ -78,7 +78,7 @@ def test_a_tool_renews_what_another_worker_has_renewed_before(login: Login) -> N
 
 @pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
 def test_what_a_killed_attempt_renewed_is_brought_back_by_the_next(
-    login: Login, at: float, kept: str
+    login: AgentLogin, at: float, kept: str
 ) -> None:
     control = login.target.parents[1]
     earlier = control.with_name("worker_1.1") / "codex" / "auth.json"
@@ -92,7 +92,7 @@ def test_what_a_killed_attempt_renewed_is_brought_back_by_the_next(
 
 @pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
 def test_in_a_place_that_attempts_share_the_next_one_has_a_link_again(
-    login: Login, at: float, kept: str
+    login: AgentLogin, at: float, kept: str
 ) -> None:
     renew(login.target, at=at)
 

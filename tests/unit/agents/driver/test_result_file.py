@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.agents.agent_types.driven_agent import DrivenAgent, Terms
 from orchestrator.agents.driver import result_file
-from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Exit, Usage
 
-OUTCOME = Outcome(
+OUTCOME = AgentOutcome(
     text="an answer",
     error_class=ErrorClass.RATE_LIMIT,
     error="later",
@@ -26,7 +26,7 @@ ENDED = Exit(ended_by=EndedBy.EXIT, code=1)
 
 def test_an_outcome_comes_back_as_it_was() -> None:
     assert result_file.from_json(result_file.to_json(OUTCOME)) == OUTCOME
-    assert result_file.from_json(result_file.to_json(Outcome())) == Outcome()
+    assert result_file.from_json(result_file.to_json(AgentOutcome())) == AgentOutcome()
 
 
 def changed(**more: Any) -> str:
@@ -87,7 +87,7 @@ def test_what_became_of_the_agent_is_the_evidence(control: Path, work: Path) -> 
 def test_a_file_with_the_answer_goes_before_words_and_makes_up_for_none(
     control: Path, work: Path
 ) -> None:
-    result_file.write(control, Outcome(error_class=ErrorClass.EMPTY, error="nothing was said"))
+    result_file.write(control, AgentOutcome(error_class=ErrorClass.EMPTY, error="nothing was said"))
     (work / "output.md").write_text("what I did")
 
     evidence = AGENT.evidence(work, "", Exit(ended_by=EndedBy.EXIT, code=1), control)

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.cli.follow.blocked_reason import held_back
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
-from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.output.columns import columns, fit
 from orchestrator.cli.output.style import Style, wants_color
@@ -18,7 +18,7 @@ def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) 
     return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
 
 
-def counters(progress: Progress) -> str:
+def counters(progress: ProgressLines) -> str:
     """The progress line at the start of a job, without its bar."""
     line = progress_line(progress, 100.0, 100.0, 200, Style(is_on=False), is_unicode=False)
     return line.partition(" ")[2]
@@ -33,19 +33,21 @@ def counters(progress: Progress) -> str:
     ],
 )
 def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> None:
-    line = Progress().take(event("worker_waiting", "worker_2", **facts))
+    line = ProgressLines().take(event("worker_waiting", "worker_2", **facts))
 
     assert line == f"worker_2 waiting for {said}; slot released"
 
 
 def test_the_tasks_of_a_plan_are_counted() -> None:
-    lines = [Progress().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)]
+    lines = [
+        ProgressLines().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)
+    ]
 
     assert lines == ["job j1: 1 task, planned by claude", "job j1: 2 tasks, planned by claude"]
 
 
 def test_a_worker_is_told_from_start_to_end() -> None:
-    progress = Progress()
+    progress = ProgressLines()
 
     lines = [
         progress.take(event("job_submitted", request="all", depth=0)),
@@ -84,7 +86,9 @@ def test_a_worker_is_told_from_start_to_end() -> None:
 
 def test_a_worker_that_is_sent_back_is_retrying_only_if_a_retry_follows() -> None:
     lines = [
-        Progress().take(event("worker_sent_back", "worker_1", status=status, reason="gate failed"))
+        ProgressLines().take(
+            event("worker_sent_back", "worker_1", status=status, reason="gate failed")
+        )
         for status in ("pending", "failed")
     ]
 
@@ -98,7 +102,7 @@ def test_an_agent_that_is_passed_over_is_told() -> None:
     facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
 
     lines = [
-        Progress().take(event("agent_passed_over", worker, **facts))
+        ProgressLines().take(event("agent_passed_over", worker, **facts))
         for worker in ("worker_2", None)
     ]
 
@@ -109,7 +113,7 @@ def test_an_agent_that_is_passed_over_is_told() -> None:
 
 
 def test_counters_follow_the_workers() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     for worker in ("worker_1", "worker_2", "worker_3"):
         progress.take(event("worker_started", worker, agent="shell"))
     progress.take(event("worker_ended", "worker_1", status="success"))
@@ -121,7 +125,7 @@ def test_counters_follow_the_workers() -> None:
 
 
 def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
         progress.take(event("worker_ended", f"worker_{number}", status=status))
 
@@ -131,7 +135,7 @@ def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
 def test_text_of_workers_cannot_steer_the_terminal() -> None:
     hostile = event("worker_ended", "worker_1", status="failed", reason="\x1b[2J\x9b1m\u202eevil\n")
 
-    assert Progress().take(hostile) == "worker_1 failed: [2J1mevil"
+    assert ProgressLines().take(hostile) == "worker_1 failed: [2J1mevil"
 
 
 def test_lines_carry_the_time_since_the_job_began_however_late_they_come(
@@ -214,7 +218,7 @@ def test_counts_are_the_servers_or_those_of_the_results() -> None:
 
 
 def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     started = {"kind": "worker_started", "job_id": "a", "worker_id": "worker_1", "at": 1.0}
     refused = {"kind": "child_job_refused", "job_id": "a", "worker_id": "worker_1", "at": 2.0}
     progress.take({**started, "data": {"agent": "shell", "attempt": 1}})
@@ -227,7 +231,7 @@ def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
 
 def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
     def said(kind: str, worker: str | None = None, **data: object) -> str | None:
-        return Progress().take(event(kind, worker, **data))
+        return ProgressLines().take(event(kind, worker, **data))
 
     late = {"ended": "exit code 0", "record": "salvage/1"}
     assert said("late_result", "worker_3", taken=True, **late) == (
@@ -251,7 +255,7 @@ def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
 def test_a_line_that_is_too_long_loses_a_part_of_its_reason_only() -> None:
     failed = event("worker_retrying", "worker_4", attempt=1, reason="x" * 99, delay_seconds=2)
 
-    line = Progress().take(failed, 70)
+    line = ProgressLines().take(failed, 70)
 
     assert line is not None and len(line) == 70
     assert line.startswith("worker_4 attempt 1 failed: xxx")
@@ -259,7 +263,7 @@ def test_a_line_that_is_too_long_loses_a_part_of_its_reason_only() -> None:
 
 
 def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     progress.take(event("job_submitted", at=100.0, tasks=6))
     for number in (1, 2, 3):
         progress.take(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
@@ -273,7 +277,7 @@ def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
 
 
 def test_costs_are_summed_over_workers_and_their_lack_is_told() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     progress.take(event("job_submitted", tasks=2))
     for worker, cost in (("worker_1", 0.10), ("worker_1", 0.30), ("worker_2", 0.12)):
         progress.take(event("worker_used", worker, cost_usd=cost))
@@ -283,7 +287,7 @@ def test_costs_are_summed_over_workers_and_their_lack_is_told() -> None:
 
 
 def test_a_job_whose_workers_have_ended_is_being_merged_until_it_ends() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     progress.take(event("job_submitted", tasks=1))
     progress.take(event("worker_started", "worker_1", agent="shell"))
     assert list(progress.job_activities()) == []
@@ -297,7 +301,7 @@ def test_a_job_whose_workers_have_ended_is_being_merged_until_it_ends() -> None:
 
 
 def test_a_narrow_terminal_keeps_the_counts_and_no_line_is_too_long() -> None:
-    progress = Progress()
+    progress = ProgressLines()
     progress.take(event("job_submitted", tasks=9))
     for number in range(4):
         progress.take(event("worker_started", f"worker_{number}", agent="shell"))
@@ -335,7 +339,9 @@ def test_colours_are_for_terminals_unless_the_environment_says_otherwise(
 
 def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
     def said(kind: str, **data: object) -> str | None:
-        return Progress().take({"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data})
+        return ProgressLines().take(
+            {"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data}
+        )
 
     assert said("gate_run_started", gate="pytest", on="base commit") == (
         "worker_1: gate pytest: base commit"

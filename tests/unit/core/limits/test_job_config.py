@@ -10,8 +10,8 @@ from orchestrator.core.model.job_settings import (
     SETTINGS,
     Inheritance,
     JobConfig,
-    Kind,
     Setting,
+    ValueKind,
     default_config,
 )
 from orchestrator.core.model.submission import ConfigRequest
@@ -243,23 +243,23 @@ def test_a_retry_says_what_it_cannot_change() -> None:
 LIMITED = [each for each in SETTINGS if each.ceiling]
 DECIDED = [each for each in BY_WIRE_NAME.values() if not each.resolved]
 ASKED = {
-    Kind.COUNT: 2,
-    Kind.COUNT_OR_ZERO: 2,
-    Kind.SECONDS: 2.0,
-    Kind.MONEY: 2.0,
-    Kind.FLAG: True,
-    Kind.NAME: "x",
-    Kind.TEXT: "x",
-    Kind.REVISION: "x",
-    Kind.PATHS: ("x",),
-    Kind.LABELS: {"x": "y"},
-    Kind.GATES: (),
+    ValueKind.COUNT: 2,
+    ValueKind.COUNT_OR_ZERO: 2,
+    ValueKind.SECONDS: 2.0,
+    ValueKind.MONEY: 2.0,
+    ValueKind.FLAG: True,
+    ValueKind.NAME: "x",
+    ValueKind.TEXT: "x",
+    ValueKind.REVISION: "x",
+    ValueKind.PATHS: ("x",),
+    ValueKind.LABELS: {"x": "y"},
+    ValueKind.GATES: (),
 }
 
 
 def asking(setting: Setting) -> ConfigRequest:
     values = setting.values
-    value = ASKED[values] if isinstance(values, Kind) else values[-1]
+    value = ASKED[values] if isinstance(values, ValueKind) else values[-1]
     return ConfigRequest(**{setting.wire: value})
 
 

@@ -10,7 +10,7 @@ from orchestrator.core.model.repository_changes import RefMove, state_name
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.worktrees import user_checkout
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
-from orchestrator.workspace.layout import Workspace
+from orchestrator.workspace.layout import WorkspaceLayout
 
 LOCK = "git index.lock"
 
@@ -52,7 +52,7 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
 ) -> None:
     monkeypatch.setattr(user_checkout, "LEFT_SECONDS", 0.0)
     repository = cast(Repository, cast(Any, Looks(before, *after)))
-    checkout = UsersCheckout(repository, Workspace(tmp_path))
+    checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
     checkout.note("0badc0de")
 
     assert [state_name(each) for each in checkout.changes("0badc0de")] == told

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
 from orchestrator.core.model.gate import GateReport
-from orchestrator.gates import Reports
+from orchestrator.gates import GateReports
 from orchestrator.gates.parsers import junit, linters, sarif
 from orchestrator.gates.parsers import report_formats as bounds
 
@@ -339,10 +339,12 @@ def test_the_report_is_where_it_was_asked_for_or_else_what_was_printed(tmp_path:
     file, log = tmp_path / "report", tmp_path / "log"
     log.write_bytes(JUNIT)
 
-    assert Reports().read(GateReport.JUNIT, file, log, "/").skipped == ("tests.test_a::test_left",)
+    assert GateReports().read(GateReport.JUNIT, file, log, "/").skipped == (
+        "tests.test_a::test_left",
+    )
     file.write_bytes(b"<testsuite/>")
-    assert Reports().read(GateReport.JUNIT, file, log, "/") == Reading(passed=())
-    assert Reports().read(GateReport.EXIT, file, log, "/") == Reading()
+    assert GateReports().read(GateReport.JUNIT, file, log, "/") == Reading(passed=())
+    assert GateReports().read(GateReport.EXIT, file, log, "/") == Reading()
 
 
 def test_a_report_that_is_a_link_or_too_large_is_refused(
@@ -351,13 +353,13 @@ def test_a_report_that_is_a_link_or_too_large_is_refused(
     file = tmp_path / "report"
     file.symlink_to("/etc/passwd")
     with pytest.raises(UnreadableReport, match="cannot read"):
-        Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
+        GateReports().read(GateReport.MYPY, file, tmp_path / "log", "/")
 
     monkeypatch.setattr(bounds, "MOST_BYTES", 100)
     file.unlink()
     file.write_bytes(b"x" * 101)
     with pytest.raises(UnreadableReport, match="more than"):
-        Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
+        GateReports().read(GateReport.MYPY, file, tmp_path / "log", "/")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.assignment import Surroundings, Task
+from orchestrator.agents.survey.assignment import Surroundings, SurveyTask
 from orchestrator.agents.survey.request.paths import named_places
 from orchestrator.agents.survey.result.result_file import read_result
 from orchestrator.agents.survey.worker import survey
@@ -38,7 +38,9 @@ def test_only_the_place_that_is_named_is_surveyed(tmp_path: Path) -> None:
     directory = tmp_path / "worker_1"
     directory.mkdir()
 
-    assert survey(Task(prompt="Survey src/"), Surroundings(root=root, directory=directory)) == []
+    assert (
+        survey(SurveyTask(prompt="Survey src/"), Surroundings(root=root, directory=directory)) == []
+    )
 
     assert read_result(directory).totals.files == 2
     assert (directory / "output.md").read_text().startswith("# Survey of `src`")

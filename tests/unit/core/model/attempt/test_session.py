@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.failure import (
 from orchestrator.core.model.attempt.session import (
     RESUMED_AFTER,
     Session,
-    Start,
+    SessionStart,
     is_rolled_back,
     is_session_id,
     start_of,
@@ -54,28 +54,28 @@ def start(
     agent: str = "claude",
     model: str = "opus",
     able: bool = True,
-) -> Start:
+) -> SessionStart:
     return start_of(session, cause, rolled_back=rolled_back, agent=agent, model=model, able=able)
 
 
 @pytest.mark.parametrize("cause", [*RESUMED_AFTER, "", "no such cause"])
 def test_the_cause_of_the_end_decides(cause: str) -> None:
-    wanted = Start.RESUME if cause in RESUMED else Start.NEW
+    wanted = SessionStart.RESUME if cause in RESUMED else SessionStart.NEW
     assert start(SESSION, cause) is wanted
 
 
 @pytest.mark.parametrize("cause", RESUMED)
 def test_one_thing_that_does_not_fit_begins_a_new_session(cause: str) -> None:
-    assert start(SESSION, cause, rolled_back=True) is Start.NEW
-    assert start(SESSION, cause, agent="codex") is Start.NEW
-    assert start(SESSION, cause, model="haiku") is Start.NEW
-    assert start(SESSION, cause, able=False) is Start.NEW
+    assert start(SESSION, cause, rolled_back=True) is SessionStart.NEW
+    assert start(SESSION, cause, agent="codex") is SessionStart.NEW
+    assert start(SESSION, cause, model="haiku") is SessionStart.NEW
+    assert start(SESSION, cause, able=False) is SessionStart.NEW
 
 
 def test_a_session_that_could_not_be_resumed_is_not_tried_again() -> None:
     broken = Session(id="abc", agent="claude", model="opus", usable=False)
-    assert start(broken, "gates") is Start.NEW
-    assert start(None, "gates") is Start.NEW
+    assert start(broken, "gates") is SessionStart.NEW
+    assert start(None, "gates") is SessionStart.NEW
 
 
 def test_every_cause_of_an_end_has_a_row() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.scheduler.dag import TaskProgress
+from orchestrator.core.scheduler.dag import PlanProgress
 from tests.unit.core.factories import a_job, a_task, workers_for
 
 DIAMOND = [a_task("a"), a_task("b", "a"), a_task("c", "a"), a_task("d", "b", "c")]
@@ -11,16 +11,16 @@ DIAMOND = [a_task("a"), a_task("b", "a"), a_task("c", "a"), a_task("d", "b", "c"
 
 def plan_of(
     tasks: Sequence[TaskSpec], statuses: Mapping[int, WorkerStatus] | None = None
-) -> TaskProgress:
+) -> PlanProgress:
     """``statuses`` by the workers' index."""
     workers = workers_for(a_job(id="job"), tasks)
     known = statuses or {}
-    return TaskProgress(
+    return PlanProgress(
         tasks, [replace(each, status=known.get(each.index, each.status)) for each in workers]
     )
 
 
-def ready(plan: TaskProgress) -> list[str]:
+def ready(plan: PlanProgress) -> list[str]:
     return [task_id for task_id in plan.tasks if plan.is_ready(task_id)]
 
 
