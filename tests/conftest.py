@@ -1,7 +1,7 @@
 """For all tests: which are everyday ones, the same examples in every run, nobody's agents.
 
-A red run can be repeated; HYPOTHESIS_SEARCH=1 looks for new examples instead. ``tests/examples.py``
-has more of them at night.
+A red run can be repeated; HYPOTHESIS_SEARCH=1 looks for new examples instead. At night there are
+more of them: ``tests/support/examples.py``.
 """
 
 import gc
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import settings
 
 from orchestrator.core.model.known_agents import KNOWN
-from tests.examples import examples
 from tests.faults.zygote import Zygote
-from tests.programs import need
+from tests.support.examples import examples
+from tests.support.programs import need
 
 # Collecting keeps a million new objects: the garbage collector took a quarter of its time.
 gc.disable()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import KEY, PRODUCT, embedded, run
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ import time
 
 from orchestrator.agents.adapters.parsing.outcome import RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage
-from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
 
 
 class QuillReader:
@@ -38,7 +38,7 @@ class QuillReader:
         self._text = text.removeprefix("SAY ").strip() or self._text
         return [Said(self._text)]
 
-    def outcome(self, ending: Ending) -> Outcome:
+    def outcome(self, ending: Ending) -> AgentOutcome:
         report = RunReport(text=self._text, began=True, finished=True, accounted=True)
         return concluded(report, ending, time.time())
 '''

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import embedded, run
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 from orchestrator.cli.output.exit_codes import MEANINGS
 from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import PRODUCT, embedded, run
-from tests.examples import nightly
-from tests.project import Project
+from tests.support.examples import nightly
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.embedding import embedded, run
-from tests.programs import lacking
-from tests.project import Project, agents
+from tests.support.programs import lacking
+from tests.support.project import Project, agents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.cli.doctor.host_tools import host_checks
 from tests.acceptance.embedding import PRODUCT, embedded, run
-from tests.programs import need
+from tests.support.programs import need
 
 BIN = PRODUCT / ".venv" / "bin"
 

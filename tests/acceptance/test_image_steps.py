@@ -20,7 +20,7 @@ import pytest
 
 from tests.acceptance.conftest import PRODUCT, wait_until
 from tests.acceptance.test_deploy import CONTAINERFILE
-from tests.programs import lacking
+from tests.support.programs import lacking
 
 pytestmark = [
     pytest.mark.slow,

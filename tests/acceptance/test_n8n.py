@@ -25,7 +25,7 @@ import pytest
 import requests
 
 from tests.integration.engine.site import KEY, ServerProcess, until
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 

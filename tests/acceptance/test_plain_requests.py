@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import embedded, run
-from tests.examples import nightly
-from tests.project import Project
+from tests.support.examples import nightly
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 

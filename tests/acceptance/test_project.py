@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import embedded, run
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 

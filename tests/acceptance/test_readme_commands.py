@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import PRODUCT, embedded
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -15,8 +15,8 @@ import pytest
 
 from tests.acceptance import wheelhouse
 from tests.acceptance.embedding import PRODUCT, _link_packages
-from tests.programs import search_path
-from tests.project import Project
+from tests.support.programs import search_path
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hatchling", "uv")]
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, StorageState, syn
 from tests.agents.model_api import ModelApi
 from tests.browser.site import Site, new_site
 from tests.integration.engine.feedback.reviewed import settings
-from tests.programs import TOOLS, lacking
+from tests.support.programs import TOOLS, lacking
 
 #: Chromium must not look for updates, or call anything but the server under test.
 ARGUMENTS = (

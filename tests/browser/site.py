@@ -12,7 +12,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.security.keys import hash_key
 from tests.acceptance.conftest import PRODUCT, Server
 from tests.agents.model_api import ModelApi
-from tests.project import Project
+from tests.support.project import Project
 
 KEY = "key-of-the-browser-tests-0123456789"
 #: A key of scope read.

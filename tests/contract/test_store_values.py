@@ -15,7 +15,7 @@ from orchestrator.store import SqlStore
 from tests.contract import store_strategies as values
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import HARD_TEXT, a_job, a_worker, an_attempt, an_event
-from tests.examples import examples
+from tests.support.examples import examples
 
 HUGE = HARD_TEXT * 1000 + "é" * 4_000_000
 

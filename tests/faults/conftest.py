@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.zygote import REPOSITORY
-from tests.programs import lacking
+from tests.support.programs import lacking
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ ROWS = (
         fault="many faults for a long time",
         injection=(
             "random jobs with recursion and kills, by seed: seconds here, any time with "
-            "python -m tests.kills"
+            "python -m tests.support.kills"
         ),
         promise="no job lost, none doubled, nothing left running",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
-from tests.examples import nightly
 from tests.faults.site import FaultSite
 from tests.faults.zygote import REPOSITORY, Zygote
 from tests.integration.engine.site import shell, until
+from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.examples import examples
 from tests.faults.site import BEGIN, END, STORE, FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import KEY, Answer, marked, shell, until
+from tests.support.examples import examples
 
 #: Every so many failpoints there is a run that crashes there.
 STRIDE, AT_ONCE = examples(18, 4), 3

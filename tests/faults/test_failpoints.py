@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import AT_NIGHT, examples
 from tests.faults.crash_points import OF_ANY_JOB
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
+from tests.support.examples import AT_NIGHT, examples
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 4, 3

@@ -1,11 +1,11 @@
-"""A short run of ``tests.kills``; a longer one: ``python -m tests.kills --minutes 10``."""
+"""A short run of kills; a longer one: ``python -m tests.support.kills --minutes 10``."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.faults.zygote import Zygote
-from tests.kills import Kills
+from tests.support.kills import Kills
 
 SEED, SECONDS = 2, 12.0
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import ServerProcess
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

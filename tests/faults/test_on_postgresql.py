@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import examples
 from tests.faults.site import FaultSite, check, the_job
 from tests.faults.test_failpoints import RECOVERY, sweep, without_a_crash
 from tests.faults.zygote import Zygote
-from tests.kills import Kills
+from tests.support.examples import examples
+from tests.support.kills import Kills
 
 SECONDS = 6.0
 #: Tests use one of so many failpoints, so that changes of the code select others.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import examples
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import marked
+from tests.support.examples import examples
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3

@@ -16,7 +16,7 @@ from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import KEY, marked, shell, until, whole_lines
-from tests.project import Project
+from tests.support.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]
 pytestmark = pytest.mark.slow

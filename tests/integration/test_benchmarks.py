@@ -11,7 +11,7 @@ from benchmarks import worktrees
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.figures import Figure, Findings, quantile
 from benchmarks.options import Options
-from tests.programs import lacking
+from tests.support.programs import lacking
 
 FOLDER = Path(__file__).resolve().parents[2]
 RUN = FOLDER / "benchmarks" / "run.sh"

@@ -1,9 +1,9 @@
 """The behaviour of a job does not depend on the wording of messages.
 
 The tests below run in a process of their own, where every message of ``core`` and ``engine``
-reads otherwise, and differently at each place of the source (``tests/other_words.py``). They are
-stories of approval, wall time, limits, retries, recovery, merging and waiting: what once hung on
-the wording of a reason. A test that quotes a message has no place in these lists.
+reads otherwise, and differently at each place of the source (``tests/support/other_words.py``).
+They are stories of approval, wall time, limits, retries, recovery, merging and waiting: what once
+hung on the wording of a reason. A test that quotes a message has no place in these lists.
 """
 
 import ast
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import nightly
-from tests.other_words import other_words, rewritten
+from tests.support.examples import nightly
+from tests.support.other_words import other_words, rewritten
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEDULER = [
@@ -91,7 +91,7 @@ def test_jobs_do_the_same_with_other_words(jobs: list[str]) -> None:
 def _passes(tests: list[str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     ran = subprocess.run(
-        [*command, "-p", "tests.other_words", *tests],
+        [*command, "-p", "tests.support.other_words", *tests],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

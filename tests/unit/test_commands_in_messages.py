@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cli import COMMANDS
 from orchestrator.core.command_name import COMMAND
-from tests.sources import PACKAGE, Nodes, nodes_of, source_nodes
+from tests.support.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 VERBS = "|".join(sorted(COMMANDS))
 #: The program's name with one of its commands, without a directory before it.

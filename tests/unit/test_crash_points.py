@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.crash_points import CRASHED_BY
-from tests.sources import Nodes, source_nodes
+from tests.support.sources import Nodes, source_nodes
 
 TESTS = Path(__file__).absolute().parents[1]
 

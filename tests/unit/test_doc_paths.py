@@ -18,7 +18,7 @@ from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.gate import GateOutcome, GateStatus
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from tests.sources import source_nodes
+from tests.support.sources import source_nodes
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("docs/internals/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import PACKAGE, Nodes, nodes_of, source_nodes
+from tests.support.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 TOP = "orchestrator"
 

@@ -17,7 +17,7 @@ from orchestrator import __version__
 from orchestrator.api.openapi.document import document
 from orchestrator.cli.setup.portable_folder import PACKAGE, create, names
 from orchestrator.core.errors import Conflict
-from tests.sources import source_nodes
+from tests.support.sources import source_nodes
 
 FOLDER = Path(__file__).resolve().parents[2]
 NOTES = FOLDER / ".ci" / "release-notes.sh"

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.programs import BY_HAND, need
+from tests.support.programs import BY_HAND, need
 
 MISSING = "program-that-nobody-has"
 

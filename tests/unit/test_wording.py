@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sources import Nodes, nodes_of, source_nodes
+from tests.support.sources import Nodes, nodes_of, source_nodes
 
 #: Texts for people; another field has the same fact.
 MESSAGES = frozenset({"reason", "error", "detail", "message", "stopped_by", "cancelled_by"})

@@ -20,7 +20,7 @@ from orchestrator import __version__
 from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app, note_removal
-from orchestrator.api.server.waitress_server import CannotListen, PortTaken, HttpServer, bind
+from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets, triggers
 from orchestrator.cli.server.logging_setup import set_up_logging

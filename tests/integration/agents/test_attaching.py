@@ -16,7 +16,7 @@ from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, shell, until
-from tests.project import Project
+from tests.support.project import Project
 
 _COMMAND = (
     "import os, sys; from pathlib import Path; from orchestrator.cli import execute; "

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import nightly
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, until
+from tests.support.examples import nightly
 
 
 @pytest.fixture

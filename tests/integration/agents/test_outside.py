@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeSite
-from tests.project import Project
+from tests.support.project import Project
 
 
 def test_a_file_in_the_home_directory_is_named_in_the_reason(

@@ -18,7 +18,7 @@ from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeServer, MakeSite, make_server
 from tests.integration.engine.site import Answer, InProcess, until, whole_lines
 from tests.integration.engine.site import Site as AnySite
-from tests.project import Project
+from tests.support.project import Project
 
 __all__ = ["make_server"]
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from orchestrator.agents.adapters.invocation import windows
 from orchestrator.cli.doctor.workers import mode_checks
 from orchestrator.config import Settings
-from tests.examples import nightly
 from tests.integration.agents import windows_side
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
+from tests.support.examples import nightly
 
 WINDOWS: dict[str, Any] = {"execution_mode": "windows"}
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.integration.engine.site import REPOSITORY, Answer, InProcess, until
-from tests.project import EDITOR, Project, agents
+from tests.support.project import EDITOR, Project, agents
 
 #: A key as tutorials print it: it works because the user has configured it.
 KEY = "your-secret-api-key-here"

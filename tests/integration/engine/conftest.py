@@ -9,8 +9,8 @@ import pytest
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import REPOSITORY, InProcess, ServerProcess
-from tests.programs import lacking
-from tests.project import Project, agents
+from tests.support.programs import lacking
+from tests.support.project import Project, agents
 
 MakeSite = Callable[..., InProcess]
 MakeServer = Callable[..., ServerProcess]

@@ -21,7 +21,7 @@ from orchestrator.launchers.local.containment_settings import ContainmentPlan, M
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener
 from orchestrator.launchers.process import proc
-from tests import above
+from tests.support import above
 
 #: A timeout that only ends a hang: a loaded machine may be slow.
 HANG_SECONDS = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import AT_NIGHT
+from tests.support.examples import AT_NIGHT
 
 pytestmark = pytest.mark.slow
 

@@ -18,11 +18,11 @@ from orchestrator.outbox.sender import MOST_AT_ONCE, MOST_OF_ENDPOINT, Sender
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, an_event
-from tests.crashing import Crash, crash_at
-from tests.examples import examples
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import ServerProcess, shell, until
 from tests.integration.outbox.receiver import receiving
+from tests.support.crashing import Crash, crash_at
+from tests.support.examples import examples
 
 
 def an_entry(number: int, endpoint: str = "webhook:ci", due_at: float = 0.0) -> OutboxEntry:

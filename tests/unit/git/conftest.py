@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 
 WHO = Signature(name="worker_1", email="worker_1@example.org")
 FILES = {"a.txt": "one\ntwo\nthree\n", "dir/b.txt": "b\n"}

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.security.safe_write import Placing
 from orchestrator.security.untrusted_files import NotPlain
-from tests.crashing import Crash, crash_at
+from tests.support.crashing import Crash, crash_at
 
 
 @pytest.fixture

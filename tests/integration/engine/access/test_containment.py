@@ -17,10 +17,10 @@ from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_processes import leftovers
 from orchestrator.launchers.process import proc
-from tests import above
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import InProcess, make_folder, marked, shell, until
-from tests.project import Project
+from tests.support import above
+from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("spawning")
 

@@ -12,7 +12,7 @@ from orchestrator.engine.supervisor.recovery import MOST_NEVER_BEGAN
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.gates.test_gates import FILES, MakeProject, made, programs, results
 from tests.integration.engine.site import Site, marked, shell, until
-from tests.project import edit
+from tests.support.project import edit
 
 __all__ = ["made", "programs"]
 

@@ -11,7 +11,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, InProcess, Site, shell, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 
 def command(site: Site, *arguments: str) -> int:

@@ -16,7 +16,7 @@ from orchestrator.engine.worktrees.checkpoints import pending
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]

@@ -11,7 +11,7 @@ from orchestrator.cli.context import CliContext
 from orchestrator.workspace import attach
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import HOLD, KEY, InProcess, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n"}
 Capture = pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell, until
-from tests.project import BOTH_CHANGE, Project, agents, edit
+from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]

@@ -12,7 +12,7 @@ from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.planning.test_planning import Planner, a_plan, a_task, planned
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 

@@ -11,12 +11,12 @@ import requests
 
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
-from tests.examples import nightly
 from tests.faults import crash_points
 from tests.faults.site import STORE, FaultSite
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import HOLD, KEY, Answer, InProcess, Site, shell, until
-from tests.project import Project, agents, edit
+from tests.support.examples import nightly
+from tests.support.project import Project, agents, edit
 
 FILES = {"a.txt": "one\n"}
 SUBMIT, READ = "a-key-that-submits-jobs", "a-key-that-reads-jobs"

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from orchestrator.cli.output.summary import summary_lines
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import Project
+from tests.support.project import Project
 
 #: Writes ``answer = 41`` at first; of a line ``answer = N`` in a comment, it takes the number over.
 WRITER = r"""

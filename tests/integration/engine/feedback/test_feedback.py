@@ -7,11 +7,11 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
-from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.feedback.reviewed import begun, comments, prompt, tip, write
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
-from tests.project import Project
+from tests.support.examples import nightly
+from tests.support.project import Project
 
 
 def _give(site: InProcess, job: str, body: Answer, worker: str = "worker_1", **more: Any) -> Any:

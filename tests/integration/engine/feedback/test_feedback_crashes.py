@@ -11,7 +11,7 @@ from tests.faults.crash_points import OF_FEEDBACK
 from tests.integration.engine.conftest import MakeCrashing, MakeServer
 from tests.integration.engine.feedback.reviewed import begun, comments, settings, tip, write
 from tests.integration.engine.site import Site
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ import requests
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.feedback.reviewed import WRITER
 from tests.integration.engine.site import ServerProcess, until
-from tests.project import Project
+from tests.support.project import Project
 
 SECRET = "the-secret-of-the-webhook"
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "github"

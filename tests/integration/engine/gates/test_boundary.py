@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, shell
-from tests.programs import need
-from tests.project import Project, agents, edit, python_programs
+from tests.support.examples import nightly
+from tests.support.programs import need
+from tests.support.project import Project, agents, edit, python_programs
 
 MARK = "POISON"
 THROWS = f'throw new Error("{MARK}")\n'

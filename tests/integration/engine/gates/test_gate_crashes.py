@@ -8,7 +8,7 @@ import pytest
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.site import ServerProcess, marked, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 
 @pytest.mark.parametrize("point", crash_points.OF_GATES)

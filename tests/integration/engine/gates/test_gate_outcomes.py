@@ -8,7 +8,6 @@ import pytest
 
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.output.summary import summary_lines
-from tests.examples import nightly
 from tests.integration.engine.gates.test_gates import (
     FILES,
     PLAIN,
@@ -20,7 +19,8 @@ from tests.integration.engine.gates.test_gates import (
     worker,
 )
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import edit
+from tests.support.examples import nightly
+from tests.support.project import edit
 
 __all__ = ["made", "programs"]
 

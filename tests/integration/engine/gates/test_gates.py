@@ -15,7 +15,7 @@ from tests.integration.engine.site import (
     shell,
     until,
 )
-from tests.project import Project, agents, edit, python_programs
+from tests.support.project import Project, agents, edit, python_programs
 
 #: Without the plugins of this environment, which take longer than all tests.
 PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"

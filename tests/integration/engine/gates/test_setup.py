@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, marked, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "", ".gitignore": ".venv/\nnode_modules/\n"}
 #: Creates an environment with one program, which prints its own path.

@@ -12,8 +12,8 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
-from tests.programs import lacking, need
-from tests.project import Project, agents, edit
+from tests.support.programs import lacking, need
+from tests.support.project import Project, agents, edit
 
 BREAK = "sed -i 's/a + b/a - b/' "
 CALC = "def add(a, b):\n    return a + b\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import Project, agents, edit
+from tests.support.examples import nightly
+from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", "tests/test_old.py": "old\n"}
 FILES[".gitignore"] = "dist/\n*.csv\n"

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.zygote import Zygote
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import HOLD, Answer, InProcess, ServerProcess, Site, shell, until
-from tests.project import Project
+from tests.support.project import Project
 
 ASK: Answer = {"id": "ok", "approve": "Deploy?", "depends_on": ["build"]}
 

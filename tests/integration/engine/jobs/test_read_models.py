@@ -14,7 +14,7 @@ from orchestrator.api.serializers import job as job_serializer
 from orchestrator.schemas.requests.queries import JobQuery
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import Project, agents, python_programs
+from tests.support.project import Project, agents, python_programs
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 #: Without the plugins of this environment, which take longer than all tests.

@@ -10,7 +10,7 @@ from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.site import until
-from tests.project import edit
+from tests.support.project import edit
 
 TEST = "from app import one\n\n\ndef test_one():\n    assert one() == 1\n"
 FILES = {

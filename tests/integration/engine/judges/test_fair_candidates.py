@@ -8,7 +8,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import edit
+from tests.support.project import edit
 
 TESTS = (
     "import app\n\n\ndef test_one():\n    assert app.one() == 1\n\n\n"

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.gates.findings import LOST
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.judges.test_altered_judges import BREAK, TEST
-from tests.project import edit
+from tests.support.project import edit
 
 #: Like the folder's own settings: pytest ends with "Unknown config option" if its plugin is
 #: missing.

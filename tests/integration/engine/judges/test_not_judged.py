@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.output.summary import summary_lines
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import edit
+from tests.support.project import edit
 
 TESTS = """import os
 import runpy

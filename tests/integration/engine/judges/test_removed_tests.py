@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.engine.judges.conftest import MakeProject, gates, reasons
 from tests.integration.engine.judges.test_altered_judges import FILES
-from tests.project import edit
+from tests.support.project import edit
 
 OLD = "from app import old\n\n\ndef test_old():\n    assert old() == 0\n"
 PROJECT = {

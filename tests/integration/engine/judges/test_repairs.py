@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.integration.engine.judges.conftest import MakeProject, gates, reasons
-from tests.project import edit
+from tests.support.project import edit
 
 UNUSED = "printf 'import os\\n\\nx = 1\\n' > app.py"
 FIX = "sed -i '/^import os/d' *.py"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.judges.conftest import MakeProject, gates, reasons
-from tests.project import edit
+from tests.support.project import edit
 
 SHELL = "import subprocess\n\nsubprocess.call('x', shell=True)\n"
 RULES = """\

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.engine.judges.conftest import MakeProject, gates, reasons
-from tests.project import edit
+from tests.support.project import edit
 
 CORE = "def one():\n    return 1\n"
 TEST = "from app.core import one\n\n\ndef test_one():\n    assert one() == 1\n"

@@ -11,10 +11,10 @@ from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.engine.runtime.port_ranges import SIZE
 from orchestrator.security import scratch_directory
-from tests.crashing import Crash, crash_at
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import shell, until
-from tests.project import EDITOR, Project, agents, edit
+from tests.support.crashing import Crash, crash_at
+from tests.support.project import EDITOR, Project, agents, edit
 
 BIND = (
     "python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); "

@@ -24,9 +24,9 @@ from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import WorkspaceLayout
-from tests.crashing import Crash, crash_at
-from tests.gates import RunningGates
-from tests.project import Project
+from tests.support.crashing import Crash, crash_at
+from tests.support.gates import RunningGates
+from tests.support.project import Project
 from tests.unit.core.factories import a_config, a_job, a_task, a_worker
 
 #: Fails if the project has a file of that name.

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.engine.checkouts.test_applying import command
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]
 

@@ -17,10 +17,10 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from orchestrator.core.model.gate import Gate
 from orchestrator.engine.merge.gate_check import MergedGates
-from tests.gates import RunningGates
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
-from tests.project import Project, agents, edit
+from tests.support.gates import RunningGates
+from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
 #: Passes if no two files have the same content.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.site import KEY, Answer, InProcess, shell
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.command_name import COMMAND
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
-from tests.project import BOTH_CHANGE, Project, agents, edit
+from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}
 MakeProject = Callable[[], tuple[InProcess, Project]]

@@ -9,10 +9,10 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
-from tests.examples import nightly
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell
-from tests.project import Project, agents, edit
+from tests.support.examples import nightly
+from tests.support.project import Project, agents, edit
 
 #: Keeps both sides of every conflict.
 RESOLVER = """

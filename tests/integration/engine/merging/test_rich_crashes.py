@@ -10,7 +10,7 @@ from tests.faults.crash_points import OF_A_RICH_JOB
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.merging.test_resolving import RESOLVER
 from tests.integration.engine.site import marked, until
-from tests.project import edit
+from tests.support.project import edit
 
 FILES = {"a.txt": "one\ntwo\nthree\n"}
 #: Only the holder of the lock uses the file.

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.merging.test_losses import jobs_of, merge, spawning
 from tests.integration.engine.site import InProcess
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]
 

@@ -14,7 +14,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, marked, until, whole_lines
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.events import EventKind
-from tests.examples import nightly
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until, whole_lines
+from tests.support.examples import nightly
 
 #: Does what the file ``script`` next to it says: one line per call. As a worker it prints its
 #: prompt.

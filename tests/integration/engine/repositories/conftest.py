@@ -12,8 +12,8 @@ from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess
-from tests.project import Project, agents
-from tests.untouched import differences, fingerprint
+from tests.support.project import Project, agents
+from tests.support.untouched import differences, fingerprint
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.project import Project
+from tests.support.project import Project
 
 #: Path of a folder with a directory for each project, which has ``<name>-<version>.tar.gz`` files.
 FOLDER = os.environ.get("ORCHESTRATOR_TEST_RELEASES", "")

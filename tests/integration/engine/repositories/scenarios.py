@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.project import Project
+from tests.support.project import Project
 
 Arrange = Callable[[Project], None]
 ALL: dict[str, Arrange] = {}

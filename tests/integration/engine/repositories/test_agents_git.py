@@ -10,7 +10,7 @@ from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.repositories.conftest import FILES, Host
 from tests.integration.engine.site import shell, until
-from tests.project import Project, edit
+from tests.support.project import Project, edit
 
 SCAFFOLD = """
 mkdir -p web/src; cd web; git init -q

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.engine.repositories.conftest import Host, MakeHost
 from tests.integration.engine.site import InProcess
-from tests.project import Project, edit
+from tests.support.project import Project, edit
 
 DIRTY = "one\nmine\nthree\n"
 

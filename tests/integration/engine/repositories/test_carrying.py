@@ -10,7 +10,7 @@ from shlex import quote
 import pytest
 
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
-from tests.project import Project, edit
+from tests.support.project import Project, edit
 
 IGNORED = ".env\n.env.*\n!.env.example\nnode_modules/\n.venv/\nbuild/\n"
 

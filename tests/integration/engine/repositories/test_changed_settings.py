@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import Answer, shell
-from tests.project import edit
+from tests.support.project import edit
 
 GO = 'shared="$(git rev-parse --git-common-dir)"; until [ -e "$shared/go" ]; do sleep 0.02; done'
 LEFT = 'shared="$(git rev-parse --git-common-dir)"; mkdir -p "$shared/info"; touch "$shared/go"'

@@ -16,7 +16,7 @@ from orchestrator.core.repository.repository import FileWay
 from orchestrator.git import GitRepository
 from tests.integration.engine.repositories import histories
 from tests.integration.engine.repositories.conftest import MakeHost
-from tests.project import Project, edit
+from tests.support.project import Project, edit
 from tests.unit.git.conftest import WHO
 
 pytestmark = [

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.engine.repositories.conftest import Host
-from tests.project import edit
+from tests.support.project import edit
 
 ALL = 'git for-each-ref --format="delete %(refname)" {} | git update-ref --stdin'
 #: Waits until the first worker's work is committed, and its worktree is removed.

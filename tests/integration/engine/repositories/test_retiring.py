@@ -10,7 +10,7 @@ from orchestrator.core.ports import Change
 from orchestrator.engine.worktrees.policy import Turns, WorktreeCleanup
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
-from tests.project import edit
+from tests.support.project import edit
 
 GONE = "until [ ! -e ../../{}/worktree ]; do sleep 0.02; done"
 

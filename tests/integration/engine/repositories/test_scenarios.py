@@ -11,11 +11,11 @@ import pytest
 from orchestrator.core import failpoints
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees import worktrees
-from tests.examples import nightly
 from tests.integration.engine.repositories import scenarios
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
-from tests.project import Project, edit
+from tests.support.examples import nightly
+from tests.support.project import Project, edit
 
 #: Both workers change the first file in different places; each creates a file.
 FIRST = edit("sed -i s/one/ONE/ src/app.py; echo 1 > first.txt")

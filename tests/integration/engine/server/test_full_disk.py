@@ -18,7 +18,7 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.environments.copied_files import NO_RULES
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, shell, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import requests
 
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import HANG_SECONDS, Answer, ServerProcess, until
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from orchestrator.core.errors import StoreAway
 from orchestrator.core.ports import Tree
 from orchestrator.store import SqlStore
 from tests.integration.engine.conftest import MakeSite
-from tests.project import Project, agents, edit
+from tests.support.project import Project, agents, edit
 
 
 def test_what_changed_is_merged_and_reported_when_the_store_is_back(

@@ -21,7 +21,7 @@ from orchestrator.agents.events.agent_events import (
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.known_agents import READERS
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.unit.agents.adapters.samples import SAMPLES
 
 AGENTS = sorted(READERS)

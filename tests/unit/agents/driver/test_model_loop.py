@@ -14,8 +14,8 @@ PROGRAM = """
 import json, os, sys, threading, time
 from dataclasses import asdict
 from orchestrator.agents.events.transcript import Journal
-from orchestrator.agents.driver.model_loop import Loop
-from orchestrator.agents.events.agent_events import Did, Finished, Outcome, Said, Spent
+from orchestrator.agents.driver.model_loop import ModelLoop
+from orchestrator.agents.events.agent_events import Did, Finished, AgentOutcome, Said, UsageEvent
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.agents.driver.usage_report import Telling
 from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
@@ -23,16 +23,16 @@ from orchestrator.agents.adapters.invocation.call import CallLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 def answers(spec, prompt, emit):
-    emit(Said(prompt)); emit(Spent(Usage(steps=1))); emit(Finished())
-    return Outcome(text="done", usage=Usage(steps=1))
+    emit(Said(prompt)); emit(UsageEvent(Usage(steps=1))); emit(Finished())
+    return AgentOutcome(text="done", usage=Usage(steps=1))
 
 def hangs(spec, prompt, emit):
-    emit(Spent(Usage(steps=1)))
+    emit(UsageEvent(Usage(steps=1)))
     time.sleep(60)
 
 def endless(spec, prompt, emit):
     while True:
-        emit(Spent(Usage(steps=1))); emit(Did("bash", "true"))
+        emit(UsageEvent(Usage(steps=1))); emit(Did("bash", "true"))
 
 def waits(spec, prompt, emit):
     time.sleep(1.0)
@@ -50,7 +50,7 @@ spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=s
 telling = Telling({}, lambda why: None)
 telling.waits = lambda usage: name == "waits"
 watch = Watchdog(spec.limits, Journal(), telling, lambda usage: None)
-loop = Loop(spec, watch)
+loop = ModelLoop(spec, watch)
 outcome = loop.run(globals()[name], "the prompt")
 print(json.dumps(asdict(outcome)))
 """

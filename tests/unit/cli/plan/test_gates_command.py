@@ -9,7 +9,7 @@ import yaml
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions, request_options
-from tests.project import Project
+from tests.support.project import Project
 
 
 @pytest.fixture

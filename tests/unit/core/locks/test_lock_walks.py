@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict, Deadlock
 from orchestrator.core.model.job import TaskSpec, WorkerKey
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.unit.core.factories import CANCELLED, EXIT_1, LOST, a_task
 from tests.unit.core.locks.lock_story import LockStory
 

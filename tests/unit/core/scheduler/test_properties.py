@@ -26,7 +26,7 @@ from orchestrator.core.model.states import (
     WorkerStatus,
 )
 from orchestrator.core.scheduler.start_queue import Prompting
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.unit.core.factories import (
     CANCELLED,
     DONE,

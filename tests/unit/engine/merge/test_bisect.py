@@ -10,7 +10,7 @@ from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileWay, MergedFile
 from orchestrator.engine.merge.bisect import Batch, MergeStep, blocked
 from orchestrator.engine.merge.merge_order import MergePart
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.unit.core.factories import a_worker
 
 FAILED = (GateResult(name="tests", status=GateStatus.FAILED),)

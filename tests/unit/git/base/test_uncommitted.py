@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 
 
 def _link_in_place_of_a_directory(project: Project) -> None:

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
 from orchestrator.git.command import fifo_guard, runner
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import configuration, ref_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.sessions import IDLE_SECONDS, SESSIONS, shared_part
-from tests.project import Project
+from tests.support.project import Project
 
 
 @pytest.fixture

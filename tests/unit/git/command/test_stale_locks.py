@@ -8,7 +8,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
 from orchestrator.git.command import stale_locks
 from orchestrator.git.command.runner import GitOutput, failure
-from tests.project import Project
+from tests.support.project import Project
 
 OURS = [
     "refs/heads/orchestrator/1/result",

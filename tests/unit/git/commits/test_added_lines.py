@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.gates import Secrets
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 
 #: Put together here, so that no scanner reports this file.
 KEY = "ghp" + "_" + "a1B2" * 9

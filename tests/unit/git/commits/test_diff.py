@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.git import GitRepository, between, of_worker
-from tests.project import Project
+from tests.support.project import Project
 
 CASES: Mapping[str, tuple[Mapping[str, str], ChangeSize]] = {
     "nothing": ({}, ChangeSize(files=0)),

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.config.settings import NEVER_COMMIT
 from orchestrator.core.model.attempt.delivery import HeldBack, HeldBackRule
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 BRANCH = "refs/heads/orchestrator/1/worker_1"

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 BRANCH = "refs/heads/orchestrator/1/worker_1"
@@ -21,7 +21,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from tests.unit.git.conftest import WHO
 from tests.unit.git.commits.test_quarantine import BRANCH, of
-from tests.project import Project
+from tests.support.project import Project
 point = "worktree: objects are written"
 failpoints.arm(lambda name: name == point and os.kill(os.getpid(), signal.SIGKILL))
 of(Project(Path(sys.argv[1]))).commit(sys.argv[2], BRANCH, "work", WHO)

@@ -8,7 +8,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository, Landing
-from tests.project import Project
+from tests.support.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
 MERGER = Signature(name="orchestrator", email="merge@1.orchestrator.invalid")

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict
 from orchestrator.git import PullRequest
-from tests.project import Project
+from tests.support.project import Project
 
 SCRIPT = """#!/bin/sh
 [ "$2" = list ] && {{ printf '%s' {known}; exit 0; }}

@@ -13,7 +13,7 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.git import GitRepository, Landing
 from orchestrator.git.command import stale_locks
-from tests.project import Project
+from tests.support.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
 REQUEST = "Add a greeting\nwith many details"

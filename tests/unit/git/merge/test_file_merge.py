@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.repository.repository import FileWay, Merge, MergedFile
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 Files = Mapping[str, str | bytes]

@@ -14,7 +14,7 @@ from orchestrator.core.errors import Conflict, NotFound, RepositoryError
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.git import GitRepository, Landing
 from orchestrator.git.command import stale_locks
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 Sides = tuple[Mapping[str, str | None], Mapping[str, str | None]]

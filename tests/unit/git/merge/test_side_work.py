@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.repository.repository import Undone
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 LINES = "one\ntwo\nthree\n"

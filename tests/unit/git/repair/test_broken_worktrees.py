@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import GitRepository
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow

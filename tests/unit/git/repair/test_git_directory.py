@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.git import GitRepository
 from orchestrator.git.repair import broken_files, git_directory
-from tests.project import Project
+from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 

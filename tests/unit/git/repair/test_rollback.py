@@ -9,7 +9,7 @@ from orchestrator.git import GitRepository
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import CopyRules
 from orchestrator.git.worktrees import ignored_files
-from tests.project import Project
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 from tests.unit.git.repair.test_broken_worktrees import BRANCH, a_conflict, own  # noqa: F401
 

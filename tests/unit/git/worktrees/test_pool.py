@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.git import GitRepository
 from orchestrator.git.worktrees import pool, worktrees
-from tests.crashing import Crash, crash_at
 from tests.integration.engine.site import until
-from tests.project import Project
+from tests.support.crashing import Crash, crash_at
+from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,8 @@ from orchestrator.git import GitRepository
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees import worktrees
 from orchestrator.git.worktrees.pool import Spares
-from tests.project import Project
-from tests.soaking.disk import fill, mounted, unmount
+from tests.support.project import Project
+from tests.support.soaking.disk import fill, mounted, unmount
 from tests.unit.git.conftest import WHO
 
 BRANCH = "refs/heads/orchestrator/1/worker_1"

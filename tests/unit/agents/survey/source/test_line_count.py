@@ -12,7 +12,7 @@ from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source.grammars import read_with_grammar
 from orchestrator.agents.survey.source.line_count import LineCount, count_lines, mask_comments
 from orchestrator.agents.survey.source.python import mask_python
-from tests.examples import examples
+from tests.support.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]
 #: Without links in its path, because the survey follows none.

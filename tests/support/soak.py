@@ -1,9 +1,9 @@
-"""``python tests/soak.py --minutes N --seed S``: everything at once, for as long as you like.
+"""``python tests/support/soak.py --minutes N --seed S``: everything at once, as long as you like.
 
-Jobs of all kinds (``tests.soaking.kinds``), hostile ones and ones that are cancelled among them,
-while server, keeper, spawner and shims are killed and the disk runs full. Each job is judged at its
+Jobs of all kinds (``tests.support.soaking.kinds``), also hostile and cancelled ones, while
+server, keeper, spawner and shims are killed and the disk runs full. Each job is judged at its
 end; every few seconds nothing is submitted until all have ended, and what must hold then is checked
-(``tests.soaking.invariants``). In the second half no server is killed, so that a leak shows.
+(``tests.support.soaking.invariants``). In the second half no server is killed, to show a leak.
 The disk is a small one of its own, which only root can mount; without it, it does not run full.
 ``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
@@ -15,16 +15,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
-from tests import above, seeded
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer, whole_lines
-from tests.kills import Killer, Victim
-from tests.project import Project, agents
-from tests.soaking.disk import fill, mounted, unmount
-from tests.soaking.invariants import (
+from tests.support import above, seeded
+from tests.support.kills import Killer, Victim
+from tests.support.project import Project, agents
+from tests.support.soaking.disk import fill, mounted, unmount
+from tests.support.soaking.invariants import (
     SUCCEEDED,
     Held,
     complaints_of_job,
@@ -33,7 +33,7 @@ from tests.soaking.invariants import (
     complaints_of_store,
     end_daemons,
 )
-from tests.soaking.kinds import KINDS, Kind
+from tests.support.soaking.kinds import KINDS, Kind
 
 #: Number of parallel root jobs.
 AT_ONCE = 5

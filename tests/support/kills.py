@@ -1,4 +1,4 @@
-"""``python -m tests.kills --minutes N --seed S``: jobs that run while their processes are killed.
+"""``python -m tests.support.kills --minutes N --seed S``: jobs run while processes are killed.
 
 Server, keeper, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants
 that the seed decides; a server that starts again may be killed once more before it is ready. What
@@ -20,9 +20,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.launchers.process import proc
-from tests import above, seeded
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
+from tests.support import above, seeded
 
 #: Number of parallel jobs.
 AT_ONCE = 3

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "orchestrator"
+PACKAGE = Path(__file__).parents[2] / "orchestrator"
 #: All nodes of a module in the order of ``ast.walk``: the module itself is first.
 Nodes = Sequence[ast.AST]
 

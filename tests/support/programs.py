@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[1] / ".test-tools"
+TOOLS = Path(__file__).resolve().parents[2] / ".test-tools"
 #: Searched last: programs of the machine or of a project take precedence.
 PLACES = (TOOLS / "node" / "node_modules" / ".bin", TOOLS / "python" / "bin")
 #: Not installed by run-tests.sh: some build servers cannot reach their registries, and compiling

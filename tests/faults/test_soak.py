@@ -1,13 +1,13 @@
-"""One minute of ``tests/soak.py``; more of it: ``.venv/bin/python tests/soak.py --minutes 10``."""
+"""One minute of everything at once; more of it: ``python tests/support/soak.py --minutes 10``."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.faults.zygote import REPOSITORY, Zygote
-from tests.programs import lacking
-from tests.soak import soak
-from tests.soaking.kinds import KINDS
+from tests.support.programs import lacking
+from tests.support.soak import soak
+from tests.support.soaking.kinds import KINDS
 
 SEED, SECONDS = 1, 60.0
 

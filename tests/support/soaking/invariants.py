@@ -14,8 +14,8 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from orchestrator.engine.merge.queue import MOST_THREADS
 from tests.faults.site import FaultSite
 from tests.integration.engine.site import Answer
-from tests.project import Project
-from tests.soaking.kinds import WHOLE_RESULT
+from tests.support.project import Project
+from tests.support.soaking.kinds import WHOLE_RESULT
 
 #: Allowed growth since the server's first quiet moment: merge threads stay.
 MORE_DESCRIPTORS, MORE_THREADS, MORE_BYTES = 8, 2 + MOST_THREADS, 24 * 2**20

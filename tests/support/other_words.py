@@ -1,8 +1,8 @@
 """A pytest plugin: every message of ``core`` and ``engine`` reads otherwise.
 
-``pytest -p tests.other_words`` rewrites each text while it imports the modules: it spells the
-words backwards and adds a mark of the place in the source. So a text never equals, begins with or
-contains one that stands elsewhere, and what a test sees is what a job does, not what is said of
+``pytest -p tests.support.other_words`` rewrites each text while it imports the modules: it spells
+the words backwards and adds a mark of the place in the source. So a text never equals, begins with
+or contains one that stands elsewhere, and what a test sees is what a job does, not what is said of
 it. Texts without a space are names (of enums, files, settings) and stay; in an f-string the whole
 decides.
 """

@@ -1,0 +1,1 @@
+"""What tests share: projects, programs, sources, seeds, kills, the soak."""
