@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
 from orchestrator.api.client.retry import Waiting
-from orchestrator.api.client.transport import Reply, Transport
+from orchestrator.api.client.transport import Transport, TransportReply
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
 Answer = dict[str, Any]
@@ -61,7 +61,7 @@ class ClientCalls:
         return object_of(response)
 
 
-def object_of(response: Reply) -> Answer:
+def object_of(response: TransportReply) -> Answer:
     """Return the answer. Raise ClientError if it is not a JSON object, so that the server is not
     ours.
     """

@@ -20,7 +20,7 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Reply(Protocol):
+class TransportReply(Protocol):
     """A whole answer."""
 
     @property
@@ -91,7 +91,7 @@ class Transport:
         *,
         retry_seconds: float | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-    ) -> Reply:
+    ) -> TransportReply:
         """Send a GET request. Raise ApiError for an error answer, ServerUnreachable if no answer
         came in time.
         """
@@ -105,7 +105,7 @@ class Transport:
         *,
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-    ) -> Reply:
+    ) -> TransportReply:
         """Send a POST request, with retries as for ``get``. All tries have one Idempotency-Key, so
         that they count once.
         """
@@ -118,11 +118,11 @@ class Transport:
             headers={"Idempotency-Key": idempotency_key or new_key()},
         )
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Reply:
+    def put(self, path: str, body: Mapping[str, Any]) -> TransportReply:
         """Send a PUT request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "PUT", path, json=body)
 
-    def delete(self, path: str, body: Mapping[str, Any]) -> Reply:
+    def delete(self, path: str, body: Mapping[str, Any]) -> TransportReply:
         """Send a DELETE request, with retries as for ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
@@ -154,13 +154,13 @@ class Transport:
         *,
         read_timeout: float = READ_TIMEOUT_SECONDS,
         **options: Any,
-    ) -> Reply:
+    ) -> TransportReply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
         session = (None if "stream" in options else self._session) or self._by_requests()
         while True:
             try:
-                response: Reply = session.request(method, self.url + path, **options)
+                response: TransportReply = session.request(method, self.url + path, **options)
             except ConnectionLost as error:
                 if not retry.pause():
                     raise self._unreachable(began, error) from error
@@ -179,7 +179,7 @@ class Transport:
         )
 
 
-def _header(response: Reply, name: str) -> str | None:
+def _header(response: TransportReply, name: str) -> str | None:
     return response.headers.get(name) or response.headers.get(name.lower())
 
 
@@ -193,7 +193,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
-def problem_of(response: Reply) -> dict[str, Any]:
+def problem_of(response: TransportReply) -> dict[str, Any]:
     """Return the problem object of an error answer; derived from the status if the answer has
     none.
     """
@@ -206,7 +206,7 @@ def problem_of(response: Reply) -> dict[str, Any]:
     return {**problem, "status": response.status_code}
 
 
-def _unexplained(response: Reply) -> str:
+def _unexplained(response: TransportReply) -> str:
     return f"the server answered {response.status_code} {response.reason} to {response.url}"
 
 
