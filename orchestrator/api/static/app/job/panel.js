@@ -11,8 +11,8 @@ import { plain, tokens } from "../text/format.js";
 import { Line, linesOf } from "../worker/lines.js";
 import { facts, workerPath } from "./graph.js";
 
-// The agent of a task that waits for an answer.
-export const PERSON = "person";
+// A person answers, and a command reads no messages.
+export const readsMessages = (agent) => !["person", "shell", "survey"].includes(agent);
 const TAIL = 6;
 const TAIL_MS = 2000;
 
@@ -45,7 +45,7 @@ function Actions({ model, i, refresh }) {
   const [job, worker, state] = [model.job, model.id[i], model.state[i]];
   const then = (call) => async () => { await call(job, worker); refresh(); };
   if (["running", "waiting"].includes(state)) {
-    return html`<div class="acts">${model.agent(i) !== PERSON && html`<button class="btn sm" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
+    return html`<div class="acts">${readsMessages(model.agent(i)) && html`<button class="btn sm" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn sm danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
   if (["failed", "timeout", "skipped", "cancelled"].includes(state)) {

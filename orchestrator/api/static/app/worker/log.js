@@ -130,7 +130,7 @@ function useChosen(log, goTo, unfold) {
   const shown = useRef(0);
   useEffect(() => {
     if (!chosen || shown.current === chosen || log.loading) return;
-    if (log.start > 0) return void log.earlier();
+    if (log.start > 0) return void log.earlier(true);
     if (log.lines.length < chosen) return;
     shown.current = chosen;
     unfold();
@@ -201,7 +201,8 @@ export function Log({ job, id, worker }) {
     return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
       ? `The log is large: here is its end. ${bytes(log.start)} are before it; line numbers are known from the beginning on.`
       : "The log is large: here is its end. The whole of it is in the download."}</span>
-      ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${log.earlier}>Load earlier lines</button>`}</p>`}
+      ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier()}>Load earlier lines</button>
+        <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load all, to search it</button>`}</p>`}
       <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;
   };
   return html`<section class="card" aria-label="Log"><${Bar} log=${log} search=${search} following=${following} follow=${follow} wrap=${wrap} setWrap=${setWrap}

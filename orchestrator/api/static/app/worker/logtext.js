@@ -97,20 +97,27 @@ class Reading {
     return bytes.subarray(skipped);
   }
 
-  async earlier() {
+  // One part more, or `all` of them.
+  async earlier(all) {
     if (this.state.busy || !this.state.start) return;
     this.tell({ busy: true });
-    const { start } = this.state;
     try {
-      const from = Math.max(0, start - EARLIER_BYTES);
-      const bytes = await this.range(from, start - from);
-      this.state.start = from;
-      const lines = linesOf(new TextDecoder().decode(this.fromLine(bytes)));
-      const later = this.state.marks.map((mark) => ({ ...mark, at: mark.at + lines.length }));
-      this.tell({ lines: lines.concat(this.state.lines), marks: [...marksOf(lines, 0), ...later], busy: false });
+      do await this.part();
+      while (all && this.state.start > 0 && !this.stopped.signal.aborted);
     } catch {
-      this.tell({ busy: false });
+      // The button is there again.
     }
+    this.tell({ busy: false });
+  }
+
+  async part() {
+    const { start } = this.state;
+    const from = Math.max(0, start - EARLIER_BYTES);
+    const bytes = await this.range(from, start - from);
+    this.state.start = from;
+    const lines = linesOf(new TextDecoder().decode(this.fromLine(bytes)));
+    const later = this.state.marks.map((mark) => ({ ...mark, at: mark.at + lines.length }));
+    this.tell({ lines: lines.concat(this.state.lines), marks: [...marksOf(lines, 0), ...later] });
   }
 
   add(piece) {
@@ -156,5 +163,5 @@ export function useLog(url, follow) {
     return () => mine.stop();
   }, [url]);
   const lines = state.rest ? [...state.lines, ...linesOf(state.rest)] : state.lines;
-  return { ...state, lines, earlier: () => reading.current?.earlier() };
+  return { ...state, lines, earlier: (all) => reading.current?.earlier(all) };
 }
