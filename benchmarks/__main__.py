@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    cpu,
     dispatch,
     efficiency,
     growth,
@@ -47,6 +48,9 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "outbox": ("Webhooks: cost for the supervisor's thread", outbox.measure),
     "restart": ("Restart after a kill -9", restart.measure),
     "worktrees": ("Worktrees and merges, by number of files", worktrees.measure),
+    "git": ("CPU time and processes of git, against git itself", cpu.git),
+    "commands": ("CPU time of a command as a string", cpu.commands),
+    "starts": ("CPU time of commands and of a server's start", cpu.starts),
     "walk": ("Files of the product that a request crosses", walk.measure),
     "launcher": ("The launcher alone", scripts.launcher),
     "store": ("The store alone, against sqlite3", scripts.store),

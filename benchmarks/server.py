@@ -81,6 +81,10 @@ class Server:
         return self._directory
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    @property
     def database(self) -> Path:
         return self._directory / "workspace" / "orchestrator.db"
 

@@ -28,7 +28,7 @@ _NOTES = (
 def measure(options: Options) -> Findings:
     figures: list[Figure] = []
     for size in options.pick(SIZES, (50, 100)):
-        repository = _repository(place() / "project", size)
+        repository = make_repository(place() / "project", size)
         rounds = [_Round(repository).measured() for _ in range(min(options.rounds, 3))]
         least = {name: min(each[name] for each in rounds) for name in rounds[0]}
         ratio = {n: min(r[n] / r["git worktree add"] for r in rounds) for n in least}
@@ -126,7 +126,7 @@ def _timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _repository(project: Path, size: int) -> Path:
+def make_repository(project: Path, size: int) -> Path:
     """Packed, as a clone is; files of 100 bytes to 3 KB, ten to a directory and up to 1,000."""
     lines = random.Random(size)
     width = max(10, size // 50)

@@ -1,0 +1,198 @@
+"""CPU time of git, of commands as strings, and of starts, each in turns with a peer.
+
+CPU time, because it says the same on a busy machine; the least of all rounds counts.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+from benchmarks.figures import Figure, Findings
+from benchmarks.jobs import wait_for_end
+from benchmarks.options import Options, place
+from benchmarks.server import FOLDER, Client, Server, running_server
+from benchmarks.worktrees import make_repository
+from orchestrator.launchers.process.start import start_worker
+
+SIZES = (100, 5_000)
+WORKERS = (1, 8)
+STARTS = 60
+#: Most that a worker may cost: processes of git, and its CPU time as a multiple of plain git's.
+MOST_PROCESSES, MOST_CPU = 25, {100: 2.0, 5_000: 1.3}
+_WHO = ("-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0")
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def git(options: Options) -> Findings:
+    figures = []
+    for size in options.pick(SIZES, (50,)):
+        for workers in options.pick(WORKERS, (1,)):
+            figures += _of_git(size, workers, options)
+    return Findings(figures=figures, notes=("plain: add, reset, commit, merge, and remove by git",))
+
+
+def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
+    what, counted = f"{size:,} files, {workers} workers", place() / "git.log"
+    own, plain = [], []
+    with running_server(8) as server:
+        project = server.directory / "project"
+        shutil.rmtree(project)
+        make_repository(project, size)
+        client = server.client()
+        _git_job(client, workers)
+        for number in range(options.rounds):
+            own.append(_cpu_of(server.pid, lambda: _git_job(client, workers)))
+            plain.append(_own_cpu(lambda n=number: _plain(project, workers, n)))  # type: ignore[misc]
+    with _counted(counted), running_server(8) as server:
+        shutil.rmtree(server.directory / "project")
+        make_repository(server.directory / "project", size)
+        client = server.client()
+        _git_job(client, workers)
+        counted.write_text("")
+        _git_job(client, workers)
+    processes = len(counted.read_text().splitlines())
+    ratio = min(own) / min(plain)
+    return (
+        Figure(
+            what=f"{what}: processes per worker", value=processes / workers, at_most=MOST_PROCESSES
+        ),
+        Figure(what=f"{what}: CPU per worker", value=min(own) / workers * 1000, unit="ms"),
+        Figure(what=f"{what}: CPU, plain = 1", value=ratio, at_most=MOST_CPU.get(size)),
+    )
+
+
+@contextmanager
+def _counted(log: Path) -> Iterator[None]:
+    """Put a git that counts its calls before the others on the PATH."""
+    before, directory = os.environ["PATH"], place()
+    program = directory / "git"
+    program.write_text(f'#!/bin/sh\necho "$*" >> "{log}"\nexec {shutil.which("git")} "$@"\n')
+    program.chmod(0o755)
+    os.environ["PATH"] = f"{directory}:{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _git_job(client: Client, workers: int) -> None:
+    tasks = [
+        {"agent": "shell", "command": f"echo {time.time()} > new_{number}.txt"}
+        for number in range(workers)
+    ]
+    body = {"request": f"change {time.time()}", "config": {"git": "on"}, "tasks": tasks}
+    wait_for_end(client, client.submit(json.dumps(body).encode()))
+
+
+def _plain(project: Path, workers: int, number: int) -> None:
+    """The least that git itself does for the same: branches with a change, and their merge."""
+    tip = _asked(project, "rev-parse", "HEAD")
+    for worker in range(workers):
+        to, branch = place() / "worktree", f"plain-{number}-{worker}"
+        _asked(project, "worktree", "add", "-q", "--no-checkout", "-b", branch, str(to))
+        _asked(to, "reset", "-q", "--hard")
+        (to / f"new_{worker}.txt").write_text("new\n")
+        _asked(to, "add", "-A")
+        _asked(to, "commit", "-q", "-m", "change")
+        tree = _asked(project, "merge-tree", "--write-tree", tip, branch)
+        tip = _asked(project, "commit-tree", "-p", tip, "-p", branch, "-m", "merge", tree)
+        _asked(project, "worktree", "remove", "--force", str(to))
+
+
+def _asked(directory: Path, *arguments: str) -> str:
+    command = ["git", *_WHO, *arguments]
+    done = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commands(options: Options) -> Findings:
+    """A command as a string, beside the same arguments and bash."""
+    ways = {
+        "arguments": ["/bin/true"],
+        "a string": ["bash", "-c", "/bin/true"],
+        "a string that needs bash": ["bash", "-c", "/bin/true;"],
+    }
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(options.rounds):
+        for name, argv in ways.items():
+            least[name] = min(least[name], _own_cpu(lambda a=argv: _start(a)) / STARTS)  # type: ignore[misc]
+    figures = [Figure(what=name, value=least[name] * 1e6, unit="us of CPU") for name in ways]
+    ratio = least["a string"] / least["arguments"]
+    return Findings(figures=[*figures, Figure(what="a string, arguments = 1", value=ratio)])
+
+
+def _start(argv: Sequence[str]) -> None:
+    env = {"PATH": os.environ["PATH"]}
+    with open(os.devnull, "r+b") as nothing, chdir("/"):
+        for _ in range(STARTS):
+            pid = start_worker(argv, "/", env, nothing.fileno(), nothing.fileno())
+            os.waitpid(pid, 0)
+
+
+def starts(options: Options) -> Findings:
+    """Commands of the command line, and the server, until they are done."""
+    least: dict[str, float] = {}
+
+    def note(name: str, seconds: float) -> None:
+        least[name] = min(seconds, least.get(name, seconds))
+
+    for _ in range(options.rounds):
+        with running_server(4) as server:
+            note("serve, until it answers", _cpu(server.pid))
+            plan = server.directory / "plan.yaml"
+            plan.write_text("request: x\ntasks: [{agent: shell, command: [/bin/true]}]\n")
+            for words in (("--version",), ("status",), ("submit", str(plan)), ("run", str(plan))):
+                note(words[0], _own_cpu(lambda w=words: _command(server, w)))  # type: ignore[misc]
+    return Findings(
+        figures=[Figure(what=name, value=each, unit="s of CPU") for name, each in least.items()]
+    )
+
+
+def _command(server: Server, words: Sequence[str]) -> None:
+    port = server.url.rpartition(":")[2]
+    env = {
+        **os.environ,
+        **server.environment,
+        "ORCHESTRATOR_API__PORT": port,
+        "PYTHONPATH": str(FOLDER),
+    }
+    subprocess.run(
+        [sys.executable, "-P", "-m", "orchestrator", *words],
+        cwd=server.directory,
+        env=env,
+        check=True,
+        capture_output=True,
+    )
+
+
+def _own_cpu(act: Callable[[], object]) -> float:
+    """CPU seconds of this process and of its children that end meanwhile."""
+    before = _used()
+    act()
+    return _used() - before
+
+
+def _used() -> float:
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    found = map(resource.getrusage, whose)
+    return sum(each.ru_utime + each.ru_stime for each in found)
+
+
+def _cpu_of(pid: int, act: Callable[[], object]) -> float:
+    before = _cpu(pid)
+    act()
+    return _cpu(pid) - before
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process, of its children that live, and of those that have ended."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICK + sum(_cpu(int(each)) for each in children)
