@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.embedding import PRODUCT, embedded
-from tests.support.project import Project
+from tests.support.project import Project, python_programs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -49,10 +49,10 @@ def confirming() -> Iterator[int]:
         os.close(ours)
 
 
-def environment() -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     names = ("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
-    return kept | {"PATH": f"{PRODUCT / '.venv/bin'}:{os.environ['PATH']}"}
+    return kept | {"PATH": python_programs(home / "programs")}
 
 
 class Reader:
@@ -67,6 +67,7 @@ class Reader:
             stamp.write_text(stamp.read_text().replace(str(self.source), copy, 1))
         self.directory, self.job = self.project.path, ""
         self.where = home / "directory"
+        self.environment = environment(home)
 
     def save(self, text: str) -> None:
         if name := re.match(r"# (\S+\.yaml)\n", text):
@@ -78,7 +79,7 @@ class Reader:
             return subprocess.run(
                 ["bash", "-euc", f'{script}\npwd >"$0"', self.where],
                 cwd=self.directory,
-                env=environment(),
+                env=self.environment,
                 stdin=terminal,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
