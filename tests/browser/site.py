@@ -81,3 +81,18 @@ def new_site(
 
 def shell(command: str, **more: Any) -> dict[str, Any]:
     return {"agent": "shell", "command": command, **more}
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has the focus has this name."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            """() => {
+              const at = document.activeElement;
+              return at.ariaLabel || at.labels?.[0]?.innerText || at.innerText;
+            }"""
+        )
+        if str(focused).strip().startswith(name):
+            return
+    raise AssertionError(f"no Tab leads to {name!r}")

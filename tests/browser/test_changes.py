@@ -3,23 +3,28 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.site import Site, shell
+from tests.browser.site import Site, shell, tab_to
 from tests.integration.engine.feedback.reviewed import write
 
 ENDED_MS = 30_000.0
 
 
-def test_a_comment_becomes_a_second_attempt_that_is_landed(page: Page, site: Site) -> None:
+def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
+    page: Page, site: Site
+) -> None:
     job = site.job([write()])
     page.goto(f"{site.url}/jobs/{job}/changes?worker=worker_1")
-    page.get_by_role("row", name="answer = 41").hover()
-    page.get_by_role("button", name="Comment on line 2").click()
-    page.get_by_label("Comment", exact=True).fill("use 42")
-    page.get_by_role("button", name="Add comment").click()
+    page.get_by_role("row", name="answer = 41").wait_for()
+    tab_to(page, "Comment on line 2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Comment", exact=True)).to_be_focused()
+    page.keyboard.type("use 42")
+    page.keyboard.press("Control+Enter")
     page.reload()
     expect(page.get_by_text("1 comment", exact=True)).to_be_visible()
 
-    page.get_by_role("button", name="Send back").click()
+    tab_to(page, "Send back")
+    page.keyboard.press("Enter")
 
     expect(page.get_by_role("cell", name="answer = 42")).to_be_visible(timeout=ENDED_MS)
     with site.client() as client:
@@ -27,8 +32,10 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed(page: Page, site: Sit
     prompts = list(site.server.folder.rglob("seen-2.md"))
     assert "`answer.txt`, line 2" in prompts[0].read_text()
     page.goto(f"{site.url}/jobs/{job}")
-    page.get_by_role("button", name="Land", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Land").click()
+    page.get_by_role("button", name="Land", exact=True).wait_for()
+    for _ in ("the head's", "the dialog's"):
+        tab_to(page, "Land")
+        page.keyboard.press("Enter")
     expect(page.get_by_text("Landed on main")).to_be_visible(timeout=ENDED_MS)
     assert "answer = 42" in (site.project.path / "answer.txt").read_text()
 

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.agents.model_api import Call, Script, Turn
-from tests.browser.site import Site, shell
+from tests.browser.site import Site, shell, tab_to
 
 ENDED_MS = 20_000.0
 
@@ -13,21 +13,6 @@ ENDED_MS = 20_000.0
 def until(path: object) -> str:
     """Return a command that waits for a file."""
     return f"until [ -e '{path}' ]; do sleep 0.05; done"
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press Tab until what has the focus has this name."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        focused = page.evaluate(
-            """() => {
-              const at = document.activeElement;
-              return at.ariaLabel || at.labels?.[0]?.innerText || at.innerText;
-            }"""
-        )
-        if str(focused).strip().startswith(name):
-            return
-    raise AssertionError(f"no Tab leads to {name!r}")
 
 
 def test_submit_watch_read_the_log_and_cancel_by_keyboard(page: Page, site: Site) -> None:

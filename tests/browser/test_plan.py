@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.site import Site, shell
+from tests.browser.site import Site, shell, tab_to
 
 PLAN = """request: A plan to approve
 workdir: own
@@ -29,11 +29,14 @@ def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Sit
     page.get_by_role("link", name="Review plan").first.click()
     expect(page.get_by_text("This plan waits for you.")).to_be_visible()
     job = page.url.split("/")[-2]
-    page.get_by_role("button", name="Remove task 2").click()
+    tab_to(page, "Remove task 2")
+    page.keyboard.press("Enter")
     expect(page.get_by_text("your changes are not saved")).to_be_visible()
 
     page.keyboard.press("a")
-    page.get_by_role("dialog").get_by_role("button", name="Approve and start").click()
+    page.get_by_role("dialog").wait_for()
+    tab_to(page, "Approve and start")
+    page.keyboard.press("Enter")
 
     expect(page.get_by_text("Approved")).to_be_visible()
     with site.client() as client:
