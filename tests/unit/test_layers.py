@@ -8,7 +8,7 @@ import ast
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -30,6 +30,55 @@ LEVELS: Mapping[str, int] = {
     "api": 5,
     "cli": 6,
     "__main__": 7,
+}
+
+#: Rooms of a package, lowest level first: a room imports only rooms of lower levels.
+ROOMS: Mapping[str, Sequence[str]] = {
+    "core": (
+        "command_name errors events failpoints text",
+        "model",
+        "gates limits locks repository",
+        "candidates outcome",
+        "ports",
+        "scheduler",
+    ),
+    "engine": (
+        "retention runtime",
+        "report_thread worktrees",
+        "planning",
+        "preparation",
+        "gates",
+        "submission",
+        "attempts",
+        "merge",
+        "supervisor",
+        "service",
+    ),
+    "launchers": ("process", "containment exit_record", "local shim", "spawner"),
+    "api": (
+        "client options serializers",
+        "sockets",
+        "http",
+        "access mcp openapi streaming",
+        "routes",
+        "tasks",
+        "server",
+    ),
+    "cli": (
+        "output process_check",
+        "offline server_record",
+        "context",
+        "changes follow plan server setup worker",
+        "demo doctor",
+        "jobs",
+    ),
+    "agents": (
+        "catalog events survey",
+        "adapters prompts",
+        "driver loop",
+        "agent_types",
+        "registry",
+    ),
 }
 
 #: Maximum number of modules and packages in a folder, and of the product's parts.
@@ -253,6 +302,25 @@ def test_rooms_of_a_folder_do_not_import_each_other_in_a_circle() -> None:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
             pytest.fail(f"rooms of {folder} import each other: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_rooms_of_a_package_import_only_lower_rooms(package: str) -> None:
+    levels = {room: at for at, rooms in enumerate(ROOMS[package]) for room in rooms.split()}
+    inside = f"{TOP}.{package}."
+    there = {name.removeprefix(inside).split(".")[0] for name in modules() if inside in name}
+    assert there == set(levels), "each room needs a level in ROOMS"
+
+    def too_high(each: Import) -> bool:
+        if not (each.module.startswith(inside) and each.imported.startswith(inside)):
+            return False
+        above, below = (
+            name.removeprefix(inside).split(".")[0] for name in (each.module, each.imported)
+        )
+        return above != below and levels[below] >= levels[above]
+
+    found = wrong(too_high)
+    assert not found, f"rooms of {package} import downward only (ROOMS):\n{found}"
 
 
 def test_a_folder_shows_few_entries() -> None:
