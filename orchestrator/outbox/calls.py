@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError, Conflict, NotFound
 from orchestrator.core.ports.outbox import (
     CALLBACK,
@@ -27,7 +28,7 @@ from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.schedule import GONE, after_attempt
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 
-OFF = "the receiver answered 410 Gone; turn it on again: orchestrator webhooks test {name}"
+OFF = f"the receiver answered 410 Gone; turn it on again: {COMMAND} webhooks test "
 
 
 class Switch(Protocol):
@@ -129,7 +130,7 @@ class OutboxService:
         entry = self._store.entry(entry_id)
         if entry is None:
             raise NotFound(
-                f"there is no delivery {entry_id!r}; list: orchestrator webhooks deliveries"
+                f"there is no delivery {entry_id!r}; list: {COMMAND} webhooks deliveries"
             )
         if entry.state is EntryState.PENDING:
             raise Conflict(f"delivery {entry_id} is pending; it is sent when it is due")
@@ -147,7 +148,7 @@ class OutboxService:
         self, prefix: str, kind: str, name: str, url: str, counts: Mapping[str, Mapping[str, int]]
     ) -> EndpointInfo:
         endpoint = f"{prefix}{name}"
-        off = OFF.format(name=name) if self._switch.is_off(endpoint) else ""
+        off = OFF + name if self._switch.is_off(endpoint) else ""
         topics = sorted(map(str, self._subscriptions[endpoint].topics))
         return EndpointInfo(name, kind, shown(url), topics, off, counts.get(endpoint, {}))
 

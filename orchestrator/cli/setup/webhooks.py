@@ -8,6 +8,7 @@ import click
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+from orchestrator.core.command_name import COMMAND
 
 #: Deliveries that are listed without --all.
 PAGE_SIZE = 50
@@ -87,7 +88,7 @@ def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
     if surroundings.as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"{delivery_id} is being sent; check it: orchestrator webhooks deliveries", err=True)
+    click.echo(f"{delivery_id} is being sent; check it: {COMMAND} webhooks deliveries", err=True)
 
 
 def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:

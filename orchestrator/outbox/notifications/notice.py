@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
 #: Characters of a notification: a phone shows about two lines.
@@ -36,7 +37,7 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
     lines = [f"{status}: {data['reason']}"] if ended and data["reason"] else []
     lines += [each["text"] for each in needs[:MOST_NEEDS]]
     if len(needs) > MOST_NEEDS:
-        lines.append(f"and {len(needs) - MOST_NEEDS} more: orchestrator inbox")
+        lines.append(f"and {len(needs) - MOST_NEEDS} more: {COMMAND} inbox")
     lines.append(_figures(data))
     return Notice(
         needs_you=bool(needs),

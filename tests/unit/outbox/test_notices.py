@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications.notice import notice_of
 from orchestrator.outbox.notifications.notifications import quiet_seconds
@@ -43,7 +44,7 @@ def test_many_needs_are_one_short_notification() -> None:
         "need 0",
         "need 1",
         "need 2",
-        "and 45 more: orchestrator inbox",
+        f"and 45 more: {COMMAND} inbox",
     ]
 
 
