@@ -82,7 +82,9 @@ class Messages:
         return {"counts": dict(found.counts), "usage": usage}
 
     def _changes(self, job: Job) -> dict[str, Any]:
-        files = sum(each.file_count for each in self._store.workers(job.id))
+        found = self._store.snapshot(job.root_id)
+        rows = zip(found.workers.job_id, found.workers.files, strict=True) if found else ()
+        files = sum(number for job_id, number in rows if job_id == job.id)
         return {"files": files, "landed_on": list(job.facts.landed_on)}
 
     def _labels(self, job: Job) -> dict[str, str]:

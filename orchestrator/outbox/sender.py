@@ -153,9 +153,14 @@ class Sender:
             if entry.id in self._sending or full or len(self._sending) >= MOST_AT_ONCE:
                 continue
             numbers[entry.endpoint] += 1
-            self._sending[entry.id] = entry
             name = f"outbox-{entry.endpoint}"
-            threading.Thread(target=self._send, args=(entry,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._send, args=(entry,), name=name, daemon=True)
+            self._sending[entry.id] = entry
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no thread left: a later turn repeats it
+                del self._sending[entry.id]
+                raise
 
     def _send(self, entry: OutboxEntry) -> None:
         entries: Sequence[OutboxEntry] = ()

@@ -50,6 +50,8 @@ NAMES = {
     "task_id": "task_1",
     "task": "6b616765-0000-8000-8000-000000000000",
     "lock": "src",
+    "endpoint": "ci",
+    "delivery_id": "msg_a_1_ci",
     "trigger_name": "none",
 }
 CHECKS = {
