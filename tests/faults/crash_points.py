@@ -87,7 +87,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
     "faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing": OF_RECOVERY,
     (
-        "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
+        "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
     ): OF_WORKTREES,
     (
         "integration/engine/repositories/test_agents_git.py::"
@@ -102,14 +102,14 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_in_a_second_run_costs_no_change"
     ): OF_SECOND_RUNS,
     (
-        "integration/engine/checkouts/test_checkpoints.py::"
+        "integration/engine/worktrees/test_checkpoints.py::"
         "test_a_crash_between_decision_and_rollback_changes_nothing"
     ): OF_CHECKPOINTS,
     (
-        "integration/engine/checkouts/test_retention.py::test_a_crash_leaves_no_job_half_removed"
+        "integration/engine/worktrees/test_retention.py::test_a_crash_leaves_no_job_half_removed"
     ): OF_REMOVAL,
     (
-        "integration/engine/merging/test_rich_crashes.py::"
+        "integration/engine/merge/test_rich_crashes.py::"
         "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
     ): OF_A_RICH_JOB,
     (
@@ -126,7 +126,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_before_the_record_repeats_the_message_with_its_id"
     ): OF_DELIVERIES,
     (
-        "integration/engine/checkouts/test_landing.py::"
+        "integration/engine/worktrees/test_landing.py::"
         "test_a_landing_is_told_once_whenever_the_server_dies"
     ): OF_STORED_LANDINGS,
     (

@@ -139,8 +139,8 @@ ROWS = (
             "unit/git/merge/test_merge_tree.py::test_merging",
             "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
             "unit/git/worktrees/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
-            "integration/engine/checkouts/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
-            "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            "integration/engine/worktrees/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
+            "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             (
                 "integration/engine/repositories/test_removed_refs.py::"
                 "test_a_worker_that_removes_all_refs_of_its_own_loses_nothing"

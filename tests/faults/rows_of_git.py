@@ -3,7 +3,7 @@
 from tests.faults.row import Row
 
 _RICH = (
-    "integration/engine/merging/test_rich_crashes.py::"
+    "integration/engine/merge/test_rich_crashes.py::"
     "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
 )
 
@@ -14,10 +14,10 @@ ROWS = (
         injection="the server crashes at each failpoint there, repeatedly",
         promise=("no change of a worker is lost, no worktree remains, the checkout is untouched"),
         tests=(
-            "integration/engine/checkouts/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
-            "integration/engine/checkouts/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
+            "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            "integration/engine/worktrees/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
             (
-                "integration/engine/checkouts/test_checkpoints.py::"
+                "integration/engine/worktrees/test_checkpoints.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
             "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
@@ -45,10 +45,10 @@ ROWS = (
         injection="at the n-th failpoint of a merge, for every n; several in one job",
         promise="the result is the same, in a merged and in a linear history",
         tests=(
-            "integration/engine/merging/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
-            "integration/engine/merging/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
+            "integration/engine/merge/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
+            "integration/engine/merge/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
             (
-                "integration/engine/merging/test_integrator.py::"
+                "integration/engine/merge/test_integrator.py::"
                 "test_clean_finds_what_a_crash_left_while_gates_ran"
             ),
             _RICH,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.merging.test_losses import jobs_of, merge, spawning
+from tests.integration.engine.merge.test_losses import jobs_of, merge, spawning
 from tests.integration.engine.site import InProcess
 from tests.support.project import Project, agents, edit
 
