@@ -7,6 +7,7 @@ import { note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
 import { act } from "../parts/act.js";
+import { save } from "../parts/download.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { count, many, plain } from "../text/format.js";
@@ -69,12 +70,7 @@ function Tree({ files, current, comments, viewed }) {
 
 async function download(id, worker) {
   const body = await act(() => text(path("jobs", id, "diff"), { worker }, { headers: { Accept: "text/x-diff" } }));
-  if (body === null) return;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([body], { type: "text/x-diff" }));
-  link.download = `${worker || id}.patch`;
-  link.click();
-  URL.revokeObjectURL(link.href);
+  if (body !== null) save(`${worker || id}.patch`, body, "text/x-diff");
 }
 
 function Tools({ id, workers, worker, against, base, split, setSplit, viewed, files }) {

@@ -7,22 +7,25 @@ const hatches = new Map();
 
 const theme = () => `${document.documentElement.dataset.theme || ""}${matchMedia("(prefers-color-scheme: dark)").matches}`;
 
+// A canvas knows no light-dark(): the colour that the page has for a token now.
+export function colour(name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
 export function tokens() {
   const now = theme();
   if (known?.theme === now) return known;
-  const probe = document.createElement("i");
-  document.body.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color;
-  };
   known = { theme: now, sans: getComputedStyle(document.body).fontFamily, text: colour("text"), text3: colour("text-3"), line: colour("line"), line2: colour("line-2"),
     accent: colour("accent"), surface: colour("surface"), zebra: colour("bg") };
   for (const state of STATES) {
     known[state] = colour(`${state}-f`);
     known[`${state}-t`] = colour(`${state}-t`);
   }
-  probe.remove();
   hatches.clear();
   return known;
 }

@@ -6,6 +6,7 @@ import { go, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
 import { ask } from "../parts/ask.js";
+import { csv, save } from "../parts/download.js";
 import { Icon } from "../parts/icon.js";
 import { useWindow } from "../parts/rows.js";
 import { State } from "../parts/state.js";
@@ -131,20 +132,9 @@ function Head({ order, sort }) {
     ${column("tokens", "Tokens", "r hide-s")}${column("cost", "Cost", "r")}<th class="r hide-s">Gates</th><th class="r hide-s">Files</th></tr></thead>`;
 }
 
-function csv(model, rows) {
-  const cell = (value) => `"${String(value ?? "").replace(/"/g, '""').replace(/^[=+\-@]/, "'$&")}"`;
-  const lines = rows.map(({ i }) => [model.id[i], model.task[i], model.name(i), model.agent(i), model.state[i], model.attempt[i],
-    model.seconds(i) ?? "", model.tokens[i] || "", model.cost[i] || "", model.files[i], model.reason[i] || ""].map(cell).join(","));
-  return ["worker,task,title,agent,status,attempts,seconds,tokens,cost_usd,files,reason", ...lines].join("\r\n");
-}
-
-function save(model, rows) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csv(model, rows)], { type: "text/csv" }));
-  link.download = `${model.job}.csv`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
+const COLUMNS = ["worker", "task", "title", "agent", "status", "attempts", "seconds", "tokens", "cost_usd", "files", "reason"];
+const cells = (model, i) => [model.id[i], model.task[i], model.name(i), model.agent(i), model.state[i], model.attempt[i],
+  model.seconds(i) ?? "", model.tokens[i] || "", model.cost[i] || "", model.files[i], model.reason[i] || ""];
 
 function Tools({ model, filter, rows }) {
   const counted = (test) => Object.entries(model.counts).reduce((sum, [state, n]) => sum + (test(state) ? n : 0), 0);
@@ -154,7 +144,7 @@ function Tools({ model, filter, rows }) {
     <div class="seg-c" role="group" aria-label="Which workers">${Object.entries(GROUPS).map(([name, [word, test]]) => html`<button key=${name} type="button"
       aria-pressed=${String(filter.status === name)} onClick=${() => note({ status: name })}>${word} <span class="num">${counted(test)}</span></button>`)}
       ${other && html`<button type="button" aria-pressed="true" onClick=${() => note({ status: "" })}>${filter.status} <span class="num">${rows.length}</span></button>`}</div>
-    <span class="fill"></span><button class="btn ghost hide-s" onClick=${() => save(model, rows)}><${Icon} name="i-download" />CSV</button></div>`;
+    <span class="fill"></span><button class="btn ghost hide-s" onClick=${() => save(`${model.job}.csv`, csv(COLUMNS, rows.map(({ i }) => cells(model, i))))}><${Icon} name="i-download" />CSV</button></div>`;
 }
 
 export function View({ model, refresh }) {

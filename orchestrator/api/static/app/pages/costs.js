@@ -3,16 +3,18 @@ import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { useStore } from "../core/store.js";
+import { csv, save } from "../parts/download.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
 import { count, many, money, plain, tokens } from "../text/format.js";
+import { colour } from "../job/canvas.js";
 import uPlot from "../../vendor/uplot.js";
 
 const RANGES = { 1: "24 h", 14: "14 days", 90: "90 days" };
 const BY = { agent: "Agent", model: "Model", job: "Job" };
 const DAY_MS = 86400000;
-const SERIES = ["--c1", "--c2", "--c3", "--c4", "--c5"];
+const SERIES = ["c1", "c2", "c3", "c4", "c5"];
 const HEIGHT = 240;
 const MOST_SERIES = 5;
 
@@ -53,20 +55,10 @@ function stacked([times, ...columns]) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "#888";
 
-// A canvas knows no light-dark(): the color that the page has for the token now.
-function color(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
-
 function options(keys, width) {
   const bars = uPlot.paths.bars({ size: [0.6, 40] });
-  const hues = keys.map((_, at) => color(SERIES[at % SERIES.length])).reverse();
-  const axis = { stroke: color("--text-3"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: `11px ${css("--sans")}` };
+  const hues = keys.map((_, at) => colour(SERIES[at % SERIES.length])).reverse();
+  const axis = { stroke: colour("text-3"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: `11px ${css("--sans")}` };
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(high, 0.01)] } },
@@ -115,20 +107,8 @@ function Tiles({ rows, days }) {
     ${tile("Not known", many(missing, "worker"), missing ? "their cost is missing here" : "all costs are known")}</div>`;
 }
 
-function csv(rows) {
-  const names = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
-  // A cell that a spreadsheet would run as a formula begins with an apostrophe.
-  const cell = (value) => `"${String(value ?? "").replaceAll('"', '""').replace(/^[=+\-@\t\r]/, "'$&")}"`;
-  return [names.join(","), ...rows.map((row) => names.map((name) => cell(row[name])).join(","))].join("\n");
-}
-
-function download(rows) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));
-  link.download = "costs.csv";
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
+const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
+const download = (rows) => save("costs.csv", csv(COLUMNS, rows.map((row) => COLUMNS.map((name) => row[name]))));
 
 function Totals({ rows, keys, by }) {
   const lines = keys.map((key) => ({ key, rows: rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)) }));
