@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.core.errors import (
-    Conflict,
     InvalidRequest,
     NotFound,
     OrchestratorError,
@@ -139,11 +138,11 @@ class EventFeedback:
         while not self._stop.wait(POLL_SECONDS):
             try:
                 self.send_settled()
-            except OSError as error:
+            except (OrchestratorError, OSError) as error:
                 logger.warning("feedback from events waits: %s", error)
 
     def send_settled(self) -> None:
-        """Send what is settled. Raise OSError."""
+        """Send what is settled. Raise OSError or StoreError; the next call continues."""
         for directory in _directories(self._pending):
             self._gather(directory)
         for directory in _directories(self._sending):
@@ -174,13 +173,12 @@ class EventFeedback:
         remarks = list(_remarks(group))
         try:
             done = self._given(job_id, group.name, remarks)
-        except Conflict as error:
-            done = self._now() - group.stat().st_mtime > PATIENCE_SECONDS
+        except OrchestratorError as error:
+            # Other errors, such as a merge that runs or a store that is away, end.
+            lasts = isinstance(error, InvalidRequest | NotFound)
+            done = lasts or self._now() - group.stat().st_mtime > PATIENCE_SECONDS
             if done:
                 logger.error("feedback on job %s was not sent: %s", job_id, error.message)
-        except OrchestratorError as error:
-            logger.error("feedback on job %s was not sent: %s", job_id, error.message)
-            done = True
         if done:
             shutil.rmtree(group)
 
@@ -263,8 +261,11 @@ def _is_on_lines(remark: _Stored, commit: str) -> bool:
 
 def _remarks(group: Path) -> Iterator[_Stored]:
     for file in sorted(group.glob("*.json"), key=lambda each: each.stat().st_mtime):
-        found: Mapping[str, Any] = json.loads(file.read_bytes())
-        yield _Stored(**{name: found[name] for name in _Stored.__slots__})
+        try:
+            found: Mapping[str, Any] = json.loads(file.read_bytes())
+            yield _Stored(**{name: found[name] for name in _Stored.__slots__})
+        except (ValueError, KeyError, TypeError):
+            logger.error("%s is damaged; its comment is left out", file)
 
 
 def _directories(directory: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated, StoreAway
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
@@ -166,6 +166,26 @@ def test_a_worker_that_cannot_run_now_is_asked_again(
     jobs.error = Conflict("runs a command")
     feedback.send_settled()
     assert not any(files for _, _, files in os.walk(tmp_path / ".events" / "sending"))
+
+
+def test_a_damaged_file_harms_no_other_comment(
+    feedback: EventFeedback, jobs: Jobs, clock: Clock, tmp_path: Path
+) -> None:
+    put(feedback, CHECK, "1")
+    (tmp_path / ".events/pending" / JOB.id / "damaged.json").write_text('{"by": ')
+    clock.ahead = 11
+    feedback.send_settled()
+    assert [request.summary for _, _, request in jobs.given] == ["the check failed"]
+
+
+def test_a_store_that_is_away_loses_no_comment(
+    feedback: EventFeedback, jobs: Jobs, clock: Clock
+) -> None:
+    put(feedback, CHECK, "1")
+    clock.ahead, jobs.error = 11, StoreAway("away")
+    feedback.send_settled()
+    feedback.send_settled()
+    assert len(jobs.given) == 1
 
 
 @pytest.mark.parametrize(
