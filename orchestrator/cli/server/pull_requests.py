@@ -16,6 +16,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports.listings import JobFilter
 from orchestrator.engine.service.service import Service
+from orchestrator.security.untrusted_files import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -91,22 +92,26 @@ class PullRequests:
         self._directory.mkdir(parents=True, exist_ok=True)
         begun = self._directory / "since"
         if not begun.exists():
-            begun.write_text(str(time.time()))
+            write_private(begun, str(time.time()).encode())
         return float(begun.read_text())
 
     def _land(self, job: Job) -> str:
         """Run the command; return its output. Its user, credentials, and hooks are the server's."""
         command = ["--home", str(self._folder), "land", job.id, "--pr", "--yes"]
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *command],
-            cwd=self._folder,
-            env=dict(self._environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LAND_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "orchestrator", *command],
+                cwd=self._folder,
+                env=dict(self._environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=LAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            logger.error("no pull request for job %s: it took over %g s", job.id, LAND_SECONDS)
+            return "timed out"
         if done.returncode:
             why = " ".join(done.stderr.split())[-500:]
             logger.error(
