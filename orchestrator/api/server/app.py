@@ -34,6 +34,7 @@ from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.status_rows import StatusRows
+from orchestrator.api.server.url_rules import LateRule
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parked_connection import Threads
 from orchestrator.api.streaming.parking import Parking
@@ -75,6 +76,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     """
     options = options or ApiOptions()
     app = Flask("orchestrator.api", static_folder=Path(__file__).parents[1] / "static")
+    app.url_rule_class = LateRule
     app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
     app.url_map.strict_slashes = False
     # A redirect would repeat the caller's Host and lose the body of a POST.

@@ -275,8 +275,9 @@ class Git:
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
         # Neither the index, nor settings of files decide how names and refs are read.
+        env = {"GIT_DIR": part.common}
         words = ["git", *_OPTIONS, *command]
-        return SESSIONS.ask(part, words, lambda: _with_inherited(part.env), given, lines, seconds)
+        return SESSIONS.ask(part, words, lambda: _with_inherited(env), given, lines, seconds)
 
 
 _READER = ("cat-file", "--batch-command")

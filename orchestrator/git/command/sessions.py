@@ -42,17 +42,11 @@ class SharedPart:
     common: str
     #: Prefix of HEAD's name, seen from the shared part: ``worktrees/NAME/``, or "".
     head: str
-    #: Directory in which git looks for the repository, and checks whose it is; "": it is named.
-    directory: str
 
     def named(self, name: str) -> str:
         """Return the name by which a session knows an object of the worktree."""
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
-        return f"{self.head}{name}" if own and not self.directory else name
-
-    @property
-    def env(self) -> Mapping[str, str]:
-        return {} if self.directory else {"GIT_DIR": self.common}
+        return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
         """Return what changes if the repository is replaced or configured; None if it is gone."""
@@ -71,14 +65,24 @@ def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """Return the part that a command with this directory and environment uses; None: unknown."""
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
-    own, place = env.get("GIT_DIR") or f"{directory}/.git", "" if "GIT_DIR" in env else directory
+    own = env.get("GIT_DIR") or f"{directory}/.git"
+    # Git itself refuses other users' repositories, but for safe.directory, if it looks for them.
+    if "GIT_DIR" not in env and not _are_own(directory, own):
+        return None
     if os.path.isfile(own):
         leads = read_regular(own, _LONGEST_LINK) or b""
         own = os.path.join(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip())
     parent, name = os.path.split(own)
     if os.path.basename(parent) == "worktrees":
-        return SharedPart(os.path.dirname(parent), f"worktrees/{name}/", place)
-    return SharedPart(own, "", place) if os.path.isdir(f"{own}/objects") else None
+        return SharedPart(os.path.dirname(parent), f"worktrees/{name}/")
+    return SharedPart(own, "") if os.path.isdir(f"{own}/objects") else None
+
+
+def _are_own(*paths: str) -> bool:
+    try:
+        return all(os.stat(each).st_uid == os.geteuid() for each in paths)
+    except OSError:
+        return False
 
 
 class SessionFailed(Exception):
@@ -152,9 +156,9 @@ class Sessions:
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
             raise SessionFailed
-        key = (part.common, part.directory, *command)
+        key = (part.common, *command)
         while True:
-            session = self._session(key, stamp, part, command, env)
+            session = self._session(key, stamp, command, env)
             with session.lock:
                 if session.is_closed:
                     # Another thread has replaced it.
@@ -170,7 +174,6 @@ class Sessions:
         self,
         key: tuple[str, ...],
         stamp: Stamp,
-        part: SharedPart,
         command: Sequence[str],
         env: Callable[[], Mapping[str, str]],
     ) -> _Session:
@@ -186,7 +189,8 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    cwd=part.directory or "/",
+                    # Not in the repository: a git there counts as one of the user's.
+                    cwd="/",
                     env=env(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
