@@ -161,7 +161,7 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
 
 
 # Steps and tokens come from the same lines.
-@each_with("`max_tokens` held during the attempt", nightly=("claude", "gemini"))
+@each_with("`max_tokens` held during the attempt", nightly=("claude", "gemini", "opencode"))
 def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     # Gemini stops if the same call is repeated, so each call differs.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]

@@ -67,7 +67,7 @@ def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent
     assert calls <= STEPS + WORKERS + 1
 
 
-@each_of(AGENTS, nightly=("codex", "gemini"))
+@each_of(AGENTS, nightly=("codex", "gemini", "opencode"))
 def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, agent: str) -> None:
     script = scripts.work()
     config = {"max_steps": len(script.turns)}

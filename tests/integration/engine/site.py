@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from orchestrator.api.server.waitress_server import serve
 from orchestrator.app import build
 from orchestrator.cli.server.server_process import api_options
 from orchestrator.config import load
+from orchestrator.store import SqlStore, sqlite_url
 from tests.faults.zygote import Forked, Zygote
 
 REPOSITORY = Path(__file__).absolute().parents[3]
@@ -175,6 +178,24 @@ def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
     return folder
 
 
+@cache
+def migrated() -> bytes:
+    """A database with the schema of this release and no job."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = SqlStore(sqlite_url(Path(directory) / "orchestrator.db"))
+        store.open()
+        store.close()
+        return (Path(directory) / "orchestrator.db").read_bytes()
+
+
+def with_schema(store: SqlStore) -> None:
+    """Spare a new database its migrations, a third of a job manager's start."""
+    if store.file is not None and not store.file.exists():
+        store.file.parent.mkdir(parents=True, exist_ok=True)
+        store.file.write_bytes(migrated())
+        store.file.chmod(0o600)
+
+
 class InProcess(Site):
     """The job manager of app.py in this process, with real workers and a real HTTP server."""
 
@@ -182,6 +203,7 @@ class InProcess(Site):
         super().__init__(make_folder(folder, changes))
         settings = load(folder, environ={}).settings
         self.manager = build(folder, settings)
+        with_schema(self.manager.store)
         self.manager.open()
         self._app = create_app(self.manager.service, api_options(settings))
         self._server = serve(self._app, host="127.0.0.1", port=0, threads=8)
