@@ -142,3 +142,45 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     until(lambda: told.read_text().count("pr list") == 2, "the pull request is found")
     assert told.read_text().count("pr create") == 1
     assert "pull request of job" in (server.folder / "logs" / "orchestrator.log").read_text()
+
+
+@pytest.mark.nightly
+def test_a_server_that_is_killed_loses_no_event_and_repeats_none(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"README.md": "one\n"})
+    script = tmp_path / "writer.py"
+    script.write_text(WRITER)
+    server = make_server(
+        orchestrator={"project_root": str(project.path)},
+        agents={"writer": {"command": [sys.executable, str(script)]}},
+        triggers={
+            "issues": {**ISSUES, "pull_request": False},
+            "reviews": {**REVIEWS, "settle_seconds": 2},
+        },
+    )
+    job = deliver(server, "issues", "issues.labeled", "d-1")[1]["job_id"]
+    server.kill()
+    server.start()
+    again = deliver(server, "issues", "issues.labeled", "d-1")[1]
+    assert (again["status"], again["job_id"]) == ("duplicate", job)
+    assert server.wait(job)["status"] == "completed"
+
+    head = project.git("rev-parse", f"orchestrator/{job}/result")
+    pull = {"HEAD_BRANCH": f"orchestrator/{job}/result", "HEAD_COMMIT": head}
+    for number in range(3):
+        check = {**pull, "unit tests": f"check {number}"}
+        assert deliver(server, "reviews", "check_run.completed", f"e-{number}", **check)[0] == 202
+        server.kill()
+        server.start()
+        repeated = deliver(server, "reviews", "check_run.completed", f"e-{number}", **check)[1]
+        assert repeated["status"] == "duplicate"
+    until(lambda: server.get(f"/jobs/{job}")["run"] >= 2, "the events begin an attempt")
+
+    def told() -> str:
+        [worker] = server.get(f"/jobs/{job}")["workers"]
+        return "".join(each["summary"] for each in worker["feedback"])
+
+    until(lambda: "check 2" in told(), "all events are told")
+    assert server.wait(job)["status"] == "completed"
+    assert [told().count(f"The check check {n} failed") for n in range(3)] == [1, 1, 1]
