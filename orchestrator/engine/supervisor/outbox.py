@@ -63,9 +63,11 @@ class Outbox:
         if not topics:
             return
         for each in (*self._subscriptions, *_of_callback(root)):
-            topic = next((topic for topic in topics if topic in each.topics), None)
-            if topic is not None and each.endpoint not in self._off and _wants(each, root, topic):
-                yield _entry(event, root, each, topic)
+            for topic in topics:
+                if topic in each.topics:
+                    if each.endpoint not in self._off and _wants(each, root, topic):
+                        yield _entry(event, root, each, topic)
+                    break
 
 
 def _has_callback(change: Change, view: SchedulerView) -> bool:
@@ -97,9 +99,9 @@ def _of_callback(root: Job) -> Sequence[Subscription]:
 
 
 def _wants(subscription: Subscription, root: Job, topic: Topic) -> bool:
-    labels = root.config.labels
-    if any(labels.get(name) != value for name, value in subscription.labels):
-        return False
+    for name, value in subscription.labels:
+        if root.config.labels.get(name) != value:
+            return False
     if topic is not Topic.JOB_ENDED:
         return True
     seconds = (root.ended_at or root.created_at) - root.created_at
