@@ -74,7 +74,7 @@ from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.worker_calls import WorkerCalls
+from orchestrator.engine.service.reruns.retry import WorkerCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees

@@ -4,8 +4,7 @@ from orchestrator.workspace.disk_space import DiskReserve, spread
 from orchestrator.workspace.job_deletion import WorkspaceJobFiles
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.layout import WorkspaceLayout
-from orchestrator.workspace.location import Place
+from orchestrator.workspace.layout import Place, WorkspaceLayout
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
 from orchestrator.workspace.status_file import StatusFiles
 

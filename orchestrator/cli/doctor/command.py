@@ -1,8 +1,10 @@
 """``orchestrator doctor``: possible problems of an installation, and how to fix them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,14 +12,91 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings,
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
+from orchestrator.cli.doctor.host_tools import host_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.leftover_processes import leftover_check
-from orchestrator.cli.doctor.machine import machine_checks
-from orchestrator.cli.doctor.project import project_checks
+from orchestrator.cli.doctor.machine import machine_checks, repository_space
 from orchestrator.cli.doctor.server import server_checks
-from orchestrator.cli.doctor.workers import containment_checks, mode_checks
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import printable
+from orchestrator.core.errors import ContainmentUnavailable
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+_MODE = "execution mode"
+_MODE_FIX = (
+    "run the server inside WSL, with interop on ([interop] enabled=true, appendWindowsPath=true "
+    "in /etc/wsl.conf, then wsl --shutdown); or set orchestrator.execution_mode: native"
+)
+
+
+def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
+    """Yield the effective mode, and the requested settings that it does not enforce."""
+    # imported here, because they are slow and --help does not need them
+    from orchestrator.app import containment_in_force
+    from orchestrator.config import Settings
+
+    try:
+        plan = containment_in_force(folder, settings or Settings())
+    except ContainmentUnavailable as error:
+        message, *fix = error.message.split("; ")
+        yield HealthCheck(name="containment", ok=False, message=message, fix="; ".join(fix))
+        return
+    yield HealthCheck(name="containment", ok=True, message=plan.mode)
+    if exact := plan.exact_limits():
+        yield HealthCheck(name="limits", ok=True, message=f"enforced exactly: {', '.join(exact)}")
+    for soft_spot in plan.soft_spots():
+        yield HealthCheck(name="containment", ok=None, message=soft_spot)
+
+
+def mode_checks(settings: "Settings | None", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
+    if settings is None:
+        return
+    mode = str(settings.orchestrator.execution_mode)
+    if mode == "windows":
+        yield _windows_mode(environ)
+    else:
+        where = "inside WSL" if environ.get("WSL_DISTRO_NAME") else "on this system"
+        yield HealthCheck(name=_MODE, ok=True, message=f"{mode}: workers run {where}")
+
+
+def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
+    from orchestrator.agents.adapters.invocation.windows import missing
+
+    lacking = missing(environ.get("PATH"))
+    if lacking:
+        message = f"windows: {' and '.join(lacking)} not found on the PATH"
+        return HealthCheck(name=_MODE, ok=False, message=message, fix=_MODE_FIX)
+    message = "windows: AI tools run on the Windows side with their logins; other programs run here"
+    return HealthCheck(name=_MODE, ok=True, message=message)
+
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+
+def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
+    """Yield the checks of the project; none without settings, because their own check names the
+    problem.
+    """
+    from orchestrator.config.project import ProjectUnknown, project_of
+
+    if settings is None:
+        return
+    try:
+        project = project_of(settings, folder)
+    except ProjectUnknown as error:
+        message, _, lines = error.message.partition("\n")
+        yield HealthCheck(name="project", ok=False, message=message, fix=lines)
+        return
+    yield HealthCheck(name="project", ok=True, message=f"{project.root} ({project.why})")
+    workspace, least = settings.orchestrator.workspace_root, settings.workers.min_free_disk_bytes
+    space = repository_space(project.root, workspace, least)
+    if space is not None:
+        yield space
+    yield from host_checks(folder, project.root)
+
 
 _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="red"), None: "note"}
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.gates.failures.fingerprint import digest_of, without_times
-from orchestrator.core.gates.failures.same_failure import are_alike
 from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
+from orchestrator.core.gates.same_failure import are_alike, digest_of, without_times
 from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.model.path_patterns import matching
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from orchestrator.core.gates.failures.fingerprint import digest_of, without_times
 from orchestrator.core.gates.findings import in_words
+from orchestrator.core.gates.same_failure import digest_of, without_times
 from orchestrator.core.limits.budget import NOTHING, is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,

@@ -19,7 +19,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
-from orchestrator.engine.service.reruns.job_retry import check_conflicts
+from orchestrator.engine.service.reruns.retry import check_conflicts
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Supervisor

@@ -16,7 +16,7 @@ from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.reruns.job_retry import check_rerun
+from orchestrator.engine.service.reruns.retry import check_rerun
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import (
     ResolvedSubmission,

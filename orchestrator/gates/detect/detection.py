@@ -11,8 +11,7 @@ from typing import Any
 from orchestrator.core.gates.file_kinds import PYTEST, PYTHON, own_files, patterns_of
 from orchestrator.core.model.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect import javascript, security_tools
-from orchestrator.gates.detect.command_calls import MAKEFILES, is_constant_target, rules_of
-from orchestrator.gates.detect.scripts import scripts_in
+from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rules_of, scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")

@@ -1,8 +1,11 @@
 """Scripts of the project that a command runs, and commands that pass on any change."""
 
+import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.core.model.gate import GateFiles
 
@@ -112,3 +115,144 @@ def _existing(text: str, files: GateFiles) -> Iterator[str]:
     # A word whose first directory is not at the top names no file.
     likely = [word for word in words if word.split("/")[0] in top]
     yield from (word for word in likely[:_MOST_LOOKS] if files.read(word))
+
+
+PACKAGE = "package.json"
+MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+#: An included makefile may add to a target.
+_INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
+_MAKE = re.compile(r"\$(?:\(MAKE\)|\{MAKE\})")
+#: Options of npm and make that do not change which commands run.
+_PLAIN = frozenset({"-s", "--silent", "-k", "-q", "--quiet", "--no-print-directory"})
+_NPM = frozenset({"npm", "pnpm", "yarn"})
+_RUN = frozenset({"run", "run-script"})
+_TESTS = frozenset({"test", "t"})
+_SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
+
+
+class Calls:
+    """Calls of one command. A call that cannot be followed counts as a check."""
+
+    def __init__(self, files: GateFiles) -> None:
+        self._files = files
+        self._seen: set[str] = set()
+
+    def judge_nothing(self, text: str) -> bool:
+        """True for commands that pass on any change, including the commands that they call."""
+        return judges_nothing(_MAKE.sub("make", text), self._called)
+
+    def _called(self, words: Sequence[str]) -> Sequence[str] | None:
+        """Return the texts that a command runs; None: unknown. For a text that was followed
+        before: no texts.
+        """
+        plain = [each for each in words if each not in _PLAIN]
+        if plain[0] in _NPM:
+            return self._once("npm", _script_called(plain), self._script)
+        if plain[0] == "make" and len(plain) == 2:
+            return self._once("make", plain[1], self._target)
+        path = plain[1] if plain[0] in _SHELLS and len(plain) == 2 else plain[0]
+        is_file = len(plain) == 1 or path is not plain[0]
+        path = path.removeprefix("./")
+        if is_file and path.split("/")[0] in self._files.names() and is_shell(path, self._files):
+            return self._once("file", path, self._text)
+        return None
+
+    def _once(self, kind: str, name: str, texts: Any) -> Sequence[str] | None:
+        if f"{kind} {name}" in self._seen:
+            return ()
+        self._seen.add(f"{kind} {name}")
+        found: Sequence[str] | None = texts(name)
+        return found
+
+    def _text(self, path: str) -> Sequence[str] | None:
+        return [self._files.read(path)] if self._files.read(path) else None
+
+    def _script(self, name: str) -> Sequence[str] | None:
+        scripts = mapping(package_of(self._files), "scripts")
+        return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
+
+    def _target(self, name: str) -> Sequence[str] | None:
+        """Return recipes of a target and of its prerequisites."""
+        makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
+        text = self._files.read(makefile)
+        rules = rules_of(text)
+        return None if _INCLUDES.search(text) else recipes_of(name, rules)
+
+
+def _script_called(words: Sequence[str]) -> str:
+    """Return the script that ``npm run unit``, ``npm test`` or ``yarn unit`` runs; empty:
+    unknown.
+    """
+    rest = [each for each in words[1:] if each not in _RUN]
+    if len(rest) != 1 or len(words) > 3:
+        return ""
+    # Commands such as "npm ci" run no script.
+    is_named = len(words) == 3 or words[0] != "npm" or rest[0] in _TESTS
+    name = "test" if rest[0] == "t" else rest[0]
+    return name if is_named else ""
+
+
+def package_of(files: GateFiles) -> Mapping[str, Any]:
+    try:
+        found = json.loads(files.read(PACKAGE).removeprefix("\ufeff") or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = package.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
+    """Yield the text of a script, and of the scripts that npm runs before and after it."""
+    for text in map(scripts.get, (f"pre{script}", script, f"post{script}")):
+        if isinstance(text, str) and text.strip():
+            yield text
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Make's recipe for a target; further rules of the same target add to it."""
+
+    needs: list[str] = field(default_factory=list)
+    recipe: list[str] = field(default_factory=list)
+
+
+def rules_of(makefile: str) -> Mapping[str, Rule]:
+    rules: dict[str, Rule] = {}
+    present: list[Rule] = []
+    for line in makefile.replace("\\\n", " ").splitlines():
+        names, colon, rest = line.partition("#")[0].partition(":")
+        is_variable = "=" in names or rest.lstrip(":").startswith("=")
+        if line.startswith("\t"):
+            for rule in present:
+                rule.recipe.append(line.lstrip("\t @+-"))
+        elif colon and not is_variable and not line[:1].isspace():
+            needs, _, command = rest.lstrip(":").partition(";")
+            present = [rules.setdefault(name, Rule()) for name in names.split()]
+            for rule in present:
+                rule.needs.extend(each for each in needs.split() if each != "|")
+                rule.recipe.append(command.lstrip("\t @+-"))
+    return rules
+
+
+def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
+    """Return recipes of a target and of its prerequisites; None if one of these has no rule."""
+    left, seen, found = [target], {target}, list[str]()
+    while left:
+        rule = rules.get(left.pop())
+        if rule is None:
+            return None
+        found += rule.recipe
+        left += [each for each in dict.fromkeys(rule.needs) if each not in seen]
+        seen.update(rule.needs)
+    return found
+
+
+def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
+    """True if making the target passes on any change."""
+    recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
+    calls = Calls(files)
+    return recipes is not None and all(map(calls.judge_nothing, recipes))

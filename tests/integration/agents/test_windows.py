@@ -13,7 +13,7 @@ from hypothesis import given as given_by
 from hypothesis import strategies as st
 
 from orchestrator.agents.adapters.invocation import windows
-from orchestrator.cli.doctor.workers import mode_checks
+from orchestrator.cli.doctor.command import mode_checks
 from orchestrator.config import Settings
 from tests.integration.agents import windows_side
 from tests.integration.agents.conftest import KEY

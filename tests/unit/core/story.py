@@ -16,8 +16,7 @@ from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.planned_job import planner_of
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.start_queue import Capacity, Lack
-from orchestrator.engine.service.reruns.job_retry import check_rerun
-from orchestrator.engine.service.reruns.worker_rerun import check_reopens
+from orchestrator.engine.service.reruns.retry import check_reopens, check_rerun
 
 from .factories import (
     DONE,

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.core.gates.failures.same_failure import are_alike
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.same_failure import are_alike
 
 #: Maximum number of named findings if two runs differ.
 MOST_NAMED = 3

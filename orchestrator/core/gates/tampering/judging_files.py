@@ -7,7 +7,6 @@ fails in the second run is a finding.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.gates.failures.fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import (
     LONGEST_TOLD,
@@ -19,6 +18,7 @@ from orchestrator.core.gates.findings import (
     new_flaws,
 )
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
+from orchestrator.core.gates.same_failure import digest_of
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.model.path_patterns import matches
 

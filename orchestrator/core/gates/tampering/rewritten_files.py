@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from orchestrator.core.gates.failures.fingerprint import digest_of
 from orchestrator.core.gates.findings import Ran, Reading, new_flaws
+from orchestrator.core.gates.same_failure import digest_of
 from orchestrator.core.model.gate import GateResult, GateStatus
 
 REWRITTEN = "the gate changed this tracked file; gates must not change files"

@@ -24,7 +24,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.reruns.worker_rerun import (
+from orchestrator.engine.service.reruns.retry import (
     check_can_run_again,
     check_reopens,
     check_worker_ended,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.gates.failures.same_failure import are_alike
+from orchestrator.core.gates.same_failure import are_alike
 
 SAME = [
     ("assert 2 == 1", "assert 3 == 1"),

@@ -1,1 +1,0 @@
-"""Comparing two failures of tests."""

@@ -1,0 +1,232 @@
+"""The use cases that retry or cancel one worker, and the checks of a retry of a worker or a job."""
+
+from collections.abc import Callable
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, Unavailable
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.states import MergeState, WorkerStatus
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.submission.submit import check_retry
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+#: The kind of problem for a worker that has not ended.
+RUNNING = "running"
+
+
+def check_worker_ended(worker: Worker) -> None:
+    """Raise Conflict for a worker that has not ended, or is a planner or reviewer."""
+    if worker.is_adviser:
+        kind = "planner" if worker.is_planner else "reviewer"
+        raise Conflict(f"{worker.id} is a {kind}, which changes no file; name a worker of a task")
+    if not worker.status.ended:
+        raise Conflict(
+            f"{worker.id} has not ended ({worker.status}); wait for it: "
+            f"{COMMAND} wait {worker.job_id}",
+            kind=RUNNING,
+        )
+
+
+def check_can_run_again(job: Job) -> None:
+    """Raise Conflict for a job whose branches were discarded."""
+    if job.facts.discarded:
+        raise Conflict(
+            f"cannot run job {job.id} again: its branches were discarded; submit its request "
+            f"again; show it: {COMMAND} report {job.id}"
+        )
+
+
+def check_reopens(
+    scheduler: Scheduler, job: Job, worker: Worker, command: str = "feedback"
+) -> None:
+    """Raise Conflict if the worker's job cannot continue with it; a Deadlock is one.
+
+    ``command``: what a person does to the worker above, if only that worker can still run. For the
+    supervisor's turn: nothing else can change between this check and the change.
+    """
+    check_worker_ended(worker)
+    check_can_run_again(job)
+    _check_conflicts(job, worker)
+    if job.stop_cause is not None and not job.status.ended:
+        raise Conflict(f"job {job.id} is being stopped; wait for it: {COMMAND} wait {job.id}")
+    if scheduler.view.is_rendering(job.id):
+        raise Conflict(
+            f"job {job.id} is being merged; repeat the call when it has ended: "
+            f"{COMMAND} wait {job.id}"
+        )
+    if any(_is_at_work(each, worker) for each in scheduler.view.workers_of(job.id)):
+        raise Conflict(
+            f"the candidates of task {worker.task_id!r} are being reviewed; wait for the end of "
+            f"the job: {COMMAND} wait {job.id}"
+        )
+    if job.parent_key is not None:
+        _check_above(scheduler, job, command)
+        scheduler.check_locks(job, [scheduler.view.task_of(worker)])
+
+
+def _is_at_work(each: Worker, worker: Worker) -> bool:
+    return each.is_reviewer and each.task_id == worker.task_id and not each.status.ended
+
+
+def _check_conflicts(job: Job, worker: Worker) -> None:
+    lacks = (each for each in job.facts.missing if each.cause is LossCause.CONFLICT)
+    if any(each.worker_id == worker.id and not each.chosen for each in lacks):
+        raise Conflict(
+            f"the changes of {worker.id} conflict with those of other workers; resolve that "
+            f"first: {COMMAND} merge {job.id} --resolve worker"
+        )
+
+
+def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
+    """Raise Conflict if the worker that started the job cannot wait for it again."""
+    assert job.parent_key is not None
+    parent = scheduler.view.workers[job.parent_key]
+    if not scheduler.view.is_open(parent.key):
+        raise Conflict(
+            f"{parent.id}, which started job {job.id}, has ended, and its change contains the "
+            f"result; name that worker: {COMMAND} {command} {parent.job_id} {parent.id}"
+        )
+    if parent.status is WorkerStatus.PENDING:
+        raise Conflict(
+            f"{parent.id}, which started job {job.id}, is queued and may request it again; wait "
+            f"for the root job: {COMMAND} wait {job.root_id}"
+        )
+
+
+class WorkerCalls:
+    """For the contract of each method see ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        access: Access,
+        trees: StoredTrees,
+        merge_queue: MergeQueue,
+        moved: Callable[[], str],
+    ) -> None:
+        """``moved`` returns why nothing may start, if workspace or project was moved."""
+        self._supervisor = supervisor
+        self._access = access
+        self._trees = trees
+        self._merge_queue = merge_queue
+        self._moved = moved
+
+    def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        job, worker = self._asked(caller, job_id, worker_id)
+        if moved := self._moved():
+            raise Unavailable(moved)
+        check_can_run_again(job)
+        check_worker_ended(worker)
+        self._trees.check_not_attached(worker)
+        if self._merge_queue.is_under_way(job.id):
+            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            if job.status.ended:
+                check_retry(scheduler, job, now)
+            self._trees.bring_back(scheduler, job, now, check)
+            scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
+
+        def check(scheduler: Scheduler, present: Job) -> None:
+            found = scheduler.view.workers[worker.key]
+            _check_failed(found)
+            check_reopens(scheduler, present, found, "retry")
+            _check_dependencies(scheduler, found)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job.id)
+
+    def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        self._access.changeable(caller, job_id)
+        job, worker = self._asked(caller, job_id, worker_id)
+        if worker.is_adviser:
+            raise Conflict(f"{worker.id} works for the whole job: {COMMAND} cancel {job.id}")
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            found = scheduler.view.workers.get(worker.key)
+            if found is not None:
+                scheduler.cancel_worker(found, caller.signature, now)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job.id)
+
+    def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
+        """Return the worker and its own job, which may be below the named one."""
+        self._access.workable(caller, job_id)
+        self._access.check_person(caller)
+        worker = self._access.worker(caller, job_id, worker_id)
+        return self._access.job(caller, worker.job_id), worker
+
+
+def _check_failed(worker: Worker) -> None:
+    """Raise Conflict for a worker that succeeded, or has not ended."""
+    check_worker_ended(worker)
+    if worker.status.succeeded:
+        raise Conflict(
+            f"{worker.id} succeeded; nothing to retry; to have its change corrected: "
+            f"{COMMAND} feedback {worker.job_id} {worker.id}"
+        )
+
+
+def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
+    """Raise Conflict if a dependency of the worker's task did not succeed."""
+    needs = scheduler.view.task_of(worker).depends_on
+    for needed in needs:
+        candidates = scheduler.view.candidates_of(worker.job_id, needed)
+        if not any(each.status.succeeded for each in candidates):
+            raise Conflict(
+                f"{worker.id} depends on task {needed!r}, which has not succeeded; retry that "
+                f"first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
+            )
+
+
+def check_rerun(scheduler: Scheduler, job: Job) -> None:
+    """Raise Conflict if no task can run again, or the job cannot; this includes Deadlock, a kind
+    of Conflict.
+    """
+    if not job.status.ended:
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+        )
+    workers = scheduler.view.workers_of(job.id)
+    done = scheduler.view.is_planned(job.id) and not job.lacks_changes
+    if done and all(tasks_succeeded(workers).values()):
+        raise Conflict(f"every task of job {job.id} succeeded; nothing to retry")
+    if job.parent_key is not None:
+        _check_parent(scheduler, job)
+        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+
+
+def check_conflicts(scheduler: Scheduler, job: Job) -> None:
+    """Raise Conflict if no worker of an ended job has conflicts to resolve."""
+    if not job.status.ended:
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+        )
+    if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:
+        raise Conflict(f"job {job.id} has no conflicts to resolve; its result is complete")
+    if job.parent_key is not None:
+        _check_parent(scheduler, job)
+        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+
+
+def _check_parent(scheduler: Scheduler, job: Job) -> None:
+    assert job.parent_key is not None
+    if not scheduler.view.is_open(job.parent_key):
+        raise Conflict(
+            f"cannot retry job {job.id}: the worker that started it has ended; list the missing "
+            f"changes, with commands: {COMMAND} status {job.root_id}"
+        )
+    parent = scheduler.view.workers[job.parent_key]
+    if parent.status is WorkerStatus.PENDING:
+        raise Conflict(
+            f"cannot retry job {job.id}: {parent.id}, which started it, is queued and may request "
+            f"it again; wait for the root job: {COMMAND} wait {job.root_id}"
+        )
