@@ -1,0 +1,1 @@
+"""Use cases that list many jobs or workers."""

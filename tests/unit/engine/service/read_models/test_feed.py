@@ -1,0 +1,79 @@
+"""The feed of all jobs: what a reader that comes back gets."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports import Change
+from orchestrator.engine.service.read_models import feed as feed_module
+from orchestrator.engine.service.read_models.feed import Feed, FeedKind
+from orchestrator.store import SqlStore, sqlite_url
+from tests.contract.store_values import a_job, an_event
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    store = SqlStore(sqlite_url(tmp_path / "orchestrator.db"))
+    store.open()
+    yield store
+    store.close()
+
+
+def tell(feed: Feed, store: SqlStore, change: Change) -> None:
+    store.save(change)
+    feed(change)
+
+
+def approval(job: Job, *, awaits: bool) -> Change:
+    return Change(jobs=[replace(job, awaits_approval=awaits)])
+
+
+def test_needs_that_changed_while_a_reader_was_away_are_replayed(store: SqlStore) -> None:
+    feed, job = Feed(store), a_job()
+    tell(feed, store, Change(new_jobs=[job]))
+    end = feed.listen(lambda: None)
+    feed.prepare()
+    seen = feed.last
+
+    tell(feed, store, approval(job, awaits=True))
+    tell(feed, store, approval(job, awaits=False))
+
+    needs = [item for item in feed.after(seen) or () if item.kind is FeedKind.NEEDS]
+    assert [[each.kind for each in item.needs] for item in needs] == [["approval"], []]
+    end()
+
+
+def test_a_reader_is_reset_if_nobody_listened_meanwhile(store: SqlStore) -> None:
+    feed, job = Feed(store), a_job()
+    tell(feed, store, Change(new_jobs=[job], events=[an_event(job, 1)]))
+    seen = feed.last
+    tell(feed, store, approval(job, awaits=True))
+    tell(feed, store, Change(events=[an_event(job, 2)]))
+
+    assert feed.after(feed.last) == []
+    assert feed.after(seen - 1) is None
+    assert feed.after(feed.last + 1) is None
+
+
+def test_a_reader_behind_the_kept_items_is_reset(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "KEPT", 3)
+    feed, job = Feed(store), a_job()
+    feed._items = type(feed._items)(maxlen=3)
+    tell(feed, store, Change(new_jobs=[job]))
+    start = feed.last
+
+    for seq in range(1, 7):
+        tell(feed, store, Change(events=[an_event(job, seq, kind=EventKind.JOB_STARTED)]))
+
+    assert feed.after(start + 2) is None
+    assert [item.number for item in feed.after(start + 3) or ()] == [
+        start + 4,
+        start + 5,
+        start + 6,
+    ]
