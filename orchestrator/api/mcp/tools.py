@@ -18,7 +18,17 @@ Schema = dict[str, Any]
 
 #: Arguments that tools accept and do not list: the server knows them better, they are not worth a
 #: caller's tokens, or they have a second name.
-UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
+UNTOLD = frozenset(
+    {
+        "current_depth",
+        "gates",
+        "locks",
+        "description",
+        "execution_mode",
+        "labels",
+        "retry_backoff_seconds",
+    }
+)
 
 #: Limits from this value on are not listed, because they are not worth a caller's tokens.
 FAR_AWAY = 10_000
