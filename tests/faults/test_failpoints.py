@@ -46,7 +46,9 @@ def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str
 
 
 def shim_died(site: FaultSite) -> bool:
-    return any(each.partition(" ")[2].startswith(SHIM_POINTS) for each in site.crashed_at())
+    # A crash that was asked for by name is told without its process.
+    names = (each if each in OF_ANY_JOB else each.partition(" ")[2] for each in site.crashed_at())
+    return any(name.startswith(SHIM_POINTS) for name in names)
 
 
 def check_names(site: FaultSite) -> None:

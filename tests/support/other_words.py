@@ -24,7 +24,9 @@ EXEMPT = (
 )
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")
 #: Functions whose text arguments programs read.
-_READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "match"})
+_READ_BY_PROGRAMS = frozenset(
+    {"compile", "lazy_pattern", "encode", "split", "partition", "replace", "match"}
+)
 
 
 def other_words(text: str, mark: str = "") -> str:
@@ -50,7 +52,7 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         called = node.func
-        name = called.attr if isinstance(called, ast.Attribute) else ""
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
         if name not in _READ_BY_PROGRAMS:
             return self.generic_visit(node)
         node.func = self.visit(called)
