@@ -194,8 +194,8 @@ class Housekeeping:
             self._removal.secure(job.id)
             if self._loop.call(partial(self._begin, job.id)):
                 kept = self._removal.destroy(job.id)
-                said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
-                logger.info("job removed", extra=said)
+                payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
+                logger.info("job removed", extra=payload)
                 self._removed(job)
             # Removals take at most half of the time, so that a thousand old jobs delay no caller.
             self._stopping.wait(time.monotonic() - began)

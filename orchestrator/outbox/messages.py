@@ -64,10 +64,10 @@ class Messages:
         """Return status and reason: of the event, if the job has changed since then."""
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)
-            told = found[0].data if found else {}
-            if "status" in told:
-                reason = self._line(str(told.get("reason", "")), MOST_REASON)
-                return {"status": str(told["status"]), "reason": reason}
+            payload = found[0].data if found else {}
+            if "status" in payload:
+                reason = self._line(str(payload.get("reason", "")), MOST_REASON)
+                return {"status": str(payload["status"]), "reason": reason}
         return {"status": str(job.status), "reason": self._line(job.reason, MOST_REASON)}
 
     def _figures(self, job: Job) -> dict[str, Any]:

@@ -395,11 +395,11 @@ class Pages:
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
     """Return the worker without text that is already at the top of the report."""
-    said = f"**{notice}**\n\n"
-    if not notice or said not in worker.output:
+    sentence = f"**{notice}**\n\n"
+    if not notice or sentence not in worker.output:
         return worker
-    output = worker.output.replace(said, "", 1)
-    return replace(worker, output=output, output_length=worker.output_length - len(said))
+    output = worker.output.replace(sentence, "", 1)
+    return replace(worker, output=output, output_length=worker.output_length - len(sentence))
 
 
 class Reports:

@@ -109,16 +109,16 @@ def headline(
         word = "Surveyed, nothing built"
     if tasks == 0:
         return f"{word}: no task"
-    told = f"{succeeded:,} of {plural(tasks, 'task')} succeeded"
+    text = f"{succeeded:,} of {plural(tasks, 'task')} succeeded"
     if merged is not None:
-        told += f", {merged:,} merged" + (f" ({in_part:,} in part)" if in_part else "")
+        text += f", {merged:,} merged" + (f" ({in_part:,} in part)" if in_part else "")
     elif succeeded == tasks and status is JobStatus.PARTIAL:
-        told += ", but the result is incomplete"
+        text += ", but the result is incomplete"
     if changed_nothing and changed_nothing >= succeeded:
-        told += ", but nothing was changed"
+        text += ", but nothing was changed"
     elif changed_nothing:
-        told += f", but {plural(changed_nothing, 'worker')} changed nothing"
-    return f"{word}: {told}"
+        text += f", but {plural(changed_nothing, 'worker')} changed nothing"
+    return f"{word}: {text}"
 
 
 def lower_first(text: str) -> str:

@@ -39,8 +39,8 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
         worked, self._works = self._works, True
         super().emit(record)
         if self._complaints is not None and worked is not self._works:
-            said = "can be written again" if self._works else "cannot be written"
-            self._complaints.error("%s %s", self.baseFilename, said, exc_info=self._failure)
+            text = "can be written again" if self._works else "cannot be written"
+            self._complaints.error("%s %s", self.baseFilename, text, exc_info=self._failure)
         self._failure = None
 
     def handleError(self, record: logging.LogRecord) -> None:

@@ -189,10 +189,10 @@ def _is_end(event: Event) -> bool:
 def line_of(event: Event) -> str:
     """Format one line; text from callers and workers is quoted, so that it cannot forge a line."""
     who = f" {event.worker_id}" if event.worker_id else ""
-    said = " ".join(
+    sentence = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")
     )
-    return f"{iso(event.at)} {event.kind} job={event.job_id}{who} {said}".rstrip() + "\n"
+    return f"{iso(event.at)} {event.kind} job={event.job_id}{who} {sentence}".rstrip() + "\n"
 
 
 def _quoted(value: object) -> str:

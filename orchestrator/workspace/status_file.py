@@ -394,8 +394,8 @@ def _row(
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
         row["files_created"] = list(worker.result.files_created)
         if session := worker.result.session:
-            told = {"id": session.id, "attempt": session.attempt, "resumed": session.resumed}
-            row["session"] = told
+            payload = {"id": session.id, "attempt": session.attempt, "resumed": session.resumed}
+            row["session"] = payload
         if delivery := worker.result.delivery:
             row["unchanged"] = not delivery.changed
             row["missing"], row["saved"] = list(delivery.missing), list(delivery.saved)

@@ -253,8 +253,8 @@ def _message(desk: Desk, arguments: mcp.MessageArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     named = message_id_of(desk.caller, job_id, worker_id, desk.idempotency_key)
     sent = desk.service.message(desk.caller, job_id, worker_id, arguments.text, named)
-    told = {"message_id": sent.id, "delivery": "next_step"}
-    return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **told})
+    payload = {"message_id": sent.id, "delivery": "next_step"}
+    return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **payload})
 
 
 def _land(desk: Desk, arguments: mcp.LandArguments) -> str:
@@ -278,8 +278,8 @@ def _land(desk: Desk, arguments: mcp.LandArguments) -> str:
 
 def _undo(desk: Desk, arguments: mcp.JobArguments) -> str:
     found = undo_answer(desk.service, desk.caller, checked_job_id(arguments.job_id))
-    told = {"branch": found.branch, "commit": found.commit, "text": found.text}
-    return summaries.as_text({"job_id": found.job_id, **told})
+    payload = {"branch": found.branch, "commit": found.commit, "text": found.text}
+    return summaries.as_text({"job_id": found.job_id, **payload})
 
 
 def printable(text: str) -> str:

@@ -87,8 +87,8 @@ class TaskProgress(EventStream):
         self._hub.call_after(max(0.05, SILENCE_SECONDS - quiet), self._break_silence, self)
 
     def _say(self, name: str, number: int | None = None, **values: object) -> None:
-        told = {"task_id": task_uuid(self._job_id), **values, "timestamp": _now()}
-        self._sink.write(_sse(name, told, number))
+        payload = {"task_id": task_uuid(self._job_id), **values, "timestamp": _now()}
+        self._sink.write(_sse(name, payload, number))
 
     def _frame(self, event: Event) -> bytes:
         if event.kind not in _SHOWN or event.job_id != self._job_id:

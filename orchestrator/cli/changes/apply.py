@@ -262,8 +262,8 @@ def _print(
 ) -> None:
     if surroundings.as_json:
         files = [asdict(step) for step in steps]
-        told = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
-        click.echo(json.dumps(told))
+        payload = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
+        click.echo(json.dumps(payload))
         return
     for step in steps:
         who = f" ({step.worker_id})" if step.worker_id else ""

@@ -78,13 +78,13 @@ def in_diff(text: str) -> Comments:
     """
     comments = Comments()
     for place, lines in _grouped(text):
-        said = "\n".join(lines).strip()
-        if not said:
+        sentence = "\n".join(lines).strip()
+        if not sentence:
             continue
         if place is None:
-            comments.summary = said
+            comments.summary = sentence
         else:
-            comments.found.append({**place, "text": said})
+            comments.found.append({**place, "text": sentence})
     return comments
 
 

@@ -244,11 +244,11 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     for task in tasks_of(job):
         if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in named:
             found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
-    told = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
+    text = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
     if not found:
-        yield f"{told}: {job['reason']}" if job.get("reason") else told
+        yield f"{text}: {job['reason']}" if job.get("reason") else text
         return
-    yield f"{told}. Its result lacks:"
+    yield f"{text}. Its result lacks:"
     yield from found
     if not named and job.get("reason"):
         yield f"  {job['reason']}"

@@ -137,8 +137,8 @@ def _chosen(_: str, facts: Facts) -> str:
 
 def _feedback(who: str, facts: Facts) -> str:
     count = int(facts.get("comments") or 0)
-    told = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
-    return f"{who}: feedback of {facts.get('by')} ({told}); attempt {facts.get('attempt')}"
+    text = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+    return f"{who}: feedback of {facts.get('by')} ({text}); attempt {facts.get('attempt')}"
 
 
 def _retried(who: str, facts: Facts) -> str:

@@ -61,8 +61,8 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
         failed = [each for each in tasks if _has_failed(each)]
         for task in failed[:SHOWN_FAILURES]:
-            told = f"{task['worker_id']} {task['status']}: {task['reason']}"
-            lines += wrapped(cut(told, FAILURE_CHARACTERS), width)
+            text = f"{task['worker_id']} {task['status']}: {task['reason']}"
+            lines += wrapped(cut(text, FAILURE_CHARACTERS), width)
         if len(failed) > SHOWN_FAILURES:
             lines.append(
                 f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"

@@ -60,13 +60,13 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
 
 def _with_request(text: str, request: str) -> str:
     """Return a plan with ``request`` added, in which the lines keep their numbers."""
-    said = f'"request": {json.dumps(request)}'
+    sentence = f'"request": {json.dumps(request)}'
     if not text.lstrip().startswith("{"):
-        return text if _HAS_REQUEST.search(text) else f"{text}\n{said}\n"
+        return text if _HAS_REQUEST.search(text) else f"{text}\n{sentence}\n"
     with suppress(ValueError):
         plan = json.loads(text)
         if plan and "request" not in plan:
-            return text.replace("{", f"{{{said}, ", 1)
+            return text.replace("{", f"{{{sentence}, ", 1)
     return text
 
 
@@ -87,8 +87,8 @@ def main() -> int:
     except InvalidRequest as error:
         print(error.message, file=sys.stderr)
         return ExitCode.USAGE
-    told = {"request": plan.request, "config": plan.config, "tasks": plan.tasks}
-    json.dump({key: value for key, value in told.items() if value}, sys.stdout)
+    payload = {"request": plan.request, "config": plan.config, "tasks": plan.tasks}
+    json.dump({key: value for key, value in payload.items() if value}, sys.stdout)
     return 0
 
 

@@ -131,8 +131,8 @@ def _locally(
 
 def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
-        said = f"changes of job {job_id} that are not landed stay on these refs:"
-        click.echo(said, err=True)
+        text = f"changes of job {job_id} that are not landed stay on these refs:"
+        click.echo(text, err=True)
     for name in kept:
         click.echo(f"  {name}", err=True)
     if kept:
@@ -194,12 +194,12 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
         return
     for name in removed:
         click.echo(name)
-    told = (
+    text = (
         f"discarded job {job_id}"
         if removed
         else f"nothing to discard: job {job_id} has no branches or refs"
     )
-    click.echo(told, err=True)
+    click.echo(text, err=True)
 
 
 def _job_of(

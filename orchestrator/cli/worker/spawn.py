@@ -245,9 +245,9 @@ def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> o
     environ = {**os.environ, "PYTHONPATH": PRODUCT}
     environ.pop("PYTHONHOME", None)
     done = run(command, input=text.encode(), env=environ, capture_output=True)
-    said = done.stderr.decode("utf-8", "replace").strip()
+    sentence = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode == USAGE:
-        raise CommandEnd(USAGE, said)
+        raise CommandEnd(USAGE, sentence)
     try:
         return json.loads(done.stdout)
     except ValueError:
@@ -373,8 +373,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = spawn(options)
         sys.stdout.flush()
     except CommandEnd as stop:
-        said = f"orchestrator spawn: {printable(str(stop))}"
-        print(json.dumps(stop.problem) if options.json else said, file=sys.stderr)
+        text = f"orchestrator spawn: {printable(str(stop))}"
+        print(json.dumps(stop.problem) if options.json else text, file=sys.stderr)
         code = stop.code
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -23,8 +23,8 @@ def who(party: Party) -> str:
 
 
 def named(names: Sequence[str]) -> str:
-    told = ", ".join(names[:MOST_TOLD])
-    return told if len(names) <= MOST_TOLD else f"{told} and {len(names) - MOST_TOLD} more"
+    text = ", ".join(names[:MOST_TOLD])
+    return text if len(names) <= MOST_TOLD else f"{text} and {len(names) - MOST_TOLD} more"
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:

@@ -71,8 +71,8 @@ def _died(exit: Exit, _: Evidence) -> str:
 
 
 def _code(exit: Exit, evidence: Evidence) -> str:
-    said = f": {evidence.error}" if evidence.error else ""
-    return f"exit code {exit.code}{said}"
+    text = f": {evidence.error}" if evidence.error else ""
+    return f"exit code {exit.code}{text}"
 
 
 def _out_of_time(exit: Exit) -> str:
@@ -197,8 +197,8 @@ def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -
 
 
 def _of_tool(words: str, evidence: Evidence) -> str:
-    told = words.format(tool=evidence.tool or "the agent")
-    return f"{told}: {evidence.error}" if evidence.error else told
+    text = words.format(tool=evidence.tool or "the agent")
+    return f"{text}: {evidence.error}" if evidence.error else text
 
 
 _OF_CLASS = {each[0]: _of_class(*each) for each in _BY_CLASS}

@@ -76,8 +76,8 @@ class Amendments:
         return self._unit_of_work.update_job(job_id, facts=replace(facts, landed=others))
 
     def _emit_landing(self, kind: EventKind, job: Job, landed: Landed) -> None:
-        told = {"branch": landed.branch, "commit": landed.commit, "before": landed.before}
-        self._unit_of_work.emit(kind, job, landed.at, by=landed.by, **told)
+        payload = {"branch": landed.branch, "commit": landed.commit, "before": landed.before}
+        self._unit_of_work.emit(kind, job, landed.at, by=landed.by, **payload)
 
     def discarded(self, root_id: str) -> None:
         """Record that the branches of the tree's jobs were removed. Idempotent."""

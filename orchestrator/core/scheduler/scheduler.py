@@ -141,9 +141,9 @@ class Scheduler:
         self.check_locks(job, tasks)
         job = self._pauses.begun(job, now)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
-        said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
+        payload = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self._unit_of_work.emit(
-            EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **said
+            EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **payload
         )
         plan = plan_of(tasks, workers, planner)
         self._trees.register(job, plan, planner.key if planner else None)

@@ -329,11 +329,11 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
     """Return the prompt's text about conflicts, with the failure of an earlier attempt to resolve
     them.
     """
-    told = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
+    sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
-        return told
+        return sentence
     failed = "An earlier attempt to resolve these conflicts failed."
-    return f"{told}\n\n{failed} {_of_its_own(worker, result)}"
+    return f"{sentence}\n\n{failed} {_of_its_own(worker, result)}"
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:

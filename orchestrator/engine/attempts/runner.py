@@ -327,8 +327,8 @@ class AttemptRunner:
             except OSError as error:
                 # while a disk is full, this error is repeated: log it once
                 if not is_shortage(error):
-                    said = {"path": record}
-                    logger.warning("a late result is unreadable", extra=said, exc_info=True)
+                    payload = {"path": record}
+                    logger.warning("a late result is unreadable", extra=payload, exc_info=True)
                 continue
             else:
                 evidence = self._result_gates.without(flight, job, exit, evidence)

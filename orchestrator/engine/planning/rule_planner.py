@@ -382,8 +382,8 @@ def _with_parts(text: str) -> Sequence[_Part]:
     if any(len(part.split()) > _MAX_PART_WORDS or _PROPERTY.match(part) for part in parts):
         return []
     parts = [part for part in parts if not is_technology(part)]
-    told = f"{line}\n\nYour part of this request: "
-    return [_Part(f"{whole}: {part}", f"{told}{part}.", part) for part in parts]
+    sentence = f"{line}\n\nYour part of this request: "
+    return [_Part(f"{whole}: {part}", f"{sentence}{part}.", part) for part in parts]
 
 
 def _has_parts(whole: str) -> bool:

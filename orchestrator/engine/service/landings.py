@@ -255,8 +255,8 @@ def _without_result(job: Job, error: NotFound) -> str:
         raise error
     if job.status is JobStatus.PARTIAL:
         raise _incomplete(job, ()) from None
-    told = "; ".join(map(_loss, job.facts.lacking))
-    return f"nothing to land: all changes of job {job.id} were excluded by choice: {told}"
+    text = "; ".join(map(_loss, job.facts.lacking))
+    return f"nothing to land: all changes of job {job.id} were excluded by choice: {text}"
 
 
 def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
@@ -267,9 +267,9 @@ def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
         if not each.status.succeeded and each.id not in named:
             lacks.append(f"{each.id} ({each.status}): {each.reason}")
     more = f" and {len(lacks) - _MOST_NAMED} more" if len(lacks) > _MOST_NAMED else ""
-    told = f"; its result lacks: {'; '.join(lacks[:_MOST_NAMED])}{more}" if lacks else ""
+    text = f"; its result lacks: {'; '.join(lacks[:_MOST_NAMED])}{more}" if lacks else ""
     return Incomplete(
-        f"job {job.id} is {job.status}; nothing was changed{told}; to land the incomplete result: "
+        f"job {job.id} is {job.status}; nothing was changed{text}; to land the incomplete result: "
         f"{COMMAND} land {job.id} --partial",
         status=job.status,
     )

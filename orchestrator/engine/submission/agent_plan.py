@@ -109,13 +109,13 @@ def checked_plan(text: str) -> Plan:
 
 def _what_now(job: Job) -> str:
     """Return advice for a job without a plan."""
-    told = f"no task was started; retry: {COMMAND} retry {job.id}"
+    text = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
-        return told
+        return text
     # The command is last in the sentence, because the request may have any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
-    return f"{told}; or split it by rules: {rules}"
+    return f"{text}; or split it by rules: {rules}"
 
 
 def _refused(evidence: Evidence, why: str) -> Evidence:

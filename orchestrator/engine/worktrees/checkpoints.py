@@ -113,8 +113,8 @@ class Checkpoints:
         commit = fold(self._commit_of(place.worker, name, present))
         self._note_undone(place.worker, failure, commit)
         self.repository.roll_back(place.directory, place.branch, commit, ignored)
-        said = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
-        logger.info("rolled back", extra=said)
+        payload = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
+        logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
         """Save changes of an attempt beyond its checkpoint on a ref, because no person has seen
@@ -154,8 +154,8 @@ class Checkpoints:
         try:
             return self.repository.keep_ignored(place.directory, message, who)
         except (RepositoryError, OSError) as error:
-            said = {"worker": place.worker.id, "error": str(error)}
-            logger.warning("cannot save ignored files in a checkpoint", extra=said)
+            payload = {"worker": place.worker.id, "error": str(error)}
+            logger.warning("cannot save ignored files in a checkpoint", extra=payload)
             return ""
 
     def _point(

@@ -72,8 +72,8 @@ def read_cargo(content: bytes) -> Reading:
 def _of_crate(each: dict[str, Any]) -> Flaw:
     advisory, package = mapping(each.get("advisory")), mapping(each.get("package"))
     name, known = text(package.get("name")), text(advisory.get("id"))
-    said = f"{name} {text(package.get('version'))}: {known} {text(advisory.get('title'))}"
-    return Flaw(f"{name}|{known}", said)
+    sentence = f"{name} {text(package.get('version'))}: {known} {text(advisory.get('title'))}"
+    return Flaw(f"{name}|{known}", sentence)
 
 
 def read_go(content: bytes, cwd: str) -> Reading:

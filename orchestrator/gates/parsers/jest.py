@@ -40,9 +40,9 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
     failed = [test for test in tests if test.get("status") == _FAILED]
     for test in failed:
         name, said = _name(path, test), sequence(test.get("failureMessages"))[:1]
-        told = text(said[0]) if said else ""
+        sentence = text(said[0]) if said else ""
         first = str(said[0]).strip().partition("\n")[0] if said else ""
-        yield Flaw(name, f"{name}: {told or 'failed'}", failure=first[:LONGEST_FAILURE])
+        yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first[:LONGEST_FAILURE])
     # A file that cannot be loaded has no tests, or one of its hooks fails outside the tests.
     if suite.get("status") == _FAILED and not failed:
         yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)

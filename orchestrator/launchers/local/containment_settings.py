@@ -110,8 +110,8 @@ class ContainmentPlan:
         """Return the limits of ``loose_limits`` in one line; empty for none."""
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
-        said = f"not held exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
-        return said if names else ""
+        text = f"not held exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
+        return text if names else ""
 
     def _holder(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:

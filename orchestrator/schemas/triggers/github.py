@@ -69,9 +69,9 @@ def _review(event: object) -> Remark | str:
         return f"a review with the state {state} asks nothing by itself"
     if why := _untrusted(review):
         return why
-    said = "requests changes" if state == "changes_requested" else "comments"
+    sentence = "requests changes" if state == "changes_requested" else "comments"
     branch, commit = _head(event, text(review, "commit_id"))
-    return Remark(branch=branch, commit=commit, text=f"{_author(review)} {said}:\n{body}")
+    return Remark(branch=branch, commit=commit, text=f"{_author(review)} {sentence}:\n{body}")
 
 
 def _line_comment(event: object) -> Remark | str:

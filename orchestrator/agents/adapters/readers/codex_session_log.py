@@ -38,10 +38,10 @@ def _refused_in_code_mode(part: Object) -> bool:
     The script decides what it prints, so the exit code may be missing, and the output may be
     inside JSON.
     """
-    said = clipped(json_values.text(part, "text")).strip()
-    if not _FAILED.search(said):
-        return "\n" not in said and kept_from_writing(said)
-    return kept_from_writing(said.replace("\\n", "\n"))
+    sentence = clipped(json_values.text(part, "text")).strip()
+    if not _FAILED.search(sentence):
+        return "\n" not in sentence and kept_from_writing(sentence)
+    return kept_from_writing(sentence.replace("\\n", "\n"))
 
 
 class CodexSession:

@@ -56,10 +56,10 @@ class JobServer:
     def _use(self, name: str, arguments: Mapping[str, Any]) -> str:
         result = self._ask("tools/call", {"name": name, "arguments": dict(arguments)})
         parts = map(json_values.mapping, json_values.sequence(result, "content"))
-        said = "\n".join(json_values.text(part, "text") for part in parts)
+        sentence = "\n".join(json_values.text(part, "text") for part in parts)
         if result.get("isError"):
-            raise Unusable(said)
-        return said
+            raise Unusable(sentence)
+        return sentence
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self._serial += 1

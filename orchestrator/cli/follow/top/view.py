@@ -82,8 +82,8 @@ class View:
         return job.workers or ()
 
     def _fits(self, worker: WorkerLine) -> bool:
-        told = f"{worker.worker_id} {worker.title} {worker.agent} {worker.status} {worker.reason}"
-        return self.text.lower() in told.lower()
+        text = f"{worker.worker_id} {worker.title} {worker.agent} {worker.status} {worker.reason}"
+        return self.text.lower() in text.lower()
 
     def _of_workers(self, job: JobLine, workers: Sequence[WorkerLine]) -> Iterator[Row]:
         ordered = sorted(workers, key=self._key) if self.order is not Order.INDEX else workers

@@ -38,8 +38,8 @@ class AgentFallback:
     def _tell(
         self, job: Job, agent: str, instead: str, why: str, now: float, worker_id: str | None = None
     ) -> None:
-        said = {"agent": agent, "instead": instead, "reason": why}
-        self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **said)
+        payload = {"agent": agent, "instead": instead, "reason": why}
+        self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **payload)
 
     def plans_now(self, planner: Worker, agent: str) -> None:
         """Replace the agent of the job's planner."""

@@ -76,13 +76,13 @@ class CandidateSelection:
         self._place(worker, 1, why)
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")
-        said = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
+        payload = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
         # The job has ended: its status.json is written when the root job changes.
         self._unit_of_work.update_job(worker.root_id)
         names = [worker.id, *(each.id for each in others)]
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
-            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said
+            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **payload
         )
 
     def _place(self, worker: Worker, place: int, why: str) -> None:
@@ -132,10 +132,10 @@ class CandidateSelection:
         best, standing = order[0]
         worker = by_id[best.worker_id]
         names = [each.worker_id for each, _ in order]
-        said = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
+        payload = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
-            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said
+            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **payload
         )
 
     def _cost_below(self, worker: Worker) -> float:

@@ -96,8 +96,8 @@ class Questions:
             result=None,
         )
         self._watch(worker, question)
-        said = {"task_id": task.id, "question": task.approve, "due_at": due_at}
-        self._unit_of_work.emit(EventKind.QUESTION_ASKED, job, now, worker.id, **said)
+        payload = {"task_id": task.id, "question": task.approve, "due_at": due_at}
+        self._unit_of_work.emit(EventKind.QUESTION_ASKED, job, now, worker.id, **payload)
 
     def _watch(self, worker: Worker, question: Question) -> None:
         if question.due_at is not None:
@@ -132,13 +132,13 @@ class Questions:
             self._discount(each, worker, now)
         asked = worker.question or Question(asked_at=now)
         question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
-        told = f"Question: {task.approve}\nAnswer: {question.outcome}"
+        text = f"Question: {task.approve}\nAnswer: {question.outcome}"
         worker = self._unit_of_work.update_worker(
-            worker.key, question=question, result=WorkerResult(output=told)
+            worker.key, question=question, result=WorkerResult(output=text)
         )
-        said: dict[str, object] = {"task_id": task.id, "answer": str(decision), "by": by}
-        said |= {"comment": comment}
-        self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **said)
+        payload: dict[str, object] = {"task_id": task.id, "answer": str(decision), "by": by}
+        payload |= {"comment": comment}
+        self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **payload)
         verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
         self._completion.answered(worker, verdict, now)
         return self._unit_of_work.workers[worker.key]
@@ -247,8 +247,8 @@ class Pauses:
             mine = _combined(job.pause, pause)
             if mine != job.pause:
                 self._set(job, now, mine)
-                said = {"by": pause.by, "running": str(mine.running)}
-                self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **said)
+                payload = {"by": pause.by, "running": str(mine.running)}
+                self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
             self._hold_workers(job_id, mine)
 
     def _hold_workers(self, job_id: str, pause: Pause) -> None:
@@ -375,10 +375,10 @@ class PlanApproval:
         self._unit_of_work.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
         count = len(tasks)
-        said: dict[str, object] = {"source": source, "tasks": count, "reason": reason}
+        payload: dict[str, object] = {"source": source, "tasks": count, "reason": reason}
         if reason:
-            said["fallback_from"] = planner.agent
-        self._unit_of_work.emit(EventKind.JOB_PLANNED, job, now, None, **said)
+            payload["fallback_from"] = planner.agent
+        self._unit_of_work.emit(EventKind.JOB_PLANNED, job, now, None, **payload)
         if job.config.approve:
             job = self._unit_of_work.update_job(job_id, **held_for_approval(job))
         else:
@@ -408,8 +408,8 @@ class PlanApproval:
             awaits_approval=False,
             reason=paused(self._unit_of_work.jobs[job_id]),
         )
-        said = {"by": by, **({"comment": comment} if comment else {})}
-        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, None, **said)
+        payload = {"by": by, **({"comment": comment} if comment else {})}
+        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, None, **payload)
         self._trees.queue_ready(job_id)
 
     def edit(
@@ -429,8 +429,8 @@ class PlanApproval:
         job = self._unit_of_work.update_job(job_id, plan_version=version)
         self._unit_of_work.replace_plan(job, before, tasks, workers)
         self._count_in_parent(job, len(workers) - len(before))
-        said: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
-        self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **said)
+        payload: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
+        self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **payload)
         self._trees.install(job, PlanProgress(tasks, workers))
 
     def check_version(self, job_id: str, version: int) -> None:

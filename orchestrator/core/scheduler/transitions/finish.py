@@ -325,11 +325,11 @@ class Completion:
         node.stopping = self._stopped_verdict(worker) is not None
         why = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
-        told = {"reason": why, "waiting_for": waiting}
+        payload = {"reason": why, "waiting_for": waiting}
         if worker.status is WorkerStatus.WAITING:
-            self._unit_of_work.update_worker(worker.key, **told)
+            self._unit_of_work.update_worker(worker.key, **payload)
         else:
-            self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **told)
+            self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **payload)
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
         """Add the delivery of child jobs that ended after the worker."""
@@ -437,10 +437,10 @@ class Completion:
             cancelled_by=None if status.succeeded else worker.cancelled_by,
         )
         files = list(ended.result.files_created[:100]) if ended.result else []
-        said: dict[str, object] = {"status": str(status), "reason": reason}
-        said |= {"files_created": files, **failed}
+        payload: dict[str, object] = {"status": str(status), "reason": reason}
+        payload |= {"files_created": files, **failed}
         job = self._trees.job_of(worker)
-        self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
+        self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **payload)
         WorkerMessages(self._trees).ended(ended, now)
         self._task_locks.done(ended, now)
         del self._trees.nodes[worker.key]

@@ -88,9 +88,9 @@ class LateResults:
         worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
         taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
         how = verdict.reason or "exit code 0"
-        said = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
+        payload = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
         self._unit_of_work.emit(
-            EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **said
+            EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **payload
         )
         if taken:
             self._take(worker, attempt, exit, evidence, verdict, now)

@@ -137,7 +137,7 @@ class LeaseManager:
             self._running.lock_wait_over(key)
 
     def _tell(
-        self, kind: EventKind, key: WorkerKey, names: Sequence[str], now: float, **said: object
+        self, kind: EventKind, key: WorkerKey, names: Sequence[str], now: float, **payload: object
     ) -> None:
         self._told[key] += 1
         worker = self._unit_of_work.workers.get(key)
@@ -145,4 +145,4 @@ class LeaseManager:
             return
         job = self._trees.job_of(worker)
         lease = str(LockKind.LEASE)
-        self._unit_of_work.emit(kind, job, now, worker.id, names=list(names), lock=lease, **said)
+        self._unit_of_work.emit(kind, job, now, worker.id, names=list(names), lock=lease, **payload)

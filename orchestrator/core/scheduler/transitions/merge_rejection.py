@@ -213,9 +213,9 @@ class MergeRejections:
             result=result,
             agent=refusal.agent if again and refusal.agent else worker.agent,
         )
-        said = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
+        payload = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
         job = self._trees.job_of(worker)
-        self._unit_of_work.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)
+        self._unit_of_work.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **payload)
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:

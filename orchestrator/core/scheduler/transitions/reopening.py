@@ -87,9 +87,9 @@ class Reopening:
         comments = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
         again = self._rewind(worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes)
         job = self._trees.job_of(worker)
-        said: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
-        said |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
-        self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **said)
+        payload: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
+        payload |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
+        self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **payload)
         facts = job.facts
         kept = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
         earlier = tuple(dict.fromkeys((*facts.landed_on, *landed)))
@@ -132,8 +132,8 @@ class Reopening:
         job = self._planning.begin_again(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:
-            said: dict[str, Any] = {"by": by, "workers": retried, "run": run}
-            self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **said)
+            payload: dict[str, Any] = {"by": by, "workers": retried, "run": run}
+            self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **payload)
         self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
         self._trees.install(job, self._progress(job_id))
         self._trees.watch_wall_time(job)

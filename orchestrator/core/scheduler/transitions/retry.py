@@ -47,8 +47,8 @@ class Retries:
         node = self._trees.nodes[worker.key]
         node.verdict = node.ended_at = None
         self._task_locks.begins_again(again, node, now)
-        said: dict[str, object] = {"attempt": worker.attempt, "reason": told}
+        payload: dict[str, object] = {"attempt": worker.attempt, "reason": told}
         failed, job = failure_of(worker, worker.attempt), self._trees.job_of(worker)
-        said |= {"delay_seconds": delay, **(failed.told() if failed else {})}
-        self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **said)
+        payload |= {"delay_seconds": delay, **(failed.told() if failed else {})}
+        self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
         self._trees.queue(again)

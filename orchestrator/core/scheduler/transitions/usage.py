@@ -97,8 +97,8 @@ class LimitAsks:
             if each != job_id:
                 self._raise_below(self._unit_of_work.jobs[each], job, more, now)
         raised = self._unit_of_work.update_job(job_id, config=config)
-        said: dict[str, Any] = {name: getattr(config, name) for name in more}
-        self._unit_of_work.emit(EventKind.BUDGET_RAISED, raised, now, by=by, **said)
+        payload: dict[str, Any] = {name: getattr(config, name) for name in more}
+        self._unit_of_work.emit(EventKind.BUDGET_RAISED, raised, now, by=by, **payload)
         self._trees.watch_wall_time(raised)
         if raised.pause and raised.pause.asks(job_id):
             self._pauses.lift(job_id, by, now)
@@ -124,8 +124,8 @@ class LimitAsks:
         job = self._unit_of_work.jobs[job.id]
         if job.pause and job.pause.asks(job.id):
             heapq.heappush(self._trees.asks_due, (until, job.id))
-            said: dict[str, Any] = {"limit": limit, "reason": by, "until": until}
-            self._unit_of_work.emit(EventKind.LIMIT_ASKED, job, now, **said)
+            payload: dict[str, Any] = {"limit": limit, "reason": by, "until": until}
+            self._unit_of_work.emit(EventKind.LIMIT_ASKED, job, now, **payload)
 
     def _raise_below(self, child: Job, above: Job, more: Mapping[str, float], now: float) -> None:
         if child.status.ended:
@@ -176,9 +176,9 @@ class Accounting:
         if so_far != result.usage:
             self._trees.spend(worker, result.usage, so_far, now)
             self._unit_of_work.update_worker(key, result=replace(result, usage=so_far))
-            told = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
+            payload = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
             job = self._trees.job_of(worker)
-            self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **told)
+            self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:

@@ -86,8 +86,8 @@ class TaskLocks:
             self._locks.expect(self._trees.party_of(worker), names)
 
     def _tell(self, kind: EventKind, worker: Worker, names: Sequence[str], now: float) -> None:
-        said = {"names": list(names), "lock": str(LockKind.CLAIM)}
-        self._unit_of_work.emit(kind, self._trees.job_of(worker), now, worker.id, **said)
+        payload = {"names": list(names), "lock": str(LockKind.CLAIM)}
+        self._unit_of_work.emit(kind, self._trees.job_of(worker), now, worker.id, **payload)
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:

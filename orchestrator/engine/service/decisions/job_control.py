@@ -95,8 +95,8 @@ class JobControl:
                 try:
                     self._workspace.write_message(worker, each)
                 except OSError as error:
-                    told = {"job_id": worker.job_id, "worker": worker.id}
-                    logger.warning("cannot pass on a message: %s", error, extra=told)
+                    payload = {"job_id": worker.job_id, "worker": worker.id}
+                    logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
         """Write messages that a crash kept from running attempts. Never raises."""
@@ -152,8 +152,8 @@ class JobControl:
         except Conflict:
             # The answer to the same call may have been lost.
             given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
-            said = given.data if given else {}
-            if (said.get("by"), said.get("comment", "")) != (caller.name, comment):
+            payload = given.data if given else {}
+            if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):
                 raise
         return self._access.job(caller, job_id)
 
