@@ -22,7 +22,7 @@ class OtherServer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiOptions:
-    """Durations are seconds."""
+    """Options of the HTTP server. Durations are in seconds."""
 
     #: The listening address: callers may use it in their Host header.
     host: str = "localhost"

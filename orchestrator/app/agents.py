@@ -75,7 +75,7 @@ def _terms(folder: Path, settings: Settings) -> Terms:
 
 
 def _told(price: ModelPrice) -> dict[str, float]:
-    """Return USD per million tokens, by kind of token."""
+    """Return the prices of the settings in USD per million tokens, by kind of token."""
     return {name: each for name, each in price if name != "model" and each is not None}
 
 
@@ -176,7 +176,9 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
-    """Return the user's agent with a driver, because it prints the events of a known program."""
+    """Return the user's agent with a driver, for a program that prints the events of a known
+    program.
+    """
     return DrivenAgent(
         name=agent.name,
         tool="custom",

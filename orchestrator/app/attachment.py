@@ -46,7 +46,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Changes by the person and the tool, committed on the worker's branch."""
+    """The person's and the tool's changes, committed on the worker's branch."""
 
     branch: str
     commit: str
@@ -76,7 +76,7 @@ def _swept() -> Iterator[None]:
 
 
 def _left() -> list[proc.Process]:
-    """Return living descendants of this process. Reaps those that have exited."""
+    """Return living descendants of this process. Reaps exited descendants."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -84,7 +84,7 @@ def _left() -> list[proc.Process]:
 
 
 class Attachment:
-    """Session of one worker that does not run. Works with the server up or down."""
+    """A person's session with a worker that is not running. Works with the server up or down."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
         settings = load(folder, environ=environ, require_key=False).settings

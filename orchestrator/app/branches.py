@@ -53,14 +53,16 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return changes of a root job in the host project's repository outside of its branches."""
+    """Return a root job's changes in the host project's repository, except its branches, for
+    restoring them.
+    """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
     return BranchRestore(project=project_root(settings, folder), noted=directory / AFTER)
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    """Return a job's changes in the host project's repository, for landing them."""
+    """Return a job's changes in the host project's repository, for landing."""
     settings = load(folder, environ=environ, require_key=False).settings
     as_user = settings.git.author is Author.USER
     return Landing(project_root(settings, folder), root_id, job_id, as_user)

@@ -1,4 +1,4 @@
-"""Maps the settings of webhooks and notifications to the parts of the outbox."""
+"""Converts the settings of webhooks and notifications to the parts of the outbox."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,10 @@ class Receivers:
 
 
 class _Checks:
-    """Collects what is wrong. Values of variables that are not set are empty, and not checked."""
+    """Collects the errors of settings.
+
+    The values of unset variables are empty, and are not checked.
+    """
 
     def __init__(self) -> None:
         self.trouble: list[str] = []
@@ -143,15 +146,16 @@ def _of_target(given: NotifyTarget) -> Subscription:
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """Yield secrets that must not appear in a log or a report: of signatures, headers, and
-    addresses.
+    """Yield the secrets of signatures, headers, and addresses.
+
+    No log or report may contain them.
     """
     hidden = [settings.webhooks.callback_secret]
     for each in settings.webhooks.endpoints:
         hidden += [each.secret, each.old_secret]
         for name, value in each.headers.items():
             if _SECRET_HEADER.search(name):
-                # Also without "Bearer".
+                # The part after "Bearer" is a secret, too.
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(each.url.get_secret_value())
     yield from (secret.get_secret_value() for secret in hidden if secret is not None)

@@ -1,4 +1,4 @@
-"""The triggers of the settings, checked: paths, templates, and plan files."""
+"""Loads the triggers of the settings, and checks their paths, templates, and plan files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ LONGEST_TITLE = 120
 
 
 def triggers(folder: Path, settings: Settings) -> Sequence[Trigger]:
-    """Return all triggers. Raise ConfigError with one line for each that is wrong."""
+    """Return all triggers. Raise ConfigError with one line for each invalid trigger."""
     found, problems = [], []
     for name, each in settings.triggers.items():
         try:
@@ -69,7 +69,7 @@ def _path_or_header(given: str | None) -> str | EventPath | None:
 
 def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
     if given.plan is None:
-        # One task, and no planner: rules would split the text of the event as if a user wrote it.
+        # One task without a planner: rules would split the text of the event like a request.
         title = cut(given.request.strip().partition("\n")[0], LONGEST_TITLE)
         document: dict[str, Any] = {"request": given.request}
         document["tasks"] = [{"title": title, "prompt": given.request}]

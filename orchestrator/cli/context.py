@@ -25,7 +25,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(kw_only=True)
 class CliContext:
-    """One call of the command line."""
+    """The context of one command line."""
 
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))

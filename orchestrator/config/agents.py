@@ -17,7 +17,7 @@ RESERVED_NAMES = frozenset({"auto", "rules", "person"})
 
 
 class AgentOutput(StrEnum):
-    """Where the output of a user's agent is found."""
+    """The location of the output of a user's agent."""
 
     #: in the file output.md in its directory
     FILE = "file"

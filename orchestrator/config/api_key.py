@@ -61,7 +61,7 @@ def is_example(key: str) -> bool:
 
 
 def key_notes(settings: Settings) -> Iterator[str]:
-    """Yield what a start says about the key in force."""
+    """Yield warnings about the active key, for the start of a server."""
     if is_example(settings.api.api_key.get_secret_value()):
         yield f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
 
@@ -69,7 +69,7 @@ def key_notes(settings: Settings) -> Iterator[str]:
 def ensure_key(folder: Path) -> bool:
     """Add a random key to ``config.yaml``, creating the file if necessary; False: it has one.
 
-    The rest of the file is unchanged. Raises ValueError if there is no safe way.
+    The rest of the file is unchanged. Raises ValueError if the key cannot be inserted safely.
     """
     path = folder / FILE_NAME
     with _alone(folder):
@@ -130,7 +130,10 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield ways to put ``entry`` in, the most natural first; not all of them come out right."""
+    """Yield ways to insert ``entry``, the most natural first.
+
+    The result of a way may be invalid.
+    """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
     if ("api", "api_key") in positions:

@@ -40,7 +40,7 @@ def is_optional(path: KeyPath) -> bool:
 
 
 def expected_at(path: KeyPath) -> str:
-    """Return text such as ``a whole number from 0 to 65535``."""
+    """Return the expected value as text, such as ``a whole number from 0 to 65535``."""
     schema = schema_at(path)
     return _in_words(schema) + (" or null" if schema.get("optional") else "")
 

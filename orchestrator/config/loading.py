@@ -32,7 +32,9 @@ NAMED = ("agents", "triggers")
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Settings, and the source of each by dotted name (``default`` if none sets it)."""
+    """The settings, and the source of each setting by its dotted name (``default`` if no source
+    sets it).
+    """
 
     settings: Settings
     origins: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Settings of messages to receivers outside: webhooks and notifications."""
+"""Settings of messages to external receivers: webhooks and notifications."""
 
 from collections.abc import Mapping
 from typing import Annotated

@@ -75,7 +75,7 @@ def project_of(
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """The other entries of the folder's parent."""
+    """The other entries of the folder's parent directory."""
 
     directories: tuple[Path, ...]
     has_file: bool
@@ -92,7 +92,7 @@ class _Beside:
 
 
 def _unfit(parent: Path, beside: _Beside, environ: Mapping[str, str]) -> str:
-    """Return why the folder's parent cannot be the project; "" if it can."""
+    """Return why the folder's parent cannot be the project; "" if the parent is suitable."""
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("cannot be read", lambda: not beside.is_readable),
         ("holds other repositories", lambda: any(map(is_repository, beside.directories))),

@@ -92,7 +92,7 @@ class Orchestrator(_Commands, defer_build=False, use_attribute_docstrings=True):
     """Retention of ended jobs, in seconds; null: keep forever."""
 
     def command_of(self, agent: KnownTool) -> str:
-        """Return the command that starts the agent's program; empty if it has none."""
+        """Return the command that starts the agent's program; empty if no command is set."""
         return str(getattr(self, agent.command_setting)) if agent.program else ""
 
 

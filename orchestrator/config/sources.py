@@ -102,10 +102,10 @@ def under_present_names(layer: Layer) -> Layer:
 
 
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
-    """Return the layer with the value of the variable in place of each ``env:NAME``.
+    """Return the layer with each ``env:NAME`` replaced by the value of the variable.
 
-    A variable that is not set is empty, or with ``must_be_set`` a problem: the server has variables
-    that the user's terminal does not have.
+    An unset variable becomes "". With ``must_be_set`` an unset variable is a problem: only the
+    server needs the variables, not the user's terminal.
     """
 
     def filled(path: KeyPath, value: object) -> object:

@@ -1,4 +1,4 @@
-"""Settings of triggers: events from outside that start a job, or come back as feedback."""
+"""Settings of triggers: external events that start a job, or are sent as feedback."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,11 +14,11 @@ ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,
 
 
 class TriggerAction(StrEnum):
-    """What an event becomes."""
+    """The use of an event."""
 
     #: a new job
     JOB = "job"
-    #: comments on the worker whose pull request the event is about
+    #: feedback to the worker of the event's pull request
     FEEDBACK = "feedback"
 
 

@@ -23,7 +23,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """Reports whose job does not wait for them."""
+    """Late reports, for which no job waits."""
 
     render: Render
 
@@ -74,7 +74,7 @@ class Reporting:
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 
     def once_more(self, render: Render) -> None:
-        """Rewrite the reports of an ended job, which are outdated."""
+        """Rewrite the outdated reports of an ended job."""
         self._queue.put(_Owed(render))
 
     def write(self) -> None:

@@ -86,7 +86,7 @@ class JobRemoval:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
-        """Return removals that an earlier process began, and did not finish."""
+        """Return unfinished removals of earlier processes."""
         return tuple(self._files.aside())
 
     def finish(self, root_id: str) -> None:
@@ -109,7 +109,10 @@ class RetentionCalls(Protocol):
 
 
 class Housekeeping:
-    """Runs in a background thread. Its calls take the supervisor's loop only milliseconds."""
+    """Repairs files and removes old jobs in a background thread.
+
+    Its calls take the supervisor's loop only milliseconds.
+    """
 
     def __init__(
         self,

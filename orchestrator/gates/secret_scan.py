@@ -18,7 +18,7 @@ _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A line, or a window of a long line."""
+    """An added line, or a window of a long line."""
 
     commit: bytes
     #: Path of the file; empty: the commit's message.
@@ -37,7 +37,7 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads the text in pieces, up to ``most`` bytes in total."""
+    """Reads added lines from the text in pieces, up to ``most`` bytes in total."""
 
     most: int
     #: True if the text was longer.
@@ -140,7 +140,7 @@ class _Find:
 
 
 class Secrets:
-    """See ``core.gates.findings.SecretScan``."""
+    """Scans for secrets; implements ``core.gates.findings.SecretScan``."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes

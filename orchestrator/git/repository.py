@@ -48,8 +48,10 @@ from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """See ``core.repository.repository``. The worktree's files are lost: they must be saved
-    before."""
+    """Roll a worktree back, as in ``core.repository.repository``.
+
+    The worktree's files are lost, so the caller must save them before.
+    """
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
     if found is None:
@@ -73,7 +75,10 @@ MOST_BYTES = 1024 * 1024
 
 
 class CommitFiles:
-    """See ``core.model.gate.GateFiles``. Paths are relative to the host project."""
+    """The files of a commit; implements ``core.model.gate.GateFiles``.
+
+    Paths are relative to the host project.
+    """
 
     def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str] = ()) -> None:
         """``ours``: the product's own folders, relative to the top of the repository."""
@@ -174,8 +179,10 @@ logger = logging.getLogger(__name__)
 
 
 class GitRepository(Committed):
-    """Paths are absolute. The repository is searched when it is first needed, because a project
-    may become a repository later.
+    """The host project's repository. Paths are absolute.
+
+    The repository is searched when it is first needed, because a project may become a repository
+    later.
     """
 
     def __init__(
@@ -306,7 +313,10 @@ class GitRepository(Committed):
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
-        """True if the branch surely has all content of a worktree, by one look at its files."""
+        """True if the branch surely contains the whole content of a worktree.
+
+        Reads file metadata only.
+        """
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
         if found is None:

@@ -67,7 +67,7 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError for a git that is too old. Each program is asked once."""
+    """Raise RepositoryError if git is too old. Each program is checked once."""
     program = shutil.which("git") or "git"
     with suppress(OSError):
         _check_program(program, os.stat(program).st_mtime_ns, git.directory)

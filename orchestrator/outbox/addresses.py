@@ -1,7 +1,7 @@
-"""Addresses to which messages may be sent: nothing on this machine or in its networks.
+"""Addresses to which messages may be sent: none on this machine or in its networks.
 
-A URL that a caller gives must not reach what only this machine can reach (server-side request
-forgery). Hosts of ``webhooks.allow_hosts`` are excepted.
+A caller's URL must not reach a service that only this machine can reach (server-side request
+forgery). Hosts of ``webhooks.allow_hosts`` are allowed.
 """
 
 import ipaddress
@@ -20,28 +20,33 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ForbiddenUrl(InvalidRequest):
-    """Nothing may be sent to this URL."""
+    """Messages to this URL are forbidden."""
 
     kind = "forbidden-url"
 
 
 class Unresolved(ForbiddenUrl):
-    """The host has no address now."""
+    """The host name has no address at present."""
 
 
 class AddressPolicy:
-    """Any thread may call."""
+    """Decides which addresses may get messages. Any thread may call."""
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
-        """``allowed``: ``host`` or ``host:port`` that may be called although it is private."""
+        """``allowed``: each ``host`` or ``host:port`` that is allowed although its address is
+        private.
+        """
         self._allowed = frozenset(each.lower() for each in allowed)
 
     def check(self, url: str) -> None:
-        """Raise ForbiddenUrl. Looks the host up; a message's own connection checks again."""
+        """Raise ForbiddenUrl if messages to the URL are forbidden.
+
+        Resolves the host name. The connection of each message checks the address again.
+        """
         host, port = _parts(url)
         if self.is_allowed(url):
             return
-        # A final dot means the same host, and not every resolver knows it for localhost.
+        # A final dot means the same host, but some resolvers do not know "localhost.".
         for address in _addresses(host.rstrip("."), port):
             if not _is_public(address):
                 raise ForbiddenUrl(
@@ -50,18 +55,21 @@ class AddressPolicy:
                 )
 
     def is_allowed(self, url: str) -> bool:
-        """True if the settings name the host of a URL. Raise ForbiddenUrl if it is malformed."""
+        """True if ``webhooks.allow_hosts`` contains the host of a URL.
+
+        Raise ForbiddenUrl if the URL is malformed.
+        """
         host, port = _parts(url)
         return not self._allowed.isdisjoint({host, _with_port(host, port)})
 
 
 def check_form(url: str) -> None:
-    """Raise ForbiddenUrl if a URL is malformed. Looks nothing up."""
+    """Raise ForbiddenUrl if a URL is malformed. Does not resolve the host name."""
     _parts(url)
 
 
 def shown(url: str) -> str:
-    """Return scheme and host of a URL: path and query may hold a token."""
+    """Return only scheme and host of a URL, because path and query may contain a token."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""

@@ -1,4 +1,4 @@
-"""What people do with the outbox, and the delivery of its entries."""
+"""Calls of administrators about the outbox, and the delivery of its entries."""
 
 import secrets
 import time
@@ -28,11 +28,11 @@ from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.schedule import GONE, after_attempt
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 
-OFF = f"the receiver answered 410 Gone; turn it on again: {COMMAND} webhooks test "
+OFF = f"the receiver answered 410 Gone; turn the endpoint on: {COMMAND} webhooks test "
 
 
 class Switch(Protocol):
-    """Endpoints that get no more messages."""
+    """Turns off messages to single endpoints."""
 
     def turn_off(self, endpoint: str) -> None: ...
 
@@ -42,7 +42,7 @@ class Switch(Protocol):
 
 
 class OutboxService:
-    """Matches core.ports.outbox.OutboxCalls. Any thread may call."""
+    """Implements core.ports.outbox.OutboxCalls. Any thread may call."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class OutboxService:
         now: Callable[[], float],
         trouble: Sequence[str] = (),
     ) -> None:
-        """``trouble``: settings that cannot be used, one line each."""
+        """``trouble``: errors in the settings, one line each."""
         self._store = store
         self._webhooks = webhooks
         self._notifications = notifications
@@ -68,12 +68,12 @@ class OutboxService:
         self.sender = Sender(store, self.deliver, now, most_of=_most_at_once)
 
     def check_settings(self) -> None:
-        """Raise ConfigError for settings that cannot be used, such as a missing variable."""
+        """Raise ConfigError for unusable settings, such as a variable that is not set."""
         if self._trouble:
             raise ConfigError("\n".join(self._trouble))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry, and return the new states of what was sent."""
+        """Send an entry. Return the new states of all entries that were sent with it."""
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
         outcome = self._webhooks.send(entry)
@@ -154,7 +154,9 @@ class OutboxService:
 
 
 def _most_at_once(endpoint: str) -> int:
-    """Return how many messages an endpoint may get at once: notifications join, so only one."""
+    """Return how many messages an endpoint may get in parallel: 1 for notifications, because
+    several join in one message.
+    """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 
 

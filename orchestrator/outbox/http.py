@@ -1,4 +1,4 @@
-"""One HTTP request of a message: to a checked address, without redirects and proxies."""
+"""The HTTP request of one message: to a checked address, without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Outcome:
 
 
 class Poster:
-    """Sends bodies. Any thread may call."""
+    """Sends messages by HTTP. Any thread may call."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Poster:
         self._mask = mask
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send a body. Never raises for what the network or the receiver does."""
-        # Imported here, because it takes a tenth of a second, and most servers send nothing.
+        """Send a body. Never raises for errors of the network or the receiver."""
+        # Imported here, because the import takes 0.1 s, and most servers send nothing.
         import requests
         from requests_hardened.ip_filter import InvalidIPAddress
 
@@ -82,7 +82,7 @@ class Poster:
             return Outcome(error=_reason(error))
 
     def _session(self, url: str) -> "requests.Session":
-        """Return a session that connects to the address that it has checked."""
+        """Return a session that connects only to the address that was checked."""
         import requests
         from requests_hardened.client import HTTPSession
         from requests_hardened.config import Config
@@ -100,7 +100,7 @@ class Poster:
 
     def _outcome(self, response: "requests.Response", url: str) -> Outcome:
         status, answer = response.status_code, self._beginning(response)
-        # A receiver may repeat its address, which may hold a token.
+        # A receiver may repeat its address, which may contain a token.
         for part in (url, urlsplit(url).query):
             answer = answer.replace(part, "***") if part else answer
         if 200 <= status < 300:
@@ -132,7 +132,7 @@ class Poster:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a request failed, without its URL."""
+    """Return the reason of a failed request, without its URL."""
     import requests
 
     if isinstance(error, requests.Timeout | TimeoutError):

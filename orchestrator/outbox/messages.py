@@ -19,13 +19,13 @@ TYPES: Mapping[Topic, str] = {
     Topic.JOB_LANDED: "job.landed",
 }
 MOST_REQUEST, MOST_REASON = 300, 1000
-#: Needs and labels in a message; further ones are left out.
+#: Maximum number of needs and of labels in a message.
 MOST_NEEDS, MOST_LABELS = 10, 20
 MOST_LABEL = 200
 
 
 class Messages:
-    """Any thread may call. Raises StoreError."""
+    """Creates the bodies of messages. Any thread may call. Raises StoreError."""
 
     def __init__(
         self, store: Store, base_url: Callable[[], str], mask: Callable[[str], str]
@@ -56,12 +56,14 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return what a job tree waits for from a person now."""
+        """Return what a job tree needs from a person now."""
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return status and reason: of the event, if the job has changed since then."""
+        """Return status and reason from the event if it reports the end of a job; otherwise from
+        the job.
+        """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)
             payload = found[0].data if found else {}

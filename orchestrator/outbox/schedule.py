@@ -1,4 +1,4 @@
-"""Retries: when a message is sent again, and when it is given up. Pure."""
+"""Retry schedule of messages: the time of the next attempt, and the last attempt. Pure."""
 
 import random
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from orchestrator.outbox.http import Outcome
 
 #: Seconds before the second and each later attempt, as Standard Webhooks proposes.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-#: The same after 404 and 409: a workflow tool answers them before it has stored that it waits, and
+#: The same after 404 and 409, because a workflow tool answers them shortly before it waits, and
 #: after it has continued.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Attempts with another answer 3xx or 4xx, which a proxy may have given.
+#: Attempts after another answer 3xx or 4xx, which may come from a proxy.
 MOST_REFUSED = 3
-#: Answers 4xx that ask to try later.
+#: Statuses 4xx that are retried like 5xx.
 _LATER = frozenset({408, 425, 429})
 _ASKS = frozenset({429, 503})
 GONE = 410
@@ -29,7 +29,7 @@ def after_attempt(
     now: float,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> OutboxEntry:
-    """Return the entry after one more attempt: delivered, given up, or due again."""
+    """Return the entry after one more attempt: delivered, failed, or due again."""
     entry = replace(
         entry,
         attempts=entry.attempts + 1,

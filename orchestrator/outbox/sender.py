@@ -1,4 +1,4 @@
-"""Sends the entries of the outbox when they are due: one thread, and a few at once."""
+"""Sends the due entries of the outbox: one thread plans, and several threads send."""
 
 import logging
 import threading
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 #: Messages that are sent at the same time, in total and to one endpoint: a receiver that does not
 #: answer must not delay the others.
 MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
-#: Seconds between two looks at the store while the sender waits for a due time.
+#: Seconds between two reads of the store while the sender waits for a due time.
 LONGEST_WAIT_SECONDS = 60.0
-#: Seconds after the store has failed.
+#: Seconds until a retry after an error of the store.
 STORE_PAUSE_SECONDS = 2.0
 #: Seconds for which a stop waits for messages; unsent ones are sent after the next start.
 STOP_SECONDS = 5.0
@@ -30,7 +30,10 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class Sender:
-    """The thread starts with the first entry: without endpoints, nothing runs."""
+    """Sends due entries.
+
+    Its thread starts with the first entry, so a server without endpoints has none.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,10 @@ class Sender:
         *,
         most_of: Callable[[str], int] = lambda endpoint: MOST_OF_ENDPOINT,
     ) -> None:
-        """``deliver`` is called in threads of its own. ``wait`` waits on the condition, at most
-        for some seconds. ``most_of`` returns how many messages an endpoint may get at once.
+        """``deliver`` is called in separate threads.
+
+        ``wait`` waits on the condition, at most for the given seconds. ``most_of`` returns how many
+        messages an endpoint may get in parallel.
         """
         self._store = store
         self._deliver = deliver
@@ -62,7 +67,7 @@ class Sender:
         self._unrecorded: list[OutboxEntry] = []
 
     def start(self) -> None:
-        """Send what an earlier server has left."""
+        """Start to send the entries that an earlier server left pending."""
         try:
             waiting = self._store.next_due() is not None
         except StoreError:
@@ -71,12 +76,12 @@ class Sender:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        """Take notice of new entries. An observer of stored changes."""
+        """Wake the thread if a stored change has new entries. An observer of stored changes."""
         if change.outbox:
             self.wake()
 
     def wake(self) -> None:
-        """Look for due entries now."""
+        """Check for due entries now."""
         with self._news:
             self._woken = True
             if self._thread is None and not self._stopping:
@@ -85,8 +90,9 @@ class Sender:
             self._news.notify()
 
     def stop(self) -> None:
-        """Send what is due and was not tried yet, for a few seconds, and end. Other entries stay
-        in the store. Idempotent.
+        """Send due entries that had no attempt yet, for a few seconds, and stop.
+
+        Other entries remain in the store. Idempotent.
         """
         self._end(closing=True)
         self._end(closing=False)
@@ -117,7 +123,10 @@ class Sender:
                 self._woken = False
 
     def _turn(self) -> float:
-        """Store what was sent, and send what is due; return the seconds until the next turn."""
+        """Store the results of sent entries, and send due entries.
+
+        Return the seconds until the next turn.
+        """
         self._record()
         free = MOST_AT_ONCE - len(self._sending)
         if free > 0:
@@ -138,7 +147,7 @@ class Sender:
         except Empty:
             pass
         if self._unrecorded:
-            # What cannot be stored now is stored in the next turn: nothing is sent meanwhile.
+            # Unstored states are stored in the next turn; nothing is sent before.
             self._store.record(self._unrecorded)
             self._unrecorded = []
 

@@ -1,4 +1,6 @@
-"""Signatures of messages, as Standard Webhooks defines them (standardwebhooks.com)."""
+"""Signatures of messages, as the specification Standard Webhooks defines them
+(standardwebhooks.com).
+"""
 
 import base64
 import binascii
@@ -29,8 +31,9 @@ def key_of(secret: str) -> bytes:
 def signed_headers(
     message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers of a message: one signature for each key, several while a secret is
-    replaced.
+    """Return the headers of a message: one signature for each key.
+
+    There are two keys while a secret is being replaced.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}

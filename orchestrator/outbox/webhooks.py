@@ -1,4 +1,6 @@
-"""Webhooks and callbacks: signed messages to endpoints of the settings, and to jobs' addresses."""
+"""Webhooks and callbacks: signed messages to the endpoints of the settings, and to the callback
+addresses of jobs.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +14,7 @@ from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.signatures import signed_headers
 
 PREFIX = "webhook:"
-#: Bytes of a message; needs and labels are left out of a larger one.
+#: Maximum bytes of a message; a larger message omits needs and labels.
 MOST_BODY = 20_000
 _JOB_REMOVED = Outcome(error="the job was removed before the message was sent", final=True)
 
@@ -29,7 +31,7 @@ class Endpoint:
 
 
 class Webhooks:
-    """Any thread may call."""
+    """Sends webhooks and callbacks. Any thread may call."""
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class Webhooks:
         self._now = now
 
     def send(self, entry: OutboxEntry) -> Outcome:
-        """Send a message once."""
+        """Make one attempt to send a message."""
         body = self._messages.of(entry)
         endpoint = self._receiver(entry)
         if body is None:
@@ -60,7 +62,7 @@ class Webhooks:
         return self.post(endpoint, entry.id, body)
 
     def post(self, endpoint: Endpoint, message_id: str, body: Mapping[str, Any]) -> Outcome:
-        """Send a body, signed."""
+        """Sign a body and send it."""
         raw = encoded(body)
         signed = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
         headers = {**endpoint.headers, "Content-Type": "application/json", **signed}

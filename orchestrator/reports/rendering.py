@@ -1,8 +1,10 @@
-"""Renders the reports, and writes each whole or not at all.
+"""Renders the reports, and writes each report completely or not at all.
 
-``Pages`` selects the content of each report and its length. Workers run as the same user and could
-create links at the paths of reports. So directories are opened one by one without following links,
-and files are created under a new name and renamed.
+``Pages`` selects the content of each report and its length.
+
+Workers run as the same user and could create links at the paths of reports. Therefore directories
+are opened one by one without following links, and files are created under a new name and then
+renamed.
 """
 
 import os
@@ -416,7 +418,9 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: number that workers share; None: those that this process may use."""
+        """``processors``: number of processors that workers share; None: the processors that this
+        process may use.
+        """
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
         #: Directory of the files of `workdir: project` tasks, for links.

@@ -145,7 +145,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
 
 
 def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that only show changes."""
+    """Return the commands that show changes without merging them."""
     found = {each.show: each.worker_id for each in outside if each.show}
     return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
 

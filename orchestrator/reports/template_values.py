@@ -75,7 +75,7 @@ class PersonsWord:
     """A person's answer to a question, or one round of feedback."""
 
     at: float
-    #: Name of the task or worker that the person spoke to.
+    #: Name of the task or worker that the comment or answer is for.
     subject: str
     text: str
     comments: Sequence[Comment] = ()
@@ -141,7 +141,7 @@ class WorkerView:
 
     @property
     def is_judged(self) -> bool:
-        """True if a gate has judged the worker's work, or had to judge it."""
+        """True if a gate has judged the worker's work, or should have."""
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property
@@ -348,7 +348,7 @@ def worker_view(
 
 
 def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
-    """Return the answers to questions, and the feedback to workers, in order of time."""
+    """Return the answers to questions and the feedback to workers, in chronological order."""
     found: list[PersonsWord] = []
     for worker in workers:
         question = worker.question
@@ -423,7 +423,10 @@ _NOT_PLAIN = re.compile(r"[^\w .()/+-]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """``start`` and ``end`` have the format of the diagram's ``dateFormat``."""
+    """A bar of the timeline.
+
+    ``start`` and ``end`` have the format of the diagram's ``dateFormat``.
+    """
 
     name: str
     kind: str

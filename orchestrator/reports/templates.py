@@ -92,9 +92,10 @@ def _note(path: Path, error: Exception) -> str:
 
 
 class _CompiledTemplates(BytecodeCache):
-    """Code of the templates that this process has compiled, by name, path and content.
+    """The compiled templates of this process, by name, path, and content.
 
-    All environments share it: compiling takes a quarter of a second, most of a small report's time.
+    All environments share them, because compiling takes a quarter of a second, most of a small
+    report's time.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,7 @@
-"""Formats numbers, times and states for people; ``tree.txt``: a line for each job and worker."""
+"""Formats numbers, times, and states for people.
+
+Writes ``tree.txt``: one line for each job and worker.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -77,7 +80,7 @@ def plural(count: int, word: str) -> str:
 
 
 def of_those_that_know(total: Total, shown: str) -> str:
-    """Format a sum, with a note if some workers' values are unknown."""
+    """Format a sum, with a note if the values of some workers are unknown."""
     if total.value is None or not total.unknown:
         return shown
     started = total.known + total.unknown

@@ -107,8 +107,8 @@ class TaskMergeQuery(CliQuery):
 
 
 class WholeAnswer(BaseModel):
-    """An answer in which fields without a value are null, because clients of this surface expect
-    them.
+    """An answer that includes fields without a value as null, because clients of ``/api/v1/tasks``
+    expect them.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

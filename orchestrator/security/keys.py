@@ -50,7 +50,7 @@ class ApiKeys:
         return cls({hash_key(key): holder})
 
     def holder_of(self, key: str) -> Holder | None:
-        """Return the holder of a key, or None; wrong and right keys take equal time."""
+        """Return the holder of a key, or None. Wrong and right keys take equal time."""
         given, found = hash_key(key), None
         for known, holder in self.holders.items():
             if hmac.compare_digest(given, known):

@@ -162,7 +162,7 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
 
 
 def understood(message: bytes) -> ServerReply:
-    """Return the parts of a complete HTTP answer. Raise OSError if it is incomplete."""
+    """Parse a complete HTTP answer, and return its parts. Raise OSError if it is incomplete."""
     head, blank, content = message.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     status = first.split(" ")[1:2]

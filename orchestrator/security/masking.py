@@ -146,7 +146,7 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks, and the positions of its bytes in the stream."""
+    """A stream without its line breaks, with the positions of its bytes in the stream."""
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
@@ -193,8 +193,8 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return the length of the longest end of ``stream`` that is a beginning (not the whole) of
-    ``form``.
+    """Return the length of the longest end of ``stream`` that is also a beginning of ``form``, but
+    not the whole form.
     """
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):

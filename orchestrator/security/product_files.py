@@ -11,5 +11,8 @@ PACKAGES = str(FOLDER.resolve())
 
 
 def product_file(name: str) -> Path:
-    """Return the file or directory that has the path ``name`` in the portable folder."""
+    """Return the path of a product's file or directory.
+
+    ``name``: its path in the portable folder.
+    """
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

@@ -21,7 +21,7 @@ LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """Return the directory, which is the same for every server, so that the next one finds
+    """Return the directory, which is the same for every server, so that the next server finds
     leftovers of a crash.
     """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"

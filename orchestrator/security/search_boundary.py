@@ -51,9 +51,9 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def lay(workspace: Path) -> None:
-    """Write the files into the workspace's top. Idempotent; incomplete files are replaced.
+    """Write the boundary files into the workspace's top. Idempotent; incomplete files are replaced.
 
-    If the disk is full, the server starts without them.
+    If the disk is full, the server starts without these files.
     """
     for name, text in FILES.items():
         if read_regular(workspace / name, _MOST_BYTES) != text.encode():

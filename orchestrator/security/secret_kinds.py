@@ -82,7 +82,7 @@ LEAST_ENTROPY = 3.7
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that was found."""
+    """A found secret."""
 
     kind: str
     value: bytes

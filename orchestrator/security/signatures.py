@@ -1,4 +1,4 @@
-"""Signatures of incoming events: each proves that the sender knows the trigger's secret."""
+"""Signatures of incoming events. A signature proves that the sender knows the trigger's secret."""
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ class Verification(StrEnum):
 def is_verified(
     how: Verification, secret: str, headers: Mapping[str, str], body: bytes, now: float
 ) -> bool:
-    """True if the event was sent by a holder of the secret. Compares in constant time.
+    """True if the sender of the event knows the secret. Compares in constant time.
 
     ``headers`` have names in lower case. ``body``: the raw bytes. ``now``: seconds since the epoch.
     """
@@ -55,9 +55,9 @@ def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: floa
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key of a secret of Standard Webhooks: base64, with or without ``whsec_``.
+    """Return the key of a Standard Webhooks secret: base64, with or without ``whsec_``.
 
-    A text that is no base64 is its own key.
+    A secret that is not base64 is used as the key itself.
     """
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)

@@ -71,8 +71,9 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """Return the content, read in a loop, because one unbuffered read may return less than
-    requested.
+    """Return the content.
+
+    Reads in a loop, because one unbuffered read may return less than requested.
     """
     found = file.read(limit)
     while found and len(found) < limit and (more := file.read(limit - len(found))):

@@ -59,8 +59,9 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[Lease, bool]]:
-    """Return leases of these names and of paths above and below, each with True if it was passed
-    on.
+    """Return leases of these names and of names above and below.
+
+    True marks a lease that was passed on.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -89,8 +90,8 @@ def _given(
     number: int,
     at: float,
 ) -> Lease:
-    """Return the same lease; if a descendant of its holder was granted a greater number since, a
-    new lease.
+    """Return the same lease, or a new lease if a descendant of its holder was granted a greater
+    number since.
     """
     if held is not None and not held[1]:
         return held[0]

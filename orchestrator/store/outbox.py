@@ -1,7 +1,7 @@
-"""The outbox: messages to receivers outside, with a connection of its own for their progress.
+"""The stored outbox: messages to external receivers, with a separate connection for their progress.
 
-``SqlStore.save`` adds entries. What became of them is written here, so that the supervisor's
-thread does not work for it.
+``SqlStore.save`` adds entries. This module writes the results of attempts, so that the supervisor's
+thread does not.
 """
 
 import threading
@@ -32,7 +32,7 @@ _record = (
 
 
 class SqlOutbox:
-    """Matches core.ports.outbox.OutboxStore."""
+    """Implements core.ports.outbox.OutboxStore."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values by job id; the least recently used one is removed first. Any thread may call."""
+    """Values by job id; the least recently used value is removed first. Any thread may call."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -67,8 +67,8 @@ class Recent(Generic[Value]):
         self._readings: dict[str, object] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value, or the value of ``read``, which is cached unless the job
-        changes meanwhile.
+        """Return the cached value, or the value of ``read``, which is cached unless the job changes
+        during the read.
         """
         reading = object()
         with self._lock:
@@ -259,7 +259,7 @@ _RECENT_COUNTS = 2000
 
 
 class SqlStore:
-    """Matches core.ports.Store.
+    """The store in an SQL database; implements core.ports.Store.
 
     ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
     come from one thread, reads from any thread. Text and values are read back exactly as saved; an
@@ -379,7 +379,9 @@ class SqlStore:
         )
 
     def _known_total(self, root_id: str, wanted: WorkerFilter) -> int | None:
-        """Return the number of workers that match, if counts in memory tell."""
+        """Return the number of workers that match, if counts in memory are sufficient; otherwise
+        None.
+        """
         if wanted.agents or wanted.text:
             return None
         own = [
@@ -527,7 +529,10 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 
 
 def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
-    """Return a job's workers with new values; None if they are not in their places."""
+    """Return a job's workers with the new values.
+
+    Return None if the workers are not in their expected places.
+    """
     found = list(known)
     for worker in changed:
         if worker.index >= len(found) or found[worker.index].id != worker.id:

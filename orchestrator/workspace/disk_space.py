@@ -1,4 +1,6 @@
-"""Disk of the workspace: a reserve for the last state, and jobs in separate regions of ext4."""
+"""Disk space of the workspace: a reserve for the final state, and separate regions of ext4 for
+jobs.
+"""
 
 import errno
 import fcntl

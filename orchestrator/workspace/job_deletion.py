@@ -19,7 +19,7 @@ Secure = Callable[[str, str], None]
 
 
 class WorkspaceJobFiles:
-    """The directories of root jobs, which are in ``root``."""
+    """The directories of root jobs below ``root``."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class WorkspaceJobFiles:
         self._secure = secure
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError if the disk is too full to keep what ``destroy`` keeps."""
+        """Raise OSError if the disk is too full to save the work that ``destroy`` saves."""
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def set_aside(self, root_id: str) -> None:

@@ -33,8 +33,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """Observer that appends the events of every change to the logs of their root jobs.
 
-    The number of lines is the number of logged events. Events that a crash or a full disk
-    prevented are read from the store and written before the next ones.
+    The number of lines is the number of logged events. If a crash or a full disk prevented lines,
+    their events are read from the store and written before the next events.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Landings that have begun: the next server completes what a crash kept from being stored."""
+"""Records of landings that have begun, so that the next server can complete them."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _MOST_BYTES = 64 * 1024
 
 
 class FileLandingJournal:
-    """See ``core.repository.landing``."""
+    """Durable records in files; implements ``core.repository.landing.LandingJournal``."""
 
     def __init__(self, workspace: Path) -> None:
         self._directory = workspace / NAME

@@ -51,7 +51,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceLayout:
-    """Paths below ``workspace_root``. Creating a directory twice is no error.
+    """Paths below ``workspace_root``. A directory may be created twice.
 
     Values that every worker needs are text, because thousands of ``Path`` objects take time.
     """
@@ -150,7 +150,7 @@ class WorkspaceLayout:
         return directory
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> None:
-        """Have the driver of the worker's attempt find a message. Raise OSError."""
+        """Write a message for the driver of the worker's attempt. Raise OSError."""
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         path = Path(directory, file_name(message.id))
@@ -176,7 +176,7 @@ class WorkspaceLayout:
             link.symlink_to(worker.id, target_is_directory=True)
 
     def is_bare(self, worker: Worker) -> bool:
-        """True if a worker's directory is completely empty."""
+        """True if a worker's directory is empty."""
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
@@ -232,7 +232,7 @@ def write_all(handle: int, content: bytes) -> None:
 
 
 def iso(at: float | None) -> str | None:
-    """Format as ISO 8601 in UTC with milliseconds; None for None."""
+    """Format a time as ISO 8601 in UTC with milliseconds; None for None."""
     if at is None:
         return None
     milliseconds = int(at * 1000)
@@ -250,7 +250,7 @@ _MOST_BYTES = 65536
 
 
 class Place:
-    """Call ``note`` first. Any thread may call ``moved``."""
+    """The location of workspace and project. Call ``note`` first. Any thread may call ``moved``."""
 
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
@@ -260,7 +260,7 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Remember the directories at both paths, with which ``moved`` compares the paths."""
+        """Record the directories at both paths, with which ``moved`` compares the paths."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
@@ -291,7 +291,7 @@ class Place:
         write_private(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
-        """Return the stored location; empty if none is readable."""
+        """Return the stored location; empty if it cannot be read."""
         with suppress(ValueError):
             found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
             if isinstance(found, dict):

@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 0.01
 
 
 class WorkspaceLock:
-    """Held from ``acquire`` to ``release`` or to the end of the process."""
+    """The lock of a workspace, held from ``acquire`` to ``release`` or the process's end."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / LOCK_NAME

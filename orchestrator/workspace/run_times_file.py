@@ -1,7 +1,7 @@
-"""The file with the run times of earlier tasks, by which longer paths start first.
+"""The file with the run times of earlier tasks, from which the start order is computed.
 
-A line is a name and seconds. Lines are added when a root job has ended; a lost or broken line only
-costs a better order.
+A line contains a name and seconds. Lines are added when a root job has ended. A lost or broken line
+only worsens the order.
 """
 
 import logging
@@ -23,7 +23,7 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return names and seconds, the oldest first. Shorten a file that has grown too long."""
+    """Return names and seconds, oldest first. Shortens a file that has grown too long."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
@@ -35,7 +35,7 @@ def read(workspace: Path) -> list[tuple[str, float]]:
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add run times. Errors are logged only, because the next run adds others."""
+    """Add run times. Errors are logged only, because later runs add others."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(workspace / NAME, flags, 0o600)

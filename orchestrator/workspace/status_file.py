@@ -52,7 +52,10 @@ class _Watched:
 
 
 class StatusFiles:
-    """An observer: keeps the state of unfinished trees and writes it when it has changed."""
+    """Writes the status files.
+
+    An observer: keeps the state of unfinished trees, and writes changed states.
+    """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace

@@ -21,7 +21,8 @@ LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramAgent:
-    """Passes the prompt on standard input and in ``prompt.md``, the task in ``task.json``.
+    """Runs a user's command. Passes the prompt on standard input and in ``prompt.md``, the task in
+    ``task.json``.
 
     As a planner it answers with a plan as JSON; its schema is in ``plan.schema.json``. Exit code 0
     alone is no success: the agent must leave an output or a file.

@@ -162,7 +162,7 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if the program has not begun to read a message that came at its end."""
+        """True if a message that arrived at the program's end is still unread."""
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:

@@ -85,8 +85,7 @@ class Watchdog:
     def take(self, sign: Sign) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
-        The step that reaches a limit is allowed, and a final answer after this step; nothing more
-        is.
+        Allowed are the step that reaches a limit, and one final answer after this step.
         """
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (

@@ -23,7 +23,10 @@ class SessionFile:
 
 
 class Follower:
-    """Skips unreadable files, because lost content costs no work."""
+    """Reads a tool's session files while they grow.
+
+    Skips unreadable files, because lost content costs no work.
+    """
 
     def __init__(self, session: SessionFile) -> None:
         self._session = session

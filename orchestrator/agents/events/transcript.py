@@ -13,7 +13,10 @@ _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than m
 
 
 class Journal:
-    """Text goes to standard output at once, because people follow it."""
+    """The log for people, on standard output.
+
+    Each text is written at once, because people follow it.
+    """
 
     def say(self, text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

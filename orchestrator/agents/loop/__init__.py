@@ -27,7 +27,10 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Never raises, whatever a server answers, except errors of ``emit``."""
+    """A loop over a model's HTTP interface.
+
+    Never raises, whatever a server answers, except errors of ``emit``.
+    """
 
     module: ModuleType
 

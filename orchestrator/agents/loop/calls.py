@@ -64,7 +64,7 @@ class ModelCaller:
                     raise
                 self._emit(Troubled(failure.message, failure.kind, pause))
                 time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _once(self, path: str, body: bytes) -> object:
         times = self._settings.timeouts

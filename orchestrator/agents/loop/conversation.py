@@ -41,7 +41,7 @@ class Mail(Protocol):
 
 
 class NoMail:
-    """No messages."""
+    """A mailbox without messages."""
 
     def take_words(self) -> str:
         return ""

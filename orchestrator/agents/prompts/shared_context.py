@@ -1,4 +1,4 @@
-"""The shared context of a job's workers: its parts, its text, and the server's side."""
+"""The shared context of a job: its parts, its text, and its creation by the server."""
 
 import json
 import os

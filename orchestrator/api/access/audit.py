@@ -37,7 +37,7 @@ LONGEST_METHOD = 20
 
 
 class AuditLog:
-    """``mask`` replaces the server's secrets in a text."""
+    """Writes the audit log. ``mask`` replaces the server's secrets in a text."""
 
     def __init__(self, directory: Path, mask: Callable[[str], str]) -> None:
         self._file = PrivateLog(directory / FILE_NAME, complaints=logger)

@@ -35,8 +35,8 @@ MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A token bucket for each name: the calls of one window (a minute) at once, then calls at an
-    even rate.
+    """A token bucket for each name: the calls of one window (a minute) in one burst, then calls at
+    an even rate.
     """
 
     def __init__(

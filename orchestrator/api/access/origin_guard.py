@@ -44,7 +44,7 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 #: Key of the headers by which a browser lets the page of an allowed origin read the answer. An
 #: answer that is written past this middleware adds them itself.
 CORS_HEADERS = "orchestrator.cors"
-#: What such a page may send; cookies are not allowed, so that only a page with a key can call.
+#: Headers that such a page may send. Cookies are excluded, so a page can call only with a key.
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
     (

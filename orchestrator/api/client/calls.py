@@ -62,8 +62,9 @@ class ClientCalls:
 
 
 def object_of(response: TransportReply) -> Answer:
-    """Return the answer. Raise ClientError if it is not a JSON object, so that the server is not
-    ours.
+    """Return the answer.
+
+    Raise ClientError if it is not a JSON object, which means that another program answered.
     """
     try:
         answer = response.json()

@@ -360,9 +360,9 @@ class OrchestratorClient(Following):
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
     def agents(self) -> Answer:
-        """Return the agents that a task can name, and if they can work: ``agents``."""
+        """Return the agents that a task can name, and their availability: ``agents``."""
         return self._get("/api/v1/agents")
 
     def health(self) -> Answer:
-        """Return if the server is alive and ready; needs no key."""
+        """Return the server's health; needs no key."""
         return self._get("/health")

@@ -28,7 +28,10 @@ class ClientError(OrchestratorError):
 
 
 class ConnectionLost(Exception):
-    """No connection, or it broke before the whole answer: a retry may help."""
+    """The server could not be reached, or the connection broke before the whole answer arrived.
+
+    A retry may help.
+    """
 
 
 class ServerUnreachable(ClientError):
@@ -118,7 +121,7 @@ class RefusedError(InvalidError):
 
 
 class QuotaError(ApiError):
-    """A limit is reached for the present; ``free_at`` is the time of the next free quota."""
+    """A limit is reached now; ``free_at`` is the time of the next free quota."""
 
     kind = "limit"
 

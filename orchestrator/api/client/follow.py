@@ -20,10 +20,10 @@ WAIT_SECONDS = 100.0
 
 
 class Following(ClientCalls):
-    """Calls that last as long as a job."""
+    """The client's calls that follow a job until it has ended."""
 
     def status(self, job_id: str) -> Answer:
-        """Return the short form: ``status`` and, once a worker has finished, ``results``."""
+        """Return a job in short form: ``status`` and, once a worker has finished, ``results``."""
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:

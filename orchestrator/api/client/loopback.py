@@ -1,7 +1,7 @@
-"""HTTP to a server on this machine, with the standard library: importing ``requests`` takes longer
-than most commands.
+"""HTTP client for a server on this machine, with the standard library only.
 
-Each call has a connection of its own, and no proxy sees it. Redirects are not followed.
+Importing ``requests`` takes longer than most commands. Each call has its own connection. Proxy
+settings are ignored. Redirects are not followed.
 """
 
 import json as json_text
@@ -13,14 +13,14 @@ from urllib.parse import urlencode, urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost
 
-#: Maximum bytes of the first lines of an answer.
+#: Maximum bytes of the status line and headers of an answer.
 _LONGEST_HEAD = 65536
 
 
 class LoopbackResponse:
-    """A whole answer, with the attributes of ``requests.Response`` that the client uses.
+    """A complete answer, with the attributes of ``requests.Response`` that the client uses.
 
-    Raise ConnectionLost if it is incomplete.
+    Raise ConnectionLost if the body is incomplete.
     """
 
     def __init__(self, url: str, stream: BinaryIO) -> None:
@@ -32,7 +32,7 @@ class LoopbackResponse:
         self.status_code = int(words[1])
         self.reason = words[2] if len(words) > 2 else ""
         pairs = (line.partition(":") for line in lines)
-        #: By name in lower case.
+        #: Headers, with names in lower case.
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         self.content = stream.read()
         length = self.headers.get("content-length", "")
@@ -49,17 +49,17 @@ class LoopbackResponse:
 
 
 class LoopbackSession:
-    """Calls one server. Raise ValueError for an invalid address."""
+    """Makes calls to one server. Raise ValueError for an invalid address."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        # As bytes: for text, Python would load its tables of international names.
+        # As bytes, because a text makes Python load its tables for international names.
         self._address: Any = str(parts.hostname).encode(), parts.port or 80
         self._host = parts.netloc.rpartition("@")[2]
         self.headers: dict[str, str] = {}
 
     def close(self) -> None:
-        """Do nothing: no connection is kept."""
+        """Do nothing, because no connection is kept open."""
 
     def request(
         self,
@@ -71,9 +71,7 @@ class LoopbackSession:
         json: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> LoopbackResponse:
-        """Make one call. Raise ConnectionLost if no answer came within the times to connect and to
-        read.
-        """
+        """Make one call. Raise ConnectionLost after a timeout to connect or to read."""
         content = b"" if json is None else json_text.dumps(json).encode()
         path = (urlsplit(url).path or "/") + (f"?{urlencode(params)}" if params else "")
         # The answer to HTTP/1.0 comes in one piece and ends with the connection.
@@ -96,7 +94,7 @@ class LoopbackSession:
 
 
 def _head(stream: BinaryIO) -> list[str]:
-    """Return the lines before the body."""
+    """Return the status line and headers of an answer."""
     lines: list[str] = []
     size = 0
     while line := stream.readline(_LONGEST_HEAD):

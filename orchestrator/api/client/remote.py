@@ -17,7 +17,7 @@ _LOST = (
 
 
 class RemoteSession(requests.Session):
-    """A session that raises ConnectionLost where a retry may help."""
+    """A session of ``requests`` that raises ConnectionLost for errors that a retry may fix."""
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         try:

@@ -54,7 +54,7 @@ def seconds_until(retry_after: str | None) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
-    # Imported here: rarely needed, and a tenth of a command's start.
+    # Imported here, because few calls need it, and it takes a tenth of a command's start.
     from email.utils import parsedate_to_datetime
 
     try:

@@ -21,7 +21,7 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class TransportReply(Protocol):
-    """A whole answer."""
+    """A complete answer of the server."""
 
     @property
     def status_code(self) -> int: ...
@@ -71,7 +71,7 @@ class Transport:
 
     def _by_requests(self) -> Any:
         if self._remote is None:
-            # Imported here: the import takes longer than most commands.
+            # Imported here, because the import takes longer than most commands.
             from orchestrator.api.client.remote import RemoteSession
 
             session = RemoteSession()
@@ -106,8 +106,9 @@ class Transport:
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> TransportReply:
-        """Send a POST request, with retries as for ``get``. All tries have one Idempotency-Key, so
-        that they count once.
+        """Send a POST request, with retries as for ``get``.
+
+        All retries have the same Idempotency-Key, so that the server acts once.
         """
         return self._call(
             self.retry(self.retry_seconds),
@@ -184,7 +185,7 @@ def _header(response: TransportReply, name: str) -> str | None:
 
 
 def new_key() -> str:
-    """Return a key that no other call has."""
+    """Return a new, unique idempotency key."""
     return os.urandom(16).hex()
 
 

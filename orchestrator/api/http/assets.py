@@ -20,7 +20,7 @@ _DIGITS = 12
 
 
 def version() -> str:
-    """Return a name for the present content of all files: that of their times and sizes."""
+    """Return a version of all files, computed from their times and sizes."""
     digest = hashlib.sha256()
     for path in _files():
         status = path.stat()
@@ -29,8 +29,10 @@ def version() -> str:
 
 
 def page(version: str, is_job: bool) -> str:
-    """Return the dashboard's page with versioned addresses. Its modules are named in advance;
-    otherwise a browser finds each only after it has read the one that imports it.
+    """Return the dashboard's page with versioned addresses.
+
+    The page lists all modules, so that a browser loads them at once, not each after the module that
+    imports it.
     """
     return _page(version, JOB_ENTRIES if is_job else ())
 

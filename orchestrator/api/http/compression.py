@@ -17,7 +17,7 @@ _GZIP = 31
 #: Compressed answers that are kept, in bytes.
 MOST_KEPT = 16 * 1024 * 1024
 COMPRESSED = frozenset({"application/json", "application/problem+json", "text/x-diff"})
-#: Files are compressed once, so slowly and well.
+#: Compression level of files: high, because each file is compressed only once.
 FILE_LEVEL = 9
 #: Blueprints with files: the pages, and Flask's own folder of static files.
 FILES_OF = ("pages", None)
@@ -61,7 +61,7 @@ def compressed(body: bytes, level: int = LEVEL) -> bytes:
 
 
 def register(app: Flask) -> None:
-    """Have the application compress its answers. Streams are sent as they are."""
+    """Compress the answers of an application. Streams are sent uncompressed."""
     kept, files = Compressed(), Compressed(FILE_LEVEL)
 
     @app.after_request

@@ -15,7 +15,7 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "P
 
 
 class _Counts(Collector):
-    """The service's counts of one moment."""
+    """The service's counts at one moment."""
 
     def __init__(self, stats: Mapping[str, object]) -> None:
         self._stats = stats

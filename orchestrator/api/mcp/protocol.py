@@ -200,7 +200,7 @@ def call_of(request: Request) -> RpcCall:
 
 
 def said(text: str, *, is_error: bool = False) -> Values:
-    """Return the result of a tool: one text."""
+    """Return one text as the result of a tool."""
     # A file's name may contain invalid text.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

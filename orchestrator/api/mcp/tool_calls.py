@@ -49,7 +49,7 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """The caller and the service of a tool's call."""
+    """The caller of a tool, and the service that the tool uses."""
 
     service: Service
     caller: Caller
@@ -70,7 +70,7 @@ def asked(call: RpcCall) -> ToolCall:
 
 
 def check_caller(caller: Caller, tool: McpTool) -> None:
-    """Raise Forbidden if the tool is for people, and the caller's key lacks the scope admin."""
+    """Raise Forbidden for a tool of administrators if the caller's key lacks the scope admin."""
     if not tool.for_people or caller.is_admin:
         return
     what = "a worker" if caller.attempt is not None else f"key {caller.name!r}"

@@ -12,6 +12,6 @@ FOR_PEOPLE = {"orchestrator/callers": "people"}
 
 @cache
 def definitions(*, for_admin: bool) -> list[dict[str, Any]]:
-    """Return the tools; ``for_admin``: with those of people, which need the scope admin."""
+    """Return the tools. ``for_admin`` adds the tools that need the scope admin."""
     found: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))
     return [each for each in found if for_admin or each.get("_meta") != FOR_PEOPLE]

@@ -45,7 +45,7 @@ class McpTool:
     reads_only: bool = True
     #: True for a tool that changes something and can do damage.
     destructive: bool = field(default=False)
-    #: True for a tool of people: only keys with the scope admin have it in their list, and may
+    #: True for a tool of administrators: only keys with the scope admin can list it, and may
     #: call it.
     for_people: bool = field(default=False)
 

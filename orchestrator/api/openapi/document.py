@@ -200,9 +200,7 @@ def _answer(
 
 
 def _free(media: str) -> Schema:
-    """Return the schema of an answer that has no model. A stream is described as events, or as
-    text.
-    """
+    """Return the schema of an answer without a model: a stream of events, or text."""
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},
         MEDIA_TYPE: {"type": "object"},

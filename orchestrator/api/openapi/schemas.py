@@ -72,8 +72,9 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """Return the schema without null types: answers omit fields without a value. Requests may have
-    null.
+    """Return the schema without null types, because answers omit fields without a value.
+
+    Requests may contain null.
     """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]

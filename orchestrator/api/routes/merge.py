@@ -1,4 +1,4 @@
-"""The outcome of a job's changes to the project; merging them again, and landing them."""
+"""Calls about a job's changes: their outcome, repeated merges, and landing."""
 
 from http import HTTPStatus
 

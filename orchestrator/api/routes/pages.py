@@ -82,7 +82,7 @@ ENDPOINTS = {
 
 @blueprint.get("/")
 def get_page() -> Response:
-    """Return the dashboard; to a program that accepts JSON only, what the server is."""
+    """Return the dashboard. A program that accepts only JSON gets a description of the server."""
     wanted = request.accept_mimetypes.best_match(["text/html", JSON])
     if wanted == JSON:
         values = {"name": "orchestrator", "version": __version__, "api_version": "v1"}
@@ -99,13 +99,16 @@ def get_page() -> Response:
 @blueprint.get("/agents")
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
-    """Return the dashboard, which shows what the address names."""
+    """Return the dashboard, which shows the object in the address."""
     return _dashboard(is_job=bool(place))
 
 
 @blueprint.get("/static/v/<version>/<path:name>")
 def get_asset(version: str, name: str) -> Response:
-    """Return a file of the dashboard, to be kept by the browser if the version is the present."""
+    """Return a file of the dashboard.
+
+    Browsers may cache the file if the address has the present version.
+    """
     response = send_from_directory(assets.STATIC, name)
     is_present = version == assets.version()
     kept = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_present else "no-cache"

@@ -36,7 +36,7 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 
 
 def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
-    """Return the same for an encoded answer and its remaining quota."""
+    """Return the answer like ``tagged_answer``, for an encoded answer and its remaining quota."""
 
     def made() -> _Tagged:
         lasting, left = make()
@@ -46,7 +46,7 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """Return the same for an answer that is encoded already."""
+    """Return the answer like ``tagged_answer``, for an answer that is encoded already."""
 
     def made() -> _Tagged:
         body = make()

@@ -1,6 +1,6 @@
-"""The call of services outside: an event that starts a job, or goes to the worker of one.
+"""The call for external services: an event starts a job, or is sent as feedback to a worker.
 
-The trigger's own secret replaces the key.
+The trigger's own secret replaces the API key.
 """
 
 import time
@@ -33,7 +33,7 @@ HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """The triggers of an application by name, with the limit of each."""
+    """The triggers of an application by name, with the rate limit of each trigger."""
 
     named: dict[str, tuple[Trigger, RateLimit]]
 
@@ -65,7 +65,7 @@ def receive_event(trigger_name: str) -> Response:
 
 
 def _verified(trigger: Trigger) -> TriggerEvent:
-    """Return the event. Raise a 413, a 401 that gives no reason, or a 400."""
+    """Return the verified event. Raise a 413, a 401 without a reason, or a 400."""
     if (request.content_length or 0) > MOST_BYTES:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -96,7 +96,7 @@ def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
 
 
 def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
-    """Store what the event says about the pull request of a job, for its worker."""
+    """Store an event's comments on a job's pull request as feedback for a worker."""
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):
         return _answer(trigger, TriggerOutcome.IGNORED, reason=remark)
@@ -114,7 +114,7 @@ def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
 
 
 def _take(trigger: Trigger, limit: RateLimit) -> None:
-    """Count one event that starts work. Raise a 429."""
+    """Count one event that starts a job. Raise a 429 if the trigger's rate limit is reached."""
     if seconds := ceil(limit.take(trigger.name)):
         most, name = trigger.max_per_hour, f"triggers.{trigger.name}.max_per_hour"
         raise ProblemError(

@@ -35,7 +35,7 @@ def brief_values(event: Event) -> Mapping[str, object]:
 
 
 def _used(data: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the worker's tokens and its cost so far, as far as they are known."""
+    """Return the worker's tokens and cost so far, without unknown values."""
     known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {

@@ -1,4 +1,4 @@
-"""All workers of a job tree in columns: what graph, timeline, and table share."""
+"""All workers of a job tree in columns, for graph, timeline, and table."""
 
 import threading
 from collections import OrderedDict

@@ -327,7 +327,7 @@ def _plain(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
-    """An encoded answer with its tag: for a large one, the tag takes as long as all the rest."""
+    """An encoded answer with its tag, because computing the tag of a large answer is slow."""
 
     body: bytes
     tag: str

@@ -1,4 +1,4 @@
-"""Jobs in lists, and what they wait for from a person."""
+"""Jobs in lists, with their needs."""
 
 from orchestrator.api.serializers.common import job_path, job_summary, moment
 from orchestrator.core.outcome.job.needs import Need

@@ -1,4 +1,4 @@
-"""The outcome of ``land`` and ``undo`` as answers; the command line has the same ones."""
+"""The outcome of ``land`` and ``undo`` as answers, for the API and the command line."""
 
 from orchestrator.api.serializers.common import links
 from orchestrator.core.model.submission import Caller
@@ -13,7 +13,7 @@ MOST_FILES = 1000
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> LandAnswer:
-    """Check the landing; nothing changes."""
+    """Check the landing without changing anything."""
     plan = service.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
     return _land_answer(job_id, plan, text)

@@ -79,7 +79,7 @@ class StatusParts:
         return own if any(worker.status.ended for worker in own) else ()
 
     def answer(self) -> StatusAnswer:
-        """Return the status with no rows."""
+        """Return the status without rows."""
         found = None
         if self.workers:
             found = _frame(self._service, self._caller, self.detail, [])
@@ -220,7 +220,7 @@ def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
 def _task_results(
     service: Service, job: Job, workers: WorkersByJob, job_id: str = "", depth: int = 0
 ) -> list[TaskResult]:
-    """Return the results of a job below ``job``, or of itself; empty until a worker has ended."""
+    """Return the results of ``job`` or of a job below it; empty until a worker has ended."""
     own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
     if not any(worker.status.ended for worker in own):
         return []

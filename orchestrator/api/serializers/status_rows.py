@@ -41,7 +41,7 @@ class JobRows:
 
 
 class StatusRows:
-    """Any thread may call."""
+    """The encoded rows of recently requested jobs. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

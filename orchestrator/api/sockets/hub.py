@@ -108,7 +108,10 @@ class Watched(Protocol):
 
 
 class Hub:
-    """Starts with the first parked connection. All callbacks run in its single thread."""
+    """Serves parked connections in one thread, which runs all callbacks.
+
+    The thread starts with the first connection.
+    """
 
     def __init__(
         self, subscribe: Callable[[Listener], Callable[[], None]], options: ApiOptions

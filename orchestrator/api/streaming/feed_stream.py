@@ -69,7 +69,10 @@ class FeedStream(ParkedConnection):
         super().closed()
 
     def _wake(self) -> None:
-        """Have new items sent; the feed calls it in its thread."""
+        """Schedule the sending of new items.
+
+        The feed calls this method in the feed's own thread.
+        """
         if not self._woken:
             self._woken = True
             self._hub.call_soon(self._send, self)

@@ -19,7 +19,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(ParkedConnection):
-    """Ended by an event, or by the hub's timer."""
+    """A parked ``wait`` call, which an event or the hub's timer ends."""
 
     def __init__(
         self,

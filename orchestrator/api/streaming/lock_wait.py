@@ -13,7 +13,7 @@ from orchestrator.engine.supervisor.lease_calls import LockCall
 
 
 class PendingLock(PendingWait):
-    """Woken by the call's result, and when the worker has its slot again."""
+    """A parked call for leases. The call's result wakes it, and so does the worker's new slot."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Ignore the result of dropping a lock request. If that failed, it remains until its attempt
-    ends.
+    """Ignore the result of dropping a lock request.
+
+    If dropping failed, the request remains until its attempt ends.
     """

@@ -149,11 +149,11 @@ class ParkedResponse(Response, ABC):
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
     ) -> Iterable[bytes]:
-        """Pass ``taken`` to the hub."""
+        """Pass the detached connection ``taken`` to the hub."""
 
     @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Wait in this thread, which is included in the count."""
+        """Wait in this thread, which counts as a waiting thread."""
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:
@@ -172,7 +172,7 @@ class ParkedResponse(Response, ABC):
 
 
 class ParkedStream(ParkedResponse):
-    """The head is sent at once, the body piece by piece."""
+    """A parked answer that sends its head at once, and its body in pieces."""
 
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
@@ -201,7 +201,7 @@ class ParkedStream(ParkedResponse):
 
 
 class ParkedReply(ParkedResponse):
-    """Nothing is sent before the whole answer is known."""
+    """A parked answer that is sent as a whole, when it is known."""
 
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket

@@ -10,7 +10,7 @@ from orchestrator.api.streaming.parked_connection import Threads
 
 @dataclass(frozen=True, kw_only=True)
 class Parking:
-    """One per application."""
+    """The shared parts of an application's parked calls. One instance per application."""
 
     hub: Hub
     threads: Threads

@@ -40,7 +40,9 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 
 
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
-    """Yield each tool as the caller spelled it, with its worker, or with why it has none."""
+    """Yield each tool by the name that the caller used, with its worker, or with the reason why it
+    has none.
+    """
     labels, rest = job.config.labels, iter(workers)
     place = 0
     while (name := labels.get(f"{CLI}{place}")) is not None:
@@ -95,7 +97,7 @@ def best_worker(workers: Sequence[Worker]) -> Worker | None:
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
-    """Return the tool to merge, with its worker: by name, otherwise the best.
+    """Return the tool to merge, with its worker: the named tool, otherwise the best one.
 
     Raise Conflict for a task that has no result, and InvalidRequest for an unknown tool.
     """

@@ -66,7 +66,10 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 
 @blueprint.post("")
 def create_task() -> Response:
-    """Submit a task. A worker may not: its child jobs inherit the label, and are no tasks."""
+    """Submit a task.
+
+    Raise a 403 for workers: their child jobs inherit the label, but are not tasks.
+    """
     reading.query(NoQuery)
     service().check_person(caller())
     body = reading.body(TaskBody)
@@ -170,7 +173,7 @@ def _job(task: str) -> Job:
     """Return the job of a task. Raise NotFound for a job that was not submitted here."""
     job = service().job(caller(), job_id_of(task))
     if not is_task(job):
-        raise NotFound(f"job {job.id} is not a task of this surface; see GET /api/v1/jobs/{job.id}")
+        raise NotFound(f"job {job.id} was not submitted as a task; see GET /api/v1/jobs/{job.id}")
     return job
 
 
@@ -180,6 +183,6 @@ def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _answer(answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Return the answer with its nulls."""
+    """Return the answer, including fields that are null."""
     headers = {"Cache-Control": "no-store"}
     return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=headers)

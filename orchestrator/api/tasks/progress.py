@@ -27,7 +27,9 @@ _READ_AFTER = frozenset({*_SHOWN, EventKind.JOB_ENDED})
 
 
 class TaskProgress(EventStream):
-    """Sends ``connected``, ``progress`` of each tool, ``heartbeat``, and ``task_complete``."""
+    """Sends the events ``connected``, ``progress`` for each tool, ``heartbeat``, and
+    ``task_complete``.
+    """
 
     def __init__(self, hub: Hub, service: Service, caller: Caller, job: Job, *, after: int) -> None:
         super().__init__(hub, service, caller, job, after=after, frames=Frames(self._frame))
@@ -44,7 +46,7 @@ class TaskProgress(EventStream):
         super().begin()
 
     def published(self, events: Sequence[Event]) -> None:
-        """Read the store, which has the tools' costs and files, too."""
+        """Read the job from the store, because the event lacks the tools' costs and files."""
         if any(each.kind in _READ_AFTER and each.job_id == self._job_id for each in events):
             if self._live and not self._done:
                 self._catch_up()
@@ -52,7 +54,7 @@ class TaskProgress(EventStream):
                 self._read_again = True
 
     def beat(self) -> None:
-        """Heartbeats have their own timer."""
+        """Do nothing: heartbeats have their own timer."""
 
     def stopped(self) -> None:
         self._error("the server is stopping; connect again")

@@ -1,4 +1,4 @@
-"""A task as a submission: names of tools, labels, and the ids of the surface."""
+"""Converts a task to a submission: names of tools, labels, and ids of ``/api/v1/tasks``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from orchestrator.schemas.fields.text import LONGEST_LABEL
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
 from orchestrator.schemas.tasks import CliAssignment, TaskBody, context_text
 
-#: The label of jobs that were submitted here.
+#: The label of jobs that were submitted through ``/api/v1/tasks``.
 LABEL = ("api", "tasks")
 CREATED_BY = "created_by"
-#: Labels of each tool, with its place: its name as the caller spelled it, and why it cannot run.
+#: Labels of each tool, by its position: the caller's name for it, and why it cannot run.
 CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"
@@ -33,23 +33,26 @@ def task_uuid(job_id: str) -> str:
 
 
 def job_id_of(task_id: str) -> str:
-    """Return the job's id for either form of a task's id. Raise NotFound for an invalid one."""
+    """Return the job id for a task id in either of its forms. Raise NotFound for an invalid id."""
     found = _UUID.fullmatch(task_id)
     return found[1].lower() if found else checked_job_id(task_id)
 
 
 def is_task(job: Job) -> bool:
-    """True if the job was submitted here. Child jobs inherit the label."""
+    """True if the job was submitted through ``/api/v1/tasks``.
+
+    A label alone is no proof, because child jobs inherit it.
+    """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 
 
 def submission_of(
     body: TaskBody, agents: Sequence[Availability], idempotency_key: str | None
 ) -> Submission:
-    """Return the task as a submission for the tools that can work here.
+    """Return the task as a submission for the tools that are available.
 
-    The others are noted in labels, as failures with the command that repairs them. Raise a 422 for
-    an unknown tool, or if no tool can work.
+    The labels list the unavailable tools as failures, with the command that repairs each. Raise a
+    422 for an unknown tool, or if no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})
@@ -94,7 +97,7 @@ def _agent(cli_name: str) -> str:
 def _obstacles(
     assignments: Sequence[CliAssignment], agents: Mapping[str, Availability]
 ) -> Mapping[int, str]:
-    """Return why tools cannot work here, by place."""
+    """Return why tools are unavailable, by their position in the task."""
     known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE})
     unknown = [
         _fault(place, unknown_name("cli_name", each.cli_name, known))
@@ -124,7 +127,7 @@ def _fault(place: int, detail: str) -> Fault:
 
 
 def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
-    """Return the parts of the context that all tools get; none for a single tool's."""
+    """Return the parts of the context that all tools get; empty for a task with one tool."""
     first, *others = able
     return {
         name: value

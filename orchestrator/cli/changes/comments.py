@@ -74,7 +74,7 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 def in_diff(text: str) -> Comments:
     """Return the comments of an edited diff: lines that begin with ``#`` are on the line above.
 
-    Those before the first file are on the whole change.
+    Comments before the first file are on the whole change.
     """
     comments = Comments()
     for place, lines in _grouped(text):

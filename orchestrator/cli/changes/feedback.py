@@ -104,7 +104,10 @@ def _commit(job: Answer, worker_id: str) -> str:
 
 
 def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
-    """Return what the user writes into the worker's diff. Raise InvalidRequest for nothing."""
+    """Return the comments that the user writes into the worker's diff.
+
+    Raise InvalidRequest if there are none.
+    """
     from orchestrator.cli.changes.land import diff_of_worker
 
     surroundings.work_on_project_of(job_id)

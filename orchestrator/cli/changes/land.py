@@ -207,8 +207,9 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Return the branch to land on, if the user names it. Raise Conflict if the user does not
-    agree that it is changed.
+    """Return the branch to land on, if the user names it.
+
+    Raise Conflict if the user does not confirm the change.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -237,7 +238,9 @@ def _how(**options: bool) -> list[str]:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the changes that the result of an incomplete job lacks, and the command to type."""
+    """Yield each change that an incomplete job's result lacks, with the command that merges the
+    change.
+    """
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}

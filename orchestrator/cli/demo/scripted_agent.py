@@ -98,8 +98,8 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Write code that is wrong for negative amounts; if the prompt has the gate's finding, correct
-    code.
+    """Write code that is wrong for negative amounts; correct the code if the prompt contains the
+    gate's finding.
     """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))

@@ -1,4 +1,4 @@
-"""Events of the demo, read from its job's files."""
+"""The story of the demo: events that are read from its job's files."""
 
 import json
 import re
@@ -20,7 +20,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """A job of the demo."""
+    """The facts of a demo's job."""
 
     #: ``status.json``.
     status: Answer
@@ -31,7 +31,7 @@ class Story:
 
     @classmethod
     def of(cls, status: Answer, workspace: Path) -> "Story":
-        """Read the story from the job's files that exist."""
+        """Read the facts from the job's existing files."""
         directory = workspace / f"job_{status['job_id']}"
         log, figures = directory / "logs/orchestrator.log", directory / "reports/analytics.json"
         return cls(

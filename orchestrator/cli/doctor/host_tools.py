@@ -23,7 +23,7 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to add to a file, with its place."""
+    """A line to add to a file, with its position."""
 
     file: Path
     place: str

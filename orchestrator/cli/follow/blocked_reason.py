@@ -17,7 +17,7 @@ Cause = tuple[str, str, str]
 
 
 class BlockedWorkers:
-    """Reports each cause once, also when its figures change."""
+    """Reports each cause once, even if its figures change."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id

@@ -47,7 +47,7 @@ class Display(Protocol):
         """Print the final state as lines that stay."""
 
     def ended(self, answer: Mapping[str, Any]) -> None:
-        """Called with the last status of the job, after ``close``."""
+        """Called after ``close`` with the job's last status."""
 
 
 class PlainDisplay:

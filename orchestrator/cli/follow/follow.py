@@ -31,7 +31,7 @@ STANDARD_ERROR = 2
 
 
 class Left(KeyboardInterrupt):
-    """The user left before the job had ended."""
+    """The user stopped following before the job had ended."""
 
 
 class FollowEnd:

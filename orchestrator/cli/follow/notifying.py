@@ -34,7 +34,7 @@ class NotifyingDisplay:
             self._notify("Needs you", f"job {event.get('job_id')}: {text}", urgent=True)
 
     def ended(self, answer: Mapping[str, Any]) -> None:
-        """Notify of the job's end."""
+        """Send a notification that the job has ended."""
         status = str(answer["status"]).capitalize()
         text = f"job {answer['job_id']}: {answer.get('reason') or status}"
         self._notify(status, text, urgent=False)

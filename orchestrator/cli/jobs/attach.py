@@ -115,7 +115,10 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Wait for the tool's own end, whatever keys are pressed."""
+    """Ignore the terminal's signals in this process, so that keys reach only the tool.
+
+    A SIGTERM ends the tool.
+    """
     before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:

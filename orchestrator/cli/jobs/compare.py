@@ -79,7 +79,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _told(value: Any) -> Any:
-    """Return the figures in the server's form: unknown values are omitted."""
+    """Return the figures in the server's form, without unknown values."""
     if isinstance(value, list):
         return [_told(each) for each in value]
     if isinstance(value, dict):

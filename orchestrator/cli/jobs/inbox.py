@@ -1,4 +1,4 @@
-"""``orchestrator inbox``: what jobs wait for from a person."""
+"""``orchestrator inbox``: needs of jobs, for a person."""
 
 import json
 from collections.abc import Iterator

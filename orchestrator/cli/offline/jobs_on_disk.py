@@ -21,7 +21,7 @@ STATUS_BYTES = 1024**3
 
 
 class Unreadable(OrchestratorError):
-    """All jobs belong to another user."""
+    """All jobs belong to another user, so this user cannot read them."""
 
     kind = "unreadable"
 

@@ -58,7 +58,7 @@ def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
 def wants_color(environ: Mapping[str, str]) -> bool | None:
     """False with NO_COLOR or TERM=dumb, otherwise True with FORCE_COLOR or CLICOLOR_FORCE.
 
-    None if only terminals get colours.
+    None: colours only on terminals.
     """
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return False

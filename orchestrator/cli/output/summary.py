@@ -141,8 +141,8 @@ def _cost(usage: Answer) -> str:
 
 
 def says(task: Answer, width: int) -> str:
-    """Return one line about a worker for the column after its status: its reason, otherwise the
-    first and the last line of its answer.
+    """Return one line about a worker: its reason; otherwise the first and the last line of its
+    answer.
     """
     marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
@@ -203,7 +203,7 @@ def place_of(loss: Answer) -> str:
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return workers that changed files of the project itself, from the answer's form in files."""
+    """Return workers that changed files of the project itself, from the answer in files."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 

@@ -115,7 +115,7 @@ def table(rows: Iterable[Sequence[object]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return text such as ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """Return a duration as text, such as ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

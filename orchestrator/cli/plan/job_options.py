@@ -91,7 +91,7 @@ CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 
 def cap_options(command: Command) -> Command:
-    """``--max-cost``, ``--max-tokens``, ``--max-steps``."""
+    """The options ``--max-cost``, ``--max-tokens``, and ``--max-steps``."""
     for decorator in reversed(options_of(*CAPS)):
         command = decorator(command)
     return command
@@ -113,7 +113,7 @@ SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 
 
 def request_options(command: Command) -> Command:
-    """``[REQUEST] --plan FILE`` and the settings of a job."""
+    """The options ``[REQUEST]``, ``--plan FILE``, and the settings of a job."""
     listed = (*FIRST, *SECOND)
     rest = [name for name, row in BY_WIRE_NAME.items() if row.option and name not in listed]
     decorators = [
@@ -140,8 +140,9 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """Return the gates of the options. None without any: then the plan file, or the server,
-    decides.
+    """Return the gates of the options.
+
+    None if there are no such options, so that the plan file or the server decides.
     """
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]

@@ -44,8 +44,9 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
 
 
 def planned(surroundings: CliContext, job: JobOptions) -> Draft:
-    """Return the tasks as given, or as the rules split the request. Raise InvalidRequest if there
-    are none.
+    """Return the tasks as given, or as the rules split the request.
+
+    Raise InvalidRequest if there are no tasks.
     """
     if job.tasks:
         return Draft(

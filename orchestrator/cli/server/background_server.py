@@ -316,7 +316,9 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that its starter left running for others' jobs, if all jobs have ended."""
+    """Stop a server that kept running for other users' jobs after its starter left, once all jobs
+    have ended.
+    """
     left = _left(surroundings)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return

@@ -93,7 +93,7 @@ def _write_companions(folder: Path) -> None:
 def _exclude(folder: Path) -> str:
     """Exclude the home from the project's git. Return the action, for a message.
 
-    Raise ConfigError if the repository itself has files there, because a clone would bring
+    Raise ConfigError if the repository itself has files there, because a clone would then contain
     settings.
     """
     from orchestrator.git.user_repository.exclusion import exclude, tracked_below

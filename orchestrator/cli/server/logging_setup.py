@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class JsonLines(logging.Formatter):
-    """The message with everything that was passed as ``extra``."""
+    """Formats a message with all fields of ``extra`` as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -32,7 +32,7 @@ class JsonLines(logging.Formatter):
 
 
 class Inert(logging.Formatter):
-    """Another formatter's text without secrets and control characters."""
+    """Removes secrets and control characters from another formatter's text."""
 
     def __init__(self, form: logging.Formatter, mask: Callable[[str], str]) -> None:
         super().__init__()

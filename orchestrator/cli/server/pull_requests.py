@@ -1,4 +1,4 @@
-"""Opens pull requests for jobs of triggers that ask for it, as ``land --pr`` does."""
+"""Opens pull requests for the jobs of triggers with ``pull_request``, as ``land --pr`` does."""
 
 import logging
 import subprocess
@@ -42,7 +42,7 @@ class PullRequests:
         workspace: Path,
         environ: Mapping[str, str],
     ) -> None:
-        """``callers``: the names with which the triggers submit jobs."""
+        """``callers``: names under which the triggers submit jobs."""
         self._service = service
         self._callers = callers
         self._folder = folder
@@ -58,7 +58,7 @@ class PullRequests:
             self._thread.start()
 
     def stop(self) -> None:
-        """Start no further command. Idempotent."""
+        """Stop before the next command. Idempotent."""
         self._stopped = True
         self._wake.set()
 
@@ -71,14 +71,14 @@ class PullRequests:
             try:
                 self._check()
             except (OrchestratorError, OSError) as error:
-                logger.warning("pull requests wait: %s", error)
+                logger.warning("pull requests are delayed: %s", error)
             self._wake.wait(CHECK_SECONDS)
             self._wake.clear()
 
     def _check(self) -> None:
         since = self._since()
         for name in self._callers:
-            # A key with this scope sees its own jobs only.
+            # A key with this scope sees only its own jobs.
             caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
             wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
             page = self._service.reads.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
@@ -88,7 +88,10 @@ class PullRequests:
                     note.write_text(self._land(job))
 
     def _since(self) -> float:
-        """Return when this began: jobs from before the setting get no pull request."""
+        """Return the time when pull requests were first enabled.
+
+        Earlier jobs get no pull request.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         begun = self._directory / "since"
         if not begun.exists():
@@ -96,7 +99,7 @@ class PullRequests:
         return float(begun.read_text())
 
     def _land(self, job: Job) -> str:
-        """Run the command; return its output. Its user, credentials, and hooks are the server's."""
+        """Run the command with the server's user, credentials, and hooks; return its output."""
         command = ["--home", str(self._folder), "land", job.id, "--pr", "--yes"]
         try:
             done = subprocess.run(
@@ -115,7 +118,7 @@ class PullRequests:
         if done.returncode:
             why = " ".join(done.stderr.split())[-500:]
             logger.error(
-                "no pull request for job %s: %s; try it: %s land %s --pr",
+                "no pull request for job %s: %s; retry: %s land %s --pr",
                 job.id,
                 why,
                 COMMAND,

@@ -31,7 +31,7 @@ DEFAULT_NAME = "orchestrator"
 
 
 def unit_options(command: Command) -> Command:
-    """``--user`` and ``--name``."""
+    """The options ``--user`` and ``--name``."""
     of_user = click.option("--user", "of_user", is_flag=True, help="Service of your user alone.")
     name = click.option(
         "--name",

@@ -57,7 +57,7 @@ class Manager:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def do(self, *words: str) -> None:
-        """Raise Unavailable if a command fails."""
+        """Run a command of systemctl. Raise Unavailable if it fails."""
         done = self._run(*words)
         if done.returncode:
             reason = done.stderr.strip() or f"exit code {done.returncode}"

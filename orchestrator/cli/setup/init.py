@@ -29,7 +29,7 @@ HOMES = (Path(".agents"), Path(".claude"))
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """The outcome of one file: created, replaced, unchanged, kept (it differs) or failed."""
+    """The outcome of one file: created, replaced, unchanged, kept because it differs, or failed."""
 
     path: str
     state: str

@@ -1,4 +1,4 @@
-"""``orchestrator notify``: notifications of people."""
+"""``orchestrator notify``: test notifications."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``orchestrator triggers``: the triggers of config.yaml, and what they make of an event."""
+"""``orchestrator triggers``: list the triggers of config.yaml, and test them with an event."""
 
 import json
 from collections.abc import Mapping

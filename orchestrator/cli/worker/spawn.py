@@ -110,7 +110,9 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
-    """Return the exit for an error answer, with its detail and the remaining quota."""
+    """Return the program's exit for an error answer, with the answer's detail and the remaining
+    quota.
+    """
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -340,7 +342,7 @@ def task_lines(task: Answer, room: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Remove control characters that would steer a terminal."""
+    """Remove control characters that would control a terminal."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

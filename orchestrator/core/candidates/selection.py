@@ -68,8 +68,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """One criterion of a comparison: the smaller key is better. Its text names what the worse
-    candidate lacks.
+    """One criterion of a comparison: the smaller key is better.
+
+    Its text states why the other candidate is worse.
     """
 
     by: Criterion

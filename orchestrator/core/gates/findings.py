@@ -91,7 +91,7 @@ class Flaw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """The content of a run's report."""
+    """The findings in a run's report."""
 
     flaws: tuple[Flaw, ...] = ()
     #: Names of tests; None for a gate that does not count them.

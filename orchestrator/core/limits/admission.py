@@ -269,8 +269,10 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
 
 
 def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings with larger limits. Raise InvalidRequest for a limit that the job
-    has not, or that is not larger, and Refused above a ceiling.
+    """Return a job's settings with larger limits.
+
+    Raise InvalidRequest for a limit that the job does not have, or a value that is not larger, and
+    Refused above a ceiling.
     """
     values: dict[str, Any] = {}
     for setting in (each for each in SETTINGS if each.name in asked.given):
@@ -278,7 +280,7 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
         if present is None or wanted <= present:
             text = "has no such limit" if present is None else f"has {present:.15g} already"
             raise InvalidRequest(
-                f"{setting.wire} {wanted:.15g} raises nothing: the job {text}; nothing was changed"
+                f"{setting.wire} {wanted:.15g} is no increase: the job {text}; nothing was changed"
             )
         _check_ceiling(setting, wanted, ceilings)
         values[setting.name] = wanted

@@ -94,7 +94,7 @@ def is_known(usage: Usage) -> bool:
 
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return the name of a limit that is reached; empty if none is."""
+    """Return the name of a limit that is reached; empty if no limit is reached."""
     for name in BUDGET_LIMITS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
@@ -103,13 +103,13 @@ def reached(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return which limit is reached, as text; empty if none is."""
+    """Return the reached limit as text; empty if no limit is reached."""
     name = reached(limited, spent)
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
 
 def caps_of(limited: Limited) -> dict[str, float]:
-    """Return the limits that are set, by name."""
+    """Return the limits that have a value, by name."""
     found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
     return {name: most for name, most in found.items() if most is not None}
 

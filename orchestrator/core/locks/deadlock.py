@@ -17,7 +17,7 @@ from orchestrator.core.model.job import WorkerKey
 
 @dataclass(frozen=True, slots=True)
 class LockWait:
-    """One step of a cycle: the wanted entry, and the entry that blocks it."""
+    """One step of a cycle: the requested entry, and the entry that blocks it."""
 
     wanted: LockEntry
     held: LockEntry

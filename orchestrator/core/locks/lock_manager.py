@@ -28,7 +28,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
-    """Return the names of an entry that another entry blocks."""
+    """Return the names of one entry that another entry blocks."""
     return [name for name in entry.names if any(overlap(name, each) for each in other.names)]
 
 
@@ -40,7 +40,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 
 
 def circle(waits: Sequence[LockWait]) -> str:
-    """Describe the waits of a deadlock, the last caller first."""
+    """Describe the waits of a deadlock as text, the last caller first."""
     return "; ".join(
         f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"
@@ -126,7 +126,8 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker that cannot start now for another reason than locks.
+        """Remove the claim of a worker that cannot start now for a reason other than locks.
+
         Idempotent.
         """
         entry = self._claimants.get(key)
@@ -223,7 +224,7 @@ class LockManager:
         return self._changed and bool(self._requests)
 
     def look_again(self) -> None:
-        """Make the next ``due_requests`` check all requests."""
+        """Make the next call of ``due_requests`` check all requests."""
         self._changed = True
 
     # -- holders --------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Return the entry that blocks this one; None if none does."""
+        """Return the entry that blocks this entry; None if no entry does."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -268,7 +269,7 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the holder of the earlier request depends on the later one."""
+        """True if the earlier request yields, because its holder depends on the later request."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # no worker waits for the worker of a root job
         return bool(self._waits.way(earlier, later.party.line, soft=True))

@@ -262,7 +262,7 @@ class GateRun:
 
     @property
     def on(self) -> str:
-        """What the gate runs on: a worker's name, "base commit", or "merged result"."""
+        """The state that the gate runs on: a worker's name, "base commit", or "merged result"."""
         return self.check if self.place is GatePlace.WORKER else str(self.place)
 
     @property

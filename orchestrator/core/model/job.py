@@ -44,7 +44,7 @@ class WorkerKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateSettings:
-    """Settings of one of a task's agents, in place of the task's own."""
+    """Settings of one of a task's agents, which replace the task's own settings."""
 
     #: None: the task's model.
     model: str | None = None
@@ -111,7 +111,10 @@ class TaskSpec:
         return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
     def of_candidate(self, place: int) -> "TaskSpec":
-        """Return the task as one of its agents gets it. ``place`` counts ``agents`` from 0."""
+        """Return the task with the settings of one of its agents.
+
+        ``place``: index in ``agents``, from 0.
+        """
         if not self.candidate_settings:
             return self
         own = self.candidate_settings[place]
@@ -123,7 +126,7 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task with each timeout, also of a candidate, replaced by ``change`` of it."""
+        """Return the task with ``change`` applied to each timeout, also of candidates."""
         own = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
@@ -146,7 +149,10 @@ REVIEWER = "reviewer"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Callback:
-    """The address that gets messages about one job. It may hold a token, so it is a secret."""
+    """The address that gets messages about one job.
+
+    The address is a secret, because it may contain a token.
+    """
 
     url: str = field(repr=False)
     #: Topics (core.ports.outbox).

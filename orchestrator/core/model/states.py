@@ -1,4 +1,6 @@
-"""The states of jobs and workers, the allowed transitions between them, and words of answers."""
+"""The states of jobs and workers, the allowed transitions between states, and the words for states
+in answers.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum

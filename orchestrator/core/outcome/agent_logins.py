@@ -68,7 +68,7 @@ class AgentLogins:
         return replace(verdict, reason=f"{verdict.reason}; to fix it: {mend}") if mend else verdict
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """Return the known states of logins, except outdated ones."""
+        """Return the known states of logins, except outdated states."""
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
     def refused(self, now: float) -> Mapping[str, str]:

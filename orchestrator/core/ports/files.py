@@ -43,7 +43,7 @@ class Workspace(Protocol):
         """Return the path of a report; None if reports never have that name."""
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> None:
-        """Have the driver of the worker's attempt find a message. Idempotent. Raise OSError."""
+        """Write a message for the driver of the worker's attempt. Idempotent. Raise OSError."""
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the worker's log that marks the start of an attempt."""
@@ -55,7 +55,7 @@ class Workspace(Protocol):
         """Show on disk that the worker has started a child job. Idempotent."""
 
     def is_bare(self, worker: Worker) -> bool:
-        """Return True if the worker's directory is completely empty."""
+        """Return True if the worker's directory is empty."""
 
     def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
         """Return size and modification time of the worker's own files, by relative path."""

@@ -11,7 +11,7 @@ from orchestrator.core.outcome.job.needs import Need
 
 
 class JobNode(NamedTuple):
-    """A job of a tree, without its settings and facts."""
+    """A job in a tree, without its settings and facts."""
 
     id: str
     parent_job_id: str | None
@@ -53,7 +53,7 @@ class WorkerRow(NamedTuple):
 
 
 class WorkerColumns(NamedTuple):
-    """The same for many workers: one sequence for each field of ``WorkerRow``."""
+    """The same fields as ``WorkerRow`` for many workers: one sequence for each field."""
 
     id: Sequence[str]
     job_id: Sequence[str]
@@ -111,7 +111,7 @@ class WorkerOrder(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFilter:
-    """Which workers of a job to list; empty: all."""
+    """The workers of a job to list. An empty filter selects all workers."""
 
     job_id: str
     statuses: Collection[str] = ()
@@ -139,7 +139,7 @@ class WorkerPage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
-    """Which jobs to list; None and empty: any."""
+    """The jobs to list. None and empty values select all jobs."""
 
     statuses: Collection[str] = ()
     parent: str | None = None
@@ -157,7 +157,7 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Workers of one job with one status, and what all of them used, advisers included."""
+    """Number of workers of one job with one status, and their total usage, including advisers."""
 
     root_id: str
     job_id: str
@@ -234,7 +234,7 @@ class UsageBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageFilter:
-    """Which usage to show. A worker counts at its end; one that runs, at its start."""
+    """The usage to list. An ended worker counts at its end, a running worker at its start."""
 
     by: UsageBy
     #: The name of the label, for ``UsageBy.LABEL``.

@@ -1,4 +1,7 @@
-"""The outbox: messages to receivers outside, stored in the transaction of the event they report."""
+"""The outbox: messages to external receivers.
+
+A message is stored in the same transaction as the event that it reports.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ CALLBACK = "callback"
 
 
 class Topic(StrEnum):
-    """What a message reports; receivers choose topics by these names."""
+    """The subject of a message. Receivers select topics by these names."""
 
     #: The first worker of a root job is about to start.
     JOB_STARTED = "job_started"
@@ -31,13 +34,13 @@ class EntryState(StrEnum):
     DELIVERED = "delivered"
     #: The receiver has not accepted it, and no retry follows.
     FAILED = "failed"
-    #: A notification whose reason was gone before it was due.
+    #: The notification became unnecessary before it was due.
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """One message to one endpoint. Its text is made when it is sent."""
+    """One message to one endpoint. The text of the message is created when the message is sent."""
 
     #: Equal in all attempts, so that receivers recognize a repeated message.
     id: str
@@ -53,7 +56,7 @@ class OutboxEntry:
     due_at: float
     state: EntryState = EntryState.PENDING
     attempts: int = 0
-    #: HTTP status of the latest attempt; None: none came.
+    #: HTTP status of the latest attempt; None: no answer.
     last_status: int | None = None
     #: Why the latest attempt failed.
     last_error: str = ""
@@ -64,11 +67,11 @@ class OutboxEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """Which events an endpoint gets."""
+    """The events that an endpoint gets."""
 
     endpoint: str
     topics: Collection[str]
-    #: Labels that the root job must have, all of them.
+    #: Labels that the root job must have.
     labels: Collection[tuple[str, str]] = ()
     #: Statuses of ended jobs; empty: all.
     statuses: Collection[JobStatus] = ()
@@ -81,7 +84,7 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryFilter:
-    """Which entries to list; empty: all."""
+    """The entries to list. An empty filter selects all entries."""
 
     endpoint: str = ""
     state: str = ""
@@ -102,30 +105,35 @@ class OutboxStore(Protocol):
     """
 
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
-        """Return pending entries of endpoints that are not ``busy``, the first due first."""
+        """Return the due entries of endpoints that are not ``busy``, in the order of their due
+        times.
+        """
 
     def next_due(self) -> float | None:
-        """Return the time of the first pending entry; None: there is none."""
+        """Return the due time of the next pending entry, or None if no entry is pending."""
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
         """Return the pending entries of one endpoint and root job, due or not."""
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Replace the stored entries with these ids. A removed entry is skipped. Idempotent."""
+        """Replace the stored entries that have these ids.
+
+        Removed entries are skipped. Idempotent.
+        """
 
     def fail_pending(self, endpoint: str, error: str, now: float) -> None:
-        """Give up all pending entries of an endpoint."""
+        """Set all pending entries of an endpoint to failed."""
 
     def entry(self, entry_id: str) -> OutboxEntry | None: ...
 
     def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Return numbers of entries by endpoint and state."""
+        """Return the number of entries by endpoint and state."""
 
 
 class EndpointInfo(NamedTuple):
-    """A receiver as people see it; no secrets."""
+    """A receiver as answers show it, without secrets."""
 
     name: str
     #: webhook, notification, or callback
@@ -139,7 +147,7 @@ class EndpointInfo(NamedTuple):
 
 
 class TestResult(NamedTuple):
-    """Outcome of a message that was sent at once."""
+    """Outcome of a test message."""
 
     delivered: bool
     #: HTTP status; None: no answer came.
@@ -149,7 +157,10 @@ class TestResult(NamedTuple):
 
 
 class OutboxCalls(Protocol):
-    """What people do with the outbox. Raise NotFound for an unknown name or id."""
+    """Calls of administrators about the outbox.
+
+    Methods raise NotFound for an unknown name or id.
+    """
 
     def endpoints(self) -> Sequence[EndpointInfo]: ...
 
@@ -162,7 +173,10 @@ class OutboxCalls(Protocol):
     def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message again, with its id and all attempts. Raise Conflict while pending."""
+        """Send a message again with the same id, and reset its attempts.
+
+        Raise Conflict while the message is pending.
+        """
 
     def check_url(self, url: str) -> None:
-        """Raise InvalidRequest if nothing may be sent to this URL."""
+        """Raise InvalidRequest if messages to this URL are forbidden."""

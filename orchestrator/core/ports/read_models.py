@@ -33,7 +33,7 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """The result of a dependency of a question."""
+    """The result of a task that a question depends on."""
 
     task_id: str
     worker: Worker
@@ -41,7 +41,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AskedQuestion:
-    """A question, with what a person reads before answering."""
+    """A question, with the facts that a person reads before the answer."""
 
     text: str
     question: Question

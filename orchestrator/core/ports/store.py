@@ -136,7 +136,7 @@ class Store(Protocol):
     def job(self, job_id: str) -> Job | None: ...
 
     def ended(self, before: float, limit: int) -> Sequence[Job]:
-        """Return at most ``limit`` root jobs that ended before a time, the latest first."""
+        """Return at most ``limit`` root jobs that ended before a time, latest first."""
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
@@ -185,7 +185,7 @@ class Store(Protocol):
         """Return the attempts of some workers of a tree, in order of worker and number."""
 
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
-        """Return the latest event of a kind that concerns this job itself; None: there is none."""
+        """Return the latest event of a kind about this job itself, or None if there is none."""
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         """Return the running attempt with the key of this hash; None once the attempt has ended."""
@@ -234,7 +234,7 @@ class Store(Protocol):
         """Return the cost of each key's jobs on one day; ``day`` counts from the epoch, UTC."""
 
     def pause(self) -> Pause | None:
-        """Return the pause of everything; None if jobs run."""
+        """Return the pause of all jobs; None if jobs are not paused."""
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

@@ -17,7 +17,7 @@ class FileStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangedHunk:
-    """One place of a difference. Line numbers begin with 1."""
+    """One hunk of a difference. Line numbers begin with 1."""
 
     old_start: int
     old_lines: int
@@ -63,7 +63,10 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictVersions:
-    """The texts of a file in conflict; None: that side has no such file, or it is no text."""
+    """The texts of a file in conflict.
+
+    None: that side has no such file, or the file is not text.
+    """
 
     path: str
     base: str | None = None
@@ -76,7 +79,7 @@ class ConflictVersions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiffRequest:
-    """Which difference to show."""
+    """The difference to show."""
 
     #: The worker whose changes are shown; empty: the merged result.
     worker_id: str = ""
@@ -119,7 +122,7 @@ class ChangeReader(Protocol):
         """Return the difference between two commits. Raise TooLarge with the paths."""
 
     def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
-        """Return the same as one text. Raise TooLarge with the paths."""
+        """Return the difference between two commits as one text. Raise TooLarge with the paths."""
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
         """Return the texts of a file in conflict. Raise TooLarge."""

@@ -10,7 +10,7 @@ CONTINUES = "continues"
 
 
 class LandOptions(Enum):
-    """The kind of commit that a branch gets."""
+    """The kind of commit that landing creates."""
 
     #: a fast-forward, otherwise a merge commit
     ANY = "--ff"
@@ -22,7 +22,7 @@ class LandOptions(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """What ``land`` or ``undo`` did to the user's branch."""
+    """The change of the user's branch by ``land`` or ``undo``."""
 
     #: The branch, or a description of a HEAD that is on no branch.
     branch: str
@@ -39,7 +39,7 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandRequest:
-    """How a job's result is to land."""
+    """The requested way to land a job's result."""
 
     how: LandOptions = LandOptions.ANY
     #: The branch that must be checked out; empty: the one from which the job started.
@@ -52,7 +52,7 @@ class LandRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandPlan:
-    """What ``land`` would do now."""
+    """A preview of ``land``."""
 
     #: The branch that is checked out, or a description of a HEAD that is on no branch.
     branch: str
@@ -77,7 +77,7 @@ class LandPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BegunLanding:
-    """A landing, or its undoing, of which it is not stored yet that it has ended."""
+    """A landing, or its undoing, whose end is not stored yet."""
 
     root_id: str
     job_id: str
@@ -88,15 +88,15 @@ class BegunLanding:
 
 
 class LandingJournal(Protocol):
-    """Durable notes of landings that have begun, one for each job."""
+    """Durable records of landings that have begun, one for each job."""
 
     def begin(self, begun: BegunLanding) -> None:
-        """Raise OSError."""
+        """Record the start of a landing. Raise OSError."""
 
     def begun(self) -> Iterator[BegunLanding]: ...
 
     def end(self, job_id: str) -> None:
-        """Idempotent."""
+        """Remove the record of a landing. Idempotent."""
 
 
 class ResultLanding(Protocol):
@@ -104,7 +104,7 @@ class ResultLanding(Protocol):
     and has then changed nothing."""
 
     def result(self) -> str:
-        """Return the commit that came out of the job. Raise NotFound when nothing did."""
+        """Return the commit of the job's result. Raise NotFound if the job has no result."""
         ...
 
     def files(self) -> Sequence[str]:
@@ -116,15 +116,20 @@ class ResultLanding(Protocol):
         ...
 
     def land(self, how: LandOptions, title: str) -> Moved:
-        """Land the result; ``title`` is the subject of a squash commit. Idempotent."""
+        """Land the result. ``title``: the subject of a squash commit. Idempotent."""
         ...
 
     def undo(self) -> Moved:
-        """Restore the branch to its commit before ``land``. Raise NotFound if none landed."""
+        """Restore the branch to its commit before ``land``.
+
+        Raise NotFound if the job was not landed.
+        """
         ...
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
-        """Return the commits before and after the landing that ``branch`` has; None for none."""
+        """Return the commits of ``branch`` before and after the landing; None if the job was not
+        landed there.
+        """
         ...
 
     def is_moving(self) -> bool:

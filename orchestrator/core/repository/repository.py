@@ -97,7 +97,9 @@ class Signature:
 
 
 class FileWay(StrEnum):
-    """How the product merged a file that git alone reports as a conflict, or puts elsewhere."""
+    """The way in which the product merged a file that git alone reports as a conflict, or puts
+    elsewhere.
+    """
 
     #: a new file was moved into the directory that the other side renamed
     DIRECTORY_RENAME = "directory_rename"
@@ -108,7 +110,7 @@ class FileWay(StrEnum):
 
 
 class Hindrance(StrEnum):
-    """Why no attempt resolves the conflicts of a worker."""
+    """The reason why no attempt resolves the conflicts of a worker."""
 
     #: the job's ``resolve`` is off
     OFF = "off"

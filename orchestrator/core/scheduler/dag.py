@@ -45,7 +45,7 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
-    """Return, by task id, the ids of all tasks that must succeed before it."""
+    """Return, by task id, the ids of all its direct and indirect dependencies."""
     needs = {task.id: task.depends_on for task in tasks}
     above: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
@@ -65,8 +65,10 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the ids of the tasks whose work a task continues: its dependencies, and in place of
-    a question, which makes nothing, what the question depends on.
+    """Return the ids of the tasks whose work a task continues.
+
+    These are the task's dependencies. A question creates no work, so its own dependencies replace
+    it.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -124,7 +126,7 @@ class PlanProgress:
             self._count(worker)
         self._blockers = {task.id: self._count_blockers(task) for task in tasks}
         self.open_workers = sum(self._open.values())
-        #: By task: what ``core.scheduler.start_order`` says about it.
+        #: By task: its rank from ``core.scheduler.start_order``.
         self.ranks: Mapping[str, tuple[float, int]] = {}
 
     def _count(self, worker: Worker) -> None:
@@ -176,8 +178,8 @@ class PlanProgress:
         return self._workers[task_id]
 
     def begin_again(self, task_id: str) -> None:
-        """Count a worker of the task that had ended and runs again, in the turn in which the last
-        of the others ends.
+        """Count a worker of the task that had ended and runs again, in the same turn in which the
+        task's last other worker ends.
         """
         self._open[task_id] += 1
         self.open_workers += 1

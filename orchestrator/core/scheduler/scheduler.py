@@ -176,7 +176,10 @@ class Scheduler:
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """Let the tasks start. Raise Conflict if the job does not wait for approval."""
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
@@ -366,19 +369,19 @@ class Scheduler:
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """End the open question of a worker. Raise Conflict if it asks nothing now."""
+        """End the open question of a worker. Raise Conflict if the worker has no open question."""
         worker = self._unit_of_work.workers[key]
         return self._questions.answer(worker, decision, by, comment, now)
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and its descendants. Idempotent.
 
-        ``running`` decides what becomes of attempts that run; their wall time stops.
+        ``running`` decides if running attempts finish or stop. The wall time stands still.
         """
         self._pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
+        """Let a paused job continue. Idempotent. Raise Conflict if all jobs are paused."""
         self._pauses.resume(job_id, by, now)
         self._limit_asks.check(job_id, now)
 
@@ -387,15 +390,15 @@ class Scheduler:
         self._limit_asks.raise_budget(job_id, config, by, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
-        """Pause every job, also those that are submitted later. Idempotent."""
+        """Pause every job, including jobs that are submitted later. Idempotent."""
         self._pauses.pause_all(by, running, now)
 
     def resume_all(self, by: str, now: float) -> None:
-        """End the pause of everything. Idempotent."""
+        """End the pause of all jobs. Idempotent."""
         self._pauses.resume_all(by, now)
 
     def load_pause(self, pause: Pause | None) -> None:
-        """Load the stored pause of everything. Call this before jobs are restored."""
+        """Load the stored pause of all jobs. Call this before jobs are restored."""
         self._trees.pause = pause
 
     def cancel_worker(self, worker: Worker, by: str, now: float) -> None:
@@ -468,13 +471,13 @@ class Scheduler:
     ) -> None:
         """Begin one more attempt of an ended worker, with a person's comments on its change.
 
-        The job may run or have ended. ``agent``: who works on the comments; empty: the same as
+        The job may run or have ended. ``agent``: the agent of the attempt; empty: the same as
         before. ``landed``: the branches that have the job's result.
         """
         self._reopening.give_feedback(worker, feedback, agent, landed, now)
 
     def choose(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
-        """Select a candidate of an ended job, as a person decides. Raise Conflict."""
+        """Store a person's choice of a candidate of an ended job. Raise Conflict."""
         self._completion.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:

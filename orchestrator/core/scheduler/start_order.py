@@ -1,8 +1,10 @@
-"""Which of a job's tasks start first, among tasks that can start.
+"""Start order of a job's ready tasks.
 
-Without a history: tasks with the most descendants. With one: tasks at the beginning of the longest
-path, by the run times of earlier runs. List scheduling by the longest path is within a few percent
-of the best order for real workflows, also if run times are wrong by a factor of two.
+Without a history, tasks with the most descendants start first. With a history, tasks at the
+beginning of the longest path start first, by the run times of earlier runs.
+
+List scheduling by the longest path is within a few percent of the best order for real workflows,
+even if run times are wrong by a factor of two.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +18,9 @@ from orchestrator.core.scheduler.dag import dependents
 #: Seconds to the end of the longest path, and number of descendants: the larger starts first.
 Rank = tuple[float, int]
 NO_RANK: Rank = (0.0, 0)
-#: Number of run times that are kept of a task: a new one replaces the oldest.
+#: Number of stored run times of a task; a new run time replaces the oldest.
 SAMPLES = 5
-#: Maximum number of names with run times; the ones that were not seen for longest are dropped.
+#: Maximum number of names with run times; the least recently used names are dropped.
 MOST_NAMES = 20_000
 
 
@@ -50,7 +52,10 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
 
 
 class RunTimes:
-    """Run times of earlier tasks, by digests of names. One thread learns; any may take news."""
+    """Run times of earlier tasks, by digests of their names.
+
+    One thread calls ``learn``; any thread may call ``take_news``.
+    """
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
         """``known``: names and run times, the oldest first."""
@@ -77,16 +82,16 @@ class RunTimes:
             self._news.append((name, seconds))
 
     def forget(self, job_id: str) -> None:
-        """Drop what is needed for a job while it runs."""
+        """Drop the names of a job's tasks, which are needed only while the job runs."""
         self._names.pop(job_id, None)
 
     def take_news(self) -> Sequence[tuple[str, float]]:
-        """Return names and run times since the last call."""
+        """Return the names and run times that were learned since the previous call."""
         news, self._news = self._news, []
         return news
 
     def _add(self, name: str, seconds: float) -> None:
-        # The name moves to the end: names at the beginning were not seen for longest.
+        # The name moves to the end, so the least recently used names are at the beginning.
         earlier = self._samples.pop(name, ())
         self._samples[name] = (*earlier[1 - SAMPLES :], seconds)
         if len(self._samples) > MOST_NAMES:
@@ -94,8 +99,10 @@ class RunTimes:
 
 
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
-    """Return the names under which a task is looked for, by task id: the same plan and task, then
-    the same request and task, then the same command.
+    """Return the names under which a task's run time is searched, by task id.
+
+    The order of the names: the same plan and task, then the same request and task, then the same
+    command.
     """
     works = {task.id: _work(task) for task in tasks}
     plan = _digest(*(f"{each.id}\0{works[each.id]}\0{each.depends_on}" for each in tasks))

@@ -1,4 +1,4 @@
-"""Order of starts, and what bounds them.
+"""Start order of workers, and the limits on starts.
 
 - ``ReadyQueue``: workers that can start or resume, in order, and workers that are held back
 - ``Slots``: counted for the server, for every job with its descendants, and per process
@@ -131,7 +131,7 @@ class Prompting:
 
 @dataclass(slots=True)
 class _Group:
-    """The workers of a job that have the same agent."""
+    """The workers of one job with the same agent."""
 
     first: Worker
     until: float
@@ -443,7 +443,7 @@ def _bounded(resets_at: float | None, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A resource of which the machine has too little."""
+    """A resource of which the machine does not have enough."""
 
     kind: WaitKind
     #: The shortage as a sentence for people, with figures.

@@ -58,7 +58,10 @@ class SchedulerView:
         return self._trees.ancestors(job)
 
     def size_of(self, job: Job) -> TreeSize:
-        """Return the size of a job's unfinished tree; zero for any other. Any thread may ask."""
+        """Return the size of a job's unfinished tree; zero for any other job.
+
+        Any thread may call.
+        """
         found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
         # Jobs that start or end at this moment have no plan.
         jobs = [plan for plan in found if plan is not None]
@@ -179,7 +182,7 @@ class SchedulerView:
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
         """Return code that child jobs of a worker changed in the project, and that gates of their
-        tasks judged there, by path. The value is the time of that task's end.
+        tasks judged there, by path. The value is the end time of the task.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
@@ -200,7 +203,7 @@ class SchedulerView:
         return self._trees.slots.snapshot()
 
     def locks(self) -> Sequence[LockView]:
-        """Return held locks, sorted by name, then requested ones."""
+        """Return held locks, sorted by name, followed by requested locks."""
         locks = self._trees.locks
         held = [view_of(entry) for entry in (*locks.claims, *locks.leases)]
         waiting = [view_of(entry, waits=True) for entry in (*locks.claimants, *locks.requests)]
@@ -211,12 +214,12 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job would have reached with these settings; empty: none."""
+        """Return the limit that a job would have reached with these settings; "" for no limit."""
         return self._asks.still_reached(job, config, now)
 
     @property
     def pause(self) -> Pause | None:
-        """The pause of everything. Any thread may ask."""
+        """The pause of all jobs. Any thread may call."""
         return self._trees.pause
 
     def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
@@ -224,7 +227,7 @@ class SchedulerView:
         return self._trees.logins.seen(now)
 
     def logins_refused(self, now: float) -> Mapping[str, str]:
-        """Return agents whose login failed recently, with reasons. Any thread may ask."""
+        """Return agents whose login failed recently, with reasons. Any thread may call."""
         return self._trees.logins.refused(now)
 
     def limits_of(self, key_name: str) -> KeyLimits:

@@ -39,19 +39,19 @@ def dig(value: object, *keys: str) -> Any:
 
 
 def mapping(value: object, *keys: str) -> dict[str, Any]:
-    """Return an object; empty if the value is none."""
+    """Return the value if it is an object; otherwise an empty object."""
     found = dig(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
 def sequence(value: object, *keys: str) -> list[Any]:
-    """Return a list; empty if the value is none."""
+    """Return the value if it is a list; otherwise an empty list."""
     found = dig(value, *keys)
     return found if isinstance(found, list) else []
 
 
 def text(value: object, *keys: str) -> str:
-    """Return a string that can be encoded: a lone surrogate becomes "?"."""
+    """Return the value as a string that can be encoded; a lone surrogate becomes "?"."""
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""
@@ -59,13 +59,13 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """Return a whole number from zero on."""
+    """Return a whole number of at least zero."""
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """Return a finite number from zero on."""
+    """Return a finite number of at least zero."""
     found = dig(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -76,7 +76,7 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Return a number, as ``amount`` does, also from a string."""
+    """Return a number of at least zero, also from a string."""
     if isinstance(value, str):
         try:
             value = float(value)

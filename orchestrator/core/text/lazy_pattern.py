@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first used: most commands use none."""
+"""Regular expressions that are compiled at their first use, because most commands use none."""
 
 import re
 from typing import Any, cast
@@ -10,11 +10,11 @@ class _LazyPattern:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(re.compile(*self._given), name)
-        # The next access finds it without this method.
+        # The next access finds the attribute without this method.
         setattr(self, name, found)
         return found
 
 
 def lazy_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    """Return an object with the methods of ``re.compile``'s."""
+    """Return an object with the methods of a compiled pattern."""
     return cast(re.Pattern[str], _LazyPattern(pattern, flags))

@@ -1,6 +1,6 @@
 """Composes the assignment that a worker's agent receives at its start.
 
-A job's shared context is created in a separate process, and passed to the job's workers.
+A job's shared context is created in a separate process, and is then passed to the job's workers.
 """
 
 import logging
@@ -59,7 +59,10 @@ MOST_SECONDS = 60.0
 
 
 class SharedContextRuns:
-    """Only the supervisor's thread may call ``ask`` and ``read``."""
+    """Creates and reads the shared contexts of jobs.
+
+    Only the supervisor's thread may call ``ask`` and ``read``.
+    """
 
     def __init__(
         self,
@@ -130,7 +133,7 @@ class SharedContextRuns:
             write_private(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # A process of an earlier server may still run, so each process gets its own record.
+        # A process of an earlier server may still run, so each process gets its own exit record.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)
         for place in ("logs", "attempts"):

@@ -134,7 +134,7 @@ class AttemptRunner:
             self._launch(launch, flight)
 
     def _takes_long(self, assignment: Assignment) -> bool:
-        """True if the preparation takes longer than other attempts can wait."""
+        """True if the preparation takes so long that it must not delay other attempts."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
@@ -159,7 +159,7 @@ class AttemptRunner:
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
-        """Start in a background thread. A stop may have arrived since."""
+        """Start in a background thread. A stop may have arrived before."""
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):

@@ -44,8 +44,9 @@ _LOCKS = (
 
 
 class BaseResults:
-    """Any thread may call. Never raises: results that cannot be read or written are computed
-    again.
+    """The stored results.
+
+    Any thread may call. Never raises: unreadable results are computed again.
     """
 
     def __init__(

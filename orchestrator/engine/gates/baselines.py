@@ -59,7 +59,10 @@ class _Site:
 
 
 class Baselines:
-    """Any thread may call; callbacks come from a thread of ``background``."""
+    """Runs and shares the gates of base commits.
+
+    Any thread may call; callbacks come from a thread of ``background``.
+    """
 
     def __init__(
         self,

@@ -95,7 +95,10 @@ class _UnderWay:
 
 
 class GateProcesses:
-    """Any thread may call. Callbacks come from a thread of ``background``."""
+    """Starts and stops gates.
+
+    Any thread may call. Callbacks come from a thread of ``background``.
+    """
 
     def __init__(
         self,
@@ -198,8 +201,9 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Stop a gate that an earlier server started. Its end is always reported; if it does not
-        run, at once.
+        """Stop a gate that an earlier server started.
+
+        Its end is always reported: at once if the gate does not run.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -419,7 +423,7 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Return why the gate did not judge the project, as cause and as text; None if it did."""
+    """Return why the gate did not judge the project, as cause and as text; None if it judged."""
     if exit.ended_by is EndedBy.CANCEL:
         return GateCause.KILLED, "another process stopped the shim"
     if exit.ended_by is EndedBy.TIMEOUT:

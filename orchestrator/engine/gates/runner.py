@@ -85,7 +85,7 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A first run that passed, with the run at the base (if there is one), and its alterations."""
+    """A passed first run, with the run at the base, if any, and its alterations."""
 
     result: GateResult
     ran: Ran

@@ -17,7 +17,7 @@ from orchestrator.core.repository.repository import Repository
 
 
 class SecondRuns:
-    """Methods raise RepositoryError and OSError. Any thread may call."""
+    """Prepares second runs. Methods raise RepositoryError and OSError. Any thread may call."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository

@@ -34,7 +34,10 @@ class _NoFiles:
 
 
 class GatePlans:
-    """Any thread may call. Methods raise InvalidRequest, and RepositoryError."""
+    """Selects the gates of jobs.
+
+    Any thread may call. Methods raise InvalidRequest and RepositoryError.
+    """
 
     def __init__(self, repository: Repository, finder: GateFinder, is_on: bool) -> None:
         self._repository = repository
@@ -61,8 +64,8 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the settings of a child job's parent worker's job, with the root's gates if it
-        has none itself.
+        """Return the settings of the job above a child job, with the root job's gates if the job
+        above has none.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

@@ -38,7 +38,7 @@ Halted = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the merged tasks may do to tests."""
+    """The changes of tests that the merged tasks may make."""
 
     leaves: tuple[Leave, ...] = ()
     #: Names of gates whose tests may be removed, for at least one of the tasks.
@@ -168,7 +168,7 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Return the blocking gates that may block without any change, too."""
+    """Return the blocking gates that may also block without any change."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:

@@ -136,7 +136,10 @@ logger = logging.getLogger(__name__)
 
 
 class JobMerge:
-    """For background threads: a job ends once its changes are merged."""
+    """Merges the changes of ended jobs.
+
+    Runs in background threads: a job ends once its changes are merged.
+    """
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from orchestrator.core.repository.repository import FileConflict, LostHunk, Repo
 
 
 class Losses:
-    """Workers must be added in the order in which they are merged."""
+    """The lost lines of workers. Workers must be added in the order in which they are merged."""
 
     def __init__(self, repository: Repository, base: str) -> None:
         self._repository = repository

@@ -515,10 +515,10 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return gates that need not run, because they would only delay the end of a cancelled tree;
-    never the scan for secrets.
+    """Return gates that need not run, because they would only delay the end of a cancelled tree.
 
-    A job whose tasks were all done before the cancel is completed, so its gates run.
+    The scan for secrets always runs. If all tasks of the job were done before the cancel, the job
+    is completed, so its gates run, too.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:

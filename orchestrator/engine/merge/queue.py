@@ -35,7 +35,7 @@ class _Work:
 
 
 class MergeQueue:
-    """Any thread may call. The next server repeats merges that this one does not finish."""
+    """Merges queued jobs. Any thread may call. The next server repeats unfinished merges."""
 
     def __init__(
         self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post

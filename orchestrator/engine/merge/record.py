@@ -285,7 +285,7 @@ def _name(job: Job) -> str:
 
 
 def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
-    """Return a conflict for a record."""
+    """Return a conflict in the form of a merge record."""
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
     who = {"worker_id": worker.id, "branch": short(branch)}

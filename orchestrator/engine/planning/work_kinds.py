@@ -116,8 +116,9 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
 
 def is_technology(words: str) -> bool:
-    """True if the words name only technologies, as in "React and TypeScript", which are no parts
-    of a shop.
+    """True if the words name only technologies, such as "React and TypeScript".
+
+    A technology is not a part of a shop.
     """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()

@@ -73,7 +73,10 @@ class _Wait:
 
 
 class SpaceWaits:
-    """Any thread may call. ``begin`` runs work in a thread of another pool."""
+    """Work that waits for disk space.
+
+    Any thread may call. ``begin`` runs work in a thread of another pool.
+    """
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
         self._begin = begin
@@ -145,10 +148,10 @@ class SpaceWaits:
 
 
 class BackgroundPool:
-    """A few threads. Any thread may call.
+    """A few threads that prepare attempts. Any thread may call.
 
-    If a stop arrives before an attempt's launch, the attempt is never launched; otherwise the stop
-    finds it launched.
+    If a stop arrives before an attempt's launch, the attempt is never launched. Otherwise the stop
+    finds the launched attempt.
     """
 
     def __init__(self) -> None:
@@ -167,7 +170,7 @@ class BackgroundPool:
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Launch the attempt. Return its end if it was stopped before."""
+        """Launch the prepared attempt. If it was stopped before, return its end instead."""
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
             if stopped is None and not self._closed:

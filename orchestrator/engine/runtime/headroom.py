@@ -97,7 +97,7 @@ LEAST_DESCRIPTORS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Limits below or above which no further worker starts."""
+    """Limits beyond which no further worker starts."""
 
     least_memory_bytes: int
     least_disk_bytes: int
@@ -107,7 +107,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Functions that return the figures; None: no source for the figure."""
+    """Functions that return the figures; None: the figure is not available."""
 
     memory: Callable[[], int | None] = available_memory_bytes
     pressure: Callable[[], float | None] = memory_pressure_percent
@@ -118,12 +118,12 @@ class Readings:
 
 
 class Reserve(Protocol):
-    """Disk space that is reserved for the last state."""
+    """Disk space that is reserved for the final state."""
 
     def hold(self) -> None: ...
 
     def release(self) -> bool:
-        """Release the space. Return True if there was any."""
+        """Release the space. Return True if there was any reserved space."""
 
     def drop(self) -> bool:
         """Remove the reserve, because the server writes nothing more. Return True if the reserve

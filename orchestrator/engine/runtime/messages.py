@@ -18,7 +18,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A caller's action; answered once its changes are stored."""
+    """A caller's action, which is answered once its changes are stored."""
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]

@@ -27,7 +27,7 @@ class PortRanges:
     def take(self, attempt: str, *, looked_at: bool) -> int:
         """Return the first port of a range that no other worker has.
 
-        ``looked_at``: True to skip ranges in which another program listens.
+        ``looked_at``: True to check for other programs that listen, and skip their ranges.
         """
         with self._lock:
             for _ in range(_RANGES):

@@ -35,7 +35,7 @@ class RunningProcesses:
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:
-        """Do nothing: a start is recorded before it is attempted."""
+        """Do nothing, because a start is recorded before it is attempted."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Call the handler and drop the process. Idempotent; an unknown process is ignored."""

@@ -43,7 +43,10 @@ def is_same_project(named: str, project: Path, former: Collection[str] = ()) -> 
 
 
 class Access:
-    """Every method raises NotFound for what the caller may not see."""
+    """Checks the access of callers.
+
+    Every method raises NotFound for an object that the caller may not see.
+    """
 
     def __init__(
         self,
@@ -102,7 +105,9 @@ class Access:
             raise Forbidden("a worker may not do this; use an API key from config.yaml")
 
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
-        """Raise Forbidden for a caller that may not change ``what``, which is no single job."""
+        """Raise Forbidden for a caller that may not change ``what``, an object that belongs to no
+        single job.
+        """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden(
@@ -111,7 +116,9 @@ class Access:
             )
 
     def project_of(self, job: Job) -> str:
-        """Return the path of another project than this server's that a job works on; or ""."""
+        """Return the path of the job's project if this server works on another project; otherwise
+        "".
+        """
         named = job.config.project
         return "" if is_same_project(named, self._project, self._former()) else named
 

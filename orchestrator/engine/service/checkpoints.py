@@ -21,7 +21,7 @@ _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls about checkpoints. Contracts: see ``Service``."""
 
     def __init__(
         self,

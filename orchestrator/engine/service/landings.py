@@ -50,7 +50,7 @@ _MOST_NAMED = 5
 
 
 class LandingCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that land and undo. Contracts: see ``Service``."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class LandingCalls:
         return job if job.is_root else self._store.job(job.root_id) or job
 
     def _plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
-        """Return what is to be done. Raise Incomplete, Conflict or NotFound."""
+        """Return the plan of the landing. Raise Incomplete, Conflict, or NotFound."""
         plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
         if job.status is not JobStatus.COMPLETED and not request.partial:
             nothing = self._nothing_of_unfinished(job, landing)
@@ -138,8 +138,9 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return why a job that is not completed has nothing to land. Raise Incomplete if it
-        has.
+        """Return why a job that is not completed has nothing to land.
+
+        Raise Incomplete if there is something to land.
         """
         if job.status is not JobStatus.PARTIAL:
             try:
@@ -160,8 +161,8 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return that a completed job's workers created no files, except in the project itself;
-        "" if they did.
+        """Return a text if a completed job's workers created no files, except in the project
+        itself; otherwise "".
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -212,7 +213,10 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _settle(self, begun: BegunLanding) -> bool:
-        """Store what git has done, unless that is stored. Return False if git may still run."""
+        """Store a landing that git has done, unless it is stored.
+
+        Return False if git may still run.
+        """
         job = self._store.job(begun.job_id)
         if job is None:
             return True

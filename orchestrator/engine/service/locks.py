@@ -12,7 +12,10 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """For the contract of each method see ``Service``; changes run in the supervisor's turn."""
+    """Implements the calls about locks.
+
+    Contracts: see ``Service``. Changes run in the supervisor's turn.
+    """
 
     def __init__(
         self, supervisor: Supervisor, store: Store, access: Access, lease_calls: LeaseCalls

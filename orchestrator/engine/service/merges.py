@@ -1,4 +1,4 @@
-"""The use cases for merging."""
+"""The use cases that merge an ended job again, and choose another candidate."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class MergeCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that merge. Contracts: see ``Service``."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ RECORD_BYTES = 64 * 1024 * 1024
 
 
 class Queries:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that only read. Contracts: see ``Service``."""
 
     def __init__(
         self,

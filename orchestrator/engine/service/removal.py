@@ -17,7 +17,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class RemovalCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that remove jobs and branches. Contracts: see ``Service``."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class Throughput:
 
 
 class ServerStatus:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls about the server. Contracts: see ``Service``."""
 
     def __init__(
         self,

@@ -123,7 +123,10 @@ class Service:
         self._access.check_person(caller)
 
     def check_admin(self, caller: Caller, what: str) -> None:
-        """Raise Forbidden for a caller without scope admin, who may not change ``what``."""
+        """Raise Forbidden if the caller lacks the scope admin.
+
+        ``what``: the object to change, for the message.
+        """
         self._access.check_admin(caller, what)
 
     def check_change(self, caller: Caller) -> None:
@@ -140,7 +143,9 @@ class Service:
         return self._submissions.submit(caller, submission)
 
     def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
-        """Return the job that this caller submitted with an Idempotency-Key; None for none."""
+        """Return the job that this caller submitted with an Idempotency-Key, or None if there is
+        none.
+        """
         return self._submissions.find(caller, idempotency_key)
 
     def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
@@ -169,7 +174,8 @@ class Service:
         return self._plans.edit(caller, job_id, tasks, version, keeps_env)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
-        """Record the total usage of the calling worker's attempt so far. Return if it must stop.
+        """Record the total usage of the calling worker's attempt so far. The answer states if the
+        attempt must stop.
 
         Idempotent. Raise Forbidden for a caller that is no worker.
         """
@@ -191,13 +197,13 @@ class Service:
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.
 
-        ``running`` decides what becomes of running attempts. The wall time stops. Raise Conflict
-        for a job that has ended.
+        ``running`` decides if running attempts finish or stop. The wall time stands still. Raise
+        Conflict for a job that has ended.
         """
         return self._pauses.pause(caller, job_id, running)
 
     def resume(self, caller: Caller, job_id: str) -> Job:
-        """Let a paused job continue. Idempotent. Raise Conflict if everything is paused."""
+        """Let a paused job continue. Idempotent. Raise Conflict if all jobs are paused."""
         return self._pauses.resume(caller, job_id)
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
@@ -208,17 +214,18 @@ class Service:
         return self._budgets.raise_budget(caller, job_id, limits)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
-        """Pause every job, also later ones; return the pause. Idempotent. Raise Forbidden."""
+        """Pause every job, including later jobs; return the pause. Idempotent. Raise Forbidden."""
         return self._pauses.pause_all(caller, running)
 
     def resume_all(self, caller: Caller) -> Pause | None:
-        """End the pause of everything. Idempotent. Raise Forbidden."""
+        """End the pause of all jobs. Idempotent. Raise Forbidden."""
         return self._pauses.resume_all(caller)
 
     def message(
         self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
     ) -> WorkerMessage:
-        """Send words to a worker that has not ended; its agent reads them before its next step.
+        """Send a message to a worker that has not ended; its agent reads the message before its
+        next step.
 
         Idempotent by ``message_id``, a UUID. Raise Forbidden for a worker. Raise Conflict if the
         worker has ended, or its agent reads no messages.
@@ -289,9 +296,7 @@ class Service:
         return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
-        """Return what ``land`` would do now; nothing changes. Raise its errors, except
-        OtherBranch.
-        """
+        """Return a preview of ``land``; nothing changes. Raise its errors, except OtherBranch."""
         return self._landings.plan_landing(caller, job_id, request)
 
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
@@ -371,7 +376,7 @@ class Service:
         return self._locks.lock_answer(call, final=final)
 
     def lock_dropped(self, call: LockCall) -> None:
-        """Handle a disconnected client."""
+        """Release the leases of a lock call whose client has disconnected."""
         self._locks.lock_dropped(call)
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
@@ -521,9 +526,9 @@ class Service:
         return self._server_status.stats(caller)
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name, with its obstacles."""
+        """Return every agent that a task can name, with the reasons why it cannot work here."""
         return self._server_status.agents()
 
     def health(self) -> Health:
-        """Return the server's health: if it can accept and run jobs now, and the obstacles."""
+        """Return the server's health: if it can accept and run jobs now, and the reasons if not."""
         return self._server_status.health()

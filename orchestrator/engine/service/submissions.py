@@ -29,7 +29,7 @@ from orchestrator.engine.worktrees.start_commit import Bases, check_child
 
 
 class SubmissionCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that accept work. Contracts: see ``Service``."""
 
     def __init__(
         self,
@@ -47,8 +47,9 @@ class SubmissionCalls:
         moved: Callable[[], str],
         check_url: Callable[[str], None],
     ) -> None:
-        """``moved`` returns True if workspace or project was moved. ``check_url`` raises
-        InvalidRequest for an address to which nothing may be sent.
+        """``moved`` returns True if the workspace or the project was moved.
+
+        ``check_url`` raises InvalidRequest for a forbidden callback address.
         """
         self._supervisor = supervisor
         self._store = store

@@ -33,7 +33,7 @@ from orchestrator.engine.planning.review_prompt import with_reviewers
 
 
 class AgentChoice:
-    """``refused``: agents whose login failed recently."""
+    """Selects agents for tasks. ``refused``: agents whose login failed recently."""
 
     def __init__(self, agents: Agents, roles: Roles) -> None:
         self._agents = agents
@@ -174,7 +174,7 @@ class Submitting:
 
     @property
     def agent(self) -> str:
-        """The agent for tasks of a root job that name none."""
+        """The agent for a root job's tasks that name no agent."""
         return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:

@@ -73,8 +73,10 @@ class LeaseCalls:
             self._scheduler.leases.found(lease)
 
     def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
-        """Begin a call. Raise Unauthorized, Deadlock, StoreError; and Locked unless ``wait`` is
-        set.
+        """Begin a call.
+
+        Raise Unauthorized, Deadlock, or StoreError. Raise Locked if a lock is held and ``wait`` is
+        False.
         """
         worker = self._worker_of(attempt)
         leases = self._scheduler.leases
@@ -98,7 +100,7 @@ class LeaseCalls:
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[Lease] | None:
         """End a call: return the leases, or None if its queue place is kept for a while.
 
-        Raise the call's error, and Locked if the call was the ``final`` one.
+        Raise the call's error, and Locked if the call is ``final``.
         """
         call.answered = True
         if call.failure is not None:
@@ -175,7 +177,7 @@ class LeaseCalls:
         return any(call.decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Acquire the leases if no other holds them. Raise StoreError."""
+        """Acquire the leases if no other worker holds them. Raise StoreError."""
         leases = self._scheduler.leases
         try:
             call.why = leases.obstacle(call.entry)

@@ -1,4 +1,7 @@
-"""Selection of messages: which events of a change are reported, and to which endpoints. Pure."""
+"""Selection of messages: the events of a change that are reported, and the endpoints that get them.
+
+Pure.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +14,7 @@ from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, 
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.view import SchedulerView
 
-#: Topics by kind of event; those of NEEDS_YOU are reported only if the job then has a need.
+#: Topics by kind of event. NEEDS_YOU is reported only if the job still has a need.
 _TOPICS: Mapping[EventKind, Topic] = {
     EventKind.JOB_STARTED: Topic.JOB_STARTED,
     EventKind.JOB_ENDED: Topic.JOB_ENDED,
@@ -29,7 +32,10 @@ _OF_ROOTS = frozenset((Topic.JOB_STARTED, Topic.JOB_ENDED))
 
 
 class Outbox:
-    """Only the supervisor's thread calls ``with_entries``; any thread may call the rest."""
+    """Adds messages to the changes that the supervisor stores.
+
+    Only the supervisor's thread calls ``with_entries``; any thread may call the other methods.
+    """
 
     def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
         self._subscriptions = tuple(subscriptions)
@@ -37,7 +43,7 @@ class Outbox:
         self._off: frozenset[str] = frozenset()
 
     def turn_off(self, endpoint: str) -> None:
-        """Make no more messages to an endpoint. Idempotent."""
+        """Create no further messages to an endpoint. Idempotent."""
         self._off |= {endpoint}
 
     def turn_on(self, endpoint: str) -> None:
@@ -47,8 +53,10 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with a message for each event and endpoint that wants the event."""
-        # Most servers have no receiver: one look at each root job is all that they pay.
+        """Return the change with a message for each event and each endpoint that subscribes to the
+        event.
+        """
+        # Most servers have no receiver and skip the rest.
         if not (self._subscriptions or _has_callback(change, view)):
             return change
         found = [entry for event in change.events for entry in self._entries(event, view)]
@@ -76,7 +84,10 @@ def _has_callback(change: Change, view: SchedulerView) -> bool:
 
 
 def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
-    """Return what an event is reported as: an endpoint gets it once, under its first topic."""
+    """Return the topics of an event.
+
+    An endpoint gets the event once, under the first topic that it subscribes to.
+    """
     if topic in _OF_ROOTS and not job.is_root:
         return ()
     if event.kind in _OF_WORKERS:
@@ -127,8 +138,8 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 
 
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-    """Return the entries, with one entry for all needs of a job and endpoint: many workers may
-    fail in one turn.
+    """Return the entries with at most one "needs" entry for each job and endpoint, because many
+    workers may fail in one turn.
     """
     if len(found) == 1:
         return found

@@ -104,7 +104,9 @@ def _never_begins(worker: Worker, exit: Exit) -> bool:
 
 
 def _as_lost(exit: Exit) -> Exit:
-    """Return the exit; if the worker was stopped with its server, as lost, so that the worker runs
+    """Return the exit.
+
+    If the worker was stopped together with its server, return it as lost, so that the worker runs
     again.
     """
     if not _was_shut_down(exit):

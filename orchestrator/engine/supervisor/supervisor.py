@@ -106,9 +106,9 @@ class Publisher:
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until observers have all changes stored so far; False after the timeout.
+        """Wait until observers have received all stored changes. Return False after the timeout.
 
-        Not for the publisher's own thread.
+        The publisher's own thread must not call this method.
         """
         announced = self._announced
         with self._delivered_more:
@@ -145,7 +145,10 @@ class Publisher:
 
 
 def merged(changes: Sequence[Change]) -> Change:
-    """Merge changes into one; a later value of the same row comes later."""
+    """Merge changes into one change.
+
+    If several changes store the same row, the latest value comes last.
+    """
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
@@ -178,7 +181,7 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """Any thread may put messages. One thread takes them, and listens to the launcher while it
+    """Any thread may put messages. One thread takes messages, and listens to the launcher while it
     waits.
 
     A single thread does both, because two threads would take the interpreter from each other at

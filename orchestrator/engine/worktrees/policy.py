@@ -51,7 +51,7 @@ class WorktreeRule:
 
 
 class Grounds(Protocol):
-    """The owner of the worktrees."""
+    """The part that owns the worktrees."""
 
     def directory(self, worker: Worker) -> str: ...
 

@@ -46,7 +46,7 @@ class _Promise(IntEnum):
 
 
 class ProjectWork:
-    """Any thread may call."""
+    """Finds the changes of workers without a worktree. Any thread may call."""
 
     def __init__(
         self,

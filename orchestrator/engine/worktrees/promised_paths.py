@@ -79,8 +79,9 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """Copy a file. Return True if it was saved; only regular files inside of the worktree are, no
-    links.
+    """Copy a file.
+
+    Return True if it was saved; only regular files inside the worktree are saved, no links.
     """
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):

@@ -62,7 +62,7 @@ def _mark_of(worktree: str) -> Path | None:
 
 
 def why_failed(ran: Ran) -> str:
-    """Return the failure as text; empty if there is none."""
+    """Return the failure as text; empty if the setup did not fail."""
     if ran.passed:
         return ""
     why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)

@@ -39,7 +39,7 @@ LEFT_SECONDS = 1.0
 
 
 class UsersCheckout:
-    """Any thread may call."""
+    """Records and compares the state of the user's checkout. Any thread may call."""
 
     def __init__(self, repository: Repository, workspace: Workspace) -> None:
         self._repository = repository
@@ -99,7 +99,7 @@ class UsersCheckout:
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the differences, without lock files of a running git."""
+        """Return the differences, except lock files of a running git command."""
         found = self._different(before)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)

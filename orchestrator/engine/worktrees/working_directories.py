@@ -115,7 +115,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A worker's changes of files."""
+    """Files that a worker has changed."""
 
     #: Files that the worker created or changed in all attempts; at most ``MOST_FILES``.
     files: tuple[str, ...]
@@ -262,7 +262,7 @@ class Worktrees:
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
     def with_tools(self, ground: Ground) -> Ground:
-        """Add the programs that the worktree has now."""
+        """Add the programs that exist in the worktree now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:

@@ -47,8 +47,8 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return the gate with this name; None if the project has no such script, or the script judges
-    nothing.
+    """Return the gate with this name; None if the project has no such script, or the script passes
+    on any change.
 
     A gate of a test runner needs no script.
     """

@@ -47,7 +47,7 @@ LONGEST_NAME = 40
 
 
 class Finder:
-    """See ``core.model.gate.GateFinder``."""
+    """Finds gates; implements ``core.model.gate.GateFinder``."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Add the scripts that gates run to the gates' configuration files."""
+        """Return gates whose configuration files include the scripts that they run."""
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout

@@ -40,8 +40,8 @@ Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
-    """True for commands that pass on any change: ``true``, ``:``, ``exit 0`` and ``echo`` only, or
-    commands that run nothing else.
+    """True for commands that pass whatever was changed: ``true``, ``:``, ``exit 0`` and ``echo``
+    only, or commands that run nothing else.
 
     False if the text cannot be split into commands.
     """

@@ -17,7 +17,7 @@ def read(content: bytes, cwd: str) -> Reading:
     """Return the reading of a report; its paths are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
-        raise UnreadableReport("its report is JSON, but not jest's: it has no testResults")
+        raise UnreadableReport("its report is JSON, but not jest's: no testResults")
     flaws: list[Flaw] = []
     passed: list[str] = []
     skipped: list[str] = []

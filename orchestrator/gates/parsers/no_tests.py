@@ -54,7 +54,9 @@ _SOME = re.compile(
 
 
 def read(printed: bytes) -> Reading:
-    """Return a reading without passed tests if no test ran; otherwise one that counts no tests."""
+    """Return a reading without passed tests if no test ran; otherwise a reading that counts no
+    tests.
+    """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     is_empty = _NONE.search(text) is not None and _SOME.search(text) is None
     return Reading(passed=()) if is_empty else Reading()

@@ -24,7 +24,7 @@ MOST_PRINTED = 256 * 1024
 
 
 class GateReports:
-    """See ``core.gates.findings.ReportReader``."""
+    """Reads reports; implements ``core.gates.findings.ReportReader``."""
 
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
         match report:

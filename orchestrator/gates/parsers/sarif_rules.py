@@ -100,8 +100,9 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return the configuration of the result's invocation; if the result names none, of the
-        only invocation.
+        """Return the invocation's configuration for a result.
+
+        If the result names no invocation, use the only one of the run.
         """
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):

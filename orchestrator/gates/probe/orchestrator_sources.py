@@ -1,7 +1,7 @@
 """Reports which of the project's Python files a gate's Python executed.
 
-This module runs in the project's own Python, of any version: standard library only, no package of
-ours.
+This module runs in the project's own Python, of any version: standard library only, none of the
+product's packages.
 """
 
 import atexit

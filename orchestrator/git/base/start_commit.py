@@ -51,7 +51,9 @@ def commit_of(git: Git, revision: str) -> str:
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the user's branch that a revision names, or that is checked out; empty: none."""
+    """Return the user's branch that a revision names, or that is checked out; empty if there is
+    none.
+    """
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
     named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)
     name = named.split("\n")[-1]

@@ -80,7 +80,7 @@ def _is_gone(field: str) -> bool:
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Yield repositories inside the repository: a snapshot does not have their content."""
+    """Yield repositories inside the repository, because a snapshot omits their content."""
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
-    """See ``core.repository.repository``."""
+    """Implements ``core.repository.repository.Repository.forget``."""
     directory = os.path.realpath(directory)
     kept = unmerged_work.keep(place.git, place.worktrees, root_id, directory, present)
     for found in list(place.worktrees.all()):
@@ -53,7 +53,7 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
-    """See ``core.repository.repository``."""
+    """Implements ``core.repository.repository.Repository.discard``."""
     git, directory = place.git, os.path.realpath(directory)
     for found in list(place.worktrees.all()):
         if found.directory.startswith(f"{directory}/"):

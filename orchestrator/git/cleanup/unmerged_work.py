@@ -29,7 +29,7 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """See ``core.repository.repository``. Return the full names of the refs."""
+    """Save work that no other ref contains on refs. Return the full names of the refs."""
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -124,7 +124,7 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 def _has(git: Git, result: str, commit: str) -> bool:
     """True if merging the commit would not change the result.
 
-    A commit in the result is safe, because the result is kept or is on a branch of the user.
+    Work in the result is safe, because the result is kept or is on a branch of the user.
     """
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:

@@ -1,4 +1,4 @@
-"""Git's configuration, read once and kept while the files that it comes from are unchanged."""
+"""Git's configuration: read once, and cached while the files that it comes from are unchanged."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from pathlib import Path
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 
-#: Seconds for which a configuration is kept at most: git may read files that are not listed here.
+#: Maximum seconds of caching a configuration, because git may read files that are not listed here.
 KEPT_SECONDS = 30.0
 #: A file that was written this many seconds ago may change again without a visible difference.
 SETTLED_SECONDS = 0.1
-#: With these settings the files that git reads depend on more than their names.
+#: With these settings, the files that git reads also depend on other facts, such as the branch.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
 _MOST_KEPT = 64
 
@@ -33,7 +33,7 @@ _guard = threading.Lock()
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return what ``git config -z --get-regexp`` prints for names that match the whole pattern."""
+    """Return the output of ``git config -z --get-regexp`` for names that match a whole pattern."""
     expression = re.compile(pattern.encode())
     found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
     return b"".join(each + b"\0" for each in found)
@@ -47,7 +47,7 @@ def value(git: Git, name: str) -> str:
 
 
 def of_file(path: Path) -> Sequence[bytes] | None:
-    """Return all settings of a file, without files that it includes; None if git cannot read it."""
+    """Return all settings of a file, without included files; None if git cannot read the file."""
     key = str(path), False
     with _guard:
         kept = _kept.get(key)
@@ -64,7 +64,7 @@ def of_file(path: Path) -> Sequence[bytes] | None:
 
 
 def listed(git: Git) -> Sequence[bytes]:
-    """Return all settings: name, line end, and value. Raise RepositoryError."""
+    """Return all settings as git lists them: name, newline, and value. Raise RepositoryError."""
     part = shared_part(git.directory, git.env)
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _read(git)[0]
@@ -75,7 +75,7 @@ def listed(git: Git) -> Sequence[bytes]:
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
         settings, files = _read(git)
-        # Files that changed since the read are too young to be kept.
+        # Files that changed since the read are too recent for the cache.
         stamps = _stamps([*files, *_places(part.common)])
         kept = _Kept(now + KEPT_SECONDS, stamps, settings)
         _keep(key, kept, began, _INCLUDING)
@@ -85,7 +85,9 @@ def listed(git: Git) -> Sequence[bytes]:
 def _keep(
     key: tuple[str, bool], found: _Kept, began: float, excluded: re.Pattern[str] | None = None
 ) -> None:
-    """Keep a configuration that was read at a time, unless one of its names is excluded."""
+    """Cache a configuration with the time at which it was read, unless one of its names is
+    excluded.
+    """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))
     changed = max((max(each[2:]) for each in found.stamps.values() if each), default=0)

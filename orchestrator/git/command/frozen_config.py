@@ -45,7 +45,9 @@ class GitSettings:
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """Return the same git with the saved settings, whatever is configured since."""
+        """Return the same git with the saved settings, regardless of later changes of the
+        configuration.
+        """
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
         if noted is None or noted == present:

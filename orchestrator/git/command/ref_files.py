@@ -1,4 +1,4 @@
-"""Reads refs from their files: a process of git for each list takes 50 times as long."""
+"""Reads refs from their files, because a git process for each list takes 50 times as long."""
 
 import os
 import stat
@@ -16,11 +16,11 @@ _LENGTHS = (40, 64)
 
 
 class Unusual(Exception):
-    """The files need git: a table of refs, a symbolic ref, or a file that is no ref."""
+    """The files need git: a reftable, a symbolic ref, or a file that is not a ref."""
 
 
 def tips(git: Git, common: Path, prefix: str) -> dict[str, str]:
-    """Return the objects of refs by name, sorted. ``prefix`` ends with a slash."""
+    """Return the object ids of refs by name, sorted. ``prefix`` ends with a slash."""
     try:
         return _below(common, prefix)
     except Unusual:
@@ -55,7 +55,7 @@ def _loose(common: str, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _content(path: str) -> bytes | None:
-    """Return a ref's content; None if the ref was removed in between."""
+    """Return a ref's content, or None if the ref was removed since it was listed."""
     try:
         is_file = stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:

@@ -127,8 +127,9 @@ class Git:
         env: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
     ) -> GitOutput:
-        """Run git. Raise RepositoryError for an exit code that ``accept`` does not have; OSError
-        if a disk is full.
+        """Run git.
+
+        Raise RepositoryError for an exit code that is not in ``accept``; OSError if a disk is full.
         """
         around = {**self.env, **(env or {})}
         began = time.time()
@@ -234,8 +235,8 @@ class Git:
         return answer.text if answer.code == 0 else ""
 
     def resolve(self, name: str) -> str:
-        """Return the object that a name leads to (``HEAD^{commit}``, ``COMMIT:path``); "" if the
-        object does not exist.
+        """Return the object id of a name (``HEAD^{commit}``, ``COMMIT:path``); "" if the object
+        does not exist.
         """
         return self.resolve_all([name])[0]
 
@@ -290,7 +291,7 @@ _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
 
 def _object_of(answer: bytes) -> str:
-    """Return the object in an answer: ``NAME TYPE SIZE``, or what was asked, and ``missing``."""
+    """Return the object id in an answer: ``NAME TYPE SIZE``, or the given name and ``missing``."""
     words = answer.split(b" ")
     is_known = len(words) == 3 and words[1] in _TYPES and words[2].isdigit()
     return words[0].decode("ascii") if is_known else ""

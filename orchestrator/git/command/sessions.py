@@ -1,7 +1,7 @@
-"""Git processes that answer many requests: an answer takes 0.05 ms, and a process of its own 3 ms.
+"""Git processes that answer many requests: an answer takes 0.05 ms, and a new process 3 ms.
 
-A session is an optimisation only. After any surprise (an error, a timeout, an unknown answer) the
-caller runs an ordinary command, which reports the error, and removes what blocks it.
+A session is only an optimization. After any surprise (an error, a timeout, an unknown answer) the
+caller runs an ordinary command, which reports the error and removes what blocks git.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from orchestrator.security.untrusted_files import read_regular
 
 #: Seconds after which an unused session is closed.
 IDLE_SECONDS = 1.0
-#: Maximum age: git takes the time for its ref logs once in each process.
+#: Maximum age of a session, because a git process reads the time for its ref logs only once.
 AGE_SECONDS = 2.0
 #: Seconds for an answer: a FIFO in place of a ref would make git wait forever.
 ANSWER_SECONDS = 1.0
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 1.0
 CHANGE_SECONDS = 10.0
 #: Seconds in which a session removes its lock files.
 _STOP_SECONDS = 1.0
-#: Maximum bytes of a request: git answers before it has read a long one, and both would wait.
+#: Maximum bytes of a request. With a longer request, git and this process could block each other.
 MOST_BYTES = 4096
 #: Maximum bytes of a file that names a repository.
 _LONGEST_LINK = 65536
@@ -44,12 +44,14 @@ class SharedPart:
     head: str
 
     def named(self, name: str) -> str:
-        """Return the name by which a session knows an object of the worktree."""
+        """Return the name by which a session can read an object of the worktree."""
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return what changes if the repository is replaced or configured; None if it is gone."""
+        """Return a value that changes if the repository is replaced or configured; None if the
+        repository was removed.
+        """
         try:
             found = os.stat(self.common), os.stat(f"{self.common}/config")
         except OSError:
@@ -62,7 +64,9 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the part that a command with this directory and environment uses; None: unknown."""
+    """Return the part that a command with this directory and environment uses; None if it is
+    unknown.
+    """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
     own = env.get("GIT_DIR") or f"{directory}/.git"
@@ -86,7 +90,7 @@ def _are_own(*paths: str) -> bool:
 
 
 class SessionFailed(Exception):
-    """The session has no usable answer."""
+    """The session gave no usable answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -136,7 +140,10 @@ class _Session:
 
 
 class Sessions:
-    """Any thread may call. A thread closes unused sessions, and ends with the last one."""
+    """The open git sessions of this process. Any thread may call.
+
+    A thread closes unused sessions, and ends with the last session.
+    """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -152,7 +159,7 @@ class Sessions:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        """Return the answer of a session with this command. Raise SessionFailed."""
+        """Return the answer of a session that runs this command. Raise SessionFailed."""
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
             raise SessionFailed
@@ -161,7 +168,7 @@ class Sessions:
             session = self._session(key, stamp, command, env)
             with session.lock:
                 if session.is_closed:
-                    # Another thread has replaced it.
+                    # Another thread has replaced the session.
                     continue
                 try:
                     return session.ask(given, lines, seconds)
@@ -228,7 +235,7 @@ class Sessions:
             with self._guard:
                 before = time.monotonic() - IDLE_SECONDS
                 for key, each in list(self._open.items()):
-                    # One that answers now is left for the next look.
+                    # A busy session is closed in a later round.
                     if each.used < before and each.lock.acquire(blocking=False):
                         del self._open[key]
                         if not each.is_closed:
@@ -246,7 +253,7 @@ class Sessions:
                 self._retire(key, each)
 
     def forget(self) -> None:
-        """Begin without sessions, in a process that was forked: those belong to its parent."""
+        """Drop all sessions in a forked process, because they belong to its parent."""
         self.__init__()  # type: ignore[misc]
 
 

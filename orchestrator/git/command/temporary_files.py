@@ -1,6 +1,7 @@
-"""Temporary files of a git that ran out of space: if they stay, the disk stays full.
+"""Temporary files of a git that ran out of disk space.
 
-Git removes its lock files itself, but not incomplete objects and packs.
+They must be removed, because otherwise the disk stays full. Git removes its lock files itself, but
+not incomplete objects and packs.
 """
 
 import os

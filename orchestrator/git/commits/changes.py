@@ -41,7 +41,7 @@ _CONFLICTS = range(128)
 
 
 class GitChanges:
-    """Matches core.repository.changes.ChangeReader."""
+    """Implements ``core.repository.changes.ChangeReader``."""
 
     def __init__(self, project: Path, limits: TextLimits | None = None) -> None:
         self._project = project
@@ -154,7 +154,7 @@ def _paths(asked: DiffRequest) -> list[str]:
 
 
 def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
-    """Yield files of ``--raw -z``: a renamed file has two paths."""
+    """Yield the files of ``--raw -z`` output. A renamed file has two paths."""
     rest = iter(fields)
     for head in rest:
         letter = head.rsplit(" ", 1)[1][:1]
@@ -168,7 +168,7 @@ def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
 
 
 def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield added and removed lines of ``--numstat -z``."""
+    """Yield numbers of added and removed lines from ``--numstat -z`` output."""
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)

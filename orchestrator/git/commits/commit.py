@@ -143,9 +143,9 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Return the tree. On a full disk, retry without the files that are held back.
+    """Return the tree. On a full disk, retry without held-back files.
 
-    The first try includes these files, because searching for them would cost every commit a
+    The first attempt includes held-back files, because a search for them would cost every commit a
     process.
     """
     try:
@@ -259,7 +259,7 @@ def _put_aside(path: str) -> None:
 
 
 def free(name: str) -> str:
-    """Return an unused name, so that no file of an agent is overwritten."""
+    """Return an unused file name, so that no file of an agent is overwritten."""
     number = 1
     while os.path.lexists(f"{name}-{number}"):
         number += 1
@@ -320,7 +320,7 @@ def tree_of(git: Git, commit: str) -> str:
 
 
 def contains(git: Git, commit: str, ancestor: str) -> bool:
-    """True if the commit has another one in its history, or is that one."""
+    """True if ``commit`` equals the other commit or has it in its history."""
     if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
         return True
     return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
@@ -348,7 +348,7 @@ def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
 
 
 def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
-    """See ``core.repository.repository.Repository``. HEAD and its branch stay."""
+    """Implements ``core.repository.repository.Repository.lay_out``. HEAD and its branch stay."""
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}

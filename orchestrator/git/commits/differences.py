@@ -1,4 +1,4 @@
-"""Paths that differ between two commits. Recent answers are kept, because they never change."""
+"""Paths that differ between two commits. Recent answers are cached, because they never change."""
 
 import threading
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from orchestrator.git.command.sessions import shared_part
 #: Lengths of full object names: SHA-1, SHA-256.
 _LENGTHS = (40, 64)
 _MOST_KEPT = 256
-#: Maximum number of paths of a difference that is kept.
+#: Maximum number of paths of a cached difference.
 _MOST_PATHS = 500
 
 #: Git's letter for the kind of change, and the path.
@@ -20,7 +20,7 @@ _guard = threading.Lock()
 
 
 def of(git: Git, start: str, end: str) -> Differences:
-    """Return each path that differs. Raise RepositoryError."""
+    """Return each path that differs between two commits. Raise RepositoryError."""
     part = shared_part(git.directory, git.env)
     key = part.common if part else "", start, end
     with _guard:

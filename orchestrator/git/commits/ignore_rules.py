@@ -28,8 +28,9 @@ class Patterns:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that are ignored only since the job's start. True if there
-        are any.
+        """Add new files to the index that are ignored only since the job's start.
+
+        Return True if there are such files.
         """
         if not self.have_changed():
             return False

@@ -53,7 +53,7 @@ class Nested:
 
 
 def at(git: Git, path: str) -> Nested:
-    """Return the git of a path in a worktree; "" is its top."""
+    """Return git for a path in a worktree; "" is the worktree's top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
@@ -145,8 +145,9 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Yield nested repositories in directories of changed files, whose files git commits as
-    usual.
+    """Yield nested repositories in directories of changed files.
+
+    Git commits the files of these repositories as usual.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:

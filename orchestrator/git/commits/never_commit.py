@@ -91,7 +91,7 @@ def held(
 
 
 class _Roots:
-    """The directory or file that is the reason to hold a file back."""
+    """Directories and files that are the reason to hold files back."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top

@@ -32,7 +32,7 @@ class Staged:
 
 
 def as_new(path: str) -> Staged:
-    """Return a file that is in no index yet."""
+    """Return an entry for a file that is not in the index yet."""
     return Staged(path, "000000", "100644", "")
 
 

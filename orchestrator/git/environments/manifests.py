@@ -1,4 +1,4 @@
-"""Files of the user's checkout that may describe packages, as its index has them."""
+"""Tracked files of the user's checkout that may describe packages, from git's index."""
 
 import os
 import threading
@@ -17,7 +17,10 @@ _guard = threading.Lock()
 
 
 def tracked(checkout: Git, names: Sequence[str]) -> Sequence[str]:
-    """Return tracked files with one of the names. Kept while the index is unchanged."""
+    """Return tracked files with one of the names.
+
+    The answer is cached while the index is unchanged.
+    """
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), _stamp(index)

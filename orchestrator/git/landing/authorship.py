@@ -52,7 +52,7 @@ def coauthor(author: Signature) -> str:
 
 
 def is_ours(who: Signature) -> bool:
-    """True for workers and the orchestrator."""
+    """True for the identities of workers and of the orchestrator."""
     return who.email.endswith(ADDRESSES)
 
 

@@ -49,7 +49,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if a file was changed since, to content that neither commit has."""
+    """True if a file has content that neither commit has, because it was changed since."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -57,7 +57,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    """Return tracked files that differ from a commit, as git compares them."""
+    """Return tracked files that differ from a commit, by git's comparison."""
     with tempfile.TemporaryDirectory() as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)
@@ -66,7 +66,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """True if git was killed while it wrote this file."""
+    """True if the file is incomplete, because git was killed while it wrote the file."""
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):

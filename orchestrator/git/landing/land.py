@@ -34,7 +34,7 @@ _KINDS = {_LINK: "it is a link", _MODULE: "it is a submodule"}
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A path, relative to the top of the repository."""
+    """A changed path, relative to the top of the repository."""
 
     path: str
     executable: bool = False
@@ -71,7 +71,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """See ``core.repository.landing``."""
+    """Implements ``core.repository.landing.Landing``."""
 
     project: Path
     root_id: str
@@ -97,7 +97,7 @@ class Landing:
 
     @property
     def _retold(self) -> str:
-        """Ref of a result that was landed as other commits: squashed, or with the user as
+        """Ref of a result that was landed as rewritten commits: squashed, or with the user as
         author.
         """
         return self._ref("result")
@@ -108,8 +108,8 @@ class Landing:
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Return a ref for the checked-out branch, because a landing on another branch is not
-        undone here.
+        """Return a ref that belongs to the checked-out branch, because ``undo`` must not undo a
+        landing on another branch.
         """
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
         return f"{self._notes}{what}/{branch or 'HEAD'}"
@@ -203,8 +203,8 @@ class Landing:
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
-        """Return the result as a commit for a push; its author is the user, if the user is to be
-        the author.
+        """Return the result as a commit for a push; with the user as author if the settings request
+        it.
 
         Raise Conflict for a job that started from uncommitted work.
         """
@@ -253,7 +253,9 @@ class Landing:
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """Return the commit by which ``head`` has the whole result; empty if it has not."""
+        """Return the rewritten commit in ``head`` that has the whole result; empty if there is
+        none.
+        """
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
@@ -421,5 +423,5 @@ class Landing:
         return found
 
     def _signature(self) -> Signature:
-        """Return the user's own signature, or ours if the user has none."""
+        """Return the user's own signature, or the orchestrator's if the user has none."""
         return signature_of_user(self._git) or _NOBODY

@@ -44,10 +44,10 @@ class PullRequest:
         return remote, self._tool(remote)
 
     def open(self, remote: str, tool: str) -> str:
-        """Push, and open the request; return the program's output. Raise Conflict.
+        """Push the branch and open the pull request; return the program's output. Raise Conflict.
 
-        The push updates a request that is open already; its address is returned. The pushed branch
-        stays if the request cannot be opened.
+        If the pull request is open already, the push updates it, and its address is returned. The
+        pushed branch remains if the pull request cannot be opened.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:
@@ -97,7 +97,9 @@ class PullRequest:
         return self.environ.get("PATH", os.defpath)
 
     def _known(self) -> list[str]:
-        """Return the command that prints the address of the open request of the branch, if any."""
+        """Return the command that prints the address of the branch's open pull request, if such a
+        command is known.
+        """
         asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
         return ["gh", "pr", "list", *asked]
 

@@ -44,8 +44,8 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     """Return the merged tree with their version at every conflicting path, also if they removed
     the file.
 
-    If neither side has the path, git derived it from a directory that one side renamed: its
-    content stays. A file that we renamed keeps our name, with their content.
+    If neither side has the path, git derived it from a directory that one side renamed: its content
+    stays. A file that our side renamed keeps the new name, with their content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]

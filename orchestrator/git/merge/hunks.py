@@ -60,7 +60,10 @@ def edits_of(diff: bytes) -> list[Edit]:
 
 
 def _span(first: int, count: int) -> Span:
-    """Return the span of one side of a hunk. For an empty side, git names the line before it."""
+    """Return the span of one side of a hunk.
+
+    If the side is empty, git names the line before the hunk.
+    """
     start = first - 1 if count else first
     return start, start + count
 

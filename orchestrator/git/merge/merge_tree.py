@@ -29,7 +29,7 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Add the commits of ``commit``'s history that added the lost lines."""
+    """Add to the lost lines the commits of ``commit``'s history that added them."""
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict

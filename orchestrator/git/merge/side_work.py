@@ -67,7 +67,7 @@ class Home:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:
-    """Work that is to be merged."""
+    """One piece of side work to merge."""
 
     kind: SideWorkKind
     name: str
@@ -200,8 +200,8 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Yield further saved work: of earlier attempts, of this attempt before a crash, and of
-        nested repositories.
+        """Yield work that was saved earlier: by earlier attempts, by this attempt before a crash,
+        and from nested repositories.
         """
         told = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
@@ -225,7 +225,10 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 
 
 def _refs(home: Home) -> _Refs:
-    """Return all refs of side work. Most workers have none, and no process starts for them."""
+    """Return all refs of side work.
+
+    Starts no process for workers without such refs, which most are.
+    """
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     aside = _tips(home, aside_refs(home.root_id, home.worker_id))
     return _Refs(
@@ -241,7 +244,7 @@ def _tips(home: Home, prefix: str) -> dict[str, str]:
 
 
 def _own_branches(home: Home) -> dict[str, str]:
-    """Return branches that the worker created, and whose last commit is the worker's."""
+    """Return branches that the worker created and whose last commit is the worker's."""
     own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
     if not own:
         return {}

@@ -44,7 +44,7 @@ _Hunks = Mapping[str, list[_Hunk]]
 def undone(
     git: Git, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
 ) -> Undone:
-    """See ``core.repository.repository.Repository``."""
+    """Implements ``core.repository.repository.Repository.undone``."""
     made, after = _changes(git, base, result), _changes(git, result, tip)
     differing = {path: after[path][1] for path in made if path in after}
     if not differing:
@@ -189,7 +189,7 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines that have more than blanks and brackets."""
+    """Yield lines that contain more than blanks and brackets."""
     return (key(each) for each in lines if _WORD.search(each))
 
 

@@ -61,7 +61,7 @@ class Quarantine:
 
 
 def at_work(workspace: Path) -> Sequence[Path]:
-    """Return the worktrees of workers in a workspace."""
+    """Return the worktrees of running workers in a workspace."""
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 

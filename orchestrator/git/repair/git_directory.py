@@ -31,12 +31,12 @@ _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
 def noted(git: Git) -> bytes:
-    """Return all refs, in the format of a packed-refs file."""
+    """Return all refs as text, in the format of a packed-refs file."""
     return git.run(*_ASKED).out
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return commits by ref name; invalid or incomplete lines are omitted."""
+    """Return the commits of a packed-refs text by ref name, without invalid or incomplete lines."""
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
@@ -151,8 +151,9 @@ class _Again:
         self._tell(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Restore the configuration if git works with the backup; otherwise another file is the
-        cause.
+        """Restore the configuration if git works with the backup.
+
+        If git does not, another file is the cause.
         """
         now = present(path)
         kept = self._exchange(path)

@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Before:
-    """The snapshot. Paths are absolute."""
+    """The snapshot of the repository files. Paths are absolute."""
 
     top: str
     common: str
@@ -122,7 +122,7 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def admin_of(git: Git) -> str:
-    """Return the checkout's own part of the repository."""
+    """Return the checkout's administrative directory in the repository."""
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):
         return f"{part.common}/{part.head}".rstrip("/")

@@ -31,7 +31,7 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """The possible restoration of a change."""
+    """States of a change: if and how it can be restored."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
@@ -43,7 +43,7 @@ class RestoreState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
-    """A change, and its possible restoration now."""
+    """A change, and if it can be restored now."""
 
     change: RepositoryChange
     standing: RestoreState
@@ -161,7 +161,7 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Yield lines that show what the job changed."""
+        """Yield lines of a diff that show what the job changed."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))

@@ -63,7 +63,7 @@ def branch(git: Git) -> str:
     part = shared_part(git.directory, git.env)
     content = part and read_regular(f"{part.common}/{part.head}HEAD", MOST_CONTENT)
     if not content or content.startswith(b"ref: refs/heads/.invalid"):
-        # In a repository with a table of refs, the file has no meaning.
+        # In a repository with a reftable, the file has no meaning.
         return git.ask("symbolic-ref", "--quiet", "HEAD")
     text = os.fsdecode(content).rstrip()
     return text.removeprefix("ref:").strip() if text.startswith("ref:") else ""
@@ -108,7 +108,7 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 
 def ways_to_merge(git: Git, common: Path) -> str:
-    """See ``core.repository.repository``."""
+    """Implements ``core.repository.repository.Repository.ways_to_merge``."""
     said = configuration.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     said += attributes.read_bytes() if attributes.is_file() else b""
@@ -159,7 +159,7 @@ def _inside(path: Path, directory: Path) -> str:
 
 
 def within(path: str, directory: str) -> bool:
-    """True if the path is the directory, or in it; both are relative to the same place."""
+    """True if the path equals the directory or is in it; both are relative to the same place."""
     return path == directory or path.startswith(f"{directory}/")
 
 

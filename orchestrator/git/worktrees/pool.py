@@ -51,8 +51,9 @@ class Spare:
 
 
 class Spares:
-    """Any thread may call. A crash leaves files only in the job's directory, and they are removed
-    with it.
+    """The pool of spare worktrees. Any thread may call.
+
+    After a crash, files remain only in the job's directory, and are removed together with it.
     """
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:

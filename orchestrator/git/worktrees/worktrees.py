@@ -73,8 +73,9 @@ class Found:
 
 
 class GitWorktrees:
-    """Creates registrations one at a time, because ``git worktree add`` is not safe in parallel.
+    """Creates, finds, and removes worktrees.
 
+    Registrations are created one at a time, because ``git worktree add`` is not safe in parallel.
     Files are written without this lock, in several worktrees in parallel.
     """
 
@@ -105,8 +106,9 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """See ``core.repository.repository``. ``settled`` returns the git that writes the
-        files.
+        """Open a worktree, as in ``core.repository.repository``.
+
+        ``settled`` returns the git that writes the files.
         """
         found = self.sound(directory, branch)
         if found is not None:
@@ -152,7 +154,7 @@ class GitWorktrees:
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Note that git can read HEAD and the index as they are now."""
+        """Record that git can read the present HEAD and index."""
         seen = _seen(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen
@@ -271,8 +273,9 @@ def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
 
 
 def was_whole(directory: str) -> bool:
-    """True if all files were written once, and none is being removed; then the agent removed
-    missing files.
+    """True if all files were written once and the worktree is not being removed.
+
+    Missing files were then removed by the agent.
     """
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 

@@ -31,6 +31,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """Return limits that need no checks by the shim, because the family enforces them."""
+    """Return limits that the family enforces, so that the shim need not check them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

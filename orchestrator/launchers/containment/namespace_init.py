@@ -22,7 +22,7 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
 
 def main() -> None:
-    """Entry point inside of a sandbox. The last argument is the descriptor of the socket."""
+    """Run in a sandbox. The last argument is the descriptor of the socket."""
     end = socket.socket(fileno=int(sys.argv[-1]))
     end.set_inheritable(False)
     serve(end, own_mounts=False)

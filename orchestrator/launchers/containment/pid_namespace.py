@@ -113,7 +113,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the worker's end, if its init has reported it."""
+        """Yield the worker's end if its init has reported the end."""
         if self._worker == 0 or self._wire is None:
             return
         try:

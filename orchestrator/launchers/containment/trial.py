@@ -21,7 +21,7 @@ _SECONDS = 10.0
 
 
 def main() -> None:
-    """Entry point: the plan is the last argument."""
+    """Run the trial. The plan is the last argument."""
     fault = _fault(json.loads(sys.argv[-1]))
     print(fault)
     sys.stdout.flush()

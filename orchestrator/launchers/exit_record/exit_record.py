@@ -83,8 +83,8 @@ def tombstone(
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
-    """Make sure that an attempt never runs (again). Return its end, from its own record if there
-    is one.
+    """Ensure that an attempt never starts, or starts again. Return its end, from its own record if
+    there is one.
 
     Idempotent. Return None if the attempt is running; then nothing is changed.
     """
@@ -250,8 +250,8 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
     """Return the shim that still runs an attempt with an exit record; None if no shim does.
 
-    The worker forged such a record, because a shim renames its claim to the record: both never
-    exist together.
+    The worker forged such a record, because a shim renames its claim to the record, so that both
+    never exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 

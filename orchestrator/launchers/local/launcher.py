@@ -35,7 +35,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Slow queries: scan all processes, or kill the processes of an attempt."""
+    """Slow queries in the background: scan all processes, or kill the processes of an attempt."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
         """``tell`` is called with an attempt's id and its end, from any thread."""
@@ -84,10 +84,11 @@ _UNHELD = (
 
 
 class LocalLauncher:
-    """See ``core.ports.launcher.Launcher``. Any thread may call; one thread listens.
+    """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
 
-    Calls write to the shims' sockets directly, without blocking; the listening thread sends the
-    remainder. ``_lock`` guards the whole state, and is not held while events are reported.
+    Any thread may call; one thread listens. Calls write to the shims' sockets directly, without
+    blocking; the listening thread sends the remainder. ``_lock`` guards the whole state, and is not
+    held while events are reported.
     """
 
     def __init__(self, asked: ContainmentPlan | None = None) -> None:

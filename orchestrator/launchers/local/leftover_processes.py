@@ -44,7 +44,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 
 
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
-    """Yield orphans in a worker's directory that have cleared their environment."""
+    """Yield orphans in a worker's directory that removed the marker from their environment."""
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, proc.everything()):

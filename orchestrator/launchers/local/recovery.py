@@ -69,8 +69,8 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 
 
 def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
-    """Kill all processes with the attempt's marker, until none remains (or the remaining ones do
-    not end).
+    """Kill all processes with the attempt's marker until none remains, or the remaining processes
+    cannot be killed.
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS

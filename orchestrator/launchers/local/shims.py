@@ -201,7 +201,7 @@ class ShimLink:
         return message
 
     def has_begun(self) -> None:
-        """Record that the shim is running with the secret, and delete the secret here: no other
+        """Record that the shim runs with the secret, and delete the secret here, because no other
         process needs it.
         """
         self.is_at_work = True
@@ -272,7 +272,10 @@ _READ, _READ_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 
 
 class ShimPool:
-    """Registers its sockets with an epoll object. Not thread-safe: guarded by the launcher."""
+    """The idle and busy shims of a launcher.
+
+    Registers its sockets with an epoll object. Not thread-safe: guarded by the launcher.
+    """
 
     def __init__(self, epoll: select.epoll, plan: ContainmentPlan) -> None:
         self._epoll = epoll
@@ -325,7 +328,7 @@ class ShimPool:
         return self._links.get(descriptor)
 
     def watch(self, link: ShimLink) -> None:
-        """Watch for writability if there is more to write."""
+        """Watch for writability if unsent data remains."""
         self._epoll.modify(link, _READ_WRITE if link.has_unsent else _READ)
 
     @property

@@ -1,8 +1,9 @@
-"""Commands for ``bash -c`` that need no shell: a shell doubles the cost of a short command.
+"""Detects commands for ``bash -c`` that need no shell, because a shell doubles the cost of a short
+command.
 
-The rule of GNU make (``construct_command_argv_internal`` in its job.c, ``sh_chars_sh`` and
-``sh_cmds_sh``), and stricter: a command is split here only if each of its characters is known to
-mean nothing to bash, and if its first word is no builtin and no keyword. Everything else is bash's.
+The rule is that of GNU make (``construct_command_argv_internal`` in its job.c, ``sh_chars_sh`` and
+``sh_cmds_sh``), but stricter. A command is split here only if no character has a meaning for bash,
+and its first word is neither a builtin nor a keyword. Bash runs all other commands.
 """
 
 import os
@@ -20,15 +21,15 @@ _BUILTINS = (
 )
 _KEYWORDS = "if then else elif fi case esac for select while until do done in function time coproc"
 _OF_BASH = frozenset(f"{_BUILTINS} {_KEYWORDS}".split())
-#: Variables with which bash does more than to run the command, or changes the environment.
+#: Variables with which bash does more than run the command, or changes the environment.
 _MEANING = frozenset(("OLDPWD", "SHELLOPTS", "POSIXLY_CORRECT", "_", "SHLVL", "PWD"))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: Another program with this name may do anything.
+#: The names of bash; another program may treat the command differently.
 _SHELLS = frozenset(("/bin/bash", "/usr/bin/bash"))
 
 
 def words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
-    """Return the arguments of a command that ``bash -c`` would only execute; else none."""
+    """Return the arguments of a command that needs no shell; empty if the command needs bash."""
     if len(argv) != 3 or (argv[:2] != ["bash", "-c"] and argv[:2] != ("bash", "-c")):
         return ()
     command = argv[2]
@@ -46,10 +47,10 @@ def _matters(name: str) -> bool:
 
 
 def is_bash(path: str) -> bool:
-    """True if a program is the shell for which the rule was made."""
+    """True if a program is bash, for which the rule was written."""
     return path in _SHELLS
 
 
 def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
-    """Return the environment that bash gives to the only program of a command."""
+    """Return the environment that bash would pass to a single program."""
     return {**env, "PWD": os.getcwd(), "SHLVL": "0", "_": program}

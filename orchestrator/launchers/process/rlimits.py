@@ -1,4 +1,4 @@
-"""Limits of one worker: those that the kernel enforces, and those that its shim checks.
+"""Limits of one worker: limits that the kernel enforces, and limits that its shim checks.
 
 Also measures the memory of its processes.
 """
@@ -57,7 +57,7 @@ class LimitWatch:
     """Checks a worker's processes at intervals; times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held``: limits that another mechanism enforces better."""
+        """``held``: limits that another mechanism enforces, and that this class need not check."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")

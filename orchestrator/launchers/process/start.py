@@ -29,7 +29,7 @@ Enter = Callable[[], None]
 
 #: Errors of a program that does not exist, or that an update is replacing.
 PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
-#: Errors of a machine that can start no process now, and may later.
+#: Errors after which a later start may succeed.
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
@@ -66,7 +66,7 @@ def start_worker(
         words = direct_command.words(argv, env) if direct_command.is_bash(program) else ()
         if words:
             pid = _directly(words, path, env, source, output, enter)
-        # Of a program that cannot be started, bash says so; of a text, it makes a script.
+        # Bash reports a program that cannot be started, and runs a text file as a script.
         pid = pid or _begin(program, argv, env, source, output, enter)
         offer_to_oom_killer(pid)
         return pid
@@ -88,7 +88,7 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a program without its shell; return 0 if it cannot be started."""
+    """Start a program without its shell. Return 0 if that is impossible."""
     try:
         program = _find(words[0], path)
         around = direct_command.surroundings(env, program)
@@ -274,7 +274,7 @@ def _why(error: OSError | ValueError) -> str:
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     """Return ``ended_by``, cause, and error of an attempt that could not be started.
 
-    A shortage of resources does not count as the worker's failure.
+    A shortage of resources is not the worker's fault.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

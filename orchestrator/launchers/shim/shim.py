@@ -46,7 +46,7 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    """Do nothing: the byte in the pipe is enough."""
+    """Do nothing, because the byte in the pipe is enough."""
 
 
 class _Shim:

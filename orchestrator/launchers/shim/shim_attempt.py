@@ -94,7 +94,7 @@ class _Phase(StrEnum):
 
 
 class ShimAttempt:
-    """Driven by its shim's loop; times are monotonic seconds."""
+    """One attempt, driven by its shim's loop. Times are monotonic seconds."""
 
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
@@ -290,7 +290,10 @@ class ShimAttempt:
             proc.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """Kill all processes once; ``reap`` and the next passes continue."""
+        """Kill all processes once.
+
+        Later calls of ``reap`` and later passes kill the remaining processes.
+        """
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
             self.record["error"] = f"processes that could not be killed: {left}"

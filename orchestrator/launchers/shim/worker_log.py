@@ -64,7 +64,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """Write held-back output that may be written after a moment without output."""
+        """Write held-back output that is safe to write after a moment without output."""
         self._silent = True
         self._file.keep(self._masker.release())
 

@@ -166,7 +166,7 @@ class Reaper:
         self._send({"retired": True})
 
     def _receive(self) -> Request | None:
-        """Return the next request: a serial number, and the new shim's socket."""
+        """Return the next request: a serial number and the new shim's socket."""
         try:
             serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
         except OSError:
@@ -218,7 +218,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Limit the wait for processes that do not exit."""
+        """Limit the time of waiting for processes that do not exit."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:

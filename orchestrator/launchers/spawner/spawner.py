@@ -28,7 +28,7 @@ _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Entry point: the last arguments are the plan and the control socket's descriptor."""
+    """Run the spawner. The last arguments are the plan and the control socket's descriptor."""
     # Before a shim exists: a shim has the secret of its attempt's exit record.
     proc.hide_memory()
     told, descriptor = sys.argv[-2:]
@@ -71,7 +71,7 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent``: the keeper's PID; without the keeper no more shims are forked."""
+        """``parent``: the keeper's PID. The spawner stops forking when the keeper has exited."""
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True

@@ -1,1 +1,1 @@
-"""Notifications of people: *needs me* and *finished*."""
+"""Notifications to people: "needs me" and "finished"."""

@@ -1,4 +1,4 @@
-"""Notifications from the outbox: entries that are due join in one message for each job tree."""
+"""Sends the notifications of the outbox: due entries of one job tree are joined in one message."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ PREFIX = "notify:"
 
 
 class Notifications:
-    """Any thread may call."""
+    """Sends notifications. Any thread may call."""
 
     def __init__(
         self,
@@ -34,7 +34,9 @@ class Notifications:
         self._local_time = local_time
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry with all others of its target and job tree; return their new states."""
+        """Send an entry together with all due entries of its target and job tree; return their new
+        states.
+        """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         together = [entry, *(each for each in self._others(entry))]
         if target is None:
@@ -58,7 +60,7 @@ class Notifications:
         return [each for each in found if each.id != entry.id]
 
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
-        """Return the notification of the entries; None if their needs are gone."""
+        """Return the notification of the entries, or None if the job tree needs nothing now."""
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
         told = max(ended or entries, key=lambda each: each.seq)
         body = self._messages.of(told)
@@ -72,7 +74,7 @@ def _after(entries: Sequence[OutboxEntry], outcome: Outcome, now: float) -> list
 
 
 def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
-    """Return the seconds until the quiet hours end; 0 outside of them."""
+    """Return the seconds until the quiet hours end; 0 outside quiet hours."""
     if quiet is None:
         return 0.0
     begin, end = quiet

@@ -1,4 +1,4 @@
-"""Any service that the package apprise knows, such as ``tgram://`` or ``discord://``."""
+"""Notifications by the package apprise, for services such as ``tgram://`` or ``discord://``."""
 
 import sys
 from importlib import import_module
@@ -12,7 +12,7 @@ PACKAGE = "apprise"
 
 
 def send(url: str, notice: Notice) -> Outcome:
-    """Send one notification. Never raises for what the service does."""
+    """Send one notification. Never raises for errors of the service."""
     try:
         apprise: Any = import_module(PACKAGE)
     except ImportError:

@@ -13,7 +13,7 @@ from orchestrator.outbox.notifications.notice import Notice
 
 
 class TargetKind(StrEnum):
-    """How a notification is sent."""
+    """The kind of a target, which decides how a notification is sent."""
 
     #: Slack, Mattermost, and others that accept its messages
     SLACK = "slack"
@@ -38,7 +38,7 @@ class Target:
 
 
 def kind_of(url: str) -> TargetKind:
-    """Return the kind of target that an address suggests."""
+    """Return the kind of a target, by its address."""
     scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
     if scheme in ("smtp", "smtps"):
         return TargetKind.SMTP
@@ -52,7 +52,7 @@ def kind_of(url: str) -> TargetKind:
 
 
 def send(target: Target, notice: Notice, poster: Poster) -> Outcome:
-    """Send one notification. Never raises for what the network or the receiver does."""
+    """Send one notification. Never raises for errors of the network or the receiver."""
     match target.kind:
         case TargetKind.SMTP:
             return mail.send(target.url, notice)
@@ -68,7 +68,7 @@ Shape = tuple[bytes, Mapping[str, str]]
 
 
 def _slack(notice: Notice) -> Shape:
-    """Mattermost reads ``text`` alone."""
+    """Return the body for Slack and Mattermost. Mattermost reads only ``text``."""
     title = f"{':raised_hand:' if notice.needs_you else ':checkered_flag:'} {notice.title}"
     link = f"\n<{notice.link}|Open>" if notice.link else ""
     body = f"{_mrkdwn(notice.text)}{link}"

@@ -126,7 +126,7 @@ class JobFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analytics:
-    """See the module's docstring; field by field it is the content of ``analytics.json``."""
+    """The content of ``analytics.json``, field by field. See the module's docstring."""
 
     schema: int
     job_id: str

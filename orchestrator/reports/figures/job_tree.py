@@ -35,7 +35,9 @@ class Family:
 
     @property
     def whereabouts(self) -> Whereabouts:
-        """Return, for each change, the result that has it, or its other place."""
+        """Return, for each change, the result that contains the change, or the place where it is
+        otherwise.
+        """
         return Whereabouts(self._jobs, self._workers)
 
     def _index(self) -> None:
@@ -70,7 +72,7 @@ class Family:
         children.sort(key=lambda job: started.get(job.id, len(started)))
 
     def job(self, job_id: str) -> Job:
-        """Raise KeyError if the job is not in the tree."""
+        """Return a job. Raise KeyError if the job is not in the tree."""
         return self._jobs[job_id]
 
     def task(self, worker: Worker) -> TaskSpec:
@@ -178,7 +180,8 @@ class Family:
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
         """Return the periods in which the worker's child jobs were unfinished, without overlaps.
-        The worker had no slot then.
+
+        The worker had no slot in these periods.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()

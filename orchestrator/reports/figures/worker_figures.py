@@ -120,7 +120,10 @@ def _walk_back(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFigures:
-    """Durations are seconds, memory is bytes; None means unknown."""
+    """The figures of one worker.
+
+    Durations are in seconds, memory is in bytes; None means unknown.
+    """
 
     worker_id: str
     job_id: str
@@ -241,7 +244,7 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Return the peak memory; None for 0: every process uses memory, but not each can be
+    """Return the peak memory, or None if the measured value is 0, because not every process can be
     measured.
     """
     measured = [each.peak_memory_bytes for each in exits]

@@ -99,7 +99,7 @@ def plan_in(text: str) -> Plan:
     if found is None:
         raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
     if found["tasks"] == []:
-        raise InvalidRequest("a plan needs at least one task, and this one has none", kind=KIND)
+        raise InvalidRequest("a plan needs at least one task, but this plan has none", kind=KIND)
     try:
         return Plan.model_validate(found)
     except ValidationError as error:

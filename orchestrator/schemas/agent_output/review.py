@@ -17,7 +17,7 @@ MOST_FAULTS_TOLD = 10
 
 
 class Ranked(Wire):
-    """One of the candidates."""
+    """A candidate with its rank."""
 
     worker_id: Annotated[str, Field(min_length=1, max_length=200)]
     """Its name, as it was given."""
@@ -26,7 +26,7 @@ class Ranked(Wire):
 
 
 class Review(Wire):
-    """All candidates in order."""
+    """A ranking of all candidates."""
 
     ranking: Annotated[tuple[Ranked, ...], Field(strict=False, min_length=1, max_length=1000)]
     """The best first; each candidate once."""

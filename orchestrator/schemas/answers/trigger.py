@@ -6,7 +6,7 @@ from orchestrator.schemas.answers.common import Answer, Links
 
 
 class TriggerOutcome(StrEnum):
-    """What became of an event."""
+    """Outcome of an event."""
 
     #: a job was started
     ACCEPTED = "accepted"
@@ -19,7 +19,7 @@ class TriggerOutcome(StrEnum):
 
 
 class TriggerAnswer(Answer):
-    """What became of an event."""
+    """Outcome of an event, with the job that it started or concerns."""
 
     trigger: str
     """Name of the trigger."""

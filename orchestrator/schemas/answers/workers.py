@@ -97,6 +97,6 @@ class StepAnswer(Answer):
 
 
 class TranscriptAnswer(Answer):
-    """What the agent of a worker's latest attempt said and did."""
+    """The steps of the agent in a worker's latest attempt: its texts and tool uses."""
 
     steps: list[StepAnswer]

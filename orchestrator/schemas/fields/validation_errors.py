@@ -113,7 +113,7 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> Any:
-    """Return 1000000000 instead of 1000000000.0."""
+    """Return a number as text, such as 1000000000 instead of 1000000000.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

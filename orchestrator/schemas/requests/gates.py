@@ -75,7 +75,7 @@ class GateRequest(Wire):
     @model_validator(mode="after")
     def is_no_word_of_ours(self) -> "GateRequest":
         if self.run in (AUTO, OFF) or self.name in (AUTO, OFF):
-            raise ValueError("auto and off are no gates of their own: write them without name")
+            raise ValueError("auto and off are not gates; write them without a name")
         return self
 
     def to_gate(self, *, new_only: bool = True) -> Gate:

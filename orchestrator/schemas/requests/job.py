@@ -91,7 +91,7 @@ Candidates = Annotated[tuple[Candidate, ...], Field(strict=False, max_length=MOS
 
 
 def _listed(value: Any) -> Any:
-    """Return a list for a single agent."""
+    """Return a list, also if the value is a single agent."""
     if isinstance(value, str | Mapping | CandidateRequest):
         return (value,)
     if not isinstance(value, list | tuple):
@@ -112,7 +112,7 @@ def names_of(agents: Sequence[str | CandidateRequest]) -> tuple[str, ...]:
 
 
 def settings_of(agents: Sequence[str | CandidateRequest]) -> tuple[CandidateSettings, ...]:
-    """Return the settings of each agent; empty if none has any."""
+    """Return the settings of each agent; empty if no agent has settings."""
     found = tuple(CandidateSettings() if isinstance(x, str) else x.settings for x in agents)
     return found if any(each != CandidateSettings() for each in found) else ()
 
@@ -244,7 +244,7 @@ class TaskRequest(Wire):
     @model_validator(mode="after")
     def says_what_to_do(self) -> "TaskRequest":
         if self.prompt and self.description and self.prompt != self.description:
-            raise ValueError("has both prompt and description; description means prompt, give one")
+            raise ValueError("has both prompt and description, which mean the same; remove one")
         if not (self.title.strip() or self.words.strip() or self.command or self.approve):
             raise ValueError("needs a title, a prompt or a command, or a question (approve)")
         self._check_question()
@@ -268,9 +268,9 @@ class TaskRequest(Wire):
 
     def _check_workdir(self, workdir: str | None) -> None:
         if workdir == Workdir.PROJECT and self.git == "on":
-            raise ValueError("workdir: project is the checkout itself; leave git: on out")
+            raise ValueError("workdir: project is the checkout itself; remove git: on")
         if workdir == Workdir.WORKTREE and self.git in ("off", "auto"):
-            raise ValueError(f"workdir: worktree means git: on; leave git: {self.git} out")
+            raise ValueError(f"workdir: worktree means git: on; remove git: {self.git}")
         if workdir == Workdir.PROJECT and len(self.agent or ()) > 1:
             raise ValueError("workdir: project is one directory; name one agent, not several")
 

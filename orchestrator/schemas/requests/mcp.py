@@ -16,7 +16,7 @@ MOST_LINES = 1000
 
 
 def _bare(value: object) -> object:
-    """Return the id in the name of a job's directory."""
+    """Return the job id from the name of a job's directory."""
     return value.removeprefix("job_") if isinstance(value, str) else value
 
 

@@ -1,1 +1,1 @@
-"""Triggers: events from outside that start a job, or come back as feedback."""
+"""Triggers: external events that start a job, or are sent as feedback."""

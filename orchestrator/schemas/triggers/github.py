@@ -1,4 +1,4 @@
-"""What an event of GitHub says about the pull request of a job."""
+"""Reads an event of GitHub about a job's pull request: comments and failed checks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
 from orchestrator.schemas.triggers.template import clean
 
-#: Authors of reviews and comments that a worker gets: others may write on a public repository.
+#: Associations of authors whose comments a worker gets; on a public repository anyone can comment.
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 FAILURES = frozenset({"failure", "timed_out", "action_required", "startup_failure"})
 MOST_CHARACTERS = 4_000
@@ -40,7 +40,7 @@ class Remark:
         )
 
     def as_text(self) -> str:
-        """Return the remark for a summary: its place, the code, and its text."""
+        """Return the remark as text for a summary: its place, the code, and its text."""
         if not self.path:
             return self.text
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
@@ -51,7 +51,7 @@ class Remark:
 
 
 def remark_of(kind: str, event: object) -> Remark | str:
-    """Return what the event asks of a worker; or why it asks nothing."""
+    """Return the remark of an event, or the reason why the event has none."""
     action = text(event, "action")
     if kind == "pull_request_review" and action == "submitted":
         return _review(event)
@@ -66,7 +66,7 @@ def _review(event: object) -> Remark | str:
     review = mapping(event, "review")
     state, body = text(review, "state").lower(), _body(review)
     if state not in ("changes_requested", "commented") or not body:
-        return f"a review with the state {state} asks nothing by itself"
+        return f"a review with the state {state} is no request by itself"
     if why := _untrusted(review):
         return why
     sentence = "requests changes" if state == "changes_requested" else "comments"

@@ -1,6 +1,7 @@
 """Paths into the JSON of an event: ``$.issue.labels[*].name``.
 
-The part of JSONPath (RFC 9535) that selects values by name, by position, or all items of a list.
+Supports the part of JSONPath (RFC 9535) that selects values by name, by position, or all items of a
+list.
 """
 
 import re
@@ -25,7 +26,7 @@ class EventPath:
 
     @classmethod
     def parse(cls, text: str) -> "EventPath":
-        """Raise ValueError with the expected form."""
+        """Parse a path. Raise ValueError with the expected form."""
         steps: list[str | int | None] = []
         at = 1
         while at < len(text):

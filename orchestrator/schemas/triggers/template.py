@@ -1,7 +1,7 @@
-"""Templates of jobs: texts with ``{{name}}``, which get values of an event.
+"""Job templates: texts with ``{{name}}``, which is replaced by a value of the event.
 
-The values come from outside. They are data: quoted or fenced in texts that agents read, and
-impossible in every other place, such as a command.
+The values come from outside and are treated as data. Texts for agents quote or fence the values.
+All other places, such as a command, reject placeholders.
 """
 
 import json
@@ -42,12 +42,12 @@ class JobTemplate:
 
     trigger: str
     document: Mapping[str, Any]
-    #: Name of the file that has it, for messages; empty: the settings.
+    #: Name of the template's file, for messages; empty: the template is in config.yaml.
     source: str = ""
 
     def check(self, params: Mapping[str, object]) -> None:
-        """Raise InvalidRequest for a placeholder in a place that is no text for agents, for an
-        unknown one, and for a template that is no valid request.
+        """Raise InvalidRequest for an invalid template: a placeholder outside the texts for agents,
+        an unknown placeholder, or an invalid request.
         """
         for place, text in _texts(self.document, ()):
             names = _PLACEHOLDER.findall(text)
@@ -64,7 +64,7 @@ class JobTemplate:
         self.render(dict.fromkeys(params, "example"))
 
     def render(self, values: Values) -> OrchestrateRequest:
-        """Return the request with the values. Raise InvalidRequest if it is not valid."""
+        """Return the request with the values. Raise InvalidRequest if the result is invalid."""
         document = _replaced(self.document, (), lambda place, text: self._text(place, text, values))
         try:
             return OrchestrateRequest.model_validate(document)
@@ -91,7 +91,7 @@ class JobTemplate:
 
 
 def as_data(value: object) -> str:
-    """Return a value as data in a text: a plain word, a quoted line, or a fenced block."""
+    """Return a value as quoted text: a plain word, a quoted line, or a fenced block."""
     text = clean(value)
     if _PLAIN.fullmatch(text):
         return text
@@ -122,7 +122,7 @@ def _may_have_values(place: Place) -> bool:
 
 
 def _texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    """Yield every text of a document with its place, including the names of mappings."""
+    """Yield every text of a document with its place, including the keys of mappings."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):

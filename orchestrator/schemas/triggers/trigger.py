@@ -1,4 +1,4 @@
-"""A trigger: which events it accepts, and what becomes of them."""
+"""A trigger: the events that it accepts, and the job or feedback that it creates from each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _KINDS = ("x-github-event", "x-gitlab-event")
 _DELIVERIES = ("x-github-delivery", "x-gitlab-event-uuid", "webhook-id", "idempotency-key")
 #: In ``when``: the kind of the event.
 KIND = "event"
-#: Most characters of a delivery id: with the trigger's name it is an Idempotency-Key.
+#: Maximum characters of a delivery id, which becomes a part of an Idempotency-Key.
 LONGEST_DELIVERY = 120
 
 
@@ -29,7 +29,7 @@ class TriggerEvent:
 
     @property
     def kind(self) -> str:
-        """The header of the service; otherwise ``type`` of the body."""
+        """The event type from the service's header, otherwise from ``type`` in the body."""
         named = next((self.headers[name] for name in _KINDS if name in self.headers), "")
         body = self.document if isinstance(self.document, Mapping) else {}
         return named or str(body.get("type") or body.get("object_kind") or "")
@@ -41,7 +41,7 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One line of ``when``. ``path`` None: the kind of the event."""
+    """One line of ``when``. If ``path`` is None, the condition is about the kind of the event."""
 
     name: str
     path: EventPath | None
@@ -59,7 +59,7 @@ def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trigger:
-    """One trigger of the settings, checked."""
+    """One checked trigger of the settings."""
 
     name: str
     verify: Verification
@@ -71,18 +71,21 @@ class Trigger:
     #: A header in lower case, or a path; None: the delivery id of the service.
     dedupe: str | EventPath | None = None
     max_per_hour: int = 20
-    #: True if each completed job becomes a pull request.
+    #: True if the server opens a pull request for each completed job.
     pull_request: bool = False
     #: For feedback: seconds without a further event before comments are sent together.
     settle_seconds: float = 0.0
 
     @property
     def caller_name(self) -> str:
-        """The name of the jobs' submitter; no key has a name with a colon."""
+        """The submitter's name of the trigger's jobs.
+
+        No API key can have this name, because it contains a colon.
+        """
         return f"trigger:{self.name}"
 
     def is_from_sender(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        """True if the event was sent by a holder of the secret."""
+        """True if the sender of the event knows the secret."""
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 
     def unmet(self, event: TriggerEvent) -> str:
@@ -90,7 +93,7 @@ class Trigger:
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
-        """Return the id of the event; empty if it has none. A repeated event has the same id."""
+        """Return the id of the event, or "" if it has none. A repeated event has the same id."""
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
             return _printable(values[0]) if values else ""
@@ -100,7 +103,7 @@ class Trigger:
         )
 
     def submission(self, event: TriggerEvent) -> Submission:
-        """Return the job for an event. Raise InvalidRequest."""
+        """Return the job that an event starts. Raise InvalidRequest."""
         if self.template is None:
             raise InvalidRequest(f"trigger {self.name} starts no job")
         values = {name: _first(path.values(event.document)) for name, path in self.params.items()}
@@ -109,7 +112,7 @@ class Trigger:
 
 
 def _first(values: Sequence[object]) -> object:
-    """Return the value of a parameter: several values are joined, as names of labels."""
+    """Return the value of a parameter. Several values, such as names of labels, are joined."""
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
     return values[0] if values else ""
@@ -123,7 +126,10 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body. GitHub puts it into a form if its webhook is set up so."""
+    """Return the JSON of a body.
+
+    GitHub can wrap the JSON in a form, depending on the webhook's content type.
+    """
     if mimetype != "application/x-www-form-urlencoded":
         return body
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)

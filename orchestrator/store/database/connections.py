@@ -76,14 +76,14 @@ class PlacedTask(NamedTuple):
 
 
 class StoredPause(NamedTuple):
-    """The row of ``server_pause``."""
+    """The row of ``server_pause``, which holds the pause of all jobs."""
 
     pause: Pause | None
     id: int = 1
 
 
 class Writing:
-    """One statement, and how a value becomes its row."""
+    """One statement, and the function that converts a value to its row."""
 
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
@@ -189,7 +189,7 @@ class Writings:
                 writing.run(cursor, values)
 
     def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """Yield the parts in an order in which every row follows the rows to which it refers."""
+        """Yield the parts in an order in which each row follows the rows that it references."""
         yield self._new_jobs, change.new_jobs
         yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
         yield self._new_workers, change.new_workers
@@ -341,9 +341,9 @@ class Connections:
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
     def write_aside(self, action: Callable[[Connection], None]) -> None:
-        """Run an action in a transaction of a second connection, which waits for no disk.
+        """Run an action in a transaction of a second connection, without waiting for the disk.
 
-        One thread at a time may call. After an error, the next call gets a new connection.
+        One thread at a time may call. After an error, the next call opens a new connection.
         """
         if self._aside is None:
             self._aside = self._aside_engine.connect()

@@ -34,7 +34,7 @@ _KEY = 0x6F726368
 
 
 def patience(url: URL) -> dict[str, int | str]:
-    """Return arguments of a connection."""
+    """Return arguments of a connection with its timeouts."""
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
     # The last option takes precedence.

@@ -15,7 +15,10 @@ _jobs = tables.jobs.c
 
 
 class PlaceIn(FunctionElement[int]):
-    """Place of a text in another, from 1; 0: the text is not there. Case matters, unlike LIKE's."""
+    """The position of a text in another text, from 1; 0 if the text is missing.
+
+    Case matters, unlike in LIKE.
+    """
 
     type = Integer()
     name = "place_in"

@@ -1,4 +1,4 @@
-"""What lists of jobs show of each: progress, usage, and marks of needs."""
+"""The fields of each job in lists: progress, usage, and marks of needs."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -69,7 +69,7 @@ def needy(
 ) -> list[tuple[Job, Sequence[Worker]]]:
     """Return jobs that may have needs, with the workers of the tasks that have some.
 
-    ``root_ids``: only these trees; None: all. ``by``: only what this caller submitted.
+    ``root_ids``: only these trees; None: all. ``by``: only jobs that this caller submitted.
     """
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))
     statement = select(*tables.told(tables.jobs)).where(marked)
@@ -85,7 +85,7 @@ def needy(
 
 
 def _rivals(job_ids: Sequence[str]) -> Select[Any]:
-    """Return the workers of tasks for which a worker has a need."""
+    """Return the workers of tasks that have a worker with a need."""
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

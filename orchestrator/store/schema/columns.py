@@ -155,7 +155,7 @@ class Kept(TypeDecorator[Any]):
 
 
 class PlainText(Kept):
-    """Unchanged text."""
+    """A text column without conversion."""
 
     cache_ok = True
 

@@ -56,7 +56,7 @@ def label_line(name: str, value: str) -> str:
 
 
 def line_in(text: str) -> str:
-    """Return what a text has if it has this line."""
+    """Return the text to search for in a column of lines, so that only the whole line matches."""
     return f"\n{text}\n"
 
 
@@ -78,7 +78,7 @@ Make = Callable[[Any], object]
 
 
 def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
-    """Return a column that follows from other columns: lists are made from it without reading
+    """Return a column that is computed from other columns, so that lists are made without reading
     whole documents. ``source``: attributes of the stored value, such as "usage.steps", or a
     function of it.
     """
@@ -86,7 +86,7 @@ def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Colum
 
 
 def where_both(condition: ColumnElement[bool]) -> dict[str, Any]:
-    """Return the options of an index that has only rows with a condition."""
+    """Return the options of an index that contains only rows with a condition."""
     return {"sqlite_where": condition, "postgresql_where": condition}
 
 
@@ -96,7 +96,9 @@ def told(table: Table) -> list[Column[Any]]:
 
 
 def source_of(column: Column[Any]) -> "str | Make":
-    """Return what a column stores of a value: attributes, joined by dots, or a function of it."""
+    """Return the source of a column's value: attributes, joined by dots, or a function of the
+    stored value.
+    """
     source: str | Make = column.info.get("source", column.key)
     return source
 
@@ -260,7 +262,7 @@ deliveries = Table(
     Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("endpoint", PlainText, primary_key=True),
-    # Follows from the key.
+    # A computed column of the key.
     Column("id", PlainText, nullable=False),
     Column("job_id", PlainText, nullable=False),
     Column("topic", Member(Topic), nullable=False),

@@ -11,7 +11,10 @@ from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 
 
 def call_for(tool: str) -> Callable[[Ask], AgentCall]:
-    """Import only the tool's module. Raise ValueError for an unknown tool."""
+    """Return the ``call`` of a tool; imports only its module.
+
+    Raise ValueError for an unknown tool.
+    """
     module = f"{__name__}.{tool}"
     if not tool.isidentifier() or find_spec(module) is None:
         raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")

@@ -1,7 +1,7 @@
 """OpenAI Codex.
 
-Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments: every user of the
-machine can read arguments, and our MCP server needs the worker's key.
+Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments: every user of the machine
+can read arguments, and the product's MCP server needs the worker's key.
 """
 
 import json

@@ -18,7 +18,7 @@ _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
 
 class Toolbox:
-    """All paths are relative to ``settings.cwd``."""
+    """The tools of one loop. All paths are relative to ``settings.cwd``."""
 
     def __init__(self, settings: LoopSettings) -> None:
         where = Places(settings.cwd, confined=settings.policy != "full")

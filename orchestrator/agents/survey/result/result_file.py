@@ -88,7 +88,7 @@ def write_result(result: SurveyResult, directory: Path) -> None:
 
 
 def read_result(directory: Path) -> SurveyResult:
-    """Read the ``result.json`` of a worker; raises SurveyError when it is not one of ours."""
+    """Read the ``result.json`` of a worker; raises SurveyError if the file has another format."""
     path = directory / RESULT_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

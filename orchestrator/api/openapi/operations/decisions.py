@@ -6,7 +6,7 @@ from orchestrator.schemas.requests import decisions as requests
 from orchestrator.schemas.requests.job import EmptyRequest
 
 _WORKER = "403: the caller is a worker."
-_ANSWERS = "409: the task asks nothing, or is not asked yet, or has its answer."
+_ANSWERS = "409: the task has no question, or is not asked yet, or has its answer."
 
 DECIDING = (
     Operation(
@@ -30,7 +30,7 @@ DECIDING = (
         id="resumeJob",
         tag="jobs",
         summary="Resume a paused job and its descendants",
-        description=(f"Idempotent. 409: the job has ended, or everything is paused. {_WORKER}"),
+        description=(f"Idempotent. 409: the job has ended, or all jobs are paused. {_WORKER}"),
         body=EmptyRequest,
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
@@ -51,7 +51,7 @@ DECIDING = (
         tag="jobs",
         summary="Replace the plan of a job that waits for approval",
         description=(
-            "The job keeps its id and what its planner cost; approve it to start the tasks. 409: "
+            "The job keeps its id and its planner's cost; approve it to start the tasks. 409: "
             "outdated (the plan has another version, in version), or the job does not wait for "
             f"approval. {_WORKER}"
         ),
@@ -84,7 +84,7 @@ DECIDING = (
         id="getQuestion",
         tag="jobs",
         summary="Get a question, with the results of the task's dependencies",
-        description="404: the task asks nothing, or is not asked yet.",
+        description="404: the task has no question, or is not asked yet.",
         answers={OK: common.QuestionAnswer},
         tagged=True,
     ),
@@ -118,7 +118,7 @@ DECIDING = (
         id="pauseEverything",
         tag="server",
         summary="Pause all jobs, and jobs that are submitted later",
-        description="Idempotent. 403: the key has not the scope admin.",
+        description="Idempotent. 403: the key lacks the scope admin.",
         body=requests.PauseRequest,
         examples={"running ones finish": {}, "stop": {"running": "stop"}},
         answers={OK: decisions.ServerPauseAnswer},
@@ -130,7 +130,7 @@ DECIDING = (
         tag="server",
         summary="End the pause of all jobs",
         description=(
-            "Idempotent. Jobs that were paused themselves stay paused. 403: the key has not the "
+            "Idempotent. Jobs that were paused one by one stay paused. 403: the key lacks the "
             "scope admin."
         ),
         body=EmptyRequest,

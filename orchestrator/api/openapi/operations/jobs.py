@@ -22,7 +22,7 @@ READING = (
         path="/api/v1/needs",
         id="listNeeds",
         tag="jobs",
-        summary="List what jobs wait for from a person",
+        summary="List the needs of jobs that wait for a person",
         query=queries.PageQuery,
         answers={OK: common.NeedsAnswer},
         tagged=True,
@@ -156,7 +156,7 @@ READING = (
         path=f"{JOB}/workers/{{worker_id}}/transcript",
         id="getTranscript",
         tag="jobs",
-        summary="Get what a worker's agent said and did",
+        summary="Get the steps of a worker's agent",
         description="404: the agent's program saves no steps; read the log.",
         answers={OK: workers.TranscriptAnswer},
         tagged=True,
@@ -178,7 +178,7 @@ READING = (
         tag="jobs",
         summary="Get all workers of a job tree in columns",
         description=(
-            "For 10,000 workers a tenth of the size of the tree. A column whose values are all "
+            "For 10,000 workers, a tenth of the tree's size. A column whose values are all "
             "equal is that value instead of a list."
         ),
         answers={OK: columns.ColumnsAnswer},
@@ -204,9 +204,9 @@ READING = (
         path="/api/v1/events",
         id="streamFeed",
         tag="watching",
-        summary="Stream what happens to all jobs",
+        summary="Stream the events of all jobs",
         description=(
-            "Server-Sent Events for lists: events of jobs; `needs` with what a job tree waits for; "
+            "Server-Sent Events for lists: events of jobs; `needs` with the needs of a job tree; "
             "`usage` with numbers of workers and cost, at most once a second. Ids are the server's "
             "own; after an unknown id, the first event is `reset`: read the lists again."
         ),

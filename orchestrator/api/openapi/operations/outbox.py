@@ -8,7 +8,7 @@ from orchestrator.schemas.requests import queries
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.outbox import NotifyTestRequest
 
-_ADMIN = "403: the key has not the scope admin."
+_ADMIN = "403: the key lacks the scope admin."
 _MISSING = (HTTPStatus.NOT_FOUND,)
 
 OUTBOX = (
@@ -27,7 +27,7 @@ OUTBOX = (
         id="testWebhook",
         tag="server",
         summary="Send a test message to a webhook, and wait for the answer",
-        description=f"Turns an endpoint on that was off after 410 Gone. {_ADMIN}",
+        description=f"Turns on an endpoint that was turned off by 410 Gone. {_ADMIN}",
         body=EmptyRequest,
         answers={OK: outbox.TestAnswer},
     ),

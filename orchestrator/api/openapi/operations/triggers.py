@@ -1,4 +1,4 @@
-"""The call of services outside."""
+"""The call that starts a trigger: external services send events to it."""
 
 from http import HTTPStatus
 
@@ -13,9 +13,9 @@ TRIGGERS = (
         tag="triggers",
         summary="Receive an event of GitHub, GitLab, or another service",
         description=(
-            "Needs no key: the event is signed with the secret of the trigger (`triggers` in "
+            "Needs no API key: the event is signed with the secret of the trigger (`triggers` in "
             "config.yaml). The body is the event as JSON, 1 MiB at most. An event with a known "
-            "delivery id is answered 200 `duplicate`; an event that meets not all conditions 200 "
+            "delivery id is answered 200 `duplicate`; an event that fails a condition, 200 "
             "`ignored`; a ping 204."
         ),
         answers={

@@ -62,7 +62,7 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
 
 def _in_parts(read: Callable[[], Value]) -> Value:
-    """Return the result of a read. One that is too large has links to its parts."""
+    """Return the result of a read; a result that is too large has links to its parts."""
     try:
         return read()
     except TooLarge as error:

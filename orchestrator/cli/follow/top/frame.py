@@ -70,7 +70,7 @@ class Pane:
 
 @dataclass(kw_only=True, slots=True)
 class Frame:
-    """What is drawn."""
+    """The content of one frame."""
 
     snapshot: Snapshot
     view: View

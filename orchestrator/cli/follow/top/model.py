@@ -57,7 +57,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """One root job. ``workers`` is None if they are not read."""
+    """One root job. ``workers`` is None until the workers are read."""
 
     job_id: str
     status: str
@@ -100,7 +100,7 @@ class JobLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """Everything that one refresh has read."""
+    """All data of one refresh."""
 
     jobs: Sequence[JobLine] = ()
     at: float = 0.0

@@ -29,7 +29,7 @@ Action = Callable[[OrchestratorClient], str]
 
 
 class Refresher:
-    """Reads snapshots, and runs actions, in a thread: keys never wait for the server."""
+    """Reads snapshots and runs actions in a thread, so that keys never wait for the server."""
 
     def __init__(self, source: AnySource, job_id: str, wake: Callable[[], None]) -> None:
         self.job_id = job_id
@@ -101,7 +101,7 @@ class Refresher:
                 return
 
     def _waits(self, seconds: float) -> bool:
-        """Run the actions that are asked for. Return False at the end."""
+        """Run the requested actions. Return False at the end."""
         try:
             action = self._asked.get(timeout=max(0.05, seconds))
         except queue.Empty:
@@ -118,7 +118,7 @@ class Refresher:
 
 
 class TopProgram:
-    """``run`` is called once."""
+    """The loop of ``top``. ``run`` is called once."""
 
     def __init__(self, surroundings: CliContext, source: AnySource, job_id: str) -> None:
         self._surroundings = surroundings
@@ -386,7 +386,7 @@ class TopProgram:
 
 
 def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
-    """Return a patch of a worker's or a job's changes, from the repository here."""
+    """Return a patch of a worker's or a job's changes, from the local repository."""
     from orchestrator.app import landing, worker_difference
 
     surroundings.work_on_project_of(job_id)

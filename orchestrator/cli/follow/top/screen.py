@@ -1,4 +1,6 @@
-"""The terminal: raw keys in, whole frames out, and always as it was at the end."""
+"""The terminal of ``top``: reads raw keys, draws whole frames, and restores the terminal at the
+end.
+"""
 
 import atexit
 import os
@@ -50,7 +52,7 @@ _CONTROLS = {
 
 
 class Screen:
-    """Use as a context manager. ``wake`` may be called by any thread and by signal handlers."""
+    """The terminal as a context manager. Any thread and signal handlers may call ``wake``."""
 
     def __init__(self) -> None:
         self._in, self._out = sys.stdin.fileno(), sys.stdout.fileno()
@@ -80,7 +82,7 @@ class Screen:
         atexit.unregister(self.leave)
 
     def enter(self) -> None:
-        """Take the terminal. Idempotent."""
+        """Switch the terminal to the screen's mode. Idempotent."""
         if self._before is None:
             self._before = termios.tcgetattr(self._in)
             raw = termios.tcgetattr(self._in)
@@ -92,7 +94,7 @@ class Screen:
         self._shown = []
 
     def leave(self) -> None:
-        """Have the terminal as it was. Idempotent."""
+        """Restore the terminal. Idempotent."""
         if self._before is None:
             return
         before, self._before = self._before, None
@@ -102,7 +104,7 @@ class Screen:
             termios.tcsetattr(self._in, termios.TCSADRAIN, before)  # type: ignore[arg-type]
 
     def suspend(self) -> None:
-        """Stop as Ctrl-Z does; the terminal is the shell's until the program continues."""
+        """Stop as Ctrl-Z does. The shell has the terminal until the program continues."""
         self.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
         self.enter()

@@ -34,10 +34,10 @@ MOST_SHARE = 0.1
 
 
 class Source(Protocol):
-    """Where the screen's content comes from."""
+    """A source of the screen's content."""
 
     def read(self, wanted: "Wanted") -> Snapshot:
-        """Raise OrchestratorError."""
+        """Return a snapshot. Raise OrchestratorError."""
         ...
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class Wanted(Protocol):
-    """What the screen shows now."""
+    """The data that the screen needs now."""
 
     #: The only job to show; empty: all jobs.
     job_id: str
@@ -54,12 +54,12 @@ class Wanted(Protocol):
     def is_open(self, job: JobLine) -> bool: ...
 
     def visible(self) -> Sequence[tuple[str, str]]:
-        """Return job and worker of the rows in the window."""
+        """Return job and worker of each row in the window."""
         ...
 
 
 class ServerSource:
-    """Jobs of a server. Workers are read in columns, of open jobs only.
+    """Jobs of a server. The workers of open jobs are read in columns.
 
     Reads with the light client, because loading ``requests`` takes longer than a whole frame.
     """
@@ -125,7 +125,7 @@ class ServerSource:
 
     @property
     def client(self) -> "OrchestratorClient":
-        """The client for actions."""
+        """The client that runs actions."""
         from orchestrator.api.client import OrchestratorClient
 
         if self._whole_client is None:
@@ -148,7 +148,7 @@ class ServerSource:
         return found
 
     def _get(self, *parts: str, **query: object) -> ServerReply:
-        """Raise ServerUnreachable, ApiError."""
+        """Make one GET request. Raise ServerUnreachable or ApiError."""
         path = "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
         path += f"?{urlencode(query)}" if query else ""
 
@@ -190,7 +190,7 @@ class FileSource:
 
 
 class AnySource:
-    """The server while it runs, the files while it does not."""
+    """Reads from the server while it runs; otherwise from files."""
 
     def __init__(self, surroundings: CliContext) -> None:
         self._find_address = surroundings.address_if_running

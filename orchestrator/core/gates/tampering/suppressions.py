@@ -33,7 +33,8 @@ def comments_of(command: str) -> re.Pattern[str] | None:
 def switched_off(
     comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
 ) -> Iterator[str]:
-    """Yield places of new comments, such as ``a.py:3``, in ``now``, which has texts by path.
+    """Yield places of new comments in ``now``, such as ``a.py:3``. ``now``: texts of the files by
+    path.
 
     ``before``: texts of the files before the change. A comment that moved, or whose line changed,
     is not new.

@@ -9,12 +9,12 @@ START = "start"
 
 
 def before(attempt: int) -> str:
-    """Return the name of the checkpoint from before an attempt."""
+    """Return the name of the checkpoint that was saved before an attempt."""
     return f"{attempt}-before"
 
 
 def after(attempt: int) -> str:
-    """Return the name of the checkpoint from after an attempt."""
+    """Return the name of the checkpoint that was saved after an attempt."""
     return f"{attempt}-after"
 
 

@@ -14,7 +14,7 @@ MOST_CHARACTERS = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerMessage:
-    """Words of a person, as data for the worker's agent."""
+    """A person's message, as data for the worker's agent."""
 
     #: A UUID.
     id: str

@@ -1,1 +1,1 @@
-"""What people decide about a job: feedback, pauses."""
+"""Decisions of people about a job: feedback, pauses."""

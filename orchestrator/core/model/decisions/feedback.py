@@ -58,7 +58,7 @@ class Feedback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedbackRequest:
-    """Comments as a person sends them: the code of their lines is not looked up yet."""
+    """Comments as a person sends them, before the code of their lines is read."""
 
     comments: tuple[Comment, ...]
     summary: str
@@ -72,7 +72,7 @@ class FeedbackRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedbackGiven:
-    """Stored feedback, and what follows."""
+    """Stored feedback, and the attempt that follows."""
 
     job_id: str
     worker_id: str
@@ -85,7 +85,7 @@ class FeedbackGiven:
 
 
 def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return the rounds after an attempt that succeeded: it answered those that were open."""
+    """Return the rounds after a successful attempt, which answered all open rounds."""
     return tuple(
         each if each.answered_by else replace(each, answered_by=attempt) for each in rounds
     )

@@ -42,7 +42,7 @@ class Pause:
     until: float | None = None
 
     def asks(self, job_id: str) -> bool:
-        """True if it is the pause of this job because the job asks about its own limit."""
+        """True if this job is paused because it asks about its own limit."""
         return self.cause is PauseCause.LIMIT and self.job_id == job_id
 
     @property

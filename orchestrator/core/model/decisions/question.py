@@ -8,7 +8,7 @@ PERSON = "person"
 
 
 class Decision(StrEnum):
-    """An answer to a question; also what a timeout decides (``on_timeout``)."""
+    """An answer to a question, from a person or from a timeout (``on_timeout``)."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -20,7 +20,7 @@ DECIDED = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A question that was asked, and its answer."""
+    """An asked question, and its answer."""
 
     asked_at: float
     #: When the timeout decides; None: never.
@@ -41,7 +41,9 @@ class Question:
 
     @property
     def outcome(self) -> str:
-        """The answer as a sentence, such as "approved by alice: go ahead"; empty: it is open."""
+        """The answer as text, such as "approved by alice: go ahead"; empty while the question is
+        open.
+        """
         if self.decision is None:
             return ""
         who = f" by {self.by}" if self.by else ", because no answer came in time"

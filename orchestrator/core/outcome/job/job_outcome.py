@@ -142,7 +142,7 @@ def unjudged_files(
 
 
 def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
-    """True for a file that no child job's gates have judged."""
+    """True for a file that no gate of a child job has judged."""
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)

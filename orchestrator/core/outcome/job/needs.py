@@ -1,4 +1,4 @@
-"""What a job waits for from a person: its ``needs``. Pure.
+"""The ``needs`` of a job: actions that it waits for from a person. Pure.
 
 Each need follows from one job or one worker alone, so that the store can keep its kind beside the
 row; the other workers of the job only decide if the need is obsolete.
@@ -43,7 +43,7 @@ _OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Need:
-    """One thing that a person has to do."""
+    """One action that a person has to take."""
 
     kind: NeedKind
     job_id: str
@@ -170,11 +170,11 @@ def _line(text: str) -> str:
 
 
 class WorkerAction(StrEnum):
-    """Each is the name of a call."""
+    """Actions on a worker. Each value is the name of a call."""
 
     #: Restore the worker's changes to a checkpoint.
     ROLLBACK = "rollback"
-    #: Count what was committed on its branch since its end.
+    #: Adopt commits that were added to its branch after its end.
     RECOUNT = "recount"
     #: Send comments on its change back to it.
     FEEDBACK = "feedback"

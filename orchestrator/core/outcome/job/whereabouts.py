@@ -166,7 +166,7 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """The command that merges missing changes into a result."""
+    """The command that merges missing changes into a result, or shows them."""
 
     #: Command that merges the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
@@ -213,8 +213,9 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
 
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
-    """Return the command to create the missing files: another attempt for a root job's worker,
-    otherwise a new child job.
+    """Return the command to create the missing files.
+
+    A root job's worker gets another attempt. Otherwise a new child job creates the files.
     """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
@@ -429,7 +430,7 @@ class Whereabouts:
                 yield from self._jobs_that_count(child)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
-        """Return job ids from the parent job up to the top one."""
+        """Return job ids from the parent job up to the root job."""
         found = []
         while job_id != top.id and job_id in self.jobs:
             job_id = self.jobs[job_id].parent_job_id or top.id

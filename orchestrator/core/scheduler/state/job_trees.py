@@ -174,7 +174,7 @@ class JobTrees:
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now`` None: the store already has the usage, in the day's sum, too.
+        If ``now`` is None, the stored sums already include the usage.
         """
         if before == after:
             return
@@ -322,8 +322,10 @@ class JobTrees:
         return self.unit_of_work.jobs[job_id].pause is not None
 
     def is_ready(self, worker: Worker) -> bool:
-        """True if the worker's dependencies are done. Feedback may have reopened one since the
-        worker was queued; the worker is queued again when that one is done.
+        """True if the worker's dependencies are done.
+
+        Feedback may have reopened a dependency since the worker was queued. The worker is then
+        queued again when the dependency is done.
         """
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 

@@ -178,11 +178,11 @@ class UnitOfWork:
             self._pending.attempts[attempt.key, attempt.number] = None
 
     def note_day(self, spent: DaySpent) -> None:
-        """Store the new sum of a day."""
+        """Record the new sum of a day."""
         self._pending.spent_days[spent.day, spent.key_name] = spent
 
     def note_pause(self, pause: Pause | None) -> None:
-        """Store the pause of everything; None: it has ended."""
+        """Record the pause of all jobs, or its end (None)."""
         self._pending.pauses.append(pause)
 
     def emit(

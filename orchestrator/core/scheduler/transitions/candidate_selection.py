@@ -25,7 +25,7 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """After a worker's end, begin the review of its task or make the selection, if due."""
+        """Begin the review of an ended worker's task, or make the selection, if due."""
         candidates = self._candidates(worker)
         if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
             return
@@ -43,7 +43,9 @@ class CandidateSelection:
     def _after_rerun(
         self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
     ) -> None:
-        """After a candidate that ran again since the review: review again, or choose without."""
+        """After a candidate that ran again since the review: repeat the review, or choose without a
+        review.
+        """
         if not self._is_to_be_reviewed(worker, candidates):
             self._choose(candidates, None, now)
             return

@@ -1,7 +1,7 @@
 """Decisions of people about a job: approval of its plan, questions of its tasks, pauses.
 
-Nothing new starts in a paused job until it resumes. Tasks that wait for a person hold no slot,
-process, or key.
+Nothing new starts in a paused job until it resumes. Tasks that wait for a person hold no slot, no
+process, and no API key.
 """
 
 import heapq
@@ -41,7 +41,7 @@ class Questions:
         self._completion = completion
 
     def turn(self, now: float) -> None:
-        """Ask what can be asked, and let timeouts decide."""
+        """Ask the questions that are due, and apply expired timeouts."""
         for key in list(self._trees.to_ask):
             worker = self._unit_of_work.workers.get(key)
             is_pending = worker is not None and worker.status is WorkerStatus.PENDING
@@ -56,13 +56,16 @@ class Questions:
 
     @property
     def next_time(self) -> float | None:
-        """Return when the next timeout decides."""
+        """Return when the next timeout of a question expires."""
         return self._trees.questions_due[0][0] if self._trees.questions_due else None
 
     def answer(
         self, worker: Worker, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """End an open question by a person's answer. Raise Conflict for any other worker."""
+        """End an open question by a person's answer.
+
+        Raise Conflict for a worker without an open question.
+        """
         self._check_open(worker)
         return self._end(worker, decision, by, comment, now)
 
@@ -116,7 +119,7 @@ class Questions:
     def _check_open(self, worker: Worker) -> None:
         task_id, job_id = worker.task_id, worker.job_id
         if not worker.is_question:
-            raise Conflict(f"task {task_id!r} of job {job_id} asks nothing; nothing was changed")
+            raise Conflict(f"task {task_id!r} of job {job_id} has no question; nothing was changed")
         if worker.question is not None and not worker.question.is_open and worker.status.ended:
             raise Conflict(f"task {task_id!r} is already {worker.question.outcome}")
         if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.nodes:
@@ -144,7 +147,7 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:
-        """Exclude the time from the job's wall time in which it waited for nothing but a person."""
+        """Exclude the time in which the job waited only for a person from the job's wall time."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return
@@ -164,7 +167,7 @@ class Pauses:
         self._questions = questions
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
-        """Pause a job and its descendants. Idempotent; ``stop`` also stops what still runs."""
+        """Pause a job and its descendants. Idempotent. ``stop``: also stop running attempts."""
         pause = Pause(at=now, by=by, running=running, job_id=job_id)
         self._pause_each(self._trees.subtree(job_id), pause, now)
 
@@ -179,9 +182,9 @@ class Pauses:
             self._pause_each(self._trees.subtree(root_id), pause, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a job and its descendants continue. Idempotent.
+        """Let a job and its descendants continue.
 
-        Raise Conflict if everything is paused. A pause of the job itself ends then, too.
+        Idempotent. Raise Conflict if all jobs are paused; a pause of the job itself ends even then.
         """
         pause = self._unit_of_work.jobs[job_id].pause
         if pause is not None and pause.cause is PauseCause.LIMIT:
@@ -191,13 +194,13 @@ class Pauses:
             )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
-                f"everything is paused by {pause.by}; job {job_id} continues with all jobs: "
+                f"all jobs are paused by {pause.by}; job {job_id} continues with them: "
                 f"{COMMAND} resume --all"
             )
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def impose(self, pause: Pause, now: float) -> None:
-        """Pause a job and its descendants for another cause than a person's request."""
+        """Pause a job and its descendants for a cause other than a person's request."""
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
@@ -205,7 +208,7 @@ class Pauses:
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
-        """End the pause of everything. Jobs that were paused themselves stay paused. Idempotent."""
+        """End the pause of all jobs. Jobs that were paused one by one stay paused. Idempotent."""
         self._set_server_pause(None)
         for root_id in self._trees.roots:
             paused = (
@@ -216,7 +219,7 @@ class Pauses:
             self._resume_each(paused, by, now)
 
     def begun(self, job: Job, now: float) -> Job:
-        """Return a job that begins, or begins again, with the pause that it gets thereby."""
+        """Return a starting job with the pause that applies to it."""
         above = self._unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         pause = above or self._trees.pause
         if pause is None:
@@ -282,14 +285,14 @@ class Pauses:
                 self._hold_workers(job_id, job.pause)
 
     def _let_finish(self, job: Job) -> None:
-        """Forget stops by a pause: an attempt that is still ending runs again."""
+        """Cancel a pause's stops of attempts. An attempt that is already ending runs again."""
         for worker in self._trees.workers_of(job.id):
             node = self._trees.nodes.get(worker.key)
             if node is not None:
                 node.stopping = worker.cancelled_by is not None
 
     def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
-        """Replace a job's pause. The seconds of the pause so far do not count as wall time."""
+        """Replace a job's pause. The seconds of the former pause do not count as wall time."""
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             seconds = now - job.pause.at
@@ -304,9 +307,9 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return the pause of a job that is paused again; it began with the first one.
+    """Return the pause of a job that is paused again; the first pause decides the start time.
 
-    A pause of everything changes nothing in a job that a person paused.
+    A pause of all jobs changes nothing in a job that a person paused.
     """
     if present is None:
         return asked
@@ -400,7 +403,10 @@ class PlanApproval:
         self._completion.end_job(job, now)
 
     def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
-        """Let the tasks start. Raise Conflict if the job does not wait for approval."""
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self.check_waits(job_id)
         job = self._unit_of_work.move_job(
             job_id,

@@ -57,9 +57,9 @@ class Completion:
         self.planning: set[str] = set()
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue the worker again after its attempt was stopped because its job is paused.
+        """Queue the worker again after a pause of its job stopped its attempt.
 
-        That uses no retry.
+        This uses no retry.
         """
         worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
         node.stopping, free = False, worker.budget_from + 1
@@ -72,8 +72,8 @@ class Completion:
         self._task_progress(self._unit_of_work.workers[worker.key], now)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of an attempt that a pause stopped, if its worker or job was stopped
-        since; None for any other.
+        """Return the outcome of a paused attempt whose worker or job was stopped since the pause;
+        None for any other attempt.
         """
         return self._stopped_verdict(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -129,8 +129,8 @@ class Completion:
         self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports once all its workers have ended, or its plan once its planner
-        has.
+        """Request a job's reports if all its workers have ended, or its plan if its planner has
+        ended.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -190,9 +190,7 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return changed files of the project that other workers may have changed, because they
-        worked there at the same time.
-        """
+        """Return changed files of the project that workers of the same time may have changed."""
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
@@ -447,8 +445,8 @@ class Completion:
         self.selection.after(ended, now)
 
     def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Record that a successful worker has answered its open feedback; say so if that led to no
-        change.
+        """Record that a successful worker has answered its open feedback; add a note if the attempt
+        changed nothing.
         """
         result = worker.result
         rounds = open_rounds(result.feedback) if result else ()

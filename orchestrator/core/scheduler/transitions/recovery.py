@@ -84,10 +84,9 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on an attempt without evidence: each failed attempt has its failure
-    stored.
+    """Return the verdict on a stored attempt, without its evidence.
 
-    A success may have a reason, too: a note.
+    A failed attempt has a stored failure. The reason of a success is a note.
     """
     status = judge(exit, Evidence()).status
     failed = failure_of(worker, last.number) is not None

@@ -1,6 +1,6 @@
-"""Runs workers again that have ended: of a job that has ended, or of one that still runs.
+"""Runs ended workers again, of an ended or a running job.
 
-A retry runs what did not succeed. Feedback runs a worker once more, whatever it ended with.
+A retry runs the unsuccessful workers. Feedback runs a worker once more, whatever its outcome was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -74,8 +74,8 @@ class Reopening:
     ) -> None:
         """Begin one more attempt of an ended worker, with comments on its change.
 
-        ``agent``: who works on them; empty: the same as before. ``landed``: the branches that have
-        the job's result. The attempt uses none of the worker's retries.
+        ``agent``: the agent of the attempt; empty: the same as before. ``landed``: the branches
+        that have the job's result. The attempt uses none of the worker's retries.
         """
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]

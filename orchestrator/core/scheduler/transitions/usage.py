@@ -22,7 +22,7 @@ from orchestrator.core.scheduler.transitions.finish import Completion
 
 #: The value of the setting ``on_limit`` with which a job asks.
 ASK = "ask"
-#: Seconds by which the wall time of a child job may end before that of the job above it although
+#: Seconds by which the wall time of a child job may end before its parent job's, although
 #: both were given the same end.
 SAME_END_SECONDS = 1.0
 
@@ -50,7 +50,10 @@ class LimitAsks:
         return False
 
     def wall_time_over(self, job: Job, now: float) -> None:
-        """Handle the end of a job's wall time; ask about the highest job that ends now, too."""
+        """Handle the end of a job's wall time.
+
+        If several jobs end now, ask only about the highest.
+        """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
         ends = (each for each in above if each.wall_left(now) <= SAME_END_SECONDS)
         first = next(ends, job) if job.config.on_limit == ASK else job
@@ -66,7 +69,7 @@ class LimitAsks:
             self.hit(above, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
-        """Stop the jobs about whose limits no person has decided in time."""
+        """Stop the jobs whose question about a limit has expired."""
         due = self._trees.asks_due
         while due and due[0][0] <= now:
             _, job_id = heapq.heappop(due)
@@ -82,7 +85,7 @@ class LimitAsks:
         return self._trees.asks_due[0][0] if self._trees.asks_due else None
 
     def found(self, job: Job) -> None:
-        """After a restart, watch the end of an ask."""
+        """After a restart, watch the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 
@@ -104,7 +107,7 @@ class LimitAsks:
             self._pauses.lift(job_id, by, now)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job with these settings has reached; empty: none."""
+        """Return the limit that a job with these settings has reached; empty for no limit."""
         name = reached(config, self._trees.spending.of(job.id))
         longer = config.max_wall_seconds - job.config.max_wall_seconds
         return name or (WALL_TIME if job.wall_left(now) + longer <= 0 else "")

@@ -1,4 +1,4 @@
-"""Events of a worker: its gates, and messages of people to it."""
+"""Events of a worker: runs of its gates, and people's messages to it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -123,7 +123,7 @@ class WorkerMessages:
             self._emit(EventKind.WORKER_MESSAGE_DELIVERED, worker, now, **payload)
 
     def ended(self, worker: Worker, now: float) -> None:
-        """Name the messages that a worker had not read when it ended."""
+        """Emit an event with the messages that a worker had not read when it ended."""
         for each in undelivered(worker.result.messages) if worker.result else ():
             self._emit(EventKind.WORKER_MESSAGE_UNDELIVERED, worker, now, id=each.id)
 

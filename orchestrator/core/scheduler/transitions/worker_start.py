@@ -47,7 +47,8 @@ class TaskLocks:
     def begins_again(self, worker: Worker, node: Node, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        Not while child jobs of the attempt before still run: they work under its claims.
+        The claims stay while child jobs of the previous attempt run, because they work under these
+        claims.
         """
         if not node.open_children and self._release(worker, now):
             self._expect(worker)
@@ -165,8 +166,9 @@ class RunningWorkers:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker has to wait; then workers that request its locks may acquire them
-        first.
+        """True if the worker has to wait.
+
+        Workers that request its locks may then acquire them first.
         """
         put_off = self._is_set_aside(key)
         if put_off:
@@ -174,8 +176,8 @@ class RunningWorkers:
         return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
-        """True if the worker must wait for something that its job's workers share; other workers
-        continue.
+        """True if the worker must wait for a shared precondition of its job's workers, such as the
+        shared context. Other workers continue.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):

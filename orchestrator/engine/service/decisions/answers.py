@@ -1,4 +1,4 @@
-"""The use case that answers a task's question, and what a person reads before answering."""
+"""The use case that answers a task's question, and the information for the person who answers."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class AnswerCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls about questions. Contracts: see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, store: Store, access: Access) -> None:
         self._supervisor = supervisor
@@ -46,7 +46,7 @@ class AnswerCalls:
         self._access.job(caller, job_id)
         worker = self._worker(job_id, task_id)
         if worker.question is None:
-            state = "has not been asked yet" if worker.is_question else "asks nothing"
+            state = "has not been asked yet" if worker.is_question else "has no question"
             raise NotFound(f"task {task_id!r} of job {job_id} {state}")
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
@@ -65,7 +65,7 @@ class AnswerCalls:
 def made_for(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[Made]:
-    """Return the results that a question's dependencies made."""
+    """Return the results of a question's dependencies."""
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):

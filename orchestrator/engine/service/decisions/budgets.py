@@ -1,4 +1,4 @@
-"""The use case that raises the limits of a job, which may ask about one of them."""
+"""The use case that raises the limits of a job."""
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import Job
@@ -11,7 +11,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class BudgetCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the call that raises limits. Contract: see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, access: Access, submitting: Submitting) -> None:
         self._supervisor = supervisor

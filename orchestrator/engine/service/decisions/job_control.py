@@ -31,7 +31,7 @@ class ReadsMessages(Protocol):
 
 
 class JobControl:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that control a job. Contracts: see ``Service``."""
 
     def __init__(
         self,

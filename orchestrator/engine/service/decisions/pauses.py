@@ -1,4 +1,4 @@
-"""The use cases that pause and resume a job, or everything."""
+"""The use cases that pause and resume a job, or all jobs."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class PauseCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that pause and resume. Contracts: see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, access: Access) -> None:
         self._supervisor = supervisor

@@ -17,7 +17,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class PlanCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls about plans. Contracts: see ``Service``."""
 
     def __init__(
         self,

@@ -28,7 +28,8 @@ BASE, RESULT = "base", "result"
 
 
 class ChangeReads:
-    """Commits come from the job's own refs and record, never from the caller.
+    """Implements the calls that show changes. Commits come from the job's own refs and record,
+    never from the caller.
 
     Every method raises NoRepository for a job without git, and TooLarge.
     """
@@ -44,7 +45,7 @@ class ChangeReads:
         return self._reader.difference(base, commit, asked)
 
     def patch(self, caller: Caller, job_id: str, asked: DiffRequest) -> bytes:
-        """Return the same as a patch."""
+        """Return changes as a patch. Raise Conflict if there is no result yet."""
         base, commit = self._span(caller, job_id, asked)
         return self._reader.patch(base, commit, asked)
 
@@ -74,7 +75,7 @@ class ChangeReads:
         return replace(versions, state=resolved)
 
     def _span(self, caller: Caller, job_id: str, asked: DiffRequest) -> tuple[str, str]:
-        """Return both commits."""
+        """Return the commits before and after the changes."""
         job = self._access.job(caller, job_id)
         _check_git(job)
         if not asked.worker_id:

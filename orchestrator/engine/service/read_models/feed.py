@@ -1,4 +1,4 @@
-"""The feed: what happens to all jobs, in the order of the server's own numbers.
+"""The feed: events of all jobs, in the order of the server's own numbers.
 
 An observer of stored changes. The numbers begin with the time of the server's start, so that a
 number of an earlier start is never taken for one of this start.
@@ -64,7 +64,10 @@ class FeedItem:
 
 
 class Feed:
-    """Any thread may call. Needs and figures are only read while somebody listens."""
+    """The items of the feed.
+
+    Any thread may call. Needs and figures are only read while a listener exists.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -87,7 +90,7 @@ class Feed:
         return self._last
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after new items. Return a function that ends this."""
+        """Call ``listener`` after new items. Return a function that removes the listener."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -109,7 +112,7 @@ class Feed:
             }
 
     def after(self, number: int) -> Sequence[FeedItem] | None:
-        """Return the items after a number; None if some of them are unknown."""
+        """Return the items after a number; None if some of these items are no longer stored."""
         with self._lock:
             if not self._complete_after <= number <= self._last:
                 return None

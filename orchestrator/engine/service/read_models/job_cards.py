@@ -1,4 +1,4 @@
-"""The jobs of a part of a tree, and their counts."""
+"""Job cards: the jobs of a subtree, with their counts."""
 
 from collections.abc import Mapping, Sequence
 

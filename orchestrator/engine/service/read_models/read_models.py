@@ -34,7 +34,10 @@ from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 
 
 class ReadModels:
-    """Every method raises NotFound for an object that the caller may not see."""
+    """Implements the calls that list jobs and workers.
+
+    Every method raises NotFound for an object that the caller may not see.
+    """
 
     def __init__(
         self,
@@ -94,19 +97,22 @@ class ReadModels:
         return [_card(job, counts[job.root_id], needs, parents) for job in jobs]
 
     def needs(self, caller: Caller) -> Sequence[Need]:
-        """Return what jobs that the caller may see wait for from a person, the latest first."""
+        """Return the needs of jobs that the caller may see, latest first."""
         if caller.attempt is not None:
             raise Forbidden("a worker answers no needs; use an API key from config.yaml")
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(_needs(found), key=lambda need: -need.since)
 
     def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
-        """Return the check if the caller sees an item. Raise Forbidden for a worker."""
+        """Return a function that is True for items that the caller may see.
+
+        Raise Forbidden for a worker.
+        """
         self._access.check_person(caller)
         return lambda item: caller.sees_all or item.submitted_by == caller.name
 
     def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return what workers used. Raise Forbidden for a worker."""
+        """Return the usage of workers. Raise Forbidden for a worker."""
         self._access.check_person(caller)
         by = None if caller.sees_all else caller.name
         return self._store.usage(replace(wanted, submitted_by=by))
@@ -155,7 +161,7 @@ def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
 
 
 def _with_needs(needs: Iterable[Need], kinds: Collection[NeedKind]) -> set[str]:
-    """Return the jobs with such needs, and their root jobs."""
+    """Return the jobs with needs of these kinds, and their root jobs."""
     found = [need for need in needs if need.kind in kinds]
     return {each for need in found for each in (need.job_id, need.root_job_id)}
 

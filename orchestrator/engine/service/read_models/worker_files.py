@@ -1,4 +1,4 @@
-"""The use cases that show files of one worker: its prompt, and what its agent said and did."""
+"""The use cases that show files of one worker: its prompt, and its agent's steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,10 @@ ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None
 
 
 class WorkerFiles:
-    """Every method raises NotFound for an object that the caller may not see."""
+    """Implements the calls that show files of one worker.
+
+    Every method raises NotFound for an object that the caller may not see.
+    """
 
     def __init__(self, *, access: Access, workspace: Workspace, read_steps: ReadSteps) -> None:
         self._access = access

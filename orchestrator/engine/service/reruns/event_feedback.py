@@ -1,7 +1,7 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
-A review arrives as many events. They are stored until none has come for some seconds and the job
-has ended, and then begin one attempt together.
+A review arrives as many events. They are stored until the job has ended and no event has come for
+some seconds. Then one attempt gets all of them.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
 #: Seconds without a further event after which the stored events are sent together.
 SETTLE_SECONDS = 10.0
-#: Seconds for which a worker that cannot get feedback now is asked again.
+#: Seconds of retries if a worker cannot get feedback now.
 PATIENCE_SECONDS = 3600.0
 #: GitHub delivers an event again for 3 days.
 REMEMBERED_SECONDS = 7 * 86_400.0
@@ -46,7 +46,7 @@ MOST_COMMENTS, MOST_CHARACTERS = 200, 20_000
 
 
 class EventRemark(Protocol):
-    """One comment or failed check, as an event says it."""
+    """One comment or failed check from an event."""
 
     @property
     def branch(self) -> str: ...
@@ -54,7 +54,7 @@ class EventRemark(Protocol):
 
 
 class Jobs(Protocol):
-    """The use cases that this needs; see ``Service``."""
+    """The use cases that feedback from events needs; see ``Service``."""
 
     def job(self, caller: Caller, job_id: str) -> Job: ...
     def detail(self, caller: Caller, job_id: str) -> Detail: ...
@@ -76,7 +76,10 @@ class _Stored:
 
 
 class EventFeedback:
-    """Stores remarks on disk and sends them; a crash at any time neither loses nor repeats one."""
+    """Stores remarks on disk, and sends them.
+
+    A crash at any time neither loses nor repeats a remark.
+    """
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class EventFeedback:
         self._thread.start()
 
     def stop(self) -> None:
-        """Idempotent. What is stored is sent by the next server."""
+        """Stop sending. Stored remarks are sent after the next start of the server. Idempotent."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -106,10 +109,11 @@ class EventFeedback:
     def put(
         self, trigger: str, delivery: str, remark: EventRemark, summary: str
     ) -> tuple[str, bool]:
-        """Store a remark. Return the job of its branch, and False if the delivery is known.
+        """Store a remark. Return the job of its branch, and False if this delivery was stored
+        before.
 
         ``summary``: the remark as text that names its place. Raise NotFound if the branch is not
-        the result of a job.
+        the result branch of a job.
         """
         job = self._job_of(remark.branch)
         content = json.dumps({**remark.as_json(), "summary": summary, "by": trigger})
@@ -124,7 +128,7 @@ class EventFeedback:
         return job.id, True
 
     def _job_of(self, branch: str) -> Job:
-        """Return the job whose result branch this is."""
+        """Return the job that has this result branch."""
         parts = branch.removeprefix("refs/heads/").split("/")
         if len(parts) != 3 or parts[0] != BRANCHES or not parts[2].startswith("result"):
             raise NotFound(f"branch {cut(branch, 100)!r} is not the result of a job")
@@ -139,10 +143,14 @@ class EventFeedback:
             try:
                 self.send_settled()
             except (OrchestratorError, OSError) as error:
-                logger.warning("feedback from events waits: %s", error)
+                logger.warning("feedback from events is delayed: %s", error)
 
     def send_settled(self) -> None:
-        """Send what is settled. Raise OSError or StoreError; the next call continues."""
+        """Send the remarks of all jobs that are ready: the job has ended, and no event has come for
+        some seconds.
+
+        Raise OSError or StoreError; the next call continues.
+        """
         for directory in _directories(self._pending):
             self._gather(directory)
         for directory in _directories(self._sending):
@@ -150,7 +158,9 @@ class EventFeedback:
                 self._send(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the remarks on one job into a group, if the job has ended and no event follows."""
+        """Move the remarks on one job into a group if the job has ended and no recent event
+        follows.
+        """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
         if not files or any(_directories(others)):
@@ -183,7 +193,10 @@ class EventFeedback:
             shutil.rmtree(group)
 
     def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Give each worker its remarks; True if all have them. Idempotent by ``key``."""
+        """Send each worker its remarks.
+
+        Return True if all workers have them. Idempotent by ``key``.
+        """
         if not remarks:
             return True
         caller = _caller(remarks[0].by)
@@ -199,7 +212,10 @@ class EventFeedback:
         return True
 
     def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        """Give the remarks, if need be as text alone: comments on lines may be outdated."""
+        """Send the remarks to a worker.
+
+        If the lines of comments are outdated, send the remarks as text only.
+        """
         commit = _head(worker)
         for on_lines in (True, False):
             request = _request(commit, key, remarks, on_lines=on_lines)
@@ -226,7 +242,7 @@ def _caller(trigger: str) -> Caller:
 
 
 def _head(worker: Worker) -> str:
-    """Return the head of the worker's branch; "" if it has changed nothing."""
+    """Return the head of the worker's branch; "" if the worker has changed nothing."""
     delivery = worker.result.delivery if worker.result else None
     return delivery.commit if delivery and delivery.changed else ""
 
@@ -244,7 +260,10 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
 def _request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    """A comment is attached to its lines only on the very commit; otherwise it is text."""
+    """Return a remark as feedback.
+
+    A comment is attached to its lines only if its commit is the worker's; otherwise it is text.
+    """
     fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
     rest = [each.summary for each in remarks if each not in fitting]
     comments = tuple(

@@ -39,7 +39,7 @@ MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
 class FeedbackCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the call that gives feedback. Contract: see ``Service``."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class FeedbackCalls:
         if not tip.startswith(request.commit):
             raise Outdated(
                 f"the comments are on commit {request.commit[:12]}, but the branch of {worker.id} "
-                f"is now at {tip[:12]}; look at the present change and comment on it: "
+                f"is now at {tip[:12]}; read the present change, and comment on it: "
                 f"{COMMAND} feedback {job.id} {worker.id}",
                 tip,
             )
@@ -192,7 +192,7 @@ class FeedbackCalls:
         def check(scheduler: Scheduler, present: Job) -> None:
             check_reopens(scheduler, present, scheduler.view.workers[worker.key])
             if scheduler.view.workers[worker.key].attempt != worker.attempt:
-                raise Conflict(f"{worker.id} has run again since; look at its present change")
+                raise Conflict(f"{worker.id} has run again since; read its present change")
 
         self._supervisor.call(action)
 

@@ -45,10 +45,10 @@ def check_can_run_again(job: Job) -> None:
 def check_reopens(
     scheduler: Scheduler, job: Job, worker: Worker, command: str = "feedback"
 ) -> None:
-    """Raise Conflict if the worker's job cannot continue with it; a Deadlock is one.
+    """Raise Conflict if the worker's job cannot continue with it; this includes Deadlock.
 
-    ``command``: what a person does to the worker above, if only that worker can still run. For the
-    supervisor's turn: nothing else can change between this check and the change.
+    ``command``: what a person does to the worker above, if only that worker can still run. Call in
+    the supervisor's turn, so that nothing changes between this check and the change.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -100,7 +100,7 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
 
 
 class WorkerCalls:
-    """For the contract of each method see ``Service``."""
+    """Implements the calls that retry or cancel one worker. Contracts: see ``Service``."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class WorkerCalls:
         return self._access.job(caller, job.id)
 
     def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
-        """Return the worker and its own job, which may be below the named one."""
+        """Return the worker and its own job, which may be a descendant of the named job."""
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)

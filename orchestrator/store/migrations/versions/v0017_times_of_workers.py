@@ -1,4 +1,4 @@
-"""an index of the times that usage counts workers at"""
+"""an index on the times of workers, by which usage counts them"""
 
 import sqlalchemy as sa
 from alembic import op

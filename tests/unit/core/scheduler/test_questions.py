@@ -101,7 +101,7 @@ def test_a_question_has_one_answer() -> None:
     story, job = a_deployment()
     with pytest.raises(Conflict, match="not asked yet"):
         story.answer(question(story, job))
-    with pytest.raises(Conflict, match="asks nothing"):
+    with pytest.raises(Conflict, match="has no question"):
         story.answer(story.key(job))
     story.ends(story.key(job))
     story.answer(question(story, job))

@@ -1,4 +1,4 @@
-// What the agent said and did, and its prompt.
+// The steps of the agent, and its prompt.
 import { path, text } from "../core/api.js";
 import { html } from "../core/html.js";
 import { useQuery } from "../core/query.js";
