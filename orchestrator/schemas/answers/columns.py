@@ -37,7 +37,8 @@ class ColumnsAnswer(Answer):
     statuses: list[str]
     """Names for column s."""
     worker: Any
-    """Ids without `worker_`: 17 for worker_17, "2_17" for worker_2_17."""
+    """Ids without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 to worker_n,
+    in this order."""
     task: Any
     """Ids of tasks."""
     title: Any

@@ -47,11 +47,18 @@ def test_equal_values_are_sent_once() -> None:
     found = answer(rows, tasks)
 
     assert (found["seq"], found["n"], found["at"]) == (7, 2, 100.0)
-    assert found["worker"] == [1, 2]
+    assert found["worker"] is None
     assert found["task"] == ["t1", "t2"]
     once = {"title": "", "j": 0, "s": 0, "a": 0, "t0": 1.0, "t1": 2.0, "cost": 0, "tokens": 0}
     once |= {"attempt": 1, "files": 0, "chosen": 0, "parent": -1, "gates": 0, "deps": 0}
     assert {name: found[name] for name in once} == once
+
+
+def test_ids_are_sent_unless_they_are_the_numbers_from_one() -> None:
+    rows = [{"id": f"worker_{at}", "task_id": "t"} for at in (2, 1)]
+
+    assert answer(rows, [])["worker"] == [2, 1]
+    assert answer(rows[:1], [])["worker"] == [2]
 
 
 def test_values_that_differ_are_lists() -> None:
@@ -99,4 +106,4 @@ def test_dependencies_are_places_and_the_longest_chain_is_named() -> None:
 def test_a_job_without_workers_has_empty_columns() -> None:
     found = answer([], [])
 
-    assert (found["n"], found["worker"], found["t0"], found["chain"]) == (0, [], [], [])
+    assert (found["n"], found["worker"], found["t0"], found["chain"]) == (0, None, [], [])

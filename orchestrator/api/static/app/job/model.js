@@ -27,7 +27,8 @@ export class Model {
       n: given.n, seq: given.seq, at: given.at, jobs: given.jobs, agents: given.agents, reason: given.reason,
       chain: new Set(given.chain), state: this.s.map((each) => drawn(given.statuses[each])),
     });
-    this.id = this.worker.map((each) => `worker_${each}`);
+    // Null: all workers in the order of their numbers.
+    this.id = this.worker.map((each, index) => `worker_${each ?? index + 1}`);
     this.place = new Map(this.id.map((id, index) => [id, index]));
     this.count();
   }
