@@ -71,8 +71,9 @@ def test_workers_that_are_left_go_on_and_are_adopted(
 
 def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server(seen=True, grace_seconds=30)
-    ready = tmp_path / "ready"
-    job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; while :; do sleep 1; done")])
+    ready, release = tmp_path / "ready", tmp_path / "release"
+    wait = f"until [ -e {release} ]; do sleep 0.1; done"
+    job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; {wait}")])
     until(ready.exists, "it runs")
     assert server.process is not None
 
@@ -84,7 +85,8 @@ def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path
     assert server.process.wait(25) == 130
     server.start()
     assert server.status(job)["status"] == "running"
-    server.call("POST", f"/jobs/{job}/cancel")
+    release.touch()
+    assert server.wait(job)["status"] == "completed"
 
 
 def _shutting_down(server: ServerProcess) -> bool:

@@ -1,6 +1,8 @@
 """The calls that list workers and show changes, on real jobs."""
 
 import json
+import os
+import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -238,6 +240,10 @@ class Watching:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # While the thread reads, ``close`` alone waits for the next sign of life, for 15 s.
+        with socket.socket(fileno=os.dup(self._response.raw.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join(30)
         self._response.close()
 
     def _read(self) -> None:
