@@ -63,7 +63,7 @@ EVERYDAY = tuple(
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With ``-m "not slow"`` nothing is imported of modules that have no everyday tests."""
+    """With ``-m "not slow"``, do not import modules without everyday tests."""
     left_out = str(config.getoption("markexpr")).startswith("not slow")
     return True if left_out and not may_have_everyday_tests(collection_path) else None
 

@@ -50,7 +50,7 @@ class Server:
         return [sys.executable, "-P", "-m", "orchestrator", *arguments]
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One command line for this server's folder."""
+        """Run one command line for this server's folder."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.project,
@@ -66,7 +66,7 @@ class Server:
         wait_until(self._ready)
 
     def launch(self) -> None:
-        """Start it, and do not wait until it is ready."""
+        """Start the server without waiting until it is ready."""
         with (self.folder / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(
                 self.command("serve"),
@@ -116,7 +116,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(server_folder: Path) -> Iterator[Server]:
-    """One server for all tests of a session: they tell their jobs apart by id."""
+    """One server for all tests of a session. Each test finds its jobs by id."""
     server = Server(folder=server_folder, project=server_folder.parent)
     server.start()
     try:

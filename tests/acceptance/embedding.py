@@ -1,4 +1,4 @@
-"""The product's folder as users have it: copied into a directory of theirs, and installed."""
+"""The product's folder as users have it: copied into a user's directory, and installed."""
 
 import os
 import shutil
@@ -36,7 +36,10 @@ def embedded(host: Path, name: str = "orchestrator") -> Path:
 
 
 def _link_packages(folder: Path) -> None:
-    """With the stamp of install.sh, which would else fetch all packages for each folder."""
+    """Link the packages, with the stamp of install.sh.
+
+    Without the stamp, install.sh would download all packages for each folder.
+    """
     venv = folder / ".venv"
     venv.mkdir()
     for each in (PRODUCT / ".venv").iterdir():
@@ -50,7 +53,7 @@ def _link_packages(folder: Path) -> None:
 def run(
     *command: str | Path, cwd: Path, within: float = 110, **extra: str
 ) -> subprocess.CompletedProcess[str]:
-    """One command to its end, in an environment that names no other folder or Python."""
+    """Run one command to its end, in an environment that names no other folder or Python."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""An agent for the examples: writes what its task asks for, after reading its prompt."""
+"""An agent for the examples: reads its prompt, and writes the files that the task requests."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def whole():
 
 
 def index():
-    """Wrong until the gate has said what is wrong."""
+    """Return a wrong page until the prompt contains the gate's finding."""
     last = "change.md" if "no changes.md" in prompt else "changes.md"
     write("guide/README.md", f"- [Start](start.md)\n- [Parts](parts.md)\n- [Change]({last})\n")
 

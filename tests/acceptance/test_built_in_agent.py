@@ -78,7 +78,7 @@ def steps() -> list[tuple[str, str]]:
 
 
 def add_agent(folder: Path) -> None:
-    """Carry out the example for ``quill`` in place of ``gemini``, and nothing else."""
+    """Follow the worked example for ``quill`` in place of ``gemini``; change nothing else."""
     for path, name in steps():
         file = folder / path.replace("gemini", "quill")
         match name:

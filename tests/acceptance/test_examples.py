@@ -27,7 +27,7 @@ AGENT = Path(__file__).with_name("example_agent.py")
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server of its own: another workspace, any free port."""
+    """Variables of a separate server: its own workspace, any free port."""
     if not (FOLDER / ".venv").exists():
         if os.environ.get("CI"):
             pytest.fail("no .venv: run ./install.sh")

@@ -27,7 +27,7 @@ CODES = {"one": 0, "two": 6, "half": 6, "fails": 1, "nothing": 0}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One for all plans: to copy the folder and to start a server takes longest."""
+    """One folder for all plans, because copying the folder and starting a server take longest."""
     project = Project(tmp_path_factory.mktemp("acceptance") / "host")
     project.begin({"shared.txt": "zero\n"}).git("tag", "begun")
     folder = embedded(project.path)

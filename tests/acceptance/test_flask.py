@@ -32,7 +32,7 @@ HIDE = (
 
 
 def pip(host: Path, *arguments: str) -> None:
-    """Skip, or in CI fail, where pip cannot fetch packages."""
+    """Skip the test if pip cannot fetch packages; in CI, fail."""
     done = subprocess.run(
         [host / ".venv/bin/python", "-m", "pip", "--disable-pip-version-check", *arguments],
         capture_output=True,
@@ -65,7 +65,7 @@ def flask(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def work(flask: Path, *scripts: str, **task: Any) -> tuple[int, dict[str, Any]]:
-    """The exit code and the answer of a run with one worker for each script."""
+    """Return exit code and answer of a run with one worker for each script."""
     plan = {
         "request": "Change Flask",
         "config": {"gates": ["ruff", "pytest"], "max_retries": 0},

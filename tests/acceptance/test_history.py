@@ -1,4 +1,4 @@
-"""A result lands as one commit and is taken back; then it becomes a pull request."""
+"""A result lands as one commit, the landing is undone, and the result becomes a pull request."""
 
 import json
 import os

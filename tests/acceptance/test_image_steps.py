@@ -83,7 +83,7 @@ class Image:
         return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
 
     def take(self, word: str, text: str) -> None:
-        """Carry out one step."""
+        """Run one step."""
         if word == "COPY":
             self._copy(text.split())
         elif word == "RUN":

@@ -53,7 +53,7 @@ def free_port() -> int:
 
 @dataclass
 class Chat:
-    """A chat that writes down what it is told."""
+    """A chat server that records the messages that it gets."""
 
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     server: ThreadingHTTPServer | None = None
@@ -93,7 +93,7 @@ def chat() -> Iterator[Chat]:
 
 @dataclass
 class N8n:
-    """A running n8n with our workflows and nodes."""
+    """A running n8n with the product's workflows and nodes."""
 
     place: Path
     home: Path
@@ -231,7 +231,9 @@ def place(home: Path, workflow: Mapping[str, Any]) -> None:
 
 
 def with_our_nodes(n8n: str, chat: str) -> dict[str, Any]:
-    """Submit, status, wait, and results by our node; and our trigger, which tells the chat."""
+    """Submit, status, wait, and results by the product's node; its trigger, which posts to the
+    chat.
+    """
     ours = {"orchestratorApi": {"id": "ours", "name": "ours"}}
 
     def node(name: str, **parameters: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ PROJECT = {
 
 @contextmanager
 def confirming() -> Iterator[int]:
-    """A terminal on which somebody has answered two questions with yes."""
+    """A terminal on which two questions are answered with yes."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, b"y\ny\n")
@@ -56,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 class Reader:
-    """Types the blocks of the page, each where the one before it ended."""
+    """Types the blocks of the page. Each block starts where the previous block ended."""
 
     def __init__(self, home: Path) -> None:
         self.project = Project(home / "my-app").begin(PROJECT)

@@ -54,7 +54,7 @@ def run(
 
 
 def programs(directory: Path, *names: str, **texts: str) -> str:
-    """A PATH that holds the named programs of this machine, and scripts with the given texts."""
+    """A PATH with the named programs of this machine, and scripts with the given texts."""
     directory.mkdir()
     for name in names:
         found = shutil.which(name)
@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(folder: Path) -> Path:
-    """A copy that counts as installed, whose Python prints how it was called."""
+    """A copy that counts as installed, whose Python prints its arguments."""
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
     program = folder / ".venv" / "print_call.py"
@@ -576,7 +576,7 @@ class Installer:
         return run(self.folder / "install.sh", *options, PATH=self.path)
 
     def asked(self) -> list[str]:
-        """The lists that were installed since the last call."""
+        """Return the lists that were installed since the previous call."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink(missing_ok=True)
         return [line.split()[-1] for line in lines if line.startswith("pip")]
@@ -650,7 +650,7 @@ FEW = (
 
 @pytest.fixture
 def compiled(folder: Path) -> Path:
-    """With bytecode of the product, which install.sh would take seconds to write."""
+    """The product's folder with bytecode, which install.sh would need seconds to write."""
     for cache in (PRODUCT / "orchestrator").rglob("__pycache__"):
         copy = folder / cache.relative_to(PRODUCT)
         # Others may be writing files that vanish.
@@ -660,7 +660,9 @@ def compiled(folder: Path) -> Path:
 
 @pytest.fixture
 def small(compiled: Path) -> Path:
-    """With few packages; test_a_moved_folder_gets_a_new_venv_and_keeps_its_key installs all."""
+    """A folder with few packages; test_a_moved_folder_gets_a_new_venv_and_keeps_its_key installs
+    all.
+    """
     folder = compiled
     for name in LISTS[:2]:
         entries = re.split(r"(?m)^(?=[a-z])", (folder / name).read_text())

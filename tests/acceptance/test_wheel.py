@@ -38,7 +38,9 @@ GATES = "gates:\n  - {name: page, run: test -e page.txt && test ! -e .orchestrat
 
 @dataclass(frozen=True)
 class Stranger:
-    """A machine with the wheel, its packages, and no network or setting of this one."""
+    """A machine that has only the wheel and its packages, without network and settings of this
+    machine.
+    """
 
     top: Path
     wheel: Path

@@ -52,7 +52,7 @@ _INSTALLERS = frozenset(("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"))
 
 
 def _tags(described: str) -> tuple[str, str, str]:
-    """The tags of a wheel, each as in a name: several are joined by dots."""
+    """Return the tags of a wheel as in its name: several tags are joined by dots."""
     tags = [each.split() for each in described.splitlines()]
     parts = [words[1].split("-") for words in tags if words[:1] == ["Tag:"]]
     found = [".".join(dict.fromkeys(each)) for each in zip(*parts, strict=True)]

@@ -1,1 +1,1 @@
-"""AI agents: the product against a model API that these tests own."""
+"""AI agents: the product against a model API of the tests."""

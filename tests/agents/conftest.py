@@ -1,4 +1,4 @@
-"""A model API for each test, and our own loops pointed at it."""
+"""A model API for each test, and the product's loops that use it."""
 
 import time
 from collections.abc import Callable, Iterator

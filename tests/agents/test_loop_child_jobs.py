@@ -1,4 +1,4 @@
-"""Our own loops start child jobs by the tools of the Model Context Protocol, as other agents do."""
+"""Built-in loops start child jobs by the tools of the Model Context Protocol, as others do."""
 
 import json
 import sys

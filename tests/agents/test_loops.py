@@ -1,4 +1,4 @@
-"""Our own loops over HTTP, each against the model API: work, accounting, limits, policies."""
+"""The built-in loops over HTTP, each against the model API: work, accounting, limits, policies."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -298,7 +298,7 @@ def test_several_loops_run_side_by_side(api: ModelApi, tmp_path: Path) -> None:
 
 
 def put(folder: Path, text: str, at: float = 1.0, attempt: int = 0) -> str:
-    """A message, as the server writes it for the driver."""
+    """Write a message as the server writes it for the driver."""
     sent = WorkerMessage(id=str(uuid4()), at=at, by="ada", text=text, attempt=attempt)
     (folder / file_name(sent.id)).write_text(document(sent))
     return sent.id

@@ -1,4 +1,4 @@
-"""The model API itself: each API's shapes, whole and streamed, and whose turn it is."""
+"""Tests of the model API itself: each API's shapes, complete and streamed, and the due turn."""
 
 import http.client
 import json
@@ -72,7 +72,7 @@ def values(lines: Iterable[str]) -> Iterable[Any]:
 
 
 def found(value: Any, key: str) -> list[Any]:
-    """All values under a name, wherever they are."""
+    """Return all values under a name, at any depth."""
     if isinstance(value, list):
         return [each for part in value for each in found(part, key)]
     if not isinstance(value, dict):

@@ -40,7 +40,7 @@ class Site:
         return OrchestratorClient(api_url=self.url, api_key=KEY)
 
     def job(self, tasks: list[dict[str, Any]], wait: bool = True, **more: Any) -> str:
-        """Submit a job; return its id, after its end if wanted."""
+        """Submit a job; return its id, after its end if ``wait`` is set."""
         with self.client() as client:
             made = client.orchestrate(tasks=tasks, **{"request": "A job of the tests", **more})
             job = str(made["job_id"])
@@ -84,7 +84,7 @@ def shell(command: str, **more: Any) -> dict[str, Any]:
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until what has the focus has this name."""
+    """Press Tab until the element with this name has the focus."""
     for _ in range(80):
         page.keyboard.press("Tab")
         focused = page.evaluate(

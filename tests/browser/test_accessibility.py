@@ -61,7 +61,7 @@ def settle(page: Page) -> None:
 
 
 def show(page: Page, theme: str, width: str) -> None:
-    """Show the page that is open in a theme, and at a width."""
+    """Show the open page in a theme, and at a width."""
     x, y = WIDTHS[width]
     page.set_viewport_size({"width": x, "height": y})
     page.evaluate(

@@ -31,7 +31,7 @@ SCROLLED_FRAMES = """(seconds) => new Promise((resolve) => {
 
 
 def plain(first: str, workers: int = WORKERS, each: str = "true") -> list[dict[str, Any]]:
-    """Tasks that all need the first one."""
+    """Return tasks that all depend on the first task."""
     rest = (shell(each, id=f"t{k}", depends_on=["first"]) for k in range(1, workers))
     return [shell(first, id="first", title="The first", retries=0), *rest]
 

@@ -1,4 +1,4 @@
-"""Logging in: by key or by ticket; the key and the ticket stay nowhere."""
+"""Logging in by key or by ticket; neither the key nor the ticket is stored."""
 
 import json
 import re

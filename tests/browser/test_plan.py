@@ -1,4 +1,4 @@
-"""A plan that waits: edited in place, approved, and run as it was edited."""
+"""A waiting plan is edited in place, approved, and run in its edited form."""
 
 import pytest
 from playwright.sync_api import Page, expect

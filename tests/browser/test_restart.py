@@ -1,4 +1,4 @@
-"""The server is killed under an open page, and the page is right again soon after its return."""
+"""The server is killed under an open page; the page is correct again soon after the restart."""
 
 import signal
 

@@ -18,7 +18,7 @@ LOCAL_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 @contextmanager
 def database(adapter: str, directory: Path) -> Iterator[str]:
-    """The URL of an empty database that is gone afterwards."""
+    """The URL of an empty database, which is removed afterwards."""
     if adapter == "sqlite":
         yield sqlite_url(directory / "orchestrator.db")
         return
@@ -34,7 +34,7 @@ def database(adapter: str, directory: Path) -> Iterator[str]:
 
 
 def administer(url: str, statement: str) -> None:
-    """Skips the test when there is no server, or no driver for it."""
+    """Run a statement as administrator. Skip the test without a server or a driver."""
     pytest.importorskip("psycopg")
     options = {"connect_timeout": 3}
     engine = create_engine(

@@ -31,7 +31,7 @@ def store(url: str) -> Iterator[Store]:
 
 
 def running(store: Store, *names: str) -> list[Attempt]:
-    """Attempts of workers of one job."""
+    """Return running attempts of workers of one job."""
     job = a_job()
     workers: list[Worker] = [
         replace(a_worker(job), id=name, index=at) for at, name in enumerate(names)
@@ -162,7 +162,7 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
     given: list[Lease] = []
 
     def contend(at: int) -> int:
-        """Take and give back through one of the two connections."""
+        """Acquire and release through one of the two connections."""
         mine = servers[at % 2]
         got = 0
         for round in range(40):

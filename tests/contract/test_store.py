@@ -419,7 +419,7 @@ def test_events_come_in_order_after_the_one_that_is_named(store: Store) -> None:
 
 
 def grown_tree(store: Store) -> tuple[Job, Job, Job]:
-    """A root with two child jobs; the one with the later name is the older one."""
+    """A root job with two child jobs; the older child job has the later name."""
     root = a_job("a", created_at=1.0)
     older, younger = a_child("z", root, created_at=2.0), a_child("b", root, created_at=3.0)
     jobs = (root, older, younger)

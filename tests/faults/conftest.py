@@ -1,4 +1,4 @@
-"""Servers that crash where and when a test wants it."""
+"""Servers that crash at a place and time that a test selects."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.programs import lacking
 
 @pytest.fixture
 def spawning() -> None:
-    """For tests whose workers call ``orchestrator spawn``."""
+    """For tests with workers that call ``orchestrator spawn``."""
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"

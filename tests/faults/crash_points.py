@@ -1,7 +1,7 @@
-"""Where the code may be made to crash, and which test does it.
+"""Failpoints at which the tests crash the code, and the test of each failpoint.
 
-An everyday test (``unit/test_crash_points.py``) fails for a failpoint that is not here. The tests
-take their points from here, or check that they came by them.
+An everyday test (``unit/test_crash_points.py``) fails for a failpoint that is missing here. The
+tests take their points from here, or check that they reached them.
 """
 
 from collections.abc import Mapping

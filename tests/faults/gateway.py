@@ -1,4 +1,4 @@
-"""A way to a server that can be closed: as if the server, or the network to it, were gone."""
+"""A connection to a server that can be closed, as if the server or the network failed."""
 
 import selectors
 import socket
@@ -28,7 +28,7 @@ class Gateway:
         self._thread.start()
 
     def shut(self) -> None:
-        """Cut every connection and refuse others; returns when that is so."""
+        """Close every connection and reject others. Returns when this is done."""
         self._want(False)
 
     def open(self) -> None:

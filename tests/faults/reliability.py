@@ -49,7 +49,7 @@ def run(report: Path) -> int:
 
 
 def read_results(report: Path) -> Results:
-    """By test, how many of its cases passed, failed and were skipped."""
+    """Return, by test, how many of its cases passed, failed, and were skipped."""
     results: dict[str, Counter[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = test_of(case.get("classname", ""), case.get("name", ""))
@@ -58,7 +58,7 @@ def read_results(report: Path) -> Results:
 
 
 def test_of(classname: str, name: str) -> str:
-    """As the table names it; all cases of a class are those of the class."""
+    """Return a test's name in the table; all cases of a class count for the class."""
     path, _, group = re.sub(r"^tests\.", "", classname).partition(".Test")
     return f"{path.replace('.', '/')}.py::" + (f"Test{group}" if group else name.partition("[")[0])
 

@@ -1,4 +1,4 @@
-"""A server that is made to crash, the job that it runs, and the conditions after the crash."""
+"""A server that crashes on request, its job, and the conditions after the crash."""
 
 import json
 import os
@@ -65,7 +65,7 @@ class FaultSite(ServerProcess):
         return {**super().environment(), **armed}
 
     def ensure(self) -> None:
-        """Have a server that is ready; start another one as often as one dies."""
+        """Ensure that a server is ready; start another server each time one dies."""
         while not self._is_ready():
             if self.process is None or self.process.poll() is not None:
                 assert self.starts < self.most_starts, self.said()
@@ -73,7 +73,7 @@ class FaultSite(ServerProcess):
             time.sleep(0.01)
 
     def begin(self) -> None:
-        """Start a server, and do not wait for it."""
+        """Start a server without waiting for it."""
         self.starts += 1
         self.process = self.popen("--port", "0")
 
@@ -88,8 +88,7 @@ class FaultSite(ServerProcess):
         return bool(record["pid"] == self.process.pid)
 
     def insist(self, ask: Callable[[], requests.Response]) -> Answer:
-        """The answer to a call that is made again, to another server if need be, until there is
-        one."""
+        """Repeat a call, if necessary to another server, until there is an answer."""
         deadline = time.monotonic() + WITHIN
         while True:
             assert time.monotonic() < deadline, f"no answer; {self.said()}"
@@ -113,7 +112,7 @@ class FaultSite(ServerProcess):
         )
 
     def wait_through(self, job_id: str, within: float = WITHIN) -> Answer:
-        """The end of a job, however many servers it takes."""
+        """Wait for the end of a job, across any number of servers."""
         deadline = time.monotonic() + within
         while True:
             answer = self.insist(lambda: self.call("GET", f"/jobs/{job_id}/wait?timeout=2"))
@@ -122,14 +121,14 @@ class FaultSite(ServerProcess):
             assert time.monotonic() < deadline, f"{job_id} is {answer['status']}; {self.said()}"
 
     def events_of(self, job_id: str) -> list[Answer]:
-        """All events of an ended job, as a stream gives them from the first on."""
+        """Return all events of an ended job, as a stream sends them from the first event."""
         text = requests.get(
             f"{self.url}/api/v1/jobs/{job_id}/events", headers={"X-API-Key": KEY}, timeout=30
         ).text
         return [json.loads(data) for data in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
 
     def read_stream(self, job_id: str, after: int, most: int) -> list[int]:
-        """Numbers of the next events, as ids of the stream; fewer than ``most`` at its end."""
+        """Return the ids of the next events in the stream; fewer than ``most`` at its end."""
         headers = {"X-API-Key": KEY, "Last-Event-ID": str(after)}
         url = f"{self.url}/api/v1/jobs/{job_id}/events"
         numbers: list[int] = []
@@ -145,7 +144,7 @@ class FaultSite(ServerProcess):
         return numbers
 
     def reached(self) -> list[str]:
-        """The failpoints so far, in order: "<pid> <name>"."""
+        """Return the failpoints reached so far, in order: "<pid> <name>"."""
         if not self.trace.exists():
             return []
         content = self.trace.read_bytes()
@@ -168,7 +167,7 @@ class FaultSite(ServerProcess):
         return f"crashed at {self.crashed_at() if self.crashes else '-'}; the server said: {said}"
 
     def end(self) -> None:
-        """End the server, whatever became of it: an orderly stop would only take longer."""
+        """Kill the server in any state, because an orderly stop takes longer."""
         if isinstance(self.process, Forked):
             self.process.kill()
             self.process.wait(WITHIN)
@@ -176,16 +175,16 @@ class FaultSite(ServerProcess):
 
 
 def store_settings(store: str, folder: Path, databases: ExitStack) -> dict[str, Any]:
-    """The settings for an empty store of this kind, which is dropped with ``databases``."""
+    """Return the settings for an empty store of this kind, which ``databases`` removes."""
     if store == "sqlite":
         return {}
     return {"store": {"url": databases.enter_context(database(store, folder))}}
 
 
 def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
-    """A dependency, a retry, and a worker that waits for a child job.
+    """Return a job with a dependency, a retry, and a worker that waits for a child job.
 
-    ``pause`` is a shell command, with its semicolon, that takes its time in each worker.
+    ``pause`` is a shell command, with its semicolon, that delays each worker.
     """
     common = {"env": {"EFFECTS": str(site.effects)}, "retries": retries}
     children = site.folder / "children.json"
@@ -204,9 +203,9 @@ def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
 
 
 def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
-    """What must hold at the end of ``the_job``, whatever crashed meanwhile.
+    """Check the conditions at the end of ``the_job``, after any crash.
 
-    A worker whose shim died runs again: nobody knows how it ended.
+    A worker whose shim died runs again, because its outcome is unknown.
     """
     said = site.said()
     assert answer["status"] == "completed", (answer, said)

@@ -19,5 +19,5 @@ MOST_WITHOUT_TEST = 4
 
 
 def all_tests() -> list[str]:
-    """Each once, in the order of the table."""
+    """Return each test once, in the order of the table."""
     return list(dict.fromkeys(test for row in TABLE for test in row.tests))

@@ -1,4 +1,4 @@
-"""Clocks that jump, process ids that come again, zombies that nobody reaps."""
+"""Clocks that jump, reused process ids, and zombies that no process reaps."""
 
 import os
 import signal

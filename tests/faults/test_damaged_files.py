@@ -1,4 +1,4 @@
-"""Files that were cut off or overwritten: refused or worked around by name, never read as empty."""
+"""Truncated or overwritten files are rejected or ignored with their name, never read as empty."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def refusal(site: FaultSite) -> str:
 
 
 def database(site: FaultSite) -> Path:
-    """With all that was written in one file."""
+    """Return the database with all written data in one file."""
     path = site.workspace / "orchestrator.db"
     program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM')"
     subprocess.run([sys.executable, "-c", program, path], check=True)

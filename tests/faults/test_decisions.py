@@ -1,7 +1,7 @@
-"""A crash at one failpoint after another while a person decides: nothing is lost or done twice.
+"""A crash at each failpoint while a person decides: nothing is lost or done twice.
 
-The job is planned by its caller, edited, approved, paused with its worker stopped, resumed, asks a
-question, and asks about its step cap.
+The job's caller plans it. It is edited, approved, paused with a stopped worker, and resumed. It
+asks a question, and asks about its step cap.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,10 @@ def the_plan(site: FaultSite) -> list[Answer]:
 
 
 def decide(site: FaultSite, method: str, path: str, body: Any, already: tuple[int, ...]) -> None:
-    """Make a call until a server answers; an answer that it was made before counts, too."""
+    """Repeat a call until a server answers.
+
+    An answer that the call was already made counts, too.
+    """
 
     def call() -> requests.Response:
         answer = site.call(method, path, body)
@@ -59,7 +62,7 @@ def reached(site: FaultSite, job: str, what: str, seen: Any) -> None:
 
 
 def run(zygote: Zygote, folder: Path, crash: int) -> int:
-    """How many failpoints the job came by."""
+    """Return how many failpoints the job reached."""
     site = FaultSite(folder, zygote, (crash,), STORE)
     try:
         first = [shell("false", id="a")]

@@ -1,4 +1,4 @@
-"""A server that ends twice in different ways; a shim that gets a signal from outside."""
+"""A server that ends twice in different ways; a shim that gets an external signal."""
 
 import json
 import os

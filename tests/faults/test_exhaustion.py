@@ -26,7 +26,7 @@ CALL = f"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\
 
 @pytest.fixture
 def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    """The thread for streams starts with the first of them: here there was none."""
+    """A server on which the thread for streams has not started, because it had no stream."""
     site = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 40})
     site.start()
     yield site
@@ -35,7 +35,7 @@ def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 @pytest.fixture
 def server(fresh: FaultSite) -> FaultSite:
-    """Everything that is opened at the first use of something is there."""
+    """A server that has already opened everything that it opens at a first use."""
     assert fresh.run("x", [shell("true")] * 4)["status"] == "completed"
     return fresh
 
@@ -50,7 +50,7 @@ def descriptors(site: FaultSite) -> int:
 
 
 def bound(site: FaultSite, kind: int, soft: int) -> None:
-    """Change a limit of the running server; the hard one stays."""
+    """Change a soft limit of the running server; the hard limit stays."""
     _, hard = resource.prlimit(pid_of(site), kind)
     resource.prlimit(pid_of(site), kind, (soft, hard))
 
@@ -61,7 +61,7 @@ def connect(site: FaultSite) -> socket.socket:
 
 
 def answer(connection: socket.socket) -> str:
-    """The whole answer to a call on a connection that may have been refused already."""
+    """Return the whole answer to a call, even if the server has already rejected the connection."""
     with suppress(ConnectionError):
         connection.sendall(CALL)
     said = b""

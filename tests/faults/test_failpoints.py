@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str]:
-    """The names of the failpoints that the job came by; it ends as it does without a crash."""
+    """Return the names of the failpoints that the job reached; it ends as without a crash."""
     site = FaultSite(folder, zygote, crashes, store)
     try:
         job_id = site.submit_once(the_job(site))
@@ -52,7 +52,7 @@ def shim_died(site: FaultSite) -> bool:
 
 
 def check_names(site: FaultSite) -> None:
-    """Without a crash the job came by all failpoints that are said to be crashed at."""
+    """Check that a job without a crash reaches every failpoint of the list."""
     names = {each.partition(" ")[2] for each in site.reached()}
     renames = {f"{{}}:{name.partition(':')[2]}" for name in names if "the rename" in name}
     assert set(OF_ANY_JOB) - RARE <= names | renames
@@ -75,8 +75,9 @@ def without_a_crash(zygote: Zygote, tmp_path: Path, store: str = STORE) -> list[
 
 
 def of_each_name(names: Sequence[str]) -> list[int | str]:
-    """Two failpoints of each name, the first and one in the middle of the job; a third of those of
-    the files, which are all written by the same function.
+    """Return two failpoints of each name: the first, and one in the middle of the job.
+
+    Of failpoints of files, return only a third, because one function writes all files.
     """
     numbers: dict[str, list[int]] = {}
     for number, name in enumerate(names, 1):

@@ -1,4 +1,4 @@
-"""A workspace without space, without inodes or without leave to write."""
+"""A workspace without space, without inodes, or without write permission."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ MakeSite = Callable[..., tuple[FaultSite, Path]]
 
 @pytest.fixture
 def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
-    """Directories on file systems of their own, which only root can make."""
+    """Create directories on separate file systems, which only root can mount."""
     with ExitStack() as made:
 
         def make(*options: str) -> Path:
@@ -43,7 +43,7 @@ def remounted(disk: Path, how: str) -> bool:
 
 @pytest.fixture
 def make_site(make_disk: MakeDisk, tmp_path: Path, zygote: Zygote) -> Iterator[MakeSite]:
-    """A server with its workspace on such a disk; the mark below which nothing starts is 0."""
+    """Create a server with its workspace on such a disk, without a minimum of free space."""
     made: list[FaultSite] = []
 
     def make(*options: str) -> tuple[FaultSite, Path]:

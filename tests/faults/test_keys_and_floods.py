@@ -1,4 +1,4 @@
-"""Keys that open nothing, on every call there is; a thousand submissions at once."""
+"""Invalid keys on every call; a thousand submissions at once."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 
 def calls(job: str) -> list[tuple[str, str]]:
-    """Every call there is, about a job; what names no job is left out but for /orchestrate."""
+    """Return every call about a job, and /orchestrate."""
     names = {"job_id": job, "worker_id": "worker_1", "name": "FINAL_RESULT.md"}
     names |= {"task_id": "task_1", "lock": "src", "task": job}
     return [

@@ -1,4 +1,6 @@
-"""Results that come after their attempt was given up: taken when nothing newer runs, else kept."""
+"""Results that arrive after their attempt was declared lost: used if no newer attempt runs,
+otherwise saved.
+"""
 
 import json
 import os
@@ -37,7 +39,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 
 def held(site: FaultSite) -> Answer:
-    """A task that notes its starts, says something and ends when the test lets it."""
+    """Return a task that records its starts, prints a text, and ends when the test releases it."""
     wait = f"until [ -e {site.folder}/release ]; do sleep 0.02; done"
     return shell(f"echo start >> {site.effects}; echo 'half done'; {wait}")
 
@@ -47,7 +49,7 @@ def starts(site: FaultSite) -> int:
 
 
 def lose(site: FaultSite, job: str) -> Path:
-    """Kill the shim of the first attempt; where its end would have been written."""
+    """Kill the shim of the first attempt; return the path of its exit record."""
     until(lambda: "half done" in site.log(job, "worker_1"), "it runs")
     record = site.directory(job) / "attempts" / "worker_1.1.exit.json"
     run = record.with_name("worker_1.1.exit.run")
@@ -59,7 +61,7 @@ def lose(site: FaultSite, job: str) -> Path:
 
 
 def arrives(record: Path, **changes: Any) -> None:
-    """The end of an attempt as a shim writes it, in whatever way it came to be there so late."""
+    """Write the exit record of an attempt as a shim does, after the attempt was declared lost."""
     now = time.time()
     written = record.with_suffix(".late")
     written.write_text(json.dumps({**LATE, "started_at": now - 1, "ended_at": now, **changes}))

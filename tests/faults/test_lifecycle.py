@@ -1,4 +1,4 @@
-"""A server that is stopped, or does not come back, and the workers that it leaves."""
+"""A stopped or crashed server, and the workers that keep running."""
 
 import json
 import signal
@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
-    """Makes processes; ``seen``: their exit codes can be seen, and each start takes longer."""
+    """Create server processes.
+
+    ``seen``: their exit codes can be read, but each start takes longer.
+    """
     made: list[ServerProcess] = []
     databases = ExitStack()
 
@@ -90,7 +93,7 @@ def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path
 
 
 def _shutting_down(server: ServerProcess) -> bool:
-    """New work is refused, and nothing else is."""
+    """True if the server rejects new work because it is stopping, and rejects nothing else."""
     return server.post("y", [shell("true")]).status_code == 503
 
 

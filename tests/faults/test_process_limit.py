@@ -50,15 +50,14 @@ class OrdinarySite(ServerProcess):
             )
 
     def bound(self, most: int) -> None:
-        """So many processes and threads of this user may be when the server or what it has started
-        makes one more."""
+        """Set the limit on the processes and threads of this user."""
         for pid in self._family():
             limit = ("prlimit", f"--pid={pid}", f"--nproc={most}:")
             subprocess.run([*AS_ORDINARY_USER, *limit], check=True)
 
     @property
     def is_whole(self) -> bool:
-        """The spawner is there, below its keeper."""
+        """True if the spawner exists below its keeper."""
         return len(self._family()) > 2
 
     def _family(self) -> list[int]:

@@ -36,13 +36,13 @@ def make(zygote: Zygote, tmp_path: Path) -> Iterator[MakeFaultSite]:
 
 
 def steps(folder: Path, times: int) -> str:
-    """A command that does one step for each file step-1, step-2, ..."""
+    """Return a command that does one step for each file step-1, step-2, ..."""
     waits = f"until [ -e {folder}/step-$n ]; do sleep 0.02; done; echo $n"
     return f"for n in $(seq {times}); do {waits}; done"
 
 
 def commit_of_first_job(make: MakeFaultSite) -> str:
-    """The failpoint after the commit that takes a new workspace's first job in."""
+    """Return the failpoint after the commit that stores the first job of a new workspace."""
     name = "store: after the commit"
     # A failpoint that is never reached; arming a failpoint writes a trace.
     site = make("never")
@@ -207,7 +207,7 @@ def parent_of(pid: int) -> int:
 
 
 def cut_power(site: FaultSite, run: Path, job: str) -> None:
-    """Kill all at once, and have the machine be another than it was."""
+    """Kill all processes at once, and let the machine look restarted."""
     shim = json.loads(run.read_bytes().split(b"\n")[0])["shim"]
     spawner = parent_of(shim)
     keeper = parent_of(spawner)

@@ -1,4 +1,4 @@
-"""A database and running shims of the previous release, taken over by this one."""
+"""A database and running shims of the previous release, adopted by this release."""
 
 import sqlite3
 import subprocess

@@ -1,7 +1,7 @@
-"""Servers by the hundred: a process that has imported everything forks each of them.
+"""Fast starts of many servers: a process that has imported everything forks each of them.
 
-Importing takes longer than most of what is tested here. What is forked runs what
-``python -m orchestrator`` runs, from its arguments on.
+Importing takes longer than most tests. A forked process runs the same code as ``python -m
+orchestrator`` from its arguments on.
 """
 
 import json
@@ -138,7 +138,7 @@ def _become(asked: dict[str, Any]) -> None:
 
 
 def _draw(secret: str) -> None:
-    """Have every attempt's exit record proved by a secret that the test knows."""
+    """Let every attempt's exit record be proved by a secret that the test knows."""
     from orchestrator.core.ports.launcher import Proof
     from orchestrator.engine.supervisor import supervisor
     from orchestrator.security.keys import hash_key

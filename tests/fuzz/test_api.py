@@ -1,4 +1,4 @@
-"""Every call with generated data, alone and one after the other, against a live server."""
+"""Every call with generated data, alone and in sequences, against a live server."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Text that is read as a plan, put into templates or masked: any at all."""
+"""Arbitrary text that is read as a plan, put into templates, or masked."""
 
 import json
 from itertools import pairwise

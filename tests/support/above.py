@@ -1,21 +1,23 @@
-"""The processes above workers: keepers, spawners, shims; found as the children of one another."""
+"""The processes above workers: keepers, spawners, and shims, found by their parents."""
 
 from orchestrator.launchers.process import proc
 
 
 def keepers(server: int) -> list[int]:
-    """The children of a server that have a session of their own, as its keepers do."""
+    """Return the children of a server that lead their own session, as keepers do."""
     return [pid for pid in proc.children(server) if _session(pid) == pid]
 
 
 def spawner(keeper: int) -> int | None:
-    """None before it has been forked, and when it has been killed: shims are there instead."""
+    """Return the spawner; None if it was not forked yet or was killed: its shims are then children
+    of the keeper.
+    """
     found = [pid for pid in proc.children(keeper) if _session(pid) == keeper]
     return found[0] if found and proc.start_ticks(found[0]) is not None else None
 
 
 def shims(keeper: int) -> list[int]:
-    """Those that are at work or idle, also when the spawner has been killed."""
+    """Return busy and idle shims, also after the spawner was killed."""
     parents = {keeper, spawner(keeper) or keeper}
     children = (pid for parent in parents for pid in proc.children(parent))
     return [pid for pid in children if _session(pid) == pid]

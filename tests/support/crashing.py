@@ -1,4 +1,4 @@
-"""Crashes in this process: an exception that nothing but a test catches."""
+"""Crashes in this process: an exception that only a test catches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from orchestrator.core import failpoints
 
 
 class Crash(BaseException):
-    """Nothing after this point runs."""
+    """Raised at a failpoint, so that no later code runs."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What tests do by day and what at night: examples of properties, rows that repeat others."""
+"""Differences between day and night: number of examples, and repeated rows."""
 
 import os
 from typing import Any
@@ -10,12 +10,14 @@ AT_NIGHT = bool(os.environ.get("ORCHESTRATOR_TEST_NIGHT") or os.environ.get("HYP
 
 
 def examples(by_day: int, at_night: int) -> int:
-    """How many a property or a random walk gets."""
+    """Return the number of examples of a property or a random walk."""
     return at_night if AT_NIGHT else by_day
 
 
 def nightly(*rows: object) -> list[Any]:
-    """Rows of a parametrized test for the night: other rows show the same, with other data."""
+    """Mark rows of a parametrized test for the night, because other rows show the same with other
+    data.
+    """
     return [
         pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.nightly)
         for row in rows

@@ -1,4 +1,4 @@
-"""Checks that run their commands at once, in threads of their own."""
+"""Gates that run their commands at once, in separate threads."""
 
 import os
 import signal

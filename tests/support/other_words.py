@@ -30,7 +30,7 @@ _READ_BY_PROGRAMS = frozenset(
 
 
 def other_words(text: str, mark: str = "") -> str:
-    """The same text, unreadable; names in braces are filled in as before."""
+    """Return the same text in unreadable form; names in braces are filled in as before."""
     return _rewritten(text, mark) if _is_message(text) else text
 
 
@@ -93,7 +93,7 @@ class _Rewriting(ast.NodeTransformer):
 
 
 def rewritten(tree: ast.Module, module: str) -> ast.Module:
-    """A module whose messages read otherwise."""
+    """Return a module with rewritten messages."""
     _Rewriting(module).visit(tree)
     return ast.fix_missing_locations(tree)
 
@@ -118,5 +118,8 @@ class _Finder(MetaPathFinder):
 
 
 def pytest_addoption() -> None:
-    """The first thing that pytest calls in a plugin: nothing of the package is imported yet."""
+    """Install the rewriting.
+
+    Pytest calls this function first, before anything of the package is imported.
+    """
     sys.meta_path.insert(0, _Finder())

@@ -27,7 +27,7 @@ def search_path() -> str:
 
 
 def need(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
-    """Have them on PATH, or do not run this test."""
+    """Require programs on PATH; otherwise skip the test, or fail in CI."""
     for program in programs:
         if shutil.which(program, path=search_path()):
             continue

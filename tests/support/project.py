@@ -24,7 +24,7 @@ def agents(folder: Path) -> dict[str, Any]:
 
 
 def edit(script: str, **more: Any) -> dict[str, Any]:
-    """A task for the agent; what it prints is its output."""
+    """Return a task for the agent; its output is the agent's output."""
     return {"agent": "editor", "prompt": f"{script}\necho done", **more}
 
 
@@ -39,7 +39,7 @@ raise SystemExit(pytest.main())
 
 
 def python_programs(folder: Path) -> str:
-    """A search path where pytest, ruff, and mypy of this Python come first."""
+    """Return a search path on which pytest, ruff, and mypy of this Python come first."""
     program = folder / "pytest"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ BOTH_CHANGE = (
 
 
 class Project:
-    """A repository, by a git that knows no configuration of this machine."""
+    """A repository, used by a git without this machine's configuration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,7 +85,7 @@ class Project:
         return ran.stdout.strip()
 
     def begin(self, files: Mapping[str, str]) -> "Project":
-        """With one commit of these files."""
+        """Create the repository with one commit of these files."""
         self.git("init", "-q", "-b", "main")
         return self.commit(files)
 
@@ -108,12 +108,12 @@ class Project:
         return self.git("ls-tree", "-r", "--name-only", revision).splitlines()
 
     def worktrees(self) -> list[str]:
-        """Besides the user's own."""
+        """Return the worktrees, except the user's own."""
         listed = self.git("worktree", "list", "--porcelain").splitlines()
         return [line.split(" ", 1)[1] for line in listed if line.startswith("worktree ")][1:]
 
     def everything(self) -> dict[str, str]:
-        """Every byte of the user's that must not change, whatever jobs do."""
+        """Return all content of the user that no job may change."""
         found = {}
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))

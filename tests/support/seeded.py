@@ -23,7 +23,7 @@ Run = Callable[[Path, Zygote, int, float], Figures]
 
 
 def main(description: str | None, run: Run) -> int:
-    """Print the figures; status 1 when something was wrong."""
+    """Run the test and print the figures; return 1 if there were errors."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -77,7 +77,7 @@ class Figures:
 
 
 def _growth(held: list[Held]) -> str:
-    """Of the server that lived longest, from its first quiet moment to its last."""
+    """Return the growth of the longest-lived server from its first to its last quiet moment."""
     lives = [[each for each in held if each.pid == pid] for pid in {each.pid for each in held}]
     if not lives:
         return "no server was looked at"
@@ -190,7 +190,7 @@ class Soak:
             self._killer.kill_at_start()
 
     def _fill_disk(self, disk: Path, servers_die: bool) -> None:
-        """For a moment; in some of these moments a process is killed as well."""
+        """Fill the disk for a moment; sometimes also kill a process."""
         filler = fill(disk, leave_bytes=self._random.choice((0, 0, 4096, 2**20)))
         self.figures.full_disks += 1
         for flight in self._flights.values():
@@ -251,7 +251,7 @@ class Soak:
         self._in_flight.remove(job)
 
     def _be_quiet(self) -> None:
-        """Let all jobs end, then look at everything."""
+        """Let all jobs end, then check everything."""
         while self._flights:
             self._collect()
             time.sleep(0.05)
@@ -283,7 +283,7 @@ def _bad(answer: Answer) -> list[str]:
 
 
 def soak(place: Path, zygote: Zygote, seed: int, seconds: float, store: str = STORE) -> Figures:
-    """Run it with its own disk, where there can be one, below the empty directory ``place``."""
+    """Run the soak below the empty directory ``place``, with a separate disk if possible."""
     disk = mounted(place / "disk")
     try:
         return Soak(place / "site", zygote, seed, disk, store).run(seconds)

@@ -13,7 +13,10 @@ Nodes = Sequence[ast.AST]
 
 @cache
 def source_nodes() -> Mapping[Path, Nodes]:
-    """Every module of the product, by path relative to the package. Do not change the nodes."""
+    """Return the nodes of every module of the product, by relative path.
+
+    Callers must not change the nodes.
+    """
     # Half a million new nodes: the garbage collector would take as long as parsing.
     gc.disable()
     try:

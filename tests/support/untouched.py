@@ -18,10 +18,10 @@ OURS = (
 
 
 def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dict[bytes, str]:
-    """Every file, link and directory of a checkout with its mode, time and content.
+    """Return every file, link, and directory of a checkout with its mode, time, and content.
 
-    Of ``.git``: everything but the product's own. ``product/`` is left out. Objects are told
-    apart from the rest by ``kept``: there may be more of them.
+    Of ``.git``, everything except the product's own files. ``product/`` is excluded. Objects are
+    kept apart (``kept``), because there may be additional objects.
     """
     root = os.fsencode(top)
     admin = os.path.join(root, os.fsencode(git_directory))

@@ -22,7 +22,7 @@ TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
 
 
 def texts(nodes: Nodes) -> Iterator[tuple[int, str]]:
-    """The string constants of a module, but for docstrings."""
+    """Yield the string constants of a module, except docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)

@@ -1,4 +1,4 @@
-"""Every failpoint of the code is crashed at by a test."""
+"""A test crashes the code at every failpoint."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All pages: their links lead somewhere, and their examples are accepted."""
+"""All pages: their links have targets, and their examples are valid."""
 
 import json
 import re
@@ -77,7 +77,9 @@ def test_a_broken_link_is_found() -> None:
 
 
 def calls(page: Path) -> list[tuple[str, str]]:
-    """Commands with the rest of their lines, from code only: prose may say "orchestrator is"."""
+    """Return commands with the rest of their lines, only from code: prose may say "orchestrator
+    is".
+    """
     text = page.read_text("utf-8")
     inline = re.findall(r"`([^`\n]+)`", prose(page))
     blocks = [block for kind, block in CODE.findall(text) if kind in ("bash", "sh", "console", "")]
@@ -156,7 +158,7 @@ def yaml_examples() -> list[Any]:
 
 @pytest.mark.parametrize("text", yaml_examples())
 def test_every_example_in_yaml_is_accepted(text: str) -> None:
-    """As a plan, a part of one, or settings."""
+    """As a plan, a part of a plan, or settings."""
     text = text.replace("key_hash: ...", f"key_hash: {64 * 'a'}")
     found = yaml.safe_load(text)
 

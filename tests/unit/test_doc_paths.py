@@ -133,7 +133,7 @@ def fields_of(schema: Any) -> Iterator[str]:
 
 
 def settings_of(schema: dict[str, Any], root: dict[str, Any], above: str = "") -> Iterator[str]:
-    """Dotted names of sections and settings."""
+    """Return the dotted names of sections and settings."""
     either = schema.get("anyOf") or [schema]
     if reference := either[0].get("$ref"):
         schema = root["$defs"][reference.rpartition("/")[2]]
@@ -144,7 +144,7 @@ def settings_of(schema: dict[str, Any], root: dict[str, Any], above: str = "") -
 
 @cache
 def places_of_words() -> Mapping[tuple[str, str], set[str]]:
-    """Files of the product by the names and whole texts in them."""
+    """Return the product's files by the names and whole texts in them."""
     places = defaultdict(set)
     for path, nodes in source_nodes().items():
         for word in filter(None, map(word_of, nodes)):

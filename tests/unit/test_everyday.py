@@ -36,5 +36,5 @@ def test_everyday_tests_are_collected_without_the_modules_beside_them() -> None:
 
 
 def _way_to(path: Path) -> list[Path]:
-    """The folders that are asked about before a module is, and itself."""
+    """Return the folders that are checked before a module, and the module."""
     return [*(each for each in path.parents if each.is_relative_to(HERE)), path]

@@ -1,7 +1,7 @@
-"""DESIGN section 3, read from the source: who may import whom, and what belongs in one place.
+"""The layers, read from the source: allowed imports, and code that belongs in one place.
 
-Imports inside functions count like any other. Packages that do not exist yet have no modules to
-be wrong; a package that is not in ``LEVELS`` has no place in the design.
+Imports inside functions count like any other. A package that is not in ``LEVELS`` has no place in
+the design.
 """
 
 import ast
@@ -159,7 +159,7 @@ class Module:
 
     @property
     def package(self) -> str:
-        """The part of the design that it belongs to; empty for ``orchestrator`` itself."""
+        """The part of the design that the module belongs to; empty for ``orchestrator`` itself."""
         return package_of(self.name)
 
 
@@ -171,7 +171,7 @@ class Import:
 
     @property
     def foreign(self) -> str:
-        """The top-level name of a module that is not ours; empty for ours."""
+        """The top-level name of a third-party module; empty for the product's own."""
         top = self.imported.split(".")[0]
         return "" if top == TOP else top
 
@@ -339,7 +339,7 @@ ARCHITECTURE = (PACKAGE.parent / "docs" / "internals" / "architecture.md").read_
 
 
 def rooms_of(package: str) -> list[str]:
-    """The names of its sub-packages."""
+    """Return the names of a package's sub-packages."""
     return sorted(
         name.rpartition(".")[2]
         for name, module in modules().items()
@@ -348,7 +348,7 @@ def rooms_of(package: str) -> list[str]:
 
 
 def listed_rooms(package: str) -> list[tuple[str, str]]:
-    """Name and subject of each sub-package, as the package's docstring lists them."""
+    """Return name and subject of each sub-package, as the package's docstring lists them."""
     tree = modules()[package].nodes[0]
     assert isinstance(tree, ast.Module)
     return ROOM.findall(ast.get_docstring(tree) or "")
@@ -461,10 +461,10 @@ def may_start_fast(each: Import) -> bool:
 
 
 def reached_from(name: str) -> Iterator[Import]:
-    """The imports of a module, of all that it imports of ours, and of the packages they are in.
+    """Return the modules that a module imports, directly or indirectly, with their packages.
 
-    The module's own package counts only where it is imported as a part of it: ``spawn.py`` is run
-    by its path.
+    The module's own package counts only if it is imported as a part of it, because ``spawn.py`` is
+    run by its path.
     """
     seen: set[str] = set()
     ahead = [name]

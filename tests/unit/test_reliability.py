@@ -1,4 +1,4 @@
-"""The fault table is whole, its tests exist, and docs/internals/reliability.md agrees with it."""
+"""The fault table is complete, its tests exist, and docs/internals/reliability.md has it."""
 
 import ast
 import re

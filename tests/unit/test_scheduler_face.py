@@ -1,4 +1,4 @@
-"""The scheduler takes events and answers queries; its parts are its own. Read from the source."""
+"""The scheduler takes events and answers queries; its parts are private. Read from the source."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""Nothing decides by the wording of a message: states and kinds are enums and fields."""
+"""No code decides by the wording of a message: states and kinds are enums and fields."""
 
 import ast
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_nothing_decides_by_the_wording_of_a_message() -> None:
 
 
 def decisions(nodes: Nodes) -> Iterator[ast.expr]:
-    """Comparisons, searches and look-ups by the text of a message."""
+    """Yield comparisons, searches, and look-ups by the text of a message."""
     for node in nodes:
         if isinstance(node, ast.expr) and (_compares(node) or _searches(node) or _keys(node)):
             yield node
@@ -107,7 +107,7 @@ def _searches(node: ast.expr) -> bool:
 
 
 def _is_message(node: ast.expr) -> bool:
-    """An attribute or a key of that name, also as ``str(...)`` or with a default."""
+    """True for an attribute or a key with that name, also as ``str(...)`` or with a default."""
     match node:
         case ast.Attribute(attr=name):
             return name in MESSAGES

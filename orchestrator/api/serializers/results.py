@@ -134,7 +134,7 @@ def _status(
 
 
 def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
-    """Yield changes that the job's result lacks, with the commands that merge them."""
+    """Return changes that the job's result lacks, with the commands that merge them."""
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:

@@ -11,7 +11,7 @@ CALL_ID = re.compile(r"_t(\d+)_\d+$")
 
 @dataclass(frozen=True)
 class Said:
-    """One entry of a conversation, whatever API carries it."""
+    """One entry of a conversation, in any API."""
 
     role: str
     text: str = ""
@@ -34,7 +34,10 @@ def asked(api: str, body: Any) -> Asked:
 
 
 def _turns(said: Sequence[Said]) -> int:
-    """Turns that the model has had since: a call's id says which one it came from."""
+    """Return the number of turns that the model has had.
+
+    The id of a call contains the number of its turn.
+    """
     count = 0
     for each in said:
         found = CALL_ID.search(each.call_id)
@@ -59,7 +62,10 @@ def _conversation(api: str, body: dict[str, Any]) -> Iterator[Said]:
 
 
 def _responses(entry: dict[str, Any]) -> Iterator[Said]:
-    """A turn is one item for its words, then one for each call: both give the same count."""
+    """Yield the entries of a conversation.
+
+    A turn is one item for its text, then one item for each call.
+    """
     if entry.get("type") in ("function_call", "custom_tool_call"):
         yield Said("call", call_id=str(entry.get("call_id")))
     elif entry.get("type", "message") == "message":

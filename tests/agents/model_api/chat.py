@@ -39,12 +39,12 @@ def _calls(due: Due) -> list[Any]:
 
 
 def as_text(arguments: Any) -> str:
-    """Text is not converted: a script may give text that is not JSON."""
+    """Return a text without conversion, because a script may give text that is not JSON."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def usage(due: Due) -> Any:
-    """Tokens that are read from the cache are counted as a part of the input."""
+    """Return the usage; tokens read from the cache count as a part of the input."""
     if due.turn.tokens is None:
         return None
     read = due.tokens.input + due.tokens.cache_read

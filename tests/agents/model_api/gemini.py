@@ -17,7 +17,7 @@ TYPES = {
 
 
 def example(body: Any) -> dict[str, object]:
-    """An answer in the shape that a request asks for; empty: it asks for none."""
+    """Return an answer in the requested shape; empty if the request names no shape."""
     schema = body.get("generationConfig", {}).get("responseJsonSchema") or {}
     kinds = {name: each.get("type", "") for name, each in schema.get("properties", {}).items()}
     return {name: 90 if kind.lower() == "integer" else "-" for name, kind in kinds.items()}

@@ -1,4 +1,4 @@
-"""The tools that an agent offers, and how a neutral call is said in its words."""
+"""The tools that an agent offers, and the form of a neutral call for each agent."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ class Offered:
 
 @dataclass(frozen=True)
 class Named:
-    """A call as this agent says it."""
+    """A call in the form of this agent."""
 
     name: str
     arguments: Any
@@ -39,7 +39,7 @@ TEXTS = ("content", "text")
 
 
 def offered(body: Any) -> tuple[Offered, ...]:
-    """All tools of a request, in whatever way its API nests them."""
+    """Return all tools of a request, for every API's nesting."""
     if not isinstance(body, dict):
         return ()
     entries = body.get("input") if isinstance(body.get("input"), list) else []
@@ -133,7 +133,9 @@ def _write(call: Call, tools: tuple[Offered, ...]) -> Named:
 
 
 def _mcp(call: Call, tools: tuple[Offered, ...]) -> Named:
-    """``orchestrate`` is mcp__orchestrator__orchestrate to one and orchestrator_x to another."""
+    """Return an agent's name for an MCP tool: mcp__orchestrator__orchestrate, or
+    orchestrator_orchestrate.
+    """
     fits = [tool for tool in tools if tool.name == call.tool or _ends(tool.name, call.tool)]
     tool = next(iter(fits), Offered(call.tool, {}))
     return Named(tool.name, call.arguments, tool.namespace)

@@ -15,7 +15,7 @@ NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class Due:
-    """The turn that a request gets, with its calls in the words of who asked."""
+    """The turn that a request gets, with its calls in the form of the requesting agent."""
 
     turn: Turn
     number: int
@@ -25,7 +25,7 @@ class Due:
     serial: int
 
     def call_id(self, index: int) -> str:
-        """Contains the turn's number, by which the next request is recognized."""
+        """Return an id that contains the turn's number, so that the next request shows the turn."""
         return f"call_{self.serial}_t{self.number}_{index}"
 
     @property
@@ -50,6 +50,6 @@ def event(value: Any, name: str = "") -> bytes:
 
 
 def halves(text: str) -> tuple[str, ...]:
-    """Text in two pieces, so that a stream is one."""
+    """Split a text into two pieces, so that a stream has several events."""
     middle = len(text) // 2
     return tuple(part for part in (text[:middle], text[middle:]) if part)

@@ -1,4 +1,4 @@
-"""The API of each path, and the answers to requests that ask no model."""
+"""The API of each path, and the answers to requests that need no model."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ MODEL = "stub-model"
 
 
 def api_of(path: str) -> str:
-    """The API whose model is called by a POST to this path; empty for none."""
+    """Return the API whose model a POST to this path calls; empty for any other path."""
     ends = {
         "/messages": "anthropic",
         "/chat/completions": "chat",
@@ -37,7 +37,7 @@ def streamed(api: str, path: str, body: Any) -> bool:
 
 
 def model_of(path: str, body: Any) -> str:
-    """Gemini's is a part of the path."""
+    """Return the model. In Gemini's API it is a part of the path."""
     named = re.search(r"/models/([^/:]+):", path)
     return named[1] if named else str(body.get("model") or MODEL)
 
@@ -47,7 +47,7 @@ def stream_type(api: str) -> str:
 
 
 def aside(path: str) -> Any:
-    """Answer the tools' requests that ask no model: counts, lists, probes."""
+    """Answer requests of tools that need no model: counts, lists, probes."""
     if path.endswith("/count_tokens"):
         return {"input_tokens": 100}
     if path.endswith(":countTokens"):

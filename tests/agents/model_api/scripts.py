@@ -1,8 +1,8 @@
-"""What the model API is to answer: scripts of turns, each perhaps after faults.
+"""Scripts for the model API: turns, each possibly after faults.
 
-A script is chosen by the last ``[[script:NAME]]`` in what the user said; which of its turns is due
-is counted from the conversation that the request carries, so that retries and parallel
-conversations do not disturb each other. Faults are the exception: each is used up once.
+The last ``[[script:NAME]]`` in the user's text selects the script. The conversation in the request
+shows which turn is due, so that retries and parallel conversations do not disturb each other. Only
+faults have a state: each fault is used once.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """The ways in which a call of a model fails."""
+    """The ways in which a model's call fails."""
 
     #: The answer is an HTTP status with an error in the API's own form.
     STATUS = "status"
@@ -61,9 +61,10 @@ def overloaded(*, times: int = 1) -> Fault:
 
 @dataclass(frozen=True)
 class Call:
-    """The model asks for a tool. Names and arguments are put into the words of who is asked.
+    """A tool call of the model.
 
-    ``shell``, ``write`` and ``mcp`` fit any agent; a plain ``Call`` is given as it stands.
+    The names and arguments of ``shell``, ``write`` and ``mcp`` are converted for the requesting
+    agent. A plain ``Call`` is sent unchanged.
     """
 
     tool: str
@@ -126,7 +127,7 @@ class Script:
 
     @classmethod
     def shell(cls, *commands: str, then: str = "RESULT done") -> "Script":
-        """Run each command in a turn of its own, then say the last word."""
+        """Return a script that runs each command in a separate turn, and then answers."""
         turns = [Turn(calls=(Call.shell(command),)) for command in commands]
         return cls((*turns, Turn(then)))
 

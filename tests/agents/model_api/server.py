@@ -1,4 +1,4 @@
-"""The server on loopback: records each request, finds its script, answers or fails as that says."""
+"""The server on loopback: records each request, finds its script, and answers or fails."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ HUGE_PIECE = b" " * 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request as it came in."""
+    """One received request."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Request:
 
 
 class ModelApi:
-    """Serves from ``with`` to its end. ``scripts`` may be changed while it runs."""
+    """The server, as a context manager. ``scripts`` may be changed while it runs."""
 
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         self.scripts: dict[str, Script] = {"default": DEFAULT, **(scripts or {})}
@@ -75,7 +75,7 @@ class ModelApi:
 
     @property
     def calls(self) -> list[Request]:
-        """Return only the requests that ask a model."""
+        """Return only the requests that need a model."""
         return [request for request in self.requests if request.api]
 
     def record(self, request: Request) -> None:
@@ -96,7 +96,7 @@ class ModelApi:
         return Due(turn, request.turn, calls, model, next(self._serials))
 
     def fault(self, request: Request, turn: Turn) -> Fault | None:
-        """The next fault of this turn that is not used up."""
+        """Return the next unused fault of this turn."""
         with self._lock:
             for index, fault in enumerate(turn.faults):
                 key = (request.script, request.turn, index)
@@ -116,7 +116,7 @@ class _Server(ThreadingHTTPServer):
     api: ModelApi
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that have disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -229,7 +229,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _stream(self, type: str, events: Iterable[bytes], cut: bool) -> None:
-        """Chunked, as the real services do; a cut one lacks its second half and its last chunk."""
+        """Send the stream in chunks, as the real services do.
+
+        A cut stream lacks its second half and its last chunk.
+        """
         sent = list(events)
         self._head(200, {"content-type": type, "transfer-encoding": "chunked"})
         for each in sent[: len(sent) // 2] if cut else sent:
@@ -248,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _reset(self) -> None:
-        """SO_LINGER of 0 s: closing sends RST instead of FIN."""
+        """Close the connection with RST instead of FIN (SO_LINGER of 0 s)."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._hang_up()
         self.connection.close()

@@ -1,1 +1,1 @@
-"""The real tools, from npm, driven through a server by the model API of the tests."""
+"""The real tools, from npm, run by a server against the model API of the tests."""

@@ -1,5 +1,4 @@
-"""What is verified of which agent: tests take their parameters from here, and so does the table
-in docs/agents.md."""
+"""The verified capabilities of each agent: parameters of tests, and the table in docs/agents.md."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -50,7 +49,9 @@ NO_DEFAULT = "that of its user's settings"
 
 
 def each_with(*capabilities: str, nightly: Collection[str] = ()) -> pytest.MarkDecorator:
-    """A test of each agent that has all of these; of some of them at night only."""
+    """Parametrize a test with each agent that has all of these capabilities; some agents only at
+    night.
+    """
     having = [name for name in AGENTS if all(name in CAPABILITIES[each] for each in capabilities)]
     return pytest.mark.parametrize("agent", parameters(having, nightly))
 
@@ -60,13 +61,13 @@ def parameters(agents: Sequence[str], nightly: Collection[str] = ()) -> list[Any
 
 
 def marks_of(agent: str, nightly: bool = False) -> list[pytest.MarkDecorator]:
-    """The tools are there for those who ask for them; the loops always are."""
+    """Return the marks of an agent's tests: tools must be requested, loops are always available."""
     marks = [pytest.mark.real_tools] if agent in TOOLS else []
     return [*marks, pytest.mark.nightly] if nightly else marks
 
 
 def table() -> str:
-    """As docs/agents.md has it."""
+    """Return the table of docs/agents.md."""
     heads = ["verified", *(f"`{name}`" for name in AGENTS)]
     rows = [
         [row, *(cells.get(name, "-") for name in AGENTS)] for row, cells in CAPABILITIES.items()
@@ -75,7 +76,7 @@ def table() -> str:
 
 
 def versions() -> str:
-    """Which versions and models were seen, as docs/agents.md has it."""
+    """Return the list of tested versions and models of docs/agents.md."""
     package = json.loads(Path(__file__).with_name("package.json").read_text())
     named = {key.rpartition("/")[2]: value for key, value in package["dependencies"].items()}
     rows = [

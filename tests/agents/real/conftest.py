@@ -1,4 +1,4 @@
-"""A server whose agents are the real tools, and a model API that they take for their provider's."""
+"""A server whose agents are the real tools, and a model API in place of their providers."""
 
 import json
 import os
@@ -59,14 +59,16 @@ def site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 @pytest.fixture(scope="session")
 def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Its agents may only look."""
+    """A site with the policy ``read-only``."""
     with a_site(api, tmp_path_factory.mktemp("host project"), policy="read-only") as site:
         yield site
 
 
 @pytest.fixture(scope="session")
 def editing_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Its agents may edit files, and run the commands that their own sandbox allows."""
+    """A site with the policy ``edit``: agents edit files, and run commands that their sandbox
+    allows.
+    """
     with a_site(api, tmp_path_factory.mktemp("host project"), policy="edit") as site:
         yield site
 
@@ -88,7 +90,7 @@ def a_site(
 
 
 def make_project(project: Path) -> None:
-    """A repository, so that workers have worktrees of their own."""
+    """Create a repository, so that workers get worktrees."""
     (project / "hello.py").write_text('"""A host project."""\n')
     (project / ".gitignore").write_text("/the product/\n/home/\n")
     (project / "home").mkdir()

@@ -1,6 +1,6 @@
-"""How a model's service fails, and what a worker comes to then, whichever agent it has.
+"""Failures of a model's service, and the resulting outcome of a worker, the same for all agents.
 
-The rows are the failures that were measured of each tool; here they come to the same for all.
+The rows are failures that were measured with each tool.
 """
 
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ _CLASSES = {
 
 
 def table() -> str:
-    """As docs/agents.md has it."""
+    """Return the table of docs/agents.md."""
     heads = ["Service", "Retried", *(f"`{name}`" for name in AGENTS)]
     rows = [
         [name, "yes" if each.again else "no", *(_cell(each, agent) for agent in AGENTS)]

@@ -40,7 +40,10 @@ def main() -> None:
 
 
 def report(site: Site, agent: str, project: Path) -> None:
-    """The runs alternate, so that other load on the machine affects all of them equally."""
+    """Print the figures.
+
+    The runs alternate, so that other load on the machine affects all of them equally.
+    """
     ways = {
         "bare": lambda: bare(site, agent, project),
         "worker": lambda: worker(site, agent, enable_recursion=False),
@@ -59,7 +62,7 @@ def report(site: Site, agent: str, project: Path) -> None:
 
 
 def bare(site: Site, agent: str, project: Path) -> float:
-    """The same call without a driver, without our MCP server."""
+    """Make the same call without the driver and the product's MCP server."""
     shared = next(project.glob("*/workspace")) / "bare"
     # A separate configuration, as each attempt has.
     control = shared / f"{agent}-{time.monotonic_ns()}"
@@ -99,7 +102,7 @@ def worker(site: Site, agent: str, **config: bool) -> float:
 
 
 def ours(site: Site, agent: str) -> int:
-    """Bytes of our processes while a tool of the agent runs."""
+    """Return the bytes of the product's processes while a tool of the agent runs."""
     job_id = site.submit(agent, "hanging", scripts.hanging())
     until(lambda: site.begun(job_id), "a command of the agent runs", 60)
     found = sum(pss(pid) for pid in marked(job_id) if is_ours(pid))
@@ -114,7 +117,7 @@ def is_ours(pid: int) -> bool:
 
 
 def pss(pid: int) -> int:
-    """Its share of the memory that it has together with others counts in part."""
+    """Return a process's proportional share of memory (PSS)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""The answers of the models in these tests."""
+"""The model's answers in these tests."""
 
 import json
 
@@ -22,7 +22,9 @@ def shell(*commands: str) -> tuple[Call, ...]:
 
 
 def work(cache_read: int = 0) -> Script:
-    """A file by the agent's own tool, a commit, a last word; three calls of the model."""
+    """Return a script that creates a file by the agent's tool, commits, and answers: three model
+    calls.
+    """
     return Script.of(
         Turn("I begin.", (Call.write("a.txt", "of the agent"),)),
         Turn(calls=shell(COMMIT), tokens=Tokens(input=200, output=40, cache_read=cache_read)),
@@ -35,7 +37,7 @@ def child_tasks(word: str) -> list[dict[str, str]]:
 
 
 def parent(*, commands: bool) -> Script:
-    """Starts a child job in each way that there is without commands, or with them."""
+    """Return a script that starts a child job in each available way, with or without commands."""
     body = json.dumps({"request": "By HTTP", "tasks": child_tasks("http")})
     mcp = Call.mcp("orchestrate", request="By MCP", tasks=child_tasks("mcp"))
     command = "orchestrator spawn 'By command' --command 'echo > command.txt' --wait"
@@ -48,7 +50,7 @@ def parent(*, commands: bool) -> Script:
 
 
 def hanging() -> Script:
-    """Two processes that nobody waits for, one of them in a session of its own."""
+    """Return a script that starts two background processes, one of them in a separate session."""
     return Script.shell("setsid sleep 601 & echo $$ > begun.txt; sleep 602")
 
 
@@ -60,7 +62,7 @@ def part(name: str) -> Script:
 
 
 def whole(way: str, *agents: str) -> Script:
-    """Has its parts done by these agents, in a child job that is started in one of the ways."""
+    """Return a script that starts a child job in one of the ways, with parts for these agents."""
     tasks = [
         {"id": name, "agent": name, "prompt": f"Your part. [[script:part-{name}]]"}
         for name in agents
@@ -115,7 +117,7 @@ WRITERS = {
 
 
 def trespass(agent: str) -> Script:
-    """Tries to write though it may not."""
+    """Return a script that tries to write against the policy."""
     writer = WRITERS.get(agent, Call("write", {"path": "a.txt", "content": "x"}))
     return Script.of(
         Turn(calls=(writer,)), Turn(calls=shell("echo x > b.txt")), Turn("RESULT tried")

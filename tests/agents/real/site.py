@@ -29,7 +29,7 @@ class Site:
         return str(answer["job_id"])
 
     def wait(self, job_id: str) -> Answer:
-        """The job with its workers, once it has ended."""
+        """Wait for the end of a job; return the job with its workers."""
         self.client.wait(job_id, timeout=JOB_SECONDS)
         return self.client.job(job_id)
 
@@ -37,7 +37,7 @@ class Site:
         return self.wait(self.submit(agent, name, script, **more))
 
     def begun(self, job_id: str) -> bool:
-        """Whether a command of the ``hanging`` script runs."""
+        """True if a command of the ``hanging`` script runs."""
         worker = self.only(self.client.job(job_id))
         return any(Path(worker["workspace"]).glob("**/begun.txt"))
 

@@ -1,4 +1,4 @@
-"""Every tool with the model that it takes by itself: codex's speaks code mode."""
+"""Every tool with its default model; codex's model uses code mode."""
 
 from collections.abc import Iterator
 

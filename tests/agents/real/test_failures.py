@@ -23,7 +23,10 @@ MOST_STEPS = 40
 
 
 def is_nightly(agent: str, name: str) -> bool:
-    """By day every failure meets one of the tools, and every tool a quarter of the failures."""
+    """True for combinations that run only at night.
+
+    By day, each failure runs with one tool, and each tool with a quarter of the failures.
+    """
     turn = TOOLS.index(agent) + list(FAILURES).index(name) if agent in TOOLS else 0
     return turn % len(TOOLS) != 0
 
@@ -39,7 +42,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def impatient(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Silence is soon taken for a hang."""
+    """A site on which a silent agent is soon stopped as hung."""
     folder = tmp_path_factory.mktemp("host project")
     with a_site(api, folder, stall_seconds=STALL_SECONDS) as site:
         yield site

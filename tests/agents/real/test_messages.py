@@ -27,7 +27,7 @@ def only(site: Site, job: str) -> Answer:
 
 
 def place(site: Site, job: str, name: str) -> Path:
-    """The file that a command has made in the worker's directory."""
+    """Return the file that a command created in the worker's directory."""
     directory = Path(only(site, job)["workspace"])
     found: list[Path] = until(lambda: list(directory.glob(f"**/{name}.begun")), f"{name} runs")
     return found[0]

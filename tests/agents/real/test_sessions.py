@@ -37,7 +37,7 @@ COMPARED = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def fresh_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Its workers begin a new session in every attempt."""
+    """A site whose workers begin a new session in every attempt."""
     folder = tmp_path_factory.mktemp("host project")
     with a_site(api, folder, resume_sessions=False) as site:
         yield site
@@ -50,7 +50,7 @@ def places(request: pytest.FixtureRequest, site: Site, compared: bool) -> Places
 
 
 def reading(*faults: Fault) -> list[Turn]:
-    """Steps that cost tokens in an attempt: writing files, and reading a long output."""
+    """Return steps that cost tokens in an attempt: writing files, and reading a long output."""
     return [
         Turn("I begin.", (Call.write("first.txt", "first\n"),)),
         *(Turn(calls=(Call.shell(f"seq {n}000 {n}{READ}"),)) for n in (1, 2, 3)),
@@ -122,7 +122,7 @@ def test_a_tool_that_is_killed(site: Site, agent: str) -> None:
 
 
 def tools_of(job_id: str) -> list[int]:
-    """The processes that a driver of the job has started itself."""
+    """Return the processes that a driver of the job has started itself."""
     own = marked(job_id)
     drivers = [pid for pid in own if b"agents.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [pid for pid in own if parent_of(pid) in drivers]
@@ -137,7 +137,9 @@ def parent_of(pid: int) -> int:
 
 
 def second_attempt(calls: Sequence[Request], worker: Answer) -> tuple[int, int]:
-    """Calls of the model, and tokens of what they were asked: four characters are one."""
+    """Return the model calls and the prompt tokens of the second attempt; four characters count as
+    one token.
+    """
     [_, second] = worker["attempts"]
     own = [each for each in calls if each.at >= moment(second["started_at"])]
     # Both have a question apart from the work, such as for a title.
@@ -155,13 +157,15 @@ def check_sessions(worker: Answer, *, resumed: bool) -> None:
 
 
 def check_usage(worker: Answer, steps: int) -> None:
-    """Every answer of the model is counted once, also where the tool counts a whole session."""
+    """Check that every answer of the model is counted once, even if the tool counts a whole
+    session.
+    """
     used = worker["usage"]
     assert (used["steps"], used["input_tokens"]) == (steps, 100 * steps)
 
 
 def check_no_key(worker: Answer) -> None:
-    """A session's files hold no credential of the tool."""
+    """Check that a session's files contain no credential of the tool."""
     store = Path(worker["workspace"]).parents[1] / "attempts" / f"{worker['worker_id']}.sessions"
     files = [path for path in store.rglob("*") if path.is_file()]
     assert [path for path in files if b"-of-the-tests" in path.read_bytes()] == []

@@ -101,7 +101,7 @@ def test_the_winner_among_candidates_is_overruled(site: Site, agent: str) -> Non
 
 
 def typed(site: Site, command: str) -> str:
-    """As its user types it in the folder."""
+    """Run a command as the user types it in the folder."""
     program, *arguments = shlex.split(command)
     assert program.endswith("orchestrator"), command
     done = site.server.cli(*arguments)

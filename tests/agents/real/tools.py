@@ -1,4 +1,4 @@
-"""The real tools: which there are, and where they are installed."""
+"""The real tools, and the directory in which they are installed."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ VARIABLE = "ORCHESTRATOR_TEST_TOOLS"
 
 
 def installed(tool: str) -> Path | None:
-    """The tool's program; None where it is not installed."""
+    """Return the tool's program; None if it is not installed."""
     folder = os.environ.get(VARIABLE)
     program = Path(folder or "/nonexistent", "node_modules", ".bin", tool)
     return program if program.exists() else None

@@ -18,7 +18,7 @@ __all__ = ["make_site"]
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The home of a user who is logged in nowhere."""
+    """The home of a user without any login."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -29,7 +29,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """The stand-in as a program of its own."""
+    """The stand-in as a separate program."""
     path = tmp_path / "bin" / "stand-in"
     path.parent.mkdir()
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
@@ -41,6 +41,6 @@ def program(tmp_path: Path) -> Path:
 def site(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[InProcess]:
-    """``claude`` is the stand-in, with a key."""
+    """A site where ``claude`` is the stand-in, with a key."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     yield make_site(orchestrator={"claude_command": str(program)})

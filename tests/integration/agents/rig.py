@@ -1,4 +1,4 @@
-"""The driver by itself, with a control directory of its own and a stand-in for the agent."""
+"""The driver alone, with a private control directory and a stand-in for the agent."""
 
 import json
 import os
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @dataclass
 class Rig:
-    """``start`` runs the driver; its directory and control directory are below ``folder``."""
+    """A test rig: ``start`` runs the driver, with its directories below ``folder``."""
 
     folder: Path
     spec: Spec
@@ -59,7 +59,7 @@ class Rig:
             )
 
     def run(self, stand_in: str = "answers", **changes: Any) -> tuple[int, str, AgentOutcome]:
-        """Exit code, log, outcome."""
+        """Run the driver; return exit code, log, and outcome."""
         process = self.start(stand_in, **changes)
         return self.end(process)
 
@@ -83,7 +83,7 @@ class Rig:
         return found
 
     def stream(self) -> str:
-        """The lines that the driver has read so far; of one that is not whole it knows nothing."""
+        """Return the complete lines that the driver has read so far."""
         return "\n".join(whole_lines(self.control / transcript.STREAM_NAME))
 
     def has_begun(self) -> bool:
@@ -93,11 +93,14 @@ class Rig:
             return False
 
     def agent_runs(self) -> bool:
-        """Not if it was stopped before it could say its pid: the driver waits for its end."""
+        """True if the agent runs.
+
+        Unknown if it was stopped before it wrote its pid, because the driver waits for its end.
+        """
         return self.has_begun() and is_alive(self.given()["pid"])
 
     def let_go(self) -> None:
-        """The stand-in, where it waits."""
+        """Release the waiting stand-in."""
         (self.work / "go").touch()
 
 

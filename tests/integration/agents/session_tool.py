@@ -32,7 +32,7 @@ def answer(text: str) -> None:
 
 
 def result(text: str = "the answer", status: int = 0) -> None:
-    """The totals of the session from its beginning, without killed runs."""
+    """Print the totals of the session from its beginning, without killed runs."""
     told = [json.loads(line)["answers"] for line in SESSION_FILE.read_text().splitlines()]
     answers = (told[-1] if told else 0) + len(ANSWERS)
     used = {"inputTokens": 100 * answers, "outputTokens": 10 * answers, "costUSD": 0.5 * answers}
@@ -78,7 +78,7 @@ def behave(word: str) -> None:
 
 
 def given() -> str:
-    """The prompt: all of standard input, or the first message of Claude's stream."""
+    """Return the prompt: all of standard input, or the first message of Claude's stream."""
     if "--input-format" not in sys.argv:
         return sys.stdin.read()
     return str(json.loads(sys.stdin.readline())["message"]["content"][0]["text"])

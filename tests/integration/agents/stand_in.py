@@ -18,7 +18,7 @@ def say(kind: str, flush: bool = True, **more: object) -> None:
 
 
 def prompt() -> str:
-    """All of standard input; of Claude's stream the first message."""
+    """Return all of standard input; of Claude's stream, only the first message."""
     if "--input-format" not in sys.argv:
         return sys.stdin.read()
     said = json.loads(sys.stdin.readline())
@@ -63,7 +63,7 @@ def result(
 
 
 def plans() -> None:
-    """As Claude Code does where it is given a schema; the words that come with it do not count."""
+    """Print a plan as Claude Code does for a schema; the text around the plan does not count."""
     task = {"id": "a", "title": "Part a", "prompt": "Do a", "depends_on": [], "role": None}
     plan = {"tasks": [{**task, "files": [], "gates": [], "locks": []}]}
     result("Here it is", structured_output=plan)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 class Terminal:
-    """A command in a pseudo-terminal of its own, as a person has it."""
+    """A command in its own pseudo-terminal."""
 
     def __init__(self, site: InProcess, *arguments: str) -> None:
         self._master, slave = os.openpty()

@@ -32,7 +32,7 @@ GRACE = {"grace_seconds": 10}
 
 @dataclass(frozen=True)
 class Instant:
-    """Where the worker is when another worker of its job uses up the cap."""
+    """The state of a worker when another worker of its job reaches the cap."""
 
     name: str
     #: Behavior of the stand-in.

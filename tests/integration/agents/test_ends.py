@@ -1,4 +1,4 @@
-"""How the tools end: after a whole result, by a fault of their own, by a signal, or not begun."""
+"""Ends of the tools: after a whole result, by an own error, by a signal, or before they began."""
 
 import subprocess
 from datetime import datetime

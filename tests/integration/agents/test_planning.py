@@ -1,4 +1,4 @@
-"""Requests that the job's AI agent splits unasked; its program is a stand-in."""
+"""Requests that the job's AI agent splits without an option; its program is a stand-in."""
 
 import json
 
@@ -12,7 +12,7 @@ REQUEST = "Build a house with a roof, doors and windows"
 
 
 def ran(site: InProcess, request: str = REQUEST, **config: object) -> Answer:
-    """The job, once it has ended."""
+    """Return the job after its end."""
     response = site.post(request, **config)
     assert response.status_code == 202, response.text
     job_id = str(response.json()["job_id"])

@@ -29,7 +29,7 @@ MakeHost = Callable[..., InProcess]
 
 @pytest.fixture
 def make_host(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeHost:
-    """``claude`` is the stand-in, in a project that is a repository."""
+    """Create a site where ``claude`` is the stand-in, in a project that is a repository."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
 
     def make(**workers: Any) -> InProcess:
@@ -201,7 +201,7 @@ def test_a_session_that_is_gone_costs_no_retry(site: InProcess) -> None:
 
 
 def test_a_session_that_its_service_refuses_is_given_up_at_once(site: InProcess) -> None:
-    """As after a history that no request may have: it would be refused for ever."""
+    """For example, after a history that the service would always reject."""
     runs = "writes=first.txt:1 answers|fails=400|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=1, gates=[gate("second.txt")])])
 

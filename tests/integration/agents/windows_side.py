@@ -14,7 +14,7 @@ WORD = r"'((?:[^']|'')*)'"
 
 
 def here(path: str) -> str:
-    """The path on this machine of one that Windows knows."""
+    """Return the path on this machine for a Windows path."""
     assert path.startswith(PREFIX), f"{path} is no path of Windows"
     return path.removeprefix(PREFIX).replace("\\", "/")
 
@@ -38,7 +38,7 @@ def as_program_sees(words: list[str]) -> list[str]:
 
 
 def has_bare_blank(word: str) -> bool:
-    """Then PowerShell puts quotation marks around it; it does nothing else."""
+    """True if PowerShell puts quotation marks around the argument; it changes nothing else."""
     marks, before = 0, ""
     for each in word:
         if each == '"' and before != "\\":
@@ -50,7 +50,7 @@ def has_bare_blank(word: str) -> bool:
 
 
 def taken_apart(line: str) -> list[str]:
-    """As the C runtime of Windows does it."""
+    """Split a command line as the C runtime of Windows does."""
     words, word, inside, at = [], "", False, 0
     begun = False
     while at < len(line):

@@ -20,7 +20,7 @@ THREADS = 8
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; fail when it does not come true."""
+    """Wait for a condition; fail after a deadline."""
     until = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < until, f"not within {DEADLINE_SECONDS} s: {what}"

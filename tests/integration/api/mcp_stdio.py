@@ -70,6 +70,6 @@ def text_of(answer: Answer, *, is_error: bool = False) -> str:
 
 
 def finish(service: FakeService, job: Any) -> None:
-    """Have the job end well."""
+    """End the job with success."""
     service.finish(service.workers(job)[0], "all done")
     service.end(job)

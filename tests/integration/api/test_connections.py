@@ -1,4 +1,4 @@
-"""Connections that send no whole request, and the way that stays free for /health and cancel."""
+"""Connections that send no whole request, and the threads that stay free for /health and cancel."""
 
 import socket
 import threading
@@ -31,7 +31,9 @@ def small(app: Flask) -> Iterator[HttpServer]:
 
 @pytest.fixture
 def job_ids(service: FakeService) -> list[str]:
-    """Of several jobs: who reads the same one shares the answer, and waits for it."""
+    """Ids of several jobs, because readers of the same job share one answer and wait for each
+    other.
+    """
     caller = service.authenticate(KEY)
     return [service.submit(caller, Submission(request="a job")).job.id for _ in range(4)]
 
@@ -43,7 +45,7 @@ def job_id(job_ids: list[str]) -> str:
 
 @pytest.fixture
 def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """Every reading of a job waits until the test has ended; how many do."""
+    """Block every read of a job until the test's end; yield a function that counts these reads."""
     gate, waiting, read = threading.Event(), [], service.detail
 
     def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
@@ -63,7 +65,7 @@ def half(server: HttpServer, stack: ExitStack) -> socket.socket:
 
 
 def answered(connection: socket.socket) -> bytes:
-    """All until the server has closed the connection."""
+    """Return all data until the server closes the connection."""
     found = b""
     try:
         while piece := connection.recv(65536):
@@ -94,7 +96,7 @@ def test_a_half_sent_head_ends_the_connection(
 
 
 def asking(server: HttpServer) -> int:
-    """How many connections wait for an answer."""
+    """Return how many connections wait for an answer."""
     return sum(bool(each.requests) for each in server.channels())
 
 

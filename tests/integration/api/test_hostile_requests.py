@@ -1,4 +1,4 @@
-"""Requests that no well-behaved client sends: each is refused, and the server keeps working."""
+"""Requests that no well-behaved client sends: each is rejected, and the server keeps running."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ JSON = "Content-Type: application/json"
 
 
 def spoken(server: HttpServer, raw: bytes) -> tuple[int, Any]:
-    """The answer to raw bytes: status and problem, if it is one."""
+    """Return the answer to raw bytes: the status, and the problem if there is one."""
     with Connection(server) as connection:
         connection.socket.sendall(raw)
         with suppress(OSError):  # the server may have answered and closed the connection by now
@@ -167,7 +167,7 @@ def test_what_is_no_proper_http_is_refused(server: HttpServer, raw: bytes) -> No
 
 
 def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: HttpServer) -> None:
-    """Also to a caller who reads the answer only when all is sent."""
+    """Includes callers that read the answer only after they have sent everything."""
     assert spoken(server, post(JSON, length=10**12))[0] == 413
     # More bytes than the buffers of both sockets hold.
     large = b" " * (24 * 1024 * 1024)

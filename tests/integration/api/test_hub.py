@@ -1,4 +1,6 @@
-"""Parked connections on a real server: they hold no thread, miss nothing, leave nothing."""
+"""Parked connections on a real server: they hold no thread, miss no event, and leave nothing
+behind.
+"""
 
 import json
 import os
@@ -243,7 +245,7 @@ def test_descriptors_return_after_many_streams(
 
 
 def settled_descriptors() -> int:
-    """Descriptors once they have stayed the same for a moment."""
+    """Return the number of descriptors once it has been stable for a moment."""
     seen: list[int] = []
 
     def settled() -> bool:

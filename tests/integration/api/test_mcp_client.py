@@ -1,4 +1,4 @@
-"""The official client of the Model Context Protocol, over both doors and in both revisions."""
+"""The official client of the Model Context Protocol, over both transports and in both revisions."""
 
 import asyncio
 import json
@@ -89,7 +89,7 @@ def test_a_key_without_scope_admin_has_no_tools_of_people(server: HttpServer, do
 
 
 def waiting(server: HttpServer, job_id: str, answers: list[Any]) -> threading.Thread:
-    """A thread that posts a wait and keeps the answer."""
+    """Start a thread that posts a wait and stores the answer."""
     headers = {"X-API-Key": KEY}
 
     def post() -> None:

@@ -1,4 +1,4 @@
-"""``orchestrator mcp``: raw lines, hostile ones too, and servers that come and go."""
+"""``orchestrator mcp``: raw lines, also hostile ones, and servers that stop and start."""
 
 import json
 import os
@@ -119,7 +119,7 @@ def test_it_ends_when_nobody_reads_any_more(stdio: Stdio, service: FakeService) 
 
 
 class Gate:
-    """An address whose server comes and goes: passes connections on while it is open."""
+    """The address of a server that stops and starts: passes connections on while it is open."""
 
     def __init__(self, target: str) -> None:
         self._target = target.removeprefix("http://").split(":")

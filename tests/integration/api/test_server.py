@@ -1,4 +1,4 @@
-"""The HTTP server: its port, its own refusals, and how it stops."""
+"""The HTTP server: its port, its own rejections, and its shutdown."""
 
 import json
 import logging

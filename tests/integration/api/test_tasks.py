@@ -1,4 +1,4 @@
-"""``/api/v1/tasks``: requests as other tools publish them, up to the merged result."""
+"""``/api/v1/tasks``: requests as other tools send them, up to the merged result."""
 
 import json
 import shlex
@@ -27,7 +27,7 @@ ENDED = ("completed", "failed", "cancelled")
 
 
 class Tasks:
-    """The surface at a site that works on a repository."""
+    """The calls of ``/api/v1/tasks`` on a site that works on a repository."""
 
     def __init__(self, site: InProcess, project: Project) -> None:
         self.site = site
@@ -72,7 +72,7 @@ class Tasks:
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
-    """Agents of these names run their prompts as scripts; the program of ``absent`` is missing."""
+    """A site whose agents run their prompts as scripts; the program of ``absent`` is missing."""
     folder = tmp_path_factory.mktemp("tasks")
     editor = agents(folder)["editor"]["command"]
     # The published description, as a command of bash.
@@ -94,7 +94,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
 
 
 def test_the_published_command_works_to_the_letter(tasks: Tasks) -> None:
-    """Only the address differs."""
+    """Only the address differs from the published command."""
     words = shlex.split(CURL.replace("\\\n", "").replace(URL, tasks.site.url))
     ran = subprocess.run(
         [words[0], "-sS", *words[1:]], capture_output=True, text=True, timeout=60, check=True

@@ -78,7 +78,7 @@ def server(serving: Callable[[int], HttpServer]) -> HttpServer:
 def secure(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[socket.socket], ssl.SSLSocket]:
-    """Every ``Connection`` of the test speaks TLS; what it opens it with."""
+    """Let every ``Connection`` of the test use TLS; return the function that wraps a socket."""
     context = ssl.create_default_context(cafile=str(certificate))
     plain = Connection.__init__
 

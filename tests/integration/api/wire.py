@@ -44,7 +44,7 @@ class Connection:
         self.socket.sendall(text.encode())
 
     def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers of the next answer."""
+        """Return status and headers of the next answer."""
         status = int(self._file.readline().split()[1])
         headers = {}
         while line := self._file.readline().strip().decode():
@@ -53,11 +53,11 @@ class Connection:
         return status, headers
 
     def body(self, headers: dict[str, str]) -> bytes:
-        """All of an answer's body."""
+        """Return the whole body of an answer."""
         return b"".join(self.pieces(headers))
 
     def pieces(self, headers: dict[str, str]) -> Iterator[bytes]:
-        """An answer's body as it comes."""
+        """Yield an answer's body as it arrives."""
         if "content-length" in headers:
             yield self._file.read(int(headers["content-length"]))
         elif headers.get("transfer-encoding") == "chunked":
@@ -91,7 +91,7 @@ class Events:
         assert self.status == 200
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Events, until the stream ends."""
+        """Yield events until the stream ends."""
         rest = b""
         for piece in self.connection.pieces(self.headers):
             *blocks, rest = (rest + piece).split(b"\n\n")

@@ -19,7 +19,7 @@ MakeCrashing = Callable[..., tuple[FaultSite, Project]]
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[MakeSite]:
-    """Makes job managers in this process; sections of settings are given as dicts."""
+    """Create job managers in this process; sections of settings are given as dicts."""
     made: list[InProcess] = []
 
     def make(**changes: dict[str, Any]) -> InProcess:
@@ -38,7 +38,7 @@ def site(make_site: MakeSite) -> InProcess:
 
 @pytest.fixture
 def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
-    """Starts server processes; those that still run at the end are stopped by their pid."""
+    """Start server processes. Running servers are stopped by pid at the end."""
     made: list[ServerProcess] = []
 
     def make(**changes: dict[str, Any]) -> ServerProcess:
@@ -53,7 +53,7 @@ def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
 
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
-    """Makes servers that die at a given failpoint, in a project that is a repository."""
+    """Create servers that die at a given failpoint, in a project that is a repository."""
     sites: list[FaultSite] = []
 
     def make(
@@ -75,7 +75,7 @@ def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
 
 @pytest.fixture
 def spawning() -> None:
-    """For tests whose workers call ``orchestrator spawn``."""
+    """For tests with workers that call ``orchestrator spawn``."""
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"

@@ -1,4 +1,4 @@
-"""A job manager at work behind its HTTP server: in this process, or as a process of its own."""
+"""A running job manager behind its HTTP server: in this process, or in a separate process."""
 
 import json
 import os
@@ -153,7 +153,7 @@ class Site:
         return found
 
     def key_of(self, job_id: str, worker: str = "worker_1", depth: int = 0) -> str:
-        """The key of a worker that has written it to a file named key."""
+        """Return the key of a worker, which the worker has written to a file named key."""
         path = self.directory(job_id) / f"depth_{depth}" / worker / "key"
         return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} is there"))
 
@@ -165,7 +165,7 @@ HOLD = (
 
 
 def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
-    """A folder like an installed one: a configuration of its own, the real bin."""
+    """Create a folder like an installed one: its own configuration, the real bin."""
     settings = {
         name: {**SETTINGS.get(name, {}), **changes.get(name, {})}
         for name in {**SETTINGS, **changes}
@@ -180,7 +180,7 @@ def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
 
 @cache
 def migrated() -> bytes:
-    """A database with the schema of this release and no job."""
+    """Return a database with the schema of this release and no job."""
     with tempfile.TemporaryDirectory() as directory:
         store = SqlStore(sqlite_url(Path(directory) / "orchestrator.db"))
         store.open()
@@ -189,7 +189,9 @@ def migrated() -> bytes:
 
 
 def with_schema(store: SqlStore) -> None:
-    """Spare a new database its migrations, a third of a job manager's start."""
+    """Give a new database its schema without migrations, which take a third of a job manager's
+    start.
+    """
     if store.file is not None and not store.file.exists():
         store.file.parent.mkdir(parents=True, exist_ok=True)
         store.file.write_bytes(migrated())
@@ -236,7 +238,7 @@ class ServerProcess(Site):
         self._zygote = zygote
 
     def environment(self) -> dict[str, str]:
-        """The settings by environment, so that the checkout's own config.yaml does not count."""
+        """Return settings as variables, so that the checkout's own config.yaml does not count."""
         settings = yaml.safe_load((self.folder / "config.yaml").read_text())
         given = {
             f"ORCHESTRATOR_{section}__{name}".upper(): json.dumps(value)
@@ -277,7 +279,7 @@ class ServerProcess(Site):
         return (self.folder / "server.out").read_text()
 
     def start(self, *arguments: str) -> None:
-        """On any free port, unless the arguments name another."""
+        """Start the server on any free port, unless the arguments name a port."""
         self.process = process = self.popen(*(arguments or ("--port", "0")))
 
         def ready() -> bool:
@@ -297,7 +299,7 @@ class ServerProcess(Site):
         self.process.wait(HANG_SECONDS)
 
     def terminate(self) -> int:
-        """An orderly stop."""
+        """Stop the server in good order."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(HANG_SECONDS)

@@ -67,7 +67,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 class Stage:
-    """A launcher at work in a directory of its own."""
+    """A running launcher in its own directory."""
 
     def __init__(self, directory: Path, plan: ContainmentPlan | None = None) -> None:
         """Raise ContainmentUnavailable."""
@@ -90,7 +90,7 @@ class Stage:
         self.launcher.close(stop=stop)
 
     def id(self, name: str) -> str:
-        """The ids of attempts are unique on the whole machine."""
+        """Return an attempt id that is unique on the whole machine."""
         return f"{self._job}/{name}"
 
     def launch(self, name: str, *argv: str, **changes: object) -> Launch:
@@ -132,19 +132,19 @@ class Stage:
         return (self.directory / f"{name}.log").read_bytes()
 
     def is_ready(self, name: str) -> bool:
-        """The worker has said so."""
+        """True if the worker has reported that it is ready."""
         log = self.directory / f"{name}.log"
         return log.exists() and log.read_bytes().startswith(b"ready\n")
 
     def shim_of(self, name: str) -> int:
-        """The pid of the shim above a running worker."""
+        """Return the pid of the shim above a running worker."""
         worker = proc.look_up(self.reports.pid(name))
         assert worker is not None
         return worker.parent
 
     @property
     def spawner(self) -> int:
-        """Its pid; there is none for a moment at its start."""
+        """The spawner's pid; it does not exist at the very start."""
         found: list[int] = []
         wait_until(lambda: found.extend(self._spawners()) or found)
         return found[0]
@@ -162,22 +162,22 @@ class Stage:
         return shim
 
     def kill(self, *names: str) -> None:
-        """kill -9 of "keeper", "spawner" and "shim", all at once."""
+        """Kill (-9) the "keeper", "spawner", and "shim", all at once."""
         pids = {"keeper": self.launcher.keeper_pid, "spawner": self.spawner, "shim": self.shim()}
         for name in names:
             os.kill(pids[name], signal.SIGKILL)
 
     def reopen(self, stop: bool = False) -> None:
-        """Another server takes over: the first one's launcher goes, its shims stay."""
+        """Replace the launcher as a new server does: the first launcher ends, its shims stay."""
         self.close(stop)
         self._open()
 
 
 class Doomed:
-    """A launcher in a process of its own, which can be killed as well."""
+    """A launcher in a separate process, which can be killed, too."""
 
     def __init__(self, stage: Stage, name: str, mode: Mode, *argv: str) -> None:
-        """Start an attempt of a stage, which has to adopt it if it is to hear of it."""
+        """Start an attempt of a stage. The stage must adopt the attempt to learn its end."""
         given = [mode, stage.id(name), str(stage.directory), *argv]
         self._server = subprocess.Popen(
             [sys.executable, str(SERVER), *given], stdout=subprocess.PIPE, cwd=REPOSITORY
@@ -199,7 +199,7 @@ class Doomed:
             self._server.stdout.close()
 
     def living(self) -> list[str]:
-        """Those above the worker that are alive."""
+        """Return the living processes above the worker."""
         return [name for name, pid in self.pids.items() if proc.start_ticks(pid) is not None]
 
 
@@ -263,7 +263,7 @@ def opened(directory: Path, plan: ContainmentPlan) -> Stage:
 
 @pytest.fixture(params=FULL)
 def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A launcher in each mode that claims to let nothing escape."""
+    """A launcher in each mode that should let no process escape."""
     stage = opened(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()

@@ -1,8 +1,8 @@
-"""A worker that starts a process in each of the six ways of leaving it behind.
+"""A worker that leaves a process behind in each of six ways.
 
-    escapees.py DIRECTORY stay|leave
+escapees.py DIRECTORY stay|leave
 
-Each ignores SIGTERM and appends to ``DIRECTORY/beat-<way>`` as long as it lives.
+Each process ignores SIGTERM, and appends to ``DIRECTORY/beat-<way>`` as long as it lives.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A server to be killed: starts one attempt, says the pid of its keeper, and stays."""
+"""A server to be killed: starts one attempt, prints the pid of its keeper, and keeps running."""
 
 import os
 import sys

@@ -89,7 +89,7 @@ def test_nothing_escapes_a_normal_end_and_all_are_named(
 
 
 def end_all(directory: Path) -> None:
-    """End the escapees of a test that a mode does not hold, found by their own directory."""
+    """Kill the escapees of a test that a mode does not contain, found by their directory."""
     for process in proc.everything():
         if str(directory) in proc.command_line(process.pid):
             proc.send_signal(process, 9)

@@ -48,13 +48,13 @@ def forger(stage: Any, name: str, how: str) -> tuple[str, ...]:
 
 
 def believed(stage: Any, name: str) -> dict[str, Any]:
-    """The record that is there now."""
+    """Return the accepted exit record."""
     found: dict[str, Any] = json.loads((stage.directory / f"{name}.json").read_text())
     return found
 
 
 def outside(stage: Stage, name: str, how: str) -> None:
-    """Forge records from outside of the namespace that hides the shim from its worker."""
+    """Forge records from outside the namespace that hides the shim from its worker."""
     path = stage.directory / f"{name}.json"
     said = {"ended_by": "exit", "code": 0, "secret": "0" * 64 if how == "guesses" else ""}
     if how == "in the claim":
@@ -67,7 +67,7 @@ def outside(stage: Stage, name: str, how: str) -> None:
 
 @pytest.fixture(params=(Mode.SUBREAPER, Mode.CGROUP, Mode.BASIC))
 def open_stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """In each mode in which a worker sees its shim."""
+    """Open a stage in each mode in which a worker sees its shim."""
     stage = opened(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()

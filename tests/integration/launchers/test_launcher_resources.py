@@ -140,7 +140,7 @@ def test_two_hundred_live_workers_cost_the_server_nothing(stage: Any) -> None:
 
 
 def test_a_wait_may_be_longer_than_a_system_call_takes() -> None:
-    """As for a job that may take a year."""
+    """For example, for a job that may take a year."""
     launcher = LocalLauncher()
     launcher.open(Reports())
     try:

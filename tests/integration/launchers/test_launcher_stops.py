@@ -1,4 +1,4 @@
-"""Stopping workers: deadlines, the ladder, and everything that tries to stay."""
+"""Stopping workers: timeouts, SIGTERM and SIGKILL, and processes that resist."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Which processes outlive their attempt."""
+"""Processes that outlive their attempt."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Limits of one worker: that they hold, and that its end says which one it was."""
+"""Limits of one worker: they are enforced, and the worker's end names the reached limit."""
 
 import os
 import sys

@@ -44,7 +44,7 @@ def test_shared_memory_counts(mode: Mode, use: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def begin() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Starts a Python program, and returns when the program has written a line."""
+    """Yield a function that starts a Python program, and returns when it has written a line."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def start(text: str) -> subprocess.Popen[bytes]:
@@ -61,7 +61,7 @@ def begin() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 
 def step(process: subprocess.Popen[bytes], line: bytes = b"\n") -> None:
-    """Let a program go on, up to its next line."""
+    """Let a program continue up to its next line."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(line)
     process.stdin.flush()
@@ -72,7 +72,7 @@ WAIT = "print('ready', flush=True); input(); "
 
 
 def used(memory: Memory, *pids: int) -> int:
-    """In MiB, to the nearest 10 below: what the interpreter has itself is a few."""
+    """Return the memory in MiB, rounded down to tens, because the interpreter itself uses a few."""
     found = [member for pid in pids for member in (proc.look_up(pid),) if member]
     found += [member for pid in pids for member in proc.descendants(pid)]
     assert not memory.exceeds(10**12, found)

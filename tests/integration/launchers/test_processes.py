@@ -1,4 +1,4 @@
-"""Finding the processes of an attempt, whatever they are doing at that moment."""
+"""Finding the processes of an attempt, in any state."""
 
 import subprocess
 import time

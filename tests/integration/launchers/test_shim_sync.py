@@ -1,4 +1,4 @@
-"""When a shim waits for the disk: only where nobody stores the end that it tells."""
+"""A shim waits for the disk only if no process stores the end that it reports."""
 
 import socket
 import subprocess
@@ -31,7 +31,7 @@ shim.serve(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]))
 
 
 class Forking:
-    """In the place of a spawner."""
+    """A stand-in for the spawner."""
 
     def fork_shim(self) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()
@@ -46,7 +46,7 @@ class Forking:
         return 1, ours
 
     def said(self) -> bytes:
-        """All of it, when it has ended."""
+        """Return the whole output after the end."""
         return self.shim.communicate(timeout=60)[0]
 
 

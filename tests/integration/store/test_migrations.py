@@ -38,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def connection(url: str) -> Iterator[Connection]:
-    """To a database that a store has set up and closed."""
+    """Return a connection to a database that a store has created and closed."""
     store = SqlStore(url)
     store.open()
     store.save(Change(new_jobs=[a_job()]))

@@ -142,7 +142,7 @@ def test_a_change_whose_commit_is_still_under_way_is_not_stored_twice(
     commit = psycopg.Connection.commit
 
     def cut_off_during(connection: psycopg.Connection[Any]) -> None:
-        """The server has been asked, and the answer has no way back."""
+        """Break the connection after the request, so that the answer is lost."""
         connection.pgconn.send_query(b"COMMIT")
         with closing(socket.socket(fileno=os.dup(connection.pgconn.socket))) as end:
             end.shutdown(socket.SHUT_RDWR)

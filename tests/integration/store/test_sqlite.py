@@ -59,7 +59,7 @@ def store(path: Path) -> Iterator[SqlStore]:
 
 
 def killed_after(path: Path, saves: int) -> int:
-    """Let a process save until it has said so ``saves`` times, kill it; its last word."""
+    """Kill a process after ``saves`` reported saves; return the last number that it printed."""
     saving = subprocess.Popen(
         [sys.executable, "-c", SAVES_FOR_EVER, sqlite_url(path)],
         stdout=subprocess.PIPE,
@@ -134,7 +134,7 @@ def test_only_a_durable_change_waits_for_the_disk(store: SqlStore) -> None:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that were brought to the disk, in order."""
+    """Return the files that were synced to the disk, in order."""
     files: list[str] = []
 
     def fsync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:

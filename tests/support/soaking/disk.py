@@ -10,7 +10,7 @@ PIECE_BYTES = 2**24
 
 
 def mounted(directory: Path) -> Path | None:
-    """Such a disk at ``directory``, which is made; None where it cannot be mounted."""
+    """Create and mount a small disk at ``directory``; None if that is impossible."""
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
@@ -19,12 +19,12 @@ def mounted(directory: Path) -> Path | None:
 
 
 def unmount(directory: Path) -> None:
-    """Lazily: something may have a file open there."""
+    """Unmount lazily, because a process may have a file open there."""
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 def fill(disk: Path, leave_bytes: int) -> Path:
-    """Take the disk's space but for so much; deleting the file that is returned gives it back."""
+    """Fill the disk except for some bytes; deleting the returned file frees the space."""
     filler = disk / "filler"
     with filler.open("wb") as file, suppress(OSError):
         while (free := _free_bytes(disk) - leave_bytes) > 0:

@@ -36,7 +36,7 @@ class Held:
 
     @classmethod
     def by(cls, pid: int, shims: int) -> "Held":
-        """What the server, its keeper or its spawner holds, which has so many shims."""
+        """Return the resources of the server, its keeper, or its spawner with this many shims."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         return cls(
@@ -82,7 +82,7 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
 
 
 def end_daemons(site: FaultSite, root_id: str) -> int:
-    """Kill what of a root job has emptied its environment; how many there were.
+    """Kill processes of a root job that emptied their environment; return their number.
 
     Containment ``subreaper`` leaves these when the shim and both processes above it were killed;
     see docs/reference/containment.md.
@@ -100,7 +100,7 @@ def end_daemons(site: FaultSite, root_id: str) -> int:
 def complaints_of_job(site: FaultSite, root_id: str, *, claims_may_stay: bool = False) -> list[str]:
     """Return the violations of a root job that has ended.
 
-    ``claims_may_stay``: an attempt's claim may be left where the disk did not take its end.
+    ``claims_may_stay``: an attempt's claim may remain if the disk was full at its end.
     """
     answer = site.insist(lambda: site.call("GET", f"/jobs/{root_id}"))
     found = [f"a process is left: {stray}" for stray in strays(site, root_id)]

@@ -28,7 +28,7 @@ def settings(**agents: dict[str, Any]) -> Settings:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that packages are imported from; ``a_package_of_a_user`` is one."""
+    """A directory on the import path with the package ``a_package_of_a_user``."""
     (tmp_path / "a_package_of_a_user.py").write_text(AN_AGENT)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "a_package_of_a_user", raising=False)

@@ -15,7 +15,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 
 class Client(FlaskClient):
-    """Reads every answer to its end, unless a test wants to do so itself."""
+    """A client that reads every answer to its end, unless a test does so itself."""
 
     def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
         return super().open(*args, buffered=buffered, **options)
@@ -34,7 +34,7 @@ def app(service: FakeService) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """For tests that change nothing in an application: making one takes 30 ms."""
+    """An application for tests that change nothing in it, because creating one takes 30 ms."""
     yield (app := application(FakeService(tmp_path_factory.mktemp("shared"))))
     close_app(app)
 

@@ -394,7 +394,7 @@ class FakeService:
         return [worker for worker in self._workers.values() if worker.job_id == job.id]
 
     def worker_key(self, worker: Worker) -> str:
-        """The key of the worker's running attempt."""
+        """Return the key of the worker's running attempt."""
         attempt = Attempt(
             root_id=worker.root_id,
             worker_id=worker.id,
@@ -445,7 +445,7 @@ class FakeService:
         self.publish(job, EventKind.JOB_ENDED, data={"status": status})
 
     def end_and_retry(self, caller: Caller, job: Job) -> None:
-        """In one step: nobody reads the job between its end and the retry."""
+        """End and retry the job in one step, so that no reader sees its end."""
         with self._lock:
             self.end(job, JobStatus.FAILED)
             self.retry(caller, job.id, Submission(request="x").config)
@@ -527,7 +527,7 @@ class FakeService:
         return found
 
     def _may_see(self, caller: Caller, job: Job) -> bool:
-        """A worker sees its own job and what it started."""
+        """True if a worker may see the job: its own job, or a job that it started."""
         if caller.attempt is None:
             return True
         own = self._jobs[caller.attempt.job_id]

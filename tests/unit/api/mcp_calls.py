@@ -33,7 +33,7 @@ def stateless(client: FlaskClient, method: str, **params: Any) -> TestResponse:
 
 
 def call(client: FlaskClient, tool: str, **arguments: Any) -> Answer:
-    """The result of a tool, of one text."""
+    """Return the result of a tool as text."""
     response = post(client, message("tools/call", {"name": tool, "arguments": arguments}))
     assert response.status_code == 200
     result: Answer = response.get_json()["result"]

@@ -1,4 +1,4 @@
-"""The stand-in for the engine's service: a call that it takes is one that the real one takes."""
+"""The stand-in for the engine's service accepts only calls that the real service accepts."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Triggers of the settings: paths, templates, and what may not be in them."""
+"""Triggers of the settings: paths, templates, and forbidden content."""
 
 from pathlib import Path
 from typing import Any

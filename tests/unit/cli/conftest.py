@@ -1,4 +1,4 @@
-"""A fake server, and command lines that know only of it."""
+"""A fake server, and command lines that use only this server."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def orchestrator(folder: Path, environ: dict[str, str]) -> Orchestrator:
 
 @pytest.fixture
 def served(folder: Path, api: FakeApi) -> FakeApi:
-    """The fake server as the one that runs for the folder."""
+    """Let the fake server be the folder's running server."""
     record = f'{{"url": "{api.url}", "pid": {os.getpid()}, "started_at": 9999999999}}'
     (folder / "workspace" / "server.json").write_text(record)
     return api

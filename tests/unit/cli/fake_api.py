@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks as much of the API as the clients need; standard library only."""
+"""A real HTTP server with the part of the API that clients need; standard library only."""
 
 import json
 import socket
@@ -137,13 +137,13 @@ class FakeApi(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def drop_connections(self) -> None:
-        """As the end of a server's process does."""
+        """Close all connections, as the end of a server's process does."""
         for connection in self.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves is no news."""
+        """Ignore clients that have disconnected."""
 
 
 @contextmanager

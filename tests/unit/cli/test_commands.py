@@ -455,7 +455,7 @@ def run_program(*arguments: str, pipe: str = "cat") -> subprocess.CompletedProce
 
 
 def listed(shown: str) -> list[str]:
-    """The commands in a help text: the first word of each line below a title."""
+    """Return the commands in a help text: the first word of each line below a title."""
     return re.findall(r"^  ([a-z]+) +[A-Z]", shown, re.MULTILINE)
 
 

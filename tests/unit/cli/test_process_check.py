@@ -1,4 +1,4 @@
-"""A process number that was written down, and the process that has it now."""
+"""A recorded process number, and the process that has the number now."""
 
 import os
 import subprocess

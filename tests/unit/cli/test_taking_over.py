@@ -1,4 +1,6 @@
-"""``land``, ``undo`` and ``apply`` are the user's: no worker of the folder changes its checkout."""
+"""``land``, ``undo`` and ``apply`` are for users: no worker may change the user's checkout with
+them.
+"""
 
 from pathlib import Path
 

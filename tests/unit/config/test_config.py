@@ -322,7 +322,7 @@ def test_a_wrong_file_is_refused_with_place_and_remedy(
 
 
 def number_paths(path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Where the settings have a number, or a size like 512M."""
+    """Yield the paths of settings with a number, or a size such as 512M."""
     schema = schema_at(path)
     if schema.get("type") in ("integer", "number") or "512M" in schema.get("title", ""):
         yield path

@@ -1,4 +1,4 @@
-"""Which directory is the project: the rules of CONTRACT.md section 1, in their order."""
+"""The rules that find the project directory, in their order."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def repository_above(folder: Path) -> None:
 
 
 def empty_git_above(folder: Path) -> None:
-    """git passes over it."""
+    """A directory with an empty ``.git``, which git ignores."""
     (folder.parent / ".git").mkdir()
     file_beside(folder)
 

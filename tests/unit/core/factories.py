@@ -1,4 +1,4 @@
-"""Valid values of the model; a test states only the fields that it needs."""
+"""Valid values of the model. A test states only the fields that it needs."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -33,7 +33,7 @@ _numbers = count(1)
 
 
 def count_anew() -> None:
-    """A story that is run again has the same names."""
+    """Restart the numbers in names, so that a repeated story has the same names."""
     global _numbers
     _numbers = count(1)
 
@@ -104,7 +104,7 @@ def a_key(worker_id: str = "worker_1", root_id: str = "job") -> WorkerKey:
 def workers_for(
     job: Job, tasks: Sequence[TaskSpec], prefix: str = "worker", first: int = 1
 ) -> Sequence[Worker]:
-    """A worker for every candidate of every task, named in order."""
+    """Return a worker for every candidate of every task, named in order."""
     wanted = [(task, agent) for task in tasks for agent in task.agents or ("shell",)]
     return [
         a_worker(
@@ -121,7 +121,7 @@ def workers_for(
 
 
 def an_ancestry(**changes: Any) -> Ancestry:
-    """A worker of a root job asks, unless told otherwise."""
+    """Return the ancestry of a caller: by default, a worker of a root job."""
     parent_job = changes.pop("parent_job", None) or a_job()
     given = {
         "parent_job": parent_job,

@@ -1,4 +1,4 @@
-"""The content of a store, built only from the changes that turns return."""
+"""The content of a store, built only from the changes of turns."""
 
 from orchestrator.core.events import Event
 from orchestrator.core.model.decisions.pause import Pause
@@ -7,7 +7,7 @@ from orchestrator.core.ports import Change, Tree
 
 
 class Kept:
-    """Refuses rows that a store would refuse: new ones that exist, changed ones that do not."""
+    """Rejects rows that a store would reject: new rows that exist, and changed rows that do not."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -73,7 +73,7 @@ class Kept:
 
     @property
     def running(self) -> list[Attempt]:
-        """Attempts that were recorded and whose end was not."""
+        """Return recorded attempts without a recorded end."""
         return [attempt for attempt in self.attempts.values() if attempt.ended_at is None]
 
     @property

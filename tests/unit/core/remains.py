@@ -8,7 +8,7 @@ from orchestrator.core.scheduler.state.job_trees import Node
 
 
 def state_of(scheduler: Scheduler) -> Mapping[str, object]:
-    """All state that decides the next steps, except the turns of root jobs."""
+    """Return all state that decides the next steps, except the turns of root jobs."""
     trees, unit_of_work = scheduler._trees, scheduler._unit_of_work
     unfinished = {
         job.root_id for job in unit_of_work.jobs.values() if job.is_root and not job.ended_at
@@ -43,7 +43,7 @@ def _node(node: Node) -> tuple[object, ...]:
 
 
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
-    """Queued, delayed or set holds, and not cancelled meanwhile."""
+    """Return queued, delayed, or held workers that were not cancelled since."""
     ready, nodes, holds = scheduler._trees.ready, scheduler._trees.nodes, scheduler._trees.holds
     queued = {key for queue in ready._queues.values() for key in queue}
     delayed = {each[2] for each in ready._delayed}
@@ -61,7 +61,7 @@ def _may_start(scheduler: Scheduler, key: WorkerKey) -> bool:
 
 
 def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:
-    """The collections that are not empty, by name."""
+    """Return the non-empty collections, by name."""
     parts = (
         scheduler,
         scheduler._trees,

@@ -1,4 +1,4 @@
-"""A scheduler with a clock, a store and processes that tests move by hand."""
+"""A scheduler with a clock, a store, and processes that tests control."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ NO_DISK = Lack(WaitKind.DISK, "waiting for disk space")
 
 
 class Story:
-    """Every step ends with a turn that is stored, as the supervisor does it."""
+    """A story of the scheduler. Every step ends with a stored turn, as in the supervisor."""
 
     def __init__(self, **limits: Any) -> None:
         self._limits = {"max_workers": 10, "max_live_workers": 1_000, **limits}
@@ -75,7 +75,7 @@ class Story:
         return job
 
     def planned_root(self, **config: Any) -> Job:
-        """A job whose tasks an agent makes."""
+        """Submit a job that an agent plans."""
         job = a_job(config=self._config(config), created_at=self.now, status=JobStatus.PLANNING)
         planner = planner_of(job, "planning", "planner")
         self.scheduler.submit(job, (), (), self.now, planner)
@@ -157,7 +157,7 @@ class Story:
     def refuses(
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
-        """Report that the changes of these workers do not pass with the others' changes."""
+        """Report that the changes of these workers fail together with the others' changes."""
         refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
         goes_on = self.scheduler.merge_refused(job_id, refusals, self.now)
         if goes_on:
@@ -242,7 +242,7 @@ class Story:
         self.turn()
 
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
-        """Lose all but what was stored; the attempts whose end is not known are returned."""
+        """Lose all state except the stored state; return the attempts without a recorded end."""
         self.scheduler = Scheduler(**self._limits)
         self.to_render, self.to_make, self.to_plan = [], [], []
         unknown: list[Attempt] = []
@@ -259,7 +259,7 @@ class Story:
             self._one_turn()
 
     def _does_what_is_asked(self) -> bool:
-        """Carry out one command of those that take their time; whether there was one."""
+        """Execute one slow command. Return False if there is none."""
         if self.makes_contexts and self.to_make:
             self.scheduler.context_prepared(self.to_make.pop(0))
         elif self.takes_plans and self.to_plan:
@@ -285,7 +285,7 @@ class Story:
         self.scheduler.forget_ended()
 
     def left_alone(self) -> None:
-        """Everything exits with success when it holds a slot; time goes on; reports get written."""
+        """Let every worker with a slot succeed, time pass, and reports be written."""
         self.writes_reports = self.makes_contexts = self.takes_plans = True
         self.turn()
         self.resume_everything()
@@ -316,7 +316,7 @@ class Story:
     # Views, all read from the store
 
     def key(self, job: Job, number: int = 1) -> WorkerKey:
-        """The number-th worker of a job."""
+        """Return the key of the number-th worker of a job."""
         return self.keys(job)[number - 1]
 
     def keys(self, job: Job) -> list[WorkerKey]:
@@ -333,14 +333,14 @@ class Story:
 
     @property
     def asking(self) -> list[WorkerKey]:
-        """Workers with an open question."""
+        """Return workers with an open question."""
         workers = self.kept.workers.values()
         waiting = (each for each in workers if each.status is WorkerStatus.WAITING)
         return [each.key for each in waiting if each.is_question]
 
     @property
     def awaiting_approval(self) -> list[Job]:
-        """Jobs that have tasks and wait for a person."""
+        """Return jobs that have tasks and wait for a person."""
         jobs = self.kept.jobs.values()
         planning = [job for job in jobs if job.status is JobStatus.PLANNING]
         return [job for job in planning if self.kept.tasks[job.id] and not job.cancelled_by]
@@ -362,7 +362,7 @@ class Story:
 
     @property
     def running(self) -> list[WorkerKey]:
-        """Workers that hold a slot."""
+        """Return workers that hold a slot."""
         workers = self.kept.workers.values()
         return [worker.key for worker in workers if worker.status is WorkerStatus.RUNNING]
 
@@ -375,7 +375,7 @@ class Story:
 
 
 def a_family(**config: Any) -> tuple[Story, Job, WorkerKey, Job, WorkerKey]:
-    """A root job whose one worker started a child job with one worker."""
+    """Return a story: a root job whose one worker started a child job with one worker."""
     story = Story()
     root = story.root(**config)
     child = story.child(story.key(root))

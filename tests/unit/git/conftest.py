@@ -1,4 +1,4 @@
-"""Real repositories, and the product's view of them."""
+"""Real repositories, as the product uses them."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def repository(project: Project) -> GitRepository:
 
 @pytest.fixture
 def directory(project: Project) -> str:
-    """Where a worktree may come."""
+    """A directory for a new worktree."""
     holder = project.path / "product" / "workspace" / "job_1" / "depth_0" / "worker_1"
     holder.mkdir(parents=True)
     return str(holder / "worktree")

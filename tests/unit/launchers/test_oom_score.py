@@ -1,4 +1,4 @@
-"""Whom the kernel kills first when memory runs out."""
+"""The processes that the kernel kills first when memory runs out."""
 
 import subprocess
 import time

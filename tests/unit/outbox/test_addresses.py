@@ -1,4 +1,4 @@
-"""Addresses that messages must not reach, however they are written."""
+"""Forbidden addresses of messages, in every spelling."""
 
 import socket
 from typing import Any

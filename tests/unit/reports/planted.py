@@ -1,4 +1,7 @@
-"""A tree of jobs in the form that a job manager writes. Times count from ``START``."""
+"""A tree of jobs in the form that a job manager writes.
+
+Times count from ``START``.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -171,7 +174,7 @@ class Planted:
         return replace(worker, child_job_ids=children)
 
     def compare(self, task_id: str, opinions: Mapping[str, Opinion] | None = None) -> None:
-        """Have the candidates of a task stand as they would."""
+        """Give the candidates of a task the ranks that a comparison would give them."""
         own = [worker for worker in self.workers if worker.task_id == task_id]
         standings = {
             each.worker_id: standing for each, standing in ranked(candidates_of(own, opinions))

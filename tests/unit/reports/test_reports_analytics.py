@@ -1,4 +1,4 @@
-"""The figures, against trees whose figures are known, and against each other."""
+"""The figures, checked with trees of known figures, and against each other."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whatever a worker writes, in a report it is text: shown, never obeyed."""
+"""Any text of a worker is shown as text in a report, and has no effect."""
 
 import re
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Every report's text, kept under ``golden/``.
+"""Every report's text, stored under ``golden/``.
 
-``UPDATE_GOLDEN=1`` writes the files anew; look at the difference before keeping it.
+``UPDATE_GOLDEN=1`` rewrites the files; read the difference before you commit it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Which reports a job has, where they are, and how large they may get."""
+"""The reports of a job, their paths, and their maximum sizes."""
 
 import time
 from collections.abc import Iterator

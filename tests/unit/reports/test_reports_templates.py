@@ -1,4 +1,4 @@
-"""A user's own templates come first, and cannot cost a job its report."""
+"""A user's own templates take precedence, and cannot prevent a job's report."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Reports appear whole, and only where they belong."""
+"""Reports are written completely, and only at their own paths."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The home of a command: which directory it is, and whose settings it may use."""
+"""The home of a command: its directory, and the settings that it may use."""
 
 import os
 from pathlib import Path

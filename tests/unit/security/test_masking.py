@@ -1,4 +1,4 @@
-"""No secret is in the log, however it is written and cut; everything else is."""
+"""The log contains no secret, in any spelling and however it is cut; all other text stays."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ words = st.text("abc/é \n", max_size=12)
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[str], bytes, list[bytes]]:
-    """Secrets, a text that holds some of them, and the text in pieces."""
+    """Secrets, a text with some of them, and the text in pieces."""
     secrets = draw(secrets_of)
     parts = draw(st.lists(st.one_of(words, st.sampled_from(secrets)), max_size=12))
     raw = "".join(parts).encode()
@@ -73,7 +73,7 @@ def test_everything_that_is_no_secret_appears(
 
 
 def joined(output: bytes) -> bytes:
-    """Neighbouring masks count as one: how many there are depends on where the stream is cut."""
+    """Join neighbouring masks, because their number depends on where the stream is cut."""
     return re.sub(rb"(?:" + re.escape(MASK) + rb")+", MASK, output)
 
 

@@ -1,4 +1,4 @@
-"""Files of workers come into the directory that was named, and nowhere else."""
+"""Files of workers are written into the named directory, and nowhere else."""
 
 import os
 import signal

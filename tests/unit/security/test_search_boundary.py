@@ -1,4 +1,4 @@
-"""Files at which searches upwards end: in the workspace of this folder, too."""
+"""Files at which upward searches end, also in the workspace of this folder."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs lie in different places of the disk, where the file system can do that."""
+"""Jobs are in different regions of the disk, if the file system supports that."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from orchestrator.workspace import spread
 
 
 def flags(directory: Path) -> str:
-    """As lsattr tells them; skips where there are none."""
+    """Return the flags that lsattr shows; skip the test if there are none."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True)
     if "ext" not in kind.stdout or shutil.which("lsattr") is None:
         pytest.skip("only ext4 has such directories, and lsattr tells of them")

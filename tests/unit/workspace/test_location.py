@@ -1,4 +1,4 @@
-"""Where workspace and project are, and were."""
+"""Present and former locations of workspace and project."""
 
 from pathlib import Path
 

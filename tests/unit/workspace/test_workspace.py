@@ -81,7 +81,7 @@ class Told:
         return [e for e in self.events if e.root_id == root_id and e.seq > after][:limit]
 
     def add(self, *kinds: EventKind, root: str = "abc") -> Change:
-        """As a change that has been stored."""
+        """Add an event, as a stored change does."""
         first = len(self(root, 0, 9999)) + 1
         new = [
             Event(root_id=root, seq=seq, job_id=root, kind=kind, at=0.0, data={"n": seq})
@@ -97,7 +97,7 @@ def told() -> Told:
 
 
 def lines_of(place: Path, root: str = "abc") -> list[int]:
-    """Numbers of the events in a job's log."""
+    """Return the numbers of the events in a job's log."""
     text = (place / f"job_{root}" / "logs" / "orchestrator.log").read_text()
     assert text.endswith("\n")
     return [int(line.rpartition("=")[2]) for line in text.splitlines()]
@@ -193,7 +193,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
 
 
 class Stored:
-    """The store's answer for a tree that has ended."""
+    """A stand-in for the store that returns an ended tree."""
 
     def __init__(self) -> None:
         self.tree: Tree | None = None

@@ -1,4 +1,4 @@
-"""Jobs whose workers are held in other ways than by default."""
+"""Jobs whose workers have another containment than the default."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A worker that writes an exit record of its own and kills its shim, seen from its job."""
+"""A worker that writes its own exit record and kills its shim, and the effect on its job."""
 
 import json
 import shlex
@@ -39,7 +39,9 @@ time.sleep(600)
 def _submit(
     site: Site, tmp_path: Path, retries: int, source: str = FORGER
 ) -> tuple[str, Path, Path]:
-    """A job with a forger; what notes its attempts, and what it waits for."""
+    """Submit a job with a forger; return the file with its attempts, and the file that it waits
+    for.
+    """
     script, began, go = tmp_path / "forger.py", tmp_path / "began", tmp_path / "go"
     script.write_text(source)
     command = shlex.join([sys.executable, str(script), str(began), str(go)])

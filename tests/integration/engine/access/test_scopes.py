@@ -1,4 +1,4 @@
-"""The calls that keys with names and scopes allow and refuse."""
+"""The calls that keys with names and scopes allow and reject."""
 
 from pathlib import Path
 

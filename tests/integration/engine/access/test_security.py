@@ -26,7 +26,7 @@ def encodings(secret: str) -> list[str]:
 
 
 def texts(site: InProcess, job: str) -> dict[str, str]:
-    """Everything that tells of a job: files but for the workers' own, and answers."""
+    """Return all texts about a job: answers, and files except the workers' own."""
     root = site.directory(job)
     own = [root / "depth_0" / name for name in os.listdir(root / "depth_0") if "worker" in name]
     found = {

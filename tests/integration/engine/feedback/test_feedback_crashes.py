@@ -24,7 +24,7 @@ INSTANTS = [
 
 
 def _check(site: Site, project: Project, job: str) -> None:
-    """One round of comments, one more attempt that ran, one merge of it."""
+    """Check that there is one round of comments, one more attempt, and one merge of it."""
     [worker] = site.get(f"/jobs/{job}")["workers"]
     [given] = worker["feedback"]
     # An attempt that never began because of the crash has a number, too.

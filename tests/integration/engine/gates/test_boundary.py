@@ -1,4 +1,6 @@
-"""Nothing that workers and gates run finds settings above their directory: real tools, poisoned."""
+"""Workers and gates find no settings above their directory: real tools, with poisoned settings
+above.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -19,7 +21,7 @@ THROWS = f'throw new Error("{MARK}")\n'
 
 @dataclass(frozen=True)
 class Tool:
-    """What a tool is given, and the settings in directories above that would show themselves."""
+    """The input of a tool, and the settings above its directory that would show themselves."""
 
     program: str
     command: str
@@ -154,7 +156,7 @@ OWN = {
 
 @pytest.fixture(autouse=True)
 def own_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Pytest, ruff and mypy are those of this Python."""
+    """Put pytest, ruff, and mypy of this Python on the path."""
     monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
 
@@ -171,7 +173,9 @@ Run = Callable[[Tool], Ran]
 
 @pytest.fixture
 def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Has a worker with a worktree, one in a plain directory, and a gate run the tool."""
+    """Return a function that runs the tool in a worker with a worktree, in a plain worker, and in a
+    gate.
+    """
 
     def run(tool: Tool) -> Ran:
         need(monkeypatch, tool.program)

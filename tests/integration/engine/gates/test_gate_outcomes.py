@@ -101,7 +101,7 @@ NO_NODE_MODULES = {
 @pytest.mark.needs("npm", "node")
 @pytest.mark.parametrize("what", NO_NODE_MODULES)
 def test_without_node_modules_nothing_is_judged(what: str, made: MakeProject) -> None:
-    """The import of a dependency fails, or the program of one."""
+    """The import of a dependency fails, or a dependency's program is missing."""
     package = {"scripts": NO_NODE_MODULES[what], "dependencies": {"one-that-nobody-has": "1"}}
     files = {"package.json": json.dumps(package), "test.js": "require('one-that-nobody-has')\n"}
     site, _ = made(files)
@@ -141,7 +141,7 @@ def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
 def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     made: MakeProject, effects: Path
 ) -> None:
-    """It fails in the first run of the base, and for the worker that broke it."""
+    """The test fails in the first run of the base, and for the worker that broke it."""
     site, _ = made()
     flaky = (
         f"echo >> {effects}; runs=$(wc -l < {effects}); "
@@ -318,7 +318,7 @@ def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> 
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     made: MakeProject,
 ) -> None:
-    """The first one does less, and nothing judges it."""
+    """The first candidate does less, and no gate judges it."""
     site, _ = made(FILES)
     script = (
         'if [ "$ORCHESTRATOR_WORKER_ID" = worker_1 ]; then echo > killed; echo "# a" >> app.py; '

@@ -32,13 +32,13 @@ MakeProject = Callable[..., tuple[InProcess, Project]]
 
 @pytest.fixture(autouse=True)
 def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Pytest, ruff and mypy are those of this Python."""
+    """Put pytest, ruff, and mypy of this Python on the path."""
     monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
 
 @pytest.fixture
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
-    """A job manager whose folder lies in the project that it works on."""
+    """A job manager whose folder is in the project that it works on."""
 
     def make(
         files: dict[str, str] = FILES, part: str = "", **more: Any

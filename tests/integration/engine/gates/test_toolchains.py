@@ -52,7 +52,7 @@ def said(*command: str, cwd: Path, path: str = os.defpath) -> None:
 
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages that build packages, which pip fetches."""
+    """Packages that build packages, downloaded by pip."""
     place = tmp_path_factory.mktemp("backends")
     command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *PACKAGES]
     if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
@@ -65,7 +65,7 @@ def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, 
     def make(
         files: dict[str, str], prepare: Callable[[Project], object]
     ) -> tuple[InProcess, Project]:
-        """``prepare`` installs, before the folder is in the project."""
+        """Create a project. ``prepare`` installs packages before the folder is in the project."""
         project = Project(tmp_path / "project").begin({".gitignore": IGNORED, **files})
         prepare(project)
         workspace = project.path / "product" / "workspace"
@@ -78,7 +78,7 @@ def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, 
 
 
 def environment(project: Project, backends: Path, *sources: str, at: str = ".venv") -> Path:
-    """A virtual environment with pytest, and the project's packages as editable ones."""
+    """A virtual environment with pytest, and the project's packages as editable installations."""
     place = (project.path / at).resolve()
     said(sys.executable, "-m", "venv", "--without-pip", str(place), cwd=project.path)
     [packages] = place.glob("lib/python*/site-packages")
@@ -275,7 +275,7 @@ def test_what_is_installed_in_a_worktree_stays_there(made: Any, backends: Path) 
 def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
     made: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As poetry and hatch keep theirs: it is active where the server was started."""
+    """Poetry and hatch use such environments, which are active where the server was started."""
     monkeypatch.setenv("PATH", f"{tmp_path}/outside/bin{os.pathsep}{os.environ['PATH']}")
     files = {
         "src/calc/__init__.py": CALC,
@@ -317,7 +317,7 @@ OWN_PATH = {
 
 
 def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
-    """Only the report of its imports is lost."""
+    """Only the report of the gate's imports is lost."""
     files = {
         "src/calc.py": CALC,
         "pytest.ini": "[pytest]\npythonpath = src\n",

@@ -1,4 +1,4 @@
-"""Words are not work: agents that promise, ask, apologize or report, in a real repository."""
+"""Agents that only promise, ask, apologize, or report have done no work, in a real repository."""
 
 import json
 import shutil

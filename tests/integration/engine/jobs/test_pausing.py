@@ -1,4 +1,4 @@
-"""Pausing a job and everything, with real processes, and across a server that is killed."""
+"""Pausing one job and all jobs, with real processes, and across a killed server."""
 
 from pathlib import Path
 

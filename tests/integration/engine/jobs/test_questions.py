@@ -1,4 +1,4 @@
-"""Tasks that wait for a person, with real processes, and across a server that is killed."""
+"""Tasks that wait for a person, with real processes, and across a killed server."""
 
 import json
 from pathlib import Path

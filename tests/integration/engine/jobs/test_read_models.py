@@ -223,7 +223,7 @@ def test_one_stream_tells_of_all_jobs(site: InProcess) -> None:
 
 
 class Watching:
-    """Reads the stream of all jobs in a thread of its own."""
+    """Reads the stream of all jobs in a background thread."""
 
     def __init__(self, site: InProcess, last: str = "") -> None:
         headers = {"X-API-Key": KEY, **({"Last-Event-ID": last} if last else {})}
@@ -334,6 +334,6 @@ def test_large_answers_are_compressed_for_callers_that_accept_it(site: InProcess
 
 
 def without_left(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what only changes of workers change; events of another kind raise seq."""
+    """Return the fields that only changes of workers change, because other events raise seq."""
     changing = ("left", "remaining", "seq")
     return {name: value for name, value in answer.items() if name not in changing}

@@ -81,7 +81,7 @@ except urllib.error.HTTPError as refused:
 
 
 def test_depths_that_are_only_claimed_end_too(site: InProcess, tmp_path: Path) -> None:
-    """A worker that uses a user's key starts root jobs; the depth that it claims counts."""
+    """A worker that uses a user's key starts root jobs. The depth that it claims counts."""
     script, log = tmp_path / "claim.py", tmp_path / "log"
     script.write_text(CLAIM)
 

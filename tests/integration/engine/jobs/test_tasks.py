@@ -1,4 +1,4 @@
-"""Tasks, their dependencies, the agents that carry them out, and how attempts end."""
+"""Tasks, their dependencies, their agents, and the ends of attempts."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ elif sys.argv[1] == "fails":
 
 @pytest.fixture
 def agents(make_site: MakeSite, tmp_path: Path) -> InProcess:
-    """A job manager with agents of the user."""
+    """A job manager with user-defined agents."""
     script = tmp_path / "agent.py"
     script.write_text(AGENT)
     command = [sys.executable, str(script)]

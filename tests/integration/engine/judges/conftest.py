@@ -17,7 +17,7 @@ PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 
 @pytest.fixture
 def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
-    """A job manager whose folder lies in the project; pytest and linters are this Python's."""
+    """A job manager whose folder is in the project; pytest and linters are those of this Python."""
     monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
     def make(files: dict[str, str], **more: Any) -> tuple[InProcess, Project]:
@@ -32,7 +32,7 @@ def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def gates(site: InProcess, ended: Answer, number: int = 0) -> dict[str, Answer]:
-    """The gates of one worker of a job, by name."""
+    """Return the gates of one worker of a job, by name."""
     worker = site.get(f"/jobs/{ended['job_id']}")["workers"][number]
     return {each["name"]: each for each in worker["gates"]}
 

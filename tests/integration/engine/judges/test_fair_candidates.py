@@ -1,4 +1,4 @@
-"""Candidates are compared by the base's tests and configuration before tests of their own."""
+"""Candidates are compared by the base's tests and configuration before their own tests."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def written(path: str, text: str) -> str:
 def tried(
     made: MakeProject, *scripts: str, prompt: str = "", **task: object
 ) -> tuple[Answer, InProcess, str]:
-    """The comparison of candidates of which each runs its own script."""
+    """Return the comparison of candidates, each of which runs its own script."""
     files = {f"do/worker_{number}.sh": text for number, text in enumerate(scripts, 1)}
     site, _ = made({**FILES, **files})
     work = edit(f"# {prompt}\nsh do/$ORCHESTRATOR_WORKER_ID.sh", id="a", retries=0, **task)

@@ -1,4 +1,4 @@
-"""Sources at which no gate looked, or that no test imported, beside gates that passed."""
+"""Sources that no gate checked, or that no test imported, although gates passed."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def test_a_linter_and_gates_of_your_own_count_for_the_files_that_they_look_at(
 def test_of_a_python_that_reports_nothing_nothing_is_said(
     made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``python -E`` does not read ``PYTHONPATH``."""
+    """``python -E`` does not read ``PYTHONPATH``, so it reports nothing."""
     program = tmp_path / "programs" / "pytest"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E -m pytest "$@"\n')

@@ -1,4 +1,4 @@
-"""Tests that are gone: a task that is to remove or rename them may, any other may not."""
+"""Removed tests: only a task that is to remove or rename tests may do so."""
 
 import json
 from typing import Any

@@ -1,6 +1,7 @@
-"""Security gates, with the real tools.
+"""Security gates with the real tools.
 
-Advisories come from a server on this machine, or from nowhere: tools get a proxy that refuses.
+Advisories come from a server on this machine. Otherwise the tools get a proxy that rejects all
+calls.
 """
 
 import gzip
@@ -72,7 +73,7 @@ FLASK = {
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """Answers as npm's registry and as OSV do; it knows of lodash and of Flask."""
+    """Answers like npm's registry and OSV, with advisories on lodash and Flask."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -119,7 +120,7 @@ def npm_files(registry: str, **needs: str) -> dict[str, str]:
 
 
 def written(files: dict[str, str]) -> str:
-    """A script that writes them."""
+    """Return a script that writes these files."""
     return "\n".join(f"cat > {name} <<'END'\n{text}\nEND" for name, text in files.items())
 
 
@@ -166,7 +167,7 @@ def test_only_new_advisories_of_pip_audit_count(made: MakeProject, advisories: s
 
 @pytest.fixture
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does pip ask again, after pauses."""
+    """Block the network; pip does not retry either."""
     settings = tmp_path / "home" / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nretries = 0\ntimeout = 2\n")

@@ -1,4 +1,4 @@
-"""Tests that lie beside the code are found and run, without any configuration."""
+"""Tests next to the code are found and run, without any configuration."""
 
 import pytest
 

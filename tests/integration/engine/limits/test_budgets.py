@@ -20,7 +20,7 @@ def hold(release: Path, **more: Any) -> dict[str, Any]:
 
 
 def tell(site: InProcess, key: str, **usage: object) -> str:
-    """Why the worker must stop; empty when it need not."""
+    """Report usage; return why the worker must stop, or ""."""
     response = site.call("POST", "/usage", usage, key=key)
     assert response.status_code == 200, response.text
     return str(response.json()["stop"])

@@ -1,4 +1,4 @@
-"""Limits hold even against the workers."""
+"""Limits apply even if workers try to evade them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +19,13 @@ def release(tmp_path: Path) -> Path:
 def hold(
     site: InProcess, release: Path, request: str = "hold", **config: object
 ) -> tuple[str, str]:
-    """A running job, and the key of its one worker."""
+    """Start a job; return it with the key of its one worker."""
     job = site.submit(request, [shell(HOLD, env={"RELEASE": str(release)})], **config)
     return job, site.key_of(job)
 
 
 def refused(response: requests.Response) -> str:
-    """The kind of a refusal."""
+    """Return the kind of a rejection."""
     assert response.status_code == 422, response.text
     return str(response.json()["type"]).rstrip("/").replace("#", "/").rpartition("/")[2]
 

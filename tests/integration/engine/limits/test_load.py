@@ -9,7 +9,7 @@ from tests.integration.engine.site import InProcess, shell, until
 
 
 def intervals(effects: Path) -> list[tuple[float, int]]:
-    """(time, +1 or -1) for every start and end, in order of time."""
+    """Return (time, +1 or -1) for every start and end, sorted by time."""
     found = []
     for line in effects.read_text().splitlines():
         sign, time = line.split()

@@ -1,4 +1,4 @@
-"""Work that is missing in the result although nobody chose this: the job is partial."""
+"""A job is partial if its result lacks work, and no person chose this."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,9 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
 
 
 def spawning(children: list[Answer], level: int, after: str = "") -> Answer:
-    """A worker that has a child job do its work, and notes how ``spawn --wait`` ended."""
+    """Return a worker that lets a child job do its work, and records the exit code of ``spawn
+    --wait``.
+    """
     return edit(
         f"cat > \"$ORCHESTRATOR_WORKER_DIR/c.json\" <<'END_{level}'\n"
         f"{json.dumps(children)}\nEND_{level}\n"
@@ -259,13 +261,13 @@ def test_what_a_person_leaves_out_does_not_make_a_job_partial(made: MakeProject)
 
 
 def merge(site: InProcess, job_id: str, **choice: object) -> str:
-    """The status of the job after it was merged once more."""
+    """Merge the job again; return its status."""
     assert site.call("POST", f"/jobs/{job_id}/merge", choice).status_code == 200
     return str(site.status(job_id)["status"])
 
 
 def jobs_of(site: InProcess, root_id: str) -> list[Answer]:
-    """Everything about each job of a tree, the root first."""
+    """Return all facts about each job of a tree, the root job first."""
     found, ahead = [], [root_id]
     while ahead:
         found.append(site.get(f"/jobs/{ahead.pop(0)}"))

@@ -56,7 +56,7 @@ def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def merged_only(name: str, run: str) -> Gate:
-    """One that passes in workers' own worktrees."""
+    """Return a gate that passes in workers' own worktrees."""
     return Gate(name=name, run=f'case "$PWD" in */integration/*) {run};; esac')
 
 
@@ -375,7 +375,7 @@ LINES = "".join(f"line {number}\n" for number in range(40))
 
 
 def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
-    """Each place that is lost is named; before, all of the worker's file was, without a word."""
+    """Each lost place is named."""
     site, project = made(files={**FILES, "long.txt": LINES})
     first = edit("sed -i -e s/line.5$/first/ -e s/line.30/far/ long.txt; echo n > new.txt")
     second = edit("sed -i -e s/line.5$/second/ -e s/line.15/near/ long.txt")
@@ -599,7 +599,7 @@ def test_what_is_taken_passes_gates_and_conflicts_like_any_change(made: MakeProj
 
 
 def fails(script: str) -> Answer:
-    """It commits its work, and fails."""
+    """Return a worker that commits its work, and fails."""
     return edit(f"{script}; exit 3", retries=0)
 
 

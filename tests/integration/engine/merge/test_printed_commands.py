@@ -1,4 +1,4 @@
-"""Every command that is shown for changes that a result lacks can succeed: each one is run."""
+"""Each printed command for changes that a result lacks is run, and succeeds."""
 
 import os
 import re
@@ -120,7 +120,7 @@ TABLE = [
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[InProcess]:
-    """In its project, as a user has it."""
+    """A site in its project, as a user has it."""
     project = Project(tmp_path / "host").begin({"shared.txt": "zero\n", ".gitignore": "/tool/\n"})
     changes = {
         "orchestrator": {"workspace_root": "./workspace", "project_root": str(project.path)},
@@ -162,7 +162,7 @@ def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InPro
 
 
 def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
-    """As a user types it in the folder."""
+    """Run a command as the user types it in the folder."""
     environ = {
         "PATH": os.environ["PATH"],
         "ORCHESTRATOR_API_URL": site.url,

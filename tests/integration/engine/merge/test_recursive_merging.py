@@ -28,7 +28,7 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
 
 
 def spawning(before: str, child: list[Answer], after: str) -> str:
-    """A worker that changes a file, starts child jobs for the rest, and continues."""
+    """Return a worker that changes a file, starts child jobs for the rest, and continues."""
     return (
         f"{before}\n"
         f"cat > \"$ORCHESTRATOR_WORKER_DIR/children.json\" <<'END_{len(before)}'\n"

@@ -108,7 +108,7 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
 def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     make_site: MakeSite, tmp_path: Path, end: str
 ) -> None:
-    """Whatever that one has made of the files."""
+    """The resolver may have changed the files in any way."""
     fails = f"{RESOLVER}\nimport sys, time\n{end}"
     tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
     tasks[1]["timeout"] = 4
@@ -145,7 +145,7 @@ def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, 
 def test_lines_like_marks_that_a_side_has_itself_are_none(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    """As a text has them whose headings are underlined."""
+    """For example, a text with underlined headings."""
     heading = "printf 'Heading\\n=======\\n%s\\n' {} > {}.txt"
     tasks = [
         edit(f"sed -i s/two/2/ a.txt; {heading.format('one', 'h')}"),
@@ -174,7 +174,7 @@ if number < 3:
 def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     make_site: MakeSite, tmp_path: Path, last: str
 ) -> None:
-    """Also after a rollback to what is safe: that is not the worker's start, without its work."""
+    """Also after a rollback to a safe state, which is not the worker's start without its work."""
     site, project, ended = made(make_site, tmp_path, LATE + last, max_retries=4)
 
     job = ended["job_id"]
@@ -205,7 +205,9 @@ def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) ->
 
 
 def resolves(change: str) -> str:
-    """The worker's change; where it finds marks, it keeps both sides instead."""
+    """Return a worker's command: makes a change; if the file has conflict markers, keeps both sides
+    instead.
+    """
     marks = "-e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d'"
     return (
         'cp "$ORCHESTRATOR_WORKER_DIR/prompt.md" "$ORCHESTRATOR_WORKER_DIR/told.md"\n'
@@ -247,7 +249,7 @@ def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: P
 
 
 def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_path: Path) -> None:
-    """Each resolver starts from the state that the resolver before it has made."""
+    """Each resolver starts from the previous resolver's result."""
     site, project = site_for(make_site, tmp_path)
     names = ["a", "b", "c", "d"]
 

@@ -1,4 +1,4 @@
-"""A child job's delivered changes that its parent worker has no more when it ends."""
+"""Delivered changes of a child job that its parent worker lacks when it ends."""
 
 import json
 from collections.abc import Callable

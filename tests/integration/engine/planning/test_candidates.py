@@ -44,7 +44,7 @@ esac
 
 
 def test_a_candidate_has_a_timeout_and_a_context_of_its_own(site: InProcess) -> None:
-    """The first candidate is stopped by its own timeout; the second has the task's."""
+    """The first candidate is stopped by its own timeout; the second has the task's timeout."""
     script = "case $ORCHESTRATOR_WORKER_ID in *_1) exec sleep 600;; *) echo done;; esac"
     both = [{"name": "shell", "timeout": 0.2}, {"name": "shell", "context": "the second"}]
     ended = site.run("x", [{"command": script, "timeout": 300, "agent": both}])
@@ -88,7 +88,7 @@ def judge(tmp_path: Path) -> Judge:
 
 @pytest.fixture
 def made(make_site: MakeSite, tmp_path: Path, judge: Judge) -> MakeProject:
-    """A job manager whose folder lies in the project that it works on."""
+    """A job manager whose folder is in the project that it works on."""
 
     def make(**more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({"README.md": "hello\n"})
@@ -105,7 +105,7 @@ def made(make_site: MakeSite, tmp_path: Path, judge: Judge) -> MakeProject:
 
 
 def tried(count: int, **more: Any) -> Answer:
-    """A task that the same agent tries several times."""
+    """Return a task with several candidates of the same agent."""
     return edit(
         SCRIPT, id="a", title="Count", **{"agent": ["editor"] * count, "retries": 0, **more}
     )
@@ -202,7 +202,7 @@ def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
 
 
 def typed(site: InProcess, *arguments: str) -> int:
-    """The exit code of a command."""
+    """Run a command; return its exit code."""
     environ = {
         "PATH": os.environ["PATH"],
         "ORCHESTRATOR_API_URL": site.url,
@@ -272,7 +272,7 @@ def test_candidates_below_two_other_workers(made: MakeProject) -> None:
 
 
 def starting(request: str, tasks: list[Answer]) -> Answer:
-    """A task that starts a child job and waits for it."""
+    """Return a task that starts a child job and waits for it."""
     end = f"END_{request.replace(' ', '_')}"
     return edit(
         f"cat > \"$ORCHESTRATOR_WORKER_DIR/tasks.json\" <<'{end}'\n{json.dumps(tasks)}\n{end}\n"

@@ -1,4 +1,4 @@
-"""Editing a plan that waits for approval: the same job, and what its planner cost."""
+"""Editing a plan that waits for approval: the job and its planner's cost stay the same."""
 
 from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import Answer, InProcess, shell

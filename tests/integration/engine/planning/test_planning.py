@@ -1,4 +1,6 @@
-"""Jobs whose tasks an agent makes: asked, refused, asked again, given up, stopped, restarted."""
+"""Jobs that an agent plans: plans requested, rejected, requested again, missing, stopped,
+restarted.
+"""
 
 import json
 import sys
@@ -90,7 +92,7 @@ def planning_site(make_site: MakeSite, planner: Planner) -> InProcess:
 
 
 def planned(site: Site, request: str = "Build it. Test it.", **config: Any) -> str:
-    """Submit a job that the agent plans and carries out."""
+    """Submit a job that the agent plans and runs."""
     response = site.post(request, **{"planner": "thinker", "agent": "thinker", **config})
     assert response.status_code == 202, response.text
     assert response.json()["status"] == "planning"
@@ -330,7 +332,7 @@ print("done")
 
 
 def calling(make_site: MakeSite, tmp_path: Path, path: str, body: Answer) -> InProcess:
-    """A site with an agent that makes a call when it plans."""
+    """A site with an agent that makes an API call while it plans."""
     script = tmp_path / "caller.py"
     script.write_text(CALLER)
     command = [sys.executable, str(script), path, json.dumps(body)]
@@ -486,7 +488,7 @@ def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_plann
 
 
 def _waiting_for(planner: Planner, plan: Answer) -> None:
-    """The planner answers with the plan once ``go`` is there."""
+    """Let the planner answer with the plan once ``go`` exists."""
     planner.answers("wait")
     (planner.folder / "then").write_text(json.dumps(plan))
 

@@ -36,7 +36,7 @@ def site(make_site: MakeSite, planner: Planner) -> InProcess:
 
 @pytest.fixture
 def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command line; its exit code and standard output."""
+    """Return a function that runs a command line, and returns exit code and standard output."""
 
     def run(*words: str) -> tuple[int, str]:
         environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
@@ -49,7 +49,9 @@ def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
 
 @pytest.fixture
 def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes an editor that runs a line of Python on the ``text`` of the file."""
+    """Return a function that creates an editor, which runs a line of Python on the ``text`` of the
+    file.
+    """
 
     def make(line: str) -> None:
         script = tmp_path / "editor.py"
@@ -68,7 +70,7 @@ BY_AGENT = ("--planner", "thinker", "--agent", "thinker")
 
 
 def jobs(site: InProcess) -> list[tuple[str, str]]:
-    """Of every job, the oldest first: its status, and whose plan it has."""
+    """Return, for every job, oldest first, its status and the source of its plan."""
     ids = [job["job_id"] for job in reversed(site.get("/jobs")["jobs"])]
     ends = [site.wait(job_id)["status"] for job_id in ids]
     return [
@@ -140,7 +142,7 @@ def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Pl
 
 @pytest.fixture
 def auto_say(make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Like ``say``, where ``planner: auto`` asks the agent."""
+    """Like ``say``, on a site where ``planner: auto`` asks the agent."""
     site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
 
     def run(*words: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""A job manager whose folder lies, untracked, in the repository that it works on."""
+"""A job manager whose folder is untracked in the repository that it works on."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Histories of real projects, made of the source archives of their releases."""
+"""Histories of real projects, created from the source archives of their releases."""
 
 import difflib
 import io
@@ -24,14 +24,16 @@ def projects() -> list[str]:
 
 
 def archives(name: str) -> list[tuple[str, Path]]:
-    """Versions and archives, in order."""
+    """Return versions and archives, in order."""
     found = [(_VERSION.search(each.name), each) for each in Path(FOLDER, name).glob("*.tar.gz")]
     known = [(match[1], path) for match, path in found if match]
     return sorted(known, key=lambda pair: [int(number) for number in pair[0].split(".")])
 
 
 def history(name: str, to: Path) -> tuple[Project, list[str]]:
-    """A repository with a commit and a tag for each release; the last one is checked out."""
+    """Create a repository with a commit and a tag for each release; the last release is checked
+    out.
+    """
     project = Project(to)
     project.git("init", "-q", "-b", "main")
     versions = []
@@ -75,13 +77,13 @@ def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str,
 
 
 def shares(parts: Part, count: int) -> list[dict[str, bytes | None]]:
-    """Files dealt out to workers."""
+    """Return the files, divided among workers."""
     names = sorted(parts)
     return [{name: parts[name] for name in names[number::count]} for number in range(count)]
 
 
 def halves(old: bytes, new: bytes) -> tuple[bytes, bytes] | None:
-    """Every second hunk each; None where there are fewer than two."""
+    """Return every second hunk for each worker; None if there are fewer than two hunks."""
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     hunks = [step for step in steps if step[0] != "equal"]
@@ -103,7 +105,7 @@ def _with(
 
 
 def branch(project: Project, start: str, part: Part, name: str, release: str) -> str:
-    """A commit with these files of a release on top of ``start``, made beside the checkout."""
+    """Create a commit with these files of a release on top of ``start``, outside the checkout."""
     work = project.path.parent / "tree"
     index = project.path.parent / "index"
     index.unlink(missing_ok=True)
@@ -132,7 +134,7 @@ def branch(project: Project, start: str, part: Part, name: str, release: str) ->
 
 
 class Side(Project):
-    """The repository with files and an index of another place."""
+    """The repository with the files and the index of another directory."""
 
     def __init__(self, path: Path, repository: Path, index: Path) -> None:
         super().__init__(path)

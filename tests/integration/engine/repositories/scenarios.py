@@ -1,4 +1,4 @@
-"""Repositories as people have them: each function makes one, of a project that has begun."""
+"""Repositories of the kinds that users have: each function creates one, of a started project."""
 
 import os
 from collections.abc import Callable
@@ -377,7 +377,7 @@ def replaced_and_grafted_history(project: Project) -> None:
 
 
 def clone(project: Project, *options: str) -> Project:
-    """Of the project, in a place of its own."""
+    """Clone the project to another directory."""
     place = project.path.parent / "clone"
     for name in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
         project.git("config", name, "true")

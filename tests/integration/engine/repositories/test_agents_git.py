@@ -167,7 +167,9 @@ echo mine > src/app.py
 
 
 def has_all(project: Project, job: str) -> None:
-    """Everything of ELSEWHERE, once, and the user's stash list and worktrees as before."""
+    """Check that every item of ELSEWHERE exists once, and the user's stash list and worktrees are
+    unchanged.
+    """
     result, rival = (
         f"orchestrator/{job}/result",
         f"refs/orchestrator-kept/{job}/worker_1/branch/rival",

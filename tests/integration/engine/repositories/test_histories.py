@@ -113,7 +113,7 @@ def test_hunks_of_one_file_come_together_or_are_told(
 def test_releases_side_by_side_conflict_as_git_says(
     project: Project, versions: list[str], repository: GitRepository, tmp_path: Path
 ) -> None:
-    """The changes of two releases since a third one, as the work of two workers."""
+    """Two workers make the changes of two releases since a third release."""
     scratch = Project(tmp_path / "scratch")
     project.git("clone", "-q", "--shared", str(project.path), str(scratch.path))
     seen = 0

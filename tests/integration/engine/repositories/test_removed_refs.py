@@ -1,4 +1,4 @@
-"""Refs of the orchestrator's that a worker removes: work is kept, or it is said that it is not."""
+"""A worker removes refs of the orchestrator: its work is kept, or the loss is reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The same job in repositories of many kinds: it comes out, and nothing of the user's changes."""
+"""The same job in repositories of many kinds: it succeeds, and nothing of the user changes."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def check(host: Host) -> Answer:
-    """Run the job; everything but the product's own refs is as before, and nothing is left."""
+    """Run the job; check that only the product's refs changed, and that nothing is left over."""
     mine, unchanged = host.project.worktrees(), host.untouched()
     ended = host.run(FIRST, SECOND)
     assert ended["status"] == "completed", ended
@@ -225,7 +225,7 @@ def test_a_clean_filter_that_is_required_and_fails_is_said(
 
 
 def meanwhile(host: Host, script: str, **config: object) -> Answer:
-    """Actions of a person in the checkout while a worker runs."""
+    """Run a person's actions in the checkout while a worker runs."""
     command = f"(cd '{host.project.path}'; export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@e "
     command += f"GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@e; {script}) >/dev/null\n"
     return host.run(
@@ -304,7 +304,7 @@ def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
 
 @pytest.fixture
 def at_first() -> Iterator[Callable[[str, Callable[[], None]], None]]:
-    """Have something done when a failpoint is reached for the first time."""
+    """Yield a function that runs an action when a failpoint is reached for the first time."""
 
     def arm(name: str, action: Callable[[], None]) -> None:
         actions = [action]

@@ -25,7 +25,7 @@ from tests.integration.engine.site import (
 
 
 def note(effects: Path, wait_for: Path) -> str:
-    """A command that records its start and its end; it ends when ``wait_for`` exists."""
+    """Return a command that records its start and its end, and ends when ``wait_for`` exists."""
     name = "$ORCHESTRATOR_WORKER_ID"
     return (
         f"echo start {name} >> {effects}; until [ -e {wait_for} ]; do sleep 0.02; done; "
@@ -129,7 +129,7 @@ def test_a_stopped_server_stops_its_workers_and_runs_them_again(
 
 @contextmanager
 def slow_reader(server: ServerProcess) -> Iterator[None]:
-    """Someone who asks for much and takes none of it: a stopping server waits for such."""
+    """A client that requests much data and reads none; a stopping server waits for such clients."""
     job = server.submit("much", [shell("true")])
     server.wait(job)
     os.truncate(server.directory(job) / "logs" / "depth_0_worker_1.log", 40_000_000)

@@ -1,4 +1,4 @@
-"""A full disk pauses, it never corrupts: a real one, small and in memory."""
+"""A full disk pauses work and corrupts nothing: a real disk, small and in memory."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ BIG_FILES_ARE_PACKED = "'core.bigFileThreshold'='1m'"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system of its own, which only root can make."""
+    """A directory on a separate file system, which only root can create."""
     directory = tmp_path / "disk"
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(directory)]
@@ -54,7 +54,7 @@ def site(disk: Path, make_site: MakeSite) -> InProcess:
 
 
 def fill(disk: Path, leave_mib: int = 0) -> Path:
-    """Take the disk's space but for so much; deleting the file gives it back."""
+    """Fill the disk except for some bytes; deleting the returned file frees the space."""
     filler = disk / "filler"
     chunk = bytes(2**18)
     with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -155,7 +155,7 @@ def test_a_full_disk_costs_no_worker_its_attempts(
 
 
 def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    """Git says of it only that it is "unable to write file", and not why."""
+    """Git only reports that it is "unable to write file", without the cause."""
     repository = tmp_path / "repository"
     git = Git(str(tmp_path), {})
     git.run("init", "-q", str(repository))
@@ -281,7 +281,7 @@ def used_mib(path: Path) -> float:
 
 
 def left_too_much(site: InProcess, disk: Path) -> tuple[str, Path]:
-    """A job whose worker has ended, and waits for the disk to take what it left; the worktree."""
+    """Return a job whose ended worker waits for disk space for its files, and the worktree."""
     assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
     job_id = site.submit("large", [edit(LARGE)])
     worktree = site.directory(job_id) / "depth_0" / "worker_1" / "worktree"
@@ -341,7 +341,7 @@ def test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed(
 
 
 def opened(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository, Path]:
-    """The product's view of it, and a worktree."""
+    """Return the product's repository on the disk, and a worktree."""
     product = project.path / "product"
     directory = product / "workspace" / "job_1" / "depth_0" / "worker_1" / "worktree"
     directory.parent.mkdir(parents=True)
@@ -370,7 +370,7 @@ def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path)
 
 
 def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Path) -> None:
-    """Git's index has files by then whose objects were not taken over."""
+    """Git's index then has files whose objects are missing in the repository."""
     project = Project(disk / "project").begin({"README.md": "hello\n"})
     repository, directory = opened(project)
     (directory / "new").write_bytes(os.urandom(2**20))

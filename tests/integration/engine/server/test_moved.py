@@ -28,7 +28,7 @@ def host(make_server: MakeServer, tmp_path: Path) -> ServerProcess:
 
 
 def move(site: ServerProcess) -> None:
-    """Project, product, and workspace."""
+    """Move project, product, and workspace."""
     site.folder = site.folder.rename(site.folder.with_name("renamed"))
     site.workspace = site.folder / "workspace"
 

@@ -1,4 +1,4 @@
-"""A killed server's workers call the port it had, also if the next server is given another one."""
+"""Workers of a killed server call its port, even if the next server has another port."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def is_closed(port: int) -> bool:
 
 
 def holding(server: ServerProcess, release: Path, then: str = "true") -> str:
-    """A job whose worker runs until the release, and then does something."""
+    """Return a job whose worker runs until its release, and then runs a command."""
     job = server.submit("x", [shell(f"RELEASE={release}; {HOLD}; {then}")])
     server.key_of(job)
     return job

@@ -1,4 +1,4 @@
-"""The whole job manager on PostgreSQL, whose connections come and go."""
+"""The whole job manager on PostgreSQL, with lost connections."""
 
 import json
 import time
@@ -141,7 +141,9 @@ class Caller:
 
 
 def the_workers(folder: Path, count: int) -> tuple[list[Answer], Path]:
-    """Every third one fails once; the first one waits for a child job. All note what they do."""
+    """Return workers that record their actions: every third fails once, and the first waits for a
+    child job.
+    """
     effects = folder / "effects"
     common = {"env": {"EFFECTS": str(effects)}, "retries": 3}
     (folder / "child.json").write_text(json.dumps([shell(BEGIN + END, **common)]))
@@ -152,7 +154,7 @@ def the_workers(folder: Path, count: int) -> tuple[list[Answer], Path]:
 
 
 def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> None:
-    """Nothing was lost, nothing ran twice, and all reports are complete."""
+    """Check that nothing was lost, nothing ran twice, and all reports are complete."""
     assert answer["status"] == "completed", answer
     lines = Counter(effects.read_text().splitlines())
     assert not [line for line in lines if line.startswith("overlap")]

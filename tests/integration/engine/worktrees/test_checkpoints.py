@@ -1,4 +1,4 @@
-"""Checkpoints around attempts, and going back to them: after a failure, or by a person."""
+"""Checkpoints around attempts, and rollbacks to them: after a failure, or by a person."""
 
 import json
 import os

@@ -39,7 +39,7 @@ def refs(project: Project, job: str) -> list[str]:
 
 
 def ended(site: InProcess) -> str:
-    """One worker's work is in the result, another one's is not."""
+    """A job whose result has the work of one worker, and lacks the work of another."""
     tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
     return str(site.run("x", tasks)["job_id"])
 

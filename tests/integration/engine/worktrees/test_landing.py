@@ -1,4 +1,6 @@
-"""``land`` and ``undo`` over the API: the command's rules, for keys of people who may do all."""
+"""``land`` and ``undo`` over the API: the same rules as the commands, for keys with the scope
+admin.
+"""
 
 import json
 import os

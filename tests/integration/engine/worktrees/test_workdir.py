@@ -24,7 +24,7 @@ def here(command: str | list[str], **more: Any) -> Answer:
 
 @pytest.fixture
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
-    """A job manager whose workspace lies in the project, which is a repository or none."""
+    """A job manager whose workspace is in the project, with or without a repository."""
 
     def make(begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "host")

@@ -1,6 +1,6 @@
-"""Each pair of agent and failure that was measured, and what signals did to each.
+"""Measured pairs of agent and failure, and the effects of signals on each agent.
 
-Those without a captured run are written here as the measurements say that they look.
+Pairs without a captured run are written here in the measured form.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Case:
 
 
 def claude(kind: str = "", words: str = "", **more: object) -> list[str]:
-    """Its last event; an error of the API says subtype "success" as well."""
+    """Return claude's last event; for an API error, too, it has the subtype "success"."""
     failed = bool(kind) and kind != "completed"
     usage = {"m": {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0008}}
     result = {"type": "result", "subtype": "success", "is_error": failed, "result": words}

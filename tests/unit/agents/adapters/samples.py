@@ -23,7 +23,10 @@ class Run:
 
 
 def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:
-    """One captured run; ``stopped_for`` as if it was we who had stopped it."""
+    """Return the outcome of one captured run.
+
+    ``stopped_for``: the reason if the driver had stopped it.
+    """
     meta = json.loads((SAMPLES / name / "meta.json").read_text())
     code, argv = meta["rc"], meta["cmd"]
     ending = Ending(

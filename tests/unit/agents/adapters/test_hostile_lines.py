@@ -65,7 +65,7 @@ VALUES = st.recursive(
 
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
-    """A real event of which one field, at any depth, is something else."""
+    """Return a real event in which one field, at any depth, has another value."""
     event = json.loads(draw(SEED))
     place = event
     while True:

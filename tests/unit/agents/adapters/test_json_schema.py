@@ -1,4 +1,4 @@
-"""The schema of plans as services take it."""
+"""The schema of plans in the form that services accept."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from orchestrator.schemas.agent_output.plan import Plan, plan_schema
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every schema within a schema that is of an object."""
+    """Yield every object schema within a schema."""
     if isinstance(schema, dict):
         if schema.get("type") == "object":
             yield schema

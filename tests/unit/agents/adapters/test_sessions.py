@@ -25,7 +25,7 @@ def gemini_answer(name: str, **more: Any) -> str:
 
 
 def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[Sign], Usage]:
-    """The signs, and the usage of a run that was stopped then."""
+    """Return the events in lines of a session file, and the usage of a run stopped then."""
     reading = reader(agent, known)
     assert isinstance(reading, SessionReader)
     signs = [sign for line in lines for sign in reading.session_line(line, "one")]
@@ -178,7 +178,7 @@ def test_a_command_of_code_mode_that_ended_at_once_is_known_to_have_been_refused
 
 
 def _is_denied(line: str, policy: str) -> bool:
-    """Whether an attempt of codex with this line in its session's file was refused a tool."""
+    """True if this line of a session file shows that codex was denied a tool."""
     reading = reader("codex", KnownUsage(policy=policy))
     assert isinstance(reading, SessionReader)
 

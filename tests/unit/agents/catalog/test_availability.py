@@ -1,4 +1,4 @@
-"""Which agents can work here, and which one ``auto`` is."""
+"""Availability of agents here, and the agent of ``auto``."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ from orchestrator.core.ports.read_models import Availability
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Every program is there, and nobody is logged in."""
+    """An environment in which every program exists, and no agent is logged in."""
     bin = tmp_path / "bin"
     bin.mkdir()
     for each in KNOWN:

@@ -13,7 +13,7 @@ from orchestrator.agents.driver import homes
 
 @pytest.fixture
 def home(tmp_path: Path) -> AgentHome:
-    """Its program takes a moment, and notes that it ran."""
+    """A home whose setup program takes a moment, and records that it ran."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\necho "$$" >> "{tmp_path}/ran"\nsleep "${{NAP:-0.1}}"\n')
     program.chmod(0o755)

@@ -20,7 +20,7 @@ def login(tmp_path: Path) -> AgentLogin:
 
 
 def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
-    """As tools do: by a new file in the place of the old one."""
+    """Renew a login as tools do: replace the old file by a new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name("fresh")
     fresh.write_text(text)

@@ -1,4 +1,4 @@
-"""Roles: Markdown that users may read, replace and add to."""
+"""Roles: Markdown texts that users may read, replace, and add."""
 
 from pathlib import Path
 

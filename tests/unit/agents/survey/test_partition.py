@@ -1,4 +1,4 @@
-"""How a project is divided into child jobs."""
+"""Division of a project into child jobs."""
 
 import os
 from collections import Counter

@@ -149,7 +149,7 @@ HTTPS = {"HTTP_X_FORWARDED_PROTO": "https"}
 
 
 def through(guarded: ApiOptions, remote: str, path: str = "/docs", **given: str) -> tuple[str, ...]:
-    """Status, caller's address and scheme of a request from ``remote``, and the answer."""
+    """Return status, caller's address, and scheme of a request from ``remote``, and the answer."""
 
     def application(environ, start_response):  # type: ignore[no-untyped-def]
         start_response("200 OK", [])

@@ -1,4 +1,4 @@
-"""The Python client: faults by ``responses``, the rest against a real HTTP server."""
+"""The Python client: errors from ``responses``, everything else against a real HTTP server."""
 
 import os
 import subprocess

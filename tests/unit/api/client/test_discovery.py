@@ -1,4 +1,4 @@
-"""Where a client finds the key of a folder."""
+"""The files in which a client finds the key of a folder."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A read that many ask for at once is made once; nobody gets one that began before the call."""
+"""Simultaneous equal reads are made once; no caller gets a read that began before its call."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ HANG_SECONDS = 30.0
 
 
 class Slow:
-    """Makes values when a test says so."""
+    """Creates values when a test allows it."""
 
     def __init__(self) -> None:
         self.made = 0

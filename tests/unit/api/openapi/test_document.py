@@ -102,7 +102,7 @@ def test_only_health_and_pages_need_no_key(anonymous: FlaskClient, spec: dict[st
 
 
 def as_sent(model: type[BaseModel], value: dict[str, Any], schema: dict[str, Any]) -> None:
-    """An answer has all required fields of its schema, and no field that is not in it."""
+    """Check that an answer has all required fields of its schema, and no unknown field."""
     assert set(schema.get("required", ())) <= set(value)
     assert set(value) <= set(schema["properties"])
     model.model_validate(value)
@@ -154,7 +154,7 @@ def test_answers_fit_their_schemas(
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 def test_every_body_has_examples_that_are_right(operation: Operation) -> None:
-    """It is required where a field of it is."""
+    """A body is required if one of its fields is."""
     if operation.body is None or operation.body is requests.EmptyRequest:
         return
     assert operation.examples

@@ -1,4 +1,4 @@
-"""Requests become submissions, and plan files are located where they are wrong."""
+"""Requests become submissions; errors in plan files have positions."""
 
 import json
 

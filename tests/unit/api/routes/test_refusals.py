@@ -1,4 +1,4 @@
-"""Refused requests: every refusal is a problem document that says what to do."""
+"""Rejected requests: every rejection is a problem document that says what to do."""
 
 import json
 from http import HTTPStatus
@@ -39,7 +39,7 @@ def job(service: FakeService) -> Job:
 
 
 def problem(response: TestResponse, status: int, kind: str) -> dict[str, Any]:
-    """The problem of an answer, checked in form."""
+    """Return the problem of an answer, after a check of its form."""
     assert response.status_code == status, response.text
     assert response.content_type == "application/problem+json"
     found: dict[str, Any] = json.loads(response.text)

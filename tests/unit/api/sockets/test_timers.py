@@ -1,4 +1,4 @@
-"""Calls for later, of owners who may be gone by then."""
+"""Scheduled calls, whose owners may no longer exist."""
 
 from orchestrator.api.sockets.hub import Timers
 

@@ -1,4 +1,4 @@
-"""The demo's text about its job agrees with the job's files."""
+"""The demo's report about its job agrees with the job's files."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,6 @@
-"""Doctor names one line for each tool of the host that would read the folder, until it is there."""
+"""Doctor names one line for each tool of the host that would read the folder, until the line
+exists.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``run --notify``: which moments are notified, with a real program in place of notify-send."""
+"""``run --notify``: the events that are notified, with a program in place of notify-send."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from orchestrator.cli.follow.notifying import NotifyingDisplay
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The arguments of notify-send, one a line."""
+    """Return the arguments of notify-send, one per line."""
     program, lines = tmp_path / "notify-send", tmp_path / "shown"
     program.write_text(f'#!/bin/sh\nprintf "%s|" "$@" >> {lines}\necho >> {lines}\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The picture of a job on a real terminal: a screen made from a pseudo-terminal's bytes."""
+"""The display of a job on a real terminal: a screen computed from a pseudo-terminal's bytes."""
 
 import fcntl
 import io
@@ -30,7 +30,7 @@ STYLES = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Terminal:
-    """Both ends of a pseudo-terminal, and its screen; all that is written is read."""
+    """Both ends of a pseudo-terminal, and its screen. All output is read."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self._ours, theirs = pty.openpty()
@@ -55,7 +55,9 @@ class Terminal:
         self._screen.resize(lines, columns)
 
     def rows(self) -> list[str]:
-        """The lines of the screen down to the last one that is not empty, once all has come."""
+        """Return the lines of the screen down to the last non-empty line, after all output has
+        arrived.
+        """
         new = b""
         with suppress(queue.Empty):
             while True:
@@ -99,7 +101,7 @@ def begin(display: LiveDisplay, workers: int = 2) -> None:
 
 
 def redraw(display: LiveDisplay) -> None:
-    """Draw now, however short ago the last draw was."""
+    """Draw now, even if the last draw was a moment ago."""
     display._due = 0.0
     display.tick()
 

@@ -250,7 +250,7 @@ def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
 
 
 def on_a_terminal(start: Run, until: bytes, **extra: str) -> tuple[subprocess.Popen[str], int]:
-    """A run whose progress goes to a terminal, as soon as that shows ``until``; the terminal."""
+    """Start a run whose progress goes to a terminal; return the terminal showing ``until``."""
     ours, theirs = pty.openpty()
     process = start("run", "x", stderr=theirs, FAKE="slow", **({"CI": ""} | extra))
     os.close(theirs)

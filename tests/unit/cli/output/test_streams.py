@@ -1,4 +1,4 @@
-"""Whether a stream still has a reader."""
+"""Detection of streams without a reader."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""The server's own log: nothing in it that a terminal obeys, and no secret."""
+"""The server's own log contains no control characters and no secret."""
 
 import io
 import json

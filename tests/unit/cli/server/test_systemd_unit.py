@@ -1,4 +1,4 @@
-"""The text of units: the words of systemd, whatever the paths are."""
+"""The text of units: valid words for systemd, with any paths."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Orchestrator
 
 @pytest.fixture
 def claude(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """A program that tells its version, in front of the PATH."""
+    """A program that prints its version, first on the PATH."""
     bin = tmp_path / "bin"
     bin.mkdir()
     (bin / "claude").write_text("#!/bin/sh\necho 9.8.7 of a stand-in\n")

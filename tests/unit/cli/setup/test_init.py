@@ -1,4 +1,4 @@
-"""``orchestrator init``: the skill in the host project, and nothing else touched."""
+"""``orchestrator init`` writes the skill into the host project, and changes nothing else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``orchestrator triggers``: what is listed, and what becomes of an event in a file."""
+"""``orchestrator triggers``: the list, and the result of an event in a file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which tests may be gone, by the names that runners give them."""
+"""Tests that may be removed, by the names that runners give them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Daily limits of keys and of the whole server: sums, refusals, and stopped jobs."""
+"""Daily limits of keys and of the whole server: sums, rejections, and stopped jobs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A story whose workers take and give back leases, as the engine does it for them."""
+"""A story whose workers acquire and release leases, as the engine does for them."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -20,7 +20,11 @@ class LockStory(Story):
         super().__init__(**limits)
 
     def asks(self, key: WorkerKey, *names: str) -> bool:
-        """Return whether a running worker gets its lock at once; else it waits. Raise Deadlock."""
+        """Request a lock for a running worker. Return True if granted at once; otherwise the worker
+        waits.
+
+        Raise Deadlock.
+        """
         leases = self.scheduler.leases
         entry = leases.request(key, names, self.now)
         if leases.obstacle(entry):
@@ -54,7 +58,10 @@ class LockStory(Story):
         self.leases = {at: lease for at, lease in self.leases.items() if at[0] in running}
 
     def _decide(self, entry: LockEntry) -> None:
-        """It is its turn; to have it now may be a deadlock that was none when it was asked for."""
+        """Decide a waiting request.
+
+        A grant may now be a deadlock, although the request was none.
+        """
         try:
             assert not self.scheduler.leases.obstacle(entry)
         except Deadlock:
@@ -109,7 +116,9 @@ class LockStory(Story):
         return next(task.locks for task in tasks if task.id == worker.task_id)
 
     def _works_for(self, below: Worker, above: Worker, claimed: bool) -> bool:
-        """Whether one is the other or below it, or works for a task whose claim that is."""
+        """True if one worker equals the other, is its descendant, or works for a task with this
+        claim.
+        """
         line = [below]
         while (parent := self.job(line[-1].job_id).parent_key) is not None:
             line.append(self.worker(parent))

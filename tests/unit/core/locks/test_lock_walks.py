@@ -1,7 +1,7 @@
-"""Long random walks with many locks in few hands: circles are refused, and nothing sticks.
+"""Long random walks with many locks and few workers: cycles are rejected, and no lock remains held.
 
-Workers fail, die with child jobs still at work, are sent back, cancelled and retried, and the
-server restarts during all of that.
+Workers fail, die with running child jobs, are rejected, cancelled, and retried, and the server
+restarts during all of that.
 """
 
 from collections import Counter
@@ -75,7 +75,9 @@ class Walk:
             self.story.root(*self._tasks(), max_retries=3)
 
     def _goes_on(self) -> None:
-        """Asks for locks, starts a child job, ends well; or time goes by, or the server dies."""
+        """Take one step: request locks, start a child job, end well, let time pass, or kill the
+        server.
+        """
         waits = self.story.scheduler._trees.locks.waits_for_lease
         free = [each.key for each in self.story.kept.running if not waits(each.key)]
         if not free:

@@ -1,4 +1,4 @@
-"""Agents whose login is refused: one worker shows it, and no other is started."""
+"""Agents whose login fails: one worker shows the failure, and no other worker starts."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -18,7 +18,9 @@ REFUSED = Evidence(error_class=ErrorClass.AUTH, error="invalid x-api-key")
 
 
 def a_story() -> Story:
-    """``opencode`` wants a login, and its provider keeps no prompts; ``shell`` wants nothing."""
+    """Return a story: ``opencode`` needs a login, its provider caches no prompts; ``shell`` needs
+    nothing.
+    """
     needs = Needs(login={"opencode"}.__contains__, mend=lambda agent: "opencode auth login")
     return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
 
@@ -155,7 +157,7 @@ def a_choice() -> Story:
 
 
 def submitted(story: Story, *asked: str) -> tuple[Job, list[WorkerKey]]:
-    """A job with one task for each of these; for ``auto`` it takes claude, as the engine does."""
+    """Submit a job with one task for each agent; ``auto`` resolves to claude, as in the engine."""
     tasks = [a_task(f"t{n}", agents=(each,)) for n, each in enumerate(asked)]
     job = a_job(created_at=story.now)
     workers = [

@@ -135,7 +135,7 @@ _SHORT = {
 
 
 def fail(worker: Worker, exit: Exit, evidence: Evidence) -> Worker:
-    """The worker after one more attempt, with what was made of it."""
+    """Return the worker after one more failed attempt, with the classified failure."""
     worker = replace(worker, attempt=worker.attempt + 1)
     failure = classify(worker, exit, evidence, judge(exit, evidence))
     return replace(worker, result=noted(worker.result or WorkerResult(), failure))

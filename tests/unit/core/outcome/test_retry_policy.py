@@ -40,7 +40,7 @@ def may(
 
 
 def attempts_used(**given: Any) -> int:
-    """How many attempts a worker gets that fails the same way each time."""
+    """Return the number of attempts of a worker that always fails in the same way."""
     number = 1
     while may(attempt=number, before=FAILURE if number > 1 else None, **given):
         number += 1

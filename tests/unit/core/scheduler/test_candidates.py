@@ -1,4 +1,4 @@
-"""Stories of tasks that several agents try in parallel, and of the comparing workers."""
+"""Stories of tasks with several candidates, and of the workers that compare them."""
 
 import json
 
@@ -133,7 +133,7 @@ def test_candidates_below_another_worker_are_compared_too() -> None:
 
 
 def a_reviewed_job(story: Story, **config: object) -> tuple[Job, WorkerKey]:
-    """Two candidates have succeeded and a third has not; a task waits for theirs."""
+    """Return a job: two candidates succeeded, a third failed; a task depends on theirs."""
     task = a_task("a", agents=("x", "y", "z"), review="judge", retries=0)
     root = story.root(task, a_task("b", "a"), **config)
     story.ends(story.key(root, 1), EXIT_0, changed(9))

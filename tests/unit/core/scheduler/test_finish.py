@@ -29,7 +29,7 @@ def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> Non
 
 
 def promised(said: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
-    """Of a worker whose process ends while its child jobs are at work."""
+    """Return the evidence of a worker whose process ends while its child jobs run."""
     found = Delivery(changed=False, expected=True, deferred=said)
     return Evidence(output="Which one?", delivery=replace(found, **delivery))  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Stories of workers whose changes do not pass together with the others' changes."""
+"""Stories of workers whose changes fail together with the changes of others."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.unit.core.story import Story
 
 
 def _done(**config: object) -> tuple[Story, Job]:
-    """Two tasks that succeeded, the second on top of the first, and no report yet."""
+    """Return a story of two successful tasks, the second on top of the first, with no report."""
     story = Story()
     story.writes_reports = False
     root = story.root(a_task("a"), a_task("b", "a"), **config)

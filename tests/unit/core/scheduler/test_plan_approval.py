@@ -1,4 +1,4 @@
-"""Stories of jobs whose tasks an agent makes, and of plans that wait for a person."""
+"""Stories of jobs that an agent plans, and of plans that wait for a person."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Random stories: whatever happens in whatever order, the promises hold."""
+"""Random stories: the promises hold for any events in any order."""
 
 from dataclasses import replace
 from typing import Any
@@ -89,7 +89,7 @@ CONFIGS = st.fixed_dictionaries(
 
 
 class Stories(RuleBasedStateMachine):
-    """Steps are taken by a Story, which stores every turn and checks what is stored."""
+    """A Story takes the steps, stores every turn, and checks the stored state."""
 
     @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
     def begin(self, workers: int, live: int) -> None:
@@ -106,7 +106,7 @@ class Stories(RuleBasedStateMachine):
         self._watch()
 
     def _watch(self) -> None:
-        """Note every change of a status, also those that one turn makes one after the other."""
+        """Record every change of a status, including several changes in one turn."""
         unit_of_work = self.story.scheduler._unit_of_work
         update_job, update_worker = unit_of_work.update_job, unit_of_work.update_worker
 
@@ -124,11 +124,11 @@ class Stories(RuleBasedStateMachine):
     # Allowed actions
 
     def _asking(self) -> list[WorkerKey]:
-        """Workers whose process is there: they may ask for child jobs and exit."""
+        """Return workers with a running process, which may start child jobs and exit."""
         return [attempt.key for attempt in self.story.kept.running]
 
     def _workers_asking(self) -> list[WorkerKey]:
-        """Planners and reviewers start no child jobs."""
+        """Return the same without planners and reviewers, which start no child jobs."""
         return [key for key in self._asking() if not self.story.worker(key).is_adviser]
 
     def _unfinished(self) -> list[Job]:
@@ -231,7 +231,7 @@ class Stories(RuleBasedStateMachine):
         assert kept.workers == before
 
     def _takes_feedback(self) -> list[WorkerKey]:
-        """Ended workers whose job can continue with them."""
+        """Return ended workers whose job can continue with them."""
         kept = self.story.kept
         return [
             worker.key
@@ -399,7 +399,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def a_paused_job_starts_nothing(self) -> None:
-        """Attempts run on, and a worker whose child jobs have ended may go on."""
+        """Running attempts continue. A worker whose child jobs have ended may resume."""
         kept = self.story.kept
         paused = {job.id for job in kept.jobs.values() if job.pause}
         begun = {each: worker.attempt for each, worker in kept.workers.items()}

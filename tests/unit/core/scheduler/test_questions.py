@@ -18,7 +18,7 @@ def asking(id: str = "ok", *needs: str, **changes: Any) -> TaskSpec:
 
 
 def a_deployment(**limits: Any) -> tuple[Story, Job]:
-    """Build, ask, deploy."""
+    """Return a job with three tasks: build, ask, deploy."""
     story = Story(**limits)
     return story, story.root(a_task("build"), asking("ok", "build"), a_task("deploy", "ok"))
 

@@ -1,4 +1,4 @@
-"""The order of starts: real workflow graphs in simulation, and what is remembered of run times."""
+"""The start order: real workflow graphs in simulation, and stored run times."""
 
 import heapq
 import json
@@ -32,7 +32,7 @@ class _Flow:
 
     @property
     def bound(self) -> float:
-        """Seconds below which no schedule comes."""
+        """Return a lower bound on the seconds of any schedule."""
         ends: dict[str, float] = {}
         for task in self.tasks:
             begin = max((ends[each] for each in task.depends_on), default=0.0)
@@ -73,7 +73,7 @@ class _Flow:
 
 
 def _learned(flow: _Flow, factor: Callable[[], float]) -> Mapping[str, float]:
-    """Return what a second run of the same plan expects."""
+    """Return the expected run times of a second run of the same plan."""
     times, job = RunTimes(), a_job()
     times.expected(job, flow.tasks)
     for task in flow.tasks:

@@ -20,7 +20,7 @@ def chain(length: int) -> list[TaskSpec]:
 
 
 def nested(story: Story, depth: int) -> list[tuple[Job, WorkerKey]]:
-    """A root job whose worker starts a child job whose worker starts ... ``depth`` deep."""
+    """Return a root job whose worker starts a child job whose worker starts ... ``depth`` deep."""
     line = []
     job = story.root()
     line.append((job, story.key(job)))

@@ -1,4 +1,4 @@
-"""Values out of JSON that may hold anything."""
+"""Values from JSON with arbitrary content."""
 
 import json
 

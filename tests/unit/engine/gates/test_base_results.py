@@ -1,4 +1,4 @@
-"""Findings of gates on base commits, kept for later jobs."""
+"""Findings of gates on base commits, stored for later jobs."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Packages of Node.js that a project names and that nobody has installed."""
+"""Node.js packages that a project names and that are not installed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which gates a job is stored with."""
+"""The gates with which a job is stored."""
 
 from collections.abc import Mapping
 from typing import Any

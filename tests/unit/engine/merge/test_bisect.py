@@ -22,7 +22,9 @@ def part(name: str, *needs: str) -> MergePart:
 
 
 class Bench:
-    """States are the names of the parts in them; the gates fail where one of ``bad`` is in."""
+    """A test bench: a state is the names of its parts; the gates fail if it contains one of
+    ``bad``.
+    """
 
     def __init__(self, *bad: frozenset[str], conflicting: frozenset[str] = frozenset()) -> None:
         self.bad, self.conflicting = bad, conflicting
@@ -68,7 +70,7 @@ def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
 
 
 def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() -> None:
-    """A person took a second candidate of the task, and the gates refuse that one."""
+    """A person included a second candidate of the task, which the gates reject."""
     bench = Bench(bad("taken"))
     taken = MergePart(a_worker(id="taken", task_id="a"))
     parts = [part("a"), taken, part("b", "a")]
@@ -130,7 +132,9 @@ def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
 
 
 class Uniting(Bench):
-    """Parts in ``united`` go on top of others only by a union; its state is another one."""
+    """A bench on which parts in ``united`` can only be merged by a union, which gives another
+    state.
+    """
 
     def __init__(self, *bad: frozenset[str], united: frozenset[str]) -> None:
         super().__init__(*bad)

@@ -1,6 +1,6 @@
-"""Which requests clearly ask for a change of files, and which for an answer.
+"""Requests that clearly ask for a change of files, or for an answer.
 
-A change that is not made is a failure, so nothing else may be taken for one.
+A missing change is a failure, so unclear requests must not count as requests for a change.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Which requests a model is asked to split, where nobody said who plans."""
+"""Requests that a model splits, if no planner is named."""
 
 import pytest
 

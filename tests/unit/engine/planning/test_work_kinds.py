@@ -511,7 +511,7 @@ NOTHING = [
 
 
 def told(task: TaskSpec) -> str:
-    """Such as ``Write tests. [testing] <- 1, 2``."""
+    """Return a task as text, such as ``Write tests. [testing] <- 1, 2``."""
     role = f" [{task.role}]" if task.role else ""
     needs = ", ".join(need.removeprefix("task_") for need in task.depends_on)
     return task.title + role + (f" <- {needs}" if needs else "")

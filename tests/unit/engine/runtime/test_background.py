@@ -1,4 +1,4 @@
-"""Attempts that are made ready beside the loop, and stops that come meanwhile."""
+"""Attempts that are prepared in the background, and stops that arrive during this."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def background() -> Iterator[BackgroundPool]:
 
 
 def begun(background: BackgroundPool) -> None:
-    """An attempt of which one thread says that it is being made ready."""
+    """An attempt whose preparation a thread has reported."""
     there = threading.Event()
     background.begin("a", there.set)
     assert there.wait(WITHIN)

@@ -1,4 +1,4 @@
-"""Whether the machine has room for one more worker."""
+"""Capacity of the machine for one more worker."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ranges of ports: of one worker at a time, and free."""
+"""Ranges of ports: each free, and used by one worker at a time."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Work that a full disk holds up is repeated, ever more seldom."""
+"""Work that waits for disk space is repeated, after growing pauses."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Threads where no further one can be had."""
+"""A thread pool when no further thread can start."""
 
 import threading
 

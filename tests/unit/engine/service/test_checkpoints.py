@@ -1,4 +1,4 @@
-"""Which of several checkpoints with the same content a worker is at."""
+"""The present checkpoint of a worker among several with the same content."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Comments from events: stored, gathered, and given once, also after a crash."""
+"""Comments from events: stored, grouped, and sent once, also after a crash."""
 
 import os
 import time

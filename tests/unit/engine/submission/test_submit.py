@@ -20,7 +20,7 @@ ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))
 
 
 class Desk:
-    """Submits to a scheduler of its own."""
+    """Submits jobs to its own scheduler."""
 
     def __init__(self, **ceilings: int) -> None:
         self.scheduler = Scheduler(max_workers=4)
@@ -51,7 +51,7 @@ class Desk:
         return self._submitting.submit(self.scheduler, asked, 1.0)
 
     def start_all(self) -> list[Caller]:
-        """The callers that the workers which start now are."""
+        """Start all ready workers; return their callers."""
         commands = self.scheduler.turn(1.0)
         return [
             Caller(

@@ -1,4 +1,4 @@
-"""Which events become messages, and to whom."""
+"""Events that become messages, and the endpoints that get them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ ME = Subscription(
 def told(
     subscriptions: Sequence[Subscription], kind: EventKind, *jobs: Job, outbox: Outbox | None = None
 ) -> list[tuple[str, str]]:
-    """The endpoints and topics of messages about an event of the last job."""
+    """Return the endpoints and topics of messages about an event of the last job."""
     view = cast(SchedulerView, SimpleNamespace(jobs={job.id: job for job in jobs}, workers={}))
     change = Change(events=[an_event(jobs[-1], 7, kind=kind, at=100.0)])
     found = (outbox or Outbox(subscriptions)).with_entries(change, view).outbox

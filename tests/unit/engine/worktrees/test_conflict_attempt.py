@@ -1,4 +1,4 @@
-"""Where a worker's conflicts are, by the refs that a crash may leave behind."""
+"""The place of a worker's conflicts, by the refs that a crash may leave."""
 
 from pathlib import Path
 

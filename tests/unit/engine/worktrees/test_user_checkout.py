@@ -16,7 +16,7 @@ LOCK = "git index.lock"
 
 
 class Looks:
-    """One look after the other; the last one stays."""
+    """States of the checkout, one for each read; the last state stays."""
 
     def __init__(self, *looks: Mapping[str, str]) -> None:
         self._looks = list(looks)

@@ -1,4 +1,4 @@
-"""Commands that go by their exit code, and have run no test."""
+"""Commands that are judged by their exit code, and ran no test."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reports of gates: real ones are read, hostile ones are refused in words."""
+"""Reports of gates: real reports are read, hostile reports are rejected with a message."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Work of removed jobs that is nowhere else is kept; all other work of theirs goes."""
+"""Work of removed jobs is kept if no other ref has it; all their other refs are removed."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def work(repository: GitRepository, directory: Path, name: str = "new.txt") -> s
 
 
 def forget(project: Project, repository: GitRepository) -> list[str]:
-    """As when a job is removed: its directory has another name by then."""
+    """Forget a job as its removal does: its directory already has another name."""
     job = project.path / "product" / "workspace" / "job_1"
     aside = job.with_name(".removing-job_1")
     if job.exists():

@@ -1,4 +1,4 @@
-"""Named pipes that an agent leaves where git, or we, read a file: nobody waits at them."""
+"""Named pipes at paths that git or the product reads: no read waits at them."""
 
 import os
 import socket
@@ -63,7 +63,7 @@ def put_pipe(path: Path) -> None:
 
 
 def committed(repository: GitRepository, directory: Path) -> str:
-    """As after an attempt; and another worktree is opened and removed meanwhile."""
+    """Commit as after an attempt, and open and remove another worktree."""
     start = repository.base().commit
     beside = f"{directory}-2"
     repository.open_worktree(beside, OTHER, start)
@@ -118,7 +118,7 @@ def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
 
 
 def test_who_comes_while_a_pipe_is_removed_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """Each opens it again and again, so that some are just about to when it goes."""
+    """Each thread opens the pipe repeatedly, so that some open it just before its removal."""
     pipe = tmp_path / "MERGE_HEAD"
     script = (
         "import os, sys\n"
@@ -153,7 +153,7 @@ def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepo
 def test_what_git_is_given_is_given_once_however_long_it_takes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Git waits a second for this lock before it reads on."""
+    """Git waits a second for this lock before it continues to read."""
     monkeypatch.setattr(runner, "PAUSES", (0.0, *(0.05,) * 400))
     head = project.git("rev-parse", "HEAD").strip()
     project.git("pack-refs", "--all")

@@ -1,4 +1,4 @@
-"""Temporary files that a git leaves whose disk is full."""
+"""Temporary files that git leaves on a full disk."""
 
 import os
 import time

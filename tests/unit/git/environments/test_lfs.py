@@ -18,7 +18,7 @@ BIG = "content of a large file\n"
 
 @pytest.fixture
 def project(project: Project) -> Project:
-    """With a remote that nobody must ask."""
+    """A project with a remote that no command may call."""
     project.git("lfs", "install", "--local")
     project.git("config", "remote.origin.url", "http://127.0.0.1:9/nowhere.git")
     project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
@@ -72,7 +72,7 @@ def test_a_filter_without_its_program_stops_nobody(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with a global ``git lfs install`` of another machine: the filter is required."""
+    """For example, after ``git lfs install`` on another machine: the filter is required."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("git", "sh"):

@@ -1,6 +1,6 @@
 """``land --pr``: the pushed branch, and the arguments of ``gh`` and ``glab``.
 
-Programs of these names write down how they are called: the services cannot be reached here.
+Programs of these names record their arguments, because the services cannot be reached here.
 """
 
 import os

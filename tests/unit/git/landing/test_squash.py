@@ -265,7 +265,7 @@ TITLE = "work\n\nOrchestrator-Worker: worker_1\n"
 
 
 def attempts(project: Project, *subjects: str) -> list[str]:
-    """Commits on a branch, one on the other; the first is the start."""
+    """Return commits on a branch, each on top of the previous; the first is the start."""
     project.git("checkout", "-q", "-b", "attempts")
     found = [project.git("rev-parse", "HEAD")]
     for number, subject in enumerate(subjects):

@@ -1,4 +1,4 @@
-"""Files that two sides changed: by their line ends, by both sides' lines, and by theirs."""
+"""Files that two sides changed: line ends, both sides' lines, and the other side's version."""
 
 import subprocess
 from collections.abc import Mapping
@@ -202,7 +202,7 @@ def test_a_change_of_both_stays_a_conflict_whatever_the_line_ends(
 
 
 def test_indentation_is_never_ignored(project: Project, repository: GitRepository) -> None:
-    """In Python it says what belongs to the loop."""
+    """In Python, indentation decides which lines belong to a loop."""
     text = "for x in y:\n    a()\n    b()\nc()\n"
     ours, theirs = {"a.py": text.replace("    b", "b")}, {"a.py": text.replace("b()", "b(x)")}
     for union in (False, True):

@@ -1,4 +1,4 @@
-"""Conflicts of every kind, found without touching a file; landing, and taking it back."""
+"""Conflicts of every kind, found without touching a file; landing, and undoing a landing."""
 
 import os
 import re
@@ -379,7 +379,7 @@ def test_undo_changes_nothing_where_git_is_locked(
 
 
 def _typed(project: Project, said: str) -> None:
-    """What is told to be typed."""
+    """Run the command that a message says to type."""
     subprocess.run(["bash", "-ec", said.split("`")[1]], cwd=project.path, check=True)
 
 
@@ -540,7 +540,7 @@ def test_what_was_landed_on_two_branches_is_undone_on_each(
 
 @pytest.fixture
 def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run the given action in place of moving the checkout, then kill git."""
+    """Run the given action instead of moving the checkout, then kill git."""
 
     def arm(instead: str, at: str = "reset --keep") -> None:
         place = tmp_path / "bin"

@@ -1,4 +1,4 @@
-"""Worktrees that agents have broken: none of the agents' work is lost."""
+"""Worktrees that agents have broken: no work of the agents is lost."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def opened(repository: GitRepository, directory: str) -> Path:
 
 @pytest.fixture
 def own(opened: Path) -> Project:
-    """The worktree as its agent sees it."""
+    """Return the worktree as its agent sees it."""
     return Project(opened)
 
 

@@ -23,7 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def job(directory: str) -> Path:
-    """A root job's directory; its one worker has a worktree."""
+    """A root job's directory, with a worktree of its one worker."""
     os.mkdir(directory)
     return Path(directory).parents[2]
 

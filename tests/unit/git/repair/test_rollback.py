@@ -1,4 +1,4 @@
-"""Ignored files in checkpoints, and worktrees that are as they were."""
+"""Ignored files in checkpoints, and worktrees that are restored to their former state."""
 
 import os
 from pathlib import Path

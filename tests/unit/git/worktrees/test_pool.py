@@ -1,4 +1,4 @@
-"""Files of closed worktrees serve the next ones, and are as if they had been written anew."""
+"""Files of closed worktrees are reused by the next worktrees, and equal newly written files."""
 
 import os
 import time

@@ -147,7 +147,7 @@ def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
 
 
 def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_path: Path) -> None:
-    """Git has a file called ``refs/heads`` there."""
+    """With a reftable, git has a file called ``refs/heads``."""
     (tmp_path / "refs").mkdir()
     (tmp_path / "refs" / "heads").write_text("this repository uses the reftable format\n")
     admin = tmp_path / "worktrees" / "worktree"
@@ -170,7 +170,7 @@ def test_what_somebody_pruned_of_an_index_is_written_anew(
 
 
 def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -> None:
-    """As the user's ``git gc`` does, which prunes worktrees, too."""
+    """The user's ``git gc`` removes entries, because it prunes worktrees."""
     entry = tmp_path / "entry"
     (entry / "logs").mkdir(parents=True)
     for number in range(500):
@@ -326,7 +326,7 @@ def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRe
 def test_a_bare_repository_has_no_files_for_workers(
     project: Project, tmp_path: Path, inside: str
 ) -> None:
-    """Itself, and where people keep one beside its worktrees."""
+    """The bare repository itself, and a directory that holds it together with its worktrees."""
     top = tmp_path / "top"
     project.git("clone", "-q", "--bare", ".", str(top if inside == "." else top / ".bare"))
     if inside != ".":

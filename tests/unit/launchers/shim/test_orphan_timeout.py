@@ -1,4 +1,4 @@
-"""The lease of a worker whose server is gone, by a clock that the test moves."""
+"""The orphan timeout of a worker whose server has exited, by a clock that the test moves."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ def lock(tmp_path: Path) -> Path:
 
 
 def ends_after(lease: OrphanTimeout, start: float, most: float) -> float | None:
-    """When it is over, looked at whenever it asks for it."""
+    """Return the seconds after which the timeout expires, checked at each requested time."""
     now = start
     while now <= start + most:
         if lease.is_over(now):

@@ -1,4 +1,4 @@
-"""When the log of an attempt counts as lost."""
+"""Conditions under which the log of an attempt counts as lost."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Of the words of a plan that an agent made, only plain calls of checkers are run."""
+"""Gates in an agent's plan: only plain calls of checking programs are run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What events of GitHub ask of a worker."""
+"""Requests to a worker in events of GitHub."""
 
 import json
 from pathlib import Path

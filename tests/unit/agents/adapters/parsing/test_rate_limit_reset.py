@@ -1,4 +1,4 @@
-"""When an account may be used again, in the words of the providers."""
+"""Reset times of accounts, in the providers' wording."""
 
 from datetime import UTC, datetime
 

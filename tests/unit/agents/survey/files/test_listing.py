@@ -1,4 +1,4 @@
-"""Which files are surveyed."""
+"""The files that are surveyed."""
 
 import os
 from pathlib import Path

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 class Terminal:
-    """The program on a pseudo-terminal of its own."""
+    """The program on its own pseudo-terminal."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.screen = pyte.Screen(120, 20)

@@ -40,7 +40,7 @@ def names(view: View) -> list[str]:
 
 
 def drawn(frame: Frame, width: int = 120, height: int = 12) -> list[str]:
-    """What a terminal shows of a frame."""
+    """Return a frame as a terminal shows it."""
     screen = pyte.Screen(width, height)
     lines = frame.lines(width, height)
     assert len(lines) == height

@@ -1,4 +1,4 @@
-"""Exits that versions without a cause have recorded."""
+"""Exits that versions without a cause recorded."""
 
 import json
 from pathlib import Path

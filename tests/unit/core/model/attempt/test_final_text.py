@@ -1,6 +1,6 @@
 """Real and realistic final texts of agents, and the verdict for each.
 
-What only offers, explains or reviews must never be taken for a question that waits, or a refusal.
+An offer, explanation, or review must never count as an open question or a refusal.
 """
 
 import pytest

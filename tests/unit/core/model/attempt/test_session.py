@@ -1,4 +1,4 @@
-"""Whether the next attempt resumes the session of the one before: one row for each combination."""
+"""The decision to resume the previous attempt's session: one row for each combination."""
 
 import pytest
 

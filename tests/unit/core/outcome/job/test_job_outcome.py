@@ -1,4 +1,4 @@
-"""How a job ended follows from how its workers ended."""
+"""The outcome of a job follows from the outcomes of its workers."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Work that a job's result lacks and that no merge reports."""
+"""Work that a job's result lacks, although no merge reports this."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A limited account costs time: never a retry, never another agent's turn."""
+"""A rate-limited account only costs time: no retry, and no turn of another agent."""
 
 import pytest
 

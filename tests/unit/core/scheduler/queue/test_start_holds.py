@@ -1,4 +1,4 @@
-"""Workers that wait for their shared context, and for the first of them to be heard of."""
+"""Workers that wait for their shared context, and for the first worker's answer from the model."""
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job, WaitingFor, WorkerKey
@@ -12,7 +12,9 @@ PENDING, RUNNING = WorkerStatus.PENDING, WorkerStatus.RUNNING
 
 
 def a_story(**more: object) -> Story:
-    """Workers of claude and codex read prompts, claude's provider keeps them; shell does not."""
+    """Return a story: claude and codex read prompts, claude's provider caches them; shell reads
+    none.
+    """
     prompting = Prompting(
         reads={"claude", "codex"}.__contains__, caches={"claude"}.__contains__, ahead_seconds=20
     )

@@ -20,7 +20,7 @@ def an_attempt(number: int = 1) -> Attempt:
 
 
 def a_ledger() -> tuple[UnitOfWork, Job]:
-    """One job with one worker, stored already."""
+    """Return a unit of work with one stored job of one worker."""
     unit_of_work, job = UnitOfWork(), a_job(id="job")
     unit_of_work.add_job(job, [a_task()], [WORKER])
     unit_of_work.take()

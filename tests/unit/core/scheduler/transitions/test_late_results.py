@@ -1,4 +1,4 @@
-"""Stories of results that come after their attempt was abandoned."""
+"""Stories of results that arrive after their attempt was declared lost."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.unit.core.story import Story
 
 
 def a_loss(**config: int) -> tuple[Story, WorkerKey]:
-    """A worker whose first attempt is lost, and whose next one has not started."""
+    """Return a story with a worker whose first attempt is lost, and whose next has not started."""
     story = Story()
     key = story.key(story.root(a_task("a"), a_task("b", "a"), **{"max_retries": 2, **config}))
     story.ends(key, LOST)
@@ -20,7 +20,7 @@ def a_loss(**config: int) -> tuple[Story, WorkerKey]:
 
 
 def comes(story: Story, exit: Exit = EXIT_0) -> int:
-    """What was sought is there now; how many attempts that are."""
+    """Deliver the sought results; return the number of attempts."""
     sought = story.scheduler.attempts_sought(story.now)
     for attempt in sought:
         story.scheduler.late_result(attempt, exit, DONE, "the record", story.now)

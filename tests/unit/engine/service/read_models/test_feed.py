@@ -1,4 +1,4 @@
-"""The feed of all jobs: what a reader that comes back gets."""
+"""The feed of all jobs: the items that a returning reader gets."""
 
 from collections.abc import Iterator
 from dataclasses import replace
