@@ -7,7 +7,7 @@ usage() {
 Usage: benchmarks/run.sh [options] [names...]
 
 Prints tables in Markdown and writes benchmarks/results.json. Without names everything runs:
-  dispatch latency streams load efficiency workflows memory growth reads restart worktrees walk launcher store
+  dispatch latency streams load efficiency workflows memory growth reads outbox restart worktrees git commands starts walk launcher store
 
   --quick          small sizes: shows that everything works, the figures mean nothing
   --rounds N       rounds of dispatch and launcher (5)
