@@ -220,15 +220,19 @@ def test_the_list_of_jobs_is_live_and_still_under_the_pointer(page: Page, site: 
 def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) -> None:
     slow = [shell("sleep 1.5; sleep 1.5")]
     limited = site.job(slow, wait=False, max_wall_seconds=1, on_limit="ask")
-    ask = {"id": "ok", "approve": "Deploy to production?"}
-    job = site.job([ask, shell("echo deployed", depends_on=["ok"])], wait=False)
+    build = shell("echo built version 7", id="build")
+    ask = {"id": "ok", "approve": "Deploy to production?", "depends_on": ["build"]}
+    job = site.job([build, ask, shell("echo deployed", depends_on=["ok"])], wait=False)
     page.goto(site.url)
     needs = page.locator("#needs li", has_text=job)
     expect(needs).to_contain_text("Deploy to production?", timeout=ENDED_MS)
-    page.goto(f"{site.url}/jobs/{job}")
-    page.locator("#needs").get_by_role("button", name="Approve").click()
+    needs.get_by_role("link", name="Deploy to production?").click()
+    expect(page.locator("main")).to_contain_text("built version 7")
+    page.locator("main").get_by_role("button", name="Approve").click()
     page.get_by_label("Comment").fill("Go on")
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(page.locator("main")).to_contain_text("Answered by default: Go on")
+    page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".pill")).to_have_text("completed", timeout=ENDED_MS)
     expect(page.locator("#needs")).to_have_count(0)
 

@@ -23,6 +23,8 @@ class Question:
     """An asked question, and its answer."""
 
     asked_at: float
+    #: What is asked; empty for questions of earlier versions.
+    text: str = ""
     #: When the timeout decides; None: never.
     due_at: float | None = None
     #: Since when the wait does not count as wall time if nothing of the job runs: the question, or

@@ -150,8 +150,9 @@ def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
 
 
 def _text(kind: NeedKind, worker: Worker) -> str:
-    who = worker.task_id if kind is NeedKind.QUESTION else f"{worker.id} ({worker.agent})"
-    return f"{who}: {worker.reason}"
+    if kind is NeedKind.QUESTION:
+        return (worker.question.text if worker.question else "") or worker.reason
+    return f"{worker.id} ({worker.agent}): {worker.reason}"
 
 
 def _command(kind: NeedKind, worker: Worker) -> str:

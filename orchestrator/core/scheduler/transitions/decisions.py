@@ -88,7 +88,7 @@ class Questions:
         task = self._trees.task_of(worker)
         job = self._running.begin(worker, now)
         due_at = None if task.timeout is None else now + task.timeout
-        question = Question(asked_at=now, due_at=due_at, counted_from=now)
+        question = Question(asked_at=now, text=task.approve, due_at=due_at, counted_from=now)
         self._unit_of_work.move_worker(
             worker.key,
             WorkerStatus.WAITING,
@@ -266,7 +266,7 @@ class Pauses:
 
     def _stop(self, worker: Worker, pause: Pause) -> None:
         self._trees.nodes[worker.key].stopping = True
-        by, cause = f"the pause by {pause.by}", ExitCause.PAUSED
+        by, cause = f"the pause by key {pause.by}", ExitCause.PAUSED
         stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by, cause)
         self._trees.commands.append(stop)
 

@@ -9,6 +9,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.decisions.question import PERSON, Decision
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.outcome.job.needs import needs_of
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story, a_family
 
@@ -38,6 +39,7 @@ def test_a_question_is_asked_when_what_it_depends_on_is_done() -> None:
     assert worker.status is WorkerStatus.WAITING
     assert worker.waiting_for is not None and worker.waiting_for.kind is WaitKind.ANSWER
     assert worker.reason == "waiting for a person: Deploy?"
+    assert [need.text for need in needs_of(story.job(job.id), [worker])] == ["Deploy?"]
     assert worker.question is not None and worker.question.is_open
     assert EventKind.QUESTION_ASKED in story.events(job)
 

@@ -1,13 +1,12 @@
 // What needs a person, with one primary and one other action for each kind.
 import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
-import { path, post } from "../core/api.js";
 import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
-import { act, cancelJob, raiseLimits, rejectPlan } from "../parts/act.js";
-import { ask } from "../parts/ask.js";
+import { cancelJob, raiseLimits, rejectPlan } from "../parts/act.js";
 import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
+import { answerQuestion } from "../worker/question.js";
 
 // A job of thousands of workers changes with each event.
 const REFRESH_MS = 500;
@@ -17,16 +16,12 @@ const MOST = 5;
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
 
-const answer = (need, word, title) => async () => {
-  const comment = await ask({ title, text: need.text, field: "Comment", yes: title, no: "Not yet" });
-  if (comment === null) return null;
-  return act(() => post(path("jobs", need.job_id, "tasks", need.task_id, word), { comment }), `${title}: done`);
-};
+const answer = (need, word) => answerQuestion(need.job_id, need.task_id, word, plain(need.text));
 
 // icon, words, address, word of the primary action (a link, or a call), and the other action
 const KINDS = {
   approval: { icon: "i-check", words: "Approve a plan", to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
-  question: { icon: "i-comment", words: "A question", to: job, word: "Approve", call: (need) => answer(need, "approve", "Approve"), other: ["Reject", (need) => answer(need, "reject", "Reject")()] },
+  question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
   conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
   asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },

@@ -15,9 +15,11 @@ import { messageTo, readsMessages, retryWorker, stopWorker } from "../job/panel.
 import { useTick } from "../job/model.js";
 import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/aside.js";
 import { Log } from "../worker/log.js";
+import { Question } from "../worker/question.js";
 import { Prompt, Steps } from "../worker/steps.js";
 
 const LIVE_MS = 2000;
+const PERSON = "person";
 const TABS = [["", "Log", "i-log"], ["steps", "Said and did", "i-comment"], ["prompt", "Prompt", "i-report"]];
 
 function Actions({ job, worker, refresh }) {
@@ -48,8 +50,8 @@ function Head({ job, worker, tab, refresh }) {
     <div class="line"><div><h1>${plain(worker.title || worker.task_id)}</h1></div><${Actions} job=${job} worker=${worker} refresh=${refresh} /></div>
     <div class="vitals one"><${State} state=${worker.status} pill=${true}>${worker.status.replace("recursive_", "")}<//>
       <dl class="n">${stats.map(([name, value]) => html`<div class="stat" key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></div>
-    ${worker.reason && html`<p class="small soft reason">${plain(worker.reason)}</p>`}
-    <nav class="tabs" aria-label="Parts of this worker">${TABS.map(([name, word, icon]) => html`<a key=${name} href=${name ? `?tab=${name}` : location.pathname} aria-current=${tab === name ? "page" : undefined}><${Icon} name=${icon} />${word}</a>`)}
+    ${worker.reason && worker.agent !== PERSON && html`<p class="small soft reason">${plain(worker.reason)}</p>`}
+    <nav class="tabs" aria-label="Parts of this worker">${worker.agent !== PERSON && TABS.map(([name, word, icon]) => html`<a key=${name} href=${name ? `?tab=${name}` : location.pathname} aria-current=${tab === name ? "page" : undefined}><${Icon} name=${icon} />${word}</a>`)}
       ${worker.files_created.length > 0 && html`<a href=${`/jobs/${job}/changes?worker=${worker.worker_id}`}><${Icon} name="i-diff" />Changes<span class="n">${worker.files_created.length}</span></a>`}
       ${worker.chosen !== undefined && html`<a href=${`/jobs/${job}/t/${encodeURIComponent(worker.task_id)}`}><${Icon} name="i-branch" />Candidates</a>`}</nav></div></section>`;
 }
@@ -63,7 +65,7 @@ export function Page({ job, worker: id }) {
   if (error && !worker) return html`<main id="main"><h1 class="sr">Worker ${id}</h1><section class="card"><${Failure} error=${error} back=${`/jobs/${job}`} /></section></main>`;
   if (!worker) return html`<main id="main"><${Loading} /></main>`;
   const running = !worker.ended_at && Boolean(worker.started_at);
-  const main = { steps: () => html`<${Steps} job=${job} id=${id} running=${running} />`, prompt: () => html`<${Prompt} url=${worker.prompt_url} />` }[tab]
+  const main = worker.agent === PERSON ? () => html`<${Question} key=${worker.status} job=${worker.job_id} worker=${worker} refresh=${refresh} />` : { steps: () => html`<${Steps} job=${job} id=${id} running=${running} />`, prompt: () => html`<${Prompt} url=${worker.prompt_url} />` }[tab]
     || (() => html`<${Log} key=${`${id}${Boolean(worker.started_at)}`} job=${worker.job_id} id=${id} worker=${worker} />`);
   return html`<${Title} text=${`${worker.worker_id} · ${worker.status}`} /><${Head} job=${job} worker=${worker} tab=${tab} refresh=${refresh} />
     <main id="main"><div class="cols"><div>${main()}</div><aside class="stack"><${Attempts} worker=${worker} /><${Gates} worker=${worker} />
