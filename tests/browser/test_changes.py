@@ -1,5 +1,7 @@
 """The changes of a job: comments that come back as one more attempt, candidates, a conflict."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -31,6 +33,9 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
         client.wait(job, timeout=60)
     prompts = list(site.server.folder.rglob("seen-2.md"))
     assert "`answer.txt`, line 2" in prompts[0].read_text()
+    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+    both = page.get_by_role("button", name=re.compile("^Attempt . success"))
+    expect(both).to_have_count(2)
     page.goto(f"{site.url}/jobs/{job}")
     page.get_by_role("button", name="Land", exact=True).wait_for()
     for _ in ("the head's", "the dialog's"):

@@ -7,6 +7,7 @@ import { useQuery } from "../core/query.js";
 import { go, note, place } from "../core/router.js";
 import { useStore } from "../core/store.js";
 import { Icon } from "../parts/icon.js";
+import { attemptState } from "../parts/state.js";
 import { many, plain, seconds } from "../text/format.js";
 import { hatch, tokens } from "./canvas.js";
 import { workerPath } from "./graph.js";
@@ -45,8 +46,8 @@ function ofAttempts(model, i, attempts) {
     const last = index === attempts.length - 1;
     const from = at(attempt.started_at);
     const to = attempt.ended_at ? at(attempt.ended_at) : model.now();
-    if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "pause before the retry" });
-    made.push({ kind: "work", from, to, state: last ? model.state[i] : "failed", title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` });
+    if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "between attempts" });
+    made.push({ kind: "work", from, to, state: attemptState(attempt, model.state[i], last), title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` });
     // After its last attempt a worker's end is that of its gates.
     if (last && model.t1[i] !== null && model.t1[i] - to > 0.05) made.push({ kind: "gate", from: to, to: model.t1[i], state: model.state[i], title: "gates" });
   });
@@ -235,7 +236,7 @@ function useDrag(move) {
   };
 }
 
-const KINDS = [["work", "attempt"], ["child", "waits for a child job"], ["pause", "pause before a retry"], ["gate", "gates"]];
+const KINDS = [["work", "attempt"], ["child", "waits for a child job"], ["pause", "between attempts"], ["gate", "gates"]];
 const Key = () => html`<div class="key grow">${KINDS.map(([kind, words]) => html`<span key=${kind}><svg><rect width="10" height="10" rx="2"
   class=${kind === "work" || kind === "gate" ? "f-success" : ""} opacity=${kind === "gate" ? 0.5 : 1} fill=${{ child: "url(#hatch)", pause: "url(#hatch-r)" }[kind]} /></svg>${words}</span>`)}</div>`;
 

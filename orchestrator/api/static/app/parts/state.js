@@ -15,6 +15,14 @@ export function drawn(status) {
   return { recursive_success: "success", completed: "success", planning: "running" }[status] || status || "pending";
 }
 
+// Of one attempt. A later one can follow a success (feedback) or a stop (a pause), too.
+export function attemptState(attempt, status, isLast) {
+  if (isLast) return status;
+  if (attempt.failure) return "failed";
+  if (attempt.ended_by === "cancel") return "cancelled";
+  return attempt.exit_code === 0 && !attempt.reason ? "success" : "failed";
+}
+
 export const StateIcon = ({ state, small }) => html`<${Icon} name=${`s-${drawn(state)}`} small=${small} />`;
 
 export const State = ({ state, pill, children }) => html`<span

@@ -7,8 +7,8 @@ import { act } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
 import { post } from "../core/api.js";
 import { Icon } from "../parts/icon.js";
-import { State } from "../parts/state.js";
-import { plain, seconds } from "../text/format.js";
+import { attemptState, State } from "../parts/state.js";
+import { many, plain, seconds } from "../text/format.js";
 
 const OUTCOMES = { passed: "success", failed: "failed", did_not_run: "skipped" };
 
@@ -16,7 +16,7 @@ export function Attempts({ worker }) {
   if (!worker.attempts.length) return null;
   const last = worker.attempts.at(-1).number;
   return html`<section class="card"><header><h2>Attempts</h2></header><ul class="list">${[...worker.attempts].reverse().map((attempt) => html`<li key=${attempt.number}>
-    <${State} state=${attempt.number === last ? worker.status : "failed"}>${attempt.number}<//><span class="grow small soft">${plain(attempt.reason || (attempt.failure?.reason ?? ""))}</span>
+    <${State} state=${attemptState(attempt, worker.status, attempt.number === last)}>${attempt.number}<//><span class="grow small soft">${plain(attempt.reason || (attempt.failure?.reason ?? ""))}</span>
     <span class="small muted num">${seconds(attempt.seconds)}</span></li>`)}</ul></section>`;
 }
 
@@ -38,7 +38,7 @@ export function Checkpoints({ job, worker, refresh }) {
   if (!mine.length) return null;
   const may = mayChange() && worker.can?.includes("rollback");
   return html`<section class="card"><header><h2>Checkpoints</h2></header><ul class="list">${mine.map((each) => html`<li key=${each.name}><span class="mono small">${plain(each.name)}</span>
-    <span class="grow small soft">${each.files_changed ? `${each.files_changed} files` : "no change"}${each.gates ? ` · ${plain(each.gates)}` : ""}</span>
+    <span class="grow small soft">${each.files_changed ? many(each.files_changed, "file") : "no change"}${each.gates ? ` · ${plain(each.gates)}` : ""}</span>
     ${each.current ? html`<span class="chip">now</span>` : may && html`<button class="btn sm" onClick=${async () => { await rollBack(job, worker.worker_id, each.name); refresh(); }}>Roll back</button>`}</li>`)}</ul></section>`;
 }
 

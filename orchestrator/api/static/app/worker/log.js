@@ -7,7 +7,7 @@ import { useStore } from "../core/store.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { scrollToRow, useWindow } from "../parts/rows.js";
-import { State } from "../parts/state.js";
+import { attemptState, State } from "../parts/state.js";
 import { say } from "../parts/toast.js";
 import { bare } from "../text/ansi.js";
 import { bytes, count, plain, seconds } from "../text/format.js";
@@ -57,7 +57,7 @@ function Section({ section, worker, open, turn }) {
   const isLast = number === worker?.attempts?.at(-1)?.number;
   const facts = number && [seconds(attempt?.seconds), attempt?.reason].filter((each) => each && each !== "–").join(" · ");
   return html`<button type="button" class="sec" aria-expanded=${String(open)} onClick=${() => turn(id)}><${Icon} name=${open ? "i-down" : "i-right"} small=${true} />
-    <span class="strong">${number ? `Attempt ${number}` : plain(group) || "Section"}</span>${number && html`<${State} state=${!attempt ? "pending" : isLast ? worker.status : "failed"} />`}
+    <span class="strong">${number ? `Attempt ${number}` : plain(group) || "Section"}</span>${number && html`<${State} state=${attempt ? attemptState(attempt, worker.status, isLast) : "pending"} />`}
     <span class="fill"></span>${facts && html`<span class="num small">${plain(facts)}</span>`}</button>`;
 }
 
