@@ -34,7 +34,7 @@ function Agent({ agent, used }) {
   const fix = state !== "success" && agent.mend.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>
       <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.mend.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
-    <td class="soft">${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class="r num">${each}</td></tr>`;
+    <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`}>${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`}>${each}</td></tr>`;
 }
 
 function Agents() {

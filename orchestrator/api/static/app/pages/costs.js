@@ -24,6 +24,8 @@ const dayStart = (days) => {
 };
 const sum = (rows, name) => rows.reduce((all, row) => all + (row[name] || 0), 0);
 const known = (rows) => rows.some((row) => row.cost_usd !== undefined && row.cost_usd !== null);
+// "–" if nobody told tokens or a cost: commands, and people who answered.
+const costOf = (rows) => money(known(rows) ? sum(rows, "cost_usd") : undefined, rows.some((row) => row.partial) ? "unknown" : "–");
 
 // Days (or hours) as rows of [time, cost of each key], the largest keys first, the rest as one.
 function table(rows, keys, since, step) {
@@ -91,8 +93,8 @@ function Chart({ rows, keys, since, step, label }) {
 }
 
 const Key = ({ keys, rows }) => html`<ul class="legend">${keys.map((key, at) => {
-  const cost = sum(rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)), "cost_usd");
-  return html`<li key=${key}><span class=${`key k${(at % SERIES.length) + 1}`} aria-hidden="true"></span>${plain(key || "unknown")} <b class="num">${money(cost)}</b></li>`;
+  const cost = costOf(rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)));
+  return html`<li key=${key}><span class=${`key k${(at % SERIES.length) + 1}`} aria-hidden="true"></span>${plain(key || "unknown")} <b class="num">${cost}</b></li>`;
 })}</ul>`;
 
 function Tiles({ rows, days }) {
@@ -101,10 +103,10 @@ function Tiles({ rows, days }) {
   const missing = sum(rows.filter((row) => row.partial), "workers");
   const cost = known(rows) ? sum(rows, "cost_usd") : undefined;
   const tile = (word, value, more) => html`<div class="card tile"><span class="lab">${word}</span><b>${value}</b><span class="small muted">${more}</span></div>`;
-  return html`<div class="tiles">${tile("Today", money(known(today) ? sum(today, "cost_usd") : undefined, "$0.00"), many(sum(today, "workers"), "worker"))}
-    ${tile(RANGES[days], money(cost, "unknown"), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
+  return html`<div class="tiles">${tile("Today", costOf(today), many(sum(today, "workers"), "worker"))}
+    ${tile(RANGES[days], costOf(rows), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
     ${tile("A worker that succeeded", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
-    ${tile("Not known", many(missing, "worker"), missing ? "their cost is missing here" : "all costs are known")}</div>`;
+    ${tile("Not known", many(missing, "worker"), missing ? "their cost is missing here" : known(rows) ? "all costs are known" : "no cost was reported")}</div>`;
 }
 
 const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
@@ -115,8 +117,8 @@ function Totals({ rows, keys, by }) {
   return html`<section class="card"><header><h2>By ${BY[by].toLowerCase()}</h2></header><table class="tbl cards"><thead><tr><th>${BY[by]}</th><th class="r">Workers</th><th class="r">Succeeded</th>
       <th class="r">Tokens in</th><th class="r">Tokens out</th><th class="r">Cost</th></tr></thead><tbody>${lines.map(({ key, rows: own }) => html`<tr key=${key}>
       <td class="full">${by === "job" && key !== "others" ? html`<a class="link mono" href=${`/jobs/${key}`}>${key}</a>` : plain(key || "unknown")}</td>
-      <td class="r num">${count(sum(own, "workers"))}</td><td class="r num">${count(sum(own, "succeeded"))}</td><td class="r num">${tokens(sum(own, "tokens_in"))}</td>
-      <td class="r num">${tokens(sum(own, "tokens_out"))}</td><td class="r num">${known(own) ? money(sum(own, "cost_usd")) : "unknown"}</td></tr>`)}</tbody></table></section>`;
+      <td data-l="Workers" class="r num">${count(sum(own, "workers"))}</td><td data-l="Succeeded" class="r num">${count(sum(own, "succeeded"))}</td><td data-l="Tokens in" class="r num">${tokens(sum(own, "tokens_in"))}</td>
+      <td data-l="Tokens out" class="r num">${tokens(sum(own, "tokens_out"))}</td><td data-l="Cost" class="r num">${costOf(own)}</td></tr>`)}</tbody></table></section>`;
 }
 
 export function Page() {
@@ -137,6 +139,6 @@ export function Page() {
     ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="Nothing was used">Agents that call a model report what they used; commands cost nothing.<//></section>`}
     ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by].toLowerCase()}</h2>
         <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}</div></header>
-      <div class="pad stack">${!known(rows) && html`<p class="muted">No agent has reported a cost in this time.</p>`}${known(rows) && html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />`}
-        <${Key} keys=${keys} rows=${rows} /></div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
+      <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
+        <${Key} keys=${keys} rows=${rows} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
 }

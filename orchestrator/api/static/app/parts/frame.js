@@ -76,7 +76,7 @@ function Project({ project, servers }) {
   if (!project) return null;
   if (!servers.length) return html`<span class="chip hide-s" title=${project}>${plain(lastPart(project))}</span>`;
   return html`<details class="servers hide-s"><summary class="chip" title=${project}>${plain(lastPart(project))}<${Icon} name="i-down" small /></summary>
-    <ul class="card list">${servers.map((each) => html`<li key=${each.url}><a class="link" href=${each.url} title=${each.project}>${plain(lastPart(each.project))}</a></li>`)}</ul></details>`;
+    <ul class="card list">${servers.map((each) => html`<li key=${each.url}><a class="link" href=${each.url} >${plain(lastPart(each.project))}</a> <span class="small muted cut" title=${each.project}>${plain(each.project)}</span></li>`)}</ul></details>`;
 }
 
 function Top({ path, needs, stats, today, project, servers }) {
