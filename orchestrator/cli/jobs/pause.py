@@ -55,4 +55,5 @@ def _print(surroundings: CliContext, answer: dict[str, Any]) -> None:
         return
     paused = answer.get("paused")
     status = answer.get("status", "running")
-    click.echo(f"paused by {paused['by']}" if paused else status)
+    who = "" if paused and paused.get("cause") == "limit" else "key "
+    click.echo(f"paused by {who}{paused['by']}" if paused else status)

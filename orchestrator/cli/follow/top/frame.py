@@ -110,7 +110,7 @@ class Frame:
         parts = [
             "read-only: no server runs" if shown.is_offline else "orchestrator",
             f"{shown.unfinished} of {shown.total} jobs unfinished",
-            f"{shown.running} workers running",
+            f"{shown.running} worker{'s' * (shown.running != 1)} running",
             f"${shown.cost_usd:.2f}",
         ]
         parts += [f"{shown.needs} need you"] if shown.needs else []

@@ -110,8 +110,8 @@ def paused(job: Job) -> str:
     if pause.cause is PauseCause.LIMIT:
         return f"asks a person: {pause.by} is reached; raise it: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
-        return f"paused with everything by {pause.by}; resume: {COMMAND} resume --all"
-    return f"paused by {pause.by}; resume: {COMMAND} resume {pause.job_id}"
+        return f"paused with everything by key {pause.by}; resume: {COMMAND} resume --all"
+    return f"paused by key {pause.by}; resume: {COMMAND} resume {pause.job_id}"
 
 
 def _stop(job: Job) -> str:

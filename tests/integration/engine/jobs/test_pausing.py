@@ -27,7 +27,7 @@ def test_a_paused_job_finishes_what_runs_and_starts_nothing(site: InProcess, eff
     status = site.status(job)
     assert status["status"] == "running"
     assert status["paused"]["by"] == "default"
-    assert status["reason"].startswith("paused by default; resume: ")
+    assert status["reason"].startswith("paused by key default; resume: ")
     assert site.get("/jobs")["jobs"][0]["paused"]["running"] == "finish"
     assert until(lambda: site.status_file(job)["paused"], "status.json shows the pause")
     assert effects.read_text() == "a\n"
