@@ -45,7 +45,7 @@ def _node(node: Node) -> tuple[object, ...]:
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
     """Return queued, delayed, or held workers that were not cancelled since."""
     ready, nodes, holds = scheduler._trees.ready, scheduler._trees.nodes, scheduler._trees.holds
-    queued = {key for queue in ready._queues.values() for key in queue}
+    queued = {each[2] for queue in ready._queues.values() for each in queue}
     delayed = {each[2] for each in ready._delayed}
     waiting = [*holds._unprepared.values(), *(each.behind for each in holds._ahead.values())]
     return {
