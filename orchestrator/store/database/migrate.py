@@ -1,12 +1,23 @@
-"""Upgrades a database to the schema of this release, by the migrations in the package."""
+"""Brings a database to the schema of this release: creates it, or runs the package's migrations."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+    text,
+)
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
+from orchestrator.store.schema.tables import lease_numbers, metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -25,6 +36,33 @@ def migrate(connection: Connection, where: str) -> None:
     found = _revisions(connection)
     if found == {LATEST}:
         return
+    if found:
+        upgrade(connection, where, found)
+    else:
+        create(connection)
+    failpoints.reached("migration: before the commit")
+
+
+def create(connection: Connection) -> None:
+    """Create all tables in an empty database, without migrations: that takes a tenth of the time.
+
+    Raises SQLAlchemyError if a table exists.
+    """
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(lease_numbers.insert().values(id=1, last=0))
+    # The table is alembic's own; see MigrationContext._version in its source.
+    version = Table(
+        _TABLE,
+        MetaData(),
+        Column("version_num", String(32), nullable=False),
+        PrimaryKeyConstraint("version_num", name=f"{_TABLE}_pkc"),
+    )
+    version.create(connection, checkfirst=False)
+    connection.execute(version.insert().values(version_num=LATEST))
+
+
+def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
+    """Run the migrations that follow the revisions ``found``; all of them without one."""
     # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -36,7 +74,6 @@ def migrate(connection: Connection, where: str) -> None:
             f"{where} was created by a newer release; use that release, or another store.url"
         )
     command.upgrade(config, "head")
-    failpoints.reached("migration: before the commit")
 
 
 def _revisions(connection: Connection) -> set[str]:

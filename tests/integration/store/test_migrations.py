@@ -1,8 +1,10 @@
 """Migrations, on every database."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -43,19 +45,65 @@ def connection(url: str) -> Iterator[Connection]:
     store.open()
     store.save(Change(new_jobs=[a_job()]))
     store.close()
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect() as connection:
+    with connected(url) as connection:
+        yield connection
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         yield connection
 
 
 # Of an expression, PostgreSQL shows an index, and SQLite shows none.
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
-def test_the_migrations_make_the_tables_that_the_code_knows(connection: Connection) -> None:
-    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
+    with connected(url) as connection:
+        migrate.upgrade(connection, "here")
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
 
-    assert compare_metadata(context, metadata) == []
-    assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+        assert compare_metadata(context, metadata) == []
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+#: Everything about a schema but the order of columns and constraints.
+SCHEMA = {
+    "sqlite": """SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'""",
+    "postgresql": """
+        SELECT table_name, column_name, data_type || is_nullable || coalesce(column_default, '')
+        FROM information_schema.columns WHERE table_schema = current_schema()
+        UNION ALL SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = current_schema()
+        UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = current_schema()::regnamespace""",
+}
+
+
+def schema_of(connection: Connection) -> set[tuple[str, str, tuple[str, ...]]]:
+    rows = connection.execute(text(SCHEMA[connection.dialect.name]))
+    return {(kind, name, tuple(sorted(re.split(r"\s*,?\s+", said)))) for kind, name, said in rows}
+
+
+def rows_of(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    names = inspect(connection).get_table_names()
+    return {
+        name: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {name}"))]
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_new_database_is_as_the_migrations_make_it(adapter: str, tmp_path: Path) -> None:
+    found = []
+    for name, make in (("a", migrate.create), ("b", lambda to: migrate.upgrade(to, "here"))):
+        (tmp_path / name).mkdir()
+        with database(adapter, tmp_path / name) as url, connected(url) as connection:
+            make(connection)
+            found.append((schema_of(connection), rows_of(connection)))
+
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 20
 
 
 def test_opening_again_changes_neither_schema_nor_data(url: str, connection: Connection) -> None:
