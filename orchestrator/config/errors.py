@@ -30,7 +30,7 @@ def schema_at(path: KeyPath) -> Schema:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the value at ``path`` is text, so that its YAML syntax does not matter."""
+    """True if the setting at ``path`` is text, so that a value is text in any YAML syntax."""
     return schema_at(path).get("type") == "string"
 
 

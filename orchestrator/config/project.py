@@ -1,4 +1,6 @@
-"""Finds the project directory: the first rule that applies (README, Which project)."""
+"""Finds the project directory by rules; the first rule that applies decides (README, section "Which
+project").
+"""
 
 import os
 import pwd

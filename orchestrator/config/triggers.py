@@ -14,7 +14,7 @@ ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,
 
 
 class TriggerAction(StrEnum):
-    """The use of an event."""
+    """The action of a trigger for an event: a new job, or feedback to a worker."""
 
     #: a new job
     JOB = "job"

@@ -88,7 +88,7 @@ def inline(text: str, limit: int = 400) -> str:
 
 
 def cell(text: str, limit: int = 160) -> str:
-    """Return one line of text without effects, which stays in its table cell."""
+    """Return one line of text without effects that fits into a table cell."""
     line = _ENTITY.sub("&amp;", one_line(text, limit))
     return unlinked(_SPECIAL.sub(_escaped, line))
 

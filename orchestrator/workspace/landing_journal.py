@@ -27,7 +27,7 @@ class FileLandingJournal:
     def begun(self) -> Iterator[BegunLanding]:
         for path in sorted(self._directory.glob("*.json")):
             content = read_regular(path, _MOST_BYTES)
-            # A file of another version, or a damaged file, tells nothing.
+            # A file of another version, or a damaged file, has no usable content.
             with suppress(TypeError, ValueError):
                 yield BegunLanding(**json.loads(content or b""))
 

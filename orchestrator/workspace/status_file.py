@@ -1,4 +1,4 @@
-"""``status.json`` of every root job: always complete; for shell scripts and for people."""
+"""``status.json`` of every root job: replaced atomically, for shell scripts and people."""
 
 import json
 import logging

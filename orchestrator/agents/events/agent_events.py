@@ -32,7 +32,10 @@ class Did:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The model requested a tool, so another step follows. Another event may name the tool."""
+    """The model requested a tool, so that another step follows.
+
+    The tool's name may come in another event.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,8 +232,9 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "undo"), {})
 
     def message(self, job_id: str, worker_id: str, text: str) -> Answer:
-        """Send words to a worker that has not ended. Raises ConflictError if its agent reads
-        none.
+        """Send a message to a worker that has not ended.
+
+        Raises ConflictError if the worker's agent reads no messages.
         """
         path = path_of(job_id, "workers", worker_id, "message")
         return self._post(path, {"text": text}, new_key())

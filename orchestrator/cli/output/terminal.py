@@ -127,7 +127,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """Return the Unix time of a time in ISO 8601 or in seconds."""
+    """Convert a time, in ISO 8601 or in seconds, to Unix time."""
     if isinstance(at, int | float):
         return float(at)
     try:

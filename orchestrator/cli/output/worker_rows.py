@@ -18,7 +18,7 @@ def status_with_all_workers(
     As in the API, ``child_results`` are those of a worker's last child job; otherwise of all its
     child jobs.
     """
-    # Read first, so that workers that end meanwhile are in the later status.
+    # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)
     answer = client.status(job_id)
     if answer["status"] in ENDED_JOB and of_last_child_jobs:
@@ -54,8 +54,9 @@ def _places(job: Answer) -> Answer:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return the row, with the workers of the child jobs below it, from the ``first`` child job
-    on.
+    """Return a worker's row, with the workers of its child jobs.
+
+    ``first``: index of the first child job to include.
     """
     told = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()

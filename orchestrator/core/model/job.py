@@ -294,7 +294,7 @@ class Worker:
     failure: str = ""
     #: The worker must not start before this time.
     not_before: float = 0.0
-    #: The caller that cancelled this worker alone, for people; None: nobody did.
+    #: The caller that cancelled only this worker, for people; None: no caller did.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
     #: Number of workers in the worker's child jobs, from which the next worker gets its name.

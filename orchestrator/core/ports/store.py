@@ -218,8 +218,8 @@ class Store(Protocol):
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
         """Return jobs that may have needs, with all workers of the tasks that have some.
 
-        ``root_ids``: only jobs of these trees; None: of all. ``submitted_by``: only root jobs that
-        this caller submitted, with their descendants; None: all.
+        ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs
+        that this caller submitted, with their descendants; None: all.
         """
 
     def version(self, root_id: str) -> int:

@@ -22,7 +22,7 @@ class MergeStep:
     part: MergePart
     #: The merged state; the state before if nothing of the part could be merged.
     commit: str
-    #: True if the part has changes of its own.
+    #: True if the part has its own changes.
     changes: bool = True
     #: True if the whole part was merged.
     taken: bool = True

@@ -115,7 +115,7 @@ class GitOutput:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Git in one directory, or for the repository and working tree that ``env`` names."""
+    """Git in one directory, or for the repository and working tree in the variables ``env``."""
 
     directory: str
     env: Mapping[str, str]

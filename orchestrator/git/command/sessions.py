@@ -70,7 +70,7 @@ def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
     own = env.get("GIT_DIR") or f"{directory}/.git"
-    # Git itself refuses other users' repositories, but for safe.directory, if it looks for them.
+    # Git itself rejects other users' repositories, except those in safe.directory.
     if "GIT_DIR" not in env and not _are_own(directory, own):
         return None
     if os.path.isfile(own):

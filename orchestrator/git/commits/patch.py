@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from orchestrator.core.repository.changes import ChangedHunk
 
-#: No line of a hunk begins so: each has a first character of its own.
+#: No line of a hunk begins with this text, because each begins with a blank, "+", or "-".
 _FILE = re.compile(rb"^diff --git ", re.M)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
 

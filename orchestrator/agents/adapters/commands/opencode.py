@@ -114,9 +114,8 @@ def _settings(ask: Ask) -> dict[str, Any]:
 
 
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
-    """Return the files with the user's instructions.
-
-    They are opencode's own AGENTS.md, or else claude's file, and the files that its settings name.
+    """Return the files with the user's instructions: opencode's own AGENTS.md, otherwise claude's
+    file, and the files that opencode's settings name.
     """
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)

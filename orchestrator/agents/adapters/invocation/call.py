@@ -134,8 +134,8 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return a link by which a directory of the tool's configuration, with its sessions, outlives
-    the attempt.
+    """Return a link to a directory that outlives the attempt, for a directory of the tool's
+    configuration with its sessions.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 

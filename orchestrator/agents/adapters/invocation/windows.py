@@ -102,9 +102,10 @@ def _native(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """Return the path as Windows names it, even if it does not exist yet. Raise OrchestratorError.
+    """Return the Windows form of a path, even if the path does not exist yet. Raise
+    OrchestratorError.
 
-    ``wslpath`` knows only existing paths.
+    ``wslpath`` alone translates only existing paths.
     """
     if path is None:
         return ""

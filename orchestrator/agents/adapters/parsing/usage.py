@@ -70,8 +70,9 @@ class Meter:
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:
-        """Set the totals of the whole run. Return the increase as events; none if there is no
-        increase.
+        """Set the totals of the whole run.
+
+        Return the increase as events; empty if there is no increase.
         """
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []

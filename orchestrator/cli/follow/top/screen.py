@@ -174,7 +174,7 @@ class Screen:
     def _read(self) -> Iterator[str]:
         data = os.read(self._in, 4096)
         if not data:
-            # The terminal is gone.
+            # The terminal no longer exists.
             self.ended_by = self.ended_by or signal.SIGHUP
             return
         while data.endswith(b"\x1b") or _is_cut(data):

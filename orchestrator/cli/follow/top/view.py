@@ -59,7 +59,7 @@ class View:
         return self.opened.get(job.job_id, not job.has_ended)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Make the rows of a snapshot; the selected row stays the same if it is still shown."""
+        """Show the rows of a snapshot. The selected row stays selected if it is still shown."""
         at, self.now = self.index, snapshot.at
         self.rows = list(self._rows(snapshot))
         self._places = {row.key: place for place, row in enumerate(self.rows)}

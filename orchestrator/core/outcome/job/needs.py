@@ -27,7 +27,7 @@ class NeedKind(StrEnum):
     APPROVAL = "approval"
     #: The result lacks changes of a worker, and another attempt of the worker can add them.
     CONFLICT = "conflict"
-    #: The job has reached a limit, and asks if it may go on.
+    #: The job has reached a limit, and asks if it may continue.
     LIMIT = "limit"
     #: A task waits for a person's answer.
     QUESTION = "question"
