@@ -61,7 +61,7 @@ class WebhookSettings(Section):
     allow_hosts: Words = ()
     """Private hosts that may be called, such as [localhost:5678]; others must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10
-    """Timeout of a receiver's answer, in seconds."""
+    """Timeout of one attempt, with the whole answer, in seconds."""
 
 
 class NotifyTarget(Section):

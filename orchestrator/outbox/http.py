@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from orchestrator import __version__
 from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, Unresolved
+from orchestrator.outbox.deadline import Deadline
 
 if TYPE_CHECKING:
     import requests
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 USER_AGENT = f"orchestrator/{__version__}"
 #: Bytes of an answer that are read, and characters that are stored.
 MOST_ANSWER = 4096
+NO_ANSWER = "no answer within webhooks.timeout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,7 @@ class Poster:
         now: Callable[[], float],
         mask: Callable[[str], str] = str,
     ) -> None:
-        """``timeout``: seconds for the connection, and between two parts of an answer."""
+        """``timeout``: seconds for a whole request, with its answer."""
         self._policy = policy
         self._timeout = timeout
         self._now = now
@@ -58,9 +60,10 @@ class Poster:
         import requests
         from requests_hardened.ip_filter import InvalidIPAddress
 
+        deadline: Deadline | None = None
         try:
             self._policy.check(url)
-            with self._session(url) as session:
+            with self._session(url) as session, Deadline(session, self._timeout) as deadline:
                 # Neither proxies nor .netrc of the environment.
                 session.trust_env = False
                 with session.post(
@@ -71,6 +74,9 @@ class Poster:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
+                    # The end of a connection ends the headers, too: they may be a part.
+                    if deadline.passed:
+                        return Outcome(error=NO_ANSWER)
                     return self._outcome(response, url)
         except Unresolved as error:
             return Outcome(error=error.message)
@@ -79,7 +85,8 @@ class Poster:
         except InvalidIPAddress:
             return Outcome(error="the host's address is not public", final=True)
         except (requests.RequestException, OSError, ValueError) as error:
-            return Outcome(error=_reason(error))
+            late = deadline is not None and deadline.passed
+            return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":
         """Return a session that connects only to the address that was checked."""
@@ -136,7 +143,7 @@ def _reason(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.Timeout | TimeoutError):
-        return "no answer within webhooks.timeout"
+        return NO_ANSWER
     if isinstance(error, requests.exceptions.SSLError):
         return "the certificate or the TLS connection was refused"
     cause: BaseException | None = error

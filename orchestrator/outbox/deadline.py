@@ -1,0 +1,83 @@
+"""A deadline of a whole HTTP request: the time-outs of ``requests`` hold for one read each."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import requests
+    from urllib3 import HTTPConnectionPool
+
+
+class Deadline:
+    """Ends the connections of a session when the time is over, also while a receiver sends one
+    byte after the other. A context, for one use.
+    """
+
+    def __init__(self, session: "requests.Session", seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        #: Second handles of the sockets: TLS takes the first ones away from their connection.
+        self._sockets: list[socket.socket] = []
+        self.passed = False
+        for adapter in session.adapters.values():
+            adapter.poolmanager.pool_classes_by_scheme = _pools(self._watch)  # type: ignore[attr-defined]
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for each in self._sockets:
+                each.close()
+            self._sockets.clear()
+
+    def _watch(self, connected: socket.socket) -> socket.socket:
+        with self._lock:
+            self._sockets.append(connected.dup())
+        if self.passed:
+            self._end()
+        return connected
+
+    def _end(self) -> None:
+        self.passed = True
+        with self._lock:
+            for each in self._sockets:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+def _pools(
+    watch: Callable[[socket.socket], socket.socket],
+) -> "Mapping[str, type[HTTPConnectionPool]]":
+    """Return the connection pools of urllib3 by scheme, which report their sockets."""
+    # Imported here, because most servers send nothing.
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return watch(super()._new_conn())
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return watch(super()._new_conn())
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
