@@ -16,6 +16,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
 from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.command_name import COMMAND
+from orchestrator.security.masking import shown_address
 from orchestrator.security.signatures import Verification
 
 HEADER = """\
@@ -56,6 +57,7 @@ NAMED: Mapping[str, tuple[str, type[Section], Section]] = {
     "agents": ("my-agent", UserAgent, EXAMPLE_AGENT),
     "triggers": ("issues", TriggerSettings, EXAMPLE_TRIGGER),
 }
+DATABASE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
 PASSWORDS = re.compile(r"(?<=:)[^:/@]+(?=@)|(?<=password=)[^&]+")
 
 
@@ -138,9 +140,13 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """Return a database URL without its password; any other secret is hidden completely."""
-    if "://" in secret:
+    """Return a database URL without its password, and scheme and host of another address; any
+    other secret is hidden completely.
+    """
+    if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)
+    if "://" in secret:
+        return f"{shown_address(secret)}/****"
     return "****" if secret else ""
 
 

@@ -20,13 +20,14 @@ from orchestrator.core.ports.outbox import (
     TestResult,
 )
 from orchestrator.outbox import webhooks as hooks
-from orchestrator.outbox.addresses import AddressPolicy, shown
+from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http import Outcome
 from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.schedule import GONE, after_attempt
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
+from orchestrator.security.masking import shown_address
 
 OFF = f"the receiver answered 410 Gone; turn the endpoint on: {COMMAND} webhooks test "
 
@@ -150,7 +151,7 @@ class OutboxService:
         endpoint = f"{prefix}{name}"
         off = OFF + name if self._switch.is_off(endpoint) else ""
         topics = sorted(map(str, self._subscriptions[endpoint].topics))
-        return EndpointInfo(name, kind, shown(url), topics, off, counts.get(endpoint, {}))
+        return EndpointInfo(name, kind, shown_address(url), topics, off, counts.get(endpoint, {}))
 
 
 def _most_at_once(endpoint: str) -> int:

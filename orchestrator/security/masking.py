@@ -1,4 +1,4 @@
-"""Replaces secrets in a stream of bytes, even if they are split between chunks."""
+"""Replaces secrets in addresses, and in a stream of bytes, even if split between chunks."""
 
 import base64
 import json
@@ -7,10 +7,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
+#: Schemes whose addresses name a host there; others, such as tgram:// of apprise, may have a token.
+_WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #: Characters that URL encodings leave unchanged: by RFC 3986, in its path, in forms, and by
 #: JavaScript's encodeURIComponent and encodeURI.
@@ -259,3 +262,17 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
         inner = encoded[first:last]
         yield inner
         yield inner.replace(b"+", b"-").replace(b"/", b"_")
+
+
+def shown_address(url: str) -> str:
+    """Return scheme and host of a URL: user, path, and query may hold a token."""
+    try:
+        parts = urlsplit(url)
+        if not parts.netloc:
+            return f"{parts.scheme}:"
+        if parts.scheme not in _WITH_HOST:
+            return f"{parts.scheme}://***"
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "***"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"

@@ -514,7 +514,11 @@ def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path) -> None:
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     secret = "s3cret-s3cret-s3cret"
-    text = f"api: {{api_key: {secret}}}\nstore: {{url: 'postgresql+psycopg://me:{secret}@db/x'}}\n"
+    text = (
+        f"api: {{api_key: {secret}}}\nstore: {{url: 'postgresql+psycopg://me:{secret}@db/x'}}\n"
+        f"webhooks: {{endpoints: [{{name: ci, url: 'https://ci.example/{secret}?t={secret}'}}]}}\n"
+        f"notify: {{targets: [{{name: me, url: 'tgram://1:{secret}/chat'}}]}}\n"
+    )
     settings = loaded(tmp_path, text).settings
     shown = visible(settings)
     assert shown["api.api_key"] == "****"

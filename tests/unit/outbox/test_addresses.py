@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, shown
+from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl
 from orchestrator.outbox.http import Poster
+from orchestrator.security.masking import shown_address
 
 #: One trick each. Names of this list resolve without a network.
 HOSTILE = (
@@ -121,5 +122,17 @@ def test_a_listed_host_is_allowed_exactly(allowed: str, url: str, expected: bool
         assert not expected
 
 
-def test_only_scheme_and_host_are_shown() -> None:
-    assert shown("https://hooks.example:8443/T0/secret?token=x") == "https://hooks.example:8443"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example:8443/T0/secret?token=x", "https://hooks.example:8443"),
+        ("smtp://me:secret@mail.example:587?from=a@b", "smtp://mail.example:587"),
+        ("https://[2001:db8::1]/secret", "https://[2001:db8::1]"),
+        ("tgram://123456:secret/chat", "tgram://***"),
+        ("discord://secret/token", "discord://***"),
+        ("desktop:", "desktop:"),
+        ("https://host:secret/", "***"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert shown_address(url) == shown
