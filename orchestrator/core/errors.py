@@ -57,8 +57,12 @@ class InvalidRequest(OrchestratorError):
 
     kind = "invalid-request"
 
-    def __init__(self, message: str | None = None, *, kind: str | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, kind: str | None = None, field: str = ""
+    ) -> None:
+        """``field``: the field of the request that is invalid, if it is one."""
         super().__init__(message)
+        self.field = field
         if kind is not None:
             self.kind = kind
 

@@ -49,8 +49,9 @@ class AddressPolicy:
         # A final dot means the same host, but some resolvers do not know "localhost.".
         for address in _addresses(host.rstrip("."), port):
             if not _is_public(address):
+                where = host if host.strip("[]") == address else f"{host} ({address})"
                 raise ForbiddenUrl(
-                    f"{host} is {address}, which is not a public address; to allow the host, add "
+                    f"{where} is not a public address; to allow the host, add "
                     f"it to webhooks.allow_hosts in config.yaml: [{_with_port(host, port)}]"
                 )
 
@@ -66,14 +67,6 @@ class AddressPolicy:
 def check_form(url: str) -> None:
     """Raise ForbiddenUrl if a URL is malformed. Does not resolve the host name."""
     _parts(url)
-
-
-def shown(url: str) -> str:
-    """Return only scheme and host of a URL, because path and query may contain a token."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def _with_port(host: str, port: int) -> str:

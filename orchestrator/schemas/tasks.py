@@ -17,6 +17,7 @@ from orchestrator.schemas.fields.text import (
     Word,
     checked_text,
 )
+from orchestrator.schemas.requests.job import CallbackRequest
 from orchestrator.schemas.requests.queries import Query
 
 CliName = Annotated[Word, StringConstraints(max_length=100)]
@@ -59,7 +60,7 @@ class CliAssignment(Wire):
         return context
 
 
-class TaskBody(Wire):
+class TaskBody(CallbackRequest):
     """A task for one to four tools, which work on it in parallel."""
 
     description: Annotated[RequestText, Field(min_length=10)]

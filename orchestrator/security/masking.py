@@ -265,7 +265,7 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def shown_address(url: str) -> str:
-    """Return scheme and host of a URL: user, path, and query may hold a token."""
+    """Return only scheme and host of a URL: user, path, and query may contain a token."""
     try:
         parts = urlsplit(url)
         if not parts.netloc:

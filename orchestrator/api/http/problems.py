@@ -184,6 +184,9 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
         what = (type(error).__doc__ or "").strip()
         detail = f"{what} The cause is in the server's log, logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
+    if isinstance(error, InvalidRequest) and error.field:
+        fault = Fault(place=(error.field,), detail=error.message, type=error.kind)
+        return replace(invalid([fault]), type=error.kind)
     if isinstance(error, NoSuchJob):
         return replace(problem, more={"subject": "job"})
     if isinstance(error, Outdated):

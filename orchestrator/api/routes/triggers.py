@@ -70,7 +70,7 @@ def _verified(trigger: Trigger) -> TriggerEvent:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             type="too-large",
-            detail=f"the body of an event may have {MOST_BYTES} bytes",
+            detail=f"the body of an event may have at most {MOST_BYTES} bytes",
         )
     raw = request.get_data()
     headers = {name.lower(): value for name, value in request.headers.items()}

@@ -21,6 +21,8 @@ CREATED_BY = "created_by"
 CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"
+SHELL = "shell"
+NO_COMMAND = "shell needs a command, which a task has not; use POST /api/v1/orchestrate"
 #: Names of agents by their names in other tools.
 AGENT_OF = {alias: each.name for each in KNOWN for alias in each.aliases}
 AGENT_OF["auto_claude"] = AUTO_CLAUDE
@@ -86,7 +88,11 @@ def submission_of(
         labels=labels,
     )
     return Submission(
-        request=body.description, tasks=(task,), config=config, idempotency_key=idempotency_key
+        request=body.description,
+        tasks=(task,),
+        config=config,
+        callback=body.to_callback(),
+        idempotency_key=idempotency_key,
     )
 
 
@@ -98,11 +104,11 @@ def _obstacles(
     assignments: Sequence[CliAssignment], agents: Mapping[str, Availability]
 ) -> Mapping[int, str]:
     """Return why tools are unavailable, by their position in the task."""
-    known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE})
+    known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE} - {SHELL})
     unknown = [
-        _fault(place, unknown_name("cli_name", each.cli_name, known))
-        for place, each in enumerate(assignments)
-        if each.cli_name not in known
+        _fault(place, NO_COMMAND if name == SHELL else unknown_name("cli_name", name, known))
+        for place, name in enumerate(each.cli_name for each in assignments)
+        if name not in known
     ]
     if unknown:
         raise invalid(unknown)

@@ -68,7 +68,10 @@ class SubmissionCalls:
         self._access.check_change(caller)
         if submission.callback is not None:
             self._access.check_admin(caller, "callback_url")
-            self._check_url(submission.callback.url)
+            try:
+                self._check_url(submission.callback.url)
+            except InvalidRequest as error:
+                raise InvalidRequest(error.message, kind=error.kind, field="callback_url") from None
         self._check_place()
         again = self._submitted_before(caller, submission)
         if again is not None:

@@ -67,13 +67,21 @@ class Fault:
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Return all validation errors of input for ``model``; values are never repeated."""
     found = error.errors(include_url=False, include_input=False)
-    return [_fault(dict(item), model) for item in found]
+    every = [_fault(dict(item), model) for item in found]
+    # Pydantic does not count invalid entries: it calls a list of them too short, too.
+    return [each for each in every if each.type != "too_short" or not _has_invalid(each, every)]
 
 
 def summary(found: Sequence[Fault]) -> str:
     """Return one sentence: the first fault, and how many more there are."""
     more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
     return f"{found[0]}{more}"
+
+
+def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
+    """True if another fault is in an entry of the list."""
+    size = len(listed.place)
+    return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 
 
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> Fault:

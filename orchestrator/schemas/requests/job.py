@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -345,8 +345,8 @@ class JobRequest(Wire):
         )
 
 
-class OrchestrateRequest(JobRequest):
-    """A request for a job, with optional settings, tasks, and an address for messages."""
+class CallbackRequest(Wire):
+    """A request with an address for messages about its job."""
 
     callback_url: Annotated[Text, Field(min_length=1, max_length=2000)] | None = None
     """Address that gets a message when the job ends (docs/webhooks.md); only with scope admin."""
@@ -355,17 +355,26 @@ class OrchestrateRequest(JobRequest):
     job_ended)."""
 
     @model_validator(mode="after")
-    def callback_events_have_an_address(self) -> "OrchestrateRequest":
+    def callback_events_have_an_address(self) -> Self:
         if self.callback_events is not None and self.callback_url is None:
-            raise ValueError("callback_events needs callback_url; add it, or remove the events")
+            raise PydanticCustomError(
+                "callback_events",
+                "needs callback_url; add it, or remove the events",
+                {"at": ("callback_events",)},
+            )
         return self
 
-    def to_submission(self, idempotency_key: str | None = None) -> Submission:
-        submission = super().to_submission(idempotency_key)
+    def to_callback(self) -> Callback | None:
         if self.callback_url is None:
-            return submission
-        events = self.callback_events or (Topic.JOB_ENDED,)
-        return replace(submission, callback=Callback(url=self.callback_url, events=events))
+            return None
+        return Callback(url=self.callback_url, events=self.callback_events or (Topic.JOB_ENDED,))
+
+
+class OrchestrateRequest(CallbackRequest, JobRequest):
+    """A request for a job, with optional settings, tasks, and an address for messages."""
+
+    def to_submission(self, idempotency_key: str | None = None) -> Submission:
+        return replace(super().to_submission(idempotency_key), callback=self.to_callback())
 
 
 class RetryRequest(Wire):

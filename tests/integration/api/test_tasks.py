@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tests.integration.engine.site import REPOSITORY, Answer, InProcess, until
+from tests.integration.outbox.receiver import receiving
 from tests.support.project import EDITOR, Project, agents
 
 #: A key as tutorials print it: it works because the user has configured it.
@@ -85,6 +86,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
         "orchestrator": {"project_root": str(project.path)},
         "agents": {**tools, "absent": {"command": ["/nowhere/absent"]}},
         "api": {"api_key": KEY},
+        "webhooks": {"allow_hosts": ["localhost"]},
     }
     site = InProcess(folder / "site", settings)
     try:
@@ -182,6 +184,14 @@ def test_wrong_requests_name_the_field_and_store_nothing(tasks: Tasks) -> None:
         ({"retry_delay": 0.5}, "/retry_delay", "at least 1"),
         ({"merge_strategy": "ours"}, "/merge_strategy", "'theirs', 'auto' or 'manual'"),
         ({"color": 1}, "/color", "unknown field"),
+        (
+            {"cli_assignments": [{"cli_name": "ollama", "timeout": 5}]},
+            "/cli_assignments/0/timeout",
+            "at least 60",
+        ),
+        ({"cli_assignments": [{"cli_name": "shell"}]}, "/cli_assignments/0/cli_name", "command"),
+        ({"callback_url": "http://10.0.0.1/"}, "/callback_url", "not a public address"),
+        ({"callback_events": ["job_ended"]}, "/callback_events", "needs callback_url"),
     ):
         answer = tasks.call("POST", json={**good, **changes})
         assert answer.status_code == 422, answer.text
@@ -190,6 +200,14 @@ def test_wrong_requests_name_the_field_and_store_nothing(tasks: Tasks) -> None:
         assert fault["pointer"] == pointer
         assert words in fault["detail"]
     assert tasks.call("GET").json()["total"] == before
+
+
+def test_a_task_calls_its_callback_url(tasks: Tasks) -> None:
+    with receiving() as receiver:
+        url = f"http://localhost:{receiver.port}/done?token=t"
+        task_id = tasks.create("echo enough text > made.txt", "gemini", callback_url=url)["id"]
+        [message] = until(lambda: receiver.about(task_id[-8:], "/done?token=t"), "it is called")
+    assert message.body["data"]["status"] == "completed"
 
 
 def test_a_missing_key_is_401_and_a_wrong_one_403(tasks: Tasks) -> None:

@@ -146,6 +146,8 @@ def test_a_private_address_is_refused_and_no_job_is_stored(site: InProcess, url:
     answer = site.call("POST", "/orchestrate", body)
 
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "forbidden-url")
+    [error] = answer.json()["errors"]
+    assert (error["pointer"], error["type"]) == ("/callback_url", "forbidden-url")
     assert site.get("/jobs")["total"] == before
 
 
