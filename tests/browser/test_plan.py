@@ -29,6 +29,13 @@ def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Sit
     page.get_by_role("link", name="Review plan").first.click()
     expect(page.get_by_text("This plan waits for you.")).to_be_visible()
     job = page.url.split("/")[-2]
+    page.get_by_label("Command of task 1").fill("echo edited")
+    page.get_by_label("Task 1 starts after").fill("7")
+    page.get_by_label("Task 1 starts after").press("Tab")
+    assert "from 1 to 2" in page.get_by_label("Task 1 starts after").evaluate(
+        "field => field.validationMessage"
+    )
+    expect(page.get_by_label("Task 2 starts after")).to_have_value("1")
     tab_to(page, "Remove task 2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("your changes are not saved")).to_be_visible()
@@ -42,7 +49,8 @@ def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Sit
     with site.client() as client:
         ended = client.wait(job, timeout=60)
     assert ended["status"] == "completed"
-    assert [row["task_id"] for row in ended["results"]["tasks"]] == ["one"]
+    rows = ended["results"]["tasks"]
+    assert [(row["task_id"], row["output"].strip()) for row in rows] == [("one", "edited")]
 
 
 @pytest.mark.nightly

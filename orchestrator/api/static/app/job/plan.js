@@ -36,18 +36,36 @@ function fresh(tasks) {
   return `task_${number}`;
 }
 
-function Row({ task, at, agents, draft, number }) {
+// The numbers of the tasks that must succeed first.
+function After({ task, at, draft, number, may }) {
   const after = (task.depends_on || []).map((each) => number.get(each));
+  if (!may) return html`<span class="chips">${after.length ? after.map((each) => html`<span class="chip line" key=${each}>${each}</span>`) : html`<span class="muted">nothing</span>`}</span>`;
+  const change = (event) => {
+    const given = [...new Set(event.target.value.split(/[\s,]+/).filter(Boolean).map(Number))];
+    const isWrong = given.some((each) => !draft.tasks[each - 1] || each === at + 1);
+    event.target.setCustomValidity(isWrong ? `Numbers of other tasks, from 1 to ${draft.tasks.length}` : "");
+    if (event.target.reportValidity()) draft.change(at, { depends_on: given.map((each) => draft.tasks[each - 1].id) });
+  };
+  return html`<label class="sr" for=${`d${at}`}>Task ${at + 1} starts after</label><input class="in num" id=${`d${at}`} placeholder="nothing" value=${after.join(", ")} onChange=${change} />`;
+}
+
+const BODIES = { prompt: "Prompt", command: "Command" };
+
+function Row({ task, at, agents, draft, number }) {
+  const may = mayChange();
   const name = (event) => draft.change(at, { agent: event.target.value });
-  const title = (event) => draft.change(at, { title: event.target.value });
-  const more = [task.prompt && task.prompt !== task.title ? task.prompt : "", (task.writes || []).join(", ")].filter(Boolean).join(" · ");
+  // A prompt that repeats the title stays its repetition.
+  const title = (event) => draft.change(at, { title: event.target.value, ...(task.prompt && task.prompt === task.title && { prompt: event.target.value }) });
+  const body = ["prompt", "command"].find((each) => typeof task[each] === "string" && task[each] && task[each] !== text(task));
+  const more = [body && !may ? task[body] : "", (task.writes || []).join(", ")].filter(Boolean).join(" · ");
   return html`<tr><td class="num muted hide-s">${at + 1}</td><td class="full"><label class="sr" for=${`t${at}`}>Title of task ${at + 1}</label>
-      ${mayChange() && isPlain(task) ? html`<input class="in title-in" id=${`t${at}`} value=${text(task)} onInput=${title} />` : html`<b class="strong" id=${`t${at}`}>${plain(text(task))}</b>`}
+      ${may && isPlain(task) ? html`<input class="in title-in" id=${`t${at}`} value=${text(task)} onInput=${title} />` : html`<b class="strong" id=${`t${at}`}>${plain(text(task))}</b>`}
+      ${may && body && html`<label class="sr" for=${`b${at}`}>${BODIES[body]} of task ${at + 1}</label><textarea class="in title-in" id=${`b${at}`} rows="2" value=${task[body]} onInput=${(event) => draft.change(at, { [body]: event.target.value })}></textarea>`}
       ${more && html`<span class="small muted block cut">${plain(more)}</span>`}</td>
-    <td>${mayChange() && isPlain(task) ? html`<label class="sr" for=${`a${at}`}>Agent of task ${at + 1}</label><select class="in" id=${`a${at}`} value=${agentOf(task)} onChange=${name}>
+    <td>${may && isPlain(task) ? html`<label class="sr" for=${`a${at}`}>Agent of task ${at + 1}</label><select class="in" id=${`a${at}`} value=${agentOf(task)} onChange=${name}>
         ${[...new Set(["auto", agentOf(task), ...agents])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select>` : html`<span class="mono">${task.approve ? "a person" : plain(agentOf(task))}</span>`}</td>
-    <td class="soft hide-s">${plain(task.role || "–")}</td><td class="soft"><span class="chips">${after.length ? after.map((each) => html`<span class="chip line" key=${each}>${each}</span>`) : html`<span class="muted">nothing</span>`}</span></td>
-    <td class="r">${mayChange() && html`<button type="button" class="btn ghost icon sm" aria-label=${`Remove task ${at + 1}`} onClick=${() => draft.remove(at)}><${Icon} name="i-x" /></button>`}</td></tr>`;
+    <td class="soft hide-s">${plain(task.role || "–")}</td><td class="soft"><${After} task=${task} at=${at} draft=${draft} number=${number} may=${may} /></td>
+    <td class="r">${may && html`<button type="button" class="btn ghost icon sm" aria-label=${`Remove task ${at + 1}`} onClick=${() => draft.remove(at)}><${Icon} name="i-x" /></button>`}</td></tr>`;
 }
 
 function Estimate({ estimate, job }) {
