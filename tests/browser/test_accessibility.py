@@ -22,6 +22,7 @@ PAGES = (
     "/jobs/{plan}/plan",
     "/jobs/{job}/w/worker_1",
     "/jobs/{job}/w/worker_3",
+    "/jobs/{ask}/w/worker_1",
     "/jobs/{job}/w/worker_2?tab=prompt",
     "/jobs/{job}/t/first",
     "/jobs/00000000",
@@ -43,7 +44,11 @@ def jobs(site: Site) -> Jobs:
         ],
         labels={"team": "web"},
     )
-    return {"job": job, "plan": site.job([shell("true", id="a")], wait=False, approve=True)}
+    return {
+        "job": job,
+        "plan": site.job([shell("true", id="a")], wait=False, approve=True),
+        "ask": site.job([{"id": "ok", "approve": "Go on?"}], wait=False),
+    }
 
 
 def faults(page: Page) -> list[str]:

@@ -24,6 +24,22 @@ RESERVED_VARIABLES = "ORCHESTRATOR_"
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
 TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a digit or _"
+LABEL_PATTERN = r"^[^:]+:"
+LINES_PATTERN = r"^[1-9]\d{0,8}-[1-9]\d{0,8}$"
+COMMIT_PATTERN = r"^[0-9a-f]{7,64}$"
+TEXT_PATTERN = r"\S"
+GATE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$"
+CHECKPOINT_PATTERN = r"^[a-z0-9-]{1,40}$"
+#: What a value must be, for people who do not read patterns.
+PATTERN_WORDS = {
+    TASK_ID_PATTERN: TASK_ID_WORDS,
+    LABEL_PATTERN: "a name and a value, such as team:web",
+    LINES_PATTERN: "the first and the last line, such as 120-180",
+    COMMIT_PATTERN: "7 to 64 of the characters 0-9 and a-f",
+    TEXT_PATTERN: "more than blanks",
+    GATE_NAME_PATTERN: "1 to 60 letters, digits, _ and -, the first one a letter or a digit",
+    CHECKPOINT_PATTERN: "1 to 40 of the characters a-z, 0-9 and -",
+}
 
 #: Maximum number of items in a list or mapping, and length of an agent's or variable's name.
 MOST_ITEMS = 10_000

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.schemas.fields.text import TASK_ID_PATTERN, TASK_ID_WORDS
+from orchestrator.schemas.fields.text import PATTERN_WORDS
 
 Place = tuple[int | str, ...]
 
@@ -100,8 +100,8 @@ def _detail(item: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
         return _PLAIN_LIMITS[item["type"]].format(**limits)
     if item["type"] in ("too_short", "too_long", "string_too_short"):
         return _wrong_length(limits)
-    if limits.get("pattern") == TASK_ID_PATTERN:
-        return f"must be {TASK_ID_WORDS}"
+    if limits.get("pattern") in PATTERN_WORDS:
+        return f"must be {PATTERN_WORDS[limits['pattern']]}"
     message = str(item["msg"])
     for prefix in _PYDANTIC_PREFIXES:
         message = message.removeprefix(prefix)

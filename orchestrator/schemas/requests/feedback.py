@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from orchestrator.core.model.decisions.feedback import Comment, FeedbackRequest, Side
-from orchestrator.schemas.fields.text import RequestText, Text, Wire, Word
+from orchestrator.schemas.fields.text import COMMIT_PATTERN, RequestText, Text, Wire, Word
 
 MOST_COMMENTS = 200
 LONGEST_COMMENT = 10_000
@@ -45,7 +45,7 @@ class CommentBody(Wire):
 
 CommentBodies = Annotated[tuple[CommentBody, ...], Field(strict=False, max_length=MOST_COMMENTS)]
 FeedbackText = Annotated[Text, Field(max_length=LONGEST_COMMENT)]
-CommitName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")]
+CommitName = Annotated[str, StringConstraints(pattern=COMMIT_PATTERN)]
 
 
 class FeedbackBody(Wire):

@@ -12,13 +12,20 @@ from pydantic import (
 )
 
 from orchestrator.core.model.gate import AUTO, OFF, Gate, GateReport
-from orchestrator.schemas.fields.text import Seconds, Text, Wire, checked_text, not_blank
+from orchestrator.schemas.fields.text import (
+    GATE_NAME_PATTERN,
+    Seconds,
+    Text,
+    Wire,
+    checked_text,
+    not_blank,
+)
 
 MOST_GATES = 50
 GateName = Annotated[
     str,
     BeforeValidator(checked_text),
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$"),
+    StringConstraints(pattern=GATE_NAME_PATTERN),
 ]
 GateCommand = Annotated[
     str,

@@ -26,6 +26,7 @@ from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
 from orchestrator.schemas.fields.text import (
+    CHECKPOINT_PATTERN,
     MOST_ITEMS,
     Command,
     Count,
@@ -406,7 +407,7 @@ class UsageRequest(Wire):
 class RollbackRequest(Wire):
     """Request for a rollback."""
 
-    checkpoint: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
+    checkpoint: str | None = Field(default=None, pattern=CHECKPOINT_PATTERN)
     """Checkpoint, such as 1-before or start (default: before the latest attempt)."""
 
 

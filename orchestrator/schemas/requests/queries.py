@@ -18,6 +18,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.listings import WorkerOrder
 from orchestrator.core.ports.outbox import EntryState
+from orchestrator.schemas.fields.text import LABEL_PATTERN, LINES_PATTERN
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.
@@ -51,7 +52,7 @@ class NoQuery(Query):
 
 
 AgentName = Annotated[str, StringConstraints(max_length=200)]
-LabelFilter = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=1000)]
+LabelFilter = Annotated[str, StringConstraints(pattern=LABEL_PATTERN, max_length=1000)]
 
 
 class PageQuery(Query):
@@ -192,7 +193,7 @@ class LogQuery(Query):
     """With from or lines: maximum number of bytes."""
     q: Annotated[str, StringConstraints(max_length=200)] = ""
     """Only the numbers of lines with this text, as JSON."""
-    lines: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8}-[1-9]\d{0,8}$")] | None = None
+    lines: Annotated[str, StringConstraints(pattern=LINES_PATTERN)] | None = None
     """Only the lines with these numbers, such as 120-180."""
 
     @model_validator(mode="after")

@@ -228,6 +228,7 @@ def test_what_is_wrong_is_said_in_plain_words(
         ("page=0", "/page: must be at least 1"),
         ("page_size=201", "/page_size: must be at most 200"),
         ("status=done", "/status: must be 'pending', 'planning', 'running', "),
+        ("label=web", "/label: must be a name and a value, such as team:web"),
         ("parent=" + "x" * 201, "/parent: must have at most 200 characters"),
     ],
 )
