@@ -195,8 +195,9 @@ _named = _Loading(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """Return the tree; None if the root job does not exist, or if the tree has none of the
-    jobs.
+    """Return the tree.
+
+    Return None if the root job does not exist, or if none of the requested jobs is in its tree.
     """
     named = None if job_ids is None else frozenset(job_ids)
     given: dict[str, object] = {"root_id": root_id}

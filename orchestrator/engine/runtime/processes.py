@@ -31,7 +31,7 @@ class RunningProcesses:
 
     @property
     def ids(self) -> frozenset[str]:
-        """A snapshot of the processes that have not ended."""
+        """A snapshot of the ids of registered processes that have not ended."""
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:

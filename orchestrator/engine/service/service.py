@@ -325,7 +325,8 @@ class Service:
         return self._removal.remove(caller, job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove branches, worktrees, and kept refs of a job that have not landed. Idempotent.
+        """Remove branches, worktrees, and kept refs of a job, except work that has landed.
+        Idempotent.
 
         Return the names of the removed refs. Raise RepositoryError, and the errors of ``remove``.
         """

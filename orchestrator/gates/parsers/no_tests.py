@@ -1,4 +1,4 @@
-"""Detects that a command judged by its exit code ran no test, from the command's output.
+"""Detects, from the output of a gate that is judged by its exit code, that the gate ran no test.
 
 Only the output of a known test runner counts. A gate without such output may be no test at all.
 """

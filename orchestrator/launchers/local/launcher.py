@@ -225,8 +225,9 @@ class LocalLauncher:
             self._epoll.close()
 
     def _stop_all(self) -> None:
-        """Stop all attempts. The grace time of an adopted attempt is unknown and counts as the
-        longest.
+        """Stop all attempts.
+
+        The grace time of an adopted attempt is unknown, so the longest grace time is used.
         """
         with self._lock:
             for holder in self._attempts.values():

@@ -120,7 +120,7 @@ def _conflicts(job: Job) -> Iterator[Missing]:
 
 
 def is_dropped(job: Job) -> bool:
-    """True if a person stopped the job, so that nobody waits for it."""
+    """True if a person stopped the job, so that no person waits for its result."""
     return job.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
 

@@ -7,7 +7,7 @@ export {
   useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState,
 } from "../../vendor/preact-hooks.js";
 
-// What never changes is made anew each time, too: this Preact does not accept one node twice.
+// Constant nodes are created each time, too, because this Preact does not accept one node twice.
 export const html = htm.bind(function make(...given) {
   this[0] = 3;
   return h(...given);

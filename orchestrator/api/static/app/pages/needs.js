@@ -65,7 +65,7 @@ export function Needs({ beat, changed, job }) {
   const after = () => { refresh(); changed(); };
   const shown = whole ? needs : needs.slice(0, MOST);
   return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
-    <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else goes on</span></header>
+    <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else continues</span></header>
     <ul>${shown.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}
     ${shown.length < needs.length && html`<li class="more"><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show all ${needs.length}</button></li>`}</ul></section>`;
 }

@@ -60,7 +60,7 @@ export async function raiseLimits(job) {
     if (!changed.length) throw new Error("Write a larger value.");
     return jobCall(job, "budget", Object.fromEntries(changed.map(({ name, word }) => [name, LIMITS[name][1](typed[name], word.split(",")[0])])));
   };
-  const done = await ask({ title: "Raise the limits", text, fields, send, yes: "Raise and go on", no: "Not yet" });
-  if (done) say("Raised: the job goes on");
+  const done = await ask({ title: "Raise the limits", text, fields, send, yes: "Raise and continue", no: "Not yet" });
+  if (done) say("Raised: the job continues");
   return done;
 }

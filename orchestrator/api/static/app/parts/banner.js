@@ -1,4 +1,4 @@
-// Above everything: the server is away, or is back, or cannot go on.
+// Banner above all pages: the server is away, is back, or cannot continue.
 import { connection, probe } from "../core/connection.js";
 import { html } from "../core/html.js";
 import { useStore } from "../core/store.js";
@@ -9,7 +9,7 @@ export function Banner({ health }) {
   const { state, since } = useStore(connection);
   if (state === "lost") {
     return html`<div class="banner" role="alert"><${Icon} name="s-needs" /><span>The server does not answer. What is shown is from
-      ${" "}${time(new Date(since).toISOString())}; this page goes on as soon as it is back.</span>
+      ${" "}${time(new Date(since).toISOString())}; this page continues as soon as the server is back.</span>
       <button type="button" class="btn" onClick=${probe}>Try now</button></div>`;
   }
   if (state === "back") {
@@ -17,7 +17,7 @@ export function Banner({ health }) {
   }
   if (health && !health.ready) {
     const wrong = Object.entries(health.checks).filter(([, word]) => word !== "ok").map(([part, word]) => `${part}: ${word}`);
-    return html`<div class="banner bad" role="alert"><${Icon} name="s-failed" /><span>The server cannot go on. ${wrong.join("; ")}</span></div>`;
+    return html`<div class="banner bad" role="alert"><${Icon} name="s-failed" /><span>The server cannot continue. ${wrong.join("; ")}</span></div>`;
   }
   return null;
 }

@@ -200,7 +200,7 @@ export function Log({ job, id, worker }) {
     if (!log.lines.length) return html`<${Loading} />`;
     return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
       ? `The log is large: here is its end. ${bytes(log.start)} are before it; line numbers are known from the beginning on.`
-      : "The log is large: here is its end. The whole of it is in the download."}</span>
+      : "The log is large: this is its end. The download has the whole log."}</span>
       ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier()}>Load earlier lines</button>
         <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load all, to search it</button>`}</p>`}
       <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;
