@@ -4,6 +4,7 @@ Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
@@ -11,7 +12,6 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
-from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: Topics by kind of event. NEEDS_YOU is reported only if the job still has a need.
@@ -60,7 +60,7 @@ class Outbox:
         if not (self._subscriptions or _has_callback(change, view)):
             return change
         found = [entry for event in change.events for entry in self._entries(event, view)]
-        return changed(change, outbox=_first_needs(found)) if found else change
+        return replace(change, outbox=_first_needs(found)) if found else change
 
     def _entries(self, event: Event, view: SchedulerView) -> Iterator[OutboxEntry]:
         root, job = view.jobs.get(event.root_id), view.jobs.get(event.job_id)
