@@ -269,7 +269,7 @@ class Supervisor:
     def paused(self) -> str:
         """Why no worker starts; empty if workers start."""
         pause = self._scheduler.view.pause
-        by = f"everything is paused by {pause.by}; resume: {COMMAND} resume --all" if pause else ""
+        by = f"all jobs are paused by {pause.by}; resume: {COMMAND} resume --all" if pause else ""
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     @property
