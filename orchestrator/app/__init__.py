@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
     from orchestrator.app.offline import local_service, remove
+    from orchestrator.app.outward import check_receivers
     from orchestrator.app.planning import (
         estimate_of,
         kinds_of_work,
@@ -38,6 +39,7 @@ _HOMES = {
     "JobManager": "job_manager",
     "availability": "agents",
     "build": "assembly",
+    "check_receivers": "outward",
     "containment_in_force": "settings_map",
     "difference_between": "branches",
     "discard_kept": "branches",
@@ -63,6 +65,7 @@ __all__ = [
     "JobManager",
     "availability",
     "build",
+    "check_receivers",
     "containment_in_force",
     "difference_between",
     "discard_kept",

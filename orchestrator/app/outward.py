@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from orchestrator.config import Settings
 from orchestrator.config.outward import NotifyTarget, WebhookEndpoint
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports.outbox import CALLBACK, Subscription
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.addresses import ForbiddenUrl, check_form
@@ -24,6 +25,11 @@ _TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
 
 #: Names of headers whose values are secrets; other values, such as a team's name, are words.
 _SECRET_HEADER = re.compile(r"(?i)auth|token|key|secret|pass|cookie|sign")
+
+
+#: Header fields (RFC 9110), as http.client accepts them.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +62,15 @@ class _Checks:
             self.trouble.append(f"{where}: {error}")
             return ()
 
+    def headers(self, where: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                self.trouble.append(
+                    f"{where}.{name!r}: HTTP does not allow this name or its value; remove spaces "
+                    "from the name, and line breaks from the value"
+                )
+        return headers
+
     def address(self, where: str, url: str, check: Callable[[str], None] = check_form) -> None:
         try:
             if url:
@@ -79,8 +94,14 @@ def receivers(settings: Settings) -> Receivers:
         targets={each.name: _target(each, checks) for each in targets},
         callback_keys=checks.key("webhooks.callback_secret", settings.webhooks.callback_secret),
         subscriptions=[*map(_of_endpoint, endpoints), *map(_of_target, targets)],
-        trouble=tuple(checks.trouble),
+        trouble=[f"config.yaml: {each}" for each in checks.trouble],
     )
+
+
+def check_receivers(settings: Settings) -> None:
+    """Raise ConfigError with one line for each receiver that cannot be used."""
+    if trouble := receivers(settings).trouble:
+        raise ConfigError("\n".join(trouble))
 
 
 def _repeated(where: str, names: Sequence[str]) -> Iterator[str]:
@@ -101,7 +122,10 @@ def _endpoint(given: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
             *checks.key(f"{where}.secret", given.secret),
             *checks.key(f"{where}.old_secret", given.old_secret),
         ),
-        headers={name: value.get_secret_value() for name, value in given.headers.items()},
+        headers=checks.headers(
+            f"{where}.headers",
+            {name: value.get_secret_value() for name, value in given.headers.items()},
+        ),
     )
 
 
@@ -111,9 +135,16 @@ def _target(given: NotifyTarget, checks: _Checks) -> Target:
     kind = kind_of(url) if asked == "auto" else TargetKind(asked)
     if kind is TargetKind.SMTP:
         checks.address(where, url, mail.check)
-    elif kind not in (TargetKind.DESKTOP, TargetKind.APPRISE):
+    elif kind is TargetKind.APPRISE:
+        checks.address(where, url, _check_scheme)
+    elif kind is not TargetKind.DESKTOP:
         checks.address(where, url)
     return Target(name=given.name, kind=kind, url=url, quiet=_quiet(given.quiet))
+
+
+def _check_scheme(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("must begin with a scheme, such as https:// or tgram://, or be desktop:")
 
 
 def _quiet(text: str | None) -> tuple[int, int] | None:

@@ -26,10 +26,17 @@ def triggers(folder: Path, settings: Settings) -> Sequence[Trigger]:
         try:
             found.append(_trigger(name, each, folder))
         except (InvalidRequest, ValueError, OSError, yaml.YAMLError) as error:
-            problems.append(f"config.yaml: triggers.{name}: {' '.join(str(error).split())}")
+            words = " ".join(_text(error).split())
+            problems.append(f"config.yaml: triggers.{name}: {words}")
     if problems:
         raise ConfigError("\n".join(problems))
     return found
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"plan: {error.filename}: {error.strerror}; correct the path"
+    return str(error)
 
 
 def _trigger(name: str, given: TriggerSettings, folder: Path) -> Trigger:

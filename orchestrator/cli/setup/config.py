@@ -1,11 +1,13 @@
 """``orchestrator config``: show, check, and the schema for editors."""
 
 import json
+from functools import partial
 
 import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import table
+from orchestrator.core.errors import ConfigError
 
 
 @click.group("config")
@@ -48,11 +50,18 @@ def check_command(surroundings: CliContext) -> None:
 
     Reports every problem with its line. Exit code 2: a setting is invalid.
     """
-    from orchestrator.app import triggers
+    from orchestrator.app import check_receivers, triggers
     from orchestrator.config import FILE_NAME, load
 
     loaded = load(surroundings.folder, environ=surroundings.environ)
-    triggers(surroundings.folder, loaded.settings)
+    problems = []
+    for check in (partial(triggers, surroundings.folder), check_receivers):
+        try:
+            check(loaded.settings)
+        except ConfigError as error:
+            problems.append(error.message)
+    if problems:
+        raise ConfigError("\n".join(problems))
     if surroundings.as_json:
         click.echo(json.dumps({"ok": True}))
     else:

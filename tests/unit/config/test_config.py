@@ -512,6 +512,16 @@ def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path) -> None:
     assert "must be letters and digits" in line
 
 
+def test_an_invalid_entry_of_a_list_is_one_problem_and_shows_no_secret(tmp_path: Path) -> None:
+    endpoint = "{name: ci, url: 'https://ci.example', events: [ended], headers: {Token: 1234567}}"
+    lines = complaints(tmp_path, f"webhooks: {{endpoints: [{endpoint}]}}")
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
+        "webhooks.endpoints[0].events[0]",
+        "webhooks.endpoints[0].headers.Token",
+    ]
+    assert "1234567" not in "".join(lines)
+
+
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     secret = "s3cret-s3cret-s3cret"
     text = (

@@ -332,6 +332,28 @@ def test_config_check_tells_every_problem_with_its_place(
     assert "config.yaml:4" in err and "max_workers" in err
 
 
+def test_config_check_tells_what_a_server_would_refuse(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    with (folder / "config.yaml").open("a") as file:
+        file.write("""
+webhooks:
+  allow_hosts: ["*"]
+  endpoints:
+    - {name: ci, url: ftp://ci.example/, secret: short, headers: {"A B": x, Token: "s3cret\\nx"}}
+notify: {targets: [{name: me, url: "smtp://mail.example"}, {name: you, url: nowhere}]}
+triggers: {issues: {verify: github, secret: 0123456789abcdef, plan: absent.yaml}}
+""")
+
+    assert orchestrator("config", "check") == ExitCode.USAGE
+    err = capsys.readouterr().err
+    for place in ("allow_hosts", "[ci].url", "[ci].secret", "'A B'", "'Token'", "[me].url"):
+        assert place in err
+    assert "[you].url: must begin with a scheme" in err
+    assert "absent.yaml: No such file or directory" in err
+    assert "s3cret" not in err
+
+
 def test_config_schema_is_json(orchestrator: Orchestrator, capsys: Capture) -> None:
     orchestrator("config", "schema")
     assert "properties" in json.loads(capsys.readouterr().out)
