@@ -128,8 +128,9 @@ class JobLog:
             self._told.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return events that the log lacks before ``events``, limited in number; if ``events`` is
-        empty, up to the latest event.
+        """Return the events that the log lacks before ``events``, at most a fixed number.
+
+        If ``events`` is empty, return events up to the latest one.
         """
         told = self._told[root_id]
         if not events:

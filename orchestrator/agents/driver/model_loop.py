@@ -31,7 +31,10 @@ class Stopped(BaseException):
 
 
 class ModelLoop:
-    """Runs in the main thread. A stop is an exception that can occur anywhere."""
+    """A loop that runs in the main thread.
+
+    To stop the loop, an exception is raised at any point of its code.
+    """
 
     def __init__(self, spec: Spec, watch: Watchdog) -> None:
         self._spec = spec

@@ -94,8 +94,8 @@ class Ending:
 class AgentOutcome:
     """The result of the agent's work, from its own messages and its exit.
 
-    Without an ``error_class`` the work succeeded. ``usage`` is that of this run: for a resumed
-    session it is less than the program's total.
+    Without an ``error_class`` the work succeeded. ``usage`` is the usage of this run only, even if
+    the program reports totals of a resumed session.
     """
 
     text: str = ""

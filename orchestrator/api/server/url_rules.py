@@ -1,7 +1,7 @@
-"""Rules for paths that make the code for building a path when it is first needed.
+"""Path rules that generate the code for building a path only when it is first needed.
 
-Werkzeug writes and compiles two functions for each rule, by which ``url_for`` builds its path. This
-takes four fifths of the time to assemble the application, and few paths are built.
+For each rule, werkzeug compiles two functions, with which ``url_for`` builds a path. This takes
+four fifths of the time to assemble the application, and few paths are built.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,10 @@ from werkzeug.routing import Rule
 
 
 class LateRule(Rule):
-    """Depends on an internal method of werkzeug, which is why a test builds a path."""
+    """A rule that compiles its functions at their first use.
+
+    Overrides an internal method of werkzeug, so a test builds a path.
+    """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., Any]:
         compiled: list[Callable[..., Any]] = []

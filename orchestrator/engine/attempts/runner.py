@@ -300,7 +300,7 @@ class AttemptRunner:
         self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
-        """Expect the end of an attempt that an earlier server started."""
+        """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
         flight = self._found(worker, task)
         self._processes.expect(attempt_id(worker), partial(self._ended, flight))

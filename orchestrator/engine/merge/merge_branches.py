@@ -331,8 +331,9 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Add a child job's changes that its parent worker discarded to the state. The worker's
-        branch stays unchanged, so that the changes can be excluded again.
+        """Merge changes of a child job into the state, although its parent worker discarded them.
+
+        The worker's branch stays unchanged, so that the changes can be excluded again.
         """
         again = self.children.put_back(job, worker, child, own)
         if again is None:

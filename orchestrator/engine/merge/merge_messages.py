@@ -287,8 +287,9 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return the paths as arguments for the end of a command; empty, which means all files, if
-    there are too many.
+    """Return the paths as arguments for the end of a command.
+
+    If there are too many paths, return "", which means all files.
     """
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""

@@ -46,7 +46,9 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Return workers' commits whose work is in no holder and on no branch of the user."""
+    """Return workers' commits whose work is in none of the commits ``holders``, and on no branch of
+    the user.
+    """
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
     return {

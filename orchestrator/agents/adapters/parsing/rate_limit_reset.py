@@ -120,8 +120,9 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return the next such time of day, today or tomorrow. A time in minutes means the whole
-    minute.
+    """Return the time ``when`` of today, or of tomorrow if it has passed.
+
+    A time in minutes means the whole minute.
     """
     if when > now:
         return when

@@ -39,8 +39,9 @@ def both(first: Ran, second: Ran) -> Ran:
 
 
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Yield findings whose file has a finding in both runs. Content does not count, because a
-    gate's log or report differs each time.
+    """Yield findings in files that have findings in both runs.
+
+    The findings' content does not count, because a gate's log or report differs each time.
     """
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)

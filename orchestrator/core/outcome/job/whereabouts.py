@@ -102,8 +102,9 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    """Return the number of the worker's latest attempt whose changes were rolled back; 0: no
-    attempt.
+    """Return the number of the worker's latest attempt whose changes were rolled back.
+
+    Return 0 if no attempt was rolled back.
     """
     failures = worker.result.failures if worker.result else ()
     return max((each.attempt for each in failures if each.undone), default=0)

@@ -1,4 +1,4 @@
-"""what a worker has cost, beside its result, and an index for sums over all workers"""
+"""the cost of a worker as a column beside its result, and an index for sums over all workers"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""states that were told by the wording of a reason, as columns of their own"""
+"""states that only the wording of a reason contained, as separate columns"""
 
 import json
 import re

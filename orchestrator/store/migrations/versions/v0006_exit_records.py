@@ -1,4 +1,4 @@
-"""what proves an exit record, for each attempt; those that were started before have none"""
+"""the proof of an exit record, for each attempt; attempts started before have none"""
 
 import sqlalchemy as sa
 from alembic import op

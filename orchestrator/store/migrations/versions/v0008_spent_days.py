@@ -1,4 +1,4 @@
-"""what the jobs of each key cost on each day; the first day begins at nothing"""
+"""the cost of each key's jobs on each day; the first day begins at zero"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the number of a job's present run; what was stored before has run once"""
+"""the number of a job's present run; 1 for jobs stored before"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""what jobs wait for from a person, and labels, as columns in which lists search"""
+"""needs of jobs, and labels, as columns in which lists search"""
 
 import json
 from collections.abc import Iterator

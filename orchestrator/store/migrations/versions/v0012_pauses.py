@@ -1,4 +1,4 @@
-"""pauses of jobs, and of everything"""
+"""pauses of jobs, and the pause of all jobs"""
 
 import sqlalchemy as sa
 from alembic import op

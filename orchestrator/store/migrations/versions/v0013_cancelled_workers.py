@@ -1,4 +1,4 @@
-"""who cancelled a worker alone"""
+"""the caller that cancelled a single worker"""
 
 import sqlalchemy as sa
 from alembic import op
