@@ -50,7 +50,8 @@ class WorkerLine:
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        if self.started_at is None:
+        """Return its time; None before its first attempt, and while it waits for the next one."""
+        if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 

@@ -85,7 +85,8 @@ export class Model {
   }
 
   seconds(i) {
-    if (this.t0[i] === null || this.state[i] === "skipped") return null;
+    // The time of a worker that waits for its next attempt does not run.
+    if (this.t0[i] === null || ["skipped", "pending"].includes(this.state[i])) return null;
     const end = this.t1[i] ?? (ENDED.has(this.state[i]) ? null : this.now());
     return end === null ? null : Math.max(0, end - this.t0[i]);
   }

@@ -39,10 +39,10 @@ function Actions({ job, worker, refresh }) {
 }
 
 const used = (usage) => (usage.input_tokens || 0) + (usage.output_tokens || 0) + (usage.cache_write_tokens || 0);
-const elapsed = (worker) => (worker.ended_at ? worker.seconds : worker.started_at ? (Date.now() - Date.parse(worker.started_at)) / 1000 : undefined);
+const elapsed = (worker) => (worker.ended_at ? worker.seconds : worker.started_at && worker.status !== "pending" ? (Date.now() - Date.parse(worker.started_at)) / 1000 : undefined);
 
 function Head({ job, worker, tab, refresh }) {
-  useTick(!worker.ended_at && Boolean(worker.started_at));
+  useTick(!worker.ended_at && Boolean(worker.started_at) && worker.status !== "pending");
   const stats = [["Agent", html`${worker.agent}${worker.model && html` <small>${worker.model}</small>`}`], ["Attempt", worker.attempts.length || "–"],
     ["Time", seconds(elapsed(worker))], ["Tokens", tokens(used(worker.usage))], ["Cost", money(worker.usage.cost_usd)]];
   return html`<section class="jobhead" aria-label="This worker"><div><nav class="crumb" aria-label="Where you are"><a href="/">Jobs</a><${Icon} name="i-right" small=${true} />

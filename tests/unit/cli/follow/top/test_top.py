@@ -260,3 +260,7 @@ def test_once_prints_one_frame_without_a_terminal_and_without_a_server(
     assert "def456" not in capfd.readouterr().out
     assert execute(["top"], surroundings) == 2
     assert "top --once" in capfd.readouterr().err
+
+
+def test_the_time_of_a_worker_that_waits_for_its_next_attempt_does_not_run() -> None:
+    assert (worker(1).seconds(1000.0), worker(1, "pending").seconds(1000.0)) == (100.0, None)
