@@ -144,10 +144,10 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """Return the command with a search path on which the worktree's modules precede those of an
-    editable installation elsewhere.
+    """Return the command with a search path: the worktree's modules come before an editable
+    installation elsewhere.
 
-    The probe comes first on this path, because a project may have its own ``sitecustomize``.
+    The probe is first on this path, because a project may have its own ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'

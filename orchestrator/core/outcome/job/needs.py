@@ -86,7 +86,10 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
 
 
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
-    """Return the needs of one job; ``workers`` are its own, at least all of tasks with needs."""
+    """Return the needs of one job.
+
+    ``workers``: the job's own workers; it must contain at least all workers of tasks with needs.
+    """
     own = list(workers)
     return [*_of_job(job), *_of_workers(job, own)]
 
