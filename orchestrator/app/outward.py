@@ -16,7 +16,7 @@ from orchestrator.outbox.addresses import ForbiddenUrl, check_form
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of
-from orchestrator.outbox.signatures import key_of
+from orchestrator.outbox.signatures import PREFIX, key_of
 
 #: Seconds in which notifications join in one message.
 JOIN_SECONDS = 5.0
@@ -189,7 +189,9 @@ def secrets_of(settings: Settings) -> Iterator[str]:
                 # The part after "Bearer" is a secret, too.
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(each.url.get_secret_value())
-    yield from (secret.get_secret_value() for secret in hidden if secret is not None)
+    for secret in filter(None, hidden):
+        # Also without the prefix, as some tools show it.
+        yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(PREFIX))
     for target in settings.notify.targets:
         yield from tokens_of(target.url.get_secret_value())
 
