@@ -16,7 +16,7 @@ const SINCE_MS = 30 * 86400000;
 
 function word(agent) {
   if (!agent.installed) return ["pending", "not installed"];
-  if (!agent.usable) return ["failed", "no login"];
+  if (!agent.usable) return ["failed", "not ready"];
   return agent.login === "no" ? ["failed", "login failed"] : ["success", "works"];
 }
 
@@ -55,11 +55,11 @@ function Checks() {
   const { data, error } = useQuery("/health", {}, { every: 5000 });
   const checks = Object.entries(data?.checks || error?.body?.checks || {});
   const bad = checks.filter(([, text]) => text !== "ok").length;
-  return html`<section class="card"><header><h2>Server</h2><span class="small muted">${bad ? `${bad} to fix` : "all well"}</span></header><ul class="list">
+  return html`<section class="card"><header><h2>Doctor</h2><span class="small muted">${bad ? `${bad} to fix` : "all well"}</span></header><ul class="list">
     ${checks.map(([part, text]) => html`<li key=${part}><${State} state=${text === "ok" ? "success" : "failed"}>${text === "ok" ? "well" : "to fix"}<//>
       <span class="grow"><b class="strong">${plain(part.replaceAll("_", " "))}</b> ${text !== "ok" && html`<span class="soft small">${plain(text)}</span>`}</span></li>`)}
     ${data?.paused && html`<li><${State} state="paused">paused<//><span class="grow">${plain(data.paused)}</span></li>`}
-    <li><span class="grow soft small">${data ? `version ${data.version} · containment ${data.containment}` : ""}. More: <code>orchestrator doctor</code></span></li></ul></section>`;
+    <li><span class="grow soft small">${data ? `version ${data.version} · containment ${data.containment}` : ""}. All checks: <code>orchestrator doctor</code></span></li></ul></section>`;
 }
 
 function Lock({ lock, refresh }) {
@@ -93,6 +93,6 @@ function Keys() {
 }
 
 export function Page() {
-  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents</h1></div><div class="stack"><${Agents} />
+  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents and server</h1></div><div class="stack"><${Agents} />
     <div class="half"><${Checks} /><${Locks} /></div><div class="half"><${Keys} /></div></div></main>`;
 }

@@ -12,7 +12,7 @@ const LEGEND = {
 
 // What the API says, as one of the drawn states.
 export function drawn(status) {
-  return { recursive_success: "success", completed: "success", planning: "running" }[status] || status || "pending";
+  return { recursive_success: "success", completed: "success", planning: "running", passed: "success", did_not_run: "skipped" }[status] || status || "pending";
 }
 
 // Of one attempt. A later one can follow a success (feedback) or a stop (a pause), too.
