@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -72,6 +73,7 @@ class Guard:
         self._application = application
         self._any_address = options.host in WILDCARDS
         self._names = allowed_names(options)
+        self._public_names = self._names - allowed_names(replace(options, allowed_hosts=()))
         self._proxies = options.trusted_proxies
         self._origins = frozenset(options.allowed_origins)
 
@@ -147,7 +149,9 @@ class Guard:
             environ["wsgi.url_scheme"] = "https"
             environ["REMOTE_ADDR"] = self._forwarded_for(environ) or remote
             return None
-        is_forwarded = is_trusted and "HTTP_X_FORWARDED_FOR" in environ
+        # A public name shows a proxy that sets none of its headers.
+        is_public = host_name(environ.get("HTTP_HOST", "")) in self._public_names
+        is_forwarded = is_trusted and ("HTTP_X_FORWARDED_FOR" in environ or is_public)
         is_local = _is_loopback(remote) and not is_forwarded
         if is_local or environ.get("PATH_INFO") in PROBES:
             return None

@@ -254,5 +254,7 @@ def test_a_proxy_on_this_machine_must_say_that_its_caller_used_https() -> None:
     )
     caller = {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}
     assert through(local, "127.0.0.1", **HTTPS, **caller) == ("200", "203.0.113.9 https")
-    assert through(local, "127.0.0.1") == ("200", "127.0.0.1 http")
+    here = through(local, "127.0.0.1", HTTP_HOST="127.0.0.1:8000")
+    assert here == ("200", "127.0.0.1 http")
+    assert through(local, "127.0.0.1")[0] == "403", "a proxy that sets none of its headers"
     assert through(local, "127.0.0.1", **caller, HTTP_X_FORWARDED_PROTO="http")[0] == "403"
