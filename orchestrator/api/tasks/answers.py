@@ -114,7 +114,7 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
     if cli_name is None:
         raise Conflict(f"task {task_id} has no successful result to merge")
     known = ", ".join(name for name, _, _ in named)
-    raise InvalidRequest(f"cli_name {cli_name!r} is not a tool of this task; known: {known}")
+    raise InvalidRequest(f"not a tool of this task; known: {known}", field="cli_name")
 
 
 def conflicts_answer(

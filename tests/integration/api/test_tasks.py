@@ -148,6 +148,9 @@ def test_a_task_runs_up_to_a_merged_result(tasks: Tasks) -> None:
     assert "merge_strategy is manual" in by_hand["message"]
     assert tasks.project.git("status", "--porcelain") == ""
 
+    wrong = tasks.call("GET", f"/{task['id']}/conflicts?cli_name=ollama")
+    [fault] = wrong.json()["errors"]
+    assert (wrong.status_code, fault["pointer"]) == (422, "/cli_name")
     wrong = tasks.call("POST", f"/{task['id']}/merge", json={"task_id": UNKNOWN})
     assert wrong.status_code == 422
     assert wrong.json()["errors"][0]["pointer"] == "/task_id"
