@@ -231,7 +231,7 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     page.locator("main").get_by_role("button", name="Approve").click()
     page.get_by_label("Comment").fill("Go on")
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
-    expect(page.locator("main")).to_contain_text("Answered by default: Go on")
+    expect(page.locator("main")).to_contain_text("Answered by key default: Go on")
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".pill")).to_have_text("completed", timeout=ENDED_MS)
     expect(page.locator("#needs")).to_have_count(0)

@@ -43,10 +43,10 @@ class Question:
 
     @property
     def outcome(self) -> str:
-        """The answer as text, such as "approved by alice: go ahead"; empty while the question is
-        open.
+        """The answer as text, such as "approved by key alice: go ahead"; empty while the question
+        is open.
         """
         if self.decision is None:
             return ""
-        who = f" by {self.by}" if self.by else ", because no answer came in time"
+        who = f" by key {self.by}" if self.by else ", because no answer came in time"
         return f"{DECIDED[self.decision]}{who}{f': {self.comment}' if self.comment else ''}"

@@ -74,7 +74,7 @@ class CandidateSelection:
         if worker.chosen:
             return
         others = sorted((each for each in candidates if each.id != worker.id), key=_place)
-        why = f"chosen by {by}{f': {reason}' if reason else ''}"
+        why = f"chosen by key {by}{f': {reason}' if reason else ''}"
         self._place(worker, 1, why)
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")

@@ -75,10 +75,12 @@ def test_an_approval_starts_what_depends_on_it(crash: bool) -> None:
     worker = story.worker(question(story, job))
     assert (worker.status, worker.reason) == (
         WorkerStatus.SUCCESS,
-        "approved by user: only to staging",
+        "approved by key user: only to staging",
     )
     assert worker.result is not None
-    assert worker.result.output == "Question: Deploy?\nAnswer: approved by user: only to staging"
+    assert (
+        worker.result.output == "Question: Deploy?\nAnswer: approved by key user: only to staging"
+    )
     assert story.status(story.key(job, 3)) is WorkerStatus.RUNNING
     story.left_alone()
     assert story.job_status(job) is JobStatus.COMPLETED
@@ -93,7 +95,7 @@ def test_a_rejection_fails_the_task_and_skips_what_depends_on_it() -> None:
     worker = story.worker(question(story, job))
     assert (worker.status, worker.reason) == (
         WorkerStatus.FAILED,
-        "rejected by user: the totals are wrong",
+        "rejected by key user: the totals are wrong",
     )
     assert story.status(story.key(job, 3)) is WorkerStatus.SKIPPED
     assert story.job_status(job) is JobStatus.PARTIAL
@@ -108,7 +110,7 @@ def test_a_question_has_one_answer() -> None:
     story.ends(story.key(job))
     story.answer(question(story, job))
 
-    with pytest.raises(Conflict, match="already approved by user"):
+    with pytest.raises(Conflict, match="already approved by key user"):
         story.answer(question(story, job), Decision.REJECT)
     assert story.events(job).count(EventKind.QUESTION_ANSWERED) == 1
 

@@ -34,7 +34,7 @@ export function Question({ job, worker, refresh }) {
   const button = (word, kind) => worker.can?.includes(word) && html`<button type="button" class=${`btn ${kind}`} onClick=${answer(word)}>${TITLES[word]}</button>`;
   return html`<div class="stack">
     <section class="card"><header><h2>Question</h2></header><div class="pad stack"><p class="prose-text">${plain(data.question)}</p>
-      ${data.by && html`<p class="soft">Answered by ${plain(data.by)}${data.comment && `: ${plain(data.comment)}`}</p>`}
+      ${data.by && html`<p class="soft">Answered by key ${plain(data.by)}${data.comment && `: ${plain(data.comment)}`}</p>`}
       ${mayChange() && html`<div class="acts">${button("approve", "primary")}${button("reject", "")}</div>`}</div></section>
     ${data.made.map((made) => html`<${Made} key=${made.worker_id} job=${job} made=${made} />`)}</div>`;
 }
