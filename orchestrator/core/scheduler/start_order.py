@@ -18,6 +18,8 @@ from orchestrator.core.scheduler.dag import dependents
 #: Seconds to the end of the longest path, and number of descendants: the larger starts first.
 Rank = tuple[float, int]
 NO_RANK: Rank = (0.0, 0)
+#: Digits of a run time after the point: tasks that differ by noise start in the order of the plan.
+DIGITS = 1
 #: Number of stored run times of a task; a new run time replaces the oldest.
 SAMPLES = 5
 #: Maximum number of names with run times; the least recently used names are dropped.
@@ -31,7 +33,7 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
     """
     by_id = {task.id: task for task in tasks}
     following = dependents(by_id.values())
-    if not following and not seconds:
+    if not following and len(set(seconds.values())) < 2:
         return {}
     unknown = median(seconds.values()) if seconds else 0.0
     bits = {task_id: 1 << place for place, task_id in enumerate(by_id)}
@@ -72,7 +74,7 @@ class RunTimes:
         for task_id, each in names.items():
             known = next((self._samples[name] for name in each if name in self._samples), None)
             if known is not None:
-                found[task_id] = median(known)
+                found[task_id] = round(median(known), DIGITS)
         return found
 
     def learn(self, job_id: str, task_id: str, seconds: float) -> None:

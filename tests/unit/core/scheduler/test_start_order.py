@@ -122,6 +122,16 @@ def test_the_median_of_the_latest_runs_counts() -> None:
     assert times.expected(job, tasks) == {"a": 3}
 
 
+def test_run_times_that_differ_by_noise_keep_the_order_of_the_plan() -> None:
+    job, tasks = a_job(), [TaskSpec(id=name, command=name) for name in "abc"]
+    times = RunTimes()
+    times.expected(job, tasks)
+    for name, seconds in (("a", 0.011), ("b", 0.032), ("c", 0.018)):
+        times.learn(job.id, name, seconds)
+
+    assert ranks(tasks, times.expected(job, tasks)) == {}
+
+
 def test_a_run_time_is_found_by_plan_then_request_then_command() -> None:
     times, job = RunTimes(), replace(a_job(), request="build")
     first = [TaskSpec(id="a", command="make a"), TaskSpec(id="b", command="make b")]
