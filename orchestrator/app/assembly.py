@@ -267,7 +267,8 @@ class Assembly:
         mask = partial(masked, own_secrets(self._settings))
         policy = AddressPolicy(self._settings.webhooks.allow_hosts)
         poster = Poster(policy, self._settings.webhooks.timeout, time.time, mask)
-        messages = Messages(self._store, lambda: self._preparation.api_url, mask)
+        public = self._settings.api.public_url
+        messages = Messages(self._store, lambda: public or self._preparation.api_url, mask)
         outbox = OutboxService(
             store=store,
             webhooks=Webhooks(

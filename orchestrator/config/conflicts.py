@@ -103,6 +103,10 @@ def _origins(settings: Settings) -> Iterator[Conflict]:
         if not ORIGIN.fullmatch(each.lower()):
             reason = f"{each!r} is not an origin, such as https://app.example.org"
             yield ("api", "allowed_origins"), f"{reason}; write scheme and host, without a path"
+    public = settings.api.public_url
+    if public is not None and not ORIGIN.fullmatch(public.lower()):
+        reason = f"{public!r} is not an address, such as https://jobs.example.org"
+        yield ("api", "public_url"), f"{reason}; write scheme and host, without a path"
 
 
 def _tls_files(settings: Settings) -> Iterator[Conflict]:

@@ -322,6 +322,8 @@ class Api(Section):
     """Addresses or networks of https proxies in front of the server; others are then rejected."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
+    public_url: Word | None = None
+    """Address in links of messages: https://jobs.example.org; null: the address on this machine."""
     allowed_origins: Words = ()
     """Origins of other sites whose pages may call the API with a key: https://app.example.org."""
     insecure: bool = False

@@ -18,6 +18,7 @@ from tests.integration.outbox.receiver import Receiver, receiving
 
 NEW = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
 OLD = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
+PUBLIC = "https://jobs.example.org"
 READER = "the-key-of-a-reader-of-jobs"
 TOKEN = "Bearer token-of-the-receiver-0123456789"
 TRUE = shell("true")
@@ -58,7 +59,7 @@ def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         {
             "webhooks": {"endpoints": endpoints, "allow_hosts": [receiver.host]},
             "notify": {"targets": targets},
-            "api": {"port": 0, "api_key": KEY, "keys": keys},
+            "api": {"port": 0, "api_key": KEY, "keys": keys, "public_url": PUBLIC},
         },
     )
     yield site
@@ -85,7 +86,7 @@ def test_the_end_of_a_job_is_signed_and_delivered(site: InProcess, receiver: Rec
     assert got.body["type"] == "job.ended"
     assert (data["job_id"], data["status"], data["counts"]["success"]) == (job_id, "completed", 1)
     assert data["request"] == "Build it now" and data["labels"] == {"team": "a"}
-    assert data["links"]["self"] == f"{site.url}/api/v1/jobs/{job_id}"
+    assert data["links"]["self"] == f"{PUBLIC}/api/v1/jobs/{job_id}"
     assert got.id == f"msg_{job_id}_{data['seq']}_ci"
 
 

@@ -807,3 +807,9 @@ def test_a_wrong_key_entry_is_told_without_its_secret(
 
     assert reason in said
     assert "short-secret" not in said
+
+
+@pytest.mark.parametrize("address", ["jobs.example.org", "https://jobs.example.org/here"])
+def test_a_public_address_is_scheme_and_host(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"api\.public_url: .*without a path"):
+        loaded(tmp_path, environ={"ORCHESTRATOR_API__PUBLIC_URL": address})
