@@ -203,6 +203,10 @@ class LogQuery(Query):
         given = [name for name, is_given in named.items() if is_given]
         if len(given) > 1 and set(given) != {"follow", "tail"}:
             raise ValueError(f"{' and '.join(given)} cannot be combined")
+        if self.lines is not None:
+            first, last = map(int, self.lines.split("-"))
+            if first > last:
+                raise ValueError(f"lines: {first} is after {last}; write {last}-{first}")
         return self
 
 

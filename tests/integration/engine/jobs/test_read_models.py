@@ -278,6 +278,7 @@ WRONG = [
     ("/usage?by=label", 422, "label:NAME"),
     ("/jobs/{job}/logs/worker_1?q=x&tail=3", 422, "cannot be combined"),
     ("/jobs/{job}/logs/worker_1?lines=3", 422, "/lines"),
+    ("/jobs/{job}/logs/worker_1?lines=9-3", 422, "write 3-9"),
     ("/jobs/{job}/workers?status=done", 422, "must be 'pending', 'running'"),
     ("/jobs/{job}/workers?order=name", 422, "must be 'index', 'seconds', 'cost'"),
     ("/jobs/{job}/workers?page_size=501", 422, "at most 500"),
