@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,11 +31,9 @@ def edit(script: str, **more: Any) -> dict[str, Any]:
 
 #: Without the plugins of this environment, which take longer to load than a gate's tests to run.
 PYTEST = f"""\
-#!{sys.executable}
-import os
-os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-import pytest
-raise SystemExit(pytest.main())
+#!/bin/sh
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+exec {shlex.quote(sys.executable)} -P -m pytest "$@"
 """
 
 

@@ -257,7 +257,9 @@ def of_columns(answer: Answer) -> list[WorkerLine]:
     """Return the workers of an answer in columns."""
     number, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
-    names = [_worker_id(each) for each in columns["worker"]]
+    # Null: the workers are numbered from 1.
+    numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
+    names = [_worker_id(each) for each in numbers]
     reasons = {int(place): str(text) for place, text in answer["reason"].items()}
     jobs, agents, statuses = answer["jobs"], answer["agents"], answer["statuses"]
     found = []

@@ -136,7 +136,7 @@ def test_of_a_python_that_reports_nothing_nothing_is_said(
 ) -> None:
     """``python -E`` does not read ``PYTHONPATH``, so it reports nothing."""
     program = tmp_path / "programs" / "pytest"
-    program.parent.mkdir()
+    program.parent.mkdir(exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E -m pytest "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
