@@ -9,7 +9,7 @@ renamed.
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +20,10 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.whereabouts import OutsideWork
+from orchestrator.core.outcome.listed_workers import (
+    LISTED_WORKERS,
+    listed_workers,
+)
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
@@ -255,10 +259,16 @@ class Pages:
         """
         no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
-        jobs = [self._view(job, no_room) for job in below if job.depth == depth and not job.is_root]
-        files = self._files(each for each in self.figures.workers if each.depth == depth)
+        own = [each for each in self.figures.workers if each.depth == depth]
+        listed = {each.worker_id for each in listed_workers(own)}
+        jobs = [
+            self._view(job, no_room, listed)
+            for job in below
+            if job.depth == depth and not job.is_root
+        ]
+        files = self._files(own)
         if depth == 0:
-            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM))]
+            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM), listed)]
         if len(self._all_files) <= FINAL_FILES:
             files = ()
         return self._fill(
@@ -281,7 +291,7 @@ class Pages:
         outside = self._family.whereabouts.made_not_in_result(job)
         failed = [each for each in view.workers if each.has_failed and not each.replaced]
         rest = (each for each in view.workers if not each.succeeded and not each.replaced)
-        missed = [*failed, *(each for each in rest if each not in failed)]
+        missed = [*failed, *(each for each in rest if not each.has_failed)]
         return self._fill(
             "job.md.j2",
             up="../",
@@ -323,13 +333,17 @@ class Pages:
             replaced=[worker for worker in unsuccessful if worker.replaced],
         )
 
-    def _beyond_final(self, room: ReportSpace) -> JobView:
-        """Return the root job without worker content that FINAL_RESULT.md has."""
+    def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
+        """Return the root job without worker content that FINAL_RESULT.md has. ``only``: ids of
+        the workers to which the view is limited.
+        """
         view, described = self._final.job, self._final.described()
+        workers = [each for each in view.workers if each.id in only]
         return replace(
             view,
             request="",
-            workers=[self._rest_of(each, described.get(each.id), room) for each in view.workers],
+            workers=[self._rest_of(each, described.get(each.id), room) for each in workers],
+            workers_omitted=len(view.workers) - len(workers),
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
@@ -362,27 +376,39 @@ class Pages:
         """Return the text with paths for the report's directory. ``up``: path from this directory
         to the root job's.
         """
-        return self._templates.fill(template, {"directory": str(self._directory), **context})
+        paths = {"directory": str(self._directory), "all_results": self._all_results_call}
+        return self._templates.fill(template, {**paths, **context})
+
+    @property
+    def _all_results_call(self) -> str:
+        """Return the API call that shows all results; empty if analytics.json has all workers."""
+        has_all = len(self.figures.workers) <= LISTED_WORKERS
+        return "" if has_all else f"GET /api/v1/jobs/{self._job.id}/results"
 
     def _final_room(self) -> ReportSpace:
         least, most = FINAL_SHARE
         workers = len(self._family.workers(self._job.id))
         return ReportSpace(min(most, max(least, FINAL_ROOM // max(1, workers))), FINAL_ROOM)
 
-    def _view(self, job: Job, room: ReportSpace) -> JobView:
-        view = job_view(self._family, job, self._of_worker, room)
+    def _view(self, job: Job, room: ReportSpace, only: Collection[str] | None = None) -> JobView:
+        view = job_view(self._family, job, self._of_worker, room, only)
         workers = [_without(self._notice, worker) for worker in view.workers]
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
         """Return unsuccessful workers of all levels, highest first, without their output."""
         no_room = ReportSpace(0, 0)
+        found: dict[str, set[str]] = {}
+        for each in self.figures.workers:
+            if not each.status.succeeded:
+                found.setdefault(each.job_id, set()).add(each.worker_id)
         return [
             worker
             for each in self.figures.jobs
-            if any(not w.status.succeeded for w in self._family.workers(each.job_id))
-            for worker in self._view(self._family.job(each.job_id), no_room).workers
-            if not worker.succeeded
+            if each.job_id in found
+            for worker in self._view(
+                self._family.job(each.job_id), no_room, found[each.job_id]
+            ).workers
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:

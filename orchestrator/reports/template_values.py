@@ -204,6 +204,8 @@ class JobView:
     tasks_succeeded: int
     #: Comparisons of tasks with several candidates.
     comparisons: Sequence[Comparison]
+    #: Number of workers of the job that ``workers`` lacks.
+    workers_omitted: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,9 +278,17 @@ def job_line(family: Family, job: Job) -> ChildJobLine:
 
 
 def job_view(
-    family: Family, job: Job, figures: Mapping[str, WorkerFigures], room: ReportSpace
+    family: Family,
+    job: Job,
+    figures: Mapping[str, WorkerFigures],
+    room: ReportSpace,
+    only: Collection[str] | None = None,
 ) -> JobView:
+    """Return the job with all its workers. ``only``: ids of the workers to which the view is
+    limited.
+    """
     workers = family.workers(job.id)
+    shown = workers if only is None else [each for each in workers if each.id in only]
     succeeded = tasks_succeeded(workers)
     return JobView(
         line=job_line(family, job),
@@ -290,8 +300,9 @@ def job_view(
         cancelled_by=job.cancelled_by,
         workers=[
             worker_view(family, worker, figures[worker.id], room, succeeded[worker.task_id])
-            for worker in workers
+            for worker in shown
         ],
+        workers_omitted=len(workers) - len(shown),
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
         comparisons=family.comparisons(job),

@@ -4,7 +4,8 @@
 seconds, memory is bytes, and null means unknown, never zero.
 
 ``schema``
-    1. A field may be added under the same number; none changes its meaning.
+    1. A field may be added under the same number; none changes its meaning. 2 for a job with more
+    than 1,000 workers: as 1, except that ``workers`` is incomplete.
 ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``
     The job the figures are of.
 ``wall_seconds``
@@ -49,7 +50,11 @@ seconds, memory is bytes, and null means unknown, never zero.
     Per job, parents first: ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
     ``wall_seconds``, ``workers``.
 ``workers``
-    Per worker, by depth: the fields of ``WorkerFigures``.
+    Per worker, by depth: the fields of ``WorkerFigures``. Of more than 1,000 workers, 1,000:
+    failed workers are selected first. All sums and counts are of all workers.
+``workers_omitted``
+    Only with ``schema`` 2: ``count`` of the workers that ``workers`` lacks, and the API calls that
+    show all workers: ``all`` (columns), ``pages``, and ``results`` (with ``files_created``).
 ``comparisons``
     Per task with candidates: the fields of ``core.candidates.comparison.Comparison``.
 """
@@ -64,6 +69,11 @@ from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.limits.budget import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.listed_workers import (
+    all_workers_call,
+    listed_workers,
+    worker_pages_call,
+)
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.figures.worker_figures import (
     CriticalPath,
@@ -73,6 +83,8 @@ from orchestrator.reports.figures.worker_figures import (
 )
 
 SCHEMA = 1
+#: Schema of a file with some of the workers.
+SCHEMA_OF_SOME_WORKERS = 2
 
 Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
@@ -239,8 +251,19 @@ def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
 
 
 def as_json(figures: Analytics) -> str:
-    """Format with one line for each field, and for each job and worker."""
-    lines = [f' "{name}": {_json(value)}' for name, value in _by_name(figures).items()]
+    """Format with one line for each field, and for each job and listed worker."""
+    fields = _by_name(figures)
+    listed = tuple(listed_workers(figures.workers))
+    if omitted := len(figures.workers) - len(listed):
+        told = {
+            "count": omitted,
+            "all": all_workers_call(figures.job_id),
+            "pages": worker_pages_call(figures.job_id),
+            "results": f"GET /api/v1/jobs/{figures.job_id}/results",
+        }
+        changed = {"schema": SCHEMA_OF_SOME_WORKERS, "workers": listed, "workers_omitted": told}
+        fields = {**fields, **changed}
+    lines = [f' "{name}": {_json(value)}' for name, value in fields.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

@@ -1,7 +1,7 @@
 """Index of a job tree: its relations and times, for all reports."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from orchestrator.core.candidates.comparison import Comparison, comparisons
@@ -31,6 +31,7 @@ class Family:
         self._statuses: dict[str, JobStatus] = {}
         self._ends: dict[str, float] = {}
         self._task_ends: dict[tuple[str, str], float] = {}
+        self._first_prompted: dict[str, Mapping[str, int]] = {}
         self._index()
 
     @property
@@ -112,6 +113,19 @@ class Family:
 
     def attempts(self, worker: Worker) -> Sequence[Attempt]:
         return self._attempts.get(worker.id, ())
+
+    def first_prompted(self, job_id: str) -> Mapping[str, int]:
+        """Return, by agent, the index of the job's first started worker that received a prompt."""
+        if job_id not in self._first_prompted:
+            first: dict[str, tuple[float, int]] = {}
+            for worker in self.workers(job_id):
+                if worker.result and worker.result.prompt:
+                    starts = [start for start, _ in self.runs(worker)]
+                    at = min(starts, default=worker.started_at) or 0.0
+                    known = first.setdefault(worker.agent, (at, worker.index))
+                    first[worker.agent] = min(known, (at, worker.index))
+            self._first_prompted[job_id] = {agent: index for agent, (_, index) in first.items()}
+        return self._first_prompted[job_id]
 
     def child_jobs(self, worker: Worker) -> Sequence[Job]:
         return self._child_jobs.get(worker.id, ())

@@ -210,14 +210,9 @@ def _shared(family: Family, worker: Worker) -> int:
     """
     if worker.is_adviser:
         return 0
-    given = [
-        (_first_start(family, each) or 0.0, each.index, each.result.prompt.shared)
-        for each in family.workers(worker.job_id)
-        if each.agent == worker.agent and each.result and each.result.prompt
-    ]
-    _, first, _ = min(given)
-    own = next(shared for _, index, shared in given if index == worker.index)
-    return 0 if first == worker.index else own
+    prompt = worker.result.prompt if worker.result else None
+    is_first = family.first_prompted(worker.job_id)[worker.agent] == worker.index
+    return prompt.shared if prompt and not is_first else 0
 
 
 def _first_start(family: Family, worker: Worker) -> float | None:

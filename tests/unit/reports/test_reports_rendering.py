@@ -1,5 +1,6 @@
 """The reports of a job, their paths, and their maximum sizes."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from planted import ROOT, Planted
 from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
+from orchestrator.core.outcome.listed_workers import LISTED_WORKERS
 from orchestrator.reports import Reports
 from orchestrator.reports.escaping import document
 from orchestrator.reports.template_values import BAR_LIMIT
@@ -332,6 +334,41 @@ def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
     assert timeline.count(" :done, ") == BAR_LIMIT
     assert f"**{BAR_LIMIT} of {len(tree.workers):,} attempts:**" in timeline
     assert len(timeline) < 50_000
+
+
+def test_reports_of_a_larger_job_list_its_failures_and_say_where_all_workers_are(
+    tmp_path: Path,
+) -> None:
+    tree = trees.large(1_300)
+    last = next(worker for worker in reversed(tree.workers) if worker.depth == 0)
+    workers = [
+        replace(worker, status=WorkerStatus.FAILED) if worker is last else worker
+        for worker in tree.workers
+    ]
+    at_top = sum(worker.depth == 0 for worker in workers)
+    Reports().render(replace(tree, workers=workers), ROOT, tmp_path)
+
+    figures = json.loads((tmp_path / "reports/analytics.json").read_text())
+    assert figures["schema"] == 2
+    assert len(figures["workers"]) == LISTED_WORKERS
+    assert last.id in {worker["worker_id"] for worker in figures["workers"]}
+    assert sum(figures["workers_by_status"].values()) == len(workers)
+    assert figures["workers_omitted"] == {
+        "count": len(workers) - LISTED_WORKERS,
+        "all": f"GET /api/v1/jobs/{ROOT}/columns",
+        "pages": f"GET /api/v1/jobs/{ROOT}/workers?page=1&order=attention",
+        "results": f"GET /api/v1/jobs/{ROOT}/results",
+    }
+
+    level = (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
+    assert f"This report has {LISTED_WORKERS:,} of {at_top:,} workers of this job" in level
+    assert f"`GET /api/v1/jobs/{ROOT}/columns`" in level
+    assert level.count("\n| [worker") == LISTED_WORKERS
+    assert f"({last.id}/)" in level
+    # All workers of the child jobs fit.
+    assert "This report has" not in (tmp_path / "depth_1/LEVEL_1_REPORT.md").read_text()
+    files = (tmp_path / "FINAL_RESULT.md").read_text().partition("\n## Files")[2]
+    assert f"see `files_created` in `GET /api/v1/jobs/{ROOT}/results`" in files
 
 
 @pytest.mark.parametrize(
