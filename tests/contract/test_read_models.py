@@ -26,7 +26,15 @@ from orchestrator.core.ports.listings import (
 )
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
-from tests.contract.store_values import CONFIG, HARD_TEXT, a_child, a_job, a_worker, an_event
+from tests.contract.store_values import (
+    CONFIG,
+    HARD_TEXT,
+    a_child,
+    a_job,
+    a_worker,
+    an_attempt,
+    an_event,
+)
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -242,6 +250,28 @@ def test_workers_come_by_page_filter_and_order(store: Store) -> None:
     assert store.worker_page("a", WorkerFilter(job_id="a"), 90, 10, 100.0).workers == []
     assert store.task("a", "t3") == TaskSpec(id="t3", title="Write Docs", model="m", role="docs")
     assert store.task("a", "t9") is None
+
+
+def test_the_time_of_a_worker_is_that_of_its_attempts(store: Store) -> None:
+    job = a_job()
+    again = a_worker(job, 0, attempt=2, started_at=1.0, ended_at=361.0)
+    running = a_worker(job, 1, attempt=2, started_at=1.0, status=WorkerStatus.RUNNING)
+    once = a_worker(job, 2, attempt=1, started_at=1.0, ended_at=9.0)
+    times = [(again, 1, 1.0, 3.0), (again, 2, 360.0, 361.0), (once, 1, 1.0, 7.0)]
+    times += [(running, 1, 1.0, 2.0), (running, 2, 90.0, None)]
+    attempts = [
+        replace(an_attempt(worker, number), started_at=start, ended_at=end)
+        for worker, number, start, end in times
+    ]
+    workers = [again, running, once]
+    store.save(Change(new_jobs=[job], new_workers=workers, new_attempts=attempts))
+
+    found = store.snapshot("a")
+
+    assert found is not None
+    assert found.workers.idle_seconds == (357.0, 88.0, 0.0)
+    by_time = ["worker_2", "worker_3", "worker_1"]
+    assert workers_of(store, order=WorkerOrder.SECONDS) == by_time
 
 
 def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:

@@ -68,6 +68,7 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "a": agent_places,
         "t0": [_after(at, time) for time in workers.started_at],
         "t1": [_after(at, time) for time in workers.ended_at],
+        "idle": [round(each, TIME_DIGITS) for each in workers.idle_seconds],
         "cost": [round(each or 0, COST_DIGITS) for each in workers.cost_usd],
         "tokens": [each or 0 for each in workers.tokens],
         "attempt": workers.attempt,
@@ -175,9 +176,9 @@ def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
     own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
     if not any(deps[:own]):
         return []
-    times = zip(workers.started_at[:own], workers.ended_at[:own], strict=True)
-    return critical_path(deps[:own], list(starmap(_seconds, times)))
+    times = zip(workers.started_at, workers.ended_at, workers.idle_seconds, strict=True)
+    return critical_path(deps[:own], list(starmap(_seconds, islice(times, own))))
 
 
-def _seconds(started_at: float | None, ended_at: float | None) -> float:
-    return 0.0 if started_at is None or ended_at is None else ended_at - started_at
+def _seconds(started_at: float | None, ended_at: float | None, idle: float) -> float:
+    return 0.0 if started_at is None or ended_at is None else ended_at - started_at - idle

@@ -92,6 +92,15 @@ def duration(started_at: float | None, ended_at: float | None) -> float | None:
     return round(max(0.0, ended_at - started_at), 6)
 
 
+def worker_seconds(worker: Worker) -> float | None:
+    """Return the seconds of an ended worker, without the time between its attempts; None before
+    its end.
+    """
+    if worker.attempt > 1 and worker.result is not None and worker.ended_at is not None:
+        return round(worker.result.work_seconds, 6)
+    return duration(worker.started_at, worker.ended_at)
+
+
 def result_of(worker: Worker) -> WorkerResult:
     return worker.result or _NOTHING
 

@@ -21,6 +21,7 @@ from orchestrator.api.serializers.common import (
     unjudged_files,
     unjudged_gates,
     usage_answer,
+    worker_seconds,
 )
 from orchestrator.api.serializers.results import by_job, session_answer
 from orchestrator.core.candidates.comparison import comparisons
@@ -38,6 +39,7 @@ from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
+from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.answers.feedback import CommentAnswer, FeedbackAnswer
 from orchestrator.schemas.answers.gates import gate_result_answer
@@ -203,7 +205,7 @@ def worker_answer(
         waiting_for=_waiting(worker),
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
-        seconds=duration(worker.started_at, worker.ended_at),
+        seconds=_seconds(worker, begun),
         work_seconds=result.work_seconds if ran else None,
         cpu_seconds=result.cpu_seconds if ran else None,
         peak_memory_bytes=result.peak_memory_bytes if ran else None,
@@ -227,6 +229,14 @@ def worker_answer(
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
     )
+
+
+def _seconds(worker: Worker, attempts: Sequence[Attempt]) -> float | None:
+    if len(attempts) < 2:
+        return duration(worker.started_at, worker.ended_at)
+    now = clock.now()
+    times = ((one.started_at, one.ended_at or now) for one in attempts)
+    return round(sum(max(0.0, until - start) for start, until in times), 6)
 
 
 def _message(sent: WorkerMessage) -> MessageAnswer:
@@ -342,7 +352,7 @@ def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
         status=worker.status,
         reason=worker.reason,
         waiting_for=_waiting(worker),
-        seconds=duration(worker.started_at, worker.ended_at),
+        seconds=worker_seconds(worker),
         usage=usage_answer([used]) if is_known(used) else None,
         child_jobs=child_jobs,
     )

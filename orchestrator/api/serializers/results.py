@@ -8,7 +8,6 @@ from orchestrator.api.serializers.common import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     counts,
-    duration,
     encoded,
     links,
     log_file,
@@ -19,6 +18,7 @@ from orchestrator.api.serializers.common import (
     result_of,
     unjudged_files,
     unjudged_gates,
+    worker_seconds,
 )
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.job import Job, Worker
@@ -256,7 +256,7 @@ def _task_result(
         chosen=worker.chosen,
         attempts=worker.attempt,
         session=session_answer(result.session),
-        seconds=duration(worker.started_at, worker.ended_at),
+        seconds=worker_seconds(worker),
         exit_code=result.exit_code,
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),

@@ -30,6 +30,13 @@ def workers_answer(found: WorkerPage, page: int, page_size: int, now: float) -> 
     )
 
 
+def _seconds(worker: WorkerRow, now: float) -> float | None:
+    if worker.status == WorkerStatus.PENDING and worker.attempt:
+        return None  # it waits for its next attempt
+    found = duration(worker.started_at, worker.ended_at or now)
+    return None if found is None else round(max(0.0, found - worker.idle_seconds), 6)
+
+
 def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
     return WorkerRowAnswer.model_construct(
         worker_id=worker.id,
@@ -44,7 +51,7 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
         attempt=worker.attempt,
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
-        seconds=duration(worker.started_at, worker.ended_at or now),
+        seconds=_seconds(worker, now),
         usage=WorkerUsage(steps=worker.steps, tokens=worker.tokens, cost_usd=worker.cost_usd),
         gates=GateCountsAnswer(
             passed=worker.gates_passed,

@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from orchestrator.api.serializers.common import duration, moment, moment_or_none, result_of
+from orchestrator.api.serializers.common import (
+    duration,
+    moment,
+    moment_or_none,
+    result_of,
+    worker_seconds,
+)
 from orchestrator.api.tasks.submission import CLI, OBSTACLE, task_uuid
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.job import Job, Worker
@@ -85,7 +91,7 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
         status="success" if succeeded else _CLI_STATUS.get(worker.status, "failure"),
         files_modified=list(result_of(worker).files_created),
         cost=worker.cost_usd or 0.0,
-        duration=duration(worker.started_at, worker.ended_at) or 0.0,
+        duration=worker_seconds(worker) or 0.0,
         retries=max(0, worker.attempt - 1),
         error=None if succeeded else worker.reason or None,
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from orchestrator.api.serializers.common import duration, moment, result_of
+from orchestrator.api.serializers.common import moment, result_of, worker_seconds
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.event_stream import EventPage, EventStream, Frames
 from orchestrator.api.tasks.answers import STATUS_OF, clis
@@ -113,7 +113,7 @@ class TaskProgress(EventStream):
             event,
             files_modified=list(result_of(worker).files_created),
             cost=worker.cost_usd or 0.0,
-            duration=duration(worker.started_at, worker.ended_at),
+            duration=worker_seconds(worker),
         )
 
     def _progress(

@@ -38,6 +38,8 @@ class WorkerRow(NamedTuple):
     attempt: int
     started_at: float | None
     ended_at: float | None
+    #: Seconds between its attempts, which are not its time.
+    idle_seconds: float
     child_job_ids: Sequence[str]
     steps: int | None
     #: As ``max_tokens`` counts tokens; None: unknown.
@@ -65,6 +67,7 @@ class WorkerColumns(NamedTuple):
     attempt: Sequence[int]
     started_at: Sequence[float | None]
     ended_at: Sequence[float | None]
+    idle_seconds: Sequence[float]
     child_job_ids: Sequence[Sequence[str]]
     steps: Sequence[int | None]
     tokens: Sequence[int | None]

@@ -53,6 +53,8 @@ class ColumnsAnswer(Answer):
     """Start in seconds after at; null: not started."""
     t1: Any
     """End in seconds after at; null: not ended."""
+    idle: Any
+    """Seconds between attempts, which are not the worker's time: that is t1 - t0 - idle."""
     cost: Any
     """Known cost in US dollars."""
     tokens: Any

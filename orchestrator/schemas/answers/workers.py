@@ -44,7 +44,7 @@ class WorkerRowAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from the first start to the end, or until now."""
+    """Seconds of its attempts, the running one until now; null while it waits for another one."""
     usage: WorkerUsage
     gates: GateCountsAnswer
     files: int

@@ -39,6 +39,22 @@ def tokens() -> ColumnElement[Any]:
     return case((known.is_(None), None), else_=total).label("tokens")
 
 
+def _idle_seconds() -> ColumnElement[Any]:
+    """Return the seconds of a worker between its attempts; read only for workers with several."""
+    attempts = tables.attempts.c
+    latest = func.coalesce(attempts.ended_at, attempts.started_at)
+    until = func.coalesce(_workers.ended_at, func.max(latest))
+    idle = (
+        select(until - _workers.started_at - func.sum(latest - attempts.started_at))
+        .where(attempts.root_id == _workers.root_id, attempts.worker_id == _workers.id)
+        .correlate(tables.workers)
+        .scalar_subquery()
+    )
+    return case((_workers.attempt > 1, func.coalesce(idle, 0.0)), else_=0.0)
+
+
+#: Also what a list by time subtracts.
+IDLE_SECONDS = _idle_seconds()
 JOB_COLUMNS = (
     _jobs.id,
     _jobs.parent_job_id,
@@ -62,6 +78,7 @@ WORKER_COLUMNS = (
     _workers.attempt,
     _workers.started_at,
     _workers.ended_at,
+    IDLE_SECONDS.label("idle_seconds"),
     plain(_workers.child_job_ids),
     _workers.steps,
     tokens(),

@@ -15,7 +15,12 @@ from orchestrator.core.ports.listings import (
 )
 from orchestrator.store.queries import bounded
 from orchestrator.store.read_models.job_filter import has_text, lowered
-from orchestrator.store.read_models.snapshot import WORKER_COLUMNS, last_seq, worker_columns
+from orchestrator.store.read_models.snapshot import (
+    IDLE_SECONDS,
+    WORKER_COLUMNS,
+    last_seq,
+    worker_columns,
+)
 from orchestrator.store.schema import tables
 
 _workers, _tasks = tables.workers.c, tables.tasks.c
@@ -34,7 +39,8 @@ _attention = case(
     *((_workers.status == status, at) for at, status in enumerate(_ATTENTION)),
     else_=len(_ATTENTION),
 )
-_seconds = func.coalesce(_workers.ended_at, bindparam("now")) - _workers.started_at
+_elapsed = func.coalesce(_workers.ended_at, bindparam("now")) - _workers.started_at
+_seconds = _elapsed - IDLE_SECONDS
 _ORDERS: dict[WorkerOrder, Sequence[ColumnElement[Any]]] = {
     WorkerOrder.INDEX: (_index,),
     WorkerOrder.SECONDS: (_seconds.desc().nulls_last(), _index),

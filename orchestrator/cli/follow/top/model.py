@@ -38,6 +38,8 @@ class WorkerLine:
     status: str
     started_at: float | None = None
     ended_at: float | None = None
+    #: Seconds between its attempts.
+    idle_seconds: float = 0.0
     tokens: int | None = None
     cost_usd: float | None = None
     attempt: int = 0
@@ -53,7 +55,8 @@ class WorkerLine:
         """Return its time; None before its first attempt, and while it waits for the next one."""
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
-        return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
+        until = now if self.ended_at is None else self.ended_at
+        return max(0.0, until - self.started_at - self.idle_seconds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -277,6 +277,7 @@ def of_columns(answer: Answer) -> list[WorkerLine]:
                 status=statuses[status],
                 started_at=None if t0 is None else base + t0,
                 ended_at=None if t1 is None else base + t1,
+                idle_seconds=columns["idle"][i],
                 tokens=columns["tokens"][i],
                 cost_usd=columns["cost"][i],
                 attempt=columns["attempt"][i],
@@ -290,7 +291,7 @@ def of_columns(answer: Answer) -> list[WorkerLine]:
 
 
 _COLUMNS = (
-    *("worker", "task", "title", "j", "s", "a", "t0", "t1"),
+    *("worker", "task", "title", "j", "s", "a", "t0", "t1", "idle"),
     *("cost", "tokens", "attempt", "parent", "gates"),
 )
 

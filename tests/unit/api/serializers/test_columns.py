@@ -19,6 +19,7 @@ def columns(rows: list[dict[str, Any]]) -> WorkerColumns:
         "attempt": 1,
         "started_at": 101.0,
         "ended_at": 102.0,
+        "idle_seconds": 0.0,
         "child_job_ids": (),
         "steps": None,
         "tokens": None,
@@ -49,7 +50,17 @@ def test_equal_values_are_sent_once() -> None:
     assert (found["seq"], found["n"], found["at"]) == (7, 2, 100.0)
     assert found["worker"] is None
     assert found["task"] == ["t1", "t2"]
-    once = {"title": "", "j": 0, "s": 0, "a": 0, "t0": 1.0, "t1": 2.0, "cost": 0, "tokens": 0}
+    once = {
+        "title": "",
+        "j": 0,
+        "s": 0,
+        "a": 0,
+        "t0": 1.0,
+        "t1": 2.0,
+        "idle": 0.0,
+        "cost": 0,
+        "tokens": 0,
+    }
     once |= {"attempt": 1, "files": 0, "chosen": 0, "parent": -1, "gates": 0, "deps": 0}
     assert {name: found[name] for name in once} == once
 

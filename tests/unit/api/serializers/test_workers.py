@@ -1,14 +1,18 @@
 """Rows of workers as answers."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
 from orchestrator.api.routes.response import encoded
+from orchestrator.api.serializers.common import worker_seconds
 from orchestrator.api.serializers.workers import workers_answer
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.listings import WorkerPage, WorkerRow
+from tests.contract.store_values import a_job, a_worker
 
 
-def test_a_row_is_encoded_without_a_warning() -> None:
-    """The store returns a status as text, and the answer's status is a member."""
+def a_row(**different: Any) -> WorkerRow:
     row = WorkerRow(
         id="worker_1",
         job_id="j",
@@ -20,6 +24,7 @@ def test_a_row_is_encoded_without_a_warning() -> None:
         attempt=1,
         started_at=1.0,
         ended_at=3.0,
+        idle_seconds=0.0,
         child_job_ids=("k",),
         steps=None,
         tokens=None,
@@ -30,6 +35,31 @@ def test_a_row_is_encoded_without_a_warning() -> None:
         files=2,
         chosen=None,
     )
+    return row._replace(**different)
+
+
+def told(row: WorkerRow) -> dict[str, Any]:
     page = WorkerPage(workers=[row], total=1, labels={}, last_seq=7)
-    found = json.loads(encoded(workers_answer(page, 1, 50, now=9.0)))["workers"][0]
+    return dict(json.loads(encoded(workers_answer(page, 1, 50, now=9.0)))["workers"][0])
+
+
+def test_a_row_is_encoded_without_a_warning() -> None:
+    """The store returns a status as text, and the answer's status is a member."""
+    found = told(a_row())
     assert (found["status"], found["seconds"], found["files"]) == ("recursive_success", 2.0, 2)
+
+
+def test_the_time_of_a_worker_does_not_run_between_its_attempts() -> None:
+    again = a_row(attempt=2, idle_seconds=1.5)
+    assert told(again)["seconds"] == 0.5
+    assert told(again._replace(status="running", ended_at=None))["seconds"] == 6.5
+    waiting = told(again._replace(status="pending", ended_at=None))
+    assert waiting.get("seconds") is None
+
+
+def test_the_answers_of_a_worker_state_the_time_of_its_attempts() -> None:
+    result = WorkerResult(work_seconds=4.4)
+    worker = a_worker(a_job(), 0, attempt=2, started_at=1.0, ended_at=360.0, result=result)
+    assert worker_seconds(worker) == 4.4
+    assert worker_seconds(replace(worker, attempt=1)) == 359.0
+    assert worker_seconds(replace(worker, ended_at=None)) is None

@@ -10,7 +10,7 @@ const AGAIN_MS = [[500, 1500], [3000, 5000], [Infinity, 15000]];
 // A large job is drawn again ten times a second, a small one with the next frame.
 const LARGE = 1000;
 const DRAW_MS = 100;
-const COLUMNS = ["worker", "task", "title", "j", "s", "a", "t0", "t1", "cost", "tokens", "attempt", "files", "chosen", "parent", "gates", "deps"];
+const COLUMNS = ["worker", "task", "title", "j", "s", "a", "t0", "t1", "idle", "cost", "tokens", "attempt", "files", "chosen", "parent", "gates", "deps"];
 const ENDINGS = new Set(["worker_ended", "worker_skipped", "worker_cancelled"]);
 const STRUCTURE = new Set(["job_submitted", "job_planned", "job_reopened", "job_retried", "plan_edited", "candidate_chosen", "reset"]);
 
@@ -66,6 +66,8 @@ export class Model {
 
   start(i, at) {
     if (this.t0[i] === null) this.t0[i] = at - this.at;
+    // The time from the end of an attempt to the next start is not the worker's.
+    if (this.t1[i] !== null) this.idle[i] += Math.max(0, at - this.at - this.t1[i]);
     this.t1[i] = null;
     this.attempt[i] += 1;
   }
@@ -88,7 +90,7 @@ export class Model {
     // The time of a worker that waits for its next attempt does not run.
     if (this.t0[i] === null || ["skipped", "pending"].includes(this.state[i])) return null;
     const end = this.t1[i] ?? (ENDED.has(this.state[i]) ? null : this.now());
-    return end === null ? null : Math.max(0, end - this.t0[i]);
+    return end === null ? null : Math.max(0, end - this.t0[i] - this.idle[i]);
   }
 
   now() {

@@ -39,7 +39,10 @@ function Actions({ job, worker, refresh }) {
 }
 
 const used = (usage) => (usage.input_tokens || 0) + (usage.output_tokens || 0) + (usage.cache_write_tokens || 0);
-const elapsed = (worker) => (worker.ended_at ? worker.seconds : worker.started_at && worker.status !== "pending" ? (Date.now() - Date.parse(worker.started_at)) / 1000 : undefined);
+// The time of its attempts; a worker without attempts, such as a question, has only its own times.
+const elapsed = (worker) => (worker.ended_at ? worker.seconds : worker.started_at && worker.status !== "pending" ? total(worker) : undefined);
+const total = ({ attempts, started_at: from }) => (attempts.length ? attempts : [{ started_at: from }])
+  .reduce((sum, each) => sum + (each.ended_at ? each.seconds : (Date.now() - Date.parse(each.started_at)) / 1000), 0);
 
 function Head({ job, worker, tab, refresh }) {
   useTick(!worker.ended_at && Boolean(worker.started_at) && worker.status !== "pending");

@@ -208,6 +208,7 @@ def test_columns_of_equal_values_are_one_value() -> None:
         "a": 0,
         "t0": [1.0, 2.5],
         "t1": [3.0, None],
+        "idle": [0.5, 0],
         "cost": 0,
         "tokens": [10, 0],
         "attempt": 1,
@@ -219,7 +220,7 @@ def test_columns_of_equal_values_are_one_value() -> None:
     first, second = of_columns(answer)
 
     assert (first.worker_id, first.title, first.seconds(NOW), first.gates) == (
-        ("worker_1", "a", 2.0, (1, 2))
+        ("worker_1", "a", 1.5, (1, 2))
     )
     assert (second.worker_id, second.parent_id, second.depth, second.reason) == (
         ("worker_1_1", "worker_1", 1, "why")
