@@ -476,7 +476,12 @@ class Assembly:
         feed = Feed(self._store)
         self._publisher.add(feed)
         return ReadModels(
-            store=self._store, access=self._access, changes=changes, files=files, feed=feed
+            store=self._store,
+            access=self._access,
+            changes=changes,
+            files=files,
+            feed=feed,
+            reads_messages=self._job_control.reads_messages,
         )
 
     @cached_property

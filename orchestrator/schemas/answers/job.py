@@ -129,7 +129,7 @@ class WorkerAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from its start to its end; of several attempts, their sum, the running one until now."""
+    """Seconds to its end; with several attempts: their sum, the running one until now."""
     work_seconds: float | None = None
     """Sum of all attempts."""
     cpu_seconds: float | None = None

@@ -184,6 +184,8 @@ class WorkerAction(StrEnum):
     FEEDBACK = "feedback"
     #: Run the worker again; it did not succeed.
     RETRY = "retry"
+    #: Send it a message while it works.
+    MESSAGE = "message"
     #: Stop the worker and its child jobs.
     CANCEL = "cancel"
     #: Choose the worker in place of another candidate.
@@ -197,7 +199,11 @@ class WorkerAction(StrEnum):
 _RETRYABLE = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT, WorkerStatus.CANCELLED)
 
 
-def actions_on(job: Job, worker: Worker) -> Iterator[WorkerAction]:
+def actions_on(job: Job, worker: Worker, *, reads_messages: bool) -> Iterator[WorkerAction]:
+    """Yield the actions that the states of a job and a worker allow.
+
+    ``reads_messages``: its agent reads messages while it works.
+    """
     if worker.is_adviser:
         return
     if worker.is_question and worker.status is WorkerStatus.WAITING:
@@ -208,6 +214,8 @@ def actions_on(job: Job, worker: Worker) -> Iterator[WorkerAction]:
             yield WorkerAction.FEEDBACK
         yield WorkerAction.ROLLBACK
         yield WorkerAction.RECOUNT
+    if not worker.status.ended and reads_messages:
+        yield WorkerAction.MESSAGE
     if not worker.status.ended and worker.cancelled_by is None and job.stop_cause is None:
         yield WorkerAction.CANCEL
     if worker.status in _RETRYABLE and not job.facts.discarded:

@@ -66,6 +66,11 @@ class JobControl:
         messages = sent.result.messages if sent.result else ()
         return next(each for each in messages if each.id == message_id)
 
+    def reads_messages(self, job: Job, worker: Worker) -> bool:
+        """Return True if a worker can read messages while it works."""
+        windows = job.config.execution_mode == "windows"
+        return not worker.is_adviser and self._reads_messages(worker.agent, windows=windows)
+
     def _check_reads(self, job: Job, worker: Worker) -> None:
         """Raise Conflict for a worker whose agent reads no messages, or has ended."""
         feedback = f"{COMMAND} feedback {job.id} {worker.id}"
@@ -75,8 +80,7 @@ class JobControl:
                 f"change: {feedback}",
                 kind=CANNOT_MESSAGE,
             )
-        windows = job.config.execution_mode == "windows"
-        if worker.is_adviser or not self._reads_messages(worker.agent, windows=windows):
+        if not self.reads_messages(job, worker):
             raise Conflict(
                 f"agent {worker.agent!r} of {worker.id} reads no messages while it works; nothing "
                 f"was sent; cancel the worker, then send feedback on its change: {COMMAND} cancel "

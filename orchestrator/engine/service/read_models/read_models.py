@@ -47,9 +47,11 @@ class ReadModels:
         changes: ChangeReads,
         files: WorkerFiles,
         feed: Feed,
+        reads_messages: Callable[[Job, Worker], bool],
     ) -> None:
         self._store = store
         self._access = access
+        self._reads_messages = reads_messages
         #: Differences between commits, and files in conflict.
         self.changes: Final = changes
         #: Prompts and transcripts of workers.
@@ -131,12 +133,13 @@ class ReadModels:
         """Return a worker of the job; for a root job, also of its descendants."""
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
+        actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
         return OneWorker(
             job=job,
             worker=worker,
             task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
             attempts=self._store.attempts(worker.key),
-            can=list(actions_on(job, worker)) if self._access.may_change(caller, job) else (),
+            can=list(actions) if self._access.may_change(caller, job) else (),
         )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:

@@ -11,8 +11,6 @@ import { plain, tokens } from "../text/format.js";
 import { Line, linesOf } from "../worker/lines.js";
 import { facts, workerPath } from "./graph.js";
 
-// A person answers, and a command reads no messages.
-export const readsMessages = (agent) => !["person", "shell", "survey"].includes(agent);
 const TAIL = 6;
 const TAIL_MS = 2000;
 
@@ -41,11 +39,13 @@ export async function stopWorker(job, worker) {
 export const retryWorker = (job, worker) => act(() => post(path("jobs", job, "workers", worker, "retry")), "It runs again");
 
 function Actions({ model, i, refresh }) {
-  if (!mayChange()) return null;
   const [job, worker, state] = [model.job, model.id[i], model.state[i]];
+  const isActive = ["running", "waiting"].includes(state);
+  const { data } = useQuery(isActive && path("jobs", job, "workers", worker));
+  if (!mayChange()) return null;
   const then = (call) => async () => { await call(job, worker); refresh(); };
-  if (["running", "waiting"].includes(state)) {
-    return html`<div class="acts">${readsMessages(model.agent(i)) && html`<button class="btn sm" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
+  if (isActive) {
+    return html`<div class="acts">${data?.can?.includes("message") && html`<button class="btn sm" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn sm danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
   if (["failed", "timeout", "skipped", "cancelled"].includes(state)) {
@@ -80,6 +80,6 @@ export function Panel({ model, i, refresh }) {
   return html`<aside class="card panel" aria-labelledby="sh"><header><${State} state=${model.state[i]} /><h2 id="sh" class="sr">${model.id[i]}</h2><span class="fill grow"></span>
       <a class="btn sm" href=${workerPath(model, i)}>Open<kbd class="hide-s">Enter</kbd></a></header>
     <div class="pad stack"><div><h3>${plain(model.name(i))}</h3><p class="small muted">${facts(model, i)}</p></div>
-      <${Facts} model=${model} i=${i} /><${Actions} model=${model} i=${i} refresh=${refresh} /></div>
+      <${Facts} model=${model} i=${i} /><${Actions} key=${model.id[i]} model=${model} i=${i} refresh=${refresh} /></div>
     <${Tail} key=${model.id[i]} model=${model} i=${i} /></aside>`;
 }

@@ -11,7 +11,7 @@ import { Icon } from "../parts/icon.js";
 import { drawn, State } from "../parts/state.js";
 import { Title } from "../parts/title.js";
 import { money, plain, seconds, tokens } from "../text/format.js";
-import { messageTo, readsMessages, retryWorker, stopWorker } from "../job/panel.js";
+import { messageTo, retryWorker, stopWorker } from "../job/panel.js";
 import { useTick } from "../job/model.js";
 import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/aside.js";
 import { Log } from "../worker/log.js";
@@ -27,12 +27,12 @@ function Actions({ job, worker, refresh }) {
   const state = drawn(worker.status);
   const active = ["running", "waiting"].includes(state);
   useKeys({
-    s: () => active && mayChange() && readsMessages(worker.agent) && then(messageTo)(), c: () => active && mayChange() && then(stopWorker)(),
+    s: () => active && mayChange() && worker.can?.includes("message") && then(messageTo)(), c: () => active && mayChange() && then(stopWorker)(),
     d: () => go(`/jobs/${job}/changes?worker=${worker.worker_id}`), r: () => worker.can?.includes("retry") && mayChange() && then(retryWorker)(),
   });
   if (!mayChange()) return null;
   if (active) {
-    return html`<div class="acts">${readsMessages(worker.agent) && html`<button class="btn" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
+    return html`<div class="acts">${worker.can?.includes("message") && html`<button class="btn" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
   return html`<div class="acts">${worker.can?.includes("retry") && html`<button class="btn" onClick=${then(retryWorker)}><${Icon} name="i-retry" />Retry</button>`}</div>`;

@@ -16,7 +16,13 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job, needs_of
+from orchestrator.core.outcome.job.needs import (
+    NeedKind,
+    actions_on,
+    kind_of_worker,
+    kinds_of_job,
+    needs_of,
+)
 from tests.contract.store_values import a_job, a_worker
 
 LOST = Missing(
@@ -124,3 +130,13 @@ def test_workers_that_go_on_or_have_a_parent_ask_nobody(given: dict[str, Any]) -
 
     assert kind_of_worker(failed(job, ASKED, **given)) is None
     assert kind_of_worker(failed(job, "exit code")) is None
+
+
+def test_a_message_is_offered_only_for_a_worker_that_reads_one_and_has_not_ended() -> None:
+    job = a_job(status=JobStatus.RUNNING)
+    worker = a_worker(job, 0, status=WorkerStatus.RUNNING)
+    done = replace(worker, status=WorkerStatus.SUCCESS)
+
+    assert list(actions_on(job, worker, reads_messages=True)) == ["message", "cancel"]
+    assert list(actions_on(job, worker, reads_messages=False)) == ["cancel"]
+    assert "message" not in list(actions_on(job, done, reads_messages=True))
