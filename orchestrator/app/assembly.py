@@ -482,6 +482,7 @@ class Assembly:
             files=files,
             feed=feed,
             reads_messages=self._job_control.reads_messages,
+            agent_names=self._agents.names,
         )
 
     @cached_property

@@ -20,7 +20,11 @@ from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, U
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
+from orchestrator.core.ports.listings import WorkerFilter
 from orchestrator.security.keys import ApiKeys, hash_key
+
+#: Workers of a job that a message names.
+MOST_NAMED = 10
 
 
 def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
@@ -169,8 +173,16 @@ class Access:
         job = self.job(caller, job_id)
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
         if worker is None or not self._covers(job, worker):
-            raise NotFound(f"job {job_id} has no worker {worker_id!r}")
+            raise NotFound(f"job {job_id} has no worker {worker_id!r}; {self._workers_of(job)}")
         return worker
+
+    def _workers_of(self, job: Job) -> str:
+        asked = WorkerFilter(job_id=job.id)
+        found = self._store.worker_page(job.root_id, asked, 0, MOST_NAMED, 0.0)
+        if not found.workers:
+            return "it has no workers yet"
+        more = ", ..." if found.total > MOST_NAMED else ""
+        return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
 
     def _covers(self, job: Job, worker: Worker) -> bool:
         """True if the job's logs include the worker's log. Logs of a root job include its

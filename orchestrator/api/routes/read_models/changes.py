@@ -34,7 +34,7 @@ Value = TypeVar("Value")
 def get_diff(job_id: str) -> Response:
     query = request.query(DiffQuery)
     asked = DiffRequest(
-        worker_id=query.worker and checked_worker_id(query.worker),
+        worker_id=query.worker,
         against=query.against,
         path=query.path,
         context=query.context,

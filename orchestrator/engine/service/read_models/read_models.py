@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import compress
 from typing import Final
 
-from orchestrator.core.errors import Forbidden, NoSuchJob
+from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
+from orchestrator.core.model.decisions.question import PERSON
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_of
@@ -48,10 +49,12 @@ class ReadModels:
         files: WorkerFiles,
         feed: Feed,
         reads_messages: Callable[[Job, Worker], bool],
+        agent_names: Callable[[], Sequence[str]],
     ) -> None:
         self._store = store
         self._access = access
         self._reads_messages = reads_messages
+        self._agent_names = agent_names
         #: Differences between commits, and files in conflict.
         self.changes: Final = changes
         #: Prompts and transcripts of workers.
@@ -124,10 +127,23 @@ class ReadModels:
     def workers(
         self, caller: Caller, wanted: WorkerFilter, *, page: int, page_size: int
     ) -> WorkerPage:
-        """Return a page of one job's workers."""
+        """Return a page of one job's workers. Raise UnknownAgent for an agent that is neither known
+        nor that of a worker.
+        """
         job = self._access.job(caller, wanted.job_id)
+        self._check_agents(job, wanted)
         offset = (page - 1) * page_size
         return self._store.worker_page(job.root_id, wanted, offset, page_size, clock.now())
+
+    def _check_agents(self, job: Job, wanted: WorkerFilter) -> None:
+        known = {*self._agent_names(), PERSON}
+        for name in wanted.agents:
+            asked = WorkerFilter(job_id=job.id, agents=(name,))
+            if name in known or self._store.worker_page(job.root_id, asked, 0, 1, 0.0).total:
+                continue
+            raise UnknownAgent(
+                f"unknown agent {name!r}; known: {', '.join(sorted(known))}", field="agent"
+            )
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
         """Return a worker of the job; for a root job, also of its descendants."""

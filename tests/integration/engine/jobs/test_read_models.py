@@ -44,6 +44,7 @@ def test_everything_about_a_job_with_a_conflict_can_be_read(conflicting: Made) -
     check_one_worker(site.get(f"/jobs/{job}/workers/worker_1"), job)
     check_list(site, job)
     check_diffs(site, project, job)
+    check_unknown_names(site, job)
     check_versions(site, job)
 
 
@@ -64,6 +65,20 @@ def check_workers(found: Answer, job: str) -> None:
     assert (first["job_id"], first["status"], first["title"]) == (job, "success", "Number")
     assert first["files"] == 1
     assert first["seconds"] > 0
+
+
+def check_unknown_names(site: InProcess, job: str) -> None:
+    unknown = site.call("GET", f"/jobs/{job}/workers?agent=nope")
+    assert unknown.status_code == 422
+    assert "unknown agent 'nope'; known: " in unknown.json()["detail"]
+    assert "shell" in unknown.json()["detail"]
+    # The agent is configured, although no worker has it.
+    assert site.get(f"/jobs/{job}/workers?agent=claude")["total"] == 0
+    for query in ("worker=nope", "worker=worker_1&against=nope"):
+        missing = site.call("GET", f"/jobs/{job}/diff?{query}")
+        assert missing.status_code == 404
+        named = "has no worker 'nope'; its workers: worker_1, worker_2, worker_3"
+        assert named in missing.json()["detail"]
 
 
 def check_one_worker(found: Answer, job: str) -> None:
