@@ -97,11 +97,15 @@ def show(path, with_tasks):
         print("cannot read %s: %s" % (plain(path), plain(error)))
         return
     ended = ("success", "recursive_success")
-    done = sum(1 for task in tasks if task.get("status") in ended)
-    count = "%d of %d task%s succeeded" % (done, len(tasks), "" if len(tasks) == 1 else "s")
+    omitted = job.get("workers_omitted") or {}
+    done = omitted.get("tasks_succeeded", sum(1 for task in tasks if task.get("status") in ended))
+    total = omitted.get("tasks", len(tasks))
+    count = "%d of %d task%s succeeded" % (done, total, "" if total == 1 else "s")
     print("%s  %-9s  %s" % (plain(job.get("job_id")), plain(job.get("status")), count))
     for task in tasks if with_tasks else []:
         print("  %-16s %s  %s" % (plain(task.get("worker_id")), plain(task.get("status")), plain(task.get("reason") or "")))
+    if with_tasks and omitted:
+        print("  ... and %d more workers: %s" % (omitted["count"], plain(omitted.get("file") or omitted["all"])))
 
 with_tasks = sys.argv[1] == "--tasks"
 for path in sys.argv[1 + with_tasks:]:

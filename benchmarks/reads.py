@@ -57,15 +57,15 @@ def measure(options: Options) -> Findings:
 def _store(server: Server, workers: int, jobs: int) -> None:
     store = SqlStore(sqlite_url(server.database))
     store.open()
-    store.save(_job_of(BIG, workers, rich=True))
-    store.save(_job_of(PLAIN, workers, rich=False))
-    small = [_job_of(f"job{number:05}", 3, rich=True) for number in range(jobs)]
+    store.save(job_of(BIG, workers, rich=True))
+    store.save(job_of(PLAIN, workers, rich=False))
+    small = [job_of(f"job{number:05}", 3, rich=True) for number in range(jobs)]
     for first in range(0, jobs, 500):
         store.save(merged(small[first : first + 500]))
     store.close()
 
 
-def _job_of(name: str, workers: int, *, rich: bool) -> Change:
+def job_of(name: str, workers: int, *, rich: bool) -> Change:
     """An ended job; ``rich``: of agents that tell their usage, with dependencies."""
     job = Job(
         id=name,

@@ -1,19 +1,31 @@
-"""``status.json`` of every root job: replaced atomically, for shell scripts and people."""
+"""``status.json`` of every root job: replaced atomically, for shell scripts and people.
+
+A job with more than ``LISTED_WORKERS`` workers has at most that many in ``status.json``, with the
+workers that started their jobs. ``workers_omitted`` has the number of the others, and where all
+workers are: in the API, and from the job's end on in ``ALL_WORKERS``, with the same fields.
+"""
 
 import json
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.job_outcome import wall_seconds
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.whereabouts import Whereabouts
+from orchestrator.core.outcome.listed_workers import (
+    ALL_WORKERS,
+    LISTED_WORKERS,
+    all_workers_call,
+    listed_workers,
+    worker_pages_call,
+)
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.repository.repository import Workdir
@@ -216,8 +228,14 @@ class StatusFiles:
                 in_project = frozenset(watched.in_project)
             document = status_document(self._workspace, root, jobs, workers, in_project)
             self._workspace.prepare_job(root.id)
-            path = self._workspace.job_directory(root.id) / "status.json"
-            write_private(path, readable(document).encode())
+            directory = self._workspace.job_directory(root.id)
+            if root.status.ended and "workers_omitted" in document:
+                tasks = _rows(self._workspace, _by_job(jobs, workers), root.id, in_project)
+                whole = {**document, "results": {**document["results"], "tasks": tasks}}
+                del whole["workers_omitted"]
+                # First, because status.json names the file.
+                write_private(directory / ALL_WORKERS, readable(whole).encode())
+            write_private(directory / "status.json", readable(document).encode())
             ended = time.monotonic()
             watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
 
@@ -258,9 +276,8 @@ def status_document(
     in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
     """Return the content of ``status.json``."""
-    by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
-    for worker in workers:
-        by_job.setdefault(worker.job_id, []).append(worker)
+    by_job = _by_job(jobs, workers)
+    listed = _listed(jobs, workers)
     whereabouts = Whereabouts({job.id: job for job in jobs}, by_job)
     return {
         "job_id": root.id,
@@ -274,6 +291,7 @@ def status_document(
         "ended_at": iso(root.ended_at),
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
+        **_omitted(root, by_job[root.id], len(workers) - len(listed)),
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
@@ -283,11 +301,51 @@ def status_document(
         "depths": max(job.depth for job in jobs) + 1,
         "child_jobs": [_child_job(job, whereabouts) for job in jobs if not job.is_root],
         "results": {
-            "tasks": _rows(workspace, by_job, root.id, in_project),
+            "tasks": _rows(workspace, _by_job(jobs, listed), root.id, in_project),
             "workspace": str(workspace.job_directory(root.id)),
             "final_report": str(workspace.final_report(root)),
         },
     }
+
+
+def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Worker]]:
+    by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
+    for worker in workers:
+        by_job.setdefault(worker.job_id, []).append(worker)
+    return by_job
+
+
+def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
+    """Return the workers in the file, with the workers that started their jobs."""
+    if len(workers) <= LISTED_WORKERS:
+        return workers
+    starters = {job.id: job.parent_worker_id for job in jobs}
+    jobs_of = {worker.id: worker.job_id for worker in workers}
+    names: set[str] = set()
+    for worker in listed_workers(workers):
+        name: str | None = worker.id
+        while name is not None and name not in names:
+            names.add(name)
+            name = starters.get(jobs_of.get(name, ""))
+    return [worker for worker in workers if worker.id in names]
+
+
+def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]:
+    """Return the number of workers that the file lacks, and where all workers are."""
+    if not count:
+        return {}
+    succeeded = tasks_succeeded(workers)
+    told = {
+        "job_id": root.id,
+        "count": count,
+        "tasks": len(succeeded),
+        "tasks_succeeded": sum(succeeded.values()),
+        "all": all_workers_call(root.id),
+        "pages": worker_pages_call(root.id),
+        "results": f"GET /api/v1/jobs/{root.id}/results",
+        "file": ALL_WORKERS if root.status.ended else None,
+    }
+    return {"workers_omitted": told}
 
 
 def _paused(job: Job) -> dict[str, Any] | None:

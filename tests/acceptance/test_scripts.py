@@ -303,6 +303,17 @@ def test_check_status_shows_the_workers_of_one_job(folder: Path) -> None:
         assert lines[1].split() == ["worker_1", "failed", "no", "[2J", "disk"]
 
 
+def test_check_status_counts_workers_that_the_file_omits(folder: Path) -> None:
+    worker = {"worker_id": "worker_7", "status": "failed"}
+    leave_job(folder, "abc123", "partial", worker)
+    file = folder / "workspace/job_abc123/status.json"
+    omitted = {"count": 1999, "tasks": 2000, "tasks_succeeded": 1990, "file": "all_workers.json"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "workers_omitted": omitted}))
+    lines = run(folder / "check-status.sh", "abc123").stdout.splitlines()
+    assert lines[0] == "abc123  partial    1990 of 2000 tasks succeeded"
+    assert lines[-1] == "  ... and 1999 more workers: all_workers.json"
+
+
 def test_check_status_works_without_any_python(folder: Path, tmp_path: Path) -> None:
     leave_job(folder, "abc123", "partial", {"worker_id": "worker_1", "status": "failed"})
     path = programs(tmp_path / "bin", *TOOLS)

@@ -10,8 +10,10 @@ import click
 
 from orchestrator.cli.output.summary import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import moment
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
+from orchestrator.core.outcome.listed_workers import ALL_WORKERS
 from orchestrator.security.untrusted_files import read_regular
 
 Answer = dict[str, Any]
@@ -94,28 +96,41 @@ def summary(job: Answer) -> Answer:
 
 def find_job(workspace: Path, job_id: str) -> Answer:
     """Return the status of a root job or of a child job, in the server's form. Raises NotFound."""
-    job = whole_job(workspace, job_id)
+    job = _job(workspace, job_id)
     results = dict(job.get("results") or {})
     results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
     return {**job, "results": results}
 
 
 def whole_job(workspace: Path, job_id: str) -> Answer:
-    """Return the job as its file has it: ``child_results`` has the workers of all child jobs of a
-    worker.
+    """Return the job as its files have it: ``child_results`` has the workers of all child jobs of
+    a worker.
 
-    Raises NotFound.
+    Tells the user if workers of an unfinished job are not in its files. Raises NotFound.
     """
-    root = _status(workspace / f"job_{job_id}")
+    job = _job(workspace, job_id)
+    if omitted := job.get("workers_omitted"):
+        click.echo(
+            f"{omitted['count']} workers are not in the files of job {omitted['job_id']} until it "
+            f"ends; a server shows them: {COMMAND} serve",
+            err=True,
+        )
+    return job
+
+
+def _job(workspace: Path, job_id: str) -> Answer:
+    root = _with_all_workers(workspace / f"job_{job_id}")
     if root is not None:
         return root
     directory = directory_of(workspace, job_id)
-    root = _status(directory) or {}
+    root = _with_all_workers(directory) or {}
     parent = next(_parents(root, job_id), Answer())
     tasks = [task for task in parent.get("child_results") or [] if task.get("job_id") == job_id]
     record: Answer = next(
         (job for job in root.get("child_jobs", ()) if job["job_id"] == job_id), {}
     )
+    if omitted := root.get("workers_omitted"):
+        record = {**record, "workers_omitted": omitted}
     return _child(directory, job_id, tasks, record)
 
 
@@ -134,7 +149,8 @@ def directory_of(workspace: Path, job_id: str) -> Path:
     if _status(own) is not None:
         return own
     for job in root_jobs(workspace):
-        if any(_parents(job, job_id)):
+        children = (child["job_id"] for child in job.get("child_jobs", ()))
+        if job_id in children or any(_parents(job, job_id)):
             return workspace / f"job_{job['job_id']}"
     raise NoSuchJob(job_id, f" in {workspace}")
 
@@ -161,17 +177,28 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
     """Return the workers of a child job and its descendants; None for a root job, to which all
     workers in its directory belong.
     """
-    job = whole_job(workspace, job_id)
-    if "root_job_id" not in job:
+    if _status(workspace / f"job_{job_id}") is not None:
         return None
+    job = whole_job(workspace, job_id)
     return {str(task.get("worker_id")) for task in all_tasks(tasks_of(job))}
 
 
-def _status(directory: Path) -> Answer | None:
+def _with_all_workers(directory: Path) -> Answer | None:
+    """Return the status with all workers; if an unfinished job's file omits some, without those.
+
+    None if there is no status. Raises Unreadable.
+    """
+    status = _status(directory)
+    if status and (status.get("workers_omitted") or {}).get("file"):
+        return _status(directory, ALL_WORKERS) or status
+    return status
+
+
+def _status(directory: Path, name: str = "status.json") -> Answer | None:
     """Return the status; None if there is none. Raises Unreadable."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise Unreadable(directory)
-    path = directory / "status.json"
+    path = directory / name
     content = read_regular(path, STATUS_BYTES)
     if content is None:
         return None

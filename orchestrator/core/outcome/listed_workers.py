@@ -7,6 +7,8 @@ from orchestrator.core.model.states import WorkerStatus
 
 #: Maximum number of workers in a file; a file of a larger job says where all workers are.
 LISTED_WORKERS = 1_000
+#: The status with all workers of a larger job that has ended, beside ``status.json``.
+ALL_WORKERS = "all_workers.json"
 
 _RANKS: Mapping[WorkerStatus, int] = {
     WorkerStatus.FAILED: 0,

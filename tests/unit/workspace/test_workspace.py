@@ -16,6 +16,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.listed_workers import LISTED_WORKERS
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
@@ -237,6 +238,37 @@ def test_the_last_word_on_a_job_is_written_at_once(files: StatusFiles, tmp_path:
 
     assert written(tmp_path)["status"] == "completed"
     assert written(tmp_path)["counts"] == {"success": 1}
+
+
+def test_the_file_of_a_larger_job_lists_its_failures_and_names_the_file_of_all_workers(
+    files: StatusFiles, tmp_path: Path
+) -> None:
+    workers = [
+        replace(WORKER, id=f"worker_{number}", task_id=f"t{number}", index=number)
+        for number in range(LISTED_WORKERS + 50)
+    ]
+    child = replace(JOB, id="child", parent_job_id=JOB.id, parent_worker_id=workers[1].id, depth=1)
+    parent = replace(workers[1], status=WorkerStatus.RECURSIVE_SUCCESS, child_job_ids=(child.id,))
+    below = replace(WORKER, id=f"{parent.id}_1", job_id=child.id, status=WorkerStatus.FAILED)
+    done = [replace(worker, status=WorkerStatus.SUCCESS) for worker in workers]
+    done = [done[0], parent, *done[2:-1], replace(done[-1], status=WorkerStatus.TIMEOUT)]
+    files(Change(new_jobs=[JOB, child], new_workers=[*workers, below]))
+
+    files(Change(jobs=[replace(JOB, status=JobStatus.PARTIAL)], workers=[*done, below]))
+
+    told = written(tmp_path)
+    rows = {row["worker_id"]: row for row in told["results"]["tasks"]}
+    assert rows[done[-1].id]["status"] == "timeout"
+    assert [row["worker_id"] for row in rows[parent.id]["child_results"]] == [below.id]
+    assert len(rows) + 1 == LISTED_WORKERS
+    assert sum(told["counts"].values()) == len(workers) + 1
+    omitted = told["workers_omitted"]
+    assert omitted["count"] == len(workers) + 1 - LISTED_WORKERS
+    assert (omitted["tasks"], omitted["tasks_succeeded"]) == (len(workers), len(workers) - 1)
+    assert omitted["all"] == "GET /api/v1/jobs/abc/columns"
+    whole = json.loads((tmp_path / "job_abc" / omitted["file"]).read_text())
+    assert [row["worker_id"] for row in whole["results"]["tasks"]] == [each.id for each in workers]
+    assert whole["counts"] == told["counts"]
 
 
 def test_a_job_that_runs_again_is_written_with_all_its_workers(

@@ -66,6 +66,31 @@ def test_status_and_jobs_are_read_from_the_files(
     assert "    worker_2_2         failed            exit code 3" in shown
 
 
+def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    directory = write_job(folder, "big")
+    whole = (directory / "status.json").read_text()
+    some = json.loads(whole)
+    some["results"]["tasks"] = some["results"]["tasks"][:1]
+    omitted = {"job_id": "big", "count": 3, "all": "GET /api/v1/jobs/big/columns", "file": None}
+    some |= {"workers_omitted": omitted, "child_jobs": [{"job_id": "c1", "status": "partial"}]}
+    (directory / "status.json").write_text(json.dumps(some))
+    orchestrator("status", "big")
+    shown = capsys.readouterr()
+    assert "worker_2_2" not in shown.out
+    assert "3 workers are not in the files of job big until it ends" in shown.err
+
+    some["workers_omitted"]["file"] = "all_workers.json"
+    (directory / "status.json").write_text(json.dumps(some))
+    (directory / "all_workers.json").write_text(whole)
+    orchestrator("status", "big")
+    shown = capsys.readouterr()
+    assert "worker_2_2" in shown.out and not shown.err
+    orchestrator("status", "c1")
+    assert "worker_2_2" in capsys.readouterr().out
+
+
 def test_a_list_that_is_empty_says_of_what(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
