@@ -42,16 +42,13 @@ def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
     what, counted = f"{size:,} files, {workers} workers", place() / "git.log"
     own, plain = [], []
     with running_server(8) as server:
-        project = server.directory / "project"
-        shutil.rmtree(project)
-        make_repository(project, size)
+        project = make_repository(server.directory / "project", size)
         client = server.client()
         _git_job(client, workers)
         for number in range(options.rounds):
             own.append(_cpu_of(server.pid, lambda: _git_job(client, workers)))
             plain.append(_own_cpu(lambda n=number: _plain(project, workers, n)))  # type: ignore[misc]
     with _counted(counted), running_server(8) as server:
-        shutil.rmtree(server.directory / "project")
         make_repository(server.directory / "project", size)
         client = server.client()
         _git_job(client, workers)
