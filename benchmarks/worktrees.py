@@ -20,7 +20,8 @@ _NOTES = (
     "times are the least of all rounds, in ms; ratios are to `git worktree add` in the same round",
     "spare: made of the files of a worktree of the same job that is not needed any more",
     "hard links are not safe (a write is seen in all of them); cp leaves an index without times",
-    "ext4 writes files several times more slowly for some seconds after as many were removed, so "
+    "ext4 without a journal writes files up to 20 times more slowly for some minutes after as many "
+    "were removed (the kernel's recently_deleted; plain git, too), so "
     "nothing is removed between the measurements of a round",
 )
 
