@@ -3,6 +3,7 @@
 Added lines are streamed, because a history may be long.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -17,6 +18,7 @@ from orchestrator.core.repository.repository import (
 from orchestrator.git.base import start_commit
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.commits import diff
 from orchestrator.git.merge import merge_tree, rebase
@@ -33,19 +35,45 @@ _PLAIN = (
     # Of a merge, only lines that neither side has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
+#: Lengths of full object names: SHA-1, SHA-256.
+_LENGTHS = (40, 64)
+#: Maximum size of a cached answer.
+MOST_KEPT_BYTES = 64 * 1024
+_MOST_KEPT = 32
+
+_kept: dict[tuple[str, str, str, str], bytes] = {}
+_guard = threading.Lock()
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     """Return commits that ``end`` has and ``start`` lacks, the oldest first.
 
     Each commit begins with ``commit <name>`` and its message, indented by one space. ``below``:
-    prefix of paths.
+    prefix of paths. A short answer is cached, because a merge reads the commits that the worker's
+    gates have read.
     """
+    part = shared_part(git.directory, git.env)
+    is_fixed = part is not None and len(start) in _LENGTHS and len(end) in _LENGTHS
+    key = part.common if part else "", start, end, below
+    with _guard:
+        present = _kept.get(key) if is_fixed else None
+    if present is not None:
+        yield present
+        return
     lines = _lines(git, start, end)
     # A commit without a parent is compared with the start: not all of its content is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
-    return git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode())
+    found = b""
+    for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
+        # One byte above the limit marks an answer that is too long.
+        found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
+        yield piece
+    if is_fixed and len(found) <= MOST_KEPT_BYTES:
+        with _guard:
+            _kept[key] = found
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
 
 
 def _lines(git: Git, start: str, end: str) -> Sequence[str]:

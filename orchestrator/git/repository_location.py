@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import Spares
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
@@ -59,6 +60,11 @@ def has_repository(project: Path) -> bool:
 
 def check_has_files(git: Git) -> None:
     """Raise RepositoryError for a bare repository."""
+    # The usual case needs no process.
+    is_plain = os.path.lexists(os.path.join(git.directory, ".git"))
+    is_plain = is_plain and configuration.value(git, "core.bare") == "false"
+    if is_plain and not configuration.value(git, "core.worktree"):
+        return
     if git.ask("rev-parse", "--is-inside-work-tree") == "false":
         raise RepositoryError(
             "the project is a bare repository, which has no files; use a clone or a worktree of it "

@@ -252,10 +252,14 @@ class Git:
         # Some versions of git repeat the option in the output.
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
 
-    def point(self, refs: Mapping[str, str]) -> None:
-        """Set refs to commits, all or none; "" deletes a ref. Raise RepositoryError or OSError."""
+    def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
+        """Set refs to commits, all or none; "" deletes a ref. Raise RepositoryError or OSError.
+
+        ``new``: no ref exists yet.
+        """
+        set_ = "create" if new else "update"
         changes = [
-            f"update {name} {commit}\n" if commit else f"delete {name}\n"
+            f"{set_} {name} {commit}\n" if commit else f"delete {name}\n"
             for name, commit in refs.items()
         ]
         part = shared_part(self.directory, self.env)

@@ -9,19 +9,22 @@ import hashlib
 import json
 import os
 import stat
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.core.model.repository_changes import SETTING, WAYS_TO_MERGE
 from orchestrator.core.repository.git_refs import BRANCHES
-from orchestrator.git.command import configuration
+from orchestrator.git.command import configuration, ref_files
+from orchestrator.git.command.configuration import SETTLED_SECONDS
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.sessions import shared_part
+from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 from orchestrator.security.untrusted_files import read_regular
 
 #: Maximum number of changed files that are checked one by one.
 MOST_FILES = 20_000
-_REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
+_REFS = ("refs/heads/", "refs/tags/", "refs/stash", "refs/notes/", "refs/replace/")
 #: Files of the repository that decide which programs run, and how git treats files.
 _SETTINGS = (
     *("config.worktree", "hooks", "objects/info/alternates"),
@@ -31,6 +34,9 @@ _SETTINGS = (
 MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
+#: The flags in the index that was read last, with its path and stamp.
+_flags_of: dict[str, tuple[Stamp, dict[str, str]]] = {}
+_guard = threading.Lock()
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
@@ -45,9 +51,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     # Lock of a running or killed git: it blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
-    refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
-    for line in refs.splitlines():
-        name, _, commit = line.partition(" ")
+    for name, commit in ref_files.tips(git, common, *_REFS).items():
         if not name.startswith(f"refs/heads/{BRANCHES}/"):
             found[name] = commit
     found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
@@ -129,10 +133,30 @@ def _status(git: Git, top: str) -> list[str]:
 
 def _flags(git: Git) -> dict[str, str]:
     """Return a digest of flags in the index, such as flags that make git skip a file."""
-    listed = git.run("ls-files", "-v", "-z", accept=range(256)).fields
-    marked = "\0".join(each for each in listed if not each.startswith("H"))
+    part = shared_part(git.directory, git.env)
+    index = f"{part.common}/{part.head}index" if part else ""
+    before, began = _stamp(index), time.time()
+    with _guard:
+        stamp, found = _flags_of.get(index, (None, {}))
+    if stamp is not None and stamp == before:
+        return found
+    answer = git.run("ls-files", "-v", "-z", accept=range(256))
+    marked = "\0".join(each for each in answer.fields if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
-    return {"flags in the index": digest} if marked else {}
+    found = {"flags in the index": digest} if marked else {}
+    # An index that was written a moment ago may change again without a visible difference.
+    if before and not answer.code and max(before[2:]) < (began - SETTLED_SECONDS) * 1e9:
+        with _guard:
+            _flags_of.clear()
+            _flags_of[index] = before, found
+    return found
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
 
 
 def path_of(field: str) -> str:

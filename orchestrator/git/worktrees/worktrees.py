@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import fifo_guard
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import Spares, restore
 from orchestrator.security.untrusted_files import read_regular
 
@@ -228,7 +228,7 @@ class GitWorktrees:
     def _add(self, directory: str, branch: str, start: str) -> Found:
         if not self._git.resolve(branch):
             # Not by ``worktree add -b``, which obeys branch.autoSetupMerge.
-            self._git.run("update-ref", *ITSELF, branch, start, "")
+            self._git.point({branch: start}, new=True)
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         found = self.find(directory)

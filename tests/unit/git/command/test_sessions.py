@@ -83,6 +83,9 @@ def test_refs_change_together_or_not_at_all(git: Git, project: Project) -> None:
     with pytest.raises(RepositoryError, match="update-ref"):
         git.point({f"{prefix}d": head, f"{prefix}b": "5" * 40})
     assert git.resolve(f"{prefix}d") == ""
+    git.point({f"{prefix}new": head}, new=True)
+    with pytest.raises(RepositoryError, match="already exists"):
+        git.point({f"{prefix}new": head}, new=True)
 
 
 def test_a_branch_that_became_a_link_is_replaced_itself(git: Git, project: Project) -> None:
@@ -133,13 +136,29 @@ def test_refs_are_listed_as_git_lists_them(git: Git, project: Project, packed: b
         second = project.git("commit-tree", "-m", "second", "HEAD^{tree}")
         project.git("update-ref", "refs/orchestrator/1/a", second)
         project.git("update-ref", "-d", "refs/orchestrator/1/b/c")
-    for prefix in ("refs/orchestrator/1/", "refs/orchestrator/", "refs/heads/", "refs/none/"):
-        shown = project.git("for-each-ref", "--format=%(refname) %(objectname)", prefix)
-        expected = dict(line.split(" ") for line in shown.splitlines())
-        assert list(ref_files.tips(git, common, prefix).items()) == list(expected.items())
+    one, all_ = "refs/orchestrator/1/", "refs/orchestrator/"
+    single = (
+        "refs/orchestrator/1/a",
+        "refs/orchestrator/1.x",
+        "refs/orchestrator/1.",
+        "refs/tags/",
+    )
+    for places in ((one,), (all_,), ("refs/heads/",), ("refs/none/",), single, ("refs/heads",)):
+        _check_places(git, project, *places)
+    # Git lists no invalid name.
+    invalid = project.path / ".git/refs/orchestrator/a..b"
+    invalid.write_text(project.git("rev-parse", "HEAD"))
+    _check_places(git, project, all_)
     project.git("symbolic-ref", "refs/orchestrator/1/link", "refs/heads/main")
     head = project.git("rev-parse", "HEAD")
     assert ref_files.tips(git, common, "refs/orchestrator/1/")["refs/orchestrator/1/link"] == head
+
+
+def _check_places(git: Git, project: Project, *places: str) -> None:
+    shown = project.git("for-each-ref", "--format=%(refname) %(objectname)", *places)
+    expected = dict(line.split(" ") for line in shown.splitlines())
+    found = ref_files.tips(git, project.path / ".git", *places)
+    assert list(found.items()) == list(expected.items())
 
 
 def test_a_changed_configuration_is_read(git: Git, project: Project) -> None:

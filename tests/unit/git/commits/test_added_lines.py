@@ -8,6 +8,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.gates import Secrets
 from orchestrator.git import GitRepository
+from orchestrator.git.commit_reader import MOST_KEPT_BYTES
 from tests.support.project import Project
 
 #: Put together here, so that no scanner reports this file.
@@ -42,6 +43,25 @@ def found(repository: GitRepository) -> list[str]:
 def said(project: Project, revision: str, place: str) -> str:
     commit = project.git("rev-parse", revision)[:12]
     return f"{place}: GitHub token (value not shown), added by commit {commit}"
+
+
+def test_lines_are_the_same_when_they_are_read_again(
+    project: Project, repository: GitRepository
+) -> None:
+    project.commit({"a.txt": f"a\n{KEY}\nc\n", "big.txt": "x\n" * MOST_KEPT_BYTES}, "with it")
+    start, tip = repository.tip("start"), repository.tip("work")
+    partly = repository.added(start, tip)
+    next(iter(partly))
+    partly.close()  # type: ignore[attr-defined]
+    first = b"".join(repository.added(start, tip))
+    assert first.count(b"+x\n") == MOST_KEPT_BYTES
+    project.git("rm", "-q", "big.txt")
+    project.commit({"a.txt": "a\n"}, "smaller")
+    end = repository.tip("work")
+    added = [b"".join(repository.added(tip, end)) for _ in range(2)]
+    assert added[0] == added[1]
+    assert b"smaller" in added[0]
+    assert b"".join(repository.added(start, tip)) == first
 
 
 def test_what_a_later_commit_takes_away_is_found_with_its_commit(

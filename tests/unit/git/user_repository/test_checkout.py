@@ -1,12 +1,14 @@
 """Detected changes in the user's checkout while a job runs."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.git import GitRepository
+from orchestrator.git.command.configuration import SETTLED_SECONDS
 from tests.support.project import Project
 
 Change = Callable[[Project], object]
@@ -67,6 +69,21 @@ def test_a_change_is_noticed(
     change(project)
     after = repository.checkout_state()
     assert told in [each for each in {*noted, *after} if noted.get(each) != after.get(each)]
+
+
+def test_flags_of_an_index_that_was_read_before_are_noticed(
+    project: Project, repository: GitRepository, noted: dict[str, str]
+) -> None:
+    index = project.path / ".git/index"
+    while time.time() < index.stat().st_ctime + 2 * SETTLED_SECONDS:
+        time.sleep(0.02)
+    assert "flags in the index" not in repository.checkout_state()
+    project.git("update-index", "--skip-worktree", "dir/b.txt")
+    marked = repository.checkout_state()["flags in the index"]
+    while time.time() < index.stat().st_ctime + 2 * SETTLED_SECONDS:
+        time.sleep(0.02)
+    assert repository.checkout_state()["flags in the index"] == marked
+    assert repository.checkout_state()["flags in the index"] == marked
 
 
 def test_what_is_no_change_is_not_noticed(
