@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.app.agent_names import check_agents
     from orchestrator.app.agents import availability
     from orchestrator.app.assembly import build
     from orchestrator.app.attachment import Attachment
@@ -39,6 +40,7 @@ _HOMES = {
     "JobManager": "job_manager",
     "availability": "agents",
     "build": "assembly",
+    "check_agents": "agent_names",
     "check_receivers": "outward",
     "containment_in_force": "settings_map",
     "difference_between": "branches",
@@ -65,6 +67,7 @@ __all__ = [
     "JobManager",
     "availability",
     "build",
+    "check_agents",
     "check_receivers",
     "containment_in_force",
     "difference_between",

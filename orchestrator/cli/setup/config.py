@@ -50,12 +50,13 @@ def check_command(surroundings: CliContext) -> None:
 
     Reports every problem with its line. Exit code 2: a setting is invalid.
     """
-    from orchestrator.app import check_receivers, triggers
+    from orchestrator.app import check_agents, check_receivers, triggers
     from orchestrator.config import FILE_NAME, load
 
     loaded = load(surroundings.folder, environ=surroundings.environ)
     problems = []
-    for check in (partial(triggers, surroundings.folder), check_receivers):
+    folder = surroundings.folder
+    for check in (partial(triggers, folder), partial(check_agents, folder), check_receivers):
         try:
             check(loaded.settings)
         except ConfigError as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.app.agent_names import check_agents
 from orchestrator.app.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
@@ -141,3 +142,25 @@ def test_the_example_in_the_template_is_a_trigger(tmp_path: Path) -> None:
 
     settings = Settings.model_construct(triggers={"issues": EXAMPLE_TRIGGER})
     assert triggers(tmp_path, settings)[0].template
+
+
+def test_unknown_agents_are_found_in_workers_and_in_the_jobs_of_triggers(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("request: Do it\ntasks: [{prompt: a, agent: nobody}]\n")
+    known = {"agent": "claude", "planner": "rules", "resolve": "off"}
+    given = {
+        "good": {**BASE, "request": "Do it.", "config": known},
+        "bad": {**BASE, "request": "Do it.", "config": {"agent": "cluade"}},
+        "plan": {**BASE, "plan": "plan.yaml"},
+    }
+    document = {"workers": {"agent": "codx"}, "triggers": given}
+
+    with pytest.raises(ConfigError) as refused:
+        check_agents(tmp_path, Settings.model_validate(document))
+
+    first, second, third = refused.value.message.splitlines()
+    assert first.startswith("config.yaml: workers.agent: unknown agent 'codx'; known: ")
+    assert "claude" in first
+    assert second.startswith("config.yaml: triggers.bad: config.agent: unknown agent 'cluade'")
+    assert third.startswith("config.yaml: triggers.plan: task ")
+    assert "unknown agent 'nobody'" in third
+    check_agents(tmp_path, Settings.model_validate({"triggers": {"good": given["good"]}}))
