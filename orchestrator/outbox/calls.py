@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.errors import ConfigError, Conflict, NotFound
+from orchestrator.core.errors import ConfigError, Conflict, InvalidRequest, NotFound
 from orchestrator.core.ports.outbox import (
     CALLBACK,
     EndpointInfo,
@@ -125,6 +125,11 @@ class OutboxService:
         return found
 
     def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+        if wanted.endpoint and wanted.endpoint not in {*self._subscriptions, CALLBACK}:
+            # Messages to an endpoint outlive its entry in the settings.
+            known = dict.fromkeys((*self._subscriptions, *self._store.counts(), CALLBACK))
+            if wanted.endpoint not in known:
+                raise InvalidRequest(_unknown("endpoint", wanted.endpoint, known), field="endpoint")
         return self._store.page(wanted, offset, limit)
 
     def redeliver(self, entry_id: str) -> OutboxEntry:

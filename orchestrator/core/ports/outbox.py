@@ -170,7 +170,8 @@ class OutboxCalls(Protocol):
     def test_notifications(self, name: str) -> Mapping[str, TestResult]:
         """Send a test notification to one target, or to all if ``name`` is empty."""
 
-    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
+    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+        """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
         """Send a message again with the same id, and reset its attempts.

@@ -99,6 +99,16 @@ def test_a_delivery_is_listed_with_what_became_of_it(site: InProcess) -> None:
     assert json.loads(entry["answer"]) == {"seen": "it"}
 
 
+def test_deliveries_of_an_unknown_endpoint_or_job_are_no_empty_list(site: InProcess) -> None:
+    unknown = site.call("GET", "/webhooks/deliveries?endpoint=zz")
+    assert unknown.status_code == 422
+    assert "unknown endpoint 'zz'; known: " in unknown.json()["detail"]
+    assert "webhook:ci" in unknown.json()["detail"]
+    assert site.call("GET", "/webhooks/deliveries?job=nope").status_code == 404
+    assert site.call("GET", "/webhooks/deliveries?endpoint=callback").status_code == 200
+    assert site.call("GET", "/webhooks/deliveries?endpoint=webhook:shaky").status_code == 200
+
+
 def test_a_job_calls_its_own_address_back(site: InProcess, receiver: Receiver) -> None:
     url = receiver.url("/resume?signature=0123456789abcdef")
     body = {"request": "Do it", "tasks": [TRUE], "callback_url": url}

@@ -64,7 +64,10 @@ def test_webhook(endpoint: str) -> Response:
 def list_deliveries() -> Response:
     query = reading.query(DeliveriesQuery)
     wanted = EntryFilter(endpoint=query.endpoint, state=query.state or "", job_id=query.job)
-    found = _outbox().deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
+    outbox = _outbox()
+    if query.job:
+        service().job(caller(), query.job)
+    found = outbox.deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
         DeliveriesAnswer(
             deliveries=list(map(_delivery, found.entries)),
