@@ -81,6 +81,8 @@ def test_a_log_grows_while_it_is_open_and_its_sections_fold(page: Page, site: Si
     more.touch()
     expect(page.locator("#L31")).to_contain_text("the last")
     expect(page.locator("#L33")).to_contain_text("fetched")
+    expect(page.locator("#L33")).to_have_class("in-sec")
+    expect(page.locator("#L35")).not_to_have_class("in-sec")
     page.get_by_role("button", name="Install").click()
     expect(page.locator("#L33")).to_have_count(0)
     expect(page.locator("#L35")).to_contain_text("end")
@@ -222,8 +224,13 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     limited = site.job(slow, wait=False, max_wall_seconds=1, on_limit="ask")
     build = shell("echo built version 7", id="build")
     ask = {"id": "ok", "approve": "Deploy to production?", "depends_on": ["build"]}
-    job = site.job([build, ask, shell("echo deployed", depends_on=["ok"])], wait=False)
+    job = site.job(
+        [build, ask, shell("echo deployed", depends_on=["ok"])], wait=False, labels={"team": "red"}
+    )
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".pill")).to_have_text("waits for you", timeout=ENDED_MS)
     page.goto(site.url)
+    expect(page.locator(".jobs li", has_text=job)).to_contain_text("waits for you")
     needs = page.locator("#needs li", has_text=job)
     expect(needs).to_contain_text("Deploy to production?", timeout=ENDED_MS)
     needs.get_by_role("link", name="Deploy to production?").click()
@@ -235,6 +242,10 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".pill")).to_have_text("completed", timeout=ENDED_MS)
     expect(page.locator("#needs")).to_have_count(0)
+    page.goto(f"{site.url}/costs")
+    page.get_by_label("By label").select_option("team")
+    expect(page.get_by_role("heading", name="By team", exact=True)).to_be_visible()
+    expect(page.locator("tbody td.full", has_text="red")).to_be_visible()
 
     page.goto(f"{site.url}/jobs/{limited}")
     page.locator("#needs").get_by_role("button", name="Raise the limit").click(timeout=ENDED_MS)

@@ -40,6 +40,7 @@ OUTBOX = (
         description=_ADMIN,
         query=queries.DeliveriesQuery,
         answers={OK: outbox.DeliveriesAnswer},
+        errors=_MISSING,
     ),
     Operation(
         method="post",

@@ -94,11 +94,12 @@ const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${jo
 
 export function Head({ model, details, view, refresh }) {
   useTick(model.isActive);
-  const status = details?.paused && model.isActive ? "paused" : isAwaiting(details) ? "needs" : model.status;
+  const waits = model.isActive && !model.counts.running && details?.needs?.length > 0;
+  const status = details?.paused && model.isActive ? "paused" : isAwaiting(details) || waits ? "needs" : model.status;
   const request = details?.request || model.jobs[0].request;
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
-    <div class="vitals"><${State} state=${status} pill=${true}>${status === "needs" ? "waits for approval" : status}<//>
+    <div class="vitals"><${State} state=${status} pill=${true}>${status !== "needs" ? status : isAwaiting(details) ? "waits for approval" : "waits for you"}<//>
       <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${said(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>

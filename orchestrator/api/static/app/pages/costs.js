@@ -13,6 +13,11 @@ import uPlot from "../../vendor/uplot.js";
 
 const RANGES = { 1: "24 h", 14: "14 days", 90: "90 days" };
 const BY = { agent: "Agent", model: "Model", job: "Job" };
+const LABEL = /^label:.+/;
+// Labels to choose from are those of the latest jobs.
+const LATEST = { depth: 0, page_size: 200 };
+const titleOf = (by) => BY[by] || plain(by.slice(6));
+const unnamed = (by) => (LABEL.test(by) ? "without this label" : "unknown");
 const DAY_MS = 86400000;
 const SERIES = ["c1", "c2", "c3", "c4", "c5"];
 const HEIGHT = 240;
@@ -92,9 +97,9 @@ function Chart({ rows, keys, since, step, label }) {
   return html`<div class="timeplot" ref=${holder} role="img" aria-label=${label}></div>`;
 }
 
-const Key = ({ keys, rows }) => html`<ul class="legend">${keys.map((key, at) => {
+const Key = ({ keys, rows, by }) => html`<ul class="legend">${keys.map((key, at) => {
   const cost = costOf(rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)));
-  return html`<li key=${key}><span class=${`key k${(at % SERIES.length) + 1}`} aria-hidden="true"></span>${plain(key || "unknown")} <b class="num">${cost}</b></li>`;
+  return html`<li key=${key}><span class=${`key k${(at % SERIES.length) + 1}`} aria-hidden="true"></span>${plain(key) || unnamed(by)} <b class="num">${cost}</b></li>`;
 })}</ul>`;
 
 function Tiles({ rows, days }) {
@@ -114,18 +119,28 @@ const download = (rows) => save("costs.csv", csv(COLUMNS, rows.map((row) => COLU
 
 function Totals({ rows, keys, by }) {
   const lines = keys.map((key) => ({ key, rows: rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)) }));
-  return html`<section class="card"><header><h2>By ${BY[by].toLowerCase()}</h2></header><table class="tbl cards"><thead><tr><th>${BY[by]}</th><th class="r">Workers</th><th class="r">Succeeded</th>
+  return html`<section class="card"><header><h2>By ${BY[by]?.toLowerCase() || titleOf(by)}</h2></header><table class="tbl cards"><thead><tr><th>${titleOf(by)}</th><th class="r">Workers</th><th class="r">Succeeded</th>
       <th class="r">Tokens in</th><th class="r">Tokens out</th><th class="r">Cost</th></tr></thead><tbody>${lines.map(({ key, rows: own }) => html`<tr key=${key}>
-      <td class="full">${by === "job" && key !== "others" ? html`<a class="link mono" href=${`/jobs/${key}`}>${key}</a>` : plain(key || "unknown")}</td>
+      <td class="full">${by === "job" && key !== "others" ? html`<a class="link mono" href=${`/jobs/${key}`}>${key}</a>` : plain(key) || unnamed(by)}</td>
       <td data-l="Workers" class="r num">${count(sum(own, "workers"))}</td><td data-l="Succeeded" class="r num">${count(sum(own, "succeeded"))}</td><td data-l="Tokens in" class="r num">${tokens(sum(own, "tokens_in"))}</td>
       <td data-l="Tokens out" class="r num">${tokens(sum(own, "tokens_out"))}</td><td data-l="Cost" class="r num">${costOf(own)}</td></tr>`)}</tbody></table></section>`;
+}
+
+function Labels({ by }) {
+  const { data } = useQuery("/api/v1/jobs", LATEST);
+  const chosen = LABEL.test(by) ? by.slice(6) : "";
+  const names = new Set((data?.jobs || []).flatMap((job) => Object.keys(job.labels || {})));
+  if (chosen) names.add(chosen);
+  return names.size > 0 && html`<select class="in w-auto" aria-label="By label" value=${chosen} onChange=${(event) => note({ by: event.target.value && `label:${event.target.value}` })}>
+    <option value="">Label</option>${[...names].sort().map((name) => html`<option key=${name} value=${name}>${plain(name)}</option>`)}</select>`;
 }
 
 export function Page() {
   const { search } = useStore(place);
   const given = new URLSearchParams(search);
   const days = RANGES[given.get("days")] ? Number(given.get("days")) : 14;
-  const by = BY[given.get("by")] ? given.get("by") : "agent";
+  const asked = given.get("by") || "";
+  const by = BY[asked] || LABEL.test(asked) ? asked : "agent";
   const since = useMemo(() => (days === 1 ? new Date(Date.now() - DAY_MS) : dayStart(days)), [days]);
   const bucket = days === 1 ? "hour" : "day";
   const { data, error, loading } = useQuery("/api/v1/usage", { by, bucket, since: since.toISOString() }, { every: 30000 });
@@ -137,8 +152,8 @@ export function Page() {
       ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
     ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} />`}
     ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="Nothing was used">Agents that call a model report what they used; commands cost nothing.<//></section>`}
-    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by].toLowerCase()}</h2>
-        <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}</div></header>
+    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
+        <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} /></div></header>
       <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
-        <${Key} keys=${keys} rows=${rows} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
+        <${Key} keys=${keys} rows=${rows} by=${by} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
 }

@@ -24,6 +24,8 @@ const NEEDS = ["approval", "question", "conflict", "asked", "login", "limit"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
+const waits = (job) => isActive(job) && job.needs?.length > 0 && !counts(job).running;
+const stateOf = (job) => (job.paused ? "paused" : waits(job) ? "needs" : job.status);
 const elapsed = (job) => job.seconds ?? (job.started_at ? (Date.now() - Date.parse(job.started_at)) / 1000 : undefined);
 
 function progress(job) {
@@ -34,7 +36,7 @@ function progress(job) {
 
 function Meta({ job }) {
   const labels = Object.entries(job.labels || {}).map(([name, value]) => `${name}: ${value}`);
-  return html`<span class="meta"><span class=${`fg-${drawn(job.status)}`}>${job.paused ? "paused" : job.status}</span>
+  return html`<span class="meta"><span class=${`fg-${drawn(stateOf(job))}`}>${waits(job) && !job.paused ? "waits for you" : stateOf(job)}</span>
     <span class="mono">${job.job_id}</span>${job.run > 1 && html`<span>run ${job.run}</span>`}
     ${labels.slice(0, 3).map((label) => html`<span key=${label}>${plain(label)}</span>`)}
     ${job.reason && html`<span class="cut">${plain(job.reason)}</span>`}</span>`;
@@ -58,7 +60,7 @@ function Actions({ job, changed }) {
 
 function Row({ job, changed }) {
   const all = counts(job);
-  return html`<li><div class="job-l"><${Mark} state=${job.paused ? "paused" : job.status} />
+  return html`<li><div class="job-l"><${Mark} state=${stateOf(job)} />
     <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no words)"}</a></b><${Meta} job=${job} /></div>
     <div class="prog"><${Bar} counts=${all} label=${progress(job)} /><span class="num">${progress(job)}</span></div>
     <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />and more</span>`}</div>

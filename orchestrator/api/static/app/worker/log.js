@@ -61,19 +61,26 @@ function Section({ section, worker, open, turn }) {
     <span class="fill"></span>${facts && html`<span class="num small">${plain(facts)}</span>`}</button>`;
 }
 
-function Row({ line, number, on, found, current, known }) {
-  return html`<div id=${known ? `L${number}` : undefined} class=${on ? "on" : ""}><a class="ln" href=${known ? `#L${number}` : undefined} tabindex="-1" data-line=${known ? number : undefined}
+function Row({ line, number, on, grouped, found, current, known }) {
+  return html`<div id=${known ? `L${number}` : undefined} class=${[on && "on", grouped && "in-sec"].filter(Boolean).join(" ")}><a class="ln" href=${known ? `#L${number}` : undefined} tabindex="-1" data-line=${known ? number : undefined}
     >${known ? number : ""}</a><${Line} text=${line} found=${found} current=${current} /></div>`;
 }
 
 function Lines({ log, rows, folded, turn, search, worker, chosen, wrap, holder, from, to, before, after }) {
   const drawn = [];
   const known = log.start === 0;
+  let next = 0;
+  // The last mark before a line tells if the line is in a section.
+  const isGrouped = (line) => {
+    while (next < log.marks.length && log.marks[next].at < line) next += 1;
+    const mark = log.marks[next - 1];
+    return mark?.group !== undefined && !mark.end;
+  };
   for (let k = from; k < to; k += 1) {
     const row = rows ? rows[k] : k;
     if (typeof row === "object") drawn.push(html`<${Section} key=${row.id} section=${row} worker=${worker} open=${!folded.has(row.id)} turn=${turn} />`);
     else {
-      drawn.push(html`<${Row} key=${row} line=${log.lines[row]} number=${row + 1} on=${chosen === row + 1} known=${known}
+      drawn.push(html`<${Row} key=${row} line=${log.lines[row]} number=${row + 1} on=${chosen === row + 1} grouped=${isGrouped(row)} known=${known}
         found=${search.word} current=${search.found[search.current] === row} />`);
     }
   }
