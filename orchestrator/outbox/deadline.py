@@ -1,4 +1,4 @@
-"""A deadline of a whole HTTP request: the time-outs of ``requests`` hold for one read each."""
+"""A deadline of a whole exchange: time-outs of ``requests`` and ``smtplib`` are for one read."""
 
 import contextlib
 import socket
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """Ends the connections of a session when the time is over, also while a receiver sends one
-    byte after the other. A context, for one use.
+    """Ends connections when the time is over, also while a receiver sends one byte after the other.
+    A context, for one use.
     """
 
-    def __init__(self, session: "requests.Session", seconds: float) -> None:
+    def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
+        """``session``: its connections are watched."""
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
         #: Second handles of the sockets: TLS takes the first ones away from their connection.
         self._sockets: list[socket.socket] = []
         self.passed = False
-        for adapter in session.adapters.values():
-            adapter.poolmanager.pool_classes_by_scheme = _pools(self._watch)  # type: ignore[attr-defined]
+        for adapter in session.adapters.values() if session is not None else ():
+            adapter.poolmanager.pool_classes_by_scheme = _pools(self.watch)  # type: ignore[attr-defined]
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -43,7 +44,8 @@ class Deadline:
                 each.close()
             self._sockets.clear()
 
-    def _watch(self, connected: socket.socket) -> socket.socket:
+    def watch(self, connected: socket.socket) -> socket.socket:
+        """Return the socket, whose connection ends with the time."""
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:

@@ -63,7 +63,7 @@ class Poster:
         deadline: Deadline | None = None
         try:
             self._policy.check(url)
-            with self._session(url) as session, Deadline(session, self._timeout) as deadline:
+            with self._session(url) as session, Deadline(self._timeout, session) as deadline:
                 # Neither proxies nor .netrc of the environment.
                 session.trust_env = False
                 with session.post(

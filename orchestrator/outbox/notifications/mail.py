@@ -1,14 +1,18 @@
 """Mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``; ``smtps://`` begins with TLS."""
 
 import smtplib
+import socket
 import ssl
 from email.message import EmailMessage
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from orchestrator.outbox.deadline import Deadline
 from orchestrator.outbox.http import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
 TIMEOUT_SECONDS = 20.0
+#: Of a whole mail, with the login.
+DEADLINE_SECONDS = 60.0
 _PORTS = {"smtp": 25, "smtps": 465}
 
 
@@ -20,29 +24,42 @@ def check(url: str) -> None:
         raise ValueError("must be like smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D")
 
 
-def send(url: str, notice: Notice) -> Outcome:
-    """Send one mail. A server that offers STARTTLS gets no password without it."""
-    parts = urlsplit(url)
+def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
+    """Send one mail. A server that offers STARTTLS gets no password without it.
+
+    ``within``: seconds until the connection ends.
+    """
+    parts, deadline = urlsplit(url), Deadline(within)
     try:
-        with _connection(parts) as server:
+        with deadline, _connection(parts, deadline) as server:
             server.send_message(_message(parts, notice))
     except smtplib.SMTPResponseException as error:
         final = error.smtp_code >= 500
         return Outcome(error=f"SMTP {error.smtp_code}", final=final)
     except (smtplib.SMTPException, OSError, ValueError) as error:
+        if deadline.passed:
+            return Outcome(error=f"the mail server took more than {within:g} s")
         return Outcome(error=f"mail was not sent: {type(error).__name__}")
     return Outcome()
 
 
-def _connection(parts: SplitResult) -> smtplib.SMTP:
+def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
+    # smtplib has no other place to see its socket before the first byte.
+    class Plain(smtplib.SMTP):
+        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+            return deadline.watch(socket.create_connection((host, port), timeout))
+
+    class Secure(Plain, smtplib.SMTP_SSL):
+        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+            connected = super()._get_socket(host, port, timeout)
+            return self.context.wrap_socket(connected, server_hostname=host)
+
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     context = ssl.create_default_context()
     if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, port, timeout=TIMEOUT_SECONDS, context=context
-        )
+        server: smtplib.SMTP = Secure(host, port, timeout=TIMEOUT_SECONDS, context=context)
     else:
-        server = smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
+        server = Plain(host, port, timeout=TIMEOUT_SECONDS)
     try:
         server.ehlo()
         if parts.scheme == "smtp" and server.has_extn("starttls"):

@@ -1,9 +1,10 @@
 """Notifications: joined, skipped, delayed, and sent by mail."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -189,6 +190,41 @@ def test_a_refused_mail_is_final_and_tells_no_password() -> None:
 
     assert (outcome.error, outcome.final) == ("SMTP 554", True)
     assert not login.delivered and "hidden" not in login.error
+
+
+@contextmanager
+def dripping(beginning: bytes) -> Iterator[int]:
+    """A server that sends a byte every 50 ms, and never a whole line or TLS record."""
+    stopped = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            connection.sendall(beginning)
+            while not stopped.wait(0.05):
+                connection.sendall(b"2")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            stopped.set()
+            thread.join(10)
+
+
+# The beginning of a TLS record of 16,384 bytes.
+@pytest.mark.parametrize(
+    ("scheme", "beginning"), [("smtp", b"220-"), ("smtps", b"\x16\x03\x03\x40\x00\x02")]
+)
+def test_a_mail_has_a_deadline_although_the_server_sends_byte_by_byte(
+    scheme: str, beginning: bytes
+) -> None:
+    with dripping(beginning) as port:
+        url = f"{scheme}://127.0.0.1:{port}?from=bot@x.org&to=me@x.org"
+        outcome = mail.send(url, NOTICE, within=0.3)
+
+    assert (outcome.error, outcome.final) == ("the mail server took more than 0.3 s", False)
 
 
 def test_a_missing_package_is_named_with_the_command() -> None:
