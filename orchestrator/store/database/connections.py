@@ -32,8 +32,6 @@ from sqlalchemy import (
     literal_column,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
@@ -123,7 +121,15 @@ def inserting(table: Table, dialect: Dialect) -> Writing:
 def replacing(table: Table, dialect: Dialect) -> Writing:
     """Return an insert that replaces a row with the same primary key."""
     names = [column.key for column in table.c]
-    made = insert_sqlite(table) if dialect.name == "sqlite" else insert_postgresql(table)
+    # Loading the dialect of PostgreSQL would take 30 ms of the start of a server with SQLite.
+    if dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        made: Any = sqlite.insert(table)
+    else:
+        from sqlalchemy.dialects import postgresql as dialect_of_postgresql
+
+        made = dialect_of_postgresql.insert(table)
     statement = made.values({name: bindparam(name) for name in names})
     keys = [column.key for column in table.primary_key]
     changing = {name: statement.excluded[name] for name in names if name not in keys}

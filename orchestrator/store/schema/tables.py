@@ -5,13 +5,14 @@
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
+    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    event,
     false,
     func,
     literal_column,
@@ -85,9 +87,13 @@ def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Colum
     return Column(name, kind, info={"source": source}, **options)
 
 
-def where_both(condition: ColumnElement[bool]) -> dict[str, Any]:
-    """Return the options of an index that contains only rows with a condition."""
-    return {"sqlite_where": condition, "postgresql_where": condition}
+@event.listens_for(metadata, "before_create")
+def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: object) -> None:
+    # Naming PostgreSQL's option in the tables would load its dialect at the start of each server.
+    if connection.dialect.name == "postgresql":
+        for index in chain.from_iterable(table.indexes for table in target.tables.values()):
+            condition = index.dialect_options["sqlite"]["where"]
+            index.dialect_options["postgresql"]["where"] = condition
 
 
 def told(table: Table) -> list[Column[Any]]:
@@ -208,10 +214,8 @@ workers = Table(
     # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
 )
-Index("ix_jobs_needs", jobs.c.root_id, **where_both(jobs.c.needs != text("''")))
-Index(
-    "ix_workers_need", workers.c.job_id, workers.c.need, **where_both(workers.c.need.is_not(None))
-)
+Index("ix_jobs_needs", jobs.c.root_id, sqlite_where=jobs.c.needs != text("''"))
+Index("ix_workers_need", workers.c.job_id, workers.c.need, sqlite_where=workers.c.need.is_not(None))
 # The workers of a time, as usage counts them.
 Index("ix_workers_time", func.coalesce(workers.c.ended_at, workers.c.started_at))
 # The latest successful workers of an agent; a worker is added when it ends.
@@ -222,7 +226,6 @@ Index(
     workers.c.status,
     workers.c.kind,
     sqlite_where=workers.c.ended_at.is_not(None),
-    postgresql_where=workers.c.ended_at.is_not(None),
 )
 
 attempts = Table(
@@ -280,7 +283,7 @@ deliveries = Table(
 Index(
     "ix_deliveries_due",
     deliveries.c.due_at,
-    **where_both(deliveries.c.state == literal_column("'pending'")),
+    sqlite_where=deliveries.c.state == literal_column("'pending'"),
 )
 
 #: The cost of each key's jobs by day; days count from the epoch.
