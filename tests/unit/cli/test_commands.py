@@ -627,6 +627,24 @@ def test_a_light_command_loads_little(module: str) -> None:
     assert set(done.stdout.split()) - {"orchestrator", "__main__"} <= _LIGHT[module]
 
 
+def test_the_server_loads_what_only_some_servers_need_later() -> None:
+    code = (
+        "import sys, orchestrator.app.assembly, orchestrator.api.server.app\n"
+        "later = ('alembic', 'orchestrator.api.openapi', 'sqlalchemy.dialects.postgresql')\n"
+        "print(*(each for each in sys.modules if each.startswith(later)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
+
+
 def test_completion_knows_the_commands() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator"],
