@@ -81,7 +81,7 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
             yield '  api_key: ""\n'
         for key in keys:
             setting = f"  # {key}: {_as_yaml(getattr(section, key))}"
-            yield f"{setting:{STARTER_COLUMN}}  # {type(section).model_fields[key].description}\n"
+            yield f"{setting:{STARTER_COLUMN}}  # {type(section).description_of(key)}\n"
 
 
 def render_schema() -> str:
@@ -156,14 +156,14 @@ def _template_lines(settings: Settings) -> Iterator[str]:
             yield f"\n# {section.__doc__}\n{name}:\n"
             yield from _key_lines(type(section), {}, "  ")
     for name, (named, kind, example) in NAMED.items():
-        yield f"\n# {Settings.model_fields[name].description} For example:\n#   {named}:\n"
+        yield f"\n# {Settings.description_of(name)} For example:\n#   {named}:\n"
         yield from ("# " + line for line in _key_lines(kind, dict(example), "    "))
         yield f"{name}: {{}}\n"
 
 
 def _key_lines(section: type[Section], values: Mapping[str, object], indent: str) -> Iterator[str]:
     for key, field in section.model_fields.items():
-        yield f"{indent}# {field.description}\n"
+        yield f"{indent}# {section.description_of(key)}\n"
         value = values.get(key, field.get_default(call_default_factory=True))
         yield f"{indent}{field.alias or key}: {_as_yaml(value)}\n"
 

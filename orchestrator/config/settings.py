@@ -65,11 +65,10 @@ if TYPE_CHECKING:
     _Commands = _Workplace
 else:
     # One setting for each built-in agent that is a program, such as claude_command; command_of
-    # reads it. The class has no source, and pydantic's search for docstrings would take 10 ms.
+    # reads it.
     _Commands = create_model(
         "_Commands",
         __base__=_Workplace,
-        __cls_kwargs__={"use_attribute_docstrings": False},
         **{
             each.command_setting: (
                 Word,
@@ -83,7 +82,7 @@ else:
     )
 
 
-class Orchestrator(_Commands, defer_build=False, use_attribute_docstrings=True):
+class Orchestrator(_Commands, defer_build=False):
     """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None

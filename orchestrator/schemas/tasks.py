@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.text import (
     REQUEST_LIMIT_CHARACTERS,
     LabelValue,
@@ -107,12 +108,12 @@ class TaskMergeQuery(CliQuery):
     """Merge strategy (default: the task's)."""
 
 
-class WholeAnswer(BaseModel):
+class WholeAnswer(DescribedFields, BaseModel):
     """An answer that includes fields without a value as null, because clients of ``/api/v1/tasks``
     expect them.
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class CliResult(WholeAnswer):

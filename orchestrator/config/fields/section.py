@@ -2,8 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.core.text.field_descriptions import DescribedFields
 
-class Section(BaseModel):
+
+class Section(DescribedFields, BaseModel):
     """One part of the settings: unknown keys are rejected, values are immutable."""
 
     model_config = ConfigDict(
@@ -12,6 +14,5 @@ class Section(BaseModel):
         strict=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         validate_default=True,
     )

@@ -14,12 +14,13 @@ from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAl
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.outcome.job.whereabouts import OutsideCause
+from orchestrator.core.text.field_descriptions import DescribedFields
 
 
-class Answer(BaseModel):
+class Answer(DescribedFields, BaseModel):
     """An answer's shape. Fields without a value are omitted."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that is answered."""

@@ -16,6 +16,7 @@ from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.locks.lock_names import LONGEST_NAME as LONGEST_LOCK
 from orchestrator.core.locks.lock_names import MOST_NAMES as MOST_LOCKS
 from orchestrator.core.locks.lock_names import lock_name
+from orchestrator.core.text.field_descriptions import DescribedFields
 
 REQUEST_LIMIT_CHARACTERS = 200_000
 
@@ -158,7 +159,7 @@ Money = Annotated[float, Field(gt=0, le=1e12)]
 MoneyOrZero = Annotated[float, Field(ge=0, le=1e12)]
 
 
-class Wire(BaseModel):
+class Wire(DescribedFields, BaseModel):
     """Base of requests: unknown fields are rejected, and values are not converted."""
 
     model_config = ConfigDict(
@@ -166,7 +167,6 @@ class Wire(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         # A server uses few of the shapes, and builds each when it is first needed.
         defer_build=True,
     )

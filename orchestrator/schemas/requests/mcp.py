@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire, Word
 from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
 from orchestrator.schemas.requests.job import JobRequest
@@ -125,10 +126,10 @@ class LandArguments(JobArguments):
     """Allow a job that is not completed."""
 
 
-class McpMessage(BaseModel):
+class McpMessage(DescribedFields, BaseModel):
     """A JSON-RPC message of the Model Context Protocol; for documentation, not for checks."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     jsonrpc: Literal["2.0"]
     id: int | str = 0

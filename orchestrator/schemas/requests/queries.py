@@ -18,6 +18,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.listings import WorkerOrder
 from orchestrator.core.ports.outbox import EntryState
+from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.text import LABEL_PATTERN, LINES_PATTERN
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
@@ -25,14 +26,13 @@ from orchestrator.schemas.fields.text import LABEL_PATTERN, LINES_PATTERN
 LONGEST_WAIT_SECONDS = 110.0
 
 
-class Query(BaseModel):
+class Query(DescribedFields, BaseModel):
     """Parameters of a call; unknown parameters are rejected."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         defer_build=True,
     )
 

@@ -1,0 +1,73 @@
+"""Models whose fields are described by the strings below them.
+
+pydantic's own ``use_attribute_docstrings`` reads the source of each class when the class is
+created, which takes a tenth of a server's start. Here the sources are read when a schema or a
+description is first needed.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+
+class DescribedFields:
+    """A base class of pydantic models: the JSON schema contains the descriptions of the fields."""
+
+    __pydantic_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def description_of(cls, name: str) -> str | None:
+        """Return the description of a field."""
+        described: str | None = cls.__pydantic_fields__[name].description
+        return _descriptions_of(cls).get(name) if described is None else described
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any, /) -> dict[str, Any]:
+        schema: dict[str, Any] = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, field in cls.__pydantic_fields__.items():
+            description = cls.description_of(name)
+            aliases = (field.serialization_alias, field.validation_alias, field.alias, name)
+            key = next((each for each in aliases if each in properties), None)
+            if key is None or description is None:
+                continue
+            # A reference does not repeat the description of its model.
+            if handler.resolve_ref_schema(properties[key]).get("description") != description:
+                properties[key]["description"] = description
+        return schema
+
+
+def _descriptions_of(kind: type) -> Mapping[str, str]:
+    found: dict[str, str | None] = {}
+    for each in reversed(kind.__mro__):
+        if issubclass(each, DescribedFields):
+            found |= _described_classes(each.__module__).get(each.__qualname__, {})
+    return {name: text for name, text in found.items() if text is not None}
+
+
+@cache
+def _described_classes(module: str) -> Mapping[str, Mapping[str, str | None]]:
+    """Return the fields of a module's classes, and the string below each."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:
+        return {}  # installed without sources
+    return {each.name: _fields_of(each) for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
+def _fields_of(kind: ast.ClassDef) -> Mapping[str, str | None]:
+    found: dict[str, str | None] = {}
+    for statement, following in zip(kind.body, [*kind.body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = _string_of(following)
+    return found
+
+
+def _string_of(statement: ast.stmt | None) -> str | None:
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        text = statement.value.value
+        return inspect.cleandoc(text) if isinstance(text, str) else None
+    return None
