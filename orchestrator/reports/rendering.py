@@ -292,6 +292,9 @@ class Pages:
         failed = [each for each in view.workers if each.has_failed and not each.replaced]
         rest = (each for each in view.workers if not each.succeeded and not each.replaced)
         missed = [*failed, *(each for each in rest if not each.has_failed)]
+        outside_of: dict[str, list[OutsideWork]] = {}
+        for row in outside:
+            outside_of.setdefault(row.worker_id, []).append(row)
         return self._fill(
             "job.md.j2",
             up="../",
@@ -300,6 +303,7 @@ class Pages:
             summary=summary_of(self._family, job, merge, outside, missed, figures),
             changes=merge.notes,
             outside=outside,
+            outside_of=outside_of,
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
             figures=figures,
             failures=failed,
@@ -307,7 +311,7 @@ class Pages:
             replaced=[each for each in view.workers if each.replaced],
             successes=[each for each in view.workers if each.succeeded and each.counts],
             files=self._files((self._of_worker[each.id] for each in view.workers), merge.lines),
-            entry_limit=len(view.workers),
+            entry_limit=min(len(view.workers), LISTED_WORKERS),
             level_share=LEVEL_ROOM[0],
             file_limit=LEVEL_FILES,
         )

@@ -371,6 +371,22 @@ def test_reports_of_a_larger_job_list_its_failures_and_say_where_all_workers_are
     assert f"see `files_created` in `GET /api/v1/jobs/{ROOT}/results`" in files
 
 
+def test_the_report_of_a_larger_child_job_describes_so_many_failures(tmp_path: Path) -> None:
+    planted = Planted()
+    root = planted.job("x")
+    failed = WorkerStatus.FAILED
+    parent = planted.worker(root, "worker_1", TaskSpec(id="a"), (0, 9), status=failed)
+    child = planted.job("y", job_id="c1", parent=parent, span=(1, 8), status=JobStatus.FAILED)
+    for number in range(1, LISTED_WORKERS + 4):
+        task = TaskSpec(id=f"t{number}")
+        planted.worker(child, f"worker_1_{number}", task, (1, 8), status=failed)
+    Reports().render(planted.tree, "c1", tmp_path)
+    report = (tmp_path / "reports/job_c1.md").read_text()
+    assert report.count("\n### worker") == LISTED_WORKERS
+    call = "`GET /api/v1/jobs/c1/workers?page=1&order=attention`"
+    assert f"*3 more workers failed: see {call}.*" in report
+
+
 @pytest.mark.parametrize(
     ("cause", "status", "headline"),
     [
