@@ -145,7 +145,12 @@ def starts(options: Options) -> Findings:
             note("serve, until it answers", _cpu(server.pid))
             plan = server.directory / "plan.yaml"
             plan.write_text("request: x\ntasks: [{agent: shell, command: [/bin/true]}]\n")
-            for words in (("--version",), ("status",), ("submit", str(plan)), ("run", str(plan))):
+            for words in (
+                ("--version",),
+                ("status",),
+                ("submit", "--plan", str(plan)),
+                ("run", "--plan", str(plan)),
+            ):
                 note(words[0], _own_cpu(lambda w=words: _command(server, w)))  # type: ignore[misc]
     return Findings(
         figures=[Figure(what=name, value=each, unit="s of CPU") for name, each in least.items()]
