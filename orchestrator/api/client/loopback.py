@@ -6,25 +6,28 @@ settings are ignored. Redirects are not followed.
 
 import json as json_text
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from io import BufferedReader
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost
 
 #: Maximum bytes of the status line and headers of an answer.
 _LONGEST_HEAD = 65536
+_PIECE_BYTES = 65536
 
 
 class LoopbackResponse:
-    """A complete answer, with the attributes of ``requests.Response`` that the client uses.
+    """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    Raise ConnectionLost if the body is incomplete.
+    Raise ConnectionLost if the head, or a body that is read at once, is incomplete.
     """
 
-    def __init__(self, url: str, stream: BinaryIO) -> None:
+    def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:
         self.url = url
+        self._stream = stream
         first, *lines = _head(stream)
         words = first.split(" ", 2)
         if not words[0].startswith("HTTP/") or not "".join(words[1:2]).isdigit():
@@ -34,10 +37,13 @@ class LoopbackResponse:
         pairs = (line.partition(":") for line in lines)
         #: Headers, with names in lower case.
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        self.content = stream.read()
-        length = self.headers.get("content-length", "")
-        if length.isdigit() and len(self.content) < int(length):
-            raise ConnectionLost("the connection was lost")
+        self.content = b"".join(self.pieces()) if at_once or not self.ok else b""
+
+    def __enter__(self) -> "LoopbackResponse":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
     @property
     def ok(self) -> bool:
@@ -46,6 +52,44 @@ class LoopbackResponse:
     def json(self) -> Any:
         """Return the JSON value of the body. Raise ValueError."""
         return json_text.loads(self.content)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raise ConnectionLost if it is incomplete."""
+        try:
+            if self.headers.get("transfer-encoding", "").lower() == "chunked":
+                yield from self._chunks()
+            else:
+                yield from self._plain()
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := self._next_size():
+            yield from self._part(size)
+            self._stream.readline(_LONGEST_HEAD)
+
+    def _next_size(self) -> int:
+        digits = self._stream.readline(_LONGEST_HEAD).partition(b";")[0]
+        try:
+            return int(digits, 16)
+        except ValueError:
+            raise ConnectionLost("the connection was lost") from None
+
+    def _plain(self) -> Iterator[bytes]:
+        length = self.headers.get("content-length", "")
+        if length.isdigit():
+            yield from self._part(int(length))
+        else:
+            while piece := self._stream.read1(_PIECE_BYTES):
+                yield piece
+
+    def _part(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self._stream.read1(min(size, _PIECE_BYTES))
+            if not piece:
+                raise ConnectionLost("the connection was lost")
+            size -= len(piece)
+            yield piece
 
 
 class LoopbackSession:
@@ -70,30 +114,46 @@ class LoopbackSession:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        stream: bool = False,
     ) -> LoopbackResponse:
-        """Make one call. Raise ConnectionLost after a timeout to connect or to read."""
+        """Make one call. Raise ConnectionLost after a timeout to connect or to read.
+
+        ``stream``: return once the head has arrived; the caller closes the response.
+        """
         content = b"" if json is None else json_text.dumps(json).encode()
         path = (urlsplit(url).path or "/") + (f"?{urlencode(params)}" if params else "")
-        # The answer to HTTP/1.0 comes in one piece and ends with the connection.
-        lines = [f"{method} {path} HTTP/1.0", f"Host: {self._host}", "Connection: close"]
+        # The answer to HTTP/1.0 comes in one piece and ends with the connection. A stream has
+        # chunks, which show whether it is complete.
+        lines = [
+            f"{method} {path} HTTP/1.{int(stream)}",
+            f"Host: {self._host}",
+            "Connection: close",
+        ]
         given = {**self.headers, **(headers or {})}
         if json is not None:
             given |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
         lines += [f"{name}: {value}" for name, value in given.items()]
         message = "\r\n".join([*lines, "", ""]).encode("latin-1") + content
         try:
-            with socket.create_connection(self._address, timeout[0]) as connection:
+            with (
+                socket.create_connection(self._address, timeout[0]) as connection,
+                ExitStack() as opened,
+            ):
                 connection.settimeout(timeout[1])
                 with suppress(BrokenPipeError, ConnectionResetError):
                     # A refused request may be answered before it was read.
                     connection.sendall(message)
-                with connection.makefile("rb") as stream:
-                    return LoopbackResponse(url, stream)
+                # The connection stays open until its file is closed.
+                body = opened.enter_context(connection.makefile("rb"))
+                response = LoopbackResponse(url, body, at_once=not stream)
+                if stream and response.ok:
+                    opened.pop_all()
+                return response
         except OSError as error:
             raise ConnectionLost(str(error)) from error
 
 
-def _head(stream: BinaryIO) -> list[str]:
+def _head(stream: BufferedReader) -> list[str]:
     """Return the status line and headers of an answer."""
     lines: list[str] = []
     size = 0

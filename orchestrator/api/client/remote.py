@@ -1,4 +1,4 @@
-"""HTTP by ``requests``: to a server on another machine or with TLS, and for streams."""
+"""HTTP by ``requests``: to a server on another machine or with TLS."""
 
 from collections.abc import Iterator
 from typing import Any

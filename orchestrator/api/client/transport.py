@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
-from orchestrator.api.client.loopback import LoopbackSession
+from orchestrator.api.client.loopback import LoopbackResponse, LoopbackSession
 from orchestrator.api.client.retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -132,8 +132,6 @@ class Transport:
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
         """Yield the body in pieces as they arrive. Raise ConnectionLost."""
-        from orchestrator.api.client.remote import pieces
-
         response: Any = self._call(
             retry,
             "GET",
@@ -145,7 +143,12 @@ class Transport:
             stream=True,
         )
         with response:
-            yield pieces(response)
+            if isinstance(response, LoopbackResponse):
+                yield response.pieces()
+            else:
+                from orchestrator.api.client.remote import pieces
+
+                yield pieces(response)
 
     def _call(
         self,
@@ -158,7 +161,7 @@ class Transport:
     ) -> TransportReply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
-        session = (None if "stream" in options else self._session) or self._by_requests()
+        session = self._session or self._by_requests()
         while True:
             try:
                 response: TransportReply = session.request(method, self.url + path, **options)

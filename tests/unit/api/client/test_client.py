@@ -1,11 +1,13 @@
 """The Python client: errors from ``responses``, everything else against a real HTTP server."""
 
+import io
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from orchestrator.api.client.client import (
     RefusedError,
     ServerUnreachable,
 )
+from orchestrator.api.client.errors import ConnectionLost
 from orchestrator.api.client.follow import events_of, text_lines
+from orchestrator.api.client.loopback import LoopbackResponse
 from orchestrator.api.client.retry import seconds_until
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
@@ -231,6 +235,45 @@ def test_events_go_on_after_a_restart_of_the_server() -> None:
 
     assert seen == [1, 2, 3, 4]
     client.close()
+
+
+def test_a_stream_of_a_server_here_needs_no_requests(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "orchestrator.api.client.remote", None)
+
+    with OrchestratorClient(api.url, KEY) as client:
+        client.orchestrate("x")
+
+        assert [event["seq"] for event in client.events("j1")] == [1, 2, 3, 4]
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "complete"),
+    [
+        (CHUNKED + b"3\r\nabc\r\n2;x=1\r\nde\r\n0\r\n\r\n", b"abcde", True),
+        (CHUNKED + b"3\r\nabc\r\n", b"abc", False),
+        (CHUNKED + b"5\r\nabc", b"abc", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcde", b"abc", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", b"abc", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", b"abc", True),
+    ],
+)
+def test_an_incomplete_stream_is_a_lost_connection(
+    answer: bytes, body: bytes, complete: bool
+) -> None:
+    stream = io.BufferedReader(io.BytesIO(answer))  # type: ignore[arg-type]
+    response = LoopbackResponse(URL, stream, at_once=False)
+    found = bytearray()
+
+    with nullcontext() if complete else pytest.raises(ConnectionLost):
+        for piece in response.pieces():
+            found += piece
+
+    assert found == body
 
 
 def test_a_stream_that_stays_lost_is_server_unreachable(api: FakeApi) -> None:
