@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,9 @@ def _by_worker(place: Path, command: str, env: Mapping[str, str]) -> tuple[int, 
     source = os.open(os.devnull, os.O_RDONLY)
     output = os.open(place / "output", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     try:
-        pid = start_worker(["bash", "-c", command], str(place), env, source, output)
+        # It leaves the process in another directory.
+        with chdir(place):
+            pid = start_worker(["bash", "-c", command], str(place), env, source, output)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return status, (place / "output").read_text("utf-8", "replace")
     finally:
